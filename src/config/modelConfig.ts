@@ -1,0 +1,41 @@
+import { z } from 'zod';
+
+const count = z.number().int().min(1);
+const probability = z.number().min(0).lt(1);
+
+/**
+ * What shapes an LXMERT (Tan & Bansal 2019, section 2; the sizes of section 4.1 are the defaults).
+ * The keys are transformers' `LxmertConfig` in camel case.
+ */
+export const modelConfigSchema = z
+  .strictObject({
+    vocabSize: count.default(30522),
+    hiddenSize: count.default(768),
+    numAttentionHeads: count.default(12),
+    /** Width of the feed-forward layers. */
+    intermediateSize: count.default(3072),
+    /** Language, object-relationship and cross-modality layers. */
+    lLayers: z.number().int().min(0).default(9),
+    rLayers: z.number().int().min(0).default(5),
+    xLayers: count.default(5),
+    maxPositionEmbeddings: count.default(512),
+    typeVocabSize: count.default(2),
+    /** Floats of one RoI feature, and of one box (x0, y0, x1, y1 as shares of the picture). */
+    visualFeatDim: count.default(2048),
+    visualPosDim: z.literal(4).default(4),
+    numObjectLabels: count.default(1600),
+    numAttrLabels: count.default(400),
+    numQaLabels: count.default(9500),
+    hiddenDropoutProb: probability.default(0.1),
+    attentionProbsDropoutProb: probability.default(0.1),
+    /** Factor of the three object losses: 1 over the share of objects that are masked. */
+    visualLossNormalizer: z.number().positive().default(1 / 0.15),
+    /** Standard deviation of the initial weights. */
+    initializerRange: z.number().positive().default(0.02),
+  })
+  .refine((c) => c.hiddenSize % c.numAttentionHeads === 0, {
+    message: 'hiddenSize must be a multiple of numAttentionHeads',
+    path: ['numAttentionHeads'],
+  });
+
+export type ModelConfig = Readonly<z.infer<typeof modelConfigSchema>>;

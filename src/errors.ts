@@ -1,0 +1,35 @@
+/** What kind of thing went wrong; scripts may rely on these. */
+export type ErrorCode =
+  | 'BAD_ARGUMENT' // a value given to a function or flag
+  | 'BAD_CONFIG' // a configuration that does not hold together
+  | 'BAD_DATA' // the contents of a file
+  | 'BAD_CHECKPOINT' // a checkpoint or fixture that does not fit
+  | 'FILE_MISSING'
+  | 'FILE_ACCESS' // unreadable, unwritable, disk full
+  | 'RUN_FOLDER' // a run folder that is in use or belongs to another run
+  | 'NOT_FINITE' // NaN or infinity in a loss or gradient
+  | 'NO_DEVICE'
+  | 'OUT_OF_MEMORY'
+  | 'DISPOSED' // an engine or tensor used after its end
+  | 'UNSUPPORTED' // an op that this back end does not have
+  | 'ADDON' // the native addon is missing or does not load
+  | 'INTERNAL';
+
+/**
+ * An error that a user can act on: the message names what was given, where (file, line, field), what was expected
+ * and what to do. Commands print the message alone; the stack is for `--trace`.
+ */
+export class LxmertError extends Error {
+  override readonly name = 'LxmertError';
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** True for our errors, also those that come from another realm (worker threads, jest). */
+export function isLxmertError(error: unknown): error is LxmertError {
+  return typeof error === 'object' && error !== null && (error as { name?: unknown }).name === 'LxmertError';
+}
