@@ -1,0 +1,61 @@
+import type { ModelConfig } from '../config/modelConfig.js';
+import type { Batch } from '../data/batch.js';
+import type { LossWeights, StepOptions, StepResult, Tallies } from '../tasks/losses.js';
+
+/** One stored tensor, by its transformers name. */
+export interface StateEntry {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+/** What is stored of every parameter: itself and BertAdam's two moments. */
+export const stateKinds = ['parameter', 'firstMoment', 'secondMoment'] as const;
+
+export type StateKind = (typeof stateKinds)[number];
+
+/** What the trainer asks of a model on a device. Calls run in the order in which they are made. */
+export interface PretrainModel {
+  readonly config: ModelConfig;
+  /** Every stored tensor, each once (the tied masked-LM decoder is not one), in a fixed order. */
+  readonly parameters: readonly StateEntry[];
+  read(kind: StateKind, name: string): Promise<Float32Array>;
+  /** Throws BAD_ARGUMENT when `values` has another length than the tensor. */
+  write(kind: StateKind, name: string, values: Float32Array): Promise<void>;
+  /** Initial weights from the seed; both moments zero. */
+  initialize(seed: number): Promise<void>;
+  /**
+   * One optimizer step over the parts of one global batch (gradient accumulation). Enqueues at once and resolves when
+   * its losses are known. Rejects with NOT_FINITE when the gradient norm is not finite; weights and moments are then
+   * as before the step.
+   */
+  step(parts: readonly Batch[], options: StepOptions): Promise<StepResult>;
+  /** Forward only, dropout off: the sums of every loss whose weight is not 0 (the others may be zero tallies). */
+  evaluate(batch: Batch, weights: LossWeights): Promise<Tallies>;
+  /** Idempotent; drains first. */
+  dispose(): void;
+}
+
+/** Where the sampler stands: the global batch that comes next. */
+export interface SamplerPosition {
+  /** Pass over the training samples, from 0. */
+  readonly epoch: number;
+  /** Global batch within the epoch, from 0. */
+  readonly batch: number;
+}
+
+/** One global batch, as the parts that the device takes one after the other. */
+export interface GlobalBatch {
+  readonly position: SamplerPosition;
+  readonly parts: readonly Batch[];
+}
+
+/** What the trainer asks of the data. The same position gives the same batch, always. */
+export interface PretrainSource {
+  readonly batchesPerEpoch: number;
+  /** Global batches from `from` on, without end, one assembled ahead of being asked for. */
+  train(from: SamplerPosition): AsyncIterable<GlobalBatch>;
+  /** The validation samples with masks and swaps drawn once from a fixed seed; empty when there is no such split. */
+  validate(): AsyncIterable<Batch>;
+  /** The same samples that have an answer, neither swapped nor masked: what QA accuracy is measured on. */
+  validateAnswers(): AsyncIterable<Batch>;
+}
