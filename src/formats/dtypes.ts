@@ -1,0 +1,90 @@
+/** The element types of safetensors files that are read here, with the array that holds each. */
+export const dtypes = {
+  F64: { bytes: 8, array: Float64Array },
+  I64: { bytes: 8, array: BigInt64Array },
+  U64: { bytes: 8, array: BigUint64Array },
+  F32: { bytes: 4, array: Float32Array },
+  I32: { bytes: 4, array: Int32Array },
+  U32: { bytes: 4, array: Uint32Array },
+  /** Bits of IEEE half floats. */
+  F16: { bytes: 2, array: Uint16Array },
+  /** Bits of bfloat16, the upper half of a float32. */
+  BF16: { bytes: 2, array: Uint16Array },
+  I16: { bytes: 2, array: Int16Array },
+  U16: { bytes: 2, array: Uint16Array },
+  I8: { bytes: 1, array: Int8Array },
+  U8: { bytes: 1, array: Uint8Array },
+  BOOL: { bytes: 1, array: Uint8Array },
+} as const;
+
+export type Dtype = keyof typeof dtypes;
+
+export type TensorValues =
+  | Float64Array
+  | Float32Array
+  | BigInt64Array
+  | BigUint64Array
+  | Int32Array
+  | Uint32Array
+  | Int16Array
+  | Uint16Array
+  | Int8Array
+  | Uint8Array;
+
+export const isDtype = (name: unknown): name is Dtype => typeof name === 'string' && Object.hasOwn(dtypes, name);
+
+const word = new Uint32Array(1);
+const float = new Float32Array(word.buffer);
+
+/** Value of the IEEE half float with these 16 bits; exact. */
+export function halfToFloat(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 0x1f;
+  const fraction = bits & 0x3ff;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  if (exponent === 31) return fraction === 0 ? sign * Infinity : NaN;
+  return sign * (1024 + fraction) * 2 ** (exponent - 25);
+}
+
+/** Bits of the IEEE half float nearest to a value (ties to even; beyond 65504 infinity). */
+export function floatToHalf(value: number): number {
+  float[0] = value;
+  const bits = word[0];
+  const sign = (bits >>> 16) & 0x8000;
+  const magnitude = bits & 0x7fffffff;
+  if (magnitude > 0x7f800000) return sign | 0x7e00;
+  if (magnitude >= 0x47800000) return sign | 0x7c00;
+  if (magnitude < 0x38800000) {
+    // Below the smallest normal half: count in its unit, 2^-24. The product is exact, so it is rounded once.
+    return sign | roundToEven(Math.abs(float[0]) * 2 ** 24);
+  }
+  const half = (magnitude - 0x38000000) >>> 13;
+  const rest = magnitude & 0x1fff;
+  // A carry out of the fraction rightly raises the exponent, up to infinity.
+  return sign | (half + (rest > 0x1000 || (rest === 0x1000 && (half & 1) === 1) ? 1 : 0));
+}
+
+function roundToEven(value: number): number {
+  const below = Math.floor(value);
+  const rest = value - below;
+  return rest > 0.5 || (rest === 0.5 && below % 2 === 1) ? below + 1 : below;
+}
+
+/** Values of any real dtype as float32 (the same array when it is one already). */
+export function toFloat32(dtype: Dtype, values: TensorValues): Float32Array {
+  switch (dtype) {
+    case 'F32':
+      return values as Float32Array;
+    case 'F16':
+      return Float32Array.from(values as Uint16Array, halfToFloat);
+    case 'BF16': {
+      const source = values as Uint16Array;
+      const result = new Float32Array(source.length);
+      const bits = new Uint32Array(result.buffer);
+      for (let i = 0; i < source.length; i++) bits[i] = source[i] << 16;
+      return result;
+    }
+    default:
+      return Float32Array.from(values as ArrayLike<number | bigint>, Number);
+  }
+}

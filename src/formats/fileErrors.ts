@@ -1,0 +1,37 @@
+import { LxmertError, isLxmertError } from '../errors.js';
+import type { ErrorCode } from '../errors.js';
+
+const causes: Readonly<Record<string, { code: ErrorCode; reason: string }>> = {
+  ENOENT: { code: 'FILE_MISSING', reason: 'there is no such file or folder' },
+  ENOTDIR: { code: 'FILE_ACCESS', reason: 'a part of the path is a file, not a folder' },
+  EISDIR: { code: 'FILE_ACCESS', reason: 'it is a folder, not a file' },
+  EACCES: { code: 'FILE_ACCESS', reason: 'permission denied' },
+  EPERM: { code: 'FILE_ACCESS', reason: 'operation not permitted' },
+  EROFS: { code: 'FILE_ACCESS', reason: 'the file system is read-only' },
+  ENOSPC: { code: 'FILE_ACCESS', reason: 'the disk is full; free some space' },
+  EDQUOT: { code: 'FILE_ACCESS', reason: 'the disk quota is used up; free some space' },
+  EFBIG: { code: 'FILE_ACCESS', reason: 'the file would be larger than allowed here' },
+  EMFILE: { code: 'FILE_ACCESS', reason: 'too many files are open' },
+  ENFILE: { code: 'FILE_ACCESS', reason: 'too many files are open' },
+  ENAMETOOLONG: { code: 'FILE_ACCESS', reason: 'the name is too long' },
+  ELOOP: { code: 'FILE_ACCESS', reason: 'its symbolic links form a loop' },
+  EIO: { code: 'FILE_ACCESS', reason: 'the device reported an input/output error' },
+};
+
+/** The `code` of a Node system error, else undefined. */
+export function systemCode(error: unknown): string | undefined {
+  const code = typeof error === 'object' && error !== null ? (error as { code?: unknown }).code : undefined;
+  return typeof code === 'string' ? code : undefined;
+}
+
+/**
+ * Turns what the file system threw into an error that a user can act on.
+ * @param action what was being done, as in "cannot ACTION PATH"
+ */
+export function fileError(error: unknown, action: string, path: string): LxmertError {
+  if (isLxmertError(error)) return error;
+  const system = systemCode(error);
+  const known = system === undefined ? undefined : causes[system];
+  const reason = known ? `${known.reason} (${system})` : error instanceof Error ? error.message : String(error);
+  return new LxmertError(known?.code ?? 'FILE_ACCESS', `cannot ${action} ${path}: ${reason}`, { cause: error });
+}

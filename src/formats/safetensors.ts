@@ -1,0 +1,217 @@
+import { open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { LxmertError } from '../errors.js';
+import { writeFully } from './atomicFile.js';
+import { dtypes, toFloat32 } from './dtypes.js';
+import type { TensorValues } from './dtypes.js';
+import { fileError } from './fileErrors.js';
+import { layOut, lengthBytes, parseHeader, parseHeaderLength } from './safetensorsHeader.js';
+import type { TensorEntry, TensorSpec } from './safetensorsHeader.js';
+
+export type { Dtype, TensorValues } from './dtypes.js';
+export type { TensorEntry, TensorSpec } from './safetensorsHeader.js';
+
+/** A read may not span 2 GiB in Node. */
+const chunkBytes = 1 << 30;
+
+/** An open safetensors file: the header checked, tensors read one by one on request. */
+export class SafetensorsFile {
+  readonly path: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** By name, in file order. */
+  readonly entries: ReadonlyMap<string, TensorEntry>;
+  readonly #file: FileHandle;
+
+  private constructor(
+    path: string,
+    file: FileHandle,
+    metadata: Readonly<Record<string, string>>,
+    entries: readonly TensorEntry[],
+  ) {
+    this.path = path;
+    this.#file = file;
+    this.metadata = metadata;
+    this.entries = new Map(entries.map((entry) => [entry.name, entry]));
+  }
+
+  /** @throws FILE_MISSING, FILE_ACCESS, BAD_DATA (header), naming the file and the tensor */
+  static async open(path: string): Promise<SafetensorsFile> {
+    let file: FileHandle | undefined;
+    try {
+      file = await open(path, 'r');
+      const { size } = await file.stat();
+      const field = new Uint8Array(Math.min(size, lengthBytes));
+      await readFully(file, field, 0, path);
+      const json = new Uint8Array(parseHeaderLength(field, size, path));
+      await readFully(file, json, lengthBytes, path);
+      const { metadata, entries } = parseHeader(json, size, path);
+      return new SafetensorsFile(path, file, metadata, entries);
+    } catch (error) {
+      await file?.close();
+      throw fileError(error, 'read', path);
+    }
+  }
+
+  /** @throws BAD_DATA when the file has no such tensor */
+  entry(name: string): TensorEntry {
+    const entry = this.entries.get(name);
+    if (!entry) throw new LxmertError('BAD_DATA', `${this.path}: it has no tensor '${name}'`);
+    return entry;
+  }
+
+  /** The tensor in the array type of its dtype (F16 and BF16 as bits). */
+  async read(name: string): Promise<TensorValues> {
+    const entry = this.entry(name);
+    const bytes = new Uint8Array(entry.byteLength);
+    try {
+      await readFully(this.#file, bytes, entry.offset, this.path);
+    } catch (error) {
+      throw fileError(error, `read tensor '${name}' of`, this.path);
+    }
+    return new dtypes[entry.dtype].array(bytes.buffer);
+  }
+
+  /** The tensor as float32, whatever its dtype. */
+  async readFloat32(name: string): Promise<Float32Array> {
+    return toFloat32(this.entry(name).dtype, await this.read(name));
+  }
+
+  /** An integer tensor as int32. @throws BAD_DATA when it is not one or a value does not fit */
+  async readInt32(name: string): Promise<Int32Array> {
+    const { dtype } = this.entry(name);
+    if (dtype.startsWith('F') || dtype.startsWith('BF'))
+      throw new LxmertError('BAD_DATA', `${this.path}: tensor '${name}' is ${dtype}; expected integers`);
+    const values = await this.read(name);
+    if (values instanceof Int32Array) return values;
+    const result = new Int32Array(values.length);
+    for (let i = 0; i < result.length; i++) {
+      result[i] = Number(values[i]);
+      if (result[i] !== Number(values[i]))
+        throw new LxmertError(
+          'BAD_DATA',
+          `${this.path}: tensor '${name}' holds ${values[i]} at ${i}, beyond 32-bit integers`,
+        );
+    }
+    return result;
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+/**
+ * Writes a new safetensors file tensor by tensor, in any order. `finish` (or `abort`) must be called. The file is only
+ * whole after `finish`; write it under another name and rename it.
+ */
+export class SafetensorsWriter {
+  readonly path: string;
+  readonly #file: FileHandle;
+  readonly #entries: ReadonlyMap<string, TensorEntry>;
+  /** Elements still to come, by tensor. */
+  readonly #missing: Map<string, number>;
+
+  private constructor(path: string, file: FileHandle, entries: readonly TensorEntry[]) {
+    this.path = path;
+    this.#file = file;
+    this.#entries = new Map(entries.map((entry) => [entry.name, entry]));
+    this.#missing = new Map(entries.filter(({ count }) => count > 0).map(({ name, count }) => [name, count]));
+  }
+
+  /** @throws BAD_ARGUMENT (specs), FILE_ACCESS; the file must not exist yet */
+  static async create(
+    path: string,
+    specs: readonly TensorSpec[],
+    { metadata = { format: 'pt' } }: { readonly metadata?: Readonly<Record<string, string>> } = {},
+  ): Promise<SafetensorsWriter> {
+    const { header, entries, fileBytes } = layOut(specs, metadata);
+    try {
+      const file = await open(path, 'wx');
+      try {
+        await writeFully(file, header, 0);
+        await file.truncate(fileBytes);
+      } catch (error) {
+        await file.close();
+        throw error;
+      }
+      return new SafetensorsWriter(path, file, entries);
+    } catch (error) {
+      throw fileError(error, 'write', path);
+    }
+  }
+
+  /**
+   * Writes a tensor, or a part of it from element `start` on; parts must not overlap.
+   * @throws BAD_ARGUMENT for a wrong name, array type or length; FILE_ACCESS
+   */
+  async write(name: string, values: TensorValues, start = 0): Promise<void> {
+    const entry = this.#entries.get(name);
+    const missing = this.#missing.get(name) ?? 0;
+    if (!entry) throw new LxmertError('BAD_ARGUMENT', `${this.path}: no tensor '${name}' was declared`);
+    const { bytes, array } = dtypes[entry.dtype];
+    if (Object.prototype.toString.call(values) !== `[object ${array.name}]`)
+      throw new LxmertError('BAD_ARGUMENT', `tensor '${name}' is ${entry.dtype}; expected values in a ${array.name}`);
+    if (start < 0 || start + values.length > entry.count || values.length > missing)
+      throw new LxmertError(
+        'BAD_ARGUMENT',
+        `tensor '${name}' has ${entry.count} elements, ${missing} still to write; got ${values.length} from ${start} on`,
+      );
+    try {
+      const data = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+      await writeFully(this.#file, data, entry.offset + start * bytes);
+    } catch (error) {
+      throw fileError(error, `write tensor '${name}' of`, this.path);
+    }
+    this.#missing.set(name, missing - values.length);
+  }
+
+  /** Syncs and closes. @throws BAD_ARGUMENT when a tensor was not written; FILE_ACCESS */
+  async finish(): Promise<void> {
+    try {
+      for (const [name, count] of this.#missing)
+        if (count > 0)
+          throw new LxmertError('BAD_ARGUMENT', `${this.path}: ${count} elements of tensor '${name}' were not written`);
+      await this.#file.sync();
+    } catch (error) {
+      throw fileError(error, 'write', this.path);
+    } finally {
+      await this.#file.close();
+    }
+  }
+
+  /** Closes and leaves an unfinished file, for the caller to remove. */
+  async abort(): Promise<void> {
+    await this.#file.close().catch(() => undefined);
+  }
+}
+
+/** Writes a whole safetensors file and syncs it; `valuesOf` is asked for one tensor at a time. */
+export async function writeSafetensors(
+  path: string,
+  specs: readonly TensorSpec[],
+  valuesOf: (name: string) => TensorValues | Promise<TensorValues>,
+  options: { readonly metadata?: Readonly<Record<string, string>> } = {},
+): Promise<void> {
+  const writer = await SafetensorsWriter.create(path, specs, options);
+  try {
+    for (const { name } of specs) await writer.write(name, await valuesOf(name));
+  } catch (error) {
+    await writer.abort();
+    throw error;
+  }
+  await writer.finish();
+}
+
+async function readFully(file: FileHandle, into: Uint8Array, position: number, path: string): Promise<void> {
+  let done = 0;
+  while (done < into.byteLength) {
+    const { bytesRead } = await file.read(into, done, Math.min(into.byteLength - done, chunkBytes), position + done);
+    if (bytesRead === 0)
+      throw new LxmertError('BAD_DATA', `${path}: it ends at byte ${position + done}; it was cut short while open`);
+    done += bytesRead;
+  }
+}
