@@ -1,0 +1,51 @@
+{
+  "variables": {
+    "lxmert_sources": [
+      "native/cpu/adam.cc",
+      "native/cpu/device.cc",
+      "native/cpu/elementwise.cc",
+      "native/cpu/fill.cc",
+      "native/cpu/gather_rows.cc",
+      "native/cpu/layer_norm.cc",
+      "native/cpu/linear.cc",
+      "native/cpu/object_embedding.cc",
+      "native/cpu/smooth_l1.cc",
+      "native/cpu/softmax_cross_entropy.cc",
+      "native/cpu/token_embedding.cc",
+      "native/engine/command_queue.cc",
+      "native/engine/engine.cc"
+    ],
+    "lxmert_headers": [
+      "native/cpu/device.h",
+      "native/cpu/dropout.h",
+      "native/cpu/kernels.h",
+      "native/cpu/layer_norm.h",
+      "native/cpu/math.h",
+      "native/cpu/parallel.h",
+      "native/engine/arenas.h",
+      "native/engine/arg_reader.h",
+      "native/engine/command_queue.h",
+      "native/engine/device.h",
+      "native/engine/engine.h",
+      "native/engine/error.h",
+      "native/engine/op_table.h",
+      "native/engine/ops.h",
+      "native/engine/philox.h",
+      "native/engine/step_record.h"
+    ],
+    "lxmert_cxx_flags": [
+      "-std=c++20",
+      "-O3",
+      "-fno-math-errno",
+      "-fno-trapping-math",
+      "-ffp-contract=fast",
+      "-fopenmp",
+      "-fvisibility=hidden",
+      "-Wall",
+      "-Wextra",
+      "-Werror"
+    ],
+    "lxmert_defines": ["NAPI_VERSION=9", "NAPI_CPP_EXCEPTIONS"],
+    "lxmert_libraries": ["-ldnnl", "-lgomp"]
+  }
+}

@@ -1,0 +1,100 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, sep } from 'node:path';
+import { createRequire } from 'node:module';
+import { march, probeCompiler } from './compiler.mjs';
+import { at, filesBelow, fingerprint, readJson, root } from './paths.mjs';
+import { runStep, StepError, tailOf } from './process.mjs';
+import { ensureSystemPackages } from './systemPackages.mjs';
+
+const addonPath = at('build', 'Release', 'lxmert.node');
+
+/** Written beside the addon: what it was built from and which CPU features it needs. src/engine/load.ts reads it, too. */
+const recordPath = at('build', 'Release', 'lxmert-build.json');
+
+/** What the object files in build/ were compiled with, whether or not the build came to its end. */
+const objectsPath = at('build', 'compiled-with.json');
+
+const require = createRequire(import.meta.url);
+
+/** Everything but the compiler and the CPU that the addon is made from. */
+function sourcesFingerprint() {
+  const cuda = at('native', 'cuda') + sep; // a library of its own, opened at run time
+  const files = filesBelow(at('native'), (file) => !file.startsWith(cuda));
+  const headers = require('node-addon-api/package.json').version;
+  return fingerprint([at('binding.gyp'), ...files], [march, headers, process.platform, process.arch]);
+}
+
+/** Loads the addon in a process of its own, which a bad one may take down. Returns what went wrong, or ''. */
+export function tryAddon(path) {
+  const result = spawnSync(process.execPath, ['-e', 'require(process.argv[1])', path], { encoding: 'utf8' });
+  if (result.status === 0) return '';
+  if (result.signal !== null) return `loading it ended the process with ${result.signal}`;
+  return /^Error: .*$/m.exec(result.stderr)?.[0].slice('Error: '.length) ?? tailOf(result.stderr);
+}
+
+/** Headers that came with this Node, so that node-gyp downloads none. */
+function nodeDirArguments() {
+  const prefix = dirname(dirname(process.execPath));
+  return existsSync(join(prefix, 'include', 'node', 'node_api.h')) ? [`--nodedir=${prefix}`] : [];
+}
+
+/** Whether every CPU feature in the list is here; true where the system does not tell. */
+function cpuHas(flags) {
+  try {
+    const line = /^(?:flags|Features)\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? '';
+    const present = new Set(line.trim().split(/\s+/));
+    return line === '' || flags.every((flag) => present.has(flag));
+  } catch {
+    return true;
+  }
+}
+
+/**
+ * Builds build/Release/lxmert.node unless it is up to date and loads.
+ * @returns {Promise<boolean>} whether anything was done
+ */
+export async function ensureAddon() {
+  const sources = sourcesFingerprint();
+  const record = readJson(recordPath);
+  const probe = probeCompiler();
+  // Without a compiler an addon that was brought along may still do.
+  const fits = record !== null && (probe === null || (record.compiler === probe.version && sameFlags(record, probe)));
+  const runsHere = existsSync(addonPath) && Array.isArray(record?.cpuFlags) && cpuHas(record.cpuFlags);
+  if (fits && runsHere && record.sources === sources && tryAddon(addonPath) === '') return false;
+
+  await ensureSystemPackages();
+  await build(sources);
+  return true;
+}
+
+const sameFlags = (a, b) => String(a.cpuFlags) === String(b.cpuFlags);
+
+async function build(sources) {
+  const { version, cpuFlags } = probeCompiler();
+  const record = { sources, platform: process.platform, arch: process.arch, march, compiler: version, cpuFlags };
+  // make knows which files changed, but not that the compiler or the CPU did: then all is built anew.
+  const objects = readJson(objectsPath);
+  const incremental = objects !== null && objects.compiler === version && sameFlags(objects, record);
+  if (!incremental) {
+    rmSync(at('build'), { recursive: true, force: true });
+    mkdirSync(at('build'));
+    writeFileSync(objectsPath, JSON.stringify(record));
+  }
+  rmSync(recordPath, { force: true });
+  const nodeGyp = join(dirname(require.resolve('node-gyp/package.json')), 'bin', 'node-gyp.js');
+  await runStep(
+    incremental ? 'building what changed in the native addon' : 'building the native addon',
+    process.execPath,
+    [nodeGyp, 'configure', 'build', '--jobs=max', '--loglevel=warn', ...nodeDirArguments()],
+    { cwd: root, hint: '`LXMERT_VERBOSE=1 npm run setup` shows all of it; `rm -rf build` starts afresh.' },
+  );
+  const problem = tryAddon(addonPath);
+  if (problem !== '') {
+    throw new StepError('the addon was built but does not load', {
+      tail: problem,
+      hint: '`rm -rf build` starts afresh.',
+    });
+  }
+  writeFileSync(recordPath, `${JSON.stringify(record, null, 2)}\n`);
+}

@@ -1,0 +1,84 @@
+import { outputOf } from './process.mjs';
+
+/** The compiler that node-gyp will call. */
+export const compiler = process.env.CXX || 'g++';
+
+/** Value of -march: what the addon's code may use. `native` is this machine's CPU. */
+export const march = process.env.LXMERT_MARCH || 'native';
+
+/** First g++ with enough of C++20. */
+export const OLDEST_GXX = 10;
+
+/** A compiler's macro for an instruction set -> the kernel's name for it in /proc/cpuinfo. */
+const FEATURES = {
+  __SSE3__: 'pni',
+  __SSSE3__: 'ssse3',
+  __SSE4_1__: 'sse4_1',
+  __SSE4_2__: 'sse4_2',
+  __SSE4A__: 'sse4a',
+  __POPCNT__: 'popcnt',
+  __LZCNT__: 'abm',
+  __MOVBE__: 'movbe',
+  __AVX__: 'avx',
+  __AVX2__: 'avx2',
+  __FMA__: 'fma',
+  __F16C__: 'f16c',
+  __BMI__: 'bmi1',
+  __BMI2__: 'bmi2',
+  __ADX__: 'adx',
+  __AVX512F__: 'avx512f',
+  __AVX512CD__: 'avx512cd',
+  __AVX512BW__: 'avx512bw',
+  __AVX512DQ__: 'avx512dq',
+  __AVX512VL__: 'avx512vl',
+  __AVX512IFMA__: 'avx512ifma',
+  __AVX512VBMI__: 'avx512vbmi',
+  __AVX512VBMI2__: 'avx512_vbmi2',
+  __AVX512VNNI__: 'avx512_vnni',
+  __AVX512BITALG__: 'avx512_bitalg',
+  __AVX512VPOPCNTDQ__: 'avx512_vpopcntdq',
+  __AVX512BF16__: 'avx512_bf16',
+  __AVX512FP16__: 'avx512_fp16',
+  __AVXVNNI__: 'avx_vnni',
+  __GFNI__: 'gfni',
+  __VAES__: 'vaes',
+  __VPCLMULQDQ__: 'vpclmulqdq',
+  __AMX_TILE__: 'amx_tile',
+  __AMX_BF16__: 'amx_bf16',
+  __AMX_INT8__: 'amx_int8',
+  __ARM_FEATURE_ATOMICS: 'atomics',
+  __ARM_FEATURE_FP16_VECTOR_ARITHMETIC: 'asimdhp',
+  __ARM_FEATURE_DOTPROD: 'asimddp',
+  __ARM_FEATURE_BF16: 'bf16',
+  __ARM_FEATURE_MATMUL_INT8: 'i8mm',
+  __ARM_FEATURE_SVE: 'sve',
+  __ARM_FEATURE_SVE2: 'sve2',
+};
+
+/**
+ * What the compiler is and which CPU features the code it makes may use, or null without a compiler.
+ * @returns {{ version: string, major: number, cpuFlags: string[] } | null}
+ */
+export function probeCompiler() {
+  const macros = outputOf(compiler, [`-march=${march}`, '-dM', '-E', '-x', 'c++', '-']);
+  if (macros === null) return null;
+  const defined = new Map(
+    macros
+      .split('\n')
+      .map((line) => /^#define (\w+) (.*)$/.exec(line))
+      .filter((match) => match !== null)
+      .map(([, name, value]) => [name, value]),
+  );
+  return {
+    version: `${compiler} ${(defined.get('__VERSION__') ?? 'unknown').replaceAll('"', '')}`,
+    major: defined.has('__clang__') ? Infinity : Number(defined.get('__GNUC__') ?? 0),
+    cpuFlags: Object.entries(FEATURES)
+      .filter(([macro]) => defined.has(macro))
+      .map(([, flag]) => flag),
+  };
+}
+
+/** Whether a program that includes oneDNN's header passes the preprocessor. */
+export function hasDnnlHeader() {
+  return outputOf(compiler, ['-E', '-x', 'c++', '-'], '#include <dnnl.h>\n') !== null;
+}
