@@ -1,0 +1,31 @@
+import { isTree, show } from './configFile.js';
+import { configFields } from './fields.js';
+import type { ConfigTree } from './presets.js';
+
+/** Settings that may change when a run is resumed: where and how it runs, not what it computes. */
+const free = new Set([
+  'out',
+  'data.folder',
+  'device',
+  'threads',
+  'microBatchSize',
+  'saveEvery',
+  'validEvery',
+  'keep',
+  'init',
+]);
+
+/** The settings, one a line, in which a resumed run would differ from its beginning; empty when it may go on. */
+export function forbiddenChanges(saved: ConfigTree, now: ConfigTree): string[] {
+  return configFields.flatMap(({ path, flag }) => {
+    if (free.has(path.join('.'))) return [];
+    const [before, after] = [valueAt(saved, path), valueAt(now, path)];
+    return show(before) === show(after)
+      ? []
+      : [`${path.join('.')} (--${flag}): was ${show(before)}, is ${show(after)}`];
+  });
+}
+
+function valueAt(tree: unknown, path: readonly string[]): unknown {
+  return path.reduce<unknown>((at, key) => (isTree(at) ? at[key] : undefined), tree);
+}

@@ -1,0 +1,117 @@
+import { readFile } from 'node:fs/promises';
+import { LineCounter, isMap, isPair, isScalar, parseDocument } from 'yaml';
+import type { Document } from 'yaml';
+import { LxmertError } from '../errors.js';
+import { knownKeys } from './fields.js';
+import { suggestion } from './nearest.js';
+import type { ConfigTree } from './presets.js';
+
+/** A description read from a file, with the line of each of its settings. */
+export interface ConfigFile {
+  readonly path: string;
+  readonly tree: ConfigTree;
+  /** Line of a setting (or of the nearest thing around it), from 1. */
+  lineOf(path: readonly string[]): number;
+}
+
+/**
+ * Reads a YAML (or JSON) description of a run. Values are not checked here, names are.
+ * @throws FILE_MISSING, FILE_ACCESS, BAD_CONFIG naming file, line and key
+ */
+export async function readConfigFile(path: string): Promise<ConfigFile> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    const missing = (error as { code?: unknown }).code === 'ENOENT';
+    const reason = missing ? 'there is no such file' : (error as Error).message;
+    throw new LxmertError(
+      missing ? 'FILE_MISSING' : 'FILE_ACCESS',
+      `cannot read the configuration ${path}: ${reason}`,
+      {
+        cause: error,
+      },
+    );
+  }
+  return parseConfigFile(text, path);
+}
+
+/** Like `readConfigFile`, from the text. */
+export function parseConfigFile(text: string, path: string): ConfigFile {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, stringKeys: true });
+  const fault = document.errors[0];
+  if (fault) throw bad(`${path}:${lines.linePos(fault.pos[0]).line}: ${fault.message}`, fault);
+  const lineAt = (offset: number | undefined) => (offset === undefined ? 1 : lines.linePos(offset).line);
+  const lineOf = (keys: readonly string[]) => lineAt(offsetOf(document, keys));
+  const tree = toTree(document, path);
+  checkNames(tree, [], (keys, message) => bad(`${path}:${lineOf(keys)}: ${message}`));
+  return { path, tree, lineOf };
+}
+
+/**
+ * Refuses names that no setting has.
+ * @param fail makes the error for a place and a message
+ */
+export function checkNames(
+  tree: ConfigTree,
+  path: readonly string[],
+  fail: (path: readonly string[], message: string) => LxmertError,
+): void {
+  const known = knownKeys(path) ?? [];
+  const names = path.length === 0 ? [...known, 'preset'] : known;
+  for (const [key, value] of Object.entries(tree)) {
+    const here = [...path, key];
+    if (!names.includes(key)) {
+      const where = path.length === 0 ? '' : ` in '${path.join('.')}'`;
+      throw fail(here, `unknown setting '${key}'${where}.${suggestion(key, names)}`);
+    }
+    const inner = knownKeys(here);
+    if (!inner) continue;
+    if (!isTree(value))
+      throw fail(here, `'${here.join('.')}' holds settings (${inner.join(', ')}); got ${show(value)}`);
+    checkNames(value, here, fail);
+  }
+}
+
+export function isTree(value: unknown): value is ConfigTree {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A value as a message shows it. */
+export function show(value: unknown): string {
+  const text = value === undefined ? 'nothing' : JSON.stringify(value);
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
+
+function toTree(document: Document, path: string): ConfigTree {
+  let root: unknown;
+  try {
+    root = document.toJS({ maxAliasCount: 100 });
+  } catch (error) {
+    throw bad(`${path}: ${(error as Error).message}`, error);
+  }
+  if (root === null || root === undefined) return {};
+  if (!isTree(root)) throw bad(`${path}:1: expected settings, one 'name: value' a line; got ${show(root)}`);
+  return root;
+}
+
+/** Where the key of a setting stands in the text; that of the nearest enclosing one when it has none. */
+function offsetOf(document: Document, keys: readonly string[]): number | undefined {
+  let node: unknown = document.contents;
+  let offset: number | undefined;
+  for (const key of keys) {
+    if (!isMap(node)) break;
+    const pair: unknown = node.items.find(
+      (item) => isPair(item) && isScalar(item.key) && String(item.key.value) === key,
+    );
+    if (!isPair(pair)) break;
+    if (isScalar(pair.key)) offset = pair.key.range?.[0] ?? offset;
+    node = pair.value;
+  }
+  return offset;
+}
+
+function bad(message: string, cause?: unknown): LxmertError {
+  return new LxmertError('BAD_CONFIG', message, cause === undefined ? undefined : { cause });
+}

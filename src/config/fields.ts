@@ -1,0 +1,120 @@
+import { z } from 'zod';
+import { runConfigSchema } from './runConfig.js';
+
+/** One setting of a run: its place in the description and the flag that sets it. */
+export interface ConfigField {
+  readonly path: readonly string[];
+  /** Without the dashes. */
+  readonly flag: string;
+  readonly kind: 'number' | 'text' | 'choice' | 'list';
+  /** For `choice`, and for a `list` of known names. */
+  readonly choices?: readonly string[];
+  readonly description: string;
+  readonly default?: unknown;
+}
+
+/** Flags that are not just the field's name with dashes. */
+const flagNames: Readonly<Record<string, string>> = {
+  'data.folder': 'data',
+  'tasks.on': 'tasks',
+  'tasks.weights.maskedLm': 'masked-lm-weight',
+  'tasks.weights.matched': 'matched-weight',
+  'tasks.weights.obj': 'obj-weight',
+  'tasks.weights.attr': 'attr-weight',
+  'tasks.weights.feat': 'feat-weight',
+  'tasks.weights.qa': 'qa-weight',
+};
+
+/** Descriptions of fields whose schema has none. */
+const modelDescriptions: Readonly<Record<string, string>> = {
+  hiddenSize: 'width of the hidden states',
+  numAttentionHeads: 'attention heads',
+  intermediateSize: 'width of the feed-forward layers',
+  lLayers: 'language layers',
+  rLayers: 'object-relationship layers',
+  xLayers: 'cross-modality layers',
+  maxPositionEmbeddings: 'rows of the position table',
+  typeVocabSize: 'rows of the type table',
+  hiddenDropoutProb: 'dropout of hidden states',
+  attentionProbsDropoutProb: 'dropout of attention probabilities',
+  visualLossNormalizer: 'factor of the object losses',
+  initializerRange: 'standard deviation of the initial weights',
+};
+
+type Shape = Readonly<Record<string, z.core.$ZodType>>;
+
+interface Unwrapped {
+  readonly type: z.core.$ZodType;
+  readonly description: string;
+  readonly default?: unknown;
+}
+
+/** Takes off defaults, options and checks, and remembers what they say. */
+function unwrap(type: z.core.$ZodType): Unwrapped {
+  const description = (type as z.ZodType).description ?? '';
+  if (type instanceof z.ZodDefault) {
+    const inner = unwrap(type.def.innerType);
+    return { ...inner, description: description || inner.description, default: type.def.defaultValue };
+  }
+  if (type instanceof z.ZodOptional || type instanceof z.ZodPrefault) {
+    const inner = unwrap(type.def.innerType);
+    return { ...inner, description: description || inner.description };
+  }
+  if (type instanceof z.ZodPipe) return unwrap(type.def.in);
+  return { type, description };
+}
+
+/** The keys of an object schema, or undefined for a leaf. */
+function shapeOf(type: z.core.$ZodType): Shape | undefined {
+  const inner = unwrap(type).type;
+  return inner instanceof z.ZodObject ? (inner.shape as Shape) : undefined;
+}
+
+function kindOf(type: z.core.$ZodType): Pick<ConfigField, 'kind' | 'choices'> | undefined {
+  if (type instanceof z.ZodNumber) return { kind: 'number' };
+  if (type instanceof z.ZodString) return { kind: 'text' };
+  if (type instanceof z.ZodEnum) return { kind: 'choice', choices: type.options.map(String) };
+  if (type instanceof z.ZodArray) {
+    const element = kindOf(type.def.element);
+    return { kind: 'list', ...(element?.choices ? { choices: element.choices } : {}) };
+  }
+  return undefined;
+}
+
+const kebab = (name: string) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+function collect(shape: Shape, parents: readonly string[]): ConfigField[] {
+  return Object.entries(shape).flatMap(([key, type]) => {
+    const path = [...parents, key];
+    const inner = shapeOf(type);
+    if (inner) return collect(inner, path);
+    const leaf = unwrap(type);
+    const kind = kindOf(leaf.type);
+    // A literal has one value; there is nothing to set.
+    if (!kind) return [];
+    return [
+      {
+        path,
+        flag: flagNames[path.join('.')] ?? kebab(key),
+        ...kind,
+        description: leaf.description || (modelDescriptions[key] ?? ''),
+        ...(leaf.default === undefined ? {} : { default: leaf.default }),
+      },
+    ];
+  });
+}
+
+const rootShape = shapeOf(runConfigSchema) ?? {};
+
+/** Every setting of a run, in the order of the schema. */
+export const configFields: readonly ConfigField[] = collect(rootShape, []);
+
+/** The names known at a place of the description (`[]` is the top), or undefined where there is no object. */
+export function knownKeys(path: readonly string[]): readonly string[] | undefined {
+  let shape: Shape | undefined = rootShape;
+  for (const key of path) {
+    const type: z.core.$ZodType | undefined = shape && Object.hasOwn(shape, key) ? shape[key] : undefined;
+    shape = type && shapeOf(type);
+  }
+  return shape && Object.keys(shape);
+}

@@ -1,0 +1,128 @@
+import { LxmertError } from '../errors.js';
+import { checkNames, isTree, readConfigFile, show } from './configFile.js';
+import type { ConfigFile } from './configFile.js';
+import { configFields } from './fields.js';
+import type { ConfigField } from './fields.js';
+import { suggestion } from './nearest.js';
+import { presetNames, presets } from './presets.js';
+import type { ConfigTree, PresetName } from './presets.js';
+import { runConfigSchema } from './runConfig.js';
+import type { RunConfig } from './runConfig.js';
+
+/** Where a run's description comes from; what stands first wins. */
+export interface ConfigSources {
+  /** Flags without the dashes, as text, e.g. `{ lr: '1e-3', tasks: 'matched,qa' }`. */
+  readonly flags?: Readonly<Record<string, string | undefined>>;
+  /** A YAML or JSON file. */
+  readonly file?: string;
+  /** Before the file's own `preset`. */
+  readonly preset?: string;
+  /** The description that a run to be resumed was started with. */
+  readonly saved?: ConfigTree;
+}
+
+/**
+ * Puts a run's description together: flags, then the file, then the preset, then the saved run, then the defaults.
+ * @throws BAD_ARGUMENT for a flag; BAD_CONFIG for a file, with its line; FILE_MISSING, FILE_ACCESS
+ */
+export async function loadRunConfig(sources: ConfigSources): Promise<RunConfig> {
+  const file = sources.file === undefined ? undefined : await readConfigFile(sources.file);
+  const { preset: presetInFile, ...fileTree } = file?.tree ?? {};
+  const preset = findPreset(sources.preset, presetInFile, file);
+  const flags = flagTree(sources.flags ?? {});
+  if (sources.saved) checkNames(sources.saved, [], (_, message) => new LxmertError('BAD_CONFIG', message));
+  const layers = [sources.saved ?? {}, preset ? presets[preset] : {}, listsFromText(fileTree), flags];
+  const merged = layers.reduce(overlay, {});
+  const result = runConfigSchema.safeParse(merged);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  const path = issue.path.map(String);
+  const given = valueAt(merged, path);
+  const message = `${issue.message}${isTree(given) || given === undefined ? '' : `; got ${show(given)}`}`;
+  const field = configFields.find((one) => one.path.every((key, i) => key === path[i]));
+  if (field && valueAt(flags, field.path) !== undefined)
+    throw new LxmertError('BAD_ARGUMENT', `--${field.flag}: ${message}`);
+  if (file && (valueAt(fileTree, field?.path ?? path) !== undefined || !field))
+    throw new LxmertError('BAD_CONFIG', `${file.path}:${file.lineOf(path)}: ${path.join('.')}: ${message}`);
+  throw new LxmertError('BAD_CONFIG', `${path.join('.')}${field ? ` (--${field.flag})` : ''}: ${message}`);
+}
+
+/** A description as nested values, from flags. @throws BAD_ARGUMENT naming the flag */
+export function flagTree(flags: Readonly<Record<string, string | undefined>>): ConfigTree {
+  const known = configFields.map(({ flag }) => flag);
+  let tree: ConfigTree = {};
+  for (const [flag, text] of Object.entries(flags)) {
+    if (text === undefined) continue;
+    const field = configFields.find((one) => one.flag === flag);
+    if (!field) throw new LxmertError('BAD_ARGUMENT', `unknown flag --${flag}.${suggestion(flag, known)}`);
+    const inner = field.path.reduceRight<unknown>((value, key) => ({ [key]: value }), parseFlag(field, text));
+    tree = merge(tree, inner as ConfigTree);
+  }
+  return tree;
+}
+
+function parseFlag(field: ConfigField, text: string): unknown {
+  if (field.kind === 'number') {
+    const number = text.trim() === '' ? NaN : Number(text);
+    if (!Number.isFinite(number))
+      throw new LxmertError('BAD_ARGUMENT', `--${field.flag} ${JSON.stringify(text)}: expected a number`);
+    return number;
+  }
+  const names = field.kind === 'list' ? splitList(text) : [text];
+  for (const name of field.choices ? names : [])
+    if (!field.choices?.includes(name))
+      throw new LxmertError(
+        'BAD_ARGUMENT',
+        `--${field.flag}: there is no '${name}'.${suggestion(name, field.choices ?? [])}`,
+      );
+  return field.kind === 'list' ? names : text;
+}
+
+const splitList = (text: string) =>
+  text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+
+/** Files may write a list as `a,b`. */
+function listsFromText(tree: ConfigTree): ConfigTree {
+  let result = tree;
+  for (const { kind, path } of configFields) {
+    const value = kind === 'list' ? valueAt(tree, path) : undefined;
+    if (typeof value === 'string')
+      result = merge(result, path.reduceRight<unknown>((v, key) => ({ [key]: v }), splitList(value)) as ConfigTree);
+  }
+  return result;
+}
+
+function findPreset(flag: string | undefined, inFile: unknown, file: ConfigFile | undefined): PresetName | undefined {
+  const name = flag ?? inFile;
+  if (name === undefined) return undefined;
+  const found = presetNames.find((preset) => preset === name);
+  if (found) return found;
+  const text = typeof name === 'string' ? name : show(name);
+  const message = `there is no preset '${text}'.${suggestion(text, presetNames)}`;
+  if (flag !== undefined) throw new LxmertError('BAD_ARGUMENT', `--preset: ${message}`);
+  throw new LxmertError('BAD_CONFIG', `${file?.path}:${file?.lineOf(['preset'])}: ${message}`);
+}
+
+/** Like `merge`; the length of a run, given one way, replaces the other way. */
+function overlay(below: ConfigTree, above: ConfigTree): ConfigTree {
+  if ('epochs' in above === 'maxSteps' in above) return merge(below, above);
+  const { epochs: _epochs, maxSteps: _maxSteps, ...rest } = below;
+  return merge(rest, above);
+}
+
+/** Deep for settings that hold settings; all else is replaced. */
+function merge(below: ConfigTree, above: ConfigTree): ConfigTree {
+  const result: Record<string, unknown> = { ...below };
+  for (const [key, value] of Object.entries(above)) {
+    const old = result[key];
+    result[key] = isTree(value) ? merge(isTree(old) ? old : {}, value) : value;
+  }
+  return result;
+}
+
+function valueAt(tree: unknown, path: readonly string[]): unknown {
+  return path.reduce<unknown>((at, key) => (isTree(at) && Object.hasOwn(at, key) ? at[key] : undefined), tree);
+}

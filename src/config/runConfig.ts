@@ -1,0 +1,125 @@
+import { z } from 'zod';
+import { modelConfigSchema } from './modelConfig.js';
+import type { ModelConfig } from './modelConfig.js';
+
+const count = z.number().int().min(1);
+const share = z.number().min(0).max(1);
+const weight = z.number().min(0).max(1e6);
+const decay = z.number().min(0).lt(1);
+const path = z.string().min(1);
+const splitName = z.string().regex(/^[\w.-]+$/, 'a split name has letters, digits, "_", "-" and "." only');
+
+/** What can be switched on and off as a whole; `objects` has the three visual losses. */
+export const taskNames = ['maskedLm', 'objects', 'matched', 'qa'] as const;
+export const visualLossNames = ['obj', 'attr', 'feat'] as const;
+export const deviceNames = ['auto', 'cpu', 'cuda'] as const;
+
+export type TaskName = (typeof taskNames)[number];
+
+/** Sizes that the data decide when nobody gives them. */
+const fromData = {
+  vocabSize: count.optional().describe('size of the word table; from the tokenizer'),
+  visualFeatDim: count.optional().describe('floats of a RoI feature; from the data'),
+  numObjectLabels: count.optional().describe('object classes; from the data'),
+  numAttrLabels: count.optional().describe('attribute classes; from the data'),
+  numQaLabels: count.optional().describe('answers; from the answer table'),
+};
+
+/** Everything that describes a pre-training run. The defaults are those of the paper (sections 3.3 and 4.1). */
+export const runConfigSchema = z
+  .strictObject({
+    out: path.optional().describe('run folder'),
+    model: z.strictObject({ ...modelConfigSchema.shape, ...fromData }).prefault({}),
+    data: z
+      .strictObject({
+        folder: path.optional().describe('data folder'),
+        train: z.array(splitName).min(1).default(['train']).describe('training splits'),
+        valid: z.array(splitName).default(['valid']).describe('validation splits; none: no validation'),
+        maxTokens: z.number().int().min(3).default(20).describe('tokens of a sentence, [CLS] and [SEP] included'),
+        wordMaskRate: share.default(0.15).describe('share of words to predict'),
+        objectMaskRate: share.default(0.15).describe('share of objects to predict'),
+        swapRate: share.default(0.5).describe('share of sentences taken from another image'),
+      })
+      .prefault({}),
+    tasks: z
+      .strictObject({
+        on: z
+          .array(z.enum(taskNames))
+          .min(1)
+          .default([...taskNames])
+          .describe('pre-training tasks'),
+        visualLosses: z
+          .array(z.enum(visualLossNames))
+          .default([...visualLossNames])
+          .describe('losses of the task objects'),
+        qaFromEpoch: z.number().int().min(0).default(0).describe('epoch, from 0, in which question answering begins'),
+        weights: z
+          .strictObject({
+            maskedLm: weight.default(1).describe('weight of the masked-LM loss'),
+            matched: weight.default(1).describe('weight of the matching loss'),
+            obj: weight.default(1).describe('weight of the object-class loss'),
+            attr: weight.default(1).describe('weight of the attribute loss'),
+            feat: weight.default(1).describe('weight of the feature regression'),
+            qa: weight.default(1).describe('weight of the question-answering loss'),
+          })
+          .prefault({}),
+      })
+      .prefault({}),
+    optimizer: z
+      .strictObject({
+        lr: z.number().positive().max(10).default(1e-4).describe('peak learning rate'),
+        warmup: decay.default(0.05).describe('share of the steps in which the learning rate rises'),
+        beta1: decay.default(0.9).describe('decay of the first moment'),
+        beta2: decay.default(0.999).describe('decay of the second moment'),
+        eps: z.number().positive().default(1e-6).describe('added to the root of the second moment'),
+        weightDecay: z.number().min(0).default(0.01).describe('decoupled weight decay'),
+        maxGradNorm: z.number().positive().default(1).describe('global gradient norm to clip to'),
+      })
+      .prefault({}),
+    batchSize: count.default(256).describe('samples of one optimizer step, over all parts'),
+    microBatchSize: count.optional().describe('samples that the device takes at once; the whole batch unless given'),
+    epochs: count.optional().describe('passes over the training samples (20 unless maxSteps is given)'),
+    maxSteps: count.optional().describe('optimizer steps; instead of epochs'),
+    seed: z.number().int().min(0).max(0xffffffff).default(9595).describe('seed of weights, order, masks and dropout'),
+    device: z.enum(deviceNames).default('auto').describe('where to compute'),
+    threads: z.number().int().min(1).max(4096).optional().describe('CPU threads; all cores unless given'),
+    saveEvery: count.default(1000).describe('steps from one checkpoint to the next'),
+    validEvery: count.optional().describe('steps from one validation to the next; once an epoch unless given'),
+    keep: count.default(2).describe('checkpoints to keep, besides the best'),
+    init: path.optional().describe('checkpoint to take initial weights from'),
+  })
+  .superRefine((config, context) => {
+    const complain = (path: readonly string[], message: string) =>
+      context.addIssue({ code: 'custom', path: [...path], message });
+    if (config.epochs !== undefined && config.maxSteps !== undefined)
+      complain(['maxSteps'], 'give epochs or maxSteps, not both');
+    const model = modelConfigSchema.safeParse(withoutUndefined(config.model));
+    for (const issue of model.error?.issues ?? []) complain(['model', ...issue.path.map(String)], issue.message);
+    if (config.data.maxTokens > config.model.maxPositionEmbeddings)
+      complain(
+        ['data', 'maxTokens'],
+        `${config.data.maxTokens} tokens need as many positions; maxPositionEmbeddings is ${config.model.maxPositionEmbeddings}`,
+      );
+    if (config.tasks.on.includes('objects') && config.tasks.visualLosses.length === 0)
+      complain(
+        ['tasks', 'visualLosses'],
+        "the task 'objects' needs one of obj, attr, feat; or leave 'objects' out of the tasks",
+      );
+    if (config.microBatchSize !== undefined && config.microBatchSize > config.batchSize)
+      complain(['microBatchSize'], `it is larger than batchSize (${config.batchSize})`);
+  })
+  .transform((config) => ({
+    ...config,
+    ...(config.epochs === undefined && config.maxSteps === undefined ? { epochs: 20 } : {}),
+  }));
+
+/** A run as described; sizes that the data decide may be open. */
+export type RunConfig = z.infer<typeof runConfigSchema>;
+
+/** A run with every size known. */
+export type ResolvedRunConfig = Omit<RunConfig, 'model'> & { readonly model: ModelConfig };
+
+/** A copy without the keys that are undefined (not deep). */
+export function withoutUndefined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(value).filter(([, v]) => v !== undefined)) as never;
+}
