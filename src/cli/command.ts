@@ -1,0 +1,132 @@
+/**
+ * What every command shares.
+ *
+ * A command is a file `src/cli/<name>.ts` that exports `command`, made by `defineCommand`, and a line in the table of
+ * `src/cli/main.ts`. It parses, calls and prints; what it does lies in the rooms below. Results go to stdout, progress
+ * (`note`) to stderr. With `--json` (`jsonOption`) stdout carries exactly one JSON object, written by `printJson`.
+ * It ends well by returning, and badly by throwing: an LxmertError with a message for the user. Exit codes are 0 for
+ * done, 1 for failed and 2 for wrong usage, which is what BAD_ARGUMENT and BAD_CONFIG mean here.
+ */
+import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
+import { LxmertError } from '../errors.js';
+
+export interface GlobalOptions {
+  /** Print the stack of an error, too. */
+  trace: boolean;
+}
+
+/** A command of the table, whatever its options are. */
+export type Command = CommandModule<GlobalOptions, never>;
+
+export interface CommandDefinition<T> {
+  /** Name and positional arguments, as yargs writes them: `parity <fixture>`. */
+  readonly command: string;
+  /** One line for the list of commands. */
+  readonly describe: string;
+  /** Declares the options; their types reach the handler. */
+  readonly builder: (yargs: Argv<GlobalOptions>) => Argv<T>;
+  readonly handler: (args: ArgumentsCamelCase<T>) => void | Promise<void>;
+}
+
+/** Keeps the types of the options between `builder` and `handler`. */
+export function defineCommand<T>(definition: CommandDefinition<T>): Command {
+  return definition as unknown as Command;
+}
+
+/** `.option('json', jsonOption)` */
+export const jsonOption = {
+  type: 'boolean',
+  default: false,
+  describe: 'print the result as one JSON object on stdout',
+} as const;
+
+/** Prints the result of a command under `--json`: one object, one line, stdout. */
+export function printJson(value: object): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`);
+}
+
+/** Prints a line of a result for people: stdout. */
+export function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/** Tells of progress: stderr. */
+export function note(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+/** Limits of a number given as a flag; both ends belong to it. */
+export interface Range {
+  readonly min?: number;
+  readonly max?: number;
+}
+
+function inRange(flag: string, value: number, what: string, { min = -Infinity, max = Infinity }: Range): void {
+  if (value >= min && value <= max) return;
+  const limits = [min === -Infinity ? '' : `at least ${min}`, max === Infinity ? '' : `at most ${max}`];
+  throw new LxmertError(
+    'BAD_ARGUMENT',
+    `--${flag} must be ${what} of ${limits.filter(Boolean).join(' and ')}, not ${value}`,
+  );
+}
+
+/**
+ * An option that is a whole number: `.option('images', integerOption('images', { min: 1, describe: '…', default: 9 }))`
+ */
+export function integerOption<T extends number | undefined = undefined>(
+  flag: string,
+  { describe, default: value, ...range }: Range & { describe: string; default?: T },
+) {
+  return {
+    type: 'number',
+    requiresArg: true,
+    describe,
+    ...(value === undefined ? {} : { default: value }),
+    coerce: (given: number | undefined): number | T => {
+      if (given === undefined) return undefined as T;
+      if (!Number.isSafeInteger(given)) {
+        throw new LxmertError('BAD_ARGUMENT', `--${flag} must be a whole number${shown(given)}`);
+      }
+      inRange(flag, given, 'a whole number', range);
+      return given;
+    },
+  } as const;
+}
+
+/** An option that is a finite number, otherwise like `integerOption`. */
+export function numberOption<T extends number | undefined = undefined>(
+  flag: string,
+  { describe, default: value, ...range }: Range & { describe: string; default?: T },
+) {
+  return {
+    type: 'number',
+    requiresArg: true,
+    describe,
+    ...(value === undefined ? {} : { default: value }),
+    coerce: (given: number | undefined): number | T => {
+      if (given === undefined) return undefined as T;
+      if (!Number.isFinite(given)) throw new LxmertError('BAD_ARGUMENT', `--${flag} must be a number${shown(given)}`);
+      inRange(flag, given, 'a number', range);
+      return given;
+    },
+  } as const;
+}
+
+/** Not for NaN: what was typed is no longer known then. */
+const shown = (given: number): string => (Number.isNaN(given) ? '' : `, not ${given}`);
+
+/**
+ * The items of a comma-separated flag, each one of `allowed`.
+ *
+ * @throws LxmertError BAD_ARGUMENT for an unknown, repeated or empty item.
+ */
+export function listOf<T extends string>(flag: string, text: string, allowed: readonly T[]): T[] {
+  const items = text.split(',').map((item) => item.trim());
+  items.forEach((item, i) => {
+    if (!(allowed as readonly string[]).includes(item)) {
+      throw new LxmertError('BAD_ARGUMENT', `--${flag}: "${item}" is none of ${allowed.join(', ')}`);
+    }
+    if (items.indexOf(item) !== i) throw new LxmertError('BAD_ARGUMENT', `--${flag} names ${item} twice`);
+  });
+  return items as T[];
+}

@@ -1,0 +1,14 @@
+#!/usr/bin/env node
+import { runCli, type CommandTable } from './run.js';
+
+/** One line a command; its file exports `command`. */
+const commands: CommandTable = {};
+
+// A reader that has seen enough, as in `lxmert … | head`, is no error.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+}
+
+process.exitCode = await runCli(process.argv.slice(2), commands);

@@ -1,0 +1,143 @@
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { defineCommand, integerOption, jsonOption, listOf, numberOption, printJson } from '../../src/cli/command.js';
+import { nearestName } from '../../src/cli/nearest.js';
+import { runCli } from '../../src/cli/run.js';
+import { LxmertError } from '../../src/errors.js';
+
+const grow = defineCommand({
+  command: 'grow <plant>',
+  describe: 'Grow a plant',
+  builder: (yargs) =>
+    yargs
+      .positional('plant', { type: 'string', demandOption: true })
+      .option('out-dir', { type: 'string', describe: 'folder' })
+      .option('days', integerOption('days', { min: 1, max: 90, default: 7, describe: 'how long' }))
+      .option('rate', numberOption('rate', { min: 0, describe: 'how fast' }))
+      .option('parts', {
+        type: 'string',
+        describe: 'which',
+        coerce: (t: string) => listOf('parts', t, ['root', 'leaf']),
+      })
+      .option('json', jsonOption),
+  handler: ({ plant, days, rate, parts, json, outDir }) => {
+    if (plant === 'weed') throw new LxmertError('BAD_DATA', 'weeds.tsv, line 3: no roots');
+    if (plant === 'bug') throw new TypeError('leaf is undefined');
+    if (json) printJson({ plant, days, rate, parts, outDir });
+  },
+});
+const table = {
+  grow: () => Promise.resolve({ command: grow }),
+  harvest: () => Promise.resolve({ command: { ...grow, command: 'harvest <plant>' } }),
+};
+
+let out: string;
+let err: string;
+const spies: { mockRestore(): void }[] = [];
+
+beforeEach(() => {
+  out = err = '';
+  spies.push(
+    jest.spyOn(process.stdout, 'write').mockImplementation((text) => ((out += String(text)), true)),
+    jest.spyOn(process.stderr, 'write').mockImplementation((text) => ((err += String(text)), true)),
+    jest.spyOn(console, 'log').mockImplementation((text) => void (out += `${text}\n`)),
+    jest.spyOn(console, 'error').mockImplementation((text) => void (err += `${text}\n`)),
+  );
+});
+afterEach(() => spies.splice(0).forEach((spy) => spy.mockRestore()));
+
+const run = (line: string) => runCli(line.split(' ').filter(Boolean), table);
+
+describe('exit codes', () => {
+  test('0 with the result on stdout when done', async () => {
+    expect(await run('grow fern --days 9 --parts leaf,root --json --out-dir x')).toBe(0);
+    expect(JSON.parse(out)).toEqual({ plant: 'fern', days: 9, parts: ['leaf', 'root'], outDir: 'x' });
+    expect(err).toBe('');
+  });
+
+  test('1 with the message alone on stderr when failed', async () => {
+    expect(await run('grow weed')).toBe(1);
+    expect(err).toBe('lxmert: weeds.tsv, line 3: no roots\n');
+    expect(out).toBe('');
+  });
+
+  test('1 with a hint for what was not foreseen', async () => {
+    expect(await run('grow bug')).toBe(1);
+    expect(err).toMatch(/^lxmert: leaf is undefined\n.*--trace/);
+    expect(err).not.toContain('cli.test.ts');
+  });
+
+  test('--trace adds the stack', async () => {
+    expect(await run('grow weed --trace')).toBe(1);
+    expect(err).toMatch(/^lxmert: weeds.tsv, line 3: no roots\n/);
+    expect(err).toContain('cli.test.ts');
+  });
+
+  test.each([
+    ['', 'which command?'],
+    ['--json', 'which command?'],
+    ['grwo fern', 'there is no command "grwo"; did you mean grow?'],
+    ['zzzzzz', 'there is no command "zzzzzz": the commands are grow, harvest'],
+    ['grow', 'Not enough non-option arguments: got 0, need at least 1'],
+    ['grow fern moss', 'unknown argument "moss"'],
+    ['grow fern --dyas 3', 'unknown argument "dyas"; did you mean --days?'],
+    ['grow fern --out-dri x', 'unknown argument "out-dri"; did you mean --out-dir?'],
+    ['grow fern --quack', 'unknown argument "quack"'],
+    ['grow fern --days', 'Not enough arguments following: days'],
+    ['grow fern --days two', '--days must be a whole number'],
+    ['grow fern --days 1.5', '--days must be a whole number, not 1.5'],
+    ['grow fern --days 0', '--days must be a whole number of at least 1 and at most 90, not 0'],
+    ['grow fern --days 1e9', 'at most 90, not 1000000000'],
+    ['grow fern --rate -2', '--rate must be a number of at least 0, not -2'],
+    ['grow fern --rate Infinity', '--rate must be a number'],
+    ['grow fern --out-dir --json', '--out-dir needs a value'],
+    ['grow fern --out-dir=', '--out-dir needs a value'],
+    ['grow fern --parts leaf,flower', '--parts: "flower" is none of root, leaf'],
+    ['grow fern --parts leaf,leaf', '--parts names leaf twice'],
+  ])('2 for `lxmert %s`', async (line, message) => {
+    expect(await run(line)).toBe(2);
+    expect(err).toContain(`lxmert: `);
+    expect(err).toContain(message);
+    expect(err).not.toContain(' at '.concat('file'));
+    expect(out).toBe('');
+  });
+});
+
+describe('help', () => {
+  test('lists the commands on stdout', async () => {
+    expect(await run('--help')).toBe(0);
+    expect(out).toContain('lxmert grow <plant>');
+    expect(out).toContain('lxmert harvest <plant>');
+    expect(err).toBe('');
+  });
+
+  test('of a command tells its options and runs nothing', async () => {
+    expect(await run('grow weed --help')).toBe(0);
+    expect(out).toContain('--out-dir');
+    expect(out).toContain('[default: 7]');
+    expect(out).not.toContain('harvest');
+    expect(err).toBe('');
+  });
+
+  test('--version prints it and loads no command', async () => {
+    expect(await runCli(['--version'], { grow: () => Promise.reject(new Error('must not load')) })).toBe(0);
+    expect(out).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+});
+
+test('a command that runs loads no other', async () => {
+  const broken = { ...table, harvest: () => Promise.reject(new Error('must not load')) };
+  expect(await runCli(['grow', 'fern'], broken)).toBe(0);
+  expect(err).toBe('');
+});
+
+describe('nearestName', () => {
+  test.each([
+    ['bacth-size', 'batch-size'],
+    ['batch', 'batch-size'],
+    ['sede', 'seed'],
+    ['x', undefined],
+    ['quite-another', undefined],
+  ])('%s -> %s', (word, name) => {
+    expect(nearestName(word, ['batch-size', 'seed', 'out', 'help'])).toBe(name);
+  });
+});
