@@ -1,0 +1,40 @@
+type NumberArray = Int32Array | Uint32Array | Uint16Array | Float32Array;
+
+/** A typed array that grows at its end: for ten million numbers whose count is not known ahead. */
+export class Growable<T extends NumberArray> {
+  #values: T;
+  #length = 0;
+  readonly #allocate: (length: number) => T;
+
+  constructor(allocate: (length: number) => T, capacity = 1024) {
+    this.#allocate = allocate;
+    this.#values = allocate(capacity);
+  }
+
+  get length(): number {
+    return this.#length;
+  }
+
+  push(value: number): void {
+    if (this.#length === this.#values.length) this.#grow(this.#length + 1);
+    this.#values[this.#length++] = value;
+  }
+
+  append(values: ArrayLike<number>): void {
+    const end = this.#length + values.length;
+    if (end > this.#values.length) this.#grow(end);
+    this.#values.set(values, this.#length);
+    this.#length = end;
+  }
+
+  /** What was added, in an array of just that length. */
+  finish(): T {
+    return this.#values.length === this.#length ? this.#values : (this.#values.slice(0, this.#length) as T);
+  }
+
+  #grow(needed: number): void {
+    const larger = this.#allocate(Math.max(needed, Math.ceil(this.#values.length * 1.5)));
+    larger.set(this.#values);
+    this.#values = larger;
+  }
+}
