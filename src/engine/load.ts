@@ -1,0 +1,120 @@
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { LxmertError } from '../errors.js';
+import { explainLinker } from './linkerMessages.js';
+import type { NativeAddon } from './native.js';
+
+/** The package: this file is two folders down, compiled or not. */
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+/** Written beside the addon by setup. */
+interface BuildRecord {
+  readonly platform: string;
+  readonly arch: string;
+  /** Value of -march: `native`, or a CPU's name. */
+  readonly march: string;
+  /** CPU features that the compiled code may use, by their names in /proc/cpuinfo. */
+  readonly cpuFlags: readonly string[];
+}
+
+/** What the machine is; a test may say otherwise. */
+export interface Machine {
+  readonly platform: string;
+  readonly arch: string;
+  /** Features of this CPU, or undefined where the system does not tell. */
+  readonly cpuFlags: ReadonlySet<string> | undefined;
+}
+
+export interface LoadOptions {
+  /** The addon's file; LXMERT_ADDON by default, and without that the one that setup builds. */
+  readonly path?: string;
+  readonly machine?: Machine;
+}
+
+function thisMachine(): Machine {
+  let cpuFlags: Set<string> | undefined;
+  try {
+    const line = /^(?:flags|Features)\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1];
+    if (line !== undefined) cpuFlags = new Set(line.trim().split(/\s+/));
+  } catch {
+    // No /proc: dlopen has the last word.
+  }
+  return { platform: process.platform, arch: process.arch, cpuFlags };
+}
+
+/** The record beside an addon; undefined for one that was built by other means. */
+function readRecord(addonPath: string): BuildRecord | undefined {
+  try {
+    const record = JSON.parse(readFileSync(join(dirname(addonPath), 'lxmert-build.json'), 'utf8')) as BuildRecord;
+    return Array.isArray(record.cpuFlags) ? record : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** How the addon is built again, for whom it concerns: in a clone, or where lxmert is a dependency. */
+const rebuild = (): string => (existsSync(join(root, 'src')) ? 'npm run setup' : 'npm rebuild lxmert');
+
+/**
+ * Why this machine must not load the addon, before it is tried: an instruction that the CPU does not have ends the
+ * process, and nobody can catch that.
+ */
+function misfit(record: BuildRecord, machine: Machine): string[] {
+  if (record.platform !== machine.platform || record.arch !== machine.arch) {
+    return [
+      `It was built for ${record.platform} on ${record.arch}; this is ${machine.platform} on ${machine.arch}.`,
+      `Build it here: ${rebuild()}`,
+    ];
+  }
+  const missing = machine.cpuFlags ? record.cpuFlags.filter((flag) => !machine.cpuFlags!.has(flag)) : [];
+  if (missing.length === 0) return [];
+  return [
+    `It was built for another CPU (-march=${record.march}): it may use ${missing.join(', ')}, which this CPU does not have.`,
+    `Build it for this one: ${rebuild()}`,
+    `Or build one for all your machines, here or there: LXMERT_MARCH=x86-64-v3 ${rebuild()}`,
+  ];
+}
+
+function failure(steps: readonly string[], cause?: unknown): LxmertError {
+  const lines = steps.map((step, i) => `  ${i + 1}. ${step}`);
+  return new LxmertError('ADDON', ['the native addon does not load:', ...lines].join('\n'), { cause });
+}
+
+const loaded = new Map<string, NativeAddon>();
+
+/**
+ * Loads the native addon, once.
+ *
+ * @throws LxmertError ADDON, whose message says in numbered steps what was found and what to do.
+ */
+export function loadAddon({ path, machine = thisMachine() }: LoadOptions = {}): NativeAddon {
+  const named = path ?? process.env['LXMERT_ADDON'];
+  const file = named ? resolve(named) : join(root, 'build', 'Release', 'lxmert.node');
+  const origin = path === undefined && named ? ' (named by LXMERT_ADDON)' : '';
+
+  const before = loaded.get(file);
+  if (before) return before;
+  if (!existsSync(file)) {
+    const remedy = origin ? 'Correct or unset LXMERT_ADDON.' : `Build it: ${rebuild()}`;
+    throw failure([`Looked for ${file}${origin}: there is no such file.`, remedy]);
+  }
+  if (!statSync(file).isFile()) {
+    throw failure([`Looked for ${file}${origin}: that is not a file.`, 'Name the file, which ends in .node.']);
+  }
+  const found = `Found ${file}${origin}.`;
+
+  const record = readRecord(file);
+  const misfits = record ? misfit(record, machine) : [];
+  if (misfits.length > 0) throw failure([found, ...misfits]);
+
+  try {
+    // Not require(): that takes a file which does not end in .node for JavaScript.
+    const module = { exports: {} as NativeAddon };
+    process.dlopen(module, file);
+    loaded.set(file, module.exports);
+    return module.exports;
+  } catch (error) {
+    throw failure([found, ...explainLinker(error instanceof Error ? error.message : String(error), rebuild())], error);
+  }
+}
