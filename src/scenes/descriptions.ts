@@ -1,0 +1,82 @@
+import { colors } from './world.js';
+import type { Color, Scene, SceneObject, Shape, Size } from './world.js';
+
+/** What a phrase says of an object; what is left out may be anything. */
+export interface Description {
+  readonly size?: Size;
+  readonly color?: Color;
+  readonly shape?: Shape;
+}
+
+export type Aspect = keyof Description;
+
+export function fits(object: SceneObject, description: Description): boolean {
+  return (
+    (description.size ?? object.size) === object.size &&
+    (description.color ?? object.color) === object.color &&
+    (description.shape ?? object.shape) === object.shape
+  );
+}
+
+/** How many objects of the scene fit. */
+export function countOf(scene: Scene, description: Description): number {
+  return scene.objects.reduce((sum, object) => sum + (fits(object, description) ? 1 : 0), 0);
+}
+
+/** Some aspects of an object. */
+export function describe(object: SceneObject, aspects: readonly Aspect[]): Description {
+  const description: { size?: Size; color?: Color; shape?: Shape } = {};
+  if (aspects.includes('size')) description.size = object.size;
+  if (aspects.includes('color')) description.color = object.color;
+  if (aspects.includes('shape')) description.shape = object.shape;
+  return description;
+}
+
+export const allAspects: readonly Aspect[] = ['size', 'color', 'shape'];
+
+export interface Referred {
+  readonly object: SceneObject;
+  readonly description: Description;
+}
+
+/** The objects that these aspects tell from all others of the scene. */
+export function unique(scene: Scene, aspects: readonly Aspect[]): Referred[] {
+  return scene.objects
+    .map((object) => ({ object, description: describe(object, aspects) }))
+    .filter(({ description }) => countOf(scene, description) === 1);
+}
+
+/** "small red circle"; without a shape "red shape", or `noun` in its place. */
+export function phrase(description: Description, noun = 'shape'): string {
+  return [description.size, description.color, description.shape ?? noun].filter(Boolean).join(' ');
+}
+
+/** The two colours of the scene. */
+export function palette(scene: Scene): Color[] {
+  return colors.filter((color) => countOf(scene, { color }) > 0);
+}
+
+/** "circle", "circles". */
+export function numbered(noun: string, count: number): string {
+  return count === 1 ? noun : `${noun}s`;
+}
+
+export const numberWords = ['zero', 'one', 'two', 'three', 'four', 'five'] as const;
+
+/** How one object stands to another; a relation holds when the boxes lie wholly apart in that direction. */
+export const relations = {
+  left: { phrase: 'to the left of', opposite: 'right', holds: (a, b) => a.box[2] <= b.box[0] },
+  right: { phrase: 'to the right of', opposite: 'left', holds: (a, b) => b.box[2] <= a.box[0] },
+  above: { phrase: 'above', opposite: 'below', holds: (a, b) => a.box[3] <= b.box[1] },
+  below: { phrase: 'below', opposite: 'above', holds: (a, b) => b.box[3] <= a.box[1] },
+} as const satisfies Record<
+  string,
+  { phrase: string; opposite: string; holds: (a: SceneObject, b: SceneObject) => boolean }
+>;
+
+export type Relation = keyof typeof relations;
+
+/** All ordered pairs of different items. */
+export function orderedPairs<T>(items: readonly T[]): [T, T][] {
+  return items.flatMap((a) => items.filter((b) => b !== a).map((b): [T, T] => [a, b]));
+}

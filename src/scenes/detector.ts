@@ -1,0 +1,85 @@
+import { createRandom } from './random.js';
+import type { Random } from './random.js';
+import { colors, shapes, sizes } from './world.js';
+import type { Box, Scene } from './world.js';
+
+/** What a detector reports of one region: a row of the paper's object-level input. */
+export interface DetectedObject {
+  /** Index into `shapes`, and how sure the detector is, 0 to 1. */
+  readonly objectId: number;
+  readonly objectConf: number;
+  /** Index into `colors`, and how sure the detector is. */
+  readonly attrId: number;
+  readonly attrConf: number;
+  /** Pixels, within the picture. */
+  readonly box: Box;
+  /** [featureDim] */
+  readonly feature: Float32Array;
+}
+
+/** Standard deviation of a feature's noise; the features themselves have variance 1. */
+export const featureNoise = 0.3;
+/** Probability that an object is taken for another shape or another colour. */
+export const misdetection = 0.03;
+/** Largest error of a box's edge, as a share of the object's side. */
+const boxError = 0.03;
+
+/** Looks at scenes: a fixed random projection of what an object looks like, plus noise and mistakes. */
+export interface Detector {
+  readonly featureDim: number;
+  detect(scene: Scene, random: Random): DetectedObject[];
+}
+
+/** A random other item. */
+function mistake<T>(items: readonly T[], item: T, random: Random): T {
+  return random.pick(items.filter((other) => other !== item));
+}
+
+/** High when the detector is right, low and wide when it is wrong; never 0 or 1. */
+function confidence(right: boolean, random: Random): number {
+  const u = random.uniform();
+  return right ? 0.98 - 0.4 * u * u : 0.25 + 0.45 * u;
+}
+
+/**
+ * The detector. Its projection depends on the feature width alone, not on a seed: scenes of any seed are seen by the
+ * same detector, so a model that learnt on some can be tried on others.
+ * @param featureDim floats of one feature
+ */
+export function createDetector(featureDim: number): Detector {
+  const source = createRandom(featureDim, 0x5ce7e5);
+  const looks = [...shapes, ...colors, ...sizes];
+  const scale = 1 / Math.sqrt(3);
+  const rows = new Map(
+    looks.map((look) => [look, Float64Array.from({ length: featureDim }, () => source.normal() * scale)]),
+  );
+
+  const detect = (scene: Scene, random: Random): DetectedObject[] => {
+    const found = scene.objects.map((object): DetectedObject => {
+      const wrong = random.uniform() < misdetection;
+      const wrongShape = wrong && random.uniform() < 0.5;
+      const shape = wrongShape ? mistake(shapes, object.shape, random) : object.shape;
+      const color = wrong && !wrongShape ? mistake(colors, object.color, random) : object.color;
+      const parts = [rows.get(shape)!, rows.get(color)!, rows.get(object.size)!];
+      const feature = new Float32Array(featureDim);
+      for (let i = 0; i < featureDim; i += 1) {
+        feature[i] = parts[0]![i]! + parts[1]![i]! + parts[2]![i]! + featureNoise * random.normal();
+      }
+      const reach = boxError * (object.box[2] - object.box[0]);
+      const limits = [scene.width, scene.height];
+      const edges = object.box.map((edge, i) =>
+        Math.min(Math.max(edge + reach * (2 * random.uniform() - 1), 0), limits[i % 2]!),
+      );
+      return {
+        objectId: shapes.indexOf(shape),
+        objectConf: confidence(!wrongShape, random),
+        attrId: colors.indexOf(color),
+        attrConf: confidence(!wrong || wrongShape, random),
+        box: [edges[0]!, edges[1]!, edges[2]!, edges[3]!],
+        feature,
+      };
+    });
+    return found.sort((a, b) => b.objectConf - a.objectConf);
+  };
+  return { featureDim, detect };
+}

@@ -1,0 +1,68 @@
+import { mkdir, readFile, readdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { LxmertError } from '../errors.js';
+import { fileError, systemCode } from '../formats/fileErrors.js';
+import { temporaryPrefix } from '../formats/atomicFile.js';
+import type { SceneParameters } from './options.js';
+
+/** Grows whenever the same parameters would give other bytes. */
+const form = 1;
+
+/** The first line of a scenes folder's data.yaml: a comment to its readers, and to us the sign that the folder is ours. */
+export function signature({ images, seed, featureDim }: SceneParameters): string {
+  return `# lxmert scenes ${form}: images ${images}, seed ${seed}, feature-dim ${featureDim}`;
+}
+
+const signatureStart = '# lxmert scenes ';
+const workName = `${temporaryPrefix}scenes`;
+
+/**
+ * Writes a set of files into a folder such that it never holds a part of them: `fill` writes into a work folder inside,
+ * then all are renamed into place, `data.yaml` last. A killed run leaves only the work folder, and the next clears it.
+ * The folder may be missing, empty, or hold the same scenes already, which are then replaced by the same bytes; other
+ * things that lie beside the scenes are left alone.
+ * @throws BAD_ARGUMENT when the folder holds anything else; FILE_ACCESS, FILE_MISSING
+ */
+export async function fillSceneFolder<T>(
+  out: string,
+  parameters: SceneParameters,
+  fill: (folder: string) => Promise<T>,
+): Promise<T> {
+  const work = join(out, workName);
+  try {
+    await mkdir(out, { recursive: true });
+    await checkOurs(out, parameters);
+    await rm(work, { recursive: true, force: true });
+    await mkdir(work);
+    const result = await fill(work);
+    const names = (await readdir(work)).filter((name) => name !== 'data.yaml');
+    for (const name of [...names, 'data.yaml']) {
+      if (name === 'pictures') await rm(join(out, name), { recursive: true, force: true });
+      await rename(join(work, name), join(out, name));
+    }
+    return result;
+  } catch (error) {
+    throw fileError(error, 'write scenes to', out);
+  } finally {
+    await rm(work, { recursive: true, force: true }).catch(() => undefined);
+  }
+}
+
+async function checkOurs(out: string, parameters: SceneParameters): Promise<void> {
+  const names = await readdir(out);
+  const first = (await readFile(join(out, 'data.yaml'), 'utf8').catch(noFile))?.split('\n')[0];
+  const unfinished = first === undefined && names.includes(workName);
+  if (names.length === 0 || unfinished || first === signature(parameters)) return;
+  const holds = first?.startsWith(signatureStart)
+    ? `it holds other ones (${first.slice(2)})`
+    : `it is not empty and holds no scenes (${names.slice(0, 3).join(', ')}${names.length > 3 ? ', …' : ''})`;
+  throw new LxmertError(
+    'BAD_ARGUMENT',
+    `cannot write scenes to ${out}: ${holds}; name a new folder, or remove this one first`,
+  );
+}
+
+function noFile(error: unknown): undefined {
+  if (systemCode(error) === 'ENOENT') return undefined;
+  throw error;
+}

@@ -1,0 +1,46 @@
+import type { Box, Scene, Shape } from './world.js';
+
+const paints = { red: '#d7263d', green: '#2a9d4a', blue: '#2364d2', yellow: '#f2b705' } as const;
+
+const points = (corners: readonly (readonly [number, number])[]): string =>
+  corners.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(' ');
+
+/** Corners of a five-pointed star, as shares of its box; worked out once, so that no picture needs a sine. */
+const starCorners = [
+  [0.5, 0],
+  [0.618, 0.382],
+  [1, 0.382],
+  [0.691, 0.618],
+  [0.809, 1],
+  [0.5, 0.764],
+  [0.191, 1],
+  [0.309, 0.618],
+  [0, 0.382],
+  [0.382, 0.382],
+] as const;
+
+const outlines: Readonly<Record<Shape, (box: Box) => string>> = {
+  circle: ([x0, y0, x1, y1]) => `<circle cx="${(x0 + x1) / 2}" cy="${(y0 + y1) / 2}" r="${(x1 - x0) / 2}"`,
+  square: ([x0, y0, x1, y1]) => `<rect x="${x0}" y="${y0}" width="${x1 - x0}" height="${y1 - y0}"`,
+  triangle: ([x0, y0, x1, y1]) =>
+    `<polygon points="${points([
+      [(x0 + x1) / 2, y0],
+      [x1, y1],
+      [x0, y1],
+    ])}"`,
+  star: ([x0, y0, x1, y1]) =>
+    `<polygon points="${points(starCorners.map(([u, v]) => [x0 + u * (x1 - x0), y0 + v * (y1 - y0)] as const))}"`,
+};
+
+/** The scene as an SVG picture. `text`, if any, is shown when pointing at it; it must hold no markup. */
+export function svg(scene: Scene, text = ''): string {
+  const { width, height } = scene;
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}">`,
+    `  <title>${text}</title>`,
+    `  <rect width="${width}" height="${height}" fill="#f4f1ea"/>`,
+    ...scene.objects.map(({ shape, color, box }) => `  ${outlines[shape](box)} fill="${paints[color]}"/>`),
+    '</svg>',
+    '',
+  ].join('\n');
+}

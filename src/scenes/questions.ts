@@ -1,0 +1,250 @@
+import { colors, shapes, sizes } from './world.js';
+import type { Scene } from './world.js';
+import {
+  allAspects,
+  countOf,
+  fits,
+  numbered,
+  orderedPairs,
+  palette,
+  phrase,
+  relations,
+  unique,
+} from './descriptions.js';
+import type { Relation } from './descriptions.js';
+import { fill, wordingPattern } from './wordings.js';
+import type { Slots } from './wordings.js';
+
+export const questionTypes = [
+  'existence',
+  'counting',
+  'color',
+  'shape',
+  'comparison',
+  'leftRight',
+  'aboveBelow',
+] as const;
+
+/** What kind of thing a question asks for; accuracies are reported by it. */
+export type QuestionType = (typeof questionTypes)[number];
+
+/** One question that can be asked of a scene, before it is put into words. */
+export interface Asked {
+  readonly slots: Slots;
+  readonly answer: string;
+  /**
+   * What the words say beyond the template that could hint at the answer. Answers are balanced within each hint too:
+   * "what color is the circle besides the red star" must not be answered "red" more often than the rest.
+   */
+  readonly hint: string;
+}
+
+/** Questions that differ in their words alone. */
+export interface QuestionTemplate {
+  readonly name: string;
+  readonly type: QuestionType;
+  /** All answers; each is given equally often. */
+  readonly answers: readonly string[];
+  readonly wordings: readonly string[];
+  /** All that can be asked of a scene in this way. */
+  readonly ask: (scene: Scene) => Asked[];
+}
+
+const yesNo = ['yes', 'no'] as const;
+const counts = ['1', '2', '3'] as const;
+const answerOf = (truth: boolean): string => (truth ? 'yes' : 'no');
+
+/** Two things compared or related, both told by all their aspects, and how they stand to each other. */
+function related(scene: Scene, slot: 'sideways' | 'upright', names: readonly Relation[]): Asked[] {
+  return orderedPairs(unique(scene, allAspects)).flatMap(([a, b]) =>
+    names.flatMap((name) => {
+      const { holds, opposite, phrase: words } = relations[name];
+      const truth = holds(a.object, b.object);
+      if (!truth && !relations[opposite].holds(a.object, b.object)) return [];
+      return {
+        slots: { a: phrase(a.description), b: phrase(b.description), [slot]: words },
+        answer: answerOf(truth),
+        hint: name,
+      };
+    }),
+  );
+}
+
+/** The templates. All but a few name something of the picture besides what they ask for, as people do. */
+export const questionTemplates: readonly QuestionTemplate[] = [
+  {
+    name: 'existence',
+    type: 'existence',
+    answers: yesNo,
+    wordings: [
+      'besides the {ref}, is there a {target}?',
+      'is there a {target} in the picture with the {ref}?',
+      'apart from the {ref}, do you see a {target}?',
+      'does the picture with the {ref} have a {target}?',
+    ],
+    ask: (scene) =>
+      unique(scene, allAspects).flatMap(({ object, description }) =>
+        palette(scene).flatMap((color) =>
+          shapes
+            .filter((shape) => color !== object.color || shape !== object.shape)
+            .map((shape) => ({
+              slots: { ref: phrase(description), target: phrase({ color, shape }) },
+              answer: answerOf(countOf(scene, { color, shape }) > 0),
+              hint: color === object.color ? 'same color' : shape === object.shape ? 'same shape' : 'other',
+            })),
+        ),
+      ),
+  },
+  {
+    name: 'countColor',
+    type: 'counting',
+    answers: counts,
+    wordings: [
+      'how many of the {c} and {d} shapes are {c}?',
+      'how many shapes are {c} and not {d}?',
+      'apart from the {d} shapes, how many {c} shapes are there?',
+      'how many {c} shapes do you see with the {d} ones?',
+    ],
+    ask: (scene) =>
+      orderedPairs(palette(scene)).map(([c, d]) => ({
+        slots: { c, d },
+        answer: String(countOf(scene, { color: c })),
+        hint: '',
+      })),
+  },
+  {
+    name: 'countShape',
+    type: 'counting',
+    answers: counts,
+    wordings: [
+      'besides the {ref}, how many {shapes} are there?',
+      'how many {shapes} are in the picture with the {ref}?',
+      'how many {shapes} do you see apart from the {ref}?',
+    ],
+    ask: (scene) =>
+      unique(scene, allAspects).flatMap(({ object, description }) =>
+        shapes
+          .filter((shape) => shape !== object.shape && countOf(scene, { shape }) > 0)
+          .map((shape) => ({
+            slots: { ref: phrase(description), shapes: numbered(shape, 2) },
+            answer: String(countOf(scene, { shape })),
+            hint: '',
+          })),
+      ),
+  },
+  {
+    name: 'color',
+    type: 'color',
+    answers: colors,
+    wordings: [
+      'besides the {ref}, what color is the {target}?',
+      'what color is the {target} in the picture with the {ref}?',
+      'what is the color of the {target} that you see with the {ref}?',
+      'in the picture with the {ref}, which color does the {target} have?',
+    ],
+    ask: (scene) =>
+      [...unique(scene, ['shape']), ...unique(scene, ['size', 'shape'])].flatMap((target) =>
+        unique(scene, allAspects)
+          .filter((ref) => !fits(ref.object, target.description))
+          .map((ref) => ({
+            slots: { ref: phrase(ref.description), target: phrase(target.description) },
+            answer: target.object.color,
+            hint: `${ref.object.color} ${target.description.size ?? ''}`,
+          })),
+      ),
+  },
+  {
+    name: 'shape',
+    type: 'shape',
+    answers: shapes,
+    wordings: [
+      'besides the {ref}, what shape is the {target}?',
+      'what shape is the {target} in the picture with the {ref}?',
+      'what is the shape of the {target} that you see with the {ref}?',
+      'in the picture with the {ref}, what shape does the {target} have?',
+    ],
+    ask: (scene) =>
+      [...unique(scene, ['color']), ...unique(scene, ['size', 'color'])].flatMap((target) =>
+        unique(scene, allAspects)
+          .filter((ref) => !fits(ref.object, target.description))
+          .map((ref) => ({
+            slots: { ref: phrase(ref.description), target: phrase(target.description, 'one') },
+            answer: target.object.shape,
+            hint: `${ref.object.shape} ${target.description.size ?? ''}`,
+          })),
+      ),
+  },
+  {
+    name: 'moreColor',
+    type: 'comparison',
+    answers: yesNo,
+    wordings: ['are there more {c} shapes than {d} ones?', 'do you see more {c} shapes than {d} shapes?'],
+    ask: (scene) =>
+      orderedPairs(palette(scene)).flatMap(([c, d]) => {
+        const difference = countOf(scene, { color: c }) - countOf(scene, { color: d });
+        return difference === 0 ? [] : { slots: { c, d }, answer: answerOf(difference > 0), hint: '' };
+      }),
+  },
+  {
+    name: 'larger',
+    type: 'comparison',
+    answers: yesNo,
+    wordings: ['is the {a} larger than the {b}?', 'does the {a} look larger than the {b}?'],
+    ask: (scene) =>
+      orderedPairs(unique(scene, ['color', 'shape'])).flatMap(([a, b]) =>
+        a.object.size === b.object.size
+          ? []
+          : {
+              slots: { a: phrase(a.description), b: phrase(b.description) },
+              answer: answerOf(sizes.indexOf(a.object.size) > sizes.indexOf(b.object.size)),
+              hint: '',
+            },
+      ),
+  },
+  {
+    name: 'leftRight',
+    type: 'leftRight',
+    answers: yesNo,
+    wordings: ['is the {a} {sideways} the {b}?', 'does the {a} stand {sideways} the {b}?'],
+    ask: (scene) => related(scene, 'sideways', ['left', 'right']),
+  },
+  {
+    name: 'aboveBelow',
+    type: 'aboveBelow',
+    answers: yesNo,
+    wordings: ['is the {a} {upright} the {b}?', 'does the {a} stand {upright} the {b}?'],
+    ask: (scene) => related(scene, 'upright', ['above', 'below']),
+  },
+];
+
+const named = (...names: string[]): QuestionTemplate[] => questionTemplates.filter(({ name }) => names.includes(name));
+
+/** A scene's questions: one of each row, of the first of its templates, in random order, that can be asked. */
+export const questionPlan: readonly (readonly QuestionTemplate[])[] = [
+  named('existence'),
+  named('countColor', 'countShape'),
+  named('color'),
+  named('shape'),
+  named('countColor', 'countShape', 'color', 'shape'),
+  named('moreColor', 'larger', 'leftRight', 'aboveBelow'),
+];
+
+/** Every answer that a question can have, sorted: the answer table. */
+export const allAnswers: readonly string[] = [...new Set(questionTemplates.flatMap(({ answers }) => answers))].sort();
+
+const patterns = questionTemplates.map((template) => ({ template, patterns: template.wordings.map(wordingPattern) }));
+
+/** The template that makes this sentence, or undefined for a caption or foreign question. */
+export function questionTemplate(sentence: string): QuestionTemplate | undefined {
+  return patterns.find((entry) => entry.patterns.some((pattern) => pattern.test(sentence)))?.template;
+}
+
+/** What a question of the synthetic scenes asks for, told by its wording; undefined for any other sentence. */
+export function questionType(sentence: string): QuestionType | undefined {
+  return questionTemplate(sentence)?.type;
+}
+
+/** Puts a question into words. */
+export function word(template: QuestionTemplate, asked: Asked, choice: number): string {
+  return fill(template.wordings[choice % template.wordings.length]!, asked.slots);
+}

@@ -1,0 +1,85 @@
+import { createRandom } from './random.js';
+
+export const shapes = ['circle', 'square', 'triangle', 'star'] as const;
+export const colors = ['red', 'green', 'blue', 'yellow'] as const;
+export const sizes = ['small', 'large'] as const;
+
+export type Shape = (typeof shapes)[number];
+export type Color = (typeof colors)[number];
+export type Size = (typeof sizes)[number];
+
+/** x0, y0, x1, y1 in pixels, y downwards. */
+export type Box = readonly [number, number, number, number];
+
+export interface SceneObject {
+  readonly shape: Shape;
+  readonly color: Color;
+  readonly size: Size;
+  readonly box: Box;
+}
+
+/** What is true: a picture's objects, before any detector looks at it. */
+export interface Scene {
+  /** Unique over both splits; the `img_id` of the files. */
+  readonly id: string;
+  /** Pixels. */
+  readonly width: number;
+  readonly height: number;
+  readonly objects: readonly SceneObject[];
+}
+
+export const splits = ['train', 'valid'] as const;
+export type Split = (typeof splits)[number];
+
+/** Names the independent random streams of one scene. */
+export const streams = { scene: 0, sentences: 1, detector: 2, projection: 3 } as const;
+
+export const minObjects = 2;
+export const maxObjects = 5;
+
+const pictureSizes = [
+  [640, 480],
+  [480, 640],
+  [500, 375],
+  [512, 512],
+] as const;
+
+/** Objects stand in different cells of a grid of this many rows and columns, so none ever covers another. */
+const gridSide = 3;
+
+/** Width of an object as a share of the picture's shorter side: from, to. A cell is a third of it. */
+const extents: Readonly<Record<Size, readonly [number, number]>> = { small: [0.12, 0.16], large: [0.25, 0.31] };
+
+/** The key of a scene's random stream. */
+export function sceneKey(seed: number, split: Split, index: number, stream: number): number[] {
+  return [seed, splits.indexOf(split), index, stream];
+}
+
+/**
+ * Scene `index` of a split: 2–5 objects in two colours (the scene's palette, both used), any shapes and sizes. The small
+ * palette makes a sentence that names colours say something about the picture as a whole.
+ */
+export function makeScene(seed: number, split: Split, index: number): Scene {
+  const random = createRandom(...sceneKey(seed, split, index, streams.scene));
+  const [width, height] = random.pick(pictureSizes);
+  const count = minObjects + random.integer(maxObjects - minObjects + 1);
+  const palette = random.shuffle(colors).slice(0, 2);
+  const cells = random.shuffle(Array.from({ length: gridSide * gridSide }, (_, cell) => cell));
+  const unit = Math.min(width, height);
+  const objects = Array.from({ length: count }, (_, k): SceneObject => {
+    const size = random.pick(sizes);
+    const [from, to] = extents[size];
+    const side = Math.round(unit * (from + (to - from) * random.uniform()));
+    const column = cells[k]! % gridSide;
+    const row = Math.floor(cells[k]! / gridSide);
+    const x = Math.floor((width / gridSide) * column + random.uniform() * (width / gridSide - side));
+    const y = Math.floor((height / gridSide) * row + random.uniform() * (height / gridSide - side));
+    return {
+      shape: random.pick(shapes),
+      color: k < palette.length ? palette[k]! : random.pick(palette),
+      size,
+      box: [x, y, x + side, y + side],
+    };
+  });
+  return { id: `scene_${split}_${String(index).padStart(8, '0')}`, width, height, objects: random.shuffle(objects) };
+}

@@ -1,0 +1,94 @@
+import { stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import type { LanguageOnlyMajority } from './balance.js';
+import { createDetector } from './detector.js';
+import { fillSceneFolder, signature } from './folder.js';
+import { sceneParameters, validImages } from './options.js';
+import type { SceneOptions, SceneParameters } from './options.js';
+import { allAnswers } from './questions.js';
+import { writeSplit } from './splitFiles.js';
+import { colors, shapes, splits } from './world.js';
+import type { Split } from './world.js';
+
+export interface WriteScenesOptions extends SceneOptions {
+  /** The folder to write; made if missing. */
+  readonly out: string;
+  /** Called now and then, and at the end. */
+  readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void;
+}
+
+export interface ScenesSummary {
+  /** Training and validation scenes. */
+  readonly images: number;
+  readonly validImages: number;
+  /** Captions and questions of both splits together. */
+  readonly sentences: number;
+  /** The questions among them. */
+  readonly questions: number;
+  /** Of all files. */
+  readonly bytes: number;
+  readonly seconds: number;
+  readonly languageOnly: Readonly<Record<Split, LanguageOnlyMajority>>;
+}
+
+/** The description of the data set that the other commands read: its splits, answers and label counts. */
+function dataYaml(parameters: SceneParameters): string {
+  const description = {
+    splits: Object.fromEntries(
+      splits.map((split) => [split, { features: `${split}.tsv`, sentences: `${split}.json` }]),
+    ),
+    answers: 'all_ans.json',
+    objectLabels: shapes.length,
+    attributeLabels: colors.length,
+  };
+  return `${signature(parameters)}\n${stringify(description)}`;
+}
+
+/**
+ * Writes a synthetic data set in the original's formats: `train.tsv`, `train.json`, `valid.tsv`, `valid.json`,
+ * `all_ans.json`, `data.yaml` and a few pictures. Memory stays flat, whatever the number of scenes.
+ * @throws BAD_ARGUMENT for a parameter out of range or a folder that holds something else; FILE_ACCESS
+ */
+export async function writeScenes({ out, onProgress, ...given }: WriteScenesOptions): Promise<ScenesSummary> {
+  const parameters = sceneParameters(given);
+  const { images, seed, pictures, featureDim } = parameters;
+  const started = performance.now();
+  const counts: Readonly<Record<Split, number>> = { train: images, valid: validImages(images) };
+  const total = counts.train + counts.valid;
+  const detector = createDetector(featureDim);
+
+  const { bytes, train, valid } = await fillSceneFolder(out, parameters, async (folder) => {
+    const writeOne = (split: Split, first: number) =>
+      writeSplit({
+        folder,
+        split,
+        seed,
+        detector,
+        count: counts[split],
+        pictures: split === 'train' ? Math.min(pictures, images) : 0,
+        onScenes: (done) => onProgress?.({ done: first + done, total }),
+      });
+    const train = await writeOne('train', 0);
+    const valid = await writeOne('valid', counts.train);
+    const answers = allAnswers.map((ans) => ({ ans, dsets: ['vqa'] }));
+    await writeFile(join(folder, 'all_ans.json'), `${JSON.stringify(answers, null, 1)}\n`);
+    await writeFile(join(folder, 'data.yaml'), dataYaml(parameters));
+    let bytes = train.pictureBytes;
+    for (const file of [...splits.flatMap((split) => [`${split}.tsv`, `${split}.json`]), 'all_ans.json', 'data.yaml']) {
+      bytes += (await stat(join(folder, file))).size;
+    }
+    return { bytes, train, valid };
+  });
+
+  const questions = train.questions + valid.questions;
+  return {
+    images: counts.train,
+    validImages: counts.valid,
+    sentences: train.captions + valid.captions + questions,
+    questions,
+    bytes,
+    seconds: (performance.now() - started) / 1000,
+    languageOnly: { train: train.languageOnly, valid: valid.languageOnly },
+  };
+}
