@@ -22,29 +22,3 @@ export function readFailure(file: string, what: string, error: unknown): LxmertE
     code === 'EACCES' || code === 'EPERM' ? 'may not be read' : `cannot be read (${String(code ?? error)})`;
   return new LxmertError('FILE_ACCESS', `${file}: ${reason} (${what})`, { cause: error });
 }
-
-/** The name in `known` that `name` was probably meant to be, if any comes near. */
-export function nearestName(name: string, known: readonly string[]): string | undefined {
-  let best: string | undefined;
-  let bestDistance = Math.max(1, Math.floor(name.length / 2)) + 1;
-  for (const candidate of known) {
-    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
-    if (distance < bestDistance) {
-      best = candidate;
-      bestDistance = distance;
-    }
-  }
-  return best;
-}
-
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next[j] = Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1));
-    }
-    row = next;
-  }
-  return row[b.length];
-}

@@ -1,0 +1,190 @@
+import { LxmertError } from '../errors.js';
+import type { Batch } from './batch.js';
+import type { FeatureSource, ObjectRows } from './featureSource.js';
+import { allocateObjectRows } from './featureSource.js';
+import { Growable } from './growable.js';
+import { bestAnswer, drawAnswer, drawFate, drawOtherImage, fates } from './masking.js';
+import type { Masking } from './masking.js';
+import type { PretrainData } from './pretrainData.js';
+import { RandomStream } from './random.js';
+
+export interface AssembleOptions {
+  readonly seed: number;
+  readonly epoch: number;
+  /** Position of the first sample within the global batch. */
+  readonly firstSample: number;
+  readonly masking: Masking;
+  /** Neither mask nor swap, and the label is the answer with the highest score. */
+  readonly unmasked?: boolean;
+}
+
+/** How many images are read at once: enough to keep a disk busy, few enough to keep memory flat. */
+const READS_AT_ONCE = 16;
+
+/**
+ * Makes a batch of some samples. Which words and objects are masked, what a sentence is swapped for and which answer is
+ * asked for depend on (seed, epoch, sample) alone, not on the batch around them. Rejects with what reading the
+ * features rejects with.
+ */
+export async function assembleBatch(
+  data: PretrainData,
+  samples: ArrayLike<number>,
+  options: AssembleOptions,
+): Promise<Batch> {
+  const random = new RandomStream(options.seed);
+  const size = samples.length;
+  const sentences = chooseSentences(data, samples, random, options);
+  const matched = Int32Array.from(samples, (sample, s) => (sentences[s] === sample ? 1 : 0));
+  const language = packTokens(data, samples, sentences, random, options);
+
+  const objectOffsets = new Int32Array(size + 1);
+  for (let s = 0; s < size; s++) {
+    objectOffsets[s + 1] = objectOffsets[s] + data.features.numObjects(data.images[samples[s]]);
+  }
+  const rows = allocateObjectRows(objectOffsets[size], data.featureDim);
+  await inGroups(size, (s) => data.features.read(data.images[samples[s]], rows, objectOffsets[s]));
+  const maskedObjects = await maskObjects(data, samples, objectOffsets, rows, random, options);
+
+  return {
+    size,
+    firstSample: options.firstSample,
+    sampleIds: Array.from(samples, (sample) => data.sampleId(sample)),
+    ...language,
+    objectOffsets,
+    visualFeats: rows.features,
+    visualPos: rows.boxes,
+    maskedObjects,
+    objects: { labels: rows.objectIds, confs: rows.objectConfs },
+    attributes: { labels: rows.attrIds, confs: rows.attrConfs },
+    matched,
+    answers: chooseAnswers(data, samples, matched, random, options),
+  };
+}
+
+/** The sample whose sentence each sample gets: its own, or one of another image. */
+function chooseSentences(
+  data: PretrainData,
+  samples: ArrayLike<number>,
+  random: RandomStream,
+  { epoch, masking, unmasked }: AssembleOptions,
+): Uint32Array {
+  const { tasks, rates } = masking;
+  return Uint32Array.from(samples, (sample) => {
+    if (unmasked === true || !tasks.matched) return sample;
+    random.at(epoch, sample, 'matching');
+    if (random.uniform() >= rates.swapped) return sample;
+    const other = drawOtherImage(random, data, data.images[sample]);
+    if (other < 0) {
+      throw new LxmertError(
+        'BAD_DATA',
+        `${data.name}: all ${data.size} sentences belong to one image; matching needs sentences of two. ` +
+          'Turn the task off or take other data.',
+      );
+    }
+    return other;
+  });
+}
+
+function packTokens(
+  data: PretrainData,
+  samples: ArrayLike<number>,
+  sentences: Uint32Array,
+  random: RandomStream,
+  { epoch, masking, unmasked }: AssembleOptions,
+): Pick<Batch, 'tokenIds' | 'tokenOffsets' | 'maskedTokens'> {
+  const { tokens, tokenOffsets: offsets, wordPiece } = data;
+  const tokenOffsets = new Int32Array(samples.length + 1);
+  for (let s = 0; s < samples.length; s++) {
+    tokenOffsets[s + 1] = tokenOffsets[s] + offsets[sentences[s] + 1] - offsets[sentences[s]];
+  }
+  const tokenIds = new Int32Array(tokenOffsets[samples.length]);
+  const rows = new Growable((n) => new Int32Array(n), 64);
+  const labels = new Growable((n) => new Int32Array(n), 64);
+  for (let s = 0; s < samples.length; s++) {
+    tokenIds.set(tokens.subarray(offsets[sentences[s]], offsets[sentences[s] + 1]), tokenOffsets[s]);
+    if (unmasked === true || !masking.tasks.maskedLm) continue;
+    random.at(epoch, samples[s], 'words');
+    for (let row = tokenOffsets[s] + 1; row < tokenOffsets[s + 1] - 1; row++) {
+      const fate = drawFate(random, masking.rates.words, masking.rates);
+      if (fate === fates.untouched) continue;
+      rows.push(row);
+      labels.push(tokenIds[row]);
+      if (fate === fates.masked) tokenIds[row] = wordPiece.maskId;
+      // Any WordPiece at all, special ones too, as in the original.
+      else if (fate === fates.random) tokenIds[row] = random.below(wordPiece.vocabSize);
+    }
+  }
+  return { tokenIds, tokenOffsets, maskedTokens: { rows: rows.finish(), labels: labels.finish() } };
+}
+
+/** A feature that takes the place of another. */
+interface Replacement {
+  readonly row: number;
+  readonly image: number;
+  readonly object: number;
+}
+
+/** Masks features in `rows` in place; what they were before is the target. */
+async function maskObjects(
+  data: PretrainData,
+  samples: ArrayLike<number>,
+  objectOffsets: Int32Array,
+  { features }: ObjectRows,
+  random: RandomStream,
+  { epoch, masking, unmasked }: AssembleOptions,
+): Promise<Batch['maskedObjects']> {
+  const rows = new Growable((n) => new Int32Array(n), 64);
+  const zeroed: number[] = [];
+  const replaced: Replacement[] = [];
+  for (let s = 0; unmasked !== true && masking.tasks.objects && s < samples.length; s++) {
+    random.at(epoch, samples[s], 'objects');
+    for (let row = objectOffsets[s]; row < objectOffsets[s + 1]; row++) {
+      const fate = drawFate(random, masking.rates.objects, masking.rates);
+      if (fate === fates.untouched) continue;
+      rows.push(row);
+      if (fate === fates.masked) zeroed.push(row);
+      else if (fate === fates.random) replaced.push({ row, ...drawObject(data, data.images[samples[s]], random) });
+    }
+  }
+  const masked = rows.finish();
+  const width = data.featureDim;
+  const targets = new Float32Array(masked.length * width);
+  masked.forEach((row, i) => targets.set(features.subarray(row * width, (row + 1) * width), i * width));
+  for (const row of zeroed) features.fill(0, row * width, (row + 1) * width);
+  await inGroups(replaced.length, (i) => readReplacement(data.features, replaced[i], features));
+  return { rows: masked, targets };
+}
+
+function drawObject(data: PretrainData, image: number, random: RandomStream): { image: number; object: number } {
+  const other = drawOtherImage(random, data, image);
+  // Where there is only one image, its own objects are all there is.
+  const from = other < 0 ? image : data.images[other];
+  return { image: from, object: random.below(data.features.numObjects(from)) };
+}
+
+function readReplacement(source: FeatureSource, { row, image, object }: Replacement, features: Float32Array) {
+  return source.readFeature(image, object, features, row * source.featureDim);
+}
+
+function chooseAnswers(
+  data: PretrainData,
+  samples: ArrayLike<number>,
+  matched: Int32Array,
+  random: RandomStream,
+  { epoch, masking, unmasked }: AssembleOptions,
+): Int32Array {
+  return Int32Array.from(samples, (sample, s) => {
+    if (!masking.tasks.qa || matched[s] === 0) return -1;
+    const from = data.answerOffsets[sample];
+    const to = data.answerOffsets[sample + 1];
+    if (unmasked === true) return bestAnswer(data, from, to);
+    return drawAnswer(random.at(epoch, sample, 'answer'), data, from, to);
+  });
+}
+
+async function inGroups(count: number, work: (i: number) => Promise<void>): Promise<void> {
+  for (let start = 0; start < count; start += READS_AT_ONCE) {
+    const length = Math.min(READS_AT_ONCE, count - start);
+    await Promise.all(Array.from({ length }, (_, i) => work(start + i)));
+  }
+}

@@ -1,0 +1,42 @@
+import type { Batch } from './batch.js';
+import { batchesPerEpoch, trainBatches, validBatches } from './batching.js';
+import type { BatchPosition, PositionedBatch, TrainBatchOptions } from './batching.js';
+import type { PretrainData } from './pretrainData.js';
+
+export interface PretrainSourceOptions extends Omit<TrainBatchOptions, 'from'> {
+  readonly train: PretrainData;
+  /** Absent: validation is empty. */
+  readonly valid?: PretrainData;
+  /** Samples of one validation batch; default: `partSize`, else `batchSize`. */
+  readonly validBatchSize?: number;
+}
+
+/** Training and validation data as a trainer takes them. */
+export interface PretrainSource {
+  readonly batchesPerEpoch: number;
+  /** Global batches from `from` on, without end. */
+  train(from: BatchPosition): AsyncIterable<PositionedBatch>;
+  /** The validation samples with masks and swaps drawn once from a fixed seed. */
+  validate(): AsyncIterable<Batch>;
+  /** Those that have an answer, neither swapped nor masked. */
+  validateAnswers(): AsyncIterable<Batch>;
+}
+
+export function pretrainSource(options: PretrainSourceOptions): PretrainSource {
+  const { train, valid, validBatchSize = options.partSize ?? options.batchSize, ...batching } = options;
+  const masking = options.masking ?? {};
+  const validation = (answers: boolean): AsyncIterable<Batch> =>
+    valid === undefined
+      ? nothing()
+      : validBatches(valid, { batchSize: validBatchSize, masking, unmasked: answers, answered: answers });
+  return {
+    batchesPerEpoch: batchesPerEpoch(train.size, options.batchSize),
+    train: (from) => trainBatches(train, { ...batching, from }),
+    validate: () => validation(false),
+    validateAnswers: () => validation(true),
+  };
+}
+
+async function* nothing(): AsyncGenerator<Batch> {
+  // No validation data: nothing comes.
+}
