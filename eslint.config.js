@@ -1,0 +1,70 @@
+import js from '@eslint/js';
+import prettier from 'eslint-config-prettier';
+import tseslint from 'typescript-eslint';
+
+const nodeGlobals = Object.fromEntries(
+  ['process', 'console', 'performance', 'URL', 'Buffer', 'setTimeout', 'clearTimeout'].map((name) => [
+    name,
+    'readonly',
+  ]),
+);
+
+/** What belongs to the program at the top: the rooms below tell their news through values and callbacks. */
+const belongsToCli = [
+  {
+    selector: "MemberExpression[object.name='process'][property.name='argv']",
+    message: 'Only src/cli reads process.argv.',
+  },
+  {
+    selector: "MemberExpression[object.name='process'][property.name=/^(stdout|stderr|exit|exitCode)$/]",
+    message: 'Only src/cli prints or ends the process.',
+  },
+];
+
+export default tseslint.config(
+  { ignores: ['node_modules/', 'build/', 'build-cmake/', 'dist/', 'coverage/', 'runs/', 'data/'] },
+  js.configs.recommended,
+  {
+    files: ['**/*.ts'],
+    extends: [tseslint.configs.strictTypeChecked],
+    languageOptions: { parserOptions: { project: './tsconfig.json', tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      // Typed arrays are indexed everywhere, within bounds that the types cannot know.
+      '@typescript-eslint/no-non-null-assertion': 'off',
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
+      // An element of an array counts as present (no noUncheckedIndexedAccess), so the check for it looks needless.
+      '@typescript-eslint/no-unnecessary-condition': 'off',
+      '@typescript-eslint/consistent-type-imports': 'error',
+      '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
+      // An async method may wait for nothing where an interface asks for a promise: its errors are rejections.
+      '@typescript-eslint/require-await': 'off',
+      '@typescript-eslint/no-confusing-void-expression': 'off',
+      '@typescript-eslint/no-unused-vars': ['error', { varsIgnorePattern: '^_', argsIgnorePattern: '^_' }],
+      eqeqeq: 'error',
+    },
+  },
+  {
+    // Tests read JSON and hand in what the types forbid; the types of @huggingface/tokenizers do not resolve in ESM.
+    files: ['test/**/*.ts', 'src/text/wordPiece.ts'],
+    rules: Object.fromEntries(
+      [
+        'no-unsafe-argument',
+        'no-unsafe-assignment',
+        'no-unsafe-call',
+        'no-unsafe-member-access',
+        'no-unsafe-return',
+      ].map((rule) => [`@typescript-eslint/${rule}`, 'off']),
+    ),
+  },
+  {
+    files: ['src/**/*.ts'],
+    ignores: ['src/cli/**'],
+    rules: { 'no-console': 'error', 'no-restricted-syntax': ['error', ...belongsToCli] },
+  },
+  { files: ['**/*.{js,mjs,cjs}'], languageOptions: { globals: nodeGlobals } },
+  {
+    files: ['**/*.cjs'],
+    languageOptions: { sourceType: 'commonjs', globals: { module: 'writable', require: 'readonly' } },
+  },
+  prettier,
+);

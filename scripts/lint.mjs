@@ -1,0 +1,48 @@
+// `npm run lint`: every check of how the code is written. All of them run, also when one fails. `-- --fix` repairs
+// what can be repaired by a program.
+import { spawnSync } from 'node:child_process';
+import { at, filesBelow, root } from './lib/paths.mjs';
+import { say } from './lib/process.mjs';
+import { onPath } from './lib/systemPackages.mjs';
+
+const fix = process.argv.includes('--fix');
+
+const npmBin = (path) => [process.execPath, at('node_modules', ...path.split('/'))];
+const native = filesBelow(at('native'), (file) => /\.(cc|h|cu|cuh)$/.test(file));
+
+const checks = [
+  { name: 'eslint', command: [...npmBin('eslint/bin/eslint.js'), '.', '--max-warnings=0', ...(fix ? ['--fix'] : [])] },
+  {
+    name: 'prettier',
+    command: [...npmBin('prettier/bin/prettier.cjs'), '.', '--log-level=warn', fix ? '--write' : '--check'],
+  },
+  { name: 'tsc', command: [...npmBin('typescript/bin/tsc'), '--noEmit', '-p', 'tsconfig.json'] },
+  {
+    name: 'dependency-cruiser',
+    command: [...npmBin('dependency-cruiser/bin/dependency-cruise.mjs'), 'src', 'test', 'scripts'],
+  },
+  {
+    name: 'clang-format',
+    command: ['clang-format', ...(fix ? ['-i'] : ['--dry-run', '-Werror']), ...native],
+    // Not a part of the tools that npm brings; CI installs it.
+    skip: native.length === 0 || !onPath('clang-format'),
+  },
+];
+
+const failed = checks.filter(({ name, command: [program, ...args], skip }) => {
+  if (skip) {
+    say(`lint: ${name}: skipped, not installed (apt-get install ${name})`);
+    return false;
+  }
+  const start = performance.now();
+  const { status } = spawnSync(program, args, { cwd: root, stdio: 'inherit' });
+  say(`lint: ${name}: ${status === 0 ? 'ok' : 'FAILED'} (${((performance.now() - start) / 1000).toFixed(1)} s)`);
+  return status !== 0;
+});
+
+if (failed.length > 0) {
+  say(
+    `\nlint: ${failed.map(({ name }) => name).join(', ')} failed; \`npm run lint -- --fix\` repairs what a program can.`,
+  );
+  process.exitCode = 1;
+}
