@@ -68,7 +68,7 @@ export async function writeFileDurable(path: string, contents: string | Uint8Arr
 
 /**
  * Makes a folder all at once: `fill` writes its files (each synced by itself) into another folder, which then gets the
- * name `path`. An existing folder of that name is replaced; between its removal and the rename neither is there.
+ * name `path`. An existing folder of that name is replaced: there is an instant without either, never one with half.
  * @throws what `fill` throws, or FILE_ACCESS; nothing is left behind then
  */
 export async function writeFolderAtomic(path: string, fill: (folder: string) => Promise<void>): Promise<void> {
@@ -77,13 +77,25 @@ export async function writeFolderAtomic(path: string, fill: (folder: string) => 
     await mkdir(temporary);
     await fill(temporary);
     await syncFolder(temporary);
-    await rm(path, { recursive: true, force: true });
+    await removeFolderAtomic(path);
     await rename(temporary, path);
     await syncFolder(dirname(path));
   } catch (error) {
     await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
     throw fileError(error, 'write', path);
   }
+}
+
+/** Removes a folder, if there is one: at any instant it is there whole or not at all. */
+export async function removeFolderAtomic(path: string): Promise<void> {
+  const temporary = temporaryBeside(path);
+  try {
+    await rename(path, temporary);
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return;
+    throw fileError(error, 'remove', path);
+  }
+  await rm(temporary, { recursive: true, force: true });
 }
 
 /** Points the symbolic link `path` at `target`; at any instant it points at the old or the new target. */

@@ -1,5 +1,6 @@
 import type { ModelConfig } from '../config/modelConfig.js';
 import type { Batch } from '../data/batch.js';
+import type { BatchPosition, PositionedBatch } from '../data/batching.js';
 import type { LossWeights, StepOptions, StepResult, Tallies } from '../tasks/losses.js';
 
 /** One stored tensor, by its transformers name. */
@@ -35,25 +36,14 @@ export interface PretrainModel {
   dispose(): void;
 }
 
-/** Where the sampler stands: the global batch that comes next. */
-export interface SamplerPosition {
-  /** Pass over the training samples, from 0. */
-  readonly epoch: number;
-  /** Global batch within the epoch, from 0. */
-  readonly batch: number;
-}
-
-/** One global batch, as the parts that the device takes one after the other. */
-export interface GlobalBatch {
-  readonly position: SamplerPosition;
-  readonly parts: readonly Batch[];
-}
-
 /** What the trainer asks of the data. The same position gives the same batch, always. */
 export interface PretrainSource {
   readonly batchesPerEpoch: number;
-  /** Global batches from `from` on, without end, one assembled ahead of being asked for. */
-  train(from: SamplerPosition): AsyncIterable<GlobalBatch>;
+  /**
+   * Global batches from `from` on, without end. A batch is assembled when it is asked for, which the trainer does while
+   * the step before runs; up to three are alive at a time, so their arrays may not be reused before that.
+   */
+  train(from: BatchPosition): AsyncIterable<PositionedBatch>;
   /** The validation samples with masks and swaps drawn once from a fixed seed; empty when there is no such split. */
   validate(): AsyncIterable<Batch>;
   /** The same samples that have an answer, neither swapped nor masked: what QA accuracy is measured on. */

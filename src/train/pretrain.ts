@@ -1,0 +1,147 @@
+import { forbiddenChanges } from '../config/changes.js';
+import { loadRunConfig } from '../config/loadConfig.js';
+import type { ConfigSources } from '../config/loadConfig.js';
+import { resolveRunConfig } from '../config/resolveConfig.js';
+import type { DataFacts } from '../config/resolveConfig.js';
+import type { ResolvedRunConfig, RunConfig } from '../config/runConfig.js';
+import { LxmertError } from '../errors.js';
+import { loadInitialWeights } from './checkpoint.js';
+import { CheckpointStore } from './checkpointStore.js';
+import { lastValidation } from './metrics.js';
+import type { TrainObserver } from './observer.js';
+import type { PretrainModel, PretrainSource } from './ports.js';
+import { RunFolder, lookIntoRun, newestState } from './runFolder.js';
+import { checkTaskMix } from './taskMix.js';
+import { train } from './trainer.js';
+import type { TrainSummary } from './trainer.js';
+import type { TrainerState } from './trainerState.js';
+
+/** Data of a run, opened. */
+export interface OpenedData {
+  readonly facts: DataFacts;
+  /** Absent: there is no answer table, QA is off. */
+  readonly answers?: readonly string[] | undefined;
+  readonly source: PretrainSource;
+  close(): Promise<void>;
+}
+
+/** How a run gets its data and its model. */
+export interface PretrainParts {
+  openData(
+    config: RunConfig & { readonly data: { readonly folder: string } },
+    observer?: TrainObserver,
+  ): Promise<OpenedData>;
+  openModel(config: ResolvedRunConfig, observer?: TrainObserver): Promise<PretrainModel>;
+}
+
+export interface PretrainRequest {
+  readonly sources: Omit<ConfigSources, 'saved'>;
+  /** Go on from the newest checkpoint of the run folder; start over where there is none. */
+  readonly resume?: boolean;
+  readonly observer?: TrainObserver;
+  /** Ends the run after the step at hand, with a checkpoint. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Pre-trains from a description to a finished run folder.
+ * @throws BAD_ARGUMENT, BAD_CONFIG (description, or a resumed run's differs), RUN_FOLDER, and what data, model and
+ *   trainer throw
+ */
+export async function pretrain(request: PretrainRequest, parts: PretrainParts): Promise<TrainSummary> {
+  const { sources, observer, resume = false } = request;
+  const described = await loadRunConfig(sources);
+  const out = demandSetting(described.out, 'out', 'the run folder');
+  const saved = resume ? (await lookIntoRun(out)).config : undefined;
+  const config = saved ? await loadRunConfig({ ...sources, saved }) : described;
+  const folder = demandSetting(config.data.folder, 'data', 'the data folder');
+
+  const done = resume ? await newestState(out) : undefined;
+  if (done && isFinished(done) && saved) {
+    demandUnchanged(saved, config, out);
+    observer?.note?.(`${out} is finished: all ${done.step} steps are done`);
+    return summaryOfFinished(out, done);
+  }
+
+  const run = await RunFolder.open(out, { resume });
+  try {
+    const from = await run.newestState();
+    if (from && !saved)
+      throw new LxmertError(
+        'RUN_FOLDER',
+        `${out} has checkpoints but no config.json to go on with; give another --out`,
+      );
+    if (from && saved) demandUnchanged(saved, config, out);
+    if (resume && !from) observer?.note?.(`${out} has no checkpoint: the run starts over`);
+    return await runIn(run, { ...config, data: { ...config.data, folder } }, from, request, parts);
+  } finally {
+    await run.close();
+  }
+}
+
+async function runIn(
+  run: RunFolder,
+  config: RunConfig & { readonly data: { readonly folder: string } },
+  from: TrainerState | undefined,
+  { observer, signal }: PretrainRequest,
+  parts: PretrainParts,
+): Promise<TrainSummary> {
+  const data = await parts.openData(config, observer);
+  try {
+    checkTaskMix(config.tasks, data.answers !== undefined);
+    const resolved = resolveRunConfig(config, data.facts);
+    const model = await parts.openModel(resolved, observer);
+    try {
+      if (!from) await initialize(model, resolved, observer);
+      await run.writeConfig({ ...resolved, out: run.path });
+      const { source, answers } = data;
+      return await train({ config: resolved, run, model, source, answers, from, observer, signal });
+    } finally {
+      model.dispose();
+    }
+  } finally {
+    await data.close();
+  }
+}
+
+/** Weights from the seed, then from `init` where it is given. */
+async function initialize(model: PretrainModel, { seed, init }: ResolvedRunConfig, observer?: TrainObserver) {
+  await model.initialize(seed);
+  if (init === undefined) return;
+  const { loaded, missing, misshapen, unexpected } = await loadInitialWeights(init, model);
+  const rest = [...missing, ...misshapen];
+  observer?.note?.(
+    `initial weights from ${init}: ${loaded} of ${model.parameters.length} tensors` +
+      (rest.length > 0 ? `; not there, or of another shape, and left as drawn: ${rest.join('; ')}` : '') +
+      (unexpected.length > 0 ? `; not used: ${unexpected.join(', ')}` : ''),
+  );
+}
+
+const isFinished = ({ step, schedule, validationDue }: TrainerState) => step >= schedule.totalSteps && !validationDue;
+
+async function summaryOfFinished(out: string, { step, schedule, best }: TrainerState): Promise<TrainSummary> {
+  const folder = `${out}/checkpoints`;
+  const validation = await lastValidation(`${out}/metrics.jsonl`);
+  return {
+    step,
+    totalSteps: schedule.totalSteps,
+    finished: true,
+    checkpoint: new CheckpointStore(folder, { keep: 1 }).path(step),
+    ...(best ? { best } : {}),
+    ...(validation ? { lastValidation: validation } : {}),
+  };
+}
+
+function demandUnchanged(saved: object, now: object, out: string): void {
+  const changes = forbiddenChanges({ ...saved }, { ...now });
+  if (changes.length > 0)
+    throw new LxmertError(
+      'BAD_CONFIG',
+      `${out} cannot go on with other settings than it began with:\n  ${changes.join('\n  ')}\nLeave them out, or start another run with another --out`,
+    );
+}
+
+function demandSetting(value: string | undefined, flag: string, what: string): string {
+  if (value === undefined) throw new LxmertError('BAD_ARGUMENT', `--${flag} is missing: ${what}`);
+  return value;
+}

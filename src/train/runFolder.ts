@@ -1,0 +1,127 @@
+import { mkdir, readFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isTree } from '../config/configFile.js';
+import type { ConfigTree } from '../config/presets.js';
+import { LxmertError } from '../errors.js';
+import { removeTemporaries, writeFileAtomic } from '../formats/atomicFile.js';
+import { fileError, systemCode } from '../formats/fileErrors.js';
+import { readTrainerState } from './checkpoint.js';
+import { checkpointName, listCheckpoints } from './checkpointStore.js';
+import { RunLock } from './runLock.js';
+import type { TrainerState } from './trainerState.js';
+
+/** The files of a run folder. */
+export const runFiles = { config: 'config.json', metrics: 'metrics.jsonl', checkpoints: 'checkpoints' } as const;
+
+/** What a run folder holds. */
+export interface RunContents {
+  /** The description that the run was started with; absent when it did not come that far. */
+  readonly config?: ConfigTree;
+  /** Steps with a checkpoint, ascending. */
+  readonly checkpoints: readonly number[];
+  readonly hasMetrics: boolean;
+}
+
+/** Looks into a run folder without touching it; a folder that does not exist holds nothing. */
+export async function lookIntoRun(folder: string): Promise<RunContents> {
+  const config = await readSavedConfig(join(folder, runFiles.config));
+  const names = await readdir(folder).catch((error: unknown): string[] => {
+    if (systemCode(error) === 'ENOENT') return [];
+    throw fileError(error, 'read the run folder', folder);
+  });
+  return {
+    ...(config ? { config } : {}),
+    checkpoints: await listCheckpoints(join(folder, runFiles.checkpoints)),
+    hasMetrics: names.includes(runFiles.metrics),
+  };
+}
+
+/** A run folder that this process holds. */
+export class RunFolder {
+  readonly path: string;
+  readonly lock: RunLock;
+
+  private constructor(path: string, lock: RunLock) {
+    this.path = path;
+    this.lock = lock;
+  }
+
+  get metrics(): string {
+    return join(this.path, runFiles.metrics);
+  }
+
+  get checkpoints(): string {
+    return join(this.path, runFiles.checkpoints);
+  }
+
+  /**
+   * Makes the folder if need be and takes its lock. Without `resume` it may not hold a run.
+   * @throws RUN_FOLDER (in use, or a run is there), FILE_ACCESS
+   */
+  static async open(path: string, { resume }: { readonly resume: boolean }): Promise<RunFolder> {
+    try {
+      await mkdir(path, { recursive: true });
+    } catch (error) {
+      throw fileError(error, 'make the run folder', path);
+    }
+    const lock = await RunLock.take(path);
+    try {
+      if (!resume) await demandNoRun(path);
+      await removeTemporaries(path);
+      return new RunFolder(path, lock);
+    } catch (error) {
+      await lock.release();
+      throw fileError(error, 'use the run folder', path);
+    }
+  }
+
+  /** State of the newest checkpoint, or undefined when there is none. @throws BAD_CHECKPOINT, FILE_MISSING */
+  async newestState(): Promise<TrainerState | undefined> {
+    return newestState(this.path);
+  }
+
+  async writeConfig(config: object): Promise<void> {
+    await writeFileAtomic(join(this.path, runFiles.config), `${JSON.stringify(config, null, 2)}\n`);
+  }
+
+  async close(): Promise<void> {
+    await this.lock.release();
+  }
+}
+
+/** State of the newest checkpoint of a run, or undefined. */
+export async function newestState(folder: string): Promise<TrainerState | undefined> {
+  const checkpoints = join(folder, runFiles.checkpoints);
+  const step = (await listCheckpoints(checkpoints)).at(-1);
+  return step === undefined ? undefined : readTrainerState(join(checkpoints, checkpointName(step)));
+}
+
+async function demandNoRun(path: string): Promise<void> {
+  const { config, checkpoints, hasMetrics } = await lookIntoRun(path);
+  if (!config && checkpoints.length === 0 && !hasMetrics) return;
+  const reached = checkpoints.length > 0 ? `, saved at step ${checkpoints.at(-1)}` : '';
+  throw new LxmertError(
+    'RUN_FOLDER',
+    `${path} already holds a run${reached}; add --resume to go on with it, or give another --out`,
+  );
+}
+
+async function readSavedConfig(path: string): Promise<ConfigTree | undefined> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) return undefined;
+    throw fileError(error, 'read', path);
+  }
+  try {
+    const value: unknown = JSON.parse(text);
+    if (isTree(value)) return value;
+  } catch {
+    // Said below, like any other contents.
+  }
+  throw new LxmertError(
+    'RUN_FOLDER',
+    `${path} is not the description of a run; give another --out, or remove the file`,
+  );
+}

@@ -1,0 +1,44 @@
+import { z } from 'zod';
+import { LxmertError } from '../errors.js';
+
+const count = z.number().int().min(0);
+
+/** What continues a run besides weights and moments: `trainer_state.json`. */
+export const trainerStateSchema = z.strictObject({
+  format: z.literal(1),
+  /** Optimizer steps done. */
+  step: count,
+  /** The global batch that comes next. */
+  position: z.strictObject({ epoch: count, batch: count }),
+  /** Every random number is drawn from these and a position, so there is no generator state to keep. */
+  seeds: z.strictObject({ run: count, validation: count }),
+  schedule: z.strictObject({
+    totalSteps: count.min(1),
+    warmup: z.number(),
+    peak: z.number(),
+    batchSize: count.min(1),
+    batchesPerEpoch: count.min(1),
+  }),
+  /** Validation with the least loss so far. */
+  best: z.strictObject({ step: count, loss: z.number() }).optional(),
+  /** The run was stopped after this step, before the validation that belongs to it. */
+  validationDue: z.boolean(),
+});
+
+export type TrainerState = z.infer<typeof trainerStateSchema>;
+
+export const formatTrainerState = (state: TrainerState): string => `${JSON.stringify(state, null, 2)}\n`;
+
+/** @throws BAD_CHECKPOINT naming the file and the field */
+export function parseTrainerState(text: string, file: string): TrainerState {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new LxmertError('BAD_CHECKPOINT', `${file}: it is not JSON: ${(error as Error).message}`, { cause: error });
+  }
+  const result = trainerStateSchema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  throw new LxmertError('BAD_CHECKPOINT', `${file}: ${issue.path.join('.') || 'contents'}: ${issue.message}`);
+}

@@ -1,0 +1,82 @@
+import { lossNames } from '../tasks/losses.js';
+import type { LossName, LossWeights, Tallies, Tally } from '../tasks/losses.js';
+import type { Batch } from '../data/batch.js';
+import type { ValidRecord } from './metrics.js';
+import type { PretrainModel, PretrainSource } from './ports.js';
+
+export interface ValidationOptions {
+  readonly weights: LossWeights;
+  readonly signal?: AbortSignal | undefined;
+  /** Batches done so far. */
+  readonly progress?: ((batches: number) => void) | undefined;
+}
+
+/**
+ * Loss and accuracies of the validation samples, dropout off. Masks and swaps are the same each time; QA accuracy is
+ * that of the unswapped, unmasked samples, everything else that of the masked ones.
+ * @returns undefined when the split is empty or the signal came
+ */
+export async function validate(
+  model: PretrainModel,
+  source: PretrainSource,
+  { weights, signal, progress }: ValidationOptions,
+): Promise<Pick<ValidRecord, 'loss' | 'losses' | 'accuracy'> | undefined> {
+  let batches = 0;
+  const count = () => progress?.(++batches);
+  const masked = await tallyAll(model, source.validate(), weights, signal, count);
+  if (!masked) return undefined;
+  const onlyQa = Object.fromEntries(lossNames.map((name) => [name, name === 'qa' ? weights.qa : 0])) as LossWeights;
+  const answered = weights.qa > 0 ? await tallyAll(model, source.validateAnswers(), onlyQa, signal, count) : undefined;
+  if (signal?.aborted) return undefined;
+
+  const on = lossNames.filter((name) => weights[name] > 0);
+  const losses = Object.fromEntries(on.map((name) => [name, mean(masked[name])]));
+  const accuracies = on.flatMap((name) => {
+    const tally = name === 'qa' ? answered?.qa : masked[name];
+    return tally && tally.labelled > 0 ? [[name, tally.correct / tally.labelled] as const] : [];
+  });
+  return {
+    loss: on.reduce((sum, name) => sum + weights[name] * losses[name], 0),
+    losses,
+    accuracy: Object.fromEntries(accuracies),
+  };
+}
+
+const mean = ({ lossSum, count }: Tally): number => (count > 0 ? lossSum / count : 0);
+
+/** Sums over all batches, in their order; the next batch is assembled while the device works on one. */
+async function tallyAll(
+  model: PretrainModel,
+  batches: AsyncIterable<Batch>,
+  weights: LossWeights,
+  signal: AbortSignal | undefined,
+  done: () => void,
+): Promise<Tallies | undefined> {
+  let sum: Tallies | undefined;
+  let pending: Promise<Tallies> | undefined;
+  const settle = async () => {
+    if (!pending) return;
+    const tallies = await pending;
+    sum = sum ? addTallies(sum, tallies) : tallies;
+    done();
+  };
+  for await (const batch of batches) {
+    if (signal?.aborted) break;
+    const next = model.evaluate(batch, weights);
+    next.catch(() => undefined);
+    await settle();
+    pending = next;
+  }
+  await settle();
+  return signal?.aborted ? undefined : sum;
+}
+
+function addTallies(a: Tallies, b: Tallies): Tallies {
+  const add = (name: LossName): Tally => ({
+    lossSum: a[name].lossSum + b[name].lossSum,
+    count: a[name].count + b[name].count,
+    correct: a[name].correct + b[name].correct,
+    labelled: a[name].labelled + b[name].labelled,
+  });
+  return Object.fromEntries(lossNames.map((name) => [name, add(name)])) as Record<LossName, Tally>;
+}
