@@ -1,7 +1,10 @@
 {
   "variables": {
     "lxmert_sources": [
+      "native/binding/addon.cc",
+      "native/binding/engine_handle.cc",
       "native/cpu/adam.cc",
+      "native/cpu/attention.cc",
       "native/cpu/device.cc",
       "native/cpu/elementwise.cc",
       "native/cpu/fill.cc",
@@ -16,12 +19,15 @@
       "native/engine/engine.cc"
     ],
     "lxmert_headers": [
+      "native/binding/engine_handle.h",
+      "native/binding/errors.h",
       "native/cpu/device.h",
       "native/cpu/dropout.h",
       "native/cpu/kernels.h",
       "native/cpu/layer_norm.h",
       "native/cpu/math.h",
       "native/cpu/parallel.h",
+      "native/cpu/small_gemm.h",
       "native/engine/arenas.h",
       "native/engine/arg_reader.h",
       "native/engine/command_queue.h",
@@ -43,9 +49,16 @@
       "-fvisibility=hidden",
       "-Wall",
       "-Wextra",
-      "-Werror"
+      "-Werror",
+      "-Wno-psabi"
     ],
-    "lxmert_defines": ["NAPI_VERSION=9", "NAPI_CPP_EXCEPTIONS"],
-    "lxmert_libraries": ["-ldnnl", "-lgomp"]
+    "lxmert_defines": [
+      "NAPI_VERSION=9",
+      "NAPI_CPP_EXCEPTIONS"
+    ],
+    "lxmert_libraries": [
+      "-ldnnl",
+      "-lgomp"
+    ]
   }
 }

@@ -1,0 +1,12 @@
+#pragma once
+
+#include <memory>
+
+#include "engine/device.h"
+
+namespace lxmert::cpu {
+
+// The CPU as a device: `threads` OpenMP threads, 0 for one a core that this process may use.
+std::unique_ptr<Device> createDevice(int threads);
+
+}  // namespace lxmert::cpu

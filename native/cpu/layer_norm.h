@@ -1,0 +1,52 @@
+// Layer norm of one row, shared by the op itself and by the two embeddings that end in it.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+namespace lxmert::cpu {
+
+struct Moments {
+  float mean, inverseDeviation;
+};
+
+inline Moments momentsOf(const float* x, int64_t width, float epsilon) {
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t c = 0; c < width; ++c) sum += x[c];
+  const float mean = sum / static_cast<float>(width);
+  float squares = 0;
+#pragma omp simd reduction(+ : squares)
+  for (int64_t c = 0; c < width; ++c) squares += (x[c] - mean) * (x[c] - mean);
+  return {mean, 1.0f / std::sqrt(squares / static_cast<float>(width) + epsilon)};
+}
+
+struct NormedRow {
+  const float* x;
+  float mean, inverseDeviation;
+  const float* dOut;
+  const float* gamma;
+  int64_t width;
+};
+
+// dx [width] is written; dGamma and dBeta [width] are added to.
+inline void layerNormGradient(const NormedRow& r, float* dx, float* dGamma, float* dBeta) {
+  float sum = 0, dot = 0;
+#pragma omp simd reduction(+ : sum, dot)
+  for (int64_t c = 0; c < r.width; ++c) {
+    const float normed = (r.x[c] - r.mean) * r.inverseDeviation;
+    const float g = r.dOut[c] * r.gamma[c];
+    dGamma[c] += r.dOut[c] * normed;
+    dBeta[c] += r.dOut[c];
+    sum += g;
+    dot += g * normed;
+  }
+  const float meanG = sum / static_cast<float>(r.width), meanDot = dot / static_cast<float>(r.width);
+#pragma omp simd
+  for (int64_t c = 0; c < r.width; ++c) {
+    const float normed = (r.x[c] - r.mean) * r.inverseDeviation;
+    dx[c] = r.inverseDeviation * (r.dOut[c] * r.gamma[c] - meanG - normed * meanDot);
+  }
+}
+
+}  // namespace lxmert::cpu

@@ -1,0 +1,38 @@
+// A thread that runs commands in the order given. The engine's stream of work on a device without one of its own.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+namespace lxmert {
+
+class CommandQueue {
+ public:
+  using Command = std::function<void()>;
+
+  // `begin` runs first, on the new thread.
+  explicit CommandQueue(Command begin);
+  // Runs what is queued, then ends.
+  ~CommandQueue();
+
+  void push(Command command);
+  // Waits until all that was pushed before has run. Not from the queue's own thread.
+  void drain();
+  // Drops what has not started, waits for what has, and ends; idempotent. Later commands are dropped.
+  void abort();
+
+ private:
+  void run(const Command& begin);
+  void end(bool drop);
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Command> commands_;
+  bool ending_ = false;
+  std::thread thread_;
+};
+
+}  // namespace lxmert

@@ -1,0 +1,29 @@
+// What a back end is to the engine: memory, copies and a column of the op table. All but allocate and release are called
+// on the engine's own thread, in the order in which they were enqueued.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "engine/op_table.h"
+
+namespace lxmert {
+
+class Device {
+ public:
+  virtual ~Device() = default;
+
+  // Zeroed memory, aligned to 256 bytes; throws OutOfMemory.
+  virtual char* allocate(int64_t bytes) = 0;
+  virtual void release(char* memory, int64_t bytes) = 0;
+
+  virtual void begin() = 0;  // first thing on the engine's thread
+  virtual void copyIn(char* device, const char* host, int64_t bytes) = 0;
+  virtual void copyOut(char* host, const char* device, int64_t bytes) = 0;
+
+  virtual const OpColumn& ops() const = 0;
+  virtual std::string name() const = 0;
+};
+
+}  // namespace lxmert

@@ -1,0 +1,44 @@
+// The op table: each op once, its arguments beside it. A back end fills its column; a cell it leaves empty is a typed
+// error when called. Its order is the op's number in JavaScript.
+#pragma once
+
+#include "engine/ops.h"
+
+namespace lxmert {
+
+class Device;
+
+#define LXMERT_OPS(OP)                                         \
+  OP(linearForward, LinearForward)                             \
+  OP(linearBackwardInput, LinearBackwardInput)                 \
+  OP(linearBackwardWeight, LinearBackwardWeight)               \
+  OP(geluForward, ElementwiseForward)                          \
+  OP(geluBackward, ElementwiseBackward)                        \
+  OP(tanhForward, ElementwiseForward)                          \
+  OP(tanhBackward, ElementwiseBackward)                        \
+  OP(attentionForward, AttentionForward)                       \
+  OP(attentionBackward, AttentionBackward)                     \
+  OP(layerNormForward, LayerNormForward)                       \
+  OP(layerNormBackward, LayerNormBackward)                     \
+  OP(tokenEmbeddingForward, TokenEmbeddingForward)             \
+  OP(tokenEmbeddingBackward, TokenEmbeddingBackward)           \
+  OP(objectEmbeddingForward, ObjectEmbeddingForward)           \
+  OP(objectEmbeddingBackward, ObjectEmbeddingBackward)         \
+  OP(gatherRowsForward, GatherRows)                            \
+  OP(gatherRowsBackward, GatherRows)                           \
+  OP(softmaxCrossEntropyForward, SoftmaxCrossEntropyForward)   \
+  OP(softmaxCrossEntropyBackward, SoftmaxCrossEntropyBackward) \
+  OP(smoothL1Forward, SmoothL1Forward)                         \
+  OP(smoothL1Backward, SmoothL1Backward)                       \
+  OP(gradNorm, GradNorm)                                       \
+  OP(adamUpdate, AdamUpdate)                                   \
+  OP(fill, Fill)                                               \
+  OP(fillNormal, FillNormal)
+
+struct OpColumn {
+#define OP(name, Args) void (*name)(Device&, const Args&) = nullptr;
+  LXMERT_OPS(OP)
+#undef OP
+};
+
+}  // namespace lxmert

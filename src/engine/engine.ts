@@ -1,0 +1,204 @@
+import { LxmertError, type ErrorCode } from '../errors.js';
+import { loadAddon } from './load.js';
+import type { NativeAddon, NativeEngine, OpName } from './native.js';
+import type { Rows } from './stepRecord.js';
+import { rowSets } from './stepRecord.js';
+import { arenaNames, bytesOf, elements, type ArenaName, type DType, type Tensor } from './tensor.js';
+import { Workspace } from './workspace.js';
+
+/** Dropout of one op: its probability, the op's number in the step, and who each row is ([rows, 2] i32). */
+export interface Dropout {
+  readonly p: number;
+  readonly instance: number;
+  readonly rowIds: Tensor | null;
+}
+
+export type OpArgument = number | boolean | Tensor | Rows | Dropout | null;
+
+export interface EngineOptions {
+  /** `auto` takes the best device there is. Only the CPU is built so far. */
+  readonly device?: 'auto' | 'cpu' | 'cuda';
+  /** CPU threads; 0 for one a core that the process may use. */
+  readonly threads?: number;
+}
+
+/**
+ * One device with one stream of work. Op calls check their arguments, enqueue and return at once; `await read()` and
+ * `await synchronize()` are the only waits, and the event loop never blocks on arithmetic.
+ *
+ * Memory is five arenas, sized by `reserve`. A failed op makes the engine refuse what follows: the next read or
+ * synchronize rejects with its error.
+ */
+export class Engine implements AsyncDisposable {
+  readonly device = 'cpu';
+  readonly workspace = new Workspace();
+  private readonly opCodes: ReadonlyMap<string, number>;
+  private readonly reserved = new Map<ArenaName, number>();
+  private readonly args = new Float64Array(128);
+  private planning = false;
+  private disposed: Promise<void> | null = null;
+
+  private constructor(
+    private readonly addon: NativeAddon,
+    private readonly native: NativeEngine,
+  ) {
+    this.opCodes = new Map(addon.opNames.map((name, code) => [name, code]));
+  }
+
+  /** @throws LxmertError NO_DEVICE, ADDON, BAD_ARGUMENT */
+  static create(options: EngineOptions = {}): Engine {
+    const { device = 'auto', threads = 0 } = options;
+    if (device === 'cuda')
+      throw new LxmertError('NO_DEVICE', 'device "cuda" was asked for, but this build has no CUDA back end; use "cpu"');
+    if (!Number.isInteger(threads) || threads < 0 || threads > 1024)
+      throw new LxmertError('BAD_ARGUMENT', `threads is ${threads}, expected 0 (all cores) to 1024`);
+    const addon = loadAddon();
+    return new Engine(addon, translated(() => addon.createEngine(threads)));
+  }
+
+  /** Gives an arena its size, zeroed; what it held is lost. Waits for the work enqueued so far. */
+  reserve(arena: ArenaName, bytes: number): void {
+    translated(() => this.addon.reserve(this.native, arenaNames.indexOf(arena), bytes));
+    this.reserved.set(arena, bytes);
+    if (arena === 'workspace') this.workspace.reset(bytes);
+  }
+
+  /** Bytes of each arena. */
+  memory(): Readonly<Record<ArenaName, number>> {
+    const bytes = (arena: ArenaName): number => this.reserved.get(arena) ?? 0;
+    return Object.fromEntries(arenaNames.map((arena) => [arena, bytes(arena)])) as Record<ArenaName, number>;
+  }
+
+  /** A tensor at a fixed place; `offset` in bytes. */
+  tensor(arena: Exclude<ArenaName, 'workspace'>, offset: number, shape: readonly number[], dtype: DType = 'f32'): Tensor {
+    const tensor = Object.freeze({ arena, offset, shape: Object.freeze([...shape]), dtype, generation: 0 });
+    const size = this.reserved.get(arena) ?? 0;
+    if (offset < 0 || offset + bytesOf(tensor) > size)
+      throw new LxmertError(
+        'BAD_ARGUMENT',
+        `a tensor [${shape.join(', ')}] at byte ${offset} lies outside the ${arena} arena of ${size} bytes`,
+      );
+    return tensor;
+  }
+
+  /** Enqueues an op of the table; arguments in the order of its struct in native/engine/ops.h. */
+  run(op: OpName, args: readonly OpArgument[]): void {
+    if (this.planning) return;
+    const code = this.opCodes.get(op);
+    if (code === undefined) throw new LxmertError('UNSUPPORTED', `the addon has no op ${op}; run \`npm run setup\``);
+    const count = this.encode(op, args);
+    translated(() => this.addon.enqueue(this.native, code, this.args, count));
+  }
+
+  /**
+   * The workspace bytes that a step needs: runs `step` with nothing enqueued and an endless workspace. What the step
+   * made meanwhile is dead afterwards.
+   */
+  plan(step: () => void): number {
+    this.planning = true;
+    this.workspace.plan();
+    try {
+      step();
+      return this.workspace.peakBytes;
+    } finally {
+      this.planning = false;
+      this.workspace.reset(this.reserved.get('workspace') ?? 0);
+    }
+  }
+
+  /** Copies host values into a tensor, in order with the ops; `source` must stay unchanged until the promise resolves. */
+  async upload(tensor: Tensor, source: NodeJS.TypedArray): Promise<void> {
+    this.checkLive('upload', tensor);
+    if (source.byteLength !== bytesOf(tensor))
+      throw new LxmertError(
+        'BAD_ARGUMENT',
+        `upload: ${source.byteLength} bytes into a tensor [${tensor.shape.join(', ')}] of ${bytesOf(tensor)}`,
+      );
+    await settled(translated(() => this.addon.upload(this.native, arenaNames.indexOf(tensor.arena), tensor.offset, source)));
+  }
+
+  /** The values of a tensor once all ops enqueued before have run: Float32Array for f32, Int32Array for i32. */
+  async read(tensor: Tensor): Promise<Float32Array | Int32Array> {
+    this.checkLive('read', tensor);
+    const n = elements(tensor.shape);
+    const target = tensor.dtype === 'f32' ? new Float32Array(n) : new Int32Array(n);
+    return settled(translated(() => this.addon.read(this.native, arenaNames.indexOf(tensor.arena), tensor.offset, target)));
+  }
+
+  /** `read` of an f32 tensor. */
+  async readFloats(tensor: Tensor): Promise<Float32Array> {
+    return (await this.read(tensor)) as Float32Array;
+  }
+
+  /** Resolves when all ops enqueued before have run; rejects with the first error of any. */
+  async synchronize(): Promise<void> {
+    await settled(translated(() => this.addon.synchronize(this.native)));
+  }
+
+  /** Lets the queued work finish, then gives all memory back. Later calls are refused; calling it again is fine. */
+  dispose(): Promise<void> {
+    this.disposed ??= this.addon.dispose(this.native);
+    return this.disposed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+
+  private checkLive(what: string, tensor: Tensor): void {
+    if (tensor.arena === 'workspace' && tensor.generation !== this.workspace.generation)
+      throw new LxmertError(
+        'DISPOSED',
+        `${what}: a tensor [${tensor.shape.join(', ')}] of a workspace that has been reset; read it before the next step`,
+      );
+  }
+
+  private encode(op: string, args: readonly OpArgument[]): number {
+    const out = this.args;
+    let n = 0;
+    const tensor = (t: Tensor | null): void => {
+      if (t) this.checkLive(op, t);
+      out[n++] = t ? arenaNames.indexOf(t.arena) : -1;
+      out[n++] = t ? t.offset : 0;
+      out[n++] = t ? elements(t.shape) : 0;
+    };
+    for (const arg of args) {
+      if (typeof arg === 'number') out[n++] = arg;
+      else if (typeof arg === 'boolean') out[n++] = arg ? 1 : 0;
+      else if (arg === null || 'arena' in arg) tensor(arg);
+      else if ('set' in arg) {
+        tensor(arg.record);
+        out[n++] = rowSets.indexOf(arg.set);
+        out[n++] = arg.capacity;
+        out[n++] = arg.split;
+      } else {
+        out[n++] = arg.p;
+        out[n++] = arg.instance;
+        tensor(arg.rowIds);
+      }
+    }
+    return n;
+  }
+}
+
+/** A native error as ours; its code says which. */
+function asLxmertError(error: unknown): unknown {
+  const { code, message } = error as { code?: string; message?: string };
+  return code ? new LxmertError(code as ErrorCode, message ?? code, { cause: error }) : error;
+}
+
+function translated<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw asLxmertError(error);
+  }
+}
+
+async function settled<T>(promise: Promise<T>): Promise<T> {
+  try {
+    return await promise;
+  } catch (error) {
+    throw asLxmertError(error);
+  }
+}

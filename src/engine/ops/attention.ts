@@ -1,0 +1,72 @@
+import { LxmertError } from '../../errors.js';
+import type { Dropout, OpArgument } from '../engine.js';
+import type { Rows } from '../stepRecord.js';
+import type { Tape } from '../tape.js';
+import { checkShape, elements, type Tensor } from '../tensor.js';
+
+/** Longest sample (tokens or objects) that attention takes. */
+export const maxAttentionLength = 512;
+
+export interface AttentionOptions {
+  readonly heads: number;
+  readonly dropout: number;
+  /** [rows, 2]: global sample and row in the sample of each row. */
+  readonly rowIds: Tensor;
+  /** Receives the probabilities, [samples, heads, longest, longest], of each direction: for comparisons and pictures. */
+  readonly probabilities?: readonly Tensor[];
+}
+
+/**
+ * Self-attention of each sample's rows: qkv [rows, 3H] (query, key, value side by side) → context [rows, H].
+ * `offsets` [samples + 1] are the samples' first rows.
+ */
+export function packedAttention(tape: Tape, rows: Rows, qkv: Tensor, offsets: Tensor, options: AttentionOptions): Tensor {
+  return attention(tape, rows, qkv, [offsets], options);
+}
+
+/**
+ * Cross-attention in both directions at once: the rows are the two streams stacked at `rows.split`, and each sample's
+ * rows of one stream attend to its rows of the other (LXMERT, section 2.2: both read the other's input of the layer).
+ */
+export function crossAttention(
+  tape: Tape,
+  rows: Rows,
+  qkv: Tensor,
+  languageOffsets: Tensor,
+  visionOffsets: Tensor,
+  options: AttentionOptions,
+): Tensor {
+  if (rows.set !== 'stacked') throw new LxmertError('INTERNAL', `crossAttention takes stacked rows, not ${rows.set}`);
+  return attention(tape, rows, qkv, [languageOffsets, visionOffsets], options);
+}
+
+function attention(tape: Tape, rows: Rows, qkv: Tensor, offsets: readonly Tensor[], options: AttentionOptions): Tensor {
+  const { heads } = options;
+  const hidden = qkv.shape[1] / 3;
+  const samples = elements(offsets[0].shape) - 1;
+  if (hidden % heads !== 0)
+    throw new LxmertError('BAD_ARGUMENT', `attention: a hidden size of ${hidden} does not divide into ${heads} heads`);
+  checkShape('attention', 'qkv', qkv, [rows.capacity, 3 * hidden]);
+  const context = tape.activation([rows.capacity, hidden]);
+  const logSumExp = tape.activation([rows.capacity, heads]);
+  const dropout: Dropout = tape.dropout(options.dropout, options.rowIds);
+  const shape: OpArgument[] = [rows, samples, heads, hidden / heads, offsets[0], offsets[1] ?? null, dropout];
+  const maps = options.probabilities;
+  tape.engine.run('attentionForward', [
+    ...shape,
+    maps ? maps[0].shape[3] : 0,
+    qkv,
+    context,
+    logSumExp,
+    maps?.[0] ?? null,
+    maps?.[1] ?? null,
+  ]);
+  tape.record([context], () => {
+    const dContext = tape.gradient(context);
+    const dQkv = tape.target(qkv);
+    if (!dContext || !dQkv) return;
+    if (dQkv.accumulate) throw new LxmertError('INTERNAL', 'attention: its qkv has another reader');
+    tape.engine.run('attentionBackward', [...shape, qkv, logSumExp, dContext, dQkv.tensor]);
+  });
+  return context;
+}

@@ -1,0 +1,68 @@
+import type { Rows } from '../stepRecord.js';
+import type { Parameter, Tape } from '../tape.js';
+import { checkShape, type Tensor } from '../tensor.js';
+
+export interface LinearWeights {
+  /** [out, in], as PyTorch keeps it. */
+  readonly weight: Parameter;
+  /** [out] */
+  readonly bias?: Parameter;
+}
+
+/** `x W^T + b` on each active row: [rows, in] → [rows, out]. */
+export function linear(tape: Tape, rows: Rows, x: Tensor, weights: LinearWeights): Tensor {
+  const [width] = weights.weight.tensor.shape;
+  const y = tape.activation([rows.capacity, width]);
+  linearForward(tape, rows, x, weights, y);
+  tape.record([y], () => {
+    const dy = tape.gradient(y);
+    if (dy) linearBackward(tape, rows, x, weights, dy);
+  });
+  return y;
+}
+
+/** The forward alone, into `y`. */
+export function linearForward(tape: Tape, rows: Rows, x: Tensor, { weight, bias }: LinearWeights, y: Tensor): void {
+  const [out, width] = weight.tensor.shape;
+  checkShape('linear', 'x', x, [rows.capacity, width]);
+  checkShape('linear', 'y', y, [rows.capacity, out]);
+  if (bias) checkShape('linear', 'bias', bias.tensor, [out]);
+  tape.engine.run('linearForward', [rows, width, out, x, weight.tensor, bias?.tensor ?? null, y]);
+}
+
+/** The backward alone: weights first, since `dy` may be overwritten by what follows. */
+export function linearBackward(tape: Tape, rows: Rows, x: Tensor, weights: LinearWeights, dy: Tensor): void {
+  linearBackwardWeight(tape, rows, x, weights, dy);
+  const dx = tape.target(x);
+  if (dx) linearBackwardInput(tape, rows, weights, dy, dx.tensor, dx.accumulate);
+}
+
+export function linearBackwardWeight(tape: Tape, rows: Rows, x: Tensor, weights: LinearWeights, dy: Tensor): void {
+  const { weight, bias } = weights;
+  const [out, width] = weight.tensor.shape;
+  const dWeight = tape.parameter(weight);
+  const dBias = bias && tape.parameter(bias);
+  tape.engine.run('linearBackwardWeight', [
+    rows,
+    width,
+    out,
+    dWeight.accumulate,
+    dBias?.accumulate ?? false,
+    x,
+    dy,
+    dWeight.tensor,
+    dBias?.tensor ?? null,
+  ]);
+}
+
+export function linearBackwardInput(
+  tape: Tape,
+  rows: Rows,
+  { weight }: LinearWeights,
+  dy: Tensor,
+  dx: Tensor,
+  accumulate: boolean,
+): void {
+  const [out, width] = weight.tensor.shape;
+  tape.engine.run('linearBackwardInput', [rows, width, out, accumulate, dy, weight.tensor, dx]);
+}

@@ -1,0 +1,52 @@
+import type { Engine } from '../engine.js';
+import type { Tensor } from '../tensor.js';
+
+export interface AdamOptions {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  readonly weightDecay: number;
+  /** Largest global gradient norm; 0: no clipping. */
+  readonly maxGradNorm: number;
+}
+
+export interface OptimizerTensors {
+  /** [n, 2] i32: begin and length, in elements of the arenas. */
+  readonly chunks: Tensor;
+  /** [n] scratch. */
+  readonly partial: Tensor;
+  /** [2]: the gradient's norm, and 1 if it is not finite. */
+  readonly norm: Tensor;
+  /** Each a whole arena, alike in layout. */
+  readonly parameters: Tensor;
+  readonly gradients: Tensor;
+  readonly firstMoment: Tensor;
+  readonly secondMoment: Tensor;
+}
+
+/** norm = ‖gradients of all chunks‖. */
+export function gradNorm(engine: Engine, t: OptimizerTensors): void {
+  engine.run('gradNorm', [t.chunks.shape[0], t.chunks, t.gradients, t.partial, t.norm]);
+}
+
+/**
+ * One step of BertAdam on all chunks (Adam without bias correction, decoupled weight decay; the original's optimizer),
+ * the learning rate taken from the step record. A norm that is not finite changes nothing.
+ */
+export function adamUpdate(engine: Engine, t: OptimizerTensors, record: Tensor, options: AdamOptions): void {
+  engine.run('adamUpdate', [
+    t.chunks.shape[0],
+    options.beta1,
+    options.beta2,
+    options.epsilon,
+    options.weightDecay,
+    options.maxGradNorm,
+    record,
+    t.chunks,
+    t.parameters,
+    t.gradients,
+    t.firstMoment,
+    t.secondMoment,
+    t.norm,
+  ]);
+}

@@ -1,0 +1,60 @@
+import { LxmertError } from '../errors.js';
+import type { Tensor } from './tensor.js';
+
+/**
+ * What kernels read about a step in device memory, so that no launch depends on a number that only the host knows
+ * (native/engine/step_record.h has the same layout).
+ */
+export interface StepRecord {
+  /** Keys of the dropout: unsigned 32-bit. */
+  readonly step: number;
+  readonly seed: number;
+  readonly learningRate: number;
+  readonly samples: number;
+  readonly languageRows: number;
+  readonly visionRows: number;
+  readonly maskedTokens: number;
+  readonly maskedObjects: number;
+  /** d total / d (sum of one loss), by slot: the loss's weight over its count in the global batch. */
+  readonly lossScale: readonly number[];
+}
+
+export const lossSlots = 8;
+export const stepRecordWords = 8 + lossSlots;
+
+/** Writes the record as device words at `offset` (in bytes) of a buffer. */
+export function writeStepRecord(record: StepRecord, buffer: ArrayBufferLike, offset: number): void {
+  if (record.lossScale.length > lossSlots)
+    throw new LxmertError('INTERNAL', `a step record has room for ${lossSlots} losses, not ${record.lossScale.length}`);
+  const words = new Uint32Array(buffer, offset, stepRecordWords);
+  const floats = new Float32Array(buffer, offset, stepRecordWords);
+  words.fill(0);
+  words[0] = record.step;
+  words[1] = record.seed;
+  floats[2] = record.learningRate;
+  words[3] = record.samples;
+  words[4] = record.languageRows;
+  words[5] = record.visionRows;
+  words[6] = record.maskedTokens;
+  words[7] = record.maskedObjects;
+  floats.set(record.lossScale, 8);
+}
+
+/** Which count of the step record says how many rows of a capacity are active, in the native order. */
+export const rowSets = ['all', 'samples', 'language', 'vision', 'stacked', 'maskedTokens', 'maskedObjects'] as const;
+export type RowSet = (typeof rowSets)[number];
+
+/** The rows an op works on: a capacity that the launch knows, and a count that the device reads. */
+export interface Rows {
+  readonly set: RowSet;
+  readonly capacity: number;
+  /** `stacked`: language rows lie from 0, vision rows from here. */
+  readonly split: number;
+  /** The step record; null only for `all`. */
+  readonly record: Tensor | null;
+}
+
+/** Every row of a capacity, whatever the step. */
+export function allRows(capacity: number): Rows {
+  return { set: 'all', capacity, split: 0, record: null };
+}

@@ -1,0 +1,60 @@
+import { LxmertError } from '../errors.js';
+
+/** The five memories of an engine, in the native order (native/engine/arenas.h). */
+export const arenaNames = ['parameters', 'gradients', 'state', 'inputs', 'workspace'] as const;
+export type ArenaName = (typeof arenaNames)[number];
+
+export type DType = 'f32' | 'i32';
+
+/** Bytes of one element; all dtypes so far are words. */
+export const elementBytes = 4;
+
+/**
+ * A place in an arena, and how to read it. A small frozen record that owns nothing: the garbage collector never manages
+ * device memory. `generation` is the arena's at the time of making; a tensor of a workspace that has been reset is refused.
+ */
+export interface Tensor {
+  readonly arena: ArenaName;
+  /** Bytes from the start of the arena. */
+  readonly offset: number;
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+  readonly generation: number;
+  /** The tensor that this one is a block of rows of. */
+  readonly root?: Tensor;
+}
+
+export function elements(shape: readonly number[]): number {
+  return shape.reduce((product, n) => product * n, 1);
+}
+
+export function bytesOf(tensor: Tensor): number {
+  return elements(tensor.shape) * elementBytes;
+}
+
+/** Rows `first … first + count - 1` of a tensor whose first dimension counts rows. */
+export function rowBlock(tensor: Tensor, first: number, count: number): Tensor {
+  const rows = tensor.shape[0];
+  if (tensor.root) throw new LxmertError('INTERNAL', 'rowBlock of a block of rows');
+  if (first < 0 || count < 0 || first + count > rows)
+    throw new LxmertError('BAD_ARGUMENT', `rowBlock: rows ${first} to ${first + count} of a tensor of ${rows} rows`);
+  const width = elements(tensor.shape.slice(1));
+  return Object.freeze({
+    ...tensor,
+    offset: tensor.offset + first * width * elementBytes,
+    shape: Object.freeze([count, ...tensor.shape.slice(1)]),
+    root: tensor,
+  });
+}
+
+/** Checks an op's argument; `expected` names its shape. Leading dimensions may be larger: rows have capacities. */
+export function checkShape(op: string, name: string, tensor: Tensor, expected: readonly number[], dtype: DType = 'f32'): void {
+  const { shape } = tensor;
+  const fits =
+    shape.length === expected.length && shape.every((n, i) => (i === 0 ? n >= expected[0] : n === expected[i]));
+  if (!fits || tensor.dtype !== dtype)
+    throw new LxmertError(
+      'BAD_ARGUMENT',
+      `${op}: ${name} is ${tensor.dtype} [${shape.join(', ')}], expected ${dtype} [${expected.join(', ')}]`,
+    );
+}

@@ -1,0 +1,40 @@
+import { objectEmbedding, tokenEmbedding, type Tensor } from '../engine/index.js';
+import { languageStream, visionStream, type Encoder } from './encoder.js';
+import type { ModelInputs } from './inputs.js';
+
+/** Word-level sentence embeddings (LXMERT, section 2.1): [language rows, H]. */
+export function sentenceEmbeddings({ tape, weights, config }: Encoder, inputs: ModelInputs, out?: Tensor): Tensor {
+  const name = 'lxmert.embeddings';
+  const { rows, rowIds } = languageStream(inputs);
+  return tokenEmbedding(
+    tape,
+    rows,
+    inputs.tokenIds,
+    {
+      word: weights.get(`${name}.word_embeddings.weight`),
+      position: weights.get(`${name}.position_embeddings.weight`),
+      type: weights.get(`${name}.token_type_embeddings.weight`),
+      norm: weights.norm(`${name}.LayerNorm`),
+    },
+    { dropout: config.hiddenDropoutProb, rowIds, ...(out && { out }) },
+  );
+}
+
+/** Object-level image embeddings (LXMERT, section 2.1): [vision rows, H]. */
+export function objectEmbeddings({ tape, weights, config }: Encoder, inputs: ModelInputs, out?: Tensor): Tensor {
+  const name = 'lxmert.encoder.visn_fc';
+  const { rows, rowIds } = visionStream(inputs);
+  return objectEmbedding(
+    tape,
+    rows,
+    inputs.visualFeats,
+    inputs.visualPos,
+    {
+      feature: weights.linear(`${name}.visn_fc`),
+      box: weights.linear(`${name}.box_fc`),
+      featureNorm: weights.norm(`${name}.visn_layer_norm`),
+      boxNorm: weights.norm(`${name}.box_layer_norm`),
+    },
+    { dropout: config.hiddenDropoutProb, rowIds, ...(out && { out }) },
+  );
+}

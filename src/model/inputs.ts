@@ -1,0 +1,24 @@
+import type { Rows, Tensor } from '../engine/index.js';
+
+/** A batch on the device, as the model reads it: packed rows of two streams, no padding. */
+export interface ModelInputs {
+  readonly samples: Rows;
+  readonly language: Rows;
+  readonly vision: Rows;
+  /** Language rows, then vision rows. */
+  readonly stacked: Rows;
+  /** [language rows] i32 */
+  readonly tokenIds: Tensor;
+  /** First row of each sample within its stream: [samples + 1] i32 */
+  readonly tokenOffsets: Tensor;
+  readonly objectOffsets: Tensor;
+  /** (global sample, row in the sample) of each stacked row, the key of its dropout: [stacked rows, 2] i32 */
+  readonly rowIds: Tensor;
+  /** [vision rows, visualFeatDim] */
+  readonly visualFeats: Tensor;
+  /** [vision rows, 4] */
+  readonly visualPos: Tensor;
+}
+
+/** Objects' row ids start here, so that token i and object i of a sample do not share dropout masks. */
+export const firstObjectRowId = 0x10000;

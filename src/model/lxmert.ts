@@ -1,0 +1,47 @@
+import { gatherRows, linear, rowBlock, tanh, type Tensor } from '../engine/index.js';
+import { objectEmbeddings, sentenceEmbeddings } from './embeddings.js';
+import { crossModalityLayer, languageStream, singleModalityLayer, visionStream, type Encoder } from './encoder.js';
+import type { ModelInputs } from './inputs.js';
+
+export interface LxmertOutputs {
+  /** Last hidden states of the two streams: [language rows, H], [vision rows, H]. */
+  readonly language: Tensor;
+  readonly vision: Tensor;
+}
+
+/** LXMERT's three encoders (Tan & Bansal 2019, section 2.2). */
+export function lxmert(encoder: Encoder, inputs: ModelInputs): LxmertOutputs {
+  const { tape, config } = encoder;
+  const { language, vision, stacked } = inputs;
+  const languageRows = languageStream(inputs);
+  const visionRows = visionStream(inputs);
+
+  // The cross-modality layers read both streams as rows of one tensor, so the last layers before write into it.
+  let joined = tape.buffer([stacked.capacity, config.hiddenSize]);
+  const languageBlock = rowBlock(joined, 0, language.capacity);
+  const visionBlock = rowBlock(joined, stacked.split, vision.capacity);
+
+  let words = sentenceEmbeddings(encoder, inputs, config.lLayers === 0 ? languageBlock : undefined);
+  for (let i = 0; i < config.lLayers; i++) {
+    const out = i === config.lLayers - 1 ? languageBlock : undefined;
+    words = singleModalityLayer(encoder, languageRows, words, `lxmert.encoder.layer.${i}`, `language.${i}`, out);
+  }
+  let objects = objectEmbeddings(encoder, inputs, config.rLayers === 0 ? visionBlock : undefined);
+  for (let i = 0; i < config.rLayers; i++) {
+    const out = i === config.rLayers - 1 ? visionBlock : undefined;
+    objects = singleModalityLayer(encoder, visionRows, objects, `lxmert.encoder.r_layers.${i}`, `vision.${i}`, out);
+  }
+  for (let i = 0; i < config.xLayers; i++) joined = crossModalityLayer(encoder, inputs, joined, i);
+
+  return {
+    language: rowBlock(joined, 0, language.capacity),
+    vision: rowBlock(joined, stacked.split, vision.capacity),
+  };
+}
+
+/** `tanh(W h_[CLS] + b)` of each sample: [samples, H]. */
+export function pooler({ tape, weights }: Encoder, inputs: ModelInputs, language: Tensor): Tensor {
+  const { samples, tokenOffsets } = inputs;
+  const first = gatherRows(tape, samples, language, tokenOffsets);
+  return tanh(tape, samples, linear(tape, samples, first, weights.linear('lxmert.pooler.dense')));
+}

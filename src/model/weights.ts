@@ -1,0 +1,115 @@
+import { LxmertError } from '../errors.js';
+import type { ModelConfig } from '../config/modelConfig.js';
+import {
+  elementBytes,
+  elements,
+  fill,
+  fillNormal,
+  type Engine,
+  type LayerNormWeights,
+  type LinearWeights,
+  type Parameter,
+} from '../engine/index.js';
+import { parameterSpecs, type ParameterGroup, type ParameterSpec } from './parameters.js';
+
+/** Each parameter starts at a multiple of this, in bytes, unless it must touch the one before. */
+const alignment = 64;
+
+/** A parameter in the arenas. */
+export interface StoredParameter extends Parameter {
+  readonly spec: ParameterSpec;
+  /** Bytes from the start of the parameter arena; the same in gradients and moments. */
+  readonly offset: number;
+}
+
+/** All weights of a model and their gradients, by transformers' names, at fixed places of the two arenas. */
+export class ModelWeights {
+  readonly parameters: readonly StoredParameter[];
+  /** Size of each of the arenas. */
+  readonly bytes: number;
+  private readonly byName: ReadonlyMap<string, StoredParameter>;
+
+  constructor(
+    readonly engine: Engine,
+    config: ModelConfig,
+  ) {
+    const specs = parameterSpecs(config);
+    const offsets: number[] = [];
+    let end = 0;
+    specs.forEach((spec, i) => {
+      const touches = /\.(key|value)\.(weight|bias)$/.test(spec.name);
+      const offset = touches ? end : Math.ceil(end / alignment) * alignment;
+      offsets[i] = offset;
+      end = offset + elements(spec.shape) * elementBytes;
+    });
+    this.bytes = Math.ceil(end / alignment) * alignment;
+    engine.reserve('parameters', this.bytes);
+    engine.reserve('gradients', this.bytes);
+    this.parameters = specs.map((spec, i) => ({
+      ...this.place(spec.name, offsets[i], spec.shape),
+      spec,
+      offset: offsets[i],
+    }));
+    this.byName = new Map(this.parameters.map((parameter) => [parameter.name, parameter]));
+  }
+
+  /** @throws LxmertError INTERNAL for a name that the model does not have */
+  get(name: string): StoredParameter {
+    const parameter = this.byName.get(name);
+    if (!parameter) throw new LxmertError('INTERNAL', `the model has no parameter ${name}`);
+    return parameter;
+  }
+
+  has(name: string): boolean {
+    return this.byName.has(name);
+  }
+
+  linear(name: string): Required<LinearWeights> {
+    return { weight: this.get(`${name}.weight`), bias: this.get(`${name}.bias`) };
+  }
+
+  norm(name: string): LayerNormWeights {
+    return { weight: this.get(`${name}.weight`), bias: this.get(`${name}.bias`) };
+  }
+
+  /** Query, key and value of an attention as one product: [3H, H] and [3H]. */
+  qkv(name: string): Required<LinearWeights> {
+    const fused = (part: 'weight' | 'bias'): Parameter => {
+      const { offset, spec } = this.get(`${name}.query.${part}`);
+      return this.place(`${name}.qkv.${part}`, offset, [3 * spec.shape[0], ...spec.shape.slice(1)]);
+    };
+    return { weight: fused('weight'), bias: fused('bias') };
+  }
+
+  /** Byte ranges [begin, end) of the groups, neighbours joined. */
+  ranges(groups: ReadonlySet<ParameterGroup>): [number, number][] {
+    const ranges: [number, number][] = [];
+    let joins = false;
+    for (const { spec, offset } of this.parameters) {
+      const end = offset + elements(spec.shape) * elementBytes;
+      if (!groups.has(spec.group)) joins = false;
+      else if (joins) ranges[ranges.length - 1][1] = end;
+      else {
+        ranges.push([offset, end]);
+        joins = true;
+      }
+    }
+    return ranges;
+  }
+
+  /** Fresh weights as the original's `init_bert_weights`: a parameter's values depend on the seed and its place alone. */
+  initialize(seed: number, deviation: number): void {
+    this.parameters.forEach(({ spec, tensor }, stream) => {
+      if (spec.initial === 'normal') fillNormal(this.engine, tensor, { deviation, seed, stream });
+      else fill(this.engine, tensor, spec.initial === 'ones' ? 1 : 0);
+    });
+  }
+
+  private place(name: string, offset: number, shape: readonly number[]): Parameter {
+    return {
+      name,
+      tensor: this.engine.tensor('parameters', offset, shape),
+      gradient: this.engine.tensor('gradients', offset, shape),
+    };
+  }
+}

@@ -1,0 +1,214 @@
+import type { ModelConfig } from '../config/modelConfig.js';
+import type { Batch } from '../data/batch.js';
+import {
+  elementBytes,
+  maxAttentionLength,
+  stepRecordWords,
+  writeStepRecord,
+  type DType,
+  type Engine,
+  type Rows,
+  type RowSet,
+  type StepRecord,
+  type Tensor,
+} from '../engine/index.js';
+import { LxmertError } from '../errors.js';
+import { firstObjectRowId, type ModelInputs } from '../model/inputs.js';
+
+/** Capacities are rounded up to this, so that few different ones occur. */
+const rowRounding = 64;
+const sampleRounding = 8;
+
+/** Row capacities of a staged batch: what memory and launches depend on. */
+export interface Capacities {
+  readonly samples: number;
+  readonly language: number;
+  readonly vision: number;
+  readonly maskedTokens: number;
+  readonly maskedObjects: number;
+}
+
+/** A batch on the device with its labels. */
+export interface StagedBatch extends ModelInputs {
+  readonly record: Tensor;
+  readonly maskedTokens: Rows;
+  readonly maskedTokenRows: Tensor;
+  readonly maskedTokenLabels: Tensor;
+  readonly objectLabels: Tensor;
+  readonly objectConfs: Tensor;
+  readonly attributeLabels: Tensor;
+  readonly attributeConfs: Tensor;
+  readonly maskedObjects: Rows;
+  readonly maskedObjectRows: Tensor;
+  readonly featureTargets: Tensor;
+  readonly matched: Tensor;
+  readonly answers: Tensor;
+}
+
+export function capacitiesOf(batch: Batch): Capacities {
+  const rounded = (n: number, to: number): number => Math.max(1, Math.ceil(n / to)) * to;
+  return {
+    samples: rounded(batch.size, sampleRounding),
+    language: rounded(batch.tokenIds.length, rowRounding),
+    vision: rounded(batch.objects.labels.length, rowRounding),
+    maskedTokens: rounded(batch.maskedTokens.rows.length, rowRounding),
+    maskedObjects: rounded(batch.maskedObjects.rows.length, rowRounding),
+  };
+}
+
+type Field = readonly [shape: readonly number[], dtype: DType];
+
+/** What is staged, in its order in memory. */
+function fieldsOf(c: Capacities, featureDim: number): Record<string, Field> {
+  return {
+    record: [[stepRecordWords], 'i32'],
+    tokenIds: [[c.language], 'i32'],
+    tokenOffsets: [[c.samples + 1], 'i32'],
+    objectOffsets: [[c.samples + 1], 'i32'],
+    rowIds: [[c.language + c.vision, 2], 'i32'],
+    visualFeats: [[c.vision, featureDim], 'f32'],
+    visualPos: [[c.vision, 4], 'f32'],
+    maskedTokenRows: [[c.maskedTokens], 'i32'],
+    maskedTokenLabels: [[c.maskedTokens], 'i32'],
+    objectLabels: [[c.vision], 'i32'],
+    objectConfs: [[c.vision], 'f32'],
+    attributeLabels: [[c.vision], 'i32'],
+    attributeConfs: [[c.vision], 'f32'],
+    maskedObjectRows: [[c.maskedObjects], 'i32'],
+    featureTargets: [[c.maskedObjects, featureDim], 'f32'],
+    matched: [[c.samples], 'i32'],
+    answers: [[c.samples], 'i32'],
+  };
+}
+
+const alignment = 64;
+
+function layout(c: Capacities, featureDim: number): { offsets: Record<string, number>; bytes: number } {
+  const offsets: Record<string, number> = {};
+  let bytes = 0;
+  for (const [name, [shape]] of Object.entries(fieldsOf(c, featureDim))) {
+    offsets[name] = bytes;
+    const size = shape.reduce((product, n) => product * n, 1) * elementBytes;
+    bytes += Math.ceil(size / alignment) * alignment;
+  }
+  return { offsets, bytes };
+}
+
+/** Bytes of the inputs arena that one batch of these capacities takes. */
+export function stagedBytes(c: Capacities, featureDim: number): number {
+  return layout(c, featureDim).bytes;
+}
+
+/** The device tensors of a batch staged at `start` of the inputs arena. */
+export function stagedTensors(engine: Engine, c: Capacities, featureDim: number, start: number): StagedBatch {
+  const { offsets } = layout(c, featureDim);
+  const tensors: Record<string, Tensor> = {};
+  for (const [name, [shape, dtype]] of Object.entries(fieldsOf(c, featureDim)))
+    tensors[name] = engine.tensor('inputs', start + offsets[name], shape, dtype);
+  const rows = (set: RowSet, capacity: number, split = 0): Rows => ({ set, capacity, split, record: tensors.record });
+  return {
+    ...(tensors as Record<keyof typeof tensors, Tensor>),
+    samples: rows('samples', c.samples),
+    language: rows('language', c.language),
+    vision: rows('vision', c.vision),
+    stacked: rows('stacked', c.language + c.vision, c.language),
+    maskedTokens: rows('maskedTokens', c.maskedTokens),
+    maskedObjects: rows('maskedObjects', c.maskedObjects),
+  } as unknown as StagedBatch;
+}
+
+export type StepKeys = Pick<StepRecord, 'step' | 'seed' | 'learningRate' | 'lossScale'>;
+
+/** The bytes of a batch and its step record, as the device will hold them; unused rows are zeros. */
+export function stageBytes(batch: Batch, keys: StepKeys, c: Capacities, featureDim: number): Uint8Array {
+  const { offsets, bytes } = layout(c, featureDim);
+  const buffer = new ArrayBuffer(bytes);
+  const ints = (name: string, length: number): Int32Array => new Int32Array(buffer, offsets[name], length);
+  const put = (name: string, values: Int32Array | Float32Array): void => {
+    const view = values instanceof Int32Array ? Int32Array : Float32Array;
+    new view(buffer, offsets[name], values.length).set(values);
+  };
+  writeStepRecord(
+    {
+      ...keys,
+      samples: batch.size,
+      languageRows: batch.tokenIds.length,
+      visionRows: batch.objects.labels.length,
+      maskedTokens: batch.maskedTokens.rows.length,
+      maskedObjects: batch.maskedObjects.rows.length,
+    },
+    buffer,
+    offsets.record,
+  );
+  put('tokenIds', batch.tokenIds);
+  for (const name of ['tokenOffsets', 'objectOffsets'] as const) {
+    const values = batch[name];
+    ints(name, c.samples + 1).fill(values[values.length - 1]);
+    put(name, values);
+  }
+  const rowIds = ints('rowIds', 2 * (c.language + c.vision));
+  writeRowIds(rowIds, batch.tokenOffsets, batch.firstSample, 0, 0);
+  writeRowIds(rowIds, batch.objectOffsets, batch.firstSample, c.language, firstObjectRowId);
+  put('visualFeats', batch.visualFeats);
+  put('visualPos', batch.visualPos);
+  put('maskedTokenRows', batch.maskedTokens.rows);
+  put('maskedTokenLabels', batch.maskedTokens.labels);
+  put('objectLabels', batch.objects.labels);
+  put('objectConfs', batch.objects.confs);
+  put('attributeLabels', batch.attributes.labels);
+  put('attributeConfs', batch.attributes.confs);
+  put('maskedObjectRows', batch.maskedObjects.rows);
+  put('featureTargets', batch.maskedObjects.targets);
+  put('matched', batch.matched);
+  put('answers', batch.answers);
+  return new Uint8Array(buffer);
+}
+
+function writeRowIds(rowIds: Int32Array, offsets: Int32Array, firstSample: number, base: number, firstId: number): void {
+  for (let s = 0; s + 1 < offsets.length; s++)
+    for (let row = offsets[s]; row < offsets[s + 1]; row++) {
+      rowIds[2 * (base + row)] = firstSample + s;
+      rowIds[2 * (base + row) + 1] = firstId + row - offsets[s];
+    }
+}
+
+/**
+ * Refuses a batch that the model cannot take, naming the sample.
+ * @throws LxmertError BAD_DATA
+ */
+export function checkBatch(batch: Batch, config: ModelConfig): void {
+  const rows = { tokens: batch.tokenOffsets, objects: batch.objectOffsets };
+  const sampleOf = (offsets: Int32Array, row: number): string =>
+    batch.sampleIds[offsets.findLastIndex((offset) => offset <= row)] ?? `row ${row}`;
+  const longest = { tokens: Math.min(maxAttentionLength, config.maxPositionEmbeddings), objects: maxAttentionLength };
+  for (const kind of ['tokens', 'objects'] as const)
+    for (let s = 0; s < batch.size; s++) {
+      const n = rows[kind][s + 1] - rows[kind][s];
+      if (n < 1 || n > longest[kind])
+        throw new LxmertError(
+          'BAD_DATA',
+          `sample ${batch.sampleIds[s]} has ${n} ${kind}, expected 1 to ${longest[kind]}`,
+        );
+    }
+  const within = (what: string, values: Int32Array, first: number, limit: number, name: (i: number) => string): void => {
+    const bad = values.findIndex((value) => value < first || value >= limit);
+    if (bad >= 0)
+      throw new LxmertError(
+        'BAD_DATA',
+        `sample ${name(bad)}: ${what} ${values[bad]} is outside [${first}, ${limit}), which the model was made for`,
+      );
+  };
+  const ofToken = (row: number): string => sampleOf(rows.tokens, row);
+  const ofObject = (row: number): string => sampleOf(rows.objects, row);
+  const ofSample = (s: number): string => batch.sampleIds[s];
+  within('token id', batch.tokenIds, 0, config.vocabSize, ofToken);
+  within('masked token', batch.maskedTokens.labels, 0, config.vocabSize, (i) => ofToken(batch.maskedTokens.rows[i]));
+  within('object class', batch.objects.labels, 0, config.numObjectLabels, ofObject);
+  within('attribute', batch.attributes.labels, 0, config.numAttrLabels, ofObject);
+  within('answer', batch.answers, -1, config.numQaLabels, ofSample);
+  if (batch.visualFeats.length !== batch.objects.labels.length * config.visualFeatDim)
+    throw new LxmertError(
+      'BAD_DATA',
+      `features of ${batch.visualFeats.length / batch.objects.labels.length} floats an object; the model takes ${config.visualFeatDim}`,
+    );
+}
