@@ -76,25 +76,28 @@ async function build(sources) {
   // make knows which files changed, but not that the compiler or the CPU did: then all is built anew.
   const objects = readJson(objectsPath);
   const incremental = objects !== null && objects.compiler === version && sameFlags(objects, record);
-  if (!incremental) {
+  rmSync(recordPath, { force: true });
+  let problem = incremental ? await make('building what changed in the native addon') : 'not built';
+  if (problem !== '') {
     rmSync(at('build'), { recursive: true, force: true });
     mkdirSync(at('build'));
     writeFileSync(objectsPath, JSON.stringify(record));
+    problem = await make('building the native addon');
   }
-  rmSync(recordPath, { force: true });
+  if (problem !== '') throw new StepError('the addon was built but does not load', { tail: problem });
+  writeFileSync(recordPath, `${JSON.stringify(record, null, 2)}\n`);
+}
+
+/** Compiles and links what make finds to be out of date. Returns why the result does not load, or ''. */
+async function make(title) {
   const nodeGyp = join(dirname(require.resolve('node-gyp/package.json')), 'bin', 'node-gyp.js');
+  // A damaged one would be newer than what it is made from.
+  rmSync(addonPath, { force: true });
   await runStep(
-    incremental ? 'building what changed in the native addon' : 'building the native addon',
+    title,
     process.execPath,
     [nodeGyp, 'configure', 'build', '--jobs=max', '--loglevel=warn', ...nodeDirArguments()],
     { cwd: root, hint: '`LXMERT_VERBOSE=1 npm run setup` shows all of it; `rm -rf build` starts afresh.' },
   );
-  const problem = tryAddon(addonPath);
-  if (problem !== '') {
-    throw new StepError('the addon was built but does not load', {
-      tail: problem,
-      hint: '`rm -rf build` starts afresh.',
-    });
-  }
-  writeFileSync(recordPath, `${JSON.stringify(record, null, 2)}\n`);
+  return tryAddon(addonPath);
 }

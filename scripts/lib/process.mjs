@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 
 /** How many of the last lines of a failed step are shown. */
-const TAIL_LINES = 30;
+const TAIL_LINES = 40;
 
 /** A step that failed; `message` says what, `hint` what to do about it. */
 export class StepError extends Error {
@@ -21,9 +21,13 @@ export function say(line) {
   process.stderr.write(`${line}\n`);
 }
 
-/** The last lines of a text. @param {string} text */
+/** The last lines of a text, without what node-gyp says about itself after each error. @param {string} text */
 export function tailOf(text) {
-  return text.trimEnd().split('\n').slice(-TAIL_LINES).join('\n');
+  const lines = text.trimEnd().split('\n');
+  return lines
+    .filter((line) => !/^gyp (ERR!|info) (stack|System|command|cwd|node|not ok)/.test(line))
+    .slice(-TAIL_LINES)
+    .join('\n');
 }
 
 /**

@@ -70,46 +70,53 @@ function inRange(flag: string, value: number, what: string, { min = -Infinity, m
   );
 }
 
+interface NumberSpec extends Range {
+  readonly describe: string;
+  readonly default?: number;
+}
+
+/** A yargs option whose value is a number, checked. */
+interface NumberOption<T> {
+  readonly type: 'number';
+  readonly requiresArg: true;
+  readonly describe: string;
+  readonly coerce: (given: number | undefined) => T;
+}
+
+interface WithDefault {
+  readonly default: number;
+}
+
+function checkedNumber(flag: string, spec: NumberSpec, kind: string, isKind: (value: number) => boolean) {
+  const { describe, default: value, ...range } = spec;
+  return {
+    type: 'number' as const,
+    requiresArg: true as const,
+    describe,
+    ...(value === undefined ? {} : { default: value }),
+    coerce: (given: number | undefined) => {
+      if (given === undefined) return undefined;
+      if (!isKind(given)) throw new LxmertError('BAD_ARGUMENT', `--${flag} must be ${kind}${shown(given)}`);
+      inRange(flag, given, kind, range);
+      return given;
+    },
+  };
+}
+
 /**
  * An option that is a whole number: `.option('images', integerOption('images', { min: 1, describe: '…', default: 9 }))`
  */
-export function integerOption<T extends number | undefined = undefined>(
-  flag: string,
-  { describe, default: value, ...range }: Range & { describe: string; default?: T },
-) {
-  return {
-    type: 'number',
-    requiresArg: true,
-    describe,
-    ...(value === undefined ? {} : { default: value }),
-    coerce: (given: number | undefined): number | T => {
-      if (given === undefined) return undefined as T;
-      if (!Number.isSafeInteger(given)) {
-        throw new LxmertError('BAD_ARGUMENT', `--${flag} must be a whole number${shown(given)}`);
-      }
-      inRange(flag, given, 'a whole number', range);
-      return given;
-    },
-  } as const;
+export function integerOption(flag: string, spec: NumberSpec & WithDefault): NumberOption<number> & WithDefault;
+export function integerOption(flag: string, spec: NumberSpec): NumberOption<number | undefined>;
+export function integerOption(flag: string, spec: NumberSpec): NumberOption<number | undefined> {
+  return checkedNumber(flag, spec, 'a whole number', Number.isSafeInteger);
 }
 
 /** An option that is a finite number, otherwise like `integerOption`. */
-export function numberOption<T extends number | undefined = undefined>(
-  flag: string,
-  { describe, default: value, ...range }: Range & { describe: string; default?: T },
-) {
-  return {
-    type: 'number',
-    requiresArg: true,
-    describe,
-    ...(value === undefined ? {} : { default: value }),
-    coerce: (given: number | undefined): number | T => {
-      if (given === undefined) return undefined as T;
-      if (!Number.isFinite(given)) throw new LxmertError('BAD_ARGUMENT', `--${flag} must be a number${shown(given)}`);
-      inRange(flag, given, 'a number', range);
-      return given;
-    },
-  } as const;
+export function numberOption(flag: string, spec: NumberSpec & WithDefault): NumberOption<number> & WithDefault;
+export function numberOption(flag: string, spec: NumberSpec): NumberOption<number | undefined>;
+export function numberOption(flag: string, spec: NumberSpec): NumberOption<number | undefined> {
+  return checkedNumber(flag, spec, 'a number', Number.isFinite);
 }
 
 /** Not for NaN: what was typed is no longer known then. */

@@ -2,7 +2,10 @@
 import { runCli, type CommandTable } from './run.js';
 
 /** One line a command; its file exports `command`. */
-const commands: CommandTable = {};
+const commands: CommandTable = {
+  parity: () => import('./parity.js'),
+  scenes: () => import('./scenes.js'),
+};
 
 // A reader that has seen enough, as in `lxmert … | head`, is no error.
 for (const stream of [process.stdout, process.stderr]) {

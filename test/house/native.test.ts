@@ -1,0 +1,87 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from '@jest/globals';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const read = (path: string): string => readFileSync(join(root, path), 'utf8');
+
+interface SourceList {
+  readonly variables: Readonly<Record<string, readonly string[]>>;
+}
+
+/** JSON.parse takes neither comments nor trailing commas: what CMake's parser asks for, too. */
+const { variables } = JSON.parse(read('native/sources.gypi')) as SourceList;
+
+const nativeFile = /\.(cc|h|cu|cuh)$/;
+const listed = Object.values(variables)
+  .flat()
+  .filter((item) => item.startsWith('native/'));
+const present = readdirSync(join(root, 'native'), { recursive: true, encoding: 'utf8' })
+  .map((path) => `native/${path}`)
+  .filter((path) => nativeFile.test(path));
+
+/** Names between <> or "" of a file's #include lines. */
+const includesOf = (path: string): string[] =>
+  [...read(path).matchAll(/^\s*#\s*include\s*[<"]([^>"]+)[>"]/gm)].map(([, name]) => name!);
+
+describe('native/sources.gypi', () => {
+  test('lists every native file, and once', () => {
+    expect([...listed].sort()).toEqual([...present].sort());
+  });
+
+  test.each([
+    ['lxmert_sources', /\.cc$/],
+    ['lxmert_headers', /\.h$/],
+  ])('%s holds files of its kind, sorted', (name, kind) => {
+    expect(variables[name]!.length).toBeGreaterThan(0);
+    expect(variables[name]!.filter((path) => !kind.test(path))).toEqual([]);
+    expect(variables[name]).toEqual([...variables[name]!].sort());
+  });
+
+  test('binding.gyp and CMakeLists.txt name no native file and no flag of their own', () => {
+    for (const build of ['binding.gyp', 'CMakeLists.txt']) {
+      expect(read(build)).toContain('native/sources.gypi');
+      expect(read(build)).not.toMatch(/native\/\S+\.(cc|h|cu)\b|-ffast-math|-O\d/);
+    }
+  });
+
+  test('-ffast-math stays out: losses must tell NaN from numbers', () => {
+    expect(variables['lxmert_cxx_flags']).not.toContain('-ffast-math');
+    expect(variables['lxmert_cxx_flags']).not.toContain('-ffinite-math-only');
+  });
+});
+
+describe('native headers', () => {
+  test('only native/binding knows Node-API', () => {
+    const users = present.filter((path) => includesOf(path).some((name) => /napi|node_api|^node\.h$|v8/.test(name)));
+    expect(users.length).toBeGreaterThan(0);
+    expect(users.filter((path) => !path.startsWith('native/binding/'))).toEqual([]);
+  });
+
+  test('native/engine knows neither CUDA nor the back ends nor the binding', () => {
+    const engine = present.filter((path) => path.startsWith('native/engine/'));
+    const foreign = engine.flatMap((path) =>
+      includesOf(path)
+        .filter((name) => /^(binding|cpu|cuda|comm)\/|cuda|cublas|nccl|mpi\.h|dnnl|^omp\.h/.test(name))
+        .map((name) => `${path} includes ${name}`),
+    );
+    expect(engine.length).toBeGreaterThan(0);
+    expect(foreign).toEqual([]);
+  });
+
+  test('every header is guarded', () => {
+    const headers = present.filter((path) => path.endsWith('.h') || path.endsWith('.cuh'));
+    expect(headers.filter((path) => !/^#(pragma once|ifndef \w+)/m.test(read(path)))).toEqual([]);
+  });
+
+  test('included files of our own exist', () => {
+    const missing = present.flatMap((path) =>
+      includesOf(path)
+        .filter((name) => nativeFile.test(name) && /^(binding|engine|cpu|cuda|comm)\//.test(name))
+        .filter((name) => !present.includes(`native/${name}`))
+        .map((name) => `${path} includes ${name}`),
+    );
+    expect(missing).toEqual([]);
+  });
+});

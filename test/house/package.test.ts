@@ -1,0 +1,105 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from '@jest/globals';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const read = (path: string): string => readFileSync(join(root, path), 'utf8');
+
+interface Package {
+  readonly files: readonly string[];
+  readonly scripts: Readonly<Record<string, string>>;
+  readonly bin: Readonly<Record<string, string>>;
+  readonly engines: { readonly node: string };
+}
+const pkg = JSON.parse(read('package.json')) as Package;
+
+describe('package.json', () => {
+  test('scripts name files that are there', () => {
+    const scripts = Object.values(pkg.scripts).flatMap((line) =>
+      [...line.matchAll(/scripts\/\S+\.mjs/g)].map(([f]) => f),
+    );
+    expect(scripts.length).toBeGreaterThan(4);
+    expect(scripts.filter((file) => !existsSync(join(root, file)))).toEqual([]);
+  });
+
+  test('the packed files are enough to build the addon elsewhere, and bring no tests', () => {
+    const { stdout } = spawnSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
+      cwd: root,
+      encoding: 'utf8',
+    });
+    const [{ files }] = JSON.parse(stdout) as [{ files: { path: string }[] }];
+    const paths = files.map(({ path }) => path);
+    expect(paths).toEqual(
+      expect.arrayContaining([
+        'LICENSE',
+        'README.md',
+        'binding.gyp',
+        'dist/cli/main.js',
+        'native/sources.gypi',
+        'native/binding/addon.cc',
+        'scripts/build-addon.mjs',
+        'scripts/lib/addon.mjs',
+      ]),
+    );
+    expect(paths.filter((path) => /^(test|src|build|node_modules|data|runs)\//.test(path))).toEqual([]);
+  });
+
+  test('the lock file belongs to it and names no place to download from', () => {
+    const lock = JSON.parse(read('package-lock.json')) as { packages: { '': Record<string, unknown> } };
+    const { dependencies, devDependencies } = JSON.parse(read('package.json')) as Record<string, unknown>;
+    expect(lock.packages[''].dependencies).toEqual(dependencies);
+    expect(lock.packages[''].devDependencies).toEqual(devDependencies);
+    expect(read('package-lock.json')).not.toContain('"resolved": "http');
+  });
+
+  test('setup asks for the Node that "engines" names', () => {
+    const [major, minor] = /(\d+)\.(\d+)/.exec(pkg.engines.node)!.slice(1);
+    expect(read('scripts/lib/setup.mjs')).toContain(`OLDEST_NODE = [${major}, ${minor}]`);
+  });
+});
+
+describe('README.md', () => {
+  const readme = read('README.md');
+
+  test('names every command of the program, and no other', () => {
+    const [, table] = /const commands: CommandTable = \{(.*?)\};/s.exec(read('src/cli/main.ts'))!;
+    const commands = [...table!.matchAll(/^\s*(\w+):/gm)].map(([, name]) => name!);
+    const named = [...readme.matchAll(/^\| `lxmert (\w+)/gm)].map(([, name]) => name!);
+    expect(named.sort()).toEqual(commands.sort());
+  });
+
+  test('names npm scripts and files that exist', () => {
+    const scripts = [...readme.matchAll(/npm run ([\w:]+)/g)].map(([, name]) => name!);
+    expect(scripts.length).toBeGreaterThan(0);
+    expect(scripts.filter((name) => !(name in pkg.scripts))).toEqual([]);
+    const links = [...readme.matchAll(/\]\(([^)h][^)]*)\)/g)].map(([, file]) => file!);
+    expect(links.length).toBeGreaterThan(0);
+    expect(links.filter((file) => !existsSync(join(root, file)))).toEqual([]);
+  });
+
+  test('begins with the two commands that set everything up', () => {
+    const blocks = [...readme.matchAll(/```\n(.*?)\n```/gs)].map(([, text]) => text);
+    expect(blocks.slice(0, 2)).toEqual(['npm start', 'npm test']);
+  });
+});
+
+test('docs/architecture.md and the linter have the same arrows', () => {
+  const rows = [...read('docs/architecture.md').matchAll(/^\| `src\/(\w+)` \|.*\| (.*) \|$/gm)];
+  const written = Object.fromEntries(
+    rows
+      .filter(([, room]) => room !== 'cli')
+      .map(([, room, uses]) => [room, uses!.startsWith('nothing') ? [] : /`(.*)`/.exec(uses!)![1]!.split(' ').sort()]),
+  ) as Record<string, string[]>;
+  const [, rules] = /const arrows = (\{.*?\n\});?/s.exec(read('.dependency-cruiser.cjs'))!;
+  const checked = Object.fromEntries(
+    [...rules!.matchAll(/^ {2}(\w+): \[(.*)\],$/gm)].map(([, room, list]) => [
+      room!,
+      [...list!.matchAll(/'(\w+)'/g)].map(([, name]) => name!).sort(),
+    ]),
+  );
+  expect(checked).toEqual(written);
+  const rooms = readdirSync(join(root, 'src'), { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  expect(rooms.map(({ name }) => name).filter((name) => name !== 'cli' && !(name in written))).toEqual([]);
+});

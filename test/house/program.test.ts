@@ -1,0 +1,33 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from '@jest/globals';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const program = 'dist/cli/main.js';
+
+const shell = (line: string) => spawnSync('bash', ['-c', line], { cwd: root, encoding: 'utf8' });
+
+test('runs by npx in the clone', () => {
+  const { status, stdout } = shell('npx --no lxmert --version');
+  expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  expect(status).toBe(0);
+});
+
+test.each([
+  ['--help', 0, /lxmert scenes/, /^$/],
+  ['scenes --help', 0, /--out/, /^$/],
+  ['', 2, /^$/, /^lxmert: which command\?/],
+  ['scenes --no-such', 2, /^$/, /^lxmert: /],
+  ['secnes', 2, /^$/, /did you mean scenes\?/],
+])('lxmert %s exits with %i', (args, code, out, err) => {
+  const { status, stdout, stderr } = shell(`node ${program} ${args}`);
+  expect(stderr).toMatch(err);
+  expect(stdout).toMatch(out);
+  expect(status).toBe(code);
+});
+
+test('a reader that has seen enough is no error', () => {
+  const { stdout, stderr } = shell(`node ${program} --help | true; echo \${PIPESTATUS[0]}`);
+  expect(stderr).toBe('');
+  expect(stdout).toBe('0\n');
+});
