@@ -17,9 +17,9 @@ export type OpArgument = number | boolean | Tensor | Rows | Dropout | null;
 
 export interface EngineOptions {
   /** `auto` takes the best device there is. Only the CPU is built so far. */
-  readonly device?: 'auto' | 'cpu' | 'cuda';
+  readonly device?: 'auto' | 'cpu' | 'cuda' | undefined;
   /** CPU threads; 0 for one a core that the process may use. */
-  readonly threads?: number;
+  readonly threads?: number | undefined;
 }
 
 /**

@@ -1,0 +1,32 @@
+import { runParity } from '../parity/parity.js';
+import { LxmertError } from '../errors.js';
+import { defineCommand, integerOption, jsonOption, numberOption, print, printJson } from './command.js';
+
+export const command = defineCommand({
+  command: 'parity <fixture>',
+  describe: 'compare outputs, attention, losses, gradients and training steps with a reference',
+  builder: (yargs) =>
+    yargs
+      .positional('fixture', { type: 'string', demandOption: true, describe: 'folder of the fixture' })
+      .option('tolerance', numberOption('tolerance', { describe: 'largest relative error that passes', default: 1e-4, min: 0 }))
+      .option('device', { choices: ['auto', 'cpu', 'cuda'] as const, default: 'auto' as const, describe: 'where to run' })
+      .option('threads', integerOption('threads', { describe: 'CPU threads; 0: one a core', default: 0, min: 0, max: 1024 }))
+      .option('json', jsonOption),
+  handler: async ({ fixture, tolerance, device, threads, json }) => {
+    const report = await runParity(fixture, { tolerance, engine: { device, threads } });
+    if (json) {
+      const { comparisons, ...rest } = report;
+      printJson({ ...rest, compared: comparisons.length });
+    } else {
+      for (const { kind, compared, worst, name } of report.kinds)
+        print(
+          compared === 0
+            ? `${kind.padEnd(15)} not in the fixture: skipped`
+            : `${kind.padEnd(15)} ${String(compared).padStart(4)} compared, worst ${worst.toExponential(2)} (${name})`,
+        );
+      print(report.passed ? `all within ${tolerance}` : `above the tolerance of ${tolerance}`);
+    }
+    if (!report.passed)
+      throw new LxmertError('BAD_DATA', `${fixture} differs by more than ${tolerance}; the worst of each kind is above`);
+  },
+});

@@ -1,0 +1,63 @@
+import { LxmertError } from '../errors.js';
+
+/** The kinds of things compared; relative errors are taken within a kind. */
+export const kinds = ['outputs', 'attention maps', 'losses', 'gradients', 'trajectory'] as const;
+export type Kind = (typeof kinds)[number];
+
+export interface Comparison {
+  readonly kind: Kind;
+  readonly name: string;
+  /** ‖ours − theirs‖ and ‖theirs‖ */
+  readonly difference: number;
+  readonly norm: number;
+}
+
+export interface KindReport {
+  readonly kind: Kind;
+  /** Things compared; 0 when the fixture has none. */
+  readonly compared: number;
+  /** The largest ‖ours − theirs‖ / max(‖theirs‖, 1e-4 × the largest norm of the kind), and what it was. */
+  readonly worst: number;
+  readonly name: string | null;
+}
+
+/** Differences over real rows only: row i of `ours` stands at row `rows[i]` of `theirs`. */
+export function compareRows(
+  kind: Kind,
+  name: string,
+  ours: Float32Array,
+  theirs: Float32Array,
+  rows: Int32Array | null,
+  width: number,
+): Comparison {
+  const n = rows ? rows.length : theirs.length / width;
+  if (ours.length < n * width)
+    throw new LxmertError('BAD_DATA', `${name}: ours has ${ours.length} values, the fixture ${n * width}`);
+  let difference = 0;
+  let norm = 0;
+  for (let i = 0; i < n; i++) {
+    const row = rows ? rows[i] : i;
+    for (let c = 0; c < width; c++) {
+      const d = ours[i * width + c] - theirs[row * width + c];
+      difference += d * d;
+      norm += theirs[row * width + c] ** 2;
+    }
+  }
+  return { kind, name, difference: Math.sqrt(difference), norm: Math.sqrt(norm) };
+}
+
+/** The worst of each kind. NaN counts as infinitely wrong. */
+export function worstOf(comparisons: readonly Comparison[]): KindReport[] {
+  return kinds.map((kind) => {
+    const own = comparisons.filter((comparison) => comparison.kind === kind);
+    const largest = Math.max(0, ...own.map(({ norm }) => norm));
+    let worst = 0;
+    let name: string | null = null;
+    for (const { name: candidate, difference, norm } of own) {
+      const floor = Math.max(norm, 1e-4 * largest);
+      const error = Number.isNaN(difference) ? Infinity : difference === 0 ? 0 : difference / floor;
+      if (name === null || error > worst) [worst, name] = [error, candidate];
+    }
+    return { kind, compared: own.length, worst, name };
+  });
+}

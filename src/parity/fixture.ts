@@ -1,0 +1,197 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ModelConfig } from '../config/modelConfig.js';
+import { fromTransformersJson } from '../config/transformers.js';
+import type { Batch } from '../data/batch.js';
+import { LxmertError } from '../errors.js';
+import { fileError, systemCode } from '../formats/fileErrors.js';
+import { SafetensorsFile } from '../formats/safetensors.js';
+
+/** A padded batch as transformers takes it, and where its real rows are. */
+export interface FixtureBatch {
+  readonly batch: Batch;
+  /** Every real row with a label to predict, so that all logits come out; the labels mean nothing. */
+  readonly everywhere: Batch;
+  /** B, T, N: samples, padded tokens, padded objects. */
+  readonly samples: number;
+  readonly tokens: number;
+  readonly objects: number;
+  /** For each packed row: its index in the padded [B × T] or [B × N]. */
+  readonly tokenRows: Int32Array;
+  readonly objectRows: Int32Array;
+}
+
+/** The optimizer steps of `trajectory.json`: the loss before each, and after the last. */
+export interface Trajectory {
+  readonly optimizer: {
+    readonly lr: number;
+    readonly warmup: number;
+    readonly t_total: number;
+    readonly b1: number;
+    readonly b2: number;
+    readonly eps: number;
+    readonly weight_decay: number;
+    readonly max_grad_norm: number;
+  };
+  readonly total_loss: readonly number[];
+}
+
+/** A parity fixture: one batch through another implementation of LXMERT. */
+export interface Fixture {
+  readonly folder: string;
+  readonly config: ModelConfig;
+  readonly batch: FixtureBatch;
+  readonly model: SafetensorsFile;
+  readonly expected: SafetensorsFile;
+  readonly trajectory: Trajectory | null;
+}
+
+/** @throws LxmertError naming the file and the tensor or key that is missing or of the wrong form */
+export async function openFixture(folder: string): Promise<Fixture> {
+  const configFile = join(folder, 'config.json');
+  const config = fromTransformersJson(await readText(configFile), configFile);
+  const model = await SafetensorsFile.open(join(folder, 'model.safetensors'));
+  const expected = await SafetensorsFile.open(join(folder, 'expected.safetensors'));
+  const file = await SafetensorsFile.open(join(folder, 'batch.safetensors'));
+  try {
+    return { folder, config, batch: await packBatch(file, config), model, expected, trajectory: await trajectoryOf(folder) };
+  } finally {
+    await file.close();
+  }
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    throw fileError(error, 'read', path);
+  }
+}
+
+async function trajectoryOf(folder: string): Promise<Trajectory | null> {
+  const path = join(folder, 'trajectory.json');
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return null;
+    throw fileError(error, 'read', path);
+  }
+  const bad = (why: string): LxmertError => new LxmertError('BAD_DATA', `${path}: ${why}`);
+  let value: Partial<Trajectory>;
+  try {
+    value = JSON.parse(text) as Partial<Trajectory>;
+  } catch (error) {
+    throw bad(`it is not JSON: ${(error as Error).message}`);
+  }
+  const keys = ['lr', 'warmup', 't_total', 'b1', 'b2', 'eps', 'weight_decay', 'max_grad_norm'] as const;
+  for (const key of keys)
+    if (typeof value.optimizer?.[key] !== 'number') throw bad(`optimizer.${key} is missing or not a number`);
+  const losses = value.total_loss;
+  if (!Array.isArray(losses) || losses.length < 2 || !losses.every((loss) => typeof loss === 'number'))
+    throw bad('total_loss is not a list of at least two numbers');
+  return value as Trajectory;
+}
+
+/** Padded tensors → packed rows. */
+async function packBatch(file: SafetensorsFile, config: ModelConfig): Promise<FixtureBatch> {
+  const shapeOf = (name: string): readonly number[] => file.entry(name).shape;
+  const [samples, tokens] = shapeOf('input_ids');
+  const objects = shapeOf('visual_feats')[1];
+  const featureDim = config.visualFeatDim;
+  const expectShape = (name: string, shape: readonly number[]): void => {
+    const given = shapeOf(name);
+    if (given.length !== shape.length || given.some((n, i) => n !== shape[i]))
+      throw new LxmertError(
+        'BAD_DATA',
+        `${file.path}: tensor '${name}' is [${given.join(', ')}], expected [${shape.join(', ')}]`,
+      );
+  };
+  const ints = (name: string, ...shape: number[]): Promise<Int32Array> => {
+    expectShape(name, shape);
+    return file.readInt32(name);
+  };
+  const floats = (name: string, ...shape: number[]): Promise<Float32Array> => {
+    expectShape(name, shape);
+    return file.readFloat32(name);
+  };
+  const ids = await ints('input_ids', samples, tokens);
+  const tokenMask = await floats('attention_mask', samples, tokens);
+  const labels = await ints('labels', samples, tokens);
+  if ((await ints('token_type_ids', samples, tokens)).some((type) => type !== 0))
+    throw new LxmertError('UNSUPPORTED', `${file.path}: tensor 'token_type_ids' is not all 0; LXMERT's sentences are one`);
+  const objectMask = await floats('visual_attention_mask', samples, objects);
+  const feats = await floats('visual_feats', samples, objects, featureDim);
+  const targets = await floats('feat_targets', samples, objects, featureDim);
+  const featMask = await floats('feat_mask', samples, objects);
+  const pos = await floats('visual_pos', samples, objects, 4);
+  const objLabels = await ints('obj_labels', samples, objects);
+  const objConfs = await floats('obj_conf', samples, objects);
+  const attrLabels = await ints('attr_labels', samples, objects);
+  const attrConfs = await floats('attr_conf', samples, objects);
+  const matched = await ints('matched_label', samples);
+  const answers = (await ints('ans', samples)).map((answer) => (answer < 0 ? -1 : answer));
+
+  const tokenRows = realRows(tokenMask);
+  const objectRows = realRows(objectMask);
+  tokenRows.forEach((row) => {
+    if (row % tokens > 0 && tokenMask[row - 1] === 0)
+      throw new LxmertError('UNSUPPORTED', `${file.path}: tensor 'attention_mask' has a hole in sample ${Math.floor(row / tokens)}`);
+  });
+  const maskedTokens = indicesOf(tokenRows, (row) => labels[row] >= 0);
+  const maskedObjects = indicesOf(objectRows, (row) => featMask[row] !== 0);
+  const common = {
+    size: samples,
+    firstSample: 0,
+    sampleIds: Array.from({ length: samples }, (_, s) => `sample ${s}`),
+    tokenIds: pick(ids, tokenRows, 1),
+    tokenOffsets: offsetsOf(tokenRows, samples, tokens),
+    objectOffsets: offsetsOf(objectRows, samples, objects),
+    visualFeats: pick(feats, objectRows, featureDim),
+    visualPos: pick(pos, objectRows, 4),
+    objects: { labels: pick(objLabels, objectRows, 1), confs: pick(objConfs, objectRows, 1) },
+    attributes: { labels: pick(attrLabels, objectRows, 1), confs: pick(attrConfs, objectRows, 1) },
+    matched,
+    answers,
+  };
+  const rowsOf = (rows: Int32Array, at: Int32Array): Int32Array => at.map((i) => rows[i]);
+  return {
+    samples,
+    tokens,
+    objects,
+    tokenRows,
+    objectRows,
+    batch: {
+      ...common,
+      maskedTokens: { rows: maskedTokens, labels: pick(labels, rowsOf(tokenRows, maskedTokens), 1) },
+      maskedObjects: { rows: maskedObjects, targets: pick(targets, rowsOf(objectRows, maskedObjects), featureDim) },
+    },
+    everywhere: {
+      ...common,
+      maskedTokens: { rows: tokenRows.map((_, i) => i), labels: new Int32Array(tokenRows.length) },
+      maskedObjects: { rows: objectRows.map((_, i) => i), targets: pick(targets, objectRows, featureDim) },
+    },
+  };
+}
+
+function realRows(mask: Float32Array): Int32Array {
+  return Int32Array.from(Array.from(mask, (value, row) => (value === 0 ? -1 : row)).filter((row) => row >= 0));
+}
+
+function indicesOf(rows: Int32Array, wanted: (row: number) => boolean): Int32Array {
+  return Int32Array.from(Array.from(rows, (row, i) => (wanted(row) ? i : -1)).filter((i) => i >= 0));
+}
+
+function offsetsOf(rows: Int32Array, samples: number, padded: number): Int32Array {
+  const offsets = new Int32Array(samples + 1);
+  for (const row of rows) offsets[Math.floor(row / padded) + 1]++;
+  for (let s = 0; s < samples; s++) offsets[s + 1] += offsets[s];
+  return offsets;
+}
+
+/** Rows of `width` values. */
+function pick<T extends Int32Array | Float32Array>(values: T, rows: Int32Array, width: number): T {
+  const picked = new (values.constructor as new (n: number) => T)(rows.length * width);
+  rows.forEach((row, i) => picked.set(values.subarray(row * width, (row + 1) * width), i * width));
+  return picked;
+}

@@ -1,0 +1,202 @@
+import { LxmertError } from '../errors.js';
+import type { EngineOptions, Tape, Tensor } from '../engine/index.js';
+import type { AttentionMaps } from '../model/encoder.js';
+import { lossNames, plainSum, type LossName } from '../tasks/losses.js';
+import { Pretrainer } from '../tasks/pretrainer.js';
+import { learningRate } from '../train/schedule.js';
+import { compareRows, worstOf, type Comparison, type KindReport } from './compare.js';
+import { openFixture, type Fixture } from './fixture.js';
+
+export interface ParityOptions {
+  readonly engine?: EngineOptions;
+  /** Largest relative error that passes; default 1e-4. */
+  readonly tolerance?: number;
+}
+
+export interface ParityReport {
+  readonly fixture: string;
+  readonly tolerance: number;
+  readonly passed: boolean;
+  readonly kinds: readonly KindReport[];
+  readonly comparisons: readonly Comparison[];
+  /** Kinds that the fixture has nothing of. */
+  readonly skipped: readonly string[];
+}
+
+/** A fixture's names of our losses. */
+const lossKeys: Readonly<Record<LossName, string>> = {
+  maskedLm: 'masked_lm',
+  matched: 'matched',
+  obj: 'obj',
+  attr: 'attr',
+  feat: 'feat',
+  qa: 'qa',
+};
+
+/**
+ * Runs a parity fixture: outputs, attention maps in all directions, losses, every gradient, and the BertAdam trajectory.
+ * @throws LxmertError for a fixture that is damaged or does not fit its own config
+ */
+export async function runParity(folder: string, { engine, tolerance = 1e-4 }: ParityOptions = {}): Promise<ParityReport> {
+  const fixture = await openFixture(folder);
+  const { config, trajectory } = fixture;
+  const optimizer = trajectory?.optimizer;
+  const model = new Pretrainer({
+    config: { ...config, hiddenDropoutProb: 0, attentionProbsDropoutProb: 0 },
+    adam: {
+      beta1: optimizer?.b1 ?? 0.9,
+      beta2: optimizer?.b2 ?? 0.999,
+      epsilon: optimizer?.eps ?? 1e-6,
+      weightDecay: optimizer?.weight_decay ?? 0.01,
+      maxGradNorm: optimizer?.max_grad_norm ?? 1,
+    },
+    ...(engine && { engine }),
+  });
+  try {
+    await loadWeights(fixture, model);
+    const comparisons = [
+      ...(await compareOutputs(fixture, model)),
+      ...(await compareGradients(fixture, model)),
+      ...(await compareTrajectory(fixture, model)),
+    ];
+    const kinds = worstOf(comparisons);
+    return {
+      fixture: folder,
+      tolerance,
+      passed: kinds.every(({ worst }) => worst <= tolerance),
+      kinds,
+      comparisons,
+      skipped: kinds.filter(({ compared }) => compared === 0).map(({ kind }) => kind),
+    };
+  } finally {
+    await model.dispose();
+    await fixture.model.close();
+    await fixture.expected.close();
+  }
+}
+
+async function loadWeights({ model: file }: Fixture, model: Pretrainer): Promise<void> {
+  const unknown = [...file.entries.keys()].find((name) => !model.weights.has(name));
+  if (unknown) throw new LxmertError('BAD_DATA', `${file.path}: tensor '${unknown}' is not one of LxmertForPreTraining`);
+  for (const { name, shape } of model.parameters) {
+    const given = file.entry(name).shape;
+    if (given.length !== shape.length || given.some((n, i) => n !== shape[i]))
+      throw new LxmertError(
+        'BAD_DATA',
+        `${file.path}: tensor '${name}' is [${given.join(', ')}], its config.json says [${shape.join(', ')}]`,
+      );
+    await model.write('parameter', name, await file.readFloat32(name));
+  }
+}
+
+async function compareOutputs(fixture: Fixture, model: Pretrainer): Promise<Comparison[]> {
+  const { batch, expected, config } = fixture;
+  const { tokens, objects, samples, tokenRows, objectRows } = batch;
+  const longest = Math.max(tokens, objects);
+  const mapNames = [...expected.entries.keys()].filter((name) => name.startsWith('attention.'));
+  const makeMaps = (tape: Tape): AttentionMaps =>
+    new Map(
+      mapNames.map((name) => {
+        const map = tape.activation([Math.ceil(samples / 8) * 8, config.numAttentionHeads, longest, longest]);
+        return [name.slice('attention.'.length), map];
+      }),
+    );
+  return model.forward(
+    batch.everywhere,
+    plainSum,
+    async ({ language, vision, pooled, logits }, _, maps) => {
+      const outputs: [name: string, tensor: Tensor | undefined, rows: Int32Array | null][] = [
+        ['language_output', language, tokenRows],
+        ['vision_output', vision, objectRows],
+        ['pooled_output', pooled, null],
+        ['prediction_logits', logits.maskedLm, tokenRows],
+        ['cross_relationship_score', logits.matched, null],
+        ['question_answering_score', logits.qa, null],
+        ['obj_scores', logits.obj, objectRows],
+        ['attr_scores', logits.attr, objectRows],
+        ['feat_scores', logits.feat, objectRows],
+      ];
+      const comparisons: Comparison[] = [];
+      for (const [name, tensor, rows] of outputs) {
+        if (!tensor) continue;
+        const width = tensor.shape[1];
+        const ours = await model.engine.readFloats(tensor);
+        comparisons.push(compareRows('outputs', name, ours, await expectedOf(fixture, name), rows, width));
+      }
+      for (const [name, map] of maps) {
+        const ours = await model.engine.readFloats(map);
+        comparisons.push(compareMap(fixture, name, ours, await expectedOf(fixture, `attention.${name}`), longest));
+      }
+      return comparisons;
+    },
+    makeMaps,
+  );
+}
+
+/** Attention maps, real queries and real keys only: theirs [B, heads, queries, keys], ours [B, heads, longest, longest]. */
+function compareMap(fixture: Fixture, name: string, ours: Float32Array, theirs: Float32Array, longest: number): Comparison {
+  const { samples, tokens, objects, batch } = fixture.batch;
+  const [queryIsToken, keyIsToken] = /lang_to_vision/.test(name)
+    ? [true, false]
+    : /vision_to_lang/.test(name)
+      ? [false, true]
+      : [/language/.test(name), /language/.test(name)];
+  const heads = fixture.config.numAttentionHeads;
+  const queries = queryIsToken ? tokens : objects;
+  const keys = keyIsToken ? tokens : objects;
+  const count = (isToken: boolean, s: number): number => {
+    const offsets = isToken ? batch.tokenOffsets : batch.objectOffsets;
+    return offsets[s + 1] - offsets[s];
+  };
+  const picked: number[][] = [[], []];
+  for (let s = 0; s < samples; s++)
+    for (let h = 0; h < heads; h++)
+      for (let q = 0; q < count(queryIsToken, s); q++)
+        for (let k = 0; k < count(keyIsToken, s); k++) {
+          picked[0].push(ours[((s * heads + h) * longest + q) * longest + k]);
+          picked[1].push(theirs[((s * heads + h) * queries + q) * keys + k]);
+        }
+  return compareRows('attention maps', name, Float32Array.from(picked[0]), Float32Array.from(picked[1]), null, 1);
+}
+
+async function compareGradients(fixture: Fixture, model: Pretrainer): Promise<Comparison[]> {
+  const { expected, batch } = fixture;
+  const tallies = await model.gradients([batch.batch], { step: 0, learningRate: 0, seed: 0, weights: plainSum });
+  const { total, losses } = model.losses(tallies, plainSum);
+  const comparisons: Comparison[] = [];
+  const compare = async (name: string, ours: number): Promise<void> => {
+    const key = `loss.${name}`;
+    if (expected.entries.has(key))
+      comparisons.push(compareRows('losses', name, Float32Array.of(ours), await expectedOf(fixture, key), null, 1));
+  };
+  for (const name of lossNames) await compare(lossKeys[name], losses[name] ?? 0);
+  await compare('total', total);
+  for (const { name } of model.parameters) {
+    const key = `grad.${name}`;
+    if (!expected.entries.has(key)) continue;
+    const ours = await model.read('gradient', name);
+    comparisons.push(compareRows('gradients', name, ours, await expectedOf(fixture, key), null, 1));
+  }
+  return comparisons;
+}
+
+async function compareTrajectory({ trajectory, batch }: Fixture, model: Pretrainer): Promise<Comparison[]> {
+  if (!trajectory) return [];
+  const { lr, warmup, t_total: totalSteps } = trajectory.optimizer;
+  const comparisons: Comparison[] = [];
+  for (const [step, theirs] of trajectory.total_loss.entries()) {
+    const { loss } = await model.step([batch.batch], {
+      step,
+      learningRate: learningRate(step, { peak: lr, totalSteps, warmup }),
+      seed: 0,
+      weights: plainSum,
+    });
+    const difference = Math.abs(loss - theirs);
+    comparisons.push({ kind: 'trajectory', name: `loss before step ${step}`, difference, norm: Math.abs(theirs) });
+  }
+  return comparisons;
+}
+
+async function expectedOf({ expected }: Fixture, name: string): Promise<Float32Array> {
+  return expected.readFloat32(name);
+}
