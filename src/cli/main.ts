@@ -5,6 +5,7 @@ import { runCli, type CommandTable } from './run.js';
 const commands: CommandTable = {
   parity: () => import('./parity.js'),
   scenes: () => import('./scenes.js'),
+  pretrain: () => import('./pretrain.js'),
 };
 
 // A reader that has seen enough, as in `lxmert … | head`, is no error.

@@ -78,11 +78,12 @@ function parseFlag(field: ConfigField, text: string): unknown {
   return field.kind === 'list' ? names : text;
 }
 
+/** `a, b` as a list; `none` is the empty one. */
 const splitList = (text: string) =>
   text
     .split(',')
     .map((part) => part.trim())
-    .filter((part) => part !== '');
+    .filter((part) => part !== '' && text.trim() !== 'none');
 
 /** Files may write a list as `a,b`. */
 function listsFromText(tree: ConfigTree): ConfigTree {

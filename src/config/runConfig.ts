@@ -7,7 +7,7 @@ const share = z.number().min(0).max(1);
 const weight = z.number().min(0).max(1e6);
 const decay = z.number().min(0).lt(1);
 const path = z.string().min(1);
-const splitName = z.string().regex(/^[\w.-]+$/, 'a split name has letters, digits, "_", "-" and "." only');
+const splitName = z.string().regex(/^[^,\s]+$/, 'a split name has no blanks and no commas');
 
 /** What can be switched on and off as a whole; `objects` has the three visual losses. */
 export const taskNames = ['maskedLm', 'objects', 'matched', 'qa'] as const;
@@ -34,7 +34,8 @@ export const runConfigSchema = z
       .strictObject({
         folder: path.optional().describe('data folder'),
         train: z.array(splitName).min(1).default(['train']).describe('training splits'),
-        valid: z.array(splitName).default(['valid']).describe('validation splits; none: no validation'),
+        valid: z.array(splitName).default(['valid']).describe('validation splits; `none`: no validation'),
+        vocabulary: path.optional().describe("a BERT vocab.txt; bert-base-uncased's unless given"),
         maxTokens: z.number().int().min(3).default(20).describe('tokens of a sentence, [CLS] and [SEP] included'),
         wordMaskRate: share.default(0.15).describe('share of words to predict'),
         objectMaskRate: share.default(0.15).describe('share of objects to predict'),

@@ -1,7 +1,8 @@
 import type { ModelConfig } from '../config/modelConfig.js';
 import type { Batch } from '../data/batch.js';
-import type { BatchPosition, PositionedBatch } from '../data/batching.js';
-import type { LossWeights, StepOptions, StepResult, Tallies } from '../tasks/losses.js';
+import type { LossName, LossWeights, StepOptions, StepResult, Tallies } from '../tasks/losses.js';
+
+export type { PretrainSource } from '../data/pretrainSource.js';
 
 /** One stored tensor, by its transformers name. */
 export interface StateEntry {
@@ -32,20 +33,11 @@ export interface PretrainModel {
   step(parts: readonly Batch[], options: StepOptions): Promise<StepResult>;
   /** Forward only, dropout off: the sums of every loss whose weight is not 0 (the others may be zero tallies). */
   evaluate(batch: Batch, weights: LossWeights): Promise<Tallies>;
+  /** Mean of each loss that is on, as `step` reports it (normalizer in, weight out), and Σ weight × loss. */
+  losses(
+    tallies: Tallies,
+    weights: LossWeights,
+  ): { readonly total: number; readonly losses: Readonly<Partial<Record<LossName, number>>> };
   /** Idempotent; drains first. */
-  dispose(): void;
-}
-
-/** What the trainer asks of the data. The same position gives the same batch, always. */
-export interface PretrainSource {
-  readonly batchesPerEpoch: number;
-  /**
-   * Global batches from `from` on, without end. A batch is assembled when it is asked for, which the trainer does while
-   * the step before runs; up to three are alive at a time, so their arrays may not be reused before that.
-   */
-  train(from: BatchPosition): AsyncIterable<PositionedBatch>;
-  /** The validation samples with masks and swaps drawn once from a fixed seed; empty when there is no such split. */
-  validate(): AsyncIterable<Batch>;
-  /** The same samples that have an answer, neither swapped nor masked: what QA accuracy is measured on. */
-  validateAnswers(): AsyncIterable<Batch>;
+  dispose(): void | Promise<void>;
 }

@@ -16,6 +16,9 @@ import { train } from './trainer.js';
 import type { TrainSummary } from './trainer.js';
 import type { TrainerState } from './trainerState.js';
 
+/** A run that says where its data are. */
+export type DescribedRun = RunConfig & { readonly data: { readonly folder: string } };
+
 /** Data of a run, opened. */
 export interface OpenedData {
   readonly facts: DataFacts;
@@ -27,10 +30,7 @@ export interface OpenedData {
 
 /** How a run gets its data and its model. */
 export interface PretrainParts {
-  openData(
-    config: RunConfig & { readonly data: { readonly folder: string } },
-    observer?: TrainObserver,
-  ): Promise<OpenedData>;
+  openData(config: DescribedRun, observer?: TrainObserver): Promise<OpenedData>;
   openModel(config: ResolvedRunConfig, observer?: TrainObserver): Promise<PretrainModel>;
 }
 
@@ -81,13 +81,15 @@ export async function pretrain(request: PretrainRequest, parts: PretrainParts): 
 
 async function runIn(
   run: RunFolder,
-  config: RunConfig & { readonly data: { readonly folder: string } },
+  config: DescribedRun,
   from: TrainerState | undefined,
   { observer, signal }: PretrainRequest,
   parts: PretrainParts,
 ): Promise<TrainSummary> {
   const data = await parts.openData(config, observer);
   try {
+    if (config.tasks.on.includes('qa') && data.answers === undefined)
+      observer?.note?.('the data have no answer table (all_ans.json): question answering is off');
     checkTaskMix(config.tasks, data.answers !== undefined);
     const resolved = resolveRunConfig(config, data.facts);
     const model = await parts.openModel(resolved, observer);
@@ -97,7 +99,7 @@ async function runIn(
       const { source, answers } = data;
       return await train({ config: resolved, run, model, source, answers, from, observer, signal });
     } finally {
-      model.dispose();
+      await model.dispose();
     }
   } finally {
     await data.close();

@@ -16,9 +16,6 @@ import { lossWeights } from './taskMix.js';
 import type { TrainerState } from './trainerState.js';
 import { validate } from './validation.js';
 
-/** Validation draws its masks from this, whatever the run's seed, so that runs compare. */
-export const validationSeed = 9595;
-
 export interface TrainOptions {
   readonly config: ResolvedRunConfig;
   readonly run: RunFolder;
@@ -173,7 +170,12 @@ class Trainer {
       const where = await findNonFinite(model, batch.parts, this.#weights(epoch));
       const kept =
         this.#saved === undefined ? 'nothing was saved' : `the checkpoint of step ${this.#saved} is untouched`;
-      throw new LxmertError('NOT_FINITE', `step ${step + 1}: ${error.message}: ${where}; ${kept}`, { cause: error });
+      throw new LxmertError(
+        'NOT_FINITE',
+        `step ${step + 1}: ${where}; the run stops, ${kept}. A lower learning rate often helps; when it happens at once, ` +
+          'look at the features of these samples',
+        { cause: error },
+      );
     }
     const now = performance.now();
     const samples = batch.parts.reduce((sum, { size }) => sum + size, 0);
@@ -306,7 +308,7 @@ function startOf(config: ResolvedRunConfig, batchesPerEpoch: number): TrainerSta
     format: 1,
     step: 0,
     position: { epoch: 0, batch: 0 },
-    seeds: { run: config.seed, validation: validationSeed },
+    seeds: { run: config.seed },
     schedule: {
       totalSteps: totalSteps(config, batchesPerEpoch),
       warmup: config.optimizer.warmup,

@@ -10,8 +10,8 @@ export const trainerStateSchema = z.strictObject({
   step: count,
   /** The global batch that comes next. */
   position: z.strictObject({ epoch: count, batch: count }),
-  /** Every random number is drawn from these and a position, so there is no generator state to keep. */
-  seeds: z.strictObject({ run: count, validation: count }),
+  /** Every random number is drawn from the seed and a position, so there is no generator state to keep. */
+  seeds: z.strictObject({ run: count }),
   schedule: z.strictObject({
     totalSteps: count.min(1),
     warmup: z.number(),

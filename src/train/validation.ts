@@ -29,20 +29,14 @@ export async function validate(
   const answered = weights.qa > 0 ? await tallyAll(model, source.validateAnswers(), onlyQa, signal, count) : undefined;
   if (signal?.aborted) return undefined;
 
-  const on = lossNames.filter((name) => weights[name] > 0);
-  const losses = Object.fromEntries(on.map((name) => [name, mean(masked[name])]));
-  const accuracies = on.flatMap((name) => {
+  const { total, losses } = model.losses(masked, weights);
+  const accuracies = lossNames.flatMap((name) => {
+    if (weights[name] === 0) return [];
     const tally = name === 'qa' ? answered?.qa : masked[name];
     return tally && tally.labelled > 0 ? [[name, tally.correct / tally.labelled] as const] : [];
   });
-  return {
-    loss: on.reduce((sum, name) => sum + weights[name] * losses[name], 0),
-    losses,
-    accuracy: Object.fromEntries(accuracies),
-  };
+  return { loss: total, losses, accuracy: Object.fromEntries(accuracies) };
 }
-
-const mean = ({ lossSum, count }: Tally): number => (count > 0 ? lossSum / count : 0);
 
 /** Sums over all batches, in their order; the next batch is assembled while the device works on one. */
 async function tallyAll(

@@ -1,0 +1,142 @@
+import type { Options } from 'yargs';
+import { configFields } from '../config/fields.js';
+import type { ConfigField } from '../config/fields.js';
+import { presetNames } from '../config/presets.js';
+import { pretrain, pretrainParts } from '../train/index.js';
+import type { TrainSummary } from '../train/index.js';
+import { defineCommand, jsonOption, print, printJson } from './command.js';
+import { TrainProgress, figure, percent, whole } from './trainProgress.js';
+
+const groups: Readonly<Record<string, string>> = {
+  model: 'Model:',
+  data: 'Data:',
+  tasks: 'Tasks:',
+  optimizer: 'Optimizer:',
+};
+
+/** Exit codes of a run that a signal ended, as shells have them: 128 + the signal's number. */
+const signals = { SIGINT: 130, SIGTERM: 143 } as const;
+
+/** Every setting of a run as a flag. Values stay text here: the configuration tells what is wrong with them. */
+function flagOf({ kind, choices, description, default: value, path }: ConfigField): Options {
+  const shown = Array.isArray(value) ? value.join(',') : value;
+  return {
+    type: 'string',
+    requiresArg: true,
+    describe: [
+      description,
+      ...(choices ? [`(${kind === 'list' ? 'any of ' : ''}${choices.join(', ')})`] : []),
+      ...(shown === undefined ? [] : [`[${String(shown)}]`]),
+    ].join(' '),
+    group: groups[path[0]] ?? 'Run:',
+  };
+}
+
+const own = {
+  config: { type: 'string', requiresArg: true, describe: 'YAML file that describes the run; flags go before it' },
+  preset: { type: 'string', requiresArg: true, describe: `start from (${presetNames.join(', ')})` },
+  resume: {
+    type: 'boolean',
+    default: false,
+    describe: 'go on from the newest checkpoint in --out; start if there is none',
+  },
+  json: jsonOption,
+} as const satisfies Record<string, Options>;
+
+export const command = defineCommand({
+  command: 'pretrain',
+  describe: 'pre-train a model',
+  builder: (yargs) =>
+    yargs
+      .options(Object.fromEntries(configFields.map((field) => [field.flag, flagOf(field)])))
+      .options(own)
+      .group(Object.keys(own), 'Run:'),
+  handler: async (args) => {
+    const given = args as Readonly<Record<string, unknown>>;
+    const flags = Object.fromEntries(
+      configFields.map(({ flag }) => [flag, given[flag] as string | undefined] as const),
+    );
+    const progress = new TrainProgress({ stream: process.stderr });
+    const stop = stopOnSignal((signal) =>
+      progress.line(`${signal}: stops after this step and saves; once more ends it at once, unsaved`),
+    );
+    try {
+      const summary = await pretrain(
+        {
+          sources: {
+            flags,
+            ...(args.config === undefined ? {} : { file: args.config }),
+            ...(args.preset === undefined ? {} : { preset: args.preset }),
+          },
+          resume: args.resume,
+          observer: progress.observer,
+          signal: stop.signal,
+        },
+        pretrainParts,
+      );
+      progress.end();
+      if (args.json) printJson(toJson(summary));
+      else tell(summary).forEach(print);
+      if (stop.received && !summary.finished) process.exit(signals[stop.received]);
+    } finally {
+      progress.end();
+      stop.release();
+    }
+  },
+});
+
+/** What the run came to, for people. */
+function tell(summary: TrainSummary): string[] {
+  const { step, totalSteps, finished, checkpoint, best, lastValidation } = summary;
+  const accuracies = Object.entries(lastValidation?.accuracy ?? {});
+  return [
+    finished
+      ? `All ${whole(totalSteps)} steps are done.`
+      : `Stopped after step ${whole(step)} of ${whole(totalSteps)}; --resume goes on.`,
+    ...(lastValidation
+      ? [`Validation after step ${whole(lastValidation.step)}: loss ${figure(lastValidation.loss)}`]
+      : []),
+    ...accuracies.map(([name, share]) => `  ${(learnt[name] ?? name).padEnd(44)}${percent(share).padStart(8)} right`),
+    `Checkpoint: ${checkpoint}`,
+    ...(best ? [`Best validation: after step ${whole(best.step)}, loss ${figure(best.loss)}`] : []),
+  ];
+}
+
+const learnt: Readonly<Record<string, string>> = {
+  maskedLm: 'hidden words (maskedLm)',
+  matched: 'sentence and picture belong together (matched)',
+  obj: "objects' classes (obj)",
+  attr: "objects' attributes (attr)",
+  qa: 'answers to questions (qa)',
+};
+
+function toJson({ lastStep, lastValidation, ...rest }: TrainSummary): object {
+  return {
+    ...rest,
+    ...(lastStep ? { loss: lastStep.loss, losses: lastStep.losses, samplesPerSecond: lastStep.samplesPerSecond } : {}),
+    ...(lastValidation ? { validation: lastValidation } : {}),
+  };
+}
+
+/** The first SIGINT or SIGTERM aborts the signal, the second ends the process. */
+function stopOnSignal(tellOf: (signal: string) => void) {
+  const controller = new AbortController();
+  const state: { received: keyof typeof signals | undefined } = { received: undefined };
+  const listeners = Object.entries(signals).map(([signal, code]) => {
+    const listener = () => {
+      if (state.received) process.exit(code);
+      state.received = signal as keyof typeof signals;
+      controller.abort();
+      tellOf(signal);
+    };
+    process.on(signal, listener);
+    return () => process.off(signal, listener);
+  });
+  return {
+    signal: controller.signal,
+    get received() {
+      return state.received;
+    },
+    release: () => listeners.forEach((release) => release()),
+  };
+}

@@ -1,0 +1,114 @@
+import type { RunStart, StepRecord, TrainObserver, ValidRecord } from '../train/index.js';
+
+export interface ProgressOptions {
+  readonly stream: { write(text: string): unknown; readonly isTTY?: boolean; readonly columns?: number };
+  /** Milliseconds between two reports; default: 100 on a terminal (one line, rewritten), 5000 elsewhere. */
+  readonly interval?: number;
+  /** Milliseconds of a clock that only goes forward. */
+  readonly now?: () => number;
+}
+
+/** Shows a run as it goes on: on a terminal one line that is rewritten, elsewhere a line every few seconds. */
+export class TrainProgress {
+  readonly observer: TrainObserver;
+  readonly #stream: ProgressOptions['stream'];
+  readonly #interval: number;
+  readonly #now: () => number;
+  #totalSteps = 0;
+  /** Mean milliseconds of a step, younger ones counting more; what happens between steps is not counted. */
+  #stepTime: number | undefined;
+  #clock = 0;
+  #reported = -Infinity;
+  #unreported: string | undefined;
+
+  constructor({ stream, interval, now = () => performance.now() }: ProgressOptions) {
+    this.#stream = stream;
+    this.#interval = interval ?? (stream.isTTY ? 100 : 5000);
+    this.#now = now;
+    this.observer = {
+      started: (start) => this.#started(start),
+      stepDone: (record) => this.#stepDone(record),
+      validating: (batches) => {
+        this.#report(`validating: ${batches} batches`);
+        this.#clock = this.#now();
+      },
+      validated: (record, best) => {
+        this.line(describeValidation(record, best));
+        this.#clock = this.#now();
+      },
+      saved: (path) => {
+        this.line(`saved ${path}`);
+        this.#clock = this.#now();
+      },
+      note: (text) => this.line(text),
+    };
+  }
+
+  /** Prints a line that stays. */
+  line(text: string): void {
+    this.#stream.write(`${this.#stream.isTTY ? '\r\x1b[K' : ''}${text}\n`);
+  }
+
+  /** Ends the reports: takes the rewritten line away, or prints the one held back. */
+  end(): void {
+    if (this.#stream.isTTY) this.#stream.write('\r\x1b[K');
+    else if (this.#unreported !== undefined) this.line(this.#unreported);
+    this.#unreported = undefined;
+  }
+
+  #started({ step, totalSteps, parameters, folder, batchesPerEpoch, resumedFrom }: RunStart): void {
+    this.#totalSteps = totalSteps;
+    this.#clock = this.#now();
+    const from = resumedFrom === undefined ? '' : `; goes on after step ${whole(step)} from ${resumedFrom}`;
+    const size = parameters < 1e6 ? whole(parameters) : `${(parameters / 1e6).toFixed(1)} M`;
+    this.line(`${folder}: ${whole(totalSteps)} steps, ${whole(batchesPerEpoch)} an epoch; ${size} parameters${from}`);
+  }
+
+  #stepDone(record: StepRecord): void {
+    const now = this.#now();
+    const time = now - this.#clock;
+    this.#clock = now;
+    this.#stepTime = this.#stepTime === undefined ? time : 0.95 * this.#stepTime + 0.05 * time;
+    const losses = Object.entries(record.losses).map(([name, loss]) => `${name} ${figure(loss)}`);
+    const left = ((this.#totalSteps - record.step) * this.#stepTime) / 1000;
+    this.#report(
+      `step ${whole(record.step)}/${whole(this.#totalSteps)}  loss ${figure(record.loss)} (${losses.join(', ')})  ` +
+        `${figure(record.samplesPerSecond)} samples/s  ${duration(left)} left`,
+    );
+  }
+
+  #report(text: string): void {
+    const now = this.#now();
+    this.#unreported = text;
+    if (now - this.#reported < this.#interval) return;
+    this.#reported = now;
+    this.#unreported = undefined;
+    if (!this.#stream.isTTY) return this.line(text);
+    this.#stream.write(`\r\x1b[K${text.slice(0, Math.max(20, (this.#stream.columns ?? 80) - 1))}`);
+  }
+}
+
+/** One line: losses and accuracies of a validation. */
+export function describeValidation({ step, loss, accuracy }: ValidRecord, best: boolean): string {
+  const shares = Object.entries(accuracy).map(([name, share]) => `${name} ${percent(share)}`);
+  const right = shares.length > 0 ? `; right: ${shares.join(', ')}` : '';
+  return `validation after step ${whole(step)}: loss ${figure(loss)}${right}${best ? ' (best so far)' : ''}`;
+}
+
+export const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+
+export const whole = (value: number): string => value.toLocaleString('en-US');
+
+/** About three digits. */
+export function figure(value: number): string {
+  if (!Number.isFinite(value)) return String(value);
+  return Math.abs(value) >= 100 ? whole(Math.round(value)) : value.toPrecision(3);
+}
+
+/** Seconds as `1:02:03` or `2:03`. */
+export function duration(seconds: number): string {
+  const all = Math.max(0, Math.round(seconds));
+  const two = (value: number) => String(value).padStart(2, '0');
+  const [hours, minutes] = [Math.floor(all / 3600), Math.floor(all / 60) % 60];
+  return hours > 0 ? `${whole(hours)}:${two(minutes)}:${two(all % 60)}` : `${minutes}:${two(all % 60)}`;
+}

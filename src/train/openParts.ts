@@ -1,0 +1,84 @@
+import type { ResolvedRunConfig } from '../config/runConfig.js';
+import { openPretrainData } from '../data/pretrainData.js';
+import type { PretrainData } from '../data/pretrainData.js';
+import { pretrainSource } from '../data/pretrainSource.js';
+import { Pretrainer } from '../tasks/pretrainer.js';
+import { WordPiece } from '../text/wordPiece.js';
+import type { TrainObserver } from './observer.js';
+import type { PretrainModel } from './ports.js';
+import type { DescribedRun, OpenedData, PretrainParts } from './pretrain.js';
+
+/** Data from `--data`, the model on the device of `--device`. */
+export const pretrainParts: PretrainParts = { openData, openModel };
+
+async function openData(config: DescribedRun, observer?: TrainObserver): Promise<OpenedData> {
+  const { data, tasks, batchSize, microBatchSize, seed } = config;
+  const wordPiece = await WordPiece.load(data.vocabulary === undefined ? {} : { vocabFile: data.vocabulary });
+  const open = { dir: data.folder, wordPiece, maxTokens: data.maxTokens };
+  const train = await openPretrainData({ ...open, splits: data.train });
+  let valid: PretrainData | undefined;
+  const close = async () => {
+    await train.close();
+    await valid?.close();
+  };
+  try {
+    tell('train', train, observer);
+    if (data.valid.length > 0) {
+      valid = await openPretrainData({
+        ...open,
+        splits: data.valid,
+        ...(train.answers ? { answers: train.answers } : {}),
+      });
+      tell('valid', valid, observer);
+    }
+    const on = (task: (typeof tasks.on)[number]) => tasks.on.includes(task);
+    const source = pretrainSource({
+      train,
+      ...(valid ? { valid } : {}),
+      seed,
+      batchSize,
+      ...(microBatchSize === undefined ? {} : { partSize: microBatchSize }),
+      masking: {
+        tasks: { maskedLm: on('maskedLm'), objects: on('objects'), matched: on('matched'), qa: on('qa') },
+        rates: { words: data.wordMaskRate, objects: data.objectMaskRate, swapped: data.swapRate },
+      },
+    });
+    const facts = {
+      vocabSize: wordPiece.vocabSize,
+      visualFeatDim: train.featureDim,
+      numObjectLabels: train.objectLabels,
+      numAttrLabels: train.attributeLabels,
+      ...(train.answers ? { numQaLabels: train.answers.size } : {}),
+    };
+    return { facts, source, answers: train.answers?.answers, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function openModel({ model, optimizer, device, threads }: ResolvedRunConfig): Promise<PretrainModel> {
+  const { beta1, beta2, eps, weightDecay, maxGradNorm } = optimizer;
+  return new Pretrainer({
+    config: model,
+    adam: { beta1, beta2, epsilon: eps, weightDecay, maxGradNorm },
+    engine: { device, ...(threads === undefined ? {} : { threads }) },
+  });
+}
+
+/** What was found in the data, and what was left out. */
+function tell(what: string, { name, report }: PretrainData, observer: TrainObserver | undefined): void {
+  const number = (value: number) => value.toLocaleString('en-US');
+  const { sentencesWithoutImage: lost, missingImage, truncatedSentences: cut, unknownAnswers: unknown } = report;
+  const remarks = [
+    ...(lost > 0 ? [`${number(lost)} sentences left out: no features of their image (such as ${missingImage})`] : []),
+    ...(cut > 0 ? [`${number(cut)} sentences cut to the most tokens`] : []),
+    ...(unknown > 0 ? [`${number(unknown)} answers left out: not in the answer table`] : []),
+  ];
+  observer?.note?.(
+    [
+      `${what} (${name}): ${number(report.images)} images, ${number(report.sentences)} sentences, ${number(report.questions)} with an answer`,
+      ...remarks,
+    ].join('; '),
+  );
+}
