@@ -1,0 +1,156 @@
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from '@jest/globals';
+import { findSplit, parseManifest, readManifest } from '../../src/data/manifest.js';
+import { TestFolders } from './samples.js';
+
+const folders = new TestFolders();
+afterAll(() => folders.remove());
+
+describe('data.yaml', () => {
+  test('names splits, answers and label counts; paths are relative to its folder', async () => {
+    const dir = await folders.make({
+      'data.yaml': [
+        'answers: text/answers.json',
+        'objectLabels: 4',
+        'attributeLabels: 3',
+        'splits:',
+        '  train: { features: f/train.tsv, sentences: text/train.json, vqa: text/questions.json }',
+        '  dev: { features: /far/away.tsv, sentences: text/dev.json }',
+      ].join('\n'),
+    });
+    const manifest = await readManifest(dir);
+    expect(manifest).toMatchObject({
+      file: join(dir, 'data.yaml'),
+      answers: join(dir, 'text/answers.json'),
+      objectLabels: 4,
+      attributeLabels: 3,
+    });
+    expect(await findSplit(manifest, 'train', 'pretrain')).toEqual({
+      split: 'train',
+      features: join(dir, 'f/train.tsv'),
+      text: join(dir, 'text/train.json'),
+    });
+    expect(await findSplit(manifest, 'train', 'vqa')).toMatchObject({ text: join(dir, 'text/questions.json') });
+    expect(await findSplit(manifest, 'dev', 'pretrain')).toMatchObject({ features: '/far/away.tsv' });
+    await expect(findSplit(manifest, 'test', 'pretrain')).rejects.toMatchObject({
+      code: 'BAD_ARGUMENT',
+      message: `there is no split 'test' in ${join(dir, 'data.yaml')}; known: train, dev`,
+    });
+  });
+
+  test('a task takes its own key, else <task>/<split>.json, else sentences', async () => {
+    const dir = await folders.make({
+      'data.yaml':
+        'splits: { dev: { features: f.tsv, sentences: s.json, nlvr2: n.json }, only: { features: f.tsv, gqa: g } }',
+      'vqa/dev.json': '[]',
+      'nlvr2/dev.json': '[]',
+    });
+    const manifest = await readManifest(dir);
+    const text = async (split: string, task: 'pretrain' | 'vqa' | 'gqa' | 'nlvr2') =>
+      (await findSplit(manifest, split, task)).text;
+    expect(await text('dev', 'pretrain')).toBe(join(dir, 's.json'));
+    expect(await text('dev', 'vqa')).toBe(join(dir, 'vqa/dev.json'));
+    expect(await text('dev', 'gqa')).toBe(join(dir, 's.json'));
+    expect(await text('dev', 'nlvr2')).toBe(join(dir, 'n.json'));
+    expect(await text('only', 'gqa')).toBe(join(dir, 'g'));
+    await expect(text('only', 'pretrain')).rejects.toThrow("the split 'only' has no 'sentences:', so it cannot serve");
+    await expect(text('only', 'vqa')).rejects.toThrow("the split 'only' has no 'vqa:' or 'sentences:'");
+  });
+
+  test('works for a relative folder too', async () => {
+    const dir = await folders.make({
+      'data.yaml': 'splits: { dev: { features: f.tsv } }',
+      'vqa/dev.json': '[]',
+      'all_ans.json': '[]',
+    });
+    const relative = join('..', ...new Array<string>(20).fill('..'), dir);
+    const manifest = await readManifest(relative);
+    expect(manifest.answers).toBe(join(relative, 'all_ans.json'));
+    expect((await findSplit(manifest, 'dev', 'vqa')).text).toBe(join(relative, 'vqa/dev.json'));
+  });
+
+  test.each([
+    ['all_ans.json', 'all_ans.json'],
+    ['lxmert/all_ans.json', 'lxmert/all_ans.json'],
+    ['other.json', undefined],
+  ])('with %s there, the answers are %s', async (file, answers) => {
+    const dir = await folders.make({ 'data.yaml': 'splits: { a: { features: f } }', [file]: '[]' });
+    const manifest = await readManifest(dir);
+    expect(manifest.answers).toBe(answers === undefined ? undefined : join(dir, answers));
+    expect(manifest).toMatchObject({ objectLabels: 1600, attributeLabels: 400 });
+  });
+
+  test.each([
+    ['', "must have 'splits:', found null"],
+    ['- a', "must have 'splits:', found a list of 1"],
+    ['splits: {}', 'line 1: splits must name splits'],
+    ['answers: a.json', 'splits must name splits, found nothing'],
+    ['splits: { a: { features: f } }\nanswer: x', "line 2: answer is not known here. Did you mean 'answers'?"],
+    ['splits:\n  a:\n    feature: f', "line 3: splits.a.feature is not known here. Did you mean 'features'?"],
+    [
+      'splits:\n  a:\n    features: f\n    zzzzzz: f',
+      'line 4: splits.a.zzzzzz is not known here. Known here: features,',
+    ],
+    ['splits:\n  a: f', "line 2: splits.a must have 'features:' and 'sentences:', found \"f\""],
+    ['splits:\n  a: { sentences: s }', "line 2: splits.a has no 'features:'"],
+    ['splits:\n  a: { features: 7 }', 'splits.a.features must be a path, found 7'],
+    ['splits:\n  a: { features: "" }', 'splits.a.features must be a path, found ""'],
+    ['splits:\n  "a,b": { features: f }', 'line 2: splits.a,b is no name of a split'],
+    ['splits: { a: { features: f } }\nobjectLabels: 0', 'line 2: objectLabels must be a count from 1, found 0'],
+    ['splits: { a: { features: f } }\nobjectLabels: 1.5', 'objectLabels must be a count from 1, found 1.5'],
+    ['splits: { a: { features: f } }\nanswers: [x]', 'answers must be a path, found a list of 1'],
+    ['splits: { a: { features: f }', 'line 1: '],
+    ['splits:\n  a: { features: f }\n  a: { features: g }', 'line 3: Map keys must be unique'],
+    ['splits: *x', 'alias'],
+  ])('%j is refused', (text, message) => {
+    let error: unknown;
+    try {
+      parseManifest(text, 'data.yaml');
+    } catch (thrown) {
+      error = thrown;
+    }
+    expect(error).toMatchObject({ code: 'BAD_DATA', message: expect.stringContaining(message) });
+  });
+
+  test('an alias bomb is refused', () => {
+    const levels = Array.from({ length: 12 }, (_, i) => `l${i + 1}: &l${i + 1} [${`*l${i},`.repeat(10)}]`);
+    expect(() => parseManifest(['l0: &l0 [x]', ...levels].join('\n'), 'data.yaml')).toThrow('alias');
+  });
+});
+
+describe('the original layout', () => {
+  test('has the original’s splits', async () => {
+    const dir = await folders.make({ 'lxmert/all_ans.json': '[]' });
+    const manifest = await readManifest(dir);
+    expect(manifest).toMatchObject({ file: undefined, answers: join(dir, 'lxmert/all_ans.json'), objectLabels: 1600 });
+    const features = async (split: string, task: 'pretrain' | 'vqa' | 'gqa' | 'nlvr2') => {
+      const found = await findSplit(manifest, split, task);
+      return [found.text, found.features].map((path) => path.slice(dir.length + 1));
+    };
+    expect(await features('mscoco_train', 'pretrain')).toEqual([
+      'lxmert/mscoco_train.json',
+      'mscoco_imgfeat/train2014_obj36.tsv',
+    ]);
+    expect(await features('mscoco_nominival', 'pretrain')).toEqual([
+      'lxmert/mscoco_nominival.json',
+      'mscoco_imgfeat/val2014_obj36.tsv',
+    ]);
+    expect(await features('mscoco_minival', 'pretrain')).toEqual([
+      'lxmert/mscoco_minival.json',
+      'mscoco_imgfeat/val2014_obj36.tsv',
+    ]);
+    expect(await features('vgnococo', 'pretrain')).toEqual(['lxmert/vgnococo.json', 'vg_gqa_imgfeat/vg_gqa_obj36.tsv']);
+    expect(await features('minival', 'vqa')).toEqual(['vqa/minival.json', 'mscoco_imgfeat/val2014_obj36.tsv']);
+    expect(await features('testdev', 'gqa')).toEqual(['gqa/testdev.json', 'vg_gqa_imgfeat/gqa_testdev_obj36.tsv']);
+    expect(await features('valid', 'nlvr2')).toEqual(['nlvr2/valid.json', 'nlvr2_imgfeat/valid_obj36.tsv']);
+    await expect(findSplit(manifest, 'train', 'pretrain')).rejects.toThrow(
+      `there is no split 'train' in ${dir} (no data.yaml); known: mscoco_train, mscoco_nominival, mscoco_minival, vgnococo`,
+    );
+  });
+
+  test('a folder that is missing or a file', async () => {
+    const dir = await folders.make({ file: 'x' });
+    await expect(readManifest(join(dir, 'none'))).rejects.toMatchObject({ code: 'FILE_MISSING' });
+    await expect(readManifest(join(dir, 'file'))).rejects.toMatchObject({ code: 'BAD_ARGUMENT' });
+  });
+});
