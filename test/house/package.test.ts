@@ -54,6 +54,17 @@ describe('package.json', () => {
     expect(read('package-lock.json')).not.toContain('"resolved": "http');
   });
 
+  test('the lock file has the packages for other systems, too: `npm ci` refuses it otherwise', () => {
+    type Entry = { readonly version: string; readonly optionalDependencies?: Readonly<Record<string, string>> };
+    const { packages } = JSON.parse(read('package-lock.json')) as { packages: Readonly<Record<string, Entry>> };
+    const missing = Object.entries(packages).flatMap(([path, { optionalDependencies = {} }]) =>
+      Object.keys(optionalDependencies)
+        .filter((name) => !packages[`${path}/node_modules/${name}`] && !packages[`node_modules/${name}`])
+        .map((name) => `${name}, asked for by ${path}`),
+    );
+    expect(missing).toEqual([]);
+  });
+
   test('setup asks for the Node that "engines" names', () => {
     const [major, minor] = /(\d+)\.(\d+)/.exec(pkg.engines.node)!.slice(1);
     expect(read('scripts/lib/setup.mjs')).toContain(`OLDEST_NODE = [${major}, ${minor}]`);
