@@ -1,0 +1,179 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { AnswerTable } from '../../src/data/answers.js';
+import { openPretrainData } from '../../src/data/pretrainData.js';
+import { WordPiece } from '../../src/text/wordPiece.js';
+import { TestFolders, testData, testImage, testText, tsvText } from './samples.js';
+
+const folders = new TestFolders();
+let wordPiece: WordPiece;
+
+beforeAll(async () => {
+  wordPiece = await WordPiece.load();
+});
+afterAll(() => folders.remove());
+
+describe('openPretrainData', () => {
+  test('has one sample a sentence, with tokens and answers', async () => {
+    const dir = await folders.make(testData({ images: 4, featureDim: 6 }));
+    const data = await openPretrainData({ dir, splits: 'train', wordPiece });
+    expect(data).toMatchObject({ name: 'train', size: 12, featureDim: 6, objectLabels: 16, attributeLabels: 8 });
+    expect([...data.images]).toEqual([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]);
+    expect(data.sampleId(5)).toBe('image_1_vqa_000');
+    expect(data.sampleId(7)).toBe('image_2_mscoco_001');
+    for (let i = 0; i < 12; i++) {
+      const { sentf } = testText(Math.floor(i / 3));
+      const sentence = [...sentf.mscoco, ...sentf.vqa][i % 3];
+      expect([...data.tokens.subarray(data.tokenOffsets[i], data.tokenOffsets[i + 1])]).toEqual([
+        ...wordPiece.encode(sentence, 20),
+      ]);
+    }
+    // Question 3 is of a yellow star: yellow 1, pink 0.3; "nonsense" is not in the table.
+    expect(data.answerOffsets[9]).toBe(data.answerOffsets[11]);
+    expect([...data.answerIds.subarray(data.answerOffsets[11], data.answerOffsets[12])]).toEqual([3, 5]);
+    expect(data.answerScores.subarray(data.answerOffsets[11])).toEqual(Float32Array.of(1, 0.3));
+    expect(data.report).toEqual({
+      sentences: 12,
+      questions: 4,
+      images: 4,
+      imagesWithoutSentences: 0,
+      sentencesWithoutImage: 0,
+      missingImage: undefined,
+      truncatedSentences: 0,
+      unknownAnswers: 4,
+    });
+    await data.close();
+    await data.close();
+  });
+
+  test('cuts sentences to maxTokens and counts them', async () => {
+    const dir = await folders.make(testData({ images: 2 }));
+    const data = await openPretrainData({ dir, splits: 'train', wordPiece, maxTokens: 12 });
+    expect(data.report.truncatedSentences).toBe(4);
+    for (let i = 0; i < data.size; i++) {
+      const tokens = data.tokens.subarray(data.tokenOffsets[i], data.tokenOffsets[i + 1]);
+      expect(tokens.length).toBeLessThanOrEqual(12);
+      expect([tokens[0], tokens.at(-1)]).toEqual([101, 102]);
+    }
+    await expect(openPretrainData({ dir, splits: 'train', wordPiece, maxTokens: 2 })).rejects.toMatchObject({
+      code: 'BAD_ARGUMENT',
+    });
+  });
+
+  test('merges spellings of an answer to the higher score and leaves out scores of 0', async () => {
+    const text = () => ({
+      img_id: 'image_0',
+      sentf: { vqa: ['how many?'] },
+      labelf: { vqa: [{ two: 0.6, '2': 0.9, 'a 2.': 0.3, yes: 0, Red: 1 }] },
+    });
+    const dir = await folders.make(testData({ images: 1, text }));
+    const data = await openPretrainData({ dir, splits: 'train', wordPiece });
+    const found = new Map([...data.answerIds].map((id, i) => [data.answers!.answers[id], data.answerScores[i]]));
+    expect(found).toEqual(
+      new Map([
+        ['2', Math.fround(0.9)],
+        ['red', 1],
+      ]),
+    );
+  });
+
+  test('without an answer table there are no answers', async () => {
+    const dir = await folders.make(testData({ images: 2 }));
+    await rm(join(dir, 'all_ans.json'));
+    const data = await openPretrainData({ dir, splits: 'train', wordPiece });
+    expect(data.answers).toBeUndefined();
+    expect(data.report.questions).toBe(0);
+    expect(data.answerIds).toHaveLength(0);
+    expect(data.answerOffsets).toHaveLength(data.size + 1);
+  });
+
+  test('another answer table goes before the folder’s', async () => {
+    const dir = await folders.make(testData({ images: 2 }));
+    const answers = new AnswerTable(['pink', 'red']);
+    const data = await openPretrainData({ dir, splits: 'train', wordPiece, answers });
+    expect(data.answers).toBe(answers);
+    expect([...data.answerIds]).toEqual([1, 0, 0]);
+  });
+
+  test('several splits become one; a shared features file is opened once', async () => {
+    const files = testData({ images: 6 });
+    const dir = await folders.make({
+      ...files,
+      'data.yaml': [
+        'objectLabels: 16',
+        'attributeLabels: 8',
+        'splits:',
+        '  a: { features: f/train.tsv, sentences: a.json }',
+        '  b: { features: f/train.tsv, sentences: b.json }',
+        '  c: { features: c.tsv, sentences: c.json }',
+      ].join('\n'),
+      'a.json': JSON.stringify([testText(0), testText(2)]),
+      'b.json': JSON.stringify([testText(5)]),
+      // Image 2 of c.tsv is that of f/train.tsv: the first file gives it.
+      'c.tsv': tsvText([testImage(20, 2, 6), { ...testImage(7, 1, 6), id: 'image_2' }]),
+      'c.json': JSON.stringify([testText(20), testText(2)]),
+    });
+    for (const splits of ['a,b, c', ['a', 'b', 'c']]) {
+      const data = await openPretrainData({ dir, splits, wordPiece });
+      expect(data.name).toBe('a,b,c');
+      expect(data.features.numImages).toBe(7);
+      expect(data.report).toMatchObject({ sentences: 15, images: 4, imagesWithoutSentences: 3 });
+      expect([...new Set(data.images)]).toEqual([0, 2, 5, 6]);
+      expect(data.features.numObjects(2)).toBe(5);
+      await data.close();
+    }
+    await expect(openPretrainData({ dir, splits: 'a,,b', wordPiece })).rejects.toMatchObject({ code: 'BAD_ARGUMENT' });
+    await expect(openPretrainData({ dir, splits: '', wordPiece })).rejects.toMatchObject({ code: 'BAD_ARGUMENT' });
+    await expect(openPretrainData({ dir, splits: [], wordPiece })).rejects.toMatchObject({ code: 'BAD_ARGUMENT' });
+    await expect(openPretrainData({ dir, splits: 'a,a', wordPiece })).rejects.toThrow("'a' is given twice");
+    await expect(openPretrainData({ dir, splits: 'z', wordPiece })).rejects.toThrow('known: a, b, c');
+  });
+
+  test('leaves out sentences without an image, up to a share', async () => {
+    const files = testData({ images: 200 });
+    const tsv = files['f/train.tsv'].split('\n');
+    const without = (missing: number) => ({ ...files, 'f/train.tsv': tsv.slice(missing).join('\n') });
+    const dir = await folders.make(without(2));
+    const data = await openPretrainData({ dir, splits: 'train', wordPiece });
+    expect(data.report).toMatchObject({
+      sentences: 594,
+      images: 198,
+      sentencesWithoutImage: 6,
+      missingImage: 'image_0',
+    });
+    expect(data.sampleId(0)).toBe('image_2_mscoco_000');
+
+    const worse = await folders.make(without(3));
+    await expect(openPretrainData({ dir: worse, splits: 'train', wordPiece })).rejects.toMatchObject({
+      code: 'BAD_DATA',
+      message: expect.stringMatching(
+        /train\.json: the images of 9 of 600 sentences are not in .*train\.tsv \(such as "image_0"\); at most 1 %/,
+      ),
+    });
+    const taken = await openPretrainData({ dir: worse, splits: 'train', wordPiece, maxMissingShare: 0.5 });
+    expect(taken.report.sentencesWithoutImage).toBe(9);
+  });
+
+  test('no sentences at all, or none with an image', async () => {
+    const files = testData({ images: 2 });
+    const empty = await folders.make({ ...files, 'train.json': '[]' });
+    await expect(openPretrainData({ dir: empty, splits: 'train', wordPiece })).rejects.toThrow('no sentences in it');
+    const apart = await folders.make({ ...files, 'train.json': JSON.stringify([testText(9)]) });
+    await expect(openPretrainData({ dir: apart, splits: 'train', wordPiece, maxMissingShare: 1 })).rejects.toThrow(
+      'the images of 3 of 3 sentences are not in',
+    );
+  });
+
+  test.each([
+    ['f/train.tsv', 'FILE_MISSING'],
+    ['train.json', 'FILE_MISSING'],
+  ])('without %s it says so', async (file, code) => {
+    const dir = await folders.make(testData({ images: 2 }));
+    await rm(join(dir, file));
+    await expect(openPretrainData({ dir, splits: 'train', wordPiece })).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining(join(dir, file)),
+    });
+  });
+});
