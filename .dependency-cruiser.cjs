@@ -1,16 +1,26 @@
-/** Which room may import which: docs/architecture.md as rules. `src/cli` may import everything. */
-const arrows = {
-  train: ['tasks', 'model', 'engine', 'data', 'config', 'formats', 'text'],
-  tasks: ['model', 'engine', 'data', 'config'],
-  model: ['engine', 'config'],
-  engine: [],
-  data: ['text', 'formats', 'config'],
-  text: [],
-  formats: [],
-  scenes: ['formats'],
-  config: [],
-};
+const { readFileSync } = require('node:fs');
+const { join } = require('node:path');
 
+/**
+ * Which room may import which, as the table of docs/architecture.md says: its rows are "| `src/room` | … | uses |", where
+ * uses is `rooms` in backticks, "everything" or "nothing".
+ */
+function readArrows() {
+  const rows = readFileSync(join(__dirname, 'docs', 'architecture.md'), 'utf8').matchAll(
+    /^\| `src\/(\w+)` \|.*\| (.*) \|$/gm,
+  );
+  const arrows = {};
+  for (const [, room, uses] of rows) {
+    const list = /^`([\w ]+)`/.exec(uses);
+    if (list) arrows[room] = list[1].split(' ');
+    else if (uses.startsWith('nothing')) arrows[room] = [];
+    else if (uses !== 'everything')
+      throw new Error(`docs/architecture.md: what may src/${room} use? It says "${uses}"`);
+  }
+  return arrows;
+}
+
+const arrows = readArrows();
 const rooms = Object.keys(arrows);
 
 module.exports = {
