@@ -53,7 +53,10 @@ export class Engine implements AsyncDisposable {
     if (!Number.isInteger(threads) || threads < 0 || threads > 1024)
       throw new LxmertError('BAD_ARGUMENT', `threads is ${threads}, expected 0 (all cores) to 1024`);
     const addon = loadAddon();
-    return new Engine(addon, translated(() => addon.createEngine(threads)));
+    return new Engine(
+      addon,
+      translated(() => addon.createEngine(threads)),
+    );
   }
 
   /** Gives an arena its size, zeroed; what it held is lost. Waits for the work enqueued so far. */
@@ -63,6 +66,11 @@ export class Engine implements AsyncDisposable {
     if (arena === 'workspace') this.workspace.reset(bytes);
   }
 
+  /** Starts the workspace anew for the next step; tensors of the last one are dead. */
+  resetWorkspace(): void {
+    this.workspace.reset(this.reserved.get('workspace') ?? 0);
+  }
+
   /** Bytes of each arena. */
   memory(): Readonly<Record<ArenaName, number>> {
     const bytes = (arena: ArenaName): number => this.reserved.get(arena) ?? 0;
@@ -70,7 +78,12 @@ export class Engine implements AsyncDisposable {
   }
 
   /** A tensor at a fixed place; `offset` in bytes. */
-  tensor(arena: Exclude<ArenaName, 'workspace'>, offset: number, shape: readonly number[], dtype: DType = 'f32'): Tensor {
+  tensor(
+    arena: Exclude<ArenaName, 'workspace'>,
+    offset: number,
+    shape: readonly number[],
+    dtype: DType = 'f32',
+  ): Tensor {
     const tensor = Object.freeze({ arena, offset, shape: Object.freeze([...shape]), dtype, generation: 0 });
     const size = this.reserved.get(arena) ?? 0;
     if (offset < 0 || offset + bytesOf(tensor) > size)
@@ -102,7 +115,7 @@ export class Engine implements AsyncDisposable {
       return this.workspace.peakBytes;
     } finally {
       this.planning = false;
-      this.workspace.reset(this.reserved.get('workspace') ?? 0);
+      this.resetWorkspace();
     }
   }
 
@@ -114,7 +127,9 @@ export class Engine implements AsyncDisposable {
         'BAD_ARGUMENT',
         `upload: ${source.byteLength} bytes into a tensor [${tensor.shape.join(', ')}] of ${bytesOf(tensor)}`,
       );
-    await settled(translated(() => this.addon.upload(this.native, arenaNames.indexOf(tensor.arena), tensor.offset, source)));
+    await settled(
+      translated(() => this.addon.upload(this.native, arenaNames.indexOf(tensor.arena), tensor.offset, source)),
+    );
   }
 
   /** The values of a tensor once all ops enqueued before have run: Float32Array for f32, Int32Array for i32. */
@@ -122,7 +137,9 @@ export class Engine implements AsyncDisposable {
     this.checkLive('read', tensor);
     const n = elements(tensor.shape);
     const target = tensor.dtype === 'f32' ? new Float32Array(n) : new Int32Array(n);
-    return settled(translated(() => this.addon.read(this.native, arenaNames.indexOf(tensor.arena), tensor.offset, target)));
+    return settled(
+      translated(() => this.addon.read(this.native, arenaNames.indexOf(tensor.arena), tensor.offset, target)),
+    );
   }
 
   /** `read` of an f32 tensor. */

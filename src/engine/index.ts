@@ -1,7 +1,15 @@
 export { Engine, type Dropout, type EngineOptions } from './engine.js';
 export { GradientLedger, Tape, type Parameter } from './tape.js';
 export { bytesOf, elementBytes, elements, rowBlock, type ArenaName, type DType, type Tensor } from './tensor.js';
-export { allRows, lossSlots, stepRecordWords, writeStepRecord, type Rows, type RowSet, type StepRecord } from './stepRecord.js';
+export {
+  allRows,
+  lossSlots,
+  stepRecordWords,
+  writeStepRecord,
+  type Rows,
+  type RowSet,
+  type StepRecord,
+} from './stepRecord.js';
 export * from './ops/activations.js';
 export * from './ops/attention.js';
 export * from './ops/feedForward.js';

@@ -48,7 +48,13 @@ export function rowBlock(tensor: Tensor, first: number, count: number): Tensor {
 }
 
 /** Checks an op's argument; `expected` names its shape. Leading dimensions may be larger: rows have capacities. */
-export function checkShape(op: string, name: string, tensor: Tensor, expected: readonly number[], dtype: DType = 'f32'): void {
+export function checkShape(
+  op: string,
+  name: string,
+  tensor: Tensor,
+  expected: readonly number[],
+  dtype: DType = 'f32',
+): void {
   const { shape } = tensor;
   const fits =
     shape.length === expected.length && shape.every((n, i) => (i === 0 ? n >= expected[0] : n === expected[i]));

@@ -66,10 +66,17 @@ function selfLayer(encoder: Encoder, stream: Stream, x: Tensor, names: LayerName
     ...(map && { probabilities: [map] }),
   });
   const attended = linear(tape, rows, context, weights.linear(`${names.attention}.output.dense`));
-  const middle = residualDropoutLayerNorm(tape, rows, x, attended, weights.norm(`${names.attention}.output.LayerNorm`), {
-    dropout,
-    rowIds,
-  });
+  const middle = residualDropoutLayerNorm(
+    tape,
+    rows,
+    x,
+    attended,
+    weights.norm(`${names.attention}.output.LayerNorm`),
+    {
+      dropout,
+      rowIds,
+    },
+  );
   const fed = feedForward(tape, rows, middle, {
     intermediate: weights.linear(`${names.intermediate}.dense`),
     output: weights.linear(`${names.output}.dense`),

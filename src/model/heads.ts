@@ -28,7 +28,12 @@ export function objectTransform(encoder: Encoder, rows: Rows, vision: Tensor): T
 }
 
 /** Logits of an object's class or attribute, or its regressed feature, from its transformed row. */
-export function objectDecoder({ tape, weights }: Encoder, rows: Rows, x: Tensor, kind: 'obj' | 'attr' | 'feat'): Tensor {
+export function objectDecoder(
+  { tape, weights }: Encoder,
+  rows: Rows,
+  x: Tensor,
+  kind: 'obj' | 'attr' | 'feat',
+): Tensor {
   return linear(tape, rows, x, weights.linear(`obj_predict_head.decoder_dict.${kind}`));
 }
 

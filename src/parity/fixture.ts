@@ -54,7 +54,14 @@ export async function openFixture(folder: string): Promise<Fixture> {
   const expected = await SafetensorsFile.open(join(folder, 'expected.safetensors'));
   const file = await SafetensorsFile.open(join(folder, 'batch.safetensors'));
   try {
-    return { folder, config, batch: await packBatch(file, config), model, expected, trajectory: await trajectoryOf(folder) };
+    return {
+      folder,
+      config,
+      batch: await packBatch(file, config),
+      model,
+      expected,
+      trajectory: await trajectoryOf(folder),
+    };
   } finally {
     await file.close();
   }
@@ -119,7 +126,10 @@ async function packBatch(file: SafetensorsFile, config: ModelConfig): Promise<Fi
   const tokenMask = await floats('attention_mask', samples, tokens);
   const labels = await ints('labels', samples, tokens);
   if ((await ints('token_type_ids', samples, tokens)).some((type) => type !== 0))
-    throw new LxmertError('UNSUPPORTED', `${file.path}: tensor 'token_type_ids' is not all 0; LXMERT's sentences are one`);
+    throw new LxmertError(
+      'UNSUPPORTED',
+      `${file.path}: tensor 'token_type_ids' is not all 0; LXMERT's sentences are one`,
+    );
   const objectMask = await floats('visual_attention_mask', samples, objects);
   const feats = await floats('visual_feats', samples, objects, featureDim);
   const targets = await floats('feat_targets', samples, objects, featureDim);
@@ -136,7 +146,10 @@ async function packBatch(file: SafetensorsFile, config: ModelConfig): Promise<Fi
   const objectRows = realRows(objectMask);
   tokenRows.forEach((row) => {
     if (row % tokens > 0 && tokenMask[row - 1] === 0)
-      throw new LxmertError('UNSUPPORTED', `${file.path}: tensor 'attention_mask' has a hole in sample ${Math.floor(row / tokens)}`);
+      throw new LxmertError(
+        'UNSUPPORTED',
+        `${file.path}: tensor 'attention_mask' has a hole in sample ${Math.floor(row / tokens)}`,
+      );
   });
   const maskedTokens = indicesOf(tokenRows, (row) => labels[row] >= 0);
   const maskedObjects = indicesOf(objectRows, (row) => featMask[row] !== 0);

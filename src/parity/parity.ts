@@ -37,7 +37,10 @@ const lossKeys: Readonly<Record<LossName, string>> = {
  * Runs a parity fixture: outputs, attention maps in all directions, losses, every gradient, and the BertAdam trajectory.
  * @throws LxmertError for a fixture that is damaged or does not fit its own config
  */
-export async function runParity(folder: string, { engine, tolerance = 1e-4 }: ParityOptions = {}): Promise<ParityReport> {
+export async function runParity(
+  folder: string,
+  { engine, tolerance = 1e-4 }: ParityOptions = {},
+): Promise<ParityReport> {
   const fixture = await openFixture(folder);
   const { config, trajectory } = fixture;
   const optimizer = trajectory?.optimizer;
@@ -77,7 +80,8 @@ export async function runParity(folder: string, { engine, tolerance = 1e-4 }: Pa
 
 async function loadWeights({ model: file }: Fixture, model: Pretrainer): Promise<void> {
   const unknown = [...file.entries.keys()].find((name) => !model.weights.has(name));
-  if (unknown) throw new LxmertError('BAD_DATA', `${file.path}: tensor '${unknown}' is not one of LxmertForPreTraining`);
+  if (unknown)
+    throw new LxmertError('BAD_DATA', `${file.path}: tensor '${unknown}' is not one of LxmertForPreTraining`);
   for (const { name, shape } of model.parameters) {
     const given = file.entry(name).shape;
     if (given.length !== shape.length || given.some((n, i) => n !== shape[i]))
@@ -101,10 +105,9 @@ async function compareOutputs(fixture: Fixture, model: Pretrainer): Promise<Comp
         return [name.slice('attention.'.length), map];
       }),
     );
-  return model.forward(
-    batch.everywhere,
-    plainSum,
-    async ({ language, vision, pooled, logits }, _, maps) => {
+  return model.forward(batch.everywhere, plainSum, {
+    maps: makeMaps,
+    use: async ({ language, vision, pooled, logits }, _, maps) => {
       const outputs: [name: string, tensor: Tensor | undefined, rows: Int32Array | null][] = [
         ['language_output', language, tokenRows],
         ['vision_output', vision, objectRows],
@@ -129,12 +132,17 @@ async function compareOutputs(fixture: Fixture, model: Pretrainer): Promise<Comp
       }
       return comparisons;
     },
-    makeMaps,
-  );
+  });
 }
 
 /** Attention maps, real queries and real keys only: theirs [B, heads, queries, keys], ours [B, heads, longest, longest]. */
-function compareMap(fixture: Fixture, name: string, ours: Float32Array, theirs: Float32Array, longest: number): Comparison {
+function compareMap(
+  fixture: Fixture,
+  name: string,
+  ours: Float32Array,
+  theirs: Float32Array,
+  longest: number,
+): Comparison {
   const { samples, tokens, objects, batch } = fixture.batch;
   const [queryIsToken, keyIsToken] = /lang_to_vision/.test(name)
     ? [true, false]

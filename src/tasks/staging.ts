@@ -164,7 +164,13 @@ export function stageBytes(batch: Batch, keys: StepKeys, c: Capacities, featureD
   return new Uint8Array(buffer);
 }
 
-function writeRowIds(rowIds: Int32Array, offsets: Int32Array, firstSample: number, base: number, firstId: number): void {
+function writeRowIds(
+  rowIds: Int32Array,
+  offsets: Int32Array,
+  firstSample: number,
+  base: number,
+  firstId: number,
+): void {
   for (let s = 0; s + 1 < offsets.length; s++)
     for (let row = offsets[s]; row < offsets[s + 1]; row++) {
       rowIds[2 * (base + row)] = firstSample + s;
@@ -190,7 +196,13 @@ export function checkBatch(batch: Batch, config: ModelConfig): void {
           `sample ${batch.sampleIds[s]} has ${n} ${kind}, expected 1 to ${longest[kind]}`,
         );
     }
-  const within = (what: string, values: Int32Array, first: number, limit: number, name: (i: number) => string): void => {
+  const within = (
+    what: string,
+    values: Int32Array,
+    first: number,
+    limit: number,
+    name: (i: number) => string,
+  ): void => {
     const bad = values.findIndex((value) => value < first || value >= limit);
     if (bad >= 0)
       throw new LxmertError(

@@ -20,7 +20,13 @@ export interface AttentionOptions {
  * Self-attention of each sample's rows: qkv [rows, 3H] (query, key, value side by side) → context [rows, H].
  * `offsets` [samples + 1] are the samples' first rows.
  */
-export function packedAttention(tape: Tape, rows: Rows, qkv: Tensor, offsets: Tensor, options: AttentionOptions): Tensor {
+export function packedAttention(
+  tape: Tape,
+  rows: Rows,
+  qkv: Tensor,
+  offsets: Tensor,
+  options: AttentionOptions,
+): Tensor {
   return attention(tape, rows, qkv, [offsets], options);
 }
 

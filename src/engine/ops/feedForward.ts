@@ -1,7 +1,13 @@
 import type { Rows } from '../stepRecord.js';
 import type { Tape } from '../tape.js';
 import type { Tensor } from '../tensor.js';
-import { linearBackward, linearBackwardInput, linearBackwardWeight, linearForward, type LinearWeights } from './linear.js';
+import {
+  linearBackward,
+  linearBackwardInput,
+  linearBackwardWeight,
+  linearForward,
+  type LinearWeights,
+} from './linear.js';
 
 export interface FeedForwardWeights {
   /** hidden → intermediate */

@@ -54,8 +54,8 @@ export function objectEmbedding(
     const dOut = tape.gradient(out);
     const dx = tape.target(x);
     if (!dOut || !dx) return;
-    const targets = [box.weight, box.bias, featureNorm.weight, featureNorm.bias, boxNorm.weight, boxNorm.bias].map((p) =>
-      tape.parameter(p),
+    const targets = [box.weight, box.bias, featureNorm.weight, featureNorm.bias, boxNorm.weight, boxNorm.bias].map(
+      (p) => tape.parameter(p),
     );
     tape.engine.run('objectEmbeddingBackward', [
       ...shape,
