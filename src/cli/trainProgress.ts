@@ -46,6 +46,7 @@ export class TrainProgress {
 
   /** Prints a line that stays. */
   line(text: string): void {
+    this.#unreported = undefined;
     this.#stream.write(`${this.#stream.isTTY ? '\r\x1b[K' : ''}${text}\n`);
   }
 
@@ -53,7 +54,6 @@ export class TrainProgress {
   end(): void {
     if (this.#stream.isTTY) this.#stream.write('\r\x1b[K');
     else if (this.#unreported !== undefined) this.line(this.#unreported);
-    this.#unreported = undefined;
   }
 
   #started({ step, totalSteps, parameters, folder, batchesPerEpoch, resumedFrom }: RunStart): void {
@@ -82,8 +82,8 @@ export class TrainProgress {
     this.#unreported = text;
     if (now - this.#reported < this.#interval) return;
     this.#reported = now;
-    this.#unreported = undefined;
     if (!this.#stream.isTTY) return this.line(text);
+    this.#unreported = undefined;
     this.#stream.write(`\r\x1b[K${text.slice(0, Math.max(20, (this.#stream.columns ?? 80) - 1))}`);
   }
 }

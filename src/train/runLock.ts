@@ -1,8 +1,9 @@
-import { link, readFile, rename, rm } from 'node:fs/promises';
+import { createHash, randomUUID } from 'node:crypto';
+import { link, readFile, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
-import { LxmertError } from '../errors.js';
-import { temporaryBeside, writeFileDurable } from '../formats/atomicFile.js';
+import { dirname, join } from 'node:path';
+import { LxmertError, isLxmertError } from '../errors.js';
+import { temporaryBeside, temporaryPrefix, writeFileAtomic, writeFileDurable } from '../formats/atomicFile.js';
 import { fileError, systemCode } from '../formats/fileErrors.js';
 
 /** Who holds a run folder, as `run.lock` says. */
@@ -16,6 +17,9 @@ interface Holder {
 }
 
 export const lockName = 'run.lock';
+
+/** Rounds before giving up; another process needs milliseconds to take over. */
+const mostTries = 200;
 
 /** A run folder held by this process, so that no other writes into it. */
 export class RunLock {
@@ -33,7 +37,6 @@ export class RunLock {
    */
   static async take(folder: string): Promise<RunLock> {
     const path = join(folder, lockName);
-    const mine = temporaryBeside(path);
     const started = await processStart(process.pid);
     const holder: Holder = {
       pid: process.pid,
@@ -41,19 +44,14 @@ export class RunLock {
       since: new Date().toISOString(),
       ...(started === undefined ? {} : { process: started }),
     };
-    const text = `${JSON.stringify(holder)}\n`;
+    // No two locks have the same text, not even of one process.
+    const text = `${JSON.stringify({ ...holder, id: randomUUID() })}\n`;
     try {
-      await writeFileDurable(mine, text);
-      for (;;) {
-        // A link appears with its contents, so nobody ever reads an empty lock.
-        if (await linked(mine, path)) return new RunLock(path, text);
-        await dropIfStale(path, folder);
-      }
+      await takeFile(path, text, folder);
     } catch (error) {
       throw fileError(error, 'lock', folder);
-    } finally {
-      await rm(mine, { force: true }).catch(() => undefined);
     }
+    return new RunLock(path, text);
   }
 
   /** @throws RUN_FOLDER when the lock was removed or taken from this process */
@@ -73,20 +71,53 @@ export class RunLock {
   }
 }
 
-async function linked(from: string, to: string): Promise<boolean> {
+/**
+ * Makes `path` hold `text`, if no living process has it. A stale one is replaced under a second lock, whose name comes
+ * from the stale text: of all who judged that text, one replaces it, and only while it is still there. That lock may go
+ * stale in turn, and is then treated alike.
+ */
+async function takeFile(path: string, text: string, folder: string): Promise<void> {
+  for (let tries = 0; tries < mostTries; tries++) {
+    if (await created(path, text)) return;
+    const old = await readText(path);
+    if (old === undefined) continue;
+    await demandStale(old, path, folder);
+    const claim = join(dirname(path), `${temporaryPrefix}${lockName}-${sha256(old)}`);
+    try {
+      await takeFile(claim, text, folder);
+    } catch (error) {
+      if (!isLxmertError(error)) throw error;
+      // Another process is at it, and will have the lock in a moment.
+      await new Promise((done) => setTimeout(done, 10));
+      continue;
+    }
+    try {
+      if ((await readText(path)) === old) return await writeFileAtomic(path, text);
+    } finally {
+      await rm(claim, { force: true });
+    }
+  }
+  throw new LxmertError('RUN_FOLDER', `${path} cannot be taken over; if no run uses ${folder}, remove it`);
+}
+
+/** Makes a file with its contents at once, so that nobody ever reads an empty lock; false when there is one already. */
+async function created(path: string, text: string): Promise<boolean> {
+  const mine = temporaryBeside(path);
+  await writeFileDurable(mine, text);
   try {
-    await link(from, to);
+    await link(mine, path);
     return true;
   } catch (error) {
-    if (systemCode(error) === 'EEXIST') return false;
-    throw error;
+    // ENOENT: the holder has cleared temporary files away, ours too.
+    if (!['EEXIST', 'ENOENT'].includes(systemCode(error) ?? '')) throw error;
+    return false;
+  } finally {
+    await rm(mine, { force: true }).catch(() => undefined);
   }
 }
 
-/** Removes a lock whose process is dead. @throws RUN_FOLDER when it lives, or may live */
-async function dropIfStale(path: string, folder: string): Promise<void> {
-  const text = await readText(path);
-  if (text === undefined) return;
+/** @throws RUN_FOLDER when the process of a lock lives, or may live */
+async function demandStale(text: string, path: string, folder: string): Promise<void> {
   const holder = parseHolder(text);
   if (holder && holder.host !== hostname())
     throw new LxmertError(
@@ -98,17 +129,9 @@ async function dropIfStale(path: string, folder: string): Promise<void> {
       'RUN_FOLDER',
       `${folder} is in use by process ${holder.pid} since ${holder.since}; wait for it, stop it, or give another --out`,
     );
-  // Moved aside first: what is removed is then surely what was judged, even if two processes get here at once.
-  const aside = temporaryBeside(path);
-  try {
-    await rename(path, aside);
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return;
-    throw error;
-  }
-  if ((await readText(aside)) !== text) await linked(aside, path);
-  await rm(aside, { force: true });
 }
+
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex').slice(0, 16);
 
 async function readText(path: string): Promise<string | undefined> {
   try {

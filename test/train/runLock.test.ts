@@ -1,0 +1,86 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { RunLock, lockName } from '../../src/train/runLock.js';
+
+let parent: string;
+let folder: string;
+beforeAll(async () => {
+  parent = await mkdtemp(join(tmpdir(), 'lock-'));
+});
+beforeEach(async () => {
+  folder = await mkdtemp(join(parent, 'run-'));
+});
+afterAll(() => rm(parent, { recursive: true, force: true }));
+
+const holder = (value: object) =>
+  writeFile(join(folder, lockName), JSON.stringify({ pid: process.pid, host: hostname(), since: 'then', ...value }));
+
+test('one at a time; free again after release', async () => {
+  const lock = await RunLock.take(folder);
+  await lock.check();
+  await expect(RunLock.take(folder)).rejects.toMatchObject({
+    code: 'RUN_FOLDER',
+    message: expect.stringContaining(`in use by process ${process.pid} since`),
+  });
+  await lock.release();
+  expect(await readdir(folder)).toEqual([]);
+  await (await RunLock.take(folder)).release();
+});
+
+test('many at once: exactly one gets it', async () => {
+  const results = await Promise.allSettled(Array.from({ length: 20 }, () => RunLock.take(folder)));
+  expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+  expect(await readdir(folder)).toEqual([lockName]);
+});
+
+test('the lock of a dead process is taken over', async () => {
+  const child = spawn(process.execPath, ['-e', '']);
+  await once(child, 'exit');
+  await holder({ pid: child.pid });
+  const results = await Promise.allSettled(Array.from({ length: 20 }, () => RunLock.take(folder)));
+  expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+});
+
+test('the lock of an earlier process with the same number is taken over', async () => {
+  await holder({ process: 'another-boot 123' });
+  // Where the system does not tell when a process began, the number alone decides.
+  if (process.platform === 'linux') await (await RunLock.take(folder)).release();
+  else await expect(RunLock.take(folder)).rejects.toMatchObject({ code: 'RUN_FOLDER' });
+});
+
+test.each(['', '{', 'null', '{"pid":"x"}'])('a lock that no run wrote is taken over: %j', async (text) => {
+  await writeFile(join(folder, lockName), text);
+  await (await RunLock.take(folder)).release();
+});
+
+test('the lock of another host is respected, and named', async () => {
+  await holder({ host: 'elsewhere', pid: 7 });
+  await expect(RunLock.take(folder)).rejects.toMatchObject({
+    code: 'RUN_FOLDER',
+    message: expect.stringMatching(/process 7 on elsewhere since then; if that process is gone, remove .*run\.lock/),
+  });
+});
+
+test('a lock taken away is noticed, and not released for its new holder', async () => {
+  const lock = await RunLock.take(folder);
+  await holder({ since: 'later' });
+  await expect(lock.check()).rejects.toMatchObject({
+    code: 'RUN_FOLDER',
+    message: expect.stringContaining('taken by'),
+  });
+  await lock.release();
+  expect(await readFile(join(folder, lockName), 'utf8')).toContain('later');
+  await rm(join(folder, lockName));
+  await expect(lock.check()).rejects.toMatchObject({ message: expect.stringContaining('removed') });
+});
+
+test('a folder that does not exist is named', async () => {
+  await expect(RunLock.take(join(folder, 'gone'))).rejects.toMatchObject({
+    code: 'FILE_MISSING',
+    message: expect.stringContaining('gone'),
+  });
+});
