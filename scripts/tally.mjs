@@ -1,7 +1,9 @@
-// Prints `N passed, N failed` from the file that `jest --json --outputFile=FILE` wrote.
+// `node scripts/tally.mjs FILE [FAILED_STEPS]` prints `N passed, N failed` from the file that
+// `jest --json --outputFile=FILE` wrote, other steps that failed added.
 import { readJson } from './lib/paths.mjs';
 
-const results = readJson(process.argv[2] ?? '');
+const [file, failedSteps = '0'] = process.argv.slice(2);
+const results = readJson(file ?? '');
 // A test file that does not even load fails no test of its own.
-const failed = results ? results.numFailedTests + results.numRuntimeErrorTestSuites : 1;
-process.stdout.write(`${results?.numPassedTests ?? 0} passed, ${failed} failed\n`);
+const failedTests = results ? results.numFailedTests + results.numRuntimeErrorTestSuites : 0;
+process.stdout.write(`${results?.numPassedTests ?? 0} passed, ${failedTests + Number(failedSteps)} failed\n`);
