@@ -1,8 +1,7 @@
 // `npm start`: from a fresh clone to a trained model: setup, synthetic scenes, pre-training, and what it learnt.
-import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { at, root } from './lib/paths.mjs';
-import { StepError, say } from './lib/process.mjs';
+import { runForeground, say, StepError } from './lib/process.mjs';
 import { main, setup } from './lib/setup.mjs';
 
 const DATA = 'data/scenes';
@@ -12,13 +11,17 @@ const RUN = 'runs/first';
 const SCENES = ['scenes', '--out', DATA];
 const PRETRAIN = ['pretrain', '--data', DATA, '--out', RUN, '--preset', 'tiny', '--resume'];
 
-function lxmert(args) {
+/** Runs a command; false when Ctrl-C or a signal ended it. */
+async function lxmert(args) {
   say(`\n$ npx lxmert ${args.join(' ')}`);
-  const { status } = spawnSync(process.execPath, [at('dist', 'cli', 'main.js'), ...args], {
-    cwd: root,
-    stdio: 'inherit',
-  });
+  const status = await runForeground(process.execPath, [at('dist', 'cli', 'main.js'), ...args], { cwd: root });
+  if (status > 128) {
+    process.exitCode = status;
+    say('\nStopped. `npm start` goes on from here.');
+    return false;
+  }
   if (status !== 0) throw new StepError(`lxmert ${args[0]} did not come to its end`);
+  return true;
 }
 
 /** The last validation in the run's metrics. */
@@ -48,7 +51,6 @@ function tellWhatWasLearnt() {
 
 await main(async () => {
   await setup();
-  if (!existsSync(at(DATA, 'data.yaml'))) lxmert(SCENES);
-  lxmert(PRETRAIN);
-  tellWhatWasLearnt();
+  if (!existsSync(at(DATA, 'data.yaml')) && !(await lxmert(SCENES))) return;
+  if (await lxmert(PRETRAIN)) tellWhatWasLearnt();
 });

@@ -24,10 +24,15 @@ export async function ensureNpmPackages() {
   // The npm that called us, else the one on PATH.
   const npm = process.env.npm_execpath;
   const [command, first] = npm?.endsWith('.js') ? [process.execPath, [npm]] : ['npm', []];
-  await runStep('installing npm packages', command, [...first, 'ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'], {
-    cwd: root,
-    hint: 'Is the network there? `npm ci` by itself shows more.',
-  });
+  await runStep(
+    'installing npm packages',
+    command,
+    [...first, 'ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'],
+    {
+      cwd: root,
+      hint: 'Is the network there? `npm ci` by itself shows more.',
+    },
+  );
   return true;
 }
 

@@ -1,4 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { constants } from 'node:os';
 
 /** How many of the last lines of a failed step are shown. */
 const TAIL_LINES = 40;
@@ -71,4 +72,28 @@ export async function runStep(title, command, args, { cwd, env = process.env, hi
     throw new StepError(`${title}: failed (${end})`, { tail: verbose ? '' : tailOf(output), hint });
   }
   say(`setup: ${title}: done in ${((performance.now() - start) / 1000).toFixed(1)} s`);
+}
+
+/**
+ * Runs a program in the foreground: it has the terminal, and it is the one to answer Ctrl-C and SIGTERM.
+ * @param {string} command
+ * @param {readonly string[]} args
+ * @param {{ cwd: string }} options
+ * @returns {Promise<number>} its exit code; 128 + the signal's number when a signal ended it
+ */
+export async function runForeground(command, args, { cwd }) {
+  const child = spawn(command, args, { cwd, stdio: 'inherit' });
+  const ignore = () => {}; // the terminal sends SIGINT to both
+  const pass = () => child.kill('SIGTERM');
+  process.on('SIGINT', ignore);
+  process.on('SIGTERM', pass);
+  try {
+    return await new Promise((resolve, reject) => {
+      child.on('error', reject);
+      child.on('close', (code, signal) => resolve(code ?? 128 + constants.signals[signal]));
+    });
+  } finally {
+    process.off('SIGINT', ignore);
+    process.off('SIGTERM', pass);
+  }
 }
