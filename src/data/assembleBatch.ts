@@ -1,6 +1,7 @@
 import { LxmertError } from '../errors.js';
 import type { Batch } from './batch.js';
 import type { FeatureSource, ObjectRows } from './featureSource.js';
+import type { FeatureMemory } from './featureMemory.js';
 import { allocateObjectRows } from './featureSource.js';
 import { Growable } from './growable.js';
 import { bestAnswer, drawAnswer, drawFate, drawOtherImage, fates } from './masking.js';
@@ -16,6 +17,8 @@ export interface AssembleOptions {
   readonly masking: Masking;
   /** Neither mask nor swap, and the label is the answer with the highest score. */
   readonly unmasked?: boolean;
+  /** Where the features are put; default: memory of their own. */
+  readonly memory?: FeatureMemory;
 }
 
 /** How many images are read at once: enough to keep a disk busy, few enough to keep memory flat. */
@@ -41,7 +44,8 @@ export async function assembleBatch(
   for (let s = 0; s < size; s++) {
     objectOffsets[s + 1] = objectOffsets[s] + data.features.numObjects(data.images[samples[s]]);
   }
-  const rows = allocateObjectRows(objectOffsets[size], data.featureDim);
+  const { memory } = options;
+  const rows = allocateObjectRows(objectOffsets[size], data.featureDim, memory && ((length) => memory.take(length)));
   await inGroups(size, (s) => data.features.read(data.images[samples[s]], rows, objectOffsets[s]));
   const maskedObjects = await maskObjects(data, samples, objectOffsets, rows, random, options);
 
@@ -131,7 +135,7 @@ async function maskObjects(
   objectOffsets: Int32Array,
   { features }: ObjectRows,
   random: RandomStream,
-  { epoch, masking, unmasked }: AssembleOptions,
+  { epoch, masking, unmasked, memory }: AssembleOptions,
 ): Promise<Batch['maskedObjects']> {
   const rows = new Growable((n) => new Int32Array(n), 64);
   const zeroed: number[] = [];
@@ -148,7 +152,7 @@ async function maskObjects(
   }
   const masked = rows.finish();
   const width = data.featureDim;
-  const targets = new Float32Array(masked.length * width);
+  const targets = memory?.take(masked.length * width) ?? new Float32Array(masked.length * width);
   masked.forEach((row, i) => targets.set(features.subarray(row * width, (row + 1) * width), i * width));
   for (const row of zeroed) features.fill(0, row * width, (row + 1) * width);
   await inGroups(replaced.length, (i) => readReplacement(data.features, replaced[i], features));

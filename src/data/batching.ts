@@ -2,6 +2,7 @@ import { LxmertError } from '../errors.js';
 import { assembleBatch } from './assembleBatch.js';
 import type { Batch } from './batch.js';
 import { describeValue } from './describe.js';
+import type { FeatureMemory } from './featureMemory.js';
 import { resolveMasking } from './masking.js';
 import type { MaskingOptions } from './masking.js';
 import type { PretrainData } from './pretrainData.js';
@@ -32,6 +33,8 @@ export interface TrainBatchOptions {
   /** Default: the start. */
   readonly from?: BatchPosition;
   readonly masking?: MaskingOptions;
+  /** Where the features are put; default: every batch has memory of its own. */
+  readonly memory?: FeatureMemory;
 }
 
 export interface ValidBatchOptions {
@@ -43,6 +46,8 @@ export interface ValidBatchOptions {
   readonly unmasked?: boolean;
   /** Only samples with an answer; default false. */
   readonly answered?: boolean;
+  /** Where the features are put; default: every batch has memory of its own. */
+  readonly memory?: FeatureMemory;
 }
 
 /** Seed of validation masks, apart from every training seed by its size. */
@@ -72,7 +77,7 @@ export function trainBatches(data: PretrainData, options: TrainBatchOptions): As
   checkCount('share.ranks', share.ranks, 1);
   checkRange('from.batch', from.batch, batchesPerEpoch(data.size, batchSize));
   checkRange('share.rank', share.rank, share.ranks);
-  const masking = resolveMasking(options.masking);
+  const fixed = { seed, masking: resolveMasking(options.masking), ...(options.memory && { memory: options.memory }) };
 
   async function* assemble(): AsyncGenerator<PositionedBatch> {
     const batches = batchesPerEpoch(data.size, batchSize);
@@ -86,7 +91,7 @@ export function trainBatches(data: PretrainData, options: TrainBatchOptions): As
         for (let start = first; start < end; start += partSize) {
           const stop = Math.min(start + partSize, end);
           const samples = order.subarray(batch * batchSize + start, batch * batchSize + stop);
-          parts.push(await assembleBatch(data, samples, { seed, epoch, firstSample: start, masking }));
+          parts.push(await assembleBatch(data, samples, { ...fixed, epoch, firstSample: start }));
         }
         yield { position: { epoch, batch }, parts };
       }
@@ -100,14 +105,14 @@ export function validBatches(data: PretrainData, options: ValidBatchOptions): As
   const { batchSize, seed = VALID_SEED, unmasked = false, answered = false } = options;
   checkCount('batchSize', batchSize, 1);
   checkCount('seed', seed, 0);
-  const masking = resolveMasking(options.masking);
+  const fixed = { seed, masking: resolveMasking(options.masking), ...(options.memory && { memory: options.memory }) };
 
   async function* assemble(): AsyncGenerator<Batch> {
     let samples: number[] = [];
     for (let sample = 0; sample < data.size; sample++) {
       if (!answered || data.answerOffsets[sample + 1] > data.answerOffsets[sample]) samples.push(sample);
       if (samples.length === batchSize || (sample === data.size - 1 && samples.length > 0)) {
-        yield await assembleBatch(data, samples, { seed, epoch: 0, firstSample: 0, masking, unmasked });
+        yield await assembleBatch(data, samples, { ...fixed, epoch: 0, firstSample: 0, unmasked });
         samples = [];
       }
     }

@@ -41,9 +41,13 @@ export interface FeatureSource {
   close(): Promise<void>;
 }
 
-export function allocateObjectRows(rows: number, featureDim: number): ObjectRows {
+export function allocateObjectRows(
+  rows: number,
+  featureDim: number,
+  allocate: (length: number) => Float32Array = (length) => new Float32Array(length),
+): ObjectRows {
   return {
-    features: new Float32Array(rows * featureDim),
+    features: allocate(rows * featureDim),
     boxes: new Float32Array(rows * 4),
     objectIds: new Int32Array(rows),
     objectConfs: new Float32Array(rows),

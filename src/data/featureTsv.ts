@@ -168,6 +168,8 @@ class TsvSource implements FeatureSource {
   readonly #handle: FileHandle;
   readonly #limits: Limits;
   readonly #index: TsvIndex;
+  /** Buffers for lines, used again: fresh memory of this size costs as much as decoding it. */
+  readonly #spare: Buffer[] = [];
   #closed: Promise<void> | undefined;
 
   constructor(handle: FileHandle, limits: Limits, index: TsvIndex) {
@@ -195,7 +197,10 @@ class TsvSource implements FeatureSource {
   }
 
   async read(image: number, rows: ObjectRows, row: number): Promise<void> {
-    const line = await this.#bytes(image, this.#index.offsets[image], this.#index.lengths[image]);
+    const length = this.#index.lengths[image];
+    const spare = this.#spare.pop();
+    const buffer = spare !== undefined && spare.length >= length ? spare : Buffer.allocUnsafe(length);
+    const line = await this.#fill(buffer.subarray(0, length), image, this.#index.offsets[image]);
     const context = this.#context(image);
     const parsed = parseTsvLine(line, context);
     if (
@@ -206,6 +211,7 @@ class TsvSource implements FeatureSource {
       throw fieldError(context, '', 'has changed since the file was opened');
     }
     decodeTsvLine(line, parsed, context, rows, row);
+    this.#spare.push(buffer);
   }
 
   async readFeature(image: number, object: number, features: Float32Array, offset: number): Promise<void> {
@@ -216,7 +222,7 @@ class TsvSource implements FeatureSource {
     const firstGroup = Math.floor(firstByte / 3);
     const groups = Math.ceil(lastByte / 3) - firstGroup;
     const start = this.#index.featureOffsets[image] + firstGroup * 4;
-    const text = (await this.#bytes(image, start, groups * 4)).toString('latin1');
+    const text = (await this.#fill(Buffer.allocUnsafe(groups * 4), image, start)).toString('latin1');
     const endsFeatures = object === this.numObjects(image) - 1;
     const decoded = new Uint8Array(endsFeatures ? lastByte - firstGroup * 3 : groups * 3);
     const context = this.#context(image);
@@ -239,12 +245,12 @@ class TsvSource implements FeatureSource {
     return { ...this.#limits, line: this.#index.lines[image] };
   }
 
-  async #bytes(image: number, offset: number, length: number): Promise<Buffer> {
-    const buffer = Buffer.allocUnsafe(length);
+  /** Fills `buffer` from a place in the file. */
+  async #fill(buffer: Buffer, image: number, offset: number): Promise<Buffer> {
     let filled = 0;
     try {
-      while (filled < length) {
-        const { bytesRead } = await this.#handle.read(buffer, filled, length - filled, offset + filled);
+      while (filled < buffer.length) {
+        const { bytesRead } = await this.#handle.read(buffer, filled, buffer.length - filled, offset + filled);
         if (bytesRead === 0) {
           throw fieldError(this.#context(image), '', 'is gone: the file has become shorter since it was opened');
         }

@@ -80,7 +80,7 @@ class ArrayScanner {
     let depth = this.#depth;
     let inString = this.#inString;
     let escaped = this.#escaped;
-    for (; this.#state === 'inside' && i < chunk.length; i++) {
+    for (let inside = this.#state === 'inside'; inside && i < chunk.length; i++) {
       const byte = chunk[i];
       if (inString) {
         if (escaped) escaped = false;
@@ -93,7 +93,10 @@ class ArrayScanner {
       } else if (byte === COMMA || byte === CLOSE_LIST) {
         this.#element(chunk, start, i, byte === CLOSE_LIST);
         start = i + 1;
-        if (byte === CLOSE_LIST) this.#state = 'after';
+        if (byte === CLOSE_LIST) {
+          inside = false;
+          this.#state = 'after';
+        }
       }
     }
     this.#depth = depth;

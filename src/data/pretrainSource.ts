@@ -1,9 +1,10 @@
 import type { Batch } from './batch.js';
 import { batchesPerEpoch, trainBatches, validBatches } from './batching.js';
 import type { BatchPosition, PositionedBatch, TrainBatchOptions } from './batching.js';
+import { FeatureMemory } from './featureMemory.js';
 import type { PretrainData } from './pretrainData.js';
 
-export interface PretrainSourceOptions extends Omit<TrainBatchOptions, 'from'> {
+export interface PretrainSourceOptions extends Omit<TrainBatchOptions, 'from' | 'memory'> {
   readonly train: PretrainData;
   /** Absent: validation is empty. */
   readonly valid?: PretrainData;
@@ -20,20 +21,27 @@ export interface PretrainSource {
   validate(): AsyncIterable<Batch>;
   /** Those that have an answer, neither swapped nor masked. */
   validateAnswers(): AsyncIterable<Batch>;
+  /**
+   * Gives the memory of a batch's features back, for a later batch; nobody may read them afterwards. A batch that is
+   * never released is left to the garbage collector.
+   */
+  release(batch: Batch): void;
 }
 
 export function pretrainSource(options: PretrainSourceOptions): PretrainSource {
   const { train, valid, validBatchSize = options.partSize ?? options.batchSize, ...batching } = options;
   const masking = options.masking ?? {};
+  const memory = new FeatureMemory();
   const validation = (answers: boolean): AsyncIterable<Batch> =>
     valid === undefined
       ? nothing()
-      : validBatches(valid, { batchSize: validBatchSize, masking, unmasked: answers, answered: answers });
+      : validBatches(valid, { batchSize: validBatchSize, masking, unmasked: answers, answered: answers, memory });
   return {
     batchesPerEpoch: batchesPerEpoch(train.size, options.batchSize),
-    train: (from) => trainBatches(train, { ...batching, from }),
+    train: (from) => trainBatches(train, { ...batching, from, memory }),
     validate: () => validation(false),
     validateAnswers: () => validation(true),
+    release: (batch) => memory.release(batch),
   };
 }
 

@@ -14,6 +14,9 @@ const LONGEST_CACHED_WORD = 64;
 /** Ideographs that take two UTF-16 units, which the library does not set apart as BERT does. */
 const astralIdeograph = /[\u{20000}-\u{2a6df}\u{2a700}-\u{2ceaf}\u{2f800}-\u{2fa1f}]/gu;
 
+/** The white space that parts words for certain; other kinds may be control characters, which are dropped instead. */
+const isSpace = (code: number) => code === 0x20 || code === 0x09 || code === 0x0a || code === 0x0d;
+
 /**
  * BERT's uncased WordPiece tokenizer (Devlin et al. 2019): control characters dropped, lower case, accents stripped,
  * ideographs and punctuation set apart, then greedy longest match.
@@ -82,16 +85,16 @@ export class WordPiece {
       throw new LxmertError('BAD_ARGUMENT', `maxTokens must be an integer from 2, found ${maxTokens}`);
     }
     const ids = [this.clsId];
-    // Nothing in BERT's rules reaches across white space, so words can be looked up one by one. Other white space than
-    // these four may be a control character, which is dropped and does not part words.
-    for (const word of sentence.split(/[ \t\n\r]+/)) {
-      if (word === '') continue;
-      for (const id of this.#wordIds(word)) ids.push(id);
-      if (ids.length >= maxTokens) break;
+    // Nothing in BERT's rules reaches across white space, so words can be looked up one by one.
+    for (let start = 0; start < sentence.length && ids.length < maxTokens;) {
+      let end = start;
+      while (end < sentence.length && !isSpace(sentence.charCodeAt(end))) end++;
+      if (end > start) for (const id of this.#wordIds(sentence.slice(start, end))) ids.push(id);
+      start = end + 1;
     }
     if (ids.length > maxTokens - 1) ids.length = maxTokens - 1;
     ids.push(this.sepId);
-    return Int32Array.from(ids);
+    return new Int32Array(ids);
   }
 
   /** The WordPiece of an id. Throws BAD_ARGUMENT when there is none. */

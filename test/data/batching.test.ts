@@ -120,7 +120,7 @@ describe('assembleBatch', () => {
   });
 
   test('words: 15 % are predicted, 80/10/10 [MASK]/random/kept, never [CLS] or [SEP]', async () => {
-    const counts = { tokens: 0, predicted: 0, masked: 0, kept: 0 };
+    const counts = { tokens: 0, predicted: 0, masked: 0, kept: 0, wrong: 0 };
     for (let epoch = 0; epoch < 40; epoch++) {
       const batch = await assemble({ epoch, mask: { tasks: { matched: false, objects: false } } });
       for (const [i, sample] of samplesOf(batch).entries()) {
@@ -128,15 +128,16 @@ describe('assembleBatch', () => {
         counts.tokens += original.length - 2;
         counts.predicted += sample.wordRows.length;
         const predicted = new Set(sample.wordRows);
-        expect(predicted.has(0) || predicted.has(original.length - 1)).toBe(false);
-        expect(sample.wordLabels).toEqual(sample.wordRows.map((row) => original[row]));
+        if (predicted.has(0) || predicted.has(original.length - 1)) counts.wrong++;
+        if (sample.wordLabels.join() !== sample.wordRows.map((row) => original[row]).join()) counts.wrong++;
         for (const [row, token] of sample.tokens.entries()) {
-          if (!predicted.has(row)) expect(token).toBe(original[row]);
+          if (!predicted.has(row)) counts.wrong += token === original[row] ? 0 : 1;
           else if (token === wordPiece.maskId) counts.masked++;
           else if (token === original[row]) counts.kept++;
         }
       }
     }
+    expect(counts.wrong).toBe(0);
     expect(counts.tokens).toBeGreaterThan(50_000);
     expectShare(counts.predicted, counts.tokens, 0.15);
     expectShare(counts.masked, counts.predicted, 0.8);
@@ -147,12 +148,12 @@ describe('assembleBatch', () => {
   test('objects: 15 % are predicted, 80/10/10 zero/another image’s/kept; boxes stay; targets are the originals', async () => {
     const width = data.featureDim;
     const whole = samplesOf(await assemble({ unmasked: true }));
-    const counts = { objects: 0, predicted: 0, zero: 0, kept: 0, other: 0 };
+    const counts = { objects: 0, predicted: 0, zero: 0, kept: 0, other: 0, wrong: 0 };
     for (let epoch = 0; epoch < 60; epoch++) {
       const batch = await assemble({ epoch });
       for (const [i, sample] of samplesOf(batch).entries()) {
-        expect(sample.boxes).toEqual(whole[i].boxes);
-        expect(sample.objects).toEqual(whole[i].objects);
+        if (sample.boxes.join() !== whole[i].boxes.join()) counts.wrong++;
+        if (sample.objects.join() !== whole[i].objects.join()) counts.wrong++;
         const objects = sample.features.length / width;
         counts.objects += objects;
         counts.predicted += sample.objectRows.length;
@@ -160,11 +161,8 @@ describe('assembleBatch', () => {
           const feature = sample.features.slice(row * width, (row + 1) * width);
           const original = whole[i].features.slice(row * width, (row + 1) * width);
           const at = sample.objectRows.indexOf(row);
-          if (at < 0) {
-            expect(feature).toEqual(original);
-            continue;
-          }
-          expect(sample.targets[at]).toEqual(original);
+          if ((at < 0 ? feature : sample.targets[at]).join() !== original.join()) counts.wrong++;
+          if (at < 0) continue;
           if (feature.every((x) => x === 0)) counts.zero++;
           else if (feature[0] === original[0]) counts.kept++;
           else {
@@ -180,6 +178,7 @@ describe('assembleBatch', () => {
         }
       }
     }
+    expect(counts.wrong).toBe(0);
     expect(counts.objects).toBeGreaterThan(20_000);
     expectShare(counts.predicted, counts.objects, 0.15);
     expectShare(counts.zero, counts.predicted, 0.8);
@@ -194,20 +193,21 @@ describe('assembleBatch', () => {
     }
     expect(sentenceOf.size).toBe(data.size);
     let swapped = 0;
+    let wrong = 0;
     const sources = new Set<number>();
     for (let epoch = 0; epoch < 50; epoch++) {
       const batch = await assemble({ epoch, mask: { tasks: { maskedLm: false } } });
       for (const [i, sample] of samplesOf(batch).entries()) {
         const image = sentenceOf.get(sample.tokens.join());
-        if (sample.matched === 1) expect(image).toBe(data.images[i]);
+        if (sample.matched === 1) wrong += image === data.images[i] ? 0 : 1;
         else {
-          expect(image).not.toBe(data.images[i]);
-          expect(sample.answer).toBe(-1);
+          if (image === undefined || image === data.images[i] || sample.answer !== -1) wrong++;
           sources.add(image!);
           swapped++;
         }
       }
     }
+    expect(wrong).toBe(0);
     expectShare(swapped, 50 * data.size, 0.5);
     expect(sources.size).toBe(40);
   });
@@ -429,6 +429,28 @@ describe('pretrainSource', () => {
     );
     expect(await take(source.validate())).toEqual(await take(validBatches(data, { batchSize: 16 })));
     expect((await take(source.validateAnswers())).reduce((sum, { size }) => sum + size, 0)).toBe(40);
+  });
+
+  test('memory that is given back is used again, and batches come out the same', async () => {
+    const source = pretrainSource({ train: data, seed: 5, batchSize: 32 });
+    const expected = await take(trainBatches(data, { seed: 5, batchSize: 32 }), 9);
+    const buffers = new Set<ArrayBufferLike>();
+    let i = 0;
+    for await (const batch of source.train({ epoch: 0, batch: 0 })) {
+      expect(batch).toEqual(expected[i++]);
+      buffers.add(batch.parts[0].visualFeats.buffer).add(batch.parts[0].maskedObjects.targets.buffer);
+      source.release(batch.parts[0]);
+      source.release(batch.parts[0]); // twice does no harm
+      if (i === 9) break;
+    }
+    expect(buffers.size).toBeLessThanOrEqual(8);
+  });
+
+  test('memory that is not given back is never used again', async () => {
+    const source = pretrainSource({ train: data, seed: 5, batchSize: 32 });
+    const batches = await take(source.train({ epoch: 0, batch: 0 }), 9);
+    expect(batches).toEqual(await take(trainBatches(data, { seed: 5, batchSize: 32 }), 9));
+    expect(new Set(batches.map(({ parts }) => parts[0].visualFeats.buffer)).size).toBe(9);
   });
 
   test('without a validation split there is nothing to validate', async () => {

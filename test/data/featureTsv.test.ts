@@ -183,6 +183,15 @@ describe('a damaged line is refused with its number and field', () => {
     await expect(reading).rejects.toMatchObject(expected);
   });
 
+  test('base64 of more bytes than the column has, in as many characters', async () => {
+    const fields = tsvFields(testImage(0, 1, 4));
+    expect(fields[4]).toMatch(/==$/);
+    fields[4] = fields[4].replace('==', 'AA');
+    await expect(openFeatureTsv(await tsv(`${fields.join('\t')}\n`), labels)).rejects.toThrow(
+      'line 1: objects_conf is not base64 of the right length',
+    );
+  });
+
   test('a file that is cut off says so', async () => {
     const text = tsvText([testImage(0, 2, 4), testImage(1, 2, 4)]);
     const file = await tsv(text.slice(0, -30));

@@ -73,7 +73,7 @@ describe('RandomStream', () => {
     let sum = 0;
     for (let i = 0; i < 20_000; i++) {
       const x = random.uniform();
-      expect(x >= 0 && x < 1).toBe(true);
+      if (x < 0 || x >= 1) throw new Error(`${x} is outside`);
       sum += x;
     }
     expect(sum / 20_000).toBeCloseTo(0.5, 2);

@@ -1,0 +1,36 @@
+import type { Batch } from './batch.js';
+
+/** Spare blocks beyond this are let go. */
+const MOST_SPARE = 8;
+
+/**
+ * Memory for the features of batches, used again. A batch of 256 images of 36 × 2048 floats takes 75 MB; fresh memory
+ * of that size costs more than filling it, because the system hands it out page by page.
+ */
+export class FeatureMemory {
+  readonly #spare: Float32Array[] = [];
+  readonly #released = new WeakSet<Batch>();
+
+  /** An array of just that length; its contents are whatever was there. */
+  take(length: number): Float32Array {
+    let best = -1;
+    for (const [i, block] of this.#spare.entries()) {
+      if (block.length >= length && (best < 0 || block.length < this.#spare[best].length)) best = i;
+    }
+    // A little more than asked for, so that the next batch, with some objects more, fits too.
+    const block = best < 0 ? new Float32Array(Math.ceil(length * 1.1)) : this.#spare.splice(best, 1)[0];
+    return block.subarray(0, length);
+  }
+
+  /** Takes back what a batch holds, once. Nobody may read its features afterwards. */
+  release(batch: Batch): void {
+    if (this.#released.has(batch)) return;
+    this.#released.add(batch);
+    for (const array of [batch.visualFeats, batch.maskedObjects.targets]) {
+      const block = new Float32Array(array.buffer);
+      if (block.length > 0) this.#spare.push(block);
+    }
+    // The largest stay.
+    this.#spare.sort((a, b) => b.length - a.length).length = Math.min(this.#spare.length, MOST_SPARE);
+  }
+}
