@@ -160,7 +160,7 @@ class Trainer {
 
   /** Waits for a step and records it. */
   async #land({ batch, step, lr, result }: Flight): Promise<void> {
-    const { model, observer } = this.#options;
+    const { model, source, observer } = this.#options;
     const { epoch } = batch.position;
     let outcome: StepResult;
     try {
@@ -177,6 +177,7 @@ class Trainer {
         { cause: error },
       );
     }
+    batch.parts.forEach((part) => source.release(part));
     const now = performance.now();
     const samples = batch.parts.reduce((sum, { size }) => sum + size, 0);
     const record: StepRecord = {

@@ -27,7 +27,11 @@ export const trainerStateSchema = z.strictObject({
 
 export type TrainerState = z.infer<typeof trainerStateSchema>;
 
-export const formatTrainerState = (state: TrainerState): string => `${JSON.stringify(state, null, 2)}\n`;
+/** The text of `trainer_state.json`; equal states have equal texts. */
+export function formatTrainerState(state: TrainerState): string {
+  // Parsing puts the keys into the schema's order.
+  return `${JSON.stringify(trainerStateSchema.parse(state), null, 2)}\n`;
+}
 
 /** @throws BAD_CHECKPOINT naming the file and the field */
 export function parseTrainerState(text: string, file: string): TrainerState {

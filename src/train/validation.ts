@@ -23,10 +23,11 @@ export async function validate(
 ): Promise<Pick<ValidRecord, 'loss' | 'losses' | 'accuracy'> | undefined> {
   let batches = 0;
   const count = () => progress?.(++batches);
-  const masked = await tallyAll(model, source.validate(), weights, signal, count);
+  const masked = await tallyAll(model, source, source.validate(), weights, signal, count);
   if (!masked) return undefined;
   const onlyQa = Object.fromEntries(lossNames.map((name) => [name, name === 'qa' ? weights.qa : 0])) as LossWeights;
-  const answered = weights.qa > 0 ? await tallyAll(model, source.validateAnswers(), onlyQa, signal, count) : undefined;
+  const answered =
+    weights.qa > 0 ? await tallyAll(model, source, source.validateAnswers(), onlyQa, signal, count) : undefined;
   if (signal?.aborted) return undefined;
 
   const { total, losses } = model.losses(masked, weights);
@@ -41,25 +42,27 @@ export async function validate(
 /** Sums over all batches, in their order; the next batch is assembled while the device works on one. */
 async function tallyAll(
   model: PretrainModel,
+  source: PretrainSource,
   batches: AsyncIterable<Batch>,
   weights: LossWeights,
   signal: AbortSignal | undefined,
   done: () => void,
 ): Promise<Tallies | undefined> {
   let sum: Tallies | undefined;
-  let pending: Promise<Tallies> | undefined;
+  let pending: { readonly batch: Batch; readonly tallies: Promise<Tallies> } | undefined;
   const settle = async () => {
     if (!pending) return;
-    const tallies = await pending;
+    const tallies = await pending.tallies;
+    source.release(pending.batch);
     sum = sum ? addTallies(sum, tallies) : tallies;
     done();
   };
   for await (const batch of batches) {
     if (signal?.aborted) break;
-    const next = model.evaluate(batch, weights);
-    next.catch(() => undefined);
+    const tallies = model.evaluate(batch, weights);
+    tallies.catch(() => undefined);
     await settle();
-    pending = next;
+    pending = { batch, tallies };
   }
   await settle();
   return signal?.aborted ? undefined : sum;

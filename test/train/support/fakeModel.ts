@@ -68,12 +68,16 @@ export class FakeModel implements PretrainModel {
     this.mostInFlight = Math.max(this.mostInFlight, ++this.#inFlight);
     await new Promise((done) => setTimeout(done, this.#options.delay ?? 0));
     this.#inFlight--;
+    demandUnreleased(parts);
     if (bad) throw new LxmertError('NOT_FINITE', 'the gradient is not finite');
     return { loss: total, losses, gradNorm: Math.abs(total) / 3 };
   }
 
   async evaluate(batch: Batch, weights: LossWeights): Promise<Tallies> {
-    return this.#tally([batch], weights);
+    const tallies = this.#tally([batch], weights);
+    await new Promise((done) => setImmediate(done));
+    demandUnreleased([batch]);
+    return tallies;
   }
 
   losses(tallies: Tallies, weights: LossWeights) {
@@ -127,4 +131,9 @@ export class FakeModel implements PretrainModel {
       }
     }
   }
+}
+
+/** A batch may be read until its numbers are known. */
+function demandUnreleased(parts: readonly Batch[]): void {
+  if (parts.some(({ tokenIds }) => tokenIds.includes(-1))) throw new Error('a batch was released too early');
 }

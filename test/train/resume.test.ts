@@ -1,0 +1,128 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { appendFile, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CompiledCopy } from './support/compile.js';
+import type { RunningProcess } from './support/compile.js';
+import type { FakeOptions } from './support/fakeParts.js';
+import { metricsOf, newestFiles, shortRun } from './support/runs.js';
+
+let copy: CompiledCopy;
+let folder: string;
+beforeAll(async () => {
+  copy = await CompiledCopy.make();
+  folder = await mkdtemp(join(tmpdir(), 'resume-'));
+});
+afterAll(async () => {
+  await copy.remove();
+  await rm(folder, { recursive: true, force: true });
+});
+
+interface ChildOptions {
+  readonly resume?: boolean;
+  readonly fake?: FakeOptions;
+  readonly flags?: Readonly<Record<string, string>>;
+  readonly wrapper?: readonly string[];
+}
+
+function start(
+  out: string,
+  { resume = false, fake = {}, flags = {}, wrapper = [] }: ChildOptions = {},
+): RunningProcess {
+  const request = JSON.stringify({ flags: { ...shortRun(out), ...flags }, resume, fake });
+  return copy.start('test/train/support/child.js', [request], wrapper);
+}
+
+/** Slow enough to be killed anywhere. */
+const slow: ChildOptions = { fake: { delay: 8, ballast: 20_000 } };
+
+test('a run killed again and again comes out like one that was not', async () => {
+  const straight = join(folder, 'straight');
+  expect(await start(straight, { fake: { ballast: 20_000 } }).ended).toBe(0);
+  const killed = join(folder, 'killed');
+  let kills = 0;
+  for (; ; kills++) {
+    const run = start(killed, { ...slow, resume: true });
+    const begin = Number((await run.line(/^started/))!.split(' ')[1]);
+    // After 1 … 12 steps, and anywhere within what follows: the next step, a validation, a save.
+    const reached = await run.line(new RegExp(`^step ${begin + 1 + Math.floor(Math.random() * 12)}$`));
+    if (reached !== undefined) {
+      await new Promise((done) => setTimeout(done, Math.random() * 15));
+      run.kill('SIGKILL');
+    }
+    const how = await run.ended;
+    if (how === 0) break;
+    expect(how).toBe('SIGKILL');
+    if (kills > 40) throw new Error('the run does not get on');
+  }
+  expect(kills).toBeGreaterThan(0);
+  expect(await metricsOf(killed)).toEqual(await metricsOf(straight));
+  expect(await newestFiles(killed)).toEqual(await newestFiles(straight));
+});
+
+test('lines after the checkpoint, a torn one too, are cut off on resume', async () => {
+  const out = join(folder, 'torn');
+  const run = start(out, slow);
+  await run.line(/^step 9$/);
+  run.kill('SIGKILL');
+  await run.ended;
+  await appendFile(join(out, 'metrics.jsonl'), '{"step":10,"epo');
+  expect(await start(out, { resume: true, fake: { ballast: 20_000 } }).ended).toBe(0);
+  const steps = (await metricsOf(out)).filter((record) => !('split' in record)).map(({ step }) => step);
+  expect(steps).toEqual(Array.from({ length: 23 }, (_, i) => i + 1));
+});
+
+test('SIGTERM: saves and ends well; a second run cannot use the folder meanwhile', async () => {
+  const out = join(folder, 'term');
+  const run = start(out, { fake: { delay: 700 } });
+  await run.line(/^step 2$/);
+  const other = start(out, { resume: true });
+  expect(await other.ended).toBe(1);
+  expect(other.lines.at(-1)).toMatch(
+    new RegExp(`^error RUN_FOLDER ${out} is in use by process ${run.child.pid} since`),
+  );
+  run.kill('SIGTERM');
+  expect(await run.ended).toBe(0);
+  const step = Number(/^done (\d+) false$/.exec(run.lines.at(-1)!)![1]);
+  expect(run.lines).toContain(`saved ${step}`);
+  const rest = start(out, { resume: true });
+  expect(await rest.ended).toBe(0);
+  expect(rest.lines).toContain(`started ${step}`);
+});
+
+test('the disk is full while saving: a clear error, the checkpoint before is whole, and the run goes on with space', async () => {
+  const out = join(folder, 'full');
+  const small = { fake: { ballast: 100 } };
+  const first = start(out, { ...small, flags: { 'valid-every': '100' } });
+  await first.line(/^saved 6$/);
+  first.kill('SIGKILL');
+  await first.ended;
+  // No file may grow beyond 1 KiB: the metrics still can be written into, the next checkpoint cannot.
+  const limited = ['sh', '-c', 'trap "" XFSZ; ulimit -f 2; exec "$@"', 'sh'];
+  const metrics = join(out, 'metrics.jsonl');
+  const before = (await stat(metrics)).size;
+  const run = start(out, { ...small, resume: true, wrapper: limited, flags: { 'valid-every': '100' } });
+  expect(await run.ended).toBe(1);
+  expect(run.lines.at(-1)).toMatch(/^error FILE_ACCESS .*larger than allowed/);
+  expect(before).toBeGreaterThan(0);
+  const rest = start(out, { ...small, resume: true, flags: { 'valid-every': '100' } });
+  expect(await rest.ended).toBe(0);
+  const straight = join(folder, 'not-full');
+  expect(await start(straight, { ...small, flags: { 'valid-every': '100' } }).ended).toBe(0);
+  expect(await metricsOf(out)).toEqual(await metricsOf(straight));
+  expect(await newestFiles(out)).toEqual(await newestFiles(straight));
+});
+
+test('a lock left by a killed run does not hinder, a foreign file in its place neither', async () => {
+  const out = join(folder, 'stale');
+  const run = start(out, slow);
+  await run.line(/^saved 6$/);
+  run.kill('SIGKILL');
+  await run.ended;
+  expect(await readFile(join(out, 'run.lock'), 'utf8')).toContain(`"pid":${run.child.pid}`);
+  await writeFile(join(out, '.tmp-left-over'), 'x');
+  const rest = start(out, { resume: true, fake: { ballast: 20_000 } });
+  expect(await rest.ended).toBe(0);
+  await expect(stat(join(out, '.tmp-left-over'))).rejects.toThrow();
+  await expect(stat(join(out, 'run.lock'))).rejects.toThrow();
+});
