@@ -1,0 +1,35 @@
+// The addon's own functions for the child processes of these tests: no compiled TypeScript between them and the engine.
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+
+const file =
+  process.env.LXMERT_ADDON ?? fileURLToPath(new URL('../../../../build/Release/lxmert.node', import.meta.url));
+
+export const addon = createRequire(import.meta.url)(file);
+export const arena = { parameters: 0, gradients: 1, state: 2, inputs: 3, workspace: 4 };
+
+export function enqueue(engine, op, args) {
+  addon.enqueue(engine, addon.opNames.indexOf(op), Float64Array.from(args), args.length);
+}
+
+/** [arena, byte offset, elements], as ops take a tensor. */
+export const tensor = (arenaNumber, offset, elements) => [arenaNumber, offset, elements];
+export const none = [-1, 0, 0];
+const allRows = (n) => [...none, 0, n, 0];
+
+/** An engine on which `product` can be enqueued. */
+export function newEngine({ threads = 2, size = 1024 } = {}) {
+  const engine = addon.createEngine(threads);
+  addon.reserve(engine, arena.workspace, 3 * 4 * size * size);
+  return engine;
+}
+
+/** One op of 2 size³ FLOP in the workspace: 20 ms or so at 1024. */
+export function product(engine, size = 1024) {
+  const matrix = (i) => tensor(arena.workspace, i * 4 * size * size, size * size);
+  enqueue(engine, 'linearForward', [...allRows(size), size, size, ...matrix(0), ...matrix(1), ...none, ...matrix(2)]);
+}
+
+export function fill(engine, arenaNumber, elements, value) {
+  enqueue(engine, 'fill', [value, ...tensor(arenaNumber, 0, elements)]);
+}

@@ -1,0 +1,109 @@
+/** Lays the tensors of a call out in an engine's arenas, between guard zones, and reads all of it back. */
+import type { ArenaName, Engine, Tensor } from '../../../src/engine/index.js';
+import type { OpArgument } from '../../../src/engine/engine.js';
+import { isRows, isTensor, tensorsOf, type CaseTensor, type OpCase } from './opCase.js';
+import type { Rng } from './rng.js';
+
+type FixedArena = Exclude<ArenaName, 'workspace'>;
+const arenas: readonly FixedArena[] = ['parameters', 'gradients', 'state', 'inputs'];
+
+/** Between tensors and in outputs before a run. Both are NaN as floats, so that reading them shows, too. */
+const guardWord = 0x7fc0dead;
+const poisonWord = 0x7fc0b0b0;
+
+const arenaWords = 1 << 20;
+
+export interface Placed {
+  readonly arena: FixedArena;
+  /** In words. */
+  readonly offset: number;
+}
+
+export type Memory = Readonly<Record<FixedArena, Int32Array>>;
+
+export interface Layout {
+  readonly places: ReadonlyMap<CaseTensor, Placed>;
+  readonly before: Memory;
+}
+
+/** Gives an engine arenas that any case of the table fits in. */
+export function reserveArenas(engine: Engine): void {
+  for (const arena of arenas) engine.reserve(arena, 4 * arenaWords);
+}
+
+export function placeTensors(opCase: OpCase, rng: Rng, alignment: number): Layout {
+  const ends = { parameters: 0, gradients: 0, state: 0, inputs: 0 };
+  const unit = alignment / 4;
+  const places = new Map<CaseTensor, Placed>();
+  for (const tensor of tensorsOf(opCase)) {
+    const arena = rng.pick(arenas);
+    const offset = Math.ceil((ends[arena] + rng.int(8, 40)) / unit) * unit;
+    places.set(tensor, { arena, offset });
+    ends[arena] = offset + tensor.values.length;
+  }
+  const memoryOf = (arena: FixedArena): Int32Array => new Int32Array(ends[arena] + 64).fill(guardWord);
+  const before = Object.fromEntries(arenas.map((arena) => [arena, memoryOf(arena)])) as Record<FixedArena, Int32Array>;
+  for (const [tensor, { arena, offset }] of places) {
+    const { values, role } = tensor;
+    const poisoned = role === 'output' || role === 'scratch';
+    const words = poisoned
+      ? new Int32Array(values.length).fill(poisonWord)
+      : new Int32Array(values.buffer, values.byteOffset, values.length);
+    before[arena].set(words, offset);
+  }
+  return { places, before };
+}
+
+/** The call as the engine takes it. */
+export function callArguments(engine: Engine, opCase: OpCase, { places }: Layout): OpArgument[] {
+  const tensor = (t: CaseTensor | null): Tensor | null => {
+    if (!t) return null;
+    const { arena, offset } = places.get(t)!;
+    return engine.tensor(arena, 4 * offset, t.shape, t.dtype);
+  };
+  return opCase.args.map((arg) => {
+    if (typeof arg !== 'object' || arg === null) return arg;
+    if (isTensor(arg)) return tensor(arg);
+    if (isRows(arg)) return { set: arg.set, capacity: arg.capacity, split: arg.split, record: tensor(arg.record) };
+    return { p: arg.p, instance: arg.instance, rowIds: tensor(arg.rowIds) };
+  });
+}
+
+const whole = (engine: Engine, arena: FixedArena, words: number): Tensor => engine.tensor(arena, 0, [words], 'i32');
+
+export async function upload(engine: Engine, memory: Memory): Promise<void> {
+  await Promise.all(arenas.map((arena) => engine.upload(whole(engine, arena, memory[arena].length), memory[arena])));
+}
+
+/** As much of each arena as `like` has. */
+export async function download(engine: Engine, like: Memory): Promise<Memory> {
+  const read = async (arena: FixedArena) =>
+    [arena, await engine.read(whole(engine, arena, like[arena].length))] as const;
+  return Object.fromEntries(await Promise.all(arenas.map(read))) as unknown as Memory;
+}
+
+/** The values of a tensor in a copy of memory. */
+export function valuesOf(memory: Memory, tensor: CaseTensor, { arena, offset }: Placed): Float32Array | Int32Array {
+  const view = tensor.dtype === 'f32' ? Float32Array : Int32Array;
+  return new view(memory[arena].buffer as ArrayBuffer, memory[arena].byteOffset + 4 * offset, tensor.values.length);
+}
+
+/** Writes where nothing may be written: in guard zones and inputs. */
+export function strayWrites({ places, before }: Layout, after: Memory): string[] {
+  const problems: string[] = [];
+  for (const arena of arenas) {
+    const owners = [...places].filter(([, place]) => place.arena === arena);
+    const writable = new Uint8Array(before[arena].length);
+    for (const [tensor, { offset }] of owners)
+      if (tensor.role !== 'input') writable.fill(1, offset, offset + tensor.values.length);
+    const strays: number[] = [];
+    for (let i = 0; i < writable.length; i++)
+      if (writable[i] === 0 && before[arena][i] !== after[arena][i]) strays.push(i);
+    if (strays.length === 0) continue;
+    const near = owners.map(([tensor, { offset }]) => `${tensor.name} ${offset}-${offset + tensor.values.length}`);
+    problems.push(
+      `wrote to word ${strays[0]} and ${strays.length - 1} more of ${arena}, which holds ${near.join(', ')}`,
+    );
+  }
+  return problems;
+}

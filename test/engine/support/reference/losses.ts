@@ -1,0 +1,94 @@
+/** Softmax cross-entropy and smooth L1, in float64. */
+type Vector = ArrayLike<number>;
+
+export interface LossShape {
+  readonly active: readonly number[];
+  readonly capacity: number;
+  /** Classes, or the width of what is regressed. */
+  readonly width: number;
+}
+
+export interface CrossEntropy {
+  readonly logSumExp: Float64Array;
+  /** The first of the largest. */
+  readonly predictions: Int32Array;
+  readonly rowLoss: Float64Array;
+  readonly lossSum: number;
+  readonly correct: number;
+  readonly labelled: number;
+}
+
+function logSumExpOf(logits: Vector, first: number, classes: number): number {
+  let largest = -Infinity;
+  for (let c = 0; c < classes; c++) largest = Math.max(largest, logits[first + c]);
+  let sum = 0;
+  for (let c = 0; c < classes; c++) sum += Math.exp(logits[first + c] - largest);
+  return largest + Math.log(sum);
+}
+
+/** Labels outside [0, classes) are ignored. */
+export function crossEntropyForward(
+  s: LossShape,
+  logits: Vector,
+  labels: Vector,
+  weights: Vector | null,
+): CrossEntropy {
+  const logSumExp = new Float64Array(s.capacity);
+  const predictions = new Int32Array(s.capacity);
+  const rowLoss = new Float64Array(s.capacity);
+  let [lossSum, correct, labelled] = [0, 0, 0];
+  for (const row of s.active) {
+    const first = row * s.width;
+    logSumExp[row] = logSumExpOf(logits, first, s.width);
+    for (let c = 1; c < s.width; c++) if (logits[first + c] > logits[first + predictions[row]]) predictions[row] = c;
+    const label = labels[row];
+    if (label < 0 || label >= s.width) continue;
+    rowLoss[row] = (weights ? weights[row] : 1) * (logSumExp[row] - logits[first + label]);
+    lossSum += rowLoss[row];
+    correct += predictions[row] === label ? 1 : 0;
+    labelled += 1;
+  }
+  return { logSumExp, predictions, rowLoss, lossSum, correct, labelled };
+}
+
+/** scale · weight · (softmax - onehot). */
+export function crossEntropyBackward(
+  s: LossShape,
+  logits: Vector,
+  labels: Vector,
+  weights: Vector | null,
+  scale: number,
+): Float64Array {
+  const gradient = new Float64Array(s.capacity * s.width);
+  for (const row of s.active) {
+    const label = labels[row];
+    if (label < 0 || label >= s.width) continue;
+    const first = row * s.width;
+    const logSumExp = logSumExpOf(logits, first, s.width);
+    const factor = scale * (weights ? weights[row] : 1);
+    for (let c = 0; c < s.width; c++)
+      gradient[first + c] = factor * (Math.exp(logits[first + c] - logSumExp) - (c === label ? 1 : 0));
+  }
+  return gradient;
+}
+
+/** Loss of each row: the mean over the width of d²/2 where |d| < 1, else |d| - 1/2. */
+export function smoothL1Forward(s: LossShape, prediction: Vector, wanted: Vector): Float64Array {
+  const rowLoss = new Float64Array(s.capacity);
+  for (const row of s.active)
+    for (let c = 0; c < s.width; c++) {
+      const d = Math.abs(prediction[row * s.width + c] - wanted[row * s.width + c]);
+      rowLoss[row] += (d < 1 ? (d * d) / 2 : d - 0.5) / s.width;
+    }
+  return rowLoss;
+}
+
+export function smoothL1Backward(s: LossShape, prediction: Vector, wanted: Vector, scale: number): Float64Array {
+  const gradient = new Float64Array(s.capacity * s.width);
+  for (const row of s.active)
+    for (let c = 0; c < s.width; c++) {
+      const d = prediction[row * s.width + c] - wanted[row * s.width + c];
+      gradient[row * s.width + c] = (scale * Math.max(-1, Math.min(1, d))) / s.width;
+    }
+  return gradient;
+}

@@ -1,0 +1,111 @@
+import {
+  input,
+  normOf,
+  output,
+  update,
+  type CaseArgument,
+  type CaseTensor,
+  type Expectation,
+  type OpCase,
+} from '../opCase.js';
+import { attentionBackward, attentionForward, readersOf } from '../reference/attention.js';
+import type { AttentionResult, AttentionShape } from '../reference/attention.js';
+import type { Rng } from '../rng.js';
+import { makeDropout, makeWorld, rowValues, type World, type WorldSize } from '../world.js';
+import { maskKeys } from './layerNorm.js';
+
+interface Kind {
+  readonly size: WorldSize;
+  readonly longest: number;
+  readonly headDims: readonly number[];
+}
+
+const kinds: readonly Kind[] = [
+  { size: 'small', longest: 3, headDims: [1, 8, 24, 32, 64, 128] },
+  { size: 'small', longest: 12, headDims: [8, 20, 32, 64] },
+  { size: 'small', longest: 20, headDims: [8, 16] },
+  { size: 'small', longest: 70, headDims: [5, 8] },
+  { size: 'large', longest: 8, headDims: [8, 16] },
+  { size: 'single', longest: 1, headDims: [8, 128] },
+  { size: 'empty', longest: 1, headDims: [8, 64] },
+];
+
+function setting(rng: Rng) {
+  // Long samples, large heads, many samples: one at a time, for the reference is slow.
+  const { size, longest, headDims } = rng.pick(kinds);
+  const heads = rng.int(1, 3);
+  const headDim = rng.pick(headDims);
+  const world = makeWorld(rng, { longest, size });
+  const kind = rng.pick(['language', 'vision', 'stacked', 'stacked'] as const);
+  const rows = world.rows(kind);
+  const offsetsA = kind === 'vision' ? world.objectOffsets : world.tokenOffsets;
+  const offsetsB = kind === 'stacked' ? world.objectOffsets : null;
+  const dropout = makeDropout(rng, world, rows);
+  const s: AttentionShape = {
+    capacity: rows.capacity,
+    heads,
+    headDim,
+    readers: readersOf(activeSamples(world), offsetsA.values, offsetsB?.values ?? null, rows.split),
+    mask: maskKeys(world, dropout),
+  };
+  const shape: CaseArgument[] = [rows, world.sampleCapacity, heads, headDim, offsetsA, offsetsB, dropout];
+  const hidden = heads * headDim;
+  const qkv = input('qkv', [rows.capacity, 3 * hidden], rowValues(rng, rows, 3 * hidden, rng.pick([0.3, 1])));
+  return { rows, s, shape, qkv, hidden, samples: world.sampleCapacity };
+}
+
+const activeSamples = (world: World): number => world.rows('samples').active.length;
+
+/** The maps [samples, heads, longest, longest] of one direction, over what was there; longer samples are cut. */
+function mapsAfter(before: CaseTensor, { queries }: AttentionResult, direction: number): Float64Array {
+  const [, heads, longest] = before.shape;
+  const values = Float64Array.from(before.values);
+  for (const { reader, head, row, probabilities } of queries) {
+    const i = row - reader.queryBegin;
+    if (reader.direction !== direction || i >= longest) continue;
+    const first = ((reader.sample * heads + head) * longest + i) * longest;
+    values.set(probabilities.slice(0, longest), first);
+  }
+  return values;
+}
+
+export const attentionOps = {
+  attentionForward(rng: Rng): OpCase {
+    const { rows, s, shape, qkv, hidden, samples } = setting(rng);
+    const context = output('context', [rows.capacity, hidden]);
+    const logSumExp = output('logSumExp', [rows.capacity, s.heads]);
+    const result = attentionForward(s, qkv.values);
+    const expected = new Map<CaseTensor, Expectation>([
+      [context, { values: result.context, rows }],
+      [logSumExp, { values: result.logSumExp, rows, scale: Math.sqrt(rows.active.length * s.heads) }],
+    ]);
+    const longest = rng.chance(0.4) ? rng.int(1, 12) : 0;
+    const maps = [0, 1].map((direction) => {
+      if (longest === 0 || (direction === 1 && rows.set !== 'stacked')) return null;
+      const mapShape = [samples, s.heads, longest, longest];
+      const map = update(`probabilities ${direction}`, mapShape, rng.floats(samples * s.heads * longest * longest));
+      expected.set(map, { values: mapsAfter(map, result, direction) });
+      return map;
+    });
+    return { args: [...shape, longest, qkv, context, logSumExp, ...maps], expected };
+  },
+
+  attentionBackward(rng: Rng): OpCase {
+    const { rows, s, shape, qkv, hidden } = setting(rng);
+    const kept = attentionForward(s, qkv.values).logSumExp;
+    const logSumExp = input('logSumExp', [rows.capacity, s.heads], Float32Array.from(kept));
+    const dContext = input('dContext', [rows.capacity, hidden], rowValues(rng, rows, hidden));
+    const dQkv = output('dQkv', [rows.capacity, 3 * hidden]);
+    const { dQkv: values, terms } = attentionBackward(s, qkv.values, dContext.values);
+    // A query that reads one key has no gradient: dS is P (dP - Σ P dP).
+    const blocks = [0, 1, 2].map((part) => {
+      const [begin, end] = [part * hidden, (part + 1) * hidden];
+      return {
+        begin,
+        end,
+        scale: 0.1 * normOf(terms.filter((_, i) => i % (3 * hidden) >= begin && i % (3 * hidden) < end)),
+      };
+    });
+    return { args: [...shape, qkv, logSumExp, dContext, dQkv], expected: new Map([[dQkv, { values, rows, blocks }]]) };
+  },
+};

@@ -1,0 +1,52 @@
+import { input, normOf, output, update, type CaseRows, type OpCase } from '../opCase.js';
+import { gelu, geluDerivative, tanhDerivative } from '../reference/elementwise.js';
+import type { Rng } from '../rng.js';
+import { anySet, makeWorld, rowValues, widths } from '../world.js';
+
+/** y = f(x) in the active rows. In GELU's lower tail x and x erf x cancel: errors are measured against x. */
+function forward(f: (x: number) => number): (rng: Rng) => OpCase {
+  return (rng) => {
+    const { rows, width } = shapeOf(rng);
+    // Far into both tails now and then.
+    const x = input('x', [rows.capacity, width], rowValues(rng, rows, width, rng.pick([0.05, 1, 4, 30])));
+    const y = output('y', [rows.capacity, width]);
+    const values = mapActive(rows, width, (i) => f(x.values[i]));
+    const scale = normOf(x.values);
+    return { args: [rows, width, x, y], expected: new Map([[y, { values, rows, scale }]]) };
+  };
+}
+
+/** dx = dy · derivative(kept); dx may be dy. */
+function backward(kept: (x: number) => number, derivative: (kept: number) => number): (rng: Rng) => OpCase {
+  return (rng) => {
+    const { rows, width } = shapeOf(rng);
+    const values = rowValues(rng, rows, width, rng.pick([0.05, 1, 4])).map(kept);
+    const keep = input('kept', [rows.capacity, width], values);
+    const inPlace = rng.chance(0.5);
+    const gradient = rowValues(rng, rows, width);
+    const dy = inPlace
+      ? update('dy = dx', [rows.capacity, width], gradient)
+      : input('dy', [rows.capacity, width], gradient);
+    const dx = inPlace ? dy : output('dx', [rows.capacity, width]);
+    const expected = mapActive(rows, width, (i) => gradient[i] * derivative(values[i]));
+    const wanted = { values: expected, rows, scale: normOf(gradient) };
+    return { args: [rows, width, keep, dy, dx], expected: new Map([[dx, wanted]]) };
+  };
+}
+
+function shapeOf(rng: Rng): { rows: CaseRows; width: number } {
+  return { rows: makeWorld(rng).rows(rng.pick(anySet)), width: rng.pick(widths) };
+}
+
+function mapActive({ capacity, active }: CaseRows, width: number, f: (i: number) => number): Float64Array {
+  const values = new Float64Array(capacity * width);
+  for (const row of active) for (let i = row * width; i < (row + 1) * width; i++) values[i] = f(i);
+  return values;
+}
+
+export const elementwiseOps = {
+  geluForward: forward(gelu),
+  geluBackward: backward((x) => x, geluDerivative),
+  tanhForward: forward(Math.tanh),
+  tanhBackward: backward(Math.tanh, tanhDerivative),
+};

@@ -1,0 +1,96 @@
+import type { CaseDropout, CaseRows, CaseTensor, Expectation, OpCase } from '../opCase.js';
+import { added, input, normOf, output, target, update } from '../opCase.js';
+import type { MaskKeys } from '../reference/dropout.js';
+import { dropped } from '../reference/embeddings.js';
+import { layerNormBackward, layerNormForward, type NormShape } from '../reference/layerNorm.js';
+import type { Rng } from '../rng.js';
+import { anySet, makeDropout, makeWorld, rowValues, widths, type World } from '../world.js';
+
+/** BERT's epsilon mostly; one or two columns have no variance to speak of and need a real one. */
+export function epsilonFor(rng: Rng, width: number): number {
+  return width <= 2 ? 0.5 : rng.pick([1e-12, 1e-12, 1e-5]);
+}
+
+export function maskKeys(world: World, dropout: CaseDropout): MaskKeys | null {
+  const { p, instance, rowIds } = dropout;
+  return p > 0 && rowIds ? { p, instance, rowIds: rowIds.values, seed: world.seed, step: world.step } : null;
+}
+
+/** What a gradient through the norm is measured against: with one or two columns nothing is left of its terms. */
+export function cancelled(width: number, terms: ArrayLike<number>): { scale?: number } {
+  return width <= 2 ? { scale: normOf(terms) } : {};
+}
+
+export function normShape(rng: Rng, rows: CaseRows): NormShape {
+  const width = rng.pick(widths);
+  return { active: rows.active, capacity: rows.capacity, width, epsilon: epsilonFor(rng, width) };
+}
+
+export const gammaOf = (rng: Rng, width: number): CaseTensor => input('gamma', [width], rng.floats(width, 0.3, 1));
+export const betaOf = (rng: Rng, width: number): CaseTensor => input('beta', [width], rng.floats(width, 0.3));
+
+function setting(rng: Rng) {
+  const world = makeWorld(rng);
+  const rows = world.rows(rng.pick(anySet));
+  const s = normShape(rng, rows);
+  const dropout = makeDropout(rng, world, rows);
+  return { rows, s, dropout, mask: maskKeys(world, dropout), shape: [rows.capacity, s.width] };
+}
+
+export const layerNormOps = {
+  layerNormForward(rng: Rng): OpCase {
+    const { rows, s, dropout, mask, shape } = setting(rng);
+    const [deviation, mean] = [rng.pick([0.2, 1, 10]), rng.pick([0, 2])];
+    const z = update('z', shape, rowValues(rng, rows, s.width, deviation, mean));
+    const residual = rng.chance(0.6) ? input('residual', shape, rowValues(rng, rows, s.width, 1, mean)) : null;
+    const [gamma, beta] = [gammaOf(rng, s.width), betaOf(rng, s.width)];
+    const [out, stats] = [output('out', shape), output('stats', [rows.capacity, 2])];
+    const sum = dropped(s, z.values, mask).map((value, i) => value + (residual ? residual.values[i] : 0));
+    const result = layerNormForward(s, sum, gamma.values, beta.values);
+    const expected = new Map<CaseTensor, Expectation>([
+      [z, { values: sum, rows, exact: !residual && !mask }],
+      [out, { values: result.out, rows }],
+      [
+        stats,
+        {
+          values: result.stats,
+          rows,
+          blocks: [
+            { begin: 0, end: 1, scale: normOf(sum) / s.width },
+            { begin: 1, end: 2 },
+          ],
+        },
+      ],
+    ]);
+    return { args: [rows, s.width, s.epsilon, dropout, z, residual, gamma, beta, out, stats], expected };
+  },
+
+  layerNormBackward(rng: Rng): OpCase {
+    const { rows, s, dropout, mask, shape } = setting(rng);
+    const z = input('z', shape, rowValues(rng, rows, s.width, rng.pick([0.2, 1, 10]), rng.pick([0, 2])));
+    const gamma = gammaOf(rng, s.width);
+    const dOut = input('dOut', shape, rowValues(rng, rows, s.width));
+    const kept = layerNormForward(s, z.values, gamma.values, new Float64Array(s.width)).stats;
+    const stats = input('stats', [rows.capacity, 2], Float32Array.from(kept));
+    const hasResidual = rng.chance(0.7);
+    const accumulateResidual = hasResidual && rng.chance(0.5);
+    const accumulate = rng.chance(0.5);
+    const before = (on: boolean): Float32Array | null => (on ? rng.floats(s.width) : null);
+    const dResidual = hasResidual
+      ? target('dResidual', shape, accumulateResidual ? rowValues(rng, rows, s.width) : null)
+      : null;
+    const dy = output('dy', shape);
+    const dGamma = target('dGamma', [s.width], before(accumulate));
+    const dBeta = target('dBeta', [s.width], before(accumulate));
+    const g = layerNormBackward(s, z.values, gamma.values, dOut.values);
+    const scale = cancelled(s.width, g.terms);
+    const expected = new Map<CaseTensor, Expectation>([
+      [dy, { values: dropped(s, g.dz, mask), rows, ...scale }],
+      [dGamma, { values: added(dGamma, g.dGamma), ...cancelled(s.width, dOut.values) }],
+      [dBeta, { values: added(dBeta, g.dBeta) }],
+    ]);
+    if (dResidual) expected.set(dResidual, { values: added(dResidual, g.dz), rows, ...scale });
+    const args = [rows, s.width, dropout, accumulateResidual, accumulate, z, stats, gamma, dOut, dResidual, dy];
+    return { args: [...args, dGamma, dBeta], expected };
+  },
+};

@@ -1,0 +1,93 @@
+import { input, intOutput, output, update, type CaseTensor, type Expectation, type OpCase } from '../opCase.js';
+import * as reference from '../reference/losses.js';
+import type { Rng } from '../rng.js';
+import { anySet, makeWorld, rowValues, widths } from '../world.js';
+
+function setting(rng: Rng, withRecord: boolean) {
+  const world = makeWorld(rng);
+  const rows = world.rows(rng.pick(withRecord ? anySet.filter((set) => set !== 'all') : anySet));
+  const width = rng.pick([...widths, 2, 400]);
+  const s: reference.LossShape = { active: rows.active, capacity: rows.capacity, width };
+  const slot = rng.int(0, 7);
+  return { rows, s, shape: [rows.capacity, width], slot, scale: Math.fround(world.lossScale[slot]) };
+}
+
+function classification(rng: Rng, withRecord: boolean) {
+  const at = setting(rng, withRecord);
+  const { rows, s, shape } = at;
+  // Whole numbers make ties, whose arg-max is the first.
+  const ties = rng.chance(0.2);
+  const values = rowValues(rng, rows, s.width, rng.pick([0.5, 3])).map((x) => (ties ? Math.round(x) : x));
+  const labels = Int32Array.from({ length: rows.capacity }, () =>
+    rng.chance(0.2) ? rng.pick([-1, s.width, -2147483648, 2147483647]) : rng.int(0, s.width - 1),
+  );
+  const confs = Float32Array.from({ length: rows.capacity }, () => rng.uniform());
+  return {
+    ...at,
+    logits: (role: typeof input) => role('logits', shape, values),
+    labels: input('labels', [rows.capacity], labels),
+    weights: rng.chance(0.5) ? input('weights', [rows.capacity], confs) : null,
+  };
+}
+
+/** Sums are added to what the tally holds; its last word is not touched. */
+function tallyAfter(before: CaseTensor, sums: readonly number[]): Float64Array {
+  return Float64Array.from(before.values, (value, i) => value + (sums[i] ?? 0));
+}
+
+const tallyOf = (rng: Rng): CaseTensor =>
+  update('tally', [4], Float32Array.of(10 * rng.uniform(), rng.int(0, 50), rng.int(0, 50), rng.normal()));
+
+export const lossOps = {
+  softmaxCrossEntropyForward(rng: Rng): OpCase {
+    const { rows, s, logits: logitsAs, labels, weights } = classification(rng, false);
+    const logits = logitsAs(input);
+    const logSumExp = output('logSumExp', [rows.capacity]);
+    const predictions = intOutput('predictions', [rows.capacity]);
+    const rowLoss = output('rowLoss', [rows.capacity]);
+    const tally = tallyOf(rng);
+    const wanted = reference.crossEntropyForward(s, logits.values, labels.values, weights?.values ?? null);
+    const sums = [wanted.lossSum, wanted.correct, wanted.labelled];
+    const expected = new Map<CaseTensor, Expectation>([
+      [logSumExp, { values: wanted.logSumExp, rows }],
+      [predictions, { values: wanted.predictions, rows, exact: true }],
+      [rowLoss, { values: wanted.rowLoss, rows }],
+      [tally, { values: tallyAfter(tally, sums), blocks: [0, 1, 2, 3].map((i) => ({ begin: i, end: i + 1 })) }],
+    ]);
+    return { args: [rows, s.width, logits, weights, labels, logSumExp, predictions, rowLoss, tally], expected };
+  },
+
+  softmaxCrossEntropyBackward(rng: Rng): OpCase {
+    const { rows, s, slot, scale, logits: logitsAs, labels, weights } = classification(rng, true);
+    const logits = logitsAs(update);
+    const kept = reference.crossEntropyForward(s, logits.values, labels.values, null).logSumExp;
+    const logSumExp = input('logSumExp', [rows.capacity], Float32Array.from(kept));
+    const confs = weights?.values ?? null;
+    const values = reference.crossEntropyBackward(s, logits.values, labels.values, confs, scale);
+    const expected = new Map([[logits, { values, rows }]]);
+    return { args: [rows, s.width, slot, logits, weights, labels, logSumExp], expected };
+  },
+
+  smoothL1Forward(rng: Rng): OpCase {
+    const { rows, s, shape } = setting(rng, false);
+    const prediction = input('prediction', shape, rowValues(rng, rows, s.width, rng.pick([0.3, 2])));
+    const wanted = input('target', shape, rowValues(rng, rows, s.width));
+    const rowLoss = output('rowLoss', [rows.capacity]);
+    const tally = tallyOf(rng);
+    const values = reference.smoothL1Forward(s, prediction.values, wanted.values);
+    const sum = values.reduce((total, loss) => total + loss, 0);
+    const expected = new Map<CaseTensor, Expectation>([
+      [rowLoss, { values, rows }],
+      [tally, { values: tallyAfter(tally, [sum]), blocks: [0, 1, 2, 3].map((i) => ({ begin: i, end: i + 1 })) }],
+    ]);
+    return { args: [rows, s.width, prediction, wanted, rowLoss, tally], expected };
+  },
+
+  smoothL1Backward(rng: Rng): OpCase {
+    const { rows, s, slot, scale, shape } = setting(rng, true);
+    const prediction = update('prediction', shape, rowValues(rng, rows, s.width, rng.pick([0.3, 2])));
+    const wanted = input('target', shape, rowValues(rng, rows, s.width));
+    const values = reference.smoothL1Backward(s, prediction.values, wanted.values, scale);
+    return { args: [rows, s.width, slot, prediction, wanted], expected: new Map([[prediction, { values, rows }]]) };
+  },
+};

@@ -1,0 +1,162 @@
+/** The rows that an op works on: a batch of samples with its step record, as the program would stage it. */
+import { stepRecordWords, writeStepRecord, type RowSet } from '../../../src/engine/index.js';
+import { input, type CaseDropout, type CaseRows, type CaseTensor } from './opCase.js';
+import type { Rng } from './rng.js';
+
+/** Objects count from here within their sample (src/model/inputs.ts). */
+const firstObjectRowId = 0x10000;
+
+export interface World {
+  readonly step: number;
+  readonly seed: number;
+  readonly learningRate: number;
+  readonly lossScale: readonly number[];
+  readonly record: CaseTensor;
+  readonly sampleCapacity: number;
+  readonly tokenOffsets: CaseTensor;
+  readonly objectOffsets: CaseTensor;
+  rows(set: RowSet): CaseRows;
+  /** (global sample, row in the sample) of each row; zeros where inactive. */
+  rowIds(rows: CaseRows): CaseTensor;
+}
+
+export interface WorldOptions {
+  /** Rows of one sample in one stream, at most. */
+  readonly longest?: number;
+  readonly size?: WorldSize;
+}
+
+const sizes = ['small', 'small', 'small', 'small', 'small', 'small', 'small', 'large', 'single', 'empty'] as const;
+export type WorldSize = (typeof sizes)[number];
+
+/**
+ * `small`: a few samples. `large`: enough rows for every thread to get some. `single`: one row of each kind. `empty`: no
+ * row is active. Capacities are the counts or a little more.
+ */
+export function makeWorld(rng: Rng, options: WorldOptions = {}): World {
+  const { longest = 12, size = rng.pick(sizes) } = options;
+  const samples = { small: rng.int(1, 5), large: rng.int(16, 24), single: 1, empty: 0 }[size];
+  const lengths = (): number[] =>
+    Array.from({ length: samples }, () => (size === 'single' ? 1 : rng.int(size === 'large' ? 6 : 1, longest)));
+  const sum = (list: readonly number[]): number => list.reduce((total, n) => total + n, 0);
+  const tokens = lengths();
+  const objects = lengths();
+  const counts = {
+    samples,
+    language: sum(tokens),
+    vision: sum(objects),
+    maskedTokens: size === 'small' ? rng.int(0, sum(tokens)) : sum(tokens),
+    maskedObjects: size === 'small' ? rng.int(0, sum(objects)) : sum(objects),
+  };
+  const capacityOf = (count: number): number => Math.max(1, count + (rng.chance(0.3) ? 0 : rng.int(0, 9)));
+  const capacities = {
+    samples: capacityOf(counts.samples),
+    language: capacityOf(counts.language),
+    vision: capacityOf(counts.vision),
+    maskedTokens: capacityOf(counts.maskedTokens),
+    maskedObjects: capacityOf(counts.maskedObjects),
+  };
+  const keys = {
+    step: rng.uint32(),
+    seed: rng.uint32(),
+    learningRate: 0.2 * rng.uniform(),
+    lossScale: Array.from({ length: 8 }, () => 0.1 + rng.uniform()),
+  };
+  const words = new Int32Array(stepRecordWords);
+  writeStepRecord(
+    {
+      ...keys,
+      samples,
+      languageRows: counts.language,
+      visionRows: counts.vision,
+      maskedTokens: counts.maskedTokens,
+      maskedObjects: counts.maskedObjects,
+    },
+    words.buffer,
+    0,
+  );
+  const record = input('record', [stepRecordWords], words);
+  const firstSample = rng.int(0, 1000);
+  // Past the last sample the offsets stay, as the program stages them.
+  const offsets = (name: string, list: readonly number[]): CaseTensor => {
+    const values = new Int32Array(capacities.samples + 1).fill(sum(list));
+    list.forEach((_, s) => (values[s] = sum(list.slice(0, s))));
+    return input(name, [capacities.samples + 1], values);
+  };
+
+  function rows(set: RowSet): CaseRows {
+    const range = (begin: number, count: number): number[] => Array.from({ length: count }, (_, i) => begin + i);
+    if (set === 'all') {
+      const capacity = Math.max(1, counts.language);
+      return { set, capacity, split: 0, record: null, active: range(0, capacity) };
+    }
+    if (set === 'stacked') {
+      const split = capacities.language;
+      const active = [...range(0, counts.language), ...range(split, counts.vision)];
+      return { set, capacity: split + capacities.vision, split, record, active };
+    }
+    return { set, capacity: capacities[set], split: 0, record, active: range(0, counts[set]) };
+  }
+
+  function rowIds({ set, capacity, split, active }: CaseRows): CaseTensor {
+    const values = new Int32Array(2 * capacity);
+    const put = (row: number, sample: number, rowInSample: number): void => {
+      values[2 * row] = firstSample + sample;
+      values[2 * row + 1] = rowInSample;
+    };
+    const putStream = (base: number, list: readonly number[], firstId: number): void => {
+      let row = base;
+      list.forEach((length, s) => {
+        for (let i = 0; i < length; i++) put(row++, s, firstId + i);
+      });
+    };
+    if (set === 'language' || set === 'stacked') putStream(0, tokens, 0);
+    if (set === 'vision' || set === 'stacked') putStream(split, objects, firstObjectRowId);
+    if (set === 'all' || set === 'samples' || set === 'maskedTokens' || set === 'maskedObjects')
+      for (const row of active) put(row, row >> 2, row & 3);
+    return input('rowIds', [capacity, 2], values);
+  }
+
+  return {
+    ...keys,
+    record,
+    sampleCapacity: capacities.samples,
+    tokenOffsets: offsets('tokenOffsets', tokens),
+    objectOffsets: offsets('objectOffsets', objects),
+    rows,
+    rowIds,
+  };
+}
+
+/** Row sets that need no more of an op than rows. */
+export const anySet: readonly RowSet[] = [
+  'all',
+  'samples',
+  'language',
+  'vision',
+  'stacked',
+  'stacked',
+  'maskedTokens',
+  'maskedObjects',
+];
+
+/** Random values in the active rows, zeros elsewhere: the invariant that every op keeps. */
+export function rowValues(rng: Rng, rows: CaseRows, width: number, deviation = 1, mean = 0): Float32Array {
+  const values = new Float32Array(rows.capacity * width);
+  for (const row of rows.active) values.set(rng.floats(width, deviation, mean), row * width);
+  return values;
+}
+
+/** A dropout over the rows: off half of the time, or as `p` says. */
+export function makeDropout(
+  rng: Rng,
+  world: World,
+  rows: CaseRows,
+  p = rng.chance(0.5) ? 0 : rng.pick([0.1, 0.5, 0.9]),
+): CaseDropout {
+  if (p === 0 || !rows.record) return { p: 0, instance: rng.int(0, 99), rowIds: null };
+  return { p, instance: rng.uint32(), rowIds: world.rowIds(rows) };
+}
+
+/** Widths around the vector lengths of kernels. */
+export const widths = [1, 2, 7, 8, 16, 33, 64, 96, 130] as const;
