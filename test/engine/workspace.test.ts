@@ -36,7 +36,9 @@ describe('Workspace', () => {
         const workspace = new Workspace();
         workspace.reset(1 << 20);
         const { living } = perform(workspace, list);
-        const spans = living.map((tensor) => [tensor.offset, tensor.offset + bytesOf(tensor)]).sort((a, b) => a[0] - b[0]);
+        const spans = living
+          .map((tensor) => [tensor.offset, tensor.offset + bytesOf(tensor)])
+          .sort((a, b) => a[0] - b[0]);
         for (let i = 1; i < spans.length; i++) expect(spans[i][0]).toBeGreaterThanOrEqual(spans[i - 1][1]);
         for (const [begin, end] of spans) {
           expect(begin % 64).toBe(0);
