@@ -95,7 +95,7 @@ export async function runCli(args: readonly string[], table: CommandTable): Prom
   };
 
   try {
-    const commands = await Promise.all(wanted.map(async (name) => (await table[name]!()).command));
+    const commands = await Promise.all(wanted.map(async (name) => (await table[name]()).command));
     const parser = yargs([...args])
       .scriptName('lxmert')
       .usage('$0 <command> [options]')

@@ -23,7 +23,7 @@ const present = readdirSync(join(root, 'native'), { recursive: true, encoding: '
 
 /** Names between <> or "" of a file's #include lines. */
 const includesOf = (path: string): string[] =>
-  [...read(path).matchAll(/^\s*#\s*include\s*[<"]([^>"]+)[>"]/gm)].map(([, name]) => name!);
+  [...read(path).matchAll(/^\s*#\s*include\s*[<"]([^>"]+)[>"]/gm)].map(([, name]) => name);
 
 describe('native/sources.gypi', () => {
   test('lists every native file, and once', () => {
@@ -34,9 +34,9 @@ describe('native/sources.gypi', () => {
     ['lxmert_sources', /\.cc$/],
     ['lxmert_headers', /\.h$/],
   ])('%s holds files of its kind, sorted', (name, kind) => {
-    expect(variables[name]!.length).toBeGreaterThan(0);
-    expect(variables[name]!.filter((path) => !kind.test(path))).toEqual([]);
-    expect(variables[name]).toEqual([...variables[name]!].sort());
+    expect(variables[name].length).toBeGreaterThan(0);
+    expect(variables[name].filter((path) => !kind.test(path))).toEqual([]);
+    expect(variables[name]).toEqual([...variables[name]].sort());
   });
 
   test('binding.gyp and CMakeLists.txt name no native file and no flag of their own', () => {

@@ -77,16 +77,16 @@ describe('README.md', () => {
 
   test('names every command of the program, and no other', () => {
     const [, table] = /const commands: CommandTable = \{(.*?)\};/s.exec(read('src/cli/main.ts'))!;
-    const commands = [...table!.matchAll(/^\s*(\w+):/gm)].map(([, name]) => name!);
-    const named = [...readme.matchAll(/^\| `lxmert (\w+)/gm)].map(([, name]) => name!);
+    const commands = [...table.matchAll(/^\s*(\w+):/gm)].map(([, name]) => name);
+    const named = [...readme.matchAll(/^\| `lxmert (\w+)/gm)].map(([, name]) => name);
     expect(named.sort()).toEqual(commands.sort());
   });
 
   test('names npm scripts and files that exist', () => {
-    const scripts = [...readme.matchAll(/npm run ([\w:]+)/g)].map(([, name]) => name!);
+    const scripts = [...readme.matchAll(/npm run ([\w:]+)/g)].map(([, name]) => name);
     expect(scripts.length).toBeGreaterThan(0);
     expect(scripts.filter((name) => !(name in pkg.scripts))).toEqual([]);
-    const links = [...readme.matchAll(/\]\(([^)h][^)]*)\)/g)].map(([, file]) => file!);
+    const links = [...readme.matchAll(/\]\(([^)h][^)]*)\)/g)].map(([, file]) => file);
     expect(links.length).toBeGreaterThan(0);
     expect(links.filter((file) => !existsSync(join(root, file)))).toEqual([]);
   });
@@ -98,7 +98,7 @@ describe('README.md', () => {
 });
 
 test('docs/architecture.md has every room, from which the linter takes the arrows', () => {
-  const written = [...read('docs/architecture.md').matchAll(/^\| `src\/(\w+)` \|/gm)].map(([, room]) => room!);
+  const written = [...read('docs/architecture.md').matchAll(/^\| `src\/(\w+)` \|/gm)].map(([, room]) => room);
   const rooms = readdirSync(join(root, 'src'), { withFileTypes: true }).filter((entry) => entry.isDirectory());
   expect(written.sort()).toEqual(rooms.map(({ name }) => name).sort());
 });
