@@ -5,11 +5,7 @@ import { suggestion } from '../config/nearest.js';
 import { LxmertError } from '../errors.js';
 import { describeValue, readFailure } from './describe.js';
 import { originalSplits } from './originalLayout.js';
-
-/** What a split can be opened for. */
-export const dataTasks = ['pretrain', 'vqa', 'gqa', 'nlvr2'] as const;
-
-export type DataTask = (typeof dataTasks)[number];
+import type { DataTask } from './originalLayout.js';
 
 /** The files of one split for one task. */
 export interface SplitFiles {
@@ -57,8 +53,8 @@ export async function readManifest(dir: string): Promise<Manifest> {
     throw new LxmertError('BAD_ARGUMENT', `${dir}: is a file, a folder with data was expected`);
   }
   const file = join(dir, 'data.yaml');
-  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined;
+  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw readFailure(file, 'what the data folder holds', error);
   });
   const described: Described = text === undefined ? { splits: new Map() } : parseManifest(text, file);

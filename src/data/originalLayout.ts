@@ -1,4 +1,5 @@
-import type { DataTask } from './manifest.js';
+/** What a split can be opened for. */
+export type DataTask = 'pretrain' | 'vqa' | 'gqa' | 'nlvr2';
 
 /** The files of one split, relative to the data folder. */
 interface OriginalSplit {
