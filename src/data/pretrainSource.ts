@@ -1,3 +1,4 @@
+import { LxmertError } from '../errors.js';
 import type { Batch } from './batch.js';
 import { batchesPerEpoch, trainBatches, validBatches } from './batching.js';
 import type { BatchPosition, PositionedBatch, TrainBatchOptions } from './batching.js';
@@ -28,10 +29,18 @@ export interface PretrainSource {
   release(batch: Batch): void;
 }
 
+/** Throws BAD_DATA when training and validation features differ in width. */
 export function pretrainSource(options: PretrainSourceOptions): PretrainSource {
   const { train, valid, validBatchSize = options.partSize ?? options.batchSize, ...batching } = options;
   const masking = options.masking ?? {};
   const memory = new FeatureMemory();
+  if (valid !== undefined && valid.featureDim !== train.featureDim) {
+    throw new LxmertError(
+      'BAD_DATA',
+      `features must be of one width: ${train.features.path} has ${train.featureDim} floats an object, ` +
+        `${valid.features.path} has ${valid.featureDim}`,
+    );
+  }
   const validation = (answers: boolean): AsyncIterable<Batch> =>
     valid === undefined
       ? nothing()

@@ -190,6 +190,13 @@ describe('pretrainSource', () => {
     expect(new Set(batches.map(({ parts }) => parts[0].visualFeats.buffer)).size).toBe(9);
   });
 
+  test('validation features of another width are refused', async () => {
+    const wider = await open({ images: 3, featureDim: 7 });
+    expect(() => pretrainSource({ train: data, valid: wider, seed: 5, batchSize: 32 })).toThrow(
+      /features must be of one width: .*train\.tsv has 6 floats an object, .*train\.tsv has 7/,
+    );
+  });
+
   test('without a validation split there is nothing to validate', async () => {
     const source = pretrainSource({ train: data, seed: 5, batchSize: 32 });
     expect(await take(source.validate())).toEqual([]);
