@@ -1,8 +1,12 @@
 // The addon's functions, as src/engine/native.ts declares them: arguments in, promises and errors out, nothing else.
-#include <napi.h>
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <string>
 
 #include "binding/engine_handle.h"
-#include "binding/errors.h"
 #include "cpu/device.h"
 
 namespace lxmert::binding {
@@ -12,16 +16,21 @@ namespace {
 constexpr napi_type_tag kEngineTag = {0x6c786d6572742d65ull, 0x6e67696e652d3031ull};
 
 EngineHandle& handleOf(const Napi::CallbackInfo& info) {
-  const Napi::Value value = info[0];
-  if (!value.IsExternal() || !value.As<Napi::External<EngineHandle>>().CheckTypeTag(&kEngineTag))
+  void* handle = nullptr;
+  bool ours = false;
+  if (!info[0].IsExternal() || napi_check_object_type_tag(info.Env(), info[0], &kEngineTag, &ours) != napi_ok ||
+      !ours || napi_get_value_external(info.Env(), info[0], &handle) != napi_ok)
     throw Error(ErrorCode::BadArgument, "the first argument is not an engine");
-  return *value.As<Napi::External<EngineHandle>>().Data();
+  return *static_cast<EngineHandle*>(handle);
 }
 
 int64_t integerOf(const Napi::CallbackInfo& info, size_t index, const char* name) {
-  const double value = info[index].IsNumber() ? info[index].As<Napi::Number>().DoubleValue() : -1;
-  if (!(value >= 0 && value <= 9007199254740992.0) || value != static_cast<double>(static_cast<int64_t>(value)))
-    throw Error(ErrorCode::BadArgument, std::string(name) + " is not a whole number");
+  constexpr double kMaxSafe = 9007199254740991.0;
+  if (!info[index].IsNumber()) throw Error(ErrorCode::BadArgument, std::string(name) + " is not a number");
+  const double value = info[index].As<Napi::Number>().DoubleValue();
+  if (!(value >= 0 && value <= kMaxSafe) || value != std::floor(value))
+    throw Error(ErrorCode::BadArgument,
+                std::string(name) + " is " + std::to_string(value) + ", expected a whole number from 0 to 2^53 - 1");
   return static_cast<int64_t>(value);
 }
 
@@ -34,89 +43,130 @@ ArenaId arenaOf(const Napi::CallbackInfo& info, size_t index) {
 struct Bytes {
   char* data;
   int64_t size;
+  napi_typedarray_type type;
+  bool shared;  // lies in a SharedArrayBuffer
 };
 
-Bytes bytesOf(const Napi::Value& value) {
+Bytes bytesOf(const Napi::CallbackInfo& info, size_t index, const char* name) {
   napi_typedarray_type type;
   size_t length, offset;
   void* data;
   napi_value buffer;
-  if (!value.IsTypedArray() ||
-      napi_get_typedarray_info(value.Env(), value, &type, &length, &data, &buffer, &offset) != napi_ok)
-    throw Error(ErrorCode::BadArgument, "expected a typed array");
-  return {static_cast<char*>(data), static_cast<int64_t>(value.As<Napi::TypedArray>().ByteLength())};
+  bool plain;
+  if (!info[index].IsTypedArray() ||
+      napi_get_typedarray_info(info.Env(), info[index], &type, &length, &data, &buffer, &offset) != napi_ok ||
+      napi_is_arraybuffer(info.Env(), buffer, &plain) != napi_ok)
+    throw Error(ErrorCode::BadArgument, std::string(name) + " is not a typed array");
+  return {static_cast<char*>(data), static_cast<int64_t>(info[index].As<Napi::TypedArray>().ByteLength()), type,
+          !plain};
+}
+
+EngineHandle::Held held(const Napi::CallbackInfo& info, napi_value memory = nullptr, napi_value result = nullptr) {
+  const napi_value undefined = info.Env().Undefined();
+  return {info[0], memory ? memory : undefined, result ? result : undefined};
 }
 
 // createEngine(threads)
 Napi::Value createEngine(const Napi::CallbackInfo& info) {
-  return translated(info.Env(), [&]() -> Napi::Value {
+  return translated(info, [&] {
     const auto threads = static_cast<int>(std::min<int64_t>(integerOf(info, 0, "threads"), 1024));
-    auto engine = std::make_unique<Engine>(cpu::createDevice(threads));
-    auto handle = std::make_unique<EngineHandle>(info.Env(), std::move(engine));
-    auto external = Napi::External<EngineHandle>::New(info.Env(), handle.release(),
-                                                      [](Napi::Env, EngineHandle* dead) { delete dead; });
-    external.TypeTag(&kEngineTag);
-    return external;
+    auto handle = std::make_unique<EngineHandle>(info.Env(), std::make_unique<Engine>(cpu::createDevice(threads)));
+    const auto collected = [](napi_env, void* handle, void*) { delete static_cast<EngineHandle*>(handle); };
+    napi_value external;
+    check(napi_create_external(info.Env(), handle.get(), collected, nullptr, &external), "napi_create_external");
+    handle.release();
+    check(napi_type_tag_object(info.Env(), external, &kEngineTag), "napi_type_tag_object");
+    return Napi::Value(info.Env(), external);
   });
 }
 
 // reserve(engine, arena, bytes)
-void reserve(const Napi::CallbackInfo& info) {
-  translated(info.Env(),
-             [&] { handleOf(info).engine().reserve(arenaOf(info, 1), integerOf(info, 2, "bytes")); });
+Napi::Value reserve(const Napi::CallbackInfo& info) {
+  return translated(info, [&] {
+    handleOf(info).reserve(arenaOf(info, 1), integerOf(info, 2, "bytes"));
+    return info.Env().Undefined();
+  });
 }
 
 // enqueue(engine, op, args: Float64Array, count)
-void enqueue(const Napi::CallbackInfo& info) {
-  translated(info.Env(), [&] {
-    const Bytes args = bytesOf(info[2]);
+Napi::Value enqueue(const Napi::CallbackInfo& info) {
+  return translated(info, [&] {
+    const Bytes args = bytesOf(info, 2, "args");
+    if (args.type != napi_float64_array) throw Error(ErrorCode::BadArgument, "args is not a Float64Array");
     const int64_t count = integerOf(info, 3, "count");
     if (count > args.size / static_cast<int64_t>(sizeof(double)))
       throw Error(ErrorCode::BadArgument, "count is larger than args");
     handleOf(info).engine().enqueue(static_cast<int>(std::min<int64_t>(integerOf(info, 1, "op"), 1 << 20)),
                                     reinterpret_cast<const double*>(args.data), count);
+    return info.Env().Undefined();
   });
 }
 
 // upload(engine, arena, offset, source): Promise<void>
+//
+// A SharedArrayBuffer is read in place, when its turn comes. The memory of any other can go away under the engine's
+// thread (transferred to a worker that ends, resized), and nothing can hold it: it is copied now.
 Napi::Value upload(const Napi::CallbackInfo& info) {
-  return translated(info.Env(), [&] {
+  return translated(info, [&] {
     const ArenaId arena = arenaOf(info, 1);
     const int64_t offset = integerOf(info, 2, "offset");
-    const Bytes source = bytesOf(info[3]);
-    return handleOf(info).promise(info, info[3], info.Env().Undefined(), [&](Engine& engine, Done done) {
-      engine.upload(arena, offset, source.data, source.size, std::move(done));
-    });
+    const Bytes source = bytesOf(info, 3, "source");
+    EngineHandle& handle = handleOf(info);
+    handle.engine().checkPlace("upload", arena, offset, source.size);
+    std::shared_ptr<char[]> copy;
+    if (!source.shared) {
+      copy = std::make_shared_for_overwrite<char[]>(source.size);
+      if (source.size > 0) std::memcpy(copy.get(), source.data, source.size);
+    }
+    const auto start = [&](Engine& engine, Done done) {
+      engine.upload(arena, offset, copy ? copy.get() : source.data, source.size,
+                    [copy, done = std::move(done)](const Error* error) { done(error); });
+    };
+    return Napi::Value(info.Env(), handle.promise(copy ? held(info) : held(info, info[3]), start));
   });
 }
 
 // read(engine, arena, offset, target): Promise<target>
+//
+// The engine's thread writes into the target: nobody else may have it until the promise resolves.
 Napi::Value read(const Napi::CallbackInfo& info) {
-  return translated(info.Env(), [&] {
+  return translated(info, [&] {
     const ArenaId arena = arenaOf(info, 1);
     const int64_t offset = integerOf(info, 2, "offset");
-    const Bytes target = bytesOf(info[3]);
-    return handleOf(info).promise(info, info[3], info[3], [&](Engine& engine, Done done) {
+    const Bytes target = bytesOf(info, 3, "target");
+    const auto start = [&](Engine& engine, Done done) {
       engine.read(arena, offset, target.data, target.size, std::move(done));
-    });
+    };
+    return Napi::Value(info.Env(), handleOf(info).promise(held(info, info[3], info[3]), start));
   });
 }
 
 // synchronize(engine): Promise<void>
 Napi::Value synchronize(const Napi::CallbackInfo& info) {
-  return translated(info.Env(), [&] {
-    return handleOf(info).promise(info, info.Env().Undefined(), info.Env().Undefined(),
-                                  [](Engine& engine, Done done) { engine.synchronize(std::move(done)); });
+  return translated(info, [&] {
+    const auto start = [](Engine& engine, Done done) { engine.synchronize(std::move(done)); };
+    return Napi::Value(info.Env(), handleOf(info).promise(held(info), start));
   });
 }
 
 // dispose(engine): Promise<void>
 Napi::Value dispose(const Napi::CallbackInfo& info) {
-  return translated(info.Env(), [&] { return handleOf(info).dispose(info); });
+  return translated(info, [&] { return Napi::Value(info.Env(), handleOf(info).dispose(held(info))); });
+}
+
+// Node unloads the addon when the last worker that uses it ends, while threads of OpenMP may still be ending in code of
+// the libraries that would go with it: they stay.
+void stayLoaded() {
+  Dl_info self;
+  if (dladdr(reinterpret_cast<void*>(&stayLoaded), &self) != 0)
+    dlopen(self.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
 }
 
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
-  const auto add = [&](const char* name, auto function) { exports.Set(name, Napi::Function::New(env, function, name)); };
+  stayLoaded();
+  const auto add = [&](const char* name, auto function) {
+    exports.Set(name, Napi::Function::New(env, function, name));
+  };
   add("createEngine", createEngine);
   add("reserve", reserve);
   add("enqueue", enqueue);

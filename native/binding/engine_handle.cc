@@ -1,41 +1,30 @@
 #include "binding/engine_handle.h"
 
-#include <optional>
 #include <utility>
-
-#include "binding/errors.h"
 
 namespace lxmert::binding {
 
-// What a promise needs to be settled; made on the JavaScript thread, filled on the engine's, freed on the JavaScript's.
-struct EngineHandle::Pending {
-  EngineHandle* handle;
-  napi_deferred deferred;
-  napi_ref holds;  // an array: the handle's external, what is kept, the value
-  std::optional<Error> error;
-};
-
-EngineHandle::EngineHandle(Napi::Env env, std::unique_ptr<Engine> engine) : env_(env), engine_(std::move(engine)) {
-  napi_value name = Napi::String::New(env, "lxmert engine");
-  const napi_status status = napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this,
-                                                             &EngineHandle::settle, &toJs_);
-  if (status != napi_ok) throw Error(ErrorCode::Internal, "cannot make a thread-safe function");
+EngineHandle::EngineHandle(napi_env env, std::unique_ptr<Engine> engine) : env_(env), engine_(std::move(engine)) {
+  napi_value name;
+  check(napi_create_string_utf8(env, "lxmert engine", NAPI_AUTO_LENGTH, &name), "napi_create_string_utf8");
+  check(napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr,
+                                        &EngineHandle::onSettled, &toJs_),
+        "napi_create_threadsafe_function");
   napi_unref_threadsafe_function(env, toJs_);  // an idle engine does not keep the process alive
+  // Hooks run last in, first out: ours before the one of the thread-safe function.
   napi_add_env_cleanup_hook(env, &EngineHandle::onTeardown, this);
-}
-
-EngineHandle::~EngineHandle() {
-  if (toJs_) napi_remove_env_cleanup_hook(env_, &EngineHandle::onTeardown, this);
-  close();
 }
 
 void EngineHandle::onTeardown(void* handle) { static_cast<EngineHandle*>(handle)->close(); }
 
-// The engine's thread has ended before the way back is closed. What it sent but JavaScript has not seen is settled, or
-// freed, by Node itself when it empties the function's queue.
+// The engine's thread has ended before the way back is closed, and the way back before the promises are forgotten.
 void EngineHandle::close() {
+  if (!toJs_) return;
   engine_.reset();
-  if (toJs_) napi_release_threadsafe_function(std::exchange(toJs_, nullptr), napi_tsfn_abort);
+  napi_remove_env_cleanup_hook(env_, &EngineHandle::onTeardown, this);
+  napi_release_threadsafe_function(std::exchange(toJs_, nullptr), napi_tsfn_abort);
+  while (!pending_.empty()) forget(pending_.begin());
+  tellCollector();
 }
 
 Engine& EngineHandle::engine() {
@@ -43,61 +32,89 @@ Engine& EngineHandle::engine() {
   return *engine_;
 }
 
-Napi::Value EngineHandle::promise(const Napi::CallbackInfo& info, Napi::Value keep, Napi::Value value,
-                                  const std::function<void(Engine&, Done)>& start) {
-  Napi::Env env = info.Env();
-  Engine& engine = this->engine();
-  Napi::Array holds = Napi::Array::New(env, 3);
-  holds.Set(0u, info[0]);
-  holds.Set(1u, keep);
-  holds.Set(2u, value);
+void EngineHandle::reserve(ArenaId arena, int64_t bytes) {
+  engine().reserve(arena, bytes);
+  tellCollector();
+}
 
-  auto pending = std::make_unique<Pending>(Pending{this, nullptr, nullptr, std::nullopt});
-  napi_value result;
-  NAPI_THROW_IF_FAILED(env, napi_create_reference(env, holds, 1, &pending->holds), env.Undefined());
-  NAPI_THROW_IF_FAILED(env, napi_create_promise(env, &pending->deferred, &result), env.Undefined());
-  Pending* raw = pending.get();
+void EngineHandle::tellCollector() {
+  const int64_t bytes = engine_ ? engine_->reserved() : 0;
+  int64_t total;
+  napi_adjust_external_memory(env_, bytes - std::exchange(toldCollector_, bytes), &total);
+}
+
+napi_value EngineHandle::promise(const Held& held, const Start& start) { return wait(held, false, start); }
+
+napi_value EngineHandle::dispose(const Held& held) {
+  if (disposing_) {
+    napi_deferred deferred;
+    napi_value promise;
+    check(napi_create_promise(env_, &deferred, &promise), "napi_create_promise");
+    check(napi_resolve_deferred(env_, deferred, held.result), "napi_resolve_deferred");
+    return promise;
+  }
+  const napi_value promise = wait(held, true, [](Engine& engine, Done done) { engine.dispose(std::move(done)); });
+  disposing_ = true;
+  return promise;
+}
+
+napi_value EngineHandle::wait(const Held& held, bool last, const Start& start) {
+  Engine& engine = this->engine();
+  napi_value all, promise;
+  check(napi_create_array_with_length(env_, 3, &all), "napi_create_array");
+  check(napi_set_element(env_, all, 0, held.handle), "napi_set_element");
+  check(napi_set_element(env_, all, 1, held.memory), "napi_set_element");
+  check(napi_set_element(env_, all, 2, held.result), "napi_set_element");
+
+  const auto pending = pending_.insert(pending_.end(), Pending{});
+  pending->handle = this;
+  pending->last = last;
+  pending->self = pending;
   try {
-    start(engine, [raw, toJs = toJs_](const Error* error) {
-      if (error) raw->error.emplace(*error);
-      napi_call_threadsafe_function(toJs, raw, napi_tsfn_nonblocking);
+    check(napi_create_reference(env_, all, 1, &pending->held), "napi_create_reference");
+    check(napi_create_promise(env_, &pending->deferred, &promise), "napi_create_promise");
+    start(engine, [pending = &*pending, toJs = toJs_](const Error* error) {
+      if (error) pending->error.emplace(*error);
+      napi_call_threadsafe_function(toJs, pending, napi_tsfn_nonblocking);
     });
   } catch (...) {
-    napi_delete_reference(env, pending->holds);
+    // Nobody has the promise; settling it frees what Node keeps for it.
+    if (pending->deferred) napi_resolve_deferred(env_, pending->deferred, held.result);
+    forget(pending);
     throw;
   }
-  if (waiting_++ == 0) napi_ref_threadsafe_function(env, toJs_);
-  pending.release();
-  return Napi::Value(env, result);
+  if (pending_.size() == 1) napi_ref_threadsafe_function(env_, toJs_);
+  return promise;
 }
 
-Napi::Value EngineHandle::dispose(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  if (!engine_ || disposing_) {
-    auto done = Napi::Promise::Deferred::New(env);
-    done.Resolve(env.Undefined());
-    return done.Promise();
+// `env` is null when the function's queue is emptied after `close`: `data` is gone by then.
+void EngineHandle::onSettled(napi_env env, napi_value, void*, void* data) {
+  if (!env) return;
+  auto& pending = *static_cast<Pending*>(data);
+  pending.handle->settle(pending);
+}
+
+// While a worker is being terminated any of these calls may fail, and none may throw.
+void EngineHandle::settle(Pending& pending) {
+  const napi_deferred deferred = pending.deferred;
+  napi_value all, result = nullptr;  // `all` keeps this handle alive until Node's scope around this call ends
+  const bool have = napi_get_reference_value(env_, pending.held, &all) == napi_ok &&
+                    napi_get_element(env_, all, 2, &result) == napi_ok;
+  const bool failed = pending.error.has_value();
+  if (failed) result = toJs(env_, *pending.error);
+
+  if (pending.last) {
+    close();
+  } else {
+    forget(pending.self);
+    if (pending_.empty()) napi_unref_threadsafe_function(env_, toJs_);
   }
-  const Napi::Value result =
-      promise(info, env.Undefined(), env.Undefined(), [](Engine& engine, Done done) { engine.dispose(std::move(done)); });
-  disposing_ = true;
-  return result;
+  if (have && result) (failed ? napi_reject_deferred : napi_resolve_deferred)(env_, deferred, result);
 }
 
-void EngineHandle::settle(napi_env env, napi_value, void*, void* data) {
-  const std::unique_ptr<Pending> pending(static_cast<Pending*>(data));
-  if (!env) return;  // torn down: nobody waits any more
-  EngineHandle* handle = pending->handle;
-  Napi::HandleScope scope(env);
-  napi_value holds, value;
-  napi_get_reference_value(env, pending->holds, &holds);
-  napi_get_element(env, holds, 2, &value);
-  if (pending->error)
-    napi_reject_deferred(env, pending->deferred, toJs(env, *pending->error).Value());
-  else
-    napi_resolve_deferred(env, pending->deferred, value);
-  if (handle->toJs_ && --handle->waiting_ == 0) napi_unref_threadsafe_function(env, handle->toJs_);
-  napi_delete_reference(env, pending->holds);
+void EngineHandle::forget(std::list<Pending>::iterator pending) {
+  if (pending->held) napi_delete_reference(env_, pending->held);
+  pending_.erase(pending);
 }
 
 }  // namespace lxmert::binding

@@ -3,13 +3,84 @@
 #include <omp.h>
 #include <sys/mman.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <cstring>
+#include <fstream>
+#include <mutex>
+#include <sstream>
+#include <string>
 
 #include "cpu/kernels.h"
 
 namespace lxmert::cpu {
 
 namespace {
+
+int64_t machineMemory() {
+  std::ifstream file("/proc/meminfo");
+  std::string name;
+  int64_t kilobytes;
+  return file >> name >> kilobytes && name == "MemTotal:" ? kilobytes * 1024 : INT64_MAX;
+}
+
+// The least memory limit of this process's control groups, their parents included (cgroups(7)). A file that is missing
+// or says `max` limits nothing; in a container the groups may be mounted without the path that /proc names.
+int64_t groupMemory() {
+  int64_t limit = INT64_MAX;
+  std::ifstream groups("/proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {  // hierarchy:controllers:path
+    const size_t controllers = line.find(':') + 1, colon = line.find(':', controllers);
+    if (controllers == 0 || colon == std::string::npos) continue;
+    const std::string names = line.substr(controllers, colon - controllers);
+    if (!names.empty() && (',' + names + ',').find(",memory,") == std::string::npos) continue;
+    const std::string root = names.empty() ? "/sys/fs/cgroup" : "/sys/fs/cgroup/memory";
+    const std::string file = names.empty() ? "/memory.max" : "/memory.limit_in_bytes";
+    for (std::string path = line.substr(colon + 1);; path.resize(path.rfind('/'))) {
+      int64_t bytes;
+      if (std::ifstream(root + path + file) >> bytes) limit = std::min(limit, bytes);
+      if (path.empty() || path.find('/') == std::string::npos) break;
+    }
+  }
+  return limit;
+}
+
+std::string gibibytes(int64_t bytes) {
+  std::ostringstream text;
+  text.precision(3);
+  text << static_cast<double>(bytes) / (int64_t{1} << 30) << " GiB";
+  return text.str();
+}
+
+// What the arenas of all engines of this process take. Their pages are taken only as they are touched, so that more
+// than the machine has would be given, and the kernel would end the process in the middle of a step.
+class ArenaBudget {
+ public:
+  void change(int64_t from, int64_t to) {
+    const std::lock_guard lock(mutex_);
+    const int64_t others = taken_ - from;
+    if (to > from) {
+      const int64_t machine = machineMemory(), group = groupMemory(), limit = std::min(machine, group);
+      if (to > limit - others)
+        throw Error(
+            ErrorCode::OutOfMemory,
+            "arenas of " + gibibytes(to) +
+                " do not fit: " + (group < machine ? "this process's control group may use " : "this machine has ") +
+                gibibytes(limit) + " of memory" + (others > 0 ? ", and other engines hold " + gibibytes(others) : "") +
+                "; take a smaller batch or a smaller model");
+    }
+    taken_ = others + to;
+  }
+
+ private:
+  std::mutex mutex_;
+  int64_t taken_ = 0;
+};
+
+ArenaBudget& budget() {
+  static ArenaBudget all;
+  return all;
+}
 
 class CpuDevice final : public Device {
  public:
@@ -19,11 +90,19 @@ class CpuDevice final : public Device {
 #undef OP
   }
 
+  ~CpuDevice() override { claim(0); }
+
+  void claim(int64_t bytes) override {
+    budget().change(claimed_, bytes);
+    claimed_ = bytes;
+  }
+
   // Fresh pages: zero, and taken from memory only as they are touched.
   char* allocate(int64_t bytes) override {
     void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
-      throw Error(ErrorCode::OutOfMemory, "cannot allocate " + std::to_string(bytes >> 20) + " MiB");
+      throw Error(ErrorCode::OutOfMemory, "the system refuses an arena of " + gibibytes(bytes) +
+                                              "; is there a limit on address space (ulimit -v)?");
     madvise(memory, bytes, MADV_HUGEPAGE);
     return static_cast<char*>(memory);
   }
@@ -38,6 +117,7 @@ class CpuDevice final : public Device {
 
  private:
   int threads_;
+  int64_t claimed_ = 0;
   OpColumn column_;
 };
 

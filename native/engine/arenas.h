@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "engine/error.h"
 
@@ -13,6 +14,7 @@ constexpr int kArenas = static_cast<int>(ArenaId::Count);
 struct Arena {
   char* base = nullptr;
   int64_t bytes = 0;
+  std::shared_ptr<char> memory;  // given back with the last of its owners: this arena, and work that was enqueued on it
 };
 
 template <class T>

@@ -1,10 +1,31 @@
 #include "engine/command_queue.h"
 
+#include <pthread.h>
+
+#include <string>
+#include <system_error>
 #include <utility>
+
+#include "engine/error.h"
 
 namespace lxmert {
 
-CommandQueue::CommandQueue(Command begin) : thread_([this, begin = std::move(begin)] { run(begin); }) {}
+namespace {
+
+template <class Run>
+std::thread startThread(Run run) {
+  try {
+    return std::thread(std::move(run));
+  } catch (const std::system_error& error) {
+    throw Error(ErrorCode::OutOfMemory,
+                std::string("the system gives no thread for an engine (") + error.what() +
+                    "); end other engines or processes, or raise the limits of this one (ulimit -u, ulimit -v)");
+  }
+}
+
+}  // namespace
+
+CommandQueue::CommandQueue(Command begin) : thread_(startThread([this, begin = std::move(begin)] { run(begin); })) {}
 
 CommandQueue::~CommandQueue() { end(false); }
 
@@ -15,24 +36,6 @@ void CommandQueue::push(Command command) {
     commands_.push_back(std::move(command));
   }
   wake_.notify_one();
-}
-
-void CommandQueue::drain() {
-  std::mutex done;
-  std::condition_variable signal;
-  bool reached = false;
-  {
-    std::lock_guard lock(mutex_);
-    if (ending_) return;
-    commands_.push_back([&] {
-      std::lock_guard guard(done);
-      reached = true;
-      signal.notify_one();
-    });
-  }
-  wake_.notify_one();
-  std::unique_lock guard(done);
-  signal.wait(guard, [&] { return reached; });
 }
 
 void CommandQueue::abort() { end(true); }
@@ -49,6 +52,7 @@ void CommandQueue::end(bool drop) {
 }
 
 void CommandQueue::run(const Command& begin) {
+  pthread_setname_np(pthread_self(), "lxmert engine");  // and so are named the threads that it starts
   begin();
   for (;;) {
     Command command;

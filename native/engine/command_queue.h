@@ -13,15 +13,14 @@ class CommandQueue {
  public:
   using Command = std::function<void()>;
 
-  // `begin` runs first, on the new thread.
+  // `begin` runs first, on the new thread. Throws OutOfMemory when the system gives no thread.
   explicit CommandQueue(Command begin);
   // Runs what is queued, then ends.
   ~CommandQueue();
 
   void push(Command command);
-  // Waits until all that was pushed before has run. Not from the queue's own thread.
-  void drain();
-  // Drops what has not started, waits for what has, and ends; idempotent. Later commands are dropped.
+  // Drops what has not started, waits for what has, and ends; idempotent. Later commands are dropped. Not from the
+  // queue's own thread.
   void abort();
 
  private:

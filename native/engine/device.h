@@ -1,5 +1,5 @@
-// What a back end is to the engine: memory, copies and a column of the op table. All but allocate and release are called
-// on the engine's own thread, in the order in which they were enqueued.
+// What a back end is to the engine: memory, copies and a column of the op table. `claim`, `allocate` and `release` come
+// from any thread, all else from the engine's own, in the order in which it was enqueued.
 #pragma once
 
 #include <cstddef>
@@ -14,6 +14,8 @@ class Device {
  public:
   virtual ~Device() = default;
 
+  // The engine's arenas are to take `bytes` together from now on; throws OutOfMemory when the machine has not that much.
+  virtual void claim(int64_t bytes) { (void)bytes; }
   // Zeroed memory, aligned to 256 bytes; throws OutOfMemory.
   virtual char* allocate(int64_t bytes) = 0;
   virtual void release(char* memory, int64_t bytes) = 0;

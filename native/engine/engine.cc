@@ -2,6 +2,7 @@
 
 #include <new>
 #include <string>
+#include <vector>
 
 namespace lxmert {
 
@@ -11,8 +12,7 @@ using Enqueue = std::function<void()> (*)(Device&, ArgReader&);
 
 template <class Args>
 std::function<void()> bind(Device& device, ArgReader& reader, void (*kernel)(Device&, const Args&), const char* op) {
-  if (!kernel)
-    throw Error(ErrorCode::Unsupported, std::string("the ") + device.name() + " back end has no op " + op);
+  if (!kernel) throw Error(ErrorCode::Unsupported, std::string("the ") + device.name() + " back end has no op " + op);
   const Args args = Args::read(reader);
   reader.finish();
   return [&device, kernel, args] { kernel(device, args); };
@@ -32,41 +32,52 @@ const OpEntry kOps[] = {
 
 }  // namespace
 
-Engine::Engine(std::unique_ptr<Device> device) : device_(std::move(device)), queue_([this] { device_->begin(); }) {}
+Engine::Engine(std::unique_ptr<Device> device)
+    : device_(std::move(device)), queue_([this] { guarded([this] { device_->begin(); }); }) {}
 
-Engine::~Engine() {
-  queue_.abort();
-  releaseArenas();
-}
-
-void Engine::releaseArenas() {
-  for (Arena& arena : arenas_) {
-    if (arena.base) device_->release(arena.base, arena.bytes);
-    arena = {};
-  }
-}
+Engine::~Engine() { queue_.abort(); }
 
 int Engine::opCount() { return static_cast<int>(std::size(kOps)); }
 const char* Engine::opName(int op) { return kOps[op].name; }
 
-void Engine::reserve(ArenaId id, int64_t bytes) {
-  if (bytes < 0 || bytes > (int64_t{1} << 46)) throw Error(ErrorCode::BadArgument, "reserve: bytes out of range");
-  queue_.drain();
-  Arena& arena = arenas_[static_cast<int>(id)];
-  if (arena.base) device_->release(arena.base, arena.bytes);
-  arena = {};
-  if (bytes == 0) return;
-  arena.base = device_->allocate(bytes);
-  arena.bytes = bytes;
+int64_t Engine::reserved() const {
+  int64_t bytes = 0;
+  for (const Arena& arena : arenas_) bytes += arena.bytes;
+  return bytes;
 }
 
-char* Engine::place(const char* what, ArenaId id, int64_t offset, int64_t bytes) const {
+void Engine::reserve(ArenaId id, int64_t bytes) {
+  Arena& arena = arenas_[static_cast<int>(id)];
+  const int64_t before = reserved();
+  Arena fresh;
+  device_->claim(before - arena.bytes + bytes);
+  try {
+    if (bytes > 0) {
+      const auto release = [device = device_.get(), bytes](char* memory) { device->release(memory, bytes); };
+      fresh.memory = std::shared_ptr<char>(device_->allocate(bytes), release);
+      fresh.base = fresh.memory.get();
+      fresh.bytes = bytes;
+    }
+    // The old memory goes when the work on it has run, and before the first work on the new.
+    if (arena.memory) queue_.push([old = arena.memory] {});
+  } catch (...) {
+    device_->claim(before);
+    throw;
+  }
+  arena = std::move(fresh);
+}
+
+void Engine::checkPlace(const char* what, ArenaId id, int64_t offset, int64_t bytes) const {
   const Arena& arena = arenas_[static_cast<int>(id)];
   if (offset < 0 || bytes < 0 || offset > arena.bytes || bytes > arena.bytes - offset)
     throw Error(ErrorCode::BadArgument, std::string(what) + ": bytes " + std::to_string(offset) + " to " +
                                             std::to_string(offset + bytes) + " lie outside an arena of " +
                                             std::to_string(arena.bytes) + " bytes");
-  return arena.base + offset;
+}
+
+char* Engine::place(const char* what, ArenaId id, int64_t offset, int64_t bytes) const {
+  checkPlace(what, id, offset, bytes);
+  return arenas_[static_cast<int>(id)].base + offset;
 }
 
 // Runs work on the engine's thread; the first failure makes the engine refuse all that follows.
@@ -87,8 +98,7 @@ void Engine::guarded(Work&& work) {
 void Engine::finish(const Done& done) { done(failure_ ? &*failure_ : nullptr); }
 
 void Engine::enqueue(int op, const double* args, size_t count) {
-  if (op < 0 || op >= opCount())
-    throw Error(ErrorCode::BadArgument, "there is no op number " + std::to_string(op));
+  if (op < 0 || op >= opCount()) throw Error(ErrorCode::BadArgument, "there is no op number " + std::to_string(op));
   ArgReader reader(kOps[op].name, args, count, arenas_);
   queue_.push([this, run = kOps[op].enqueue(*device_, reader)] { guarded(run); });
 }
@@ -110,10 +120,13 @@ void Engine::read(ArenaId arena, int64_t offset, char* host, int64_t bytes, Done
 }
 
 void Engine::dispose(Done done) {
-  queue_.push([this, done = std::move(done)] {
-    releaseArenas();
+  std::shared_ptr<std::vector<Arena>> arenas = std::make_shared<std::vector<Arena>>(arenas_, arenas_ + kArenas);
+  queue_.push([this, arenas, done = std::move(done)] {
+    arenas->clear();
+    device_->claim(0);
     done(nullptr);
   });
+  for (Arena& arena : arenas_) arena = {};
 }
 
 void Engine::synchronize(Done done) {

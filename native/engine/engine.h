@@ -4,7 +4,6 @@
 // All members are to be called from one thread (the owner's); only the queue crosses over.
 #pragma once
 
-#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -14,23 +13,28 @@
 
 namespace lxmert {
 
-// Says how an asynchronous call ended: null, or the error. Called exactly once, on the engine's thread, unless the
-// engine is aborted first.
+// Says how an asynchronous call ended: null, or the error. Called once, on the engine's thread, unless the engine ends
+// first.
 using Done = std::function<void(const Error*)>;
 
 class Engine {
  public:
   explicit Engine(std::unique_ptr<Device> device);
+  // Drops what has not started and waits for what has.
   ~Engine();
 
   static int opCount();
   static const char* opName(int op);
 
-  // (Re)allocates an arena, zeroed; what it held is lost. Waits for the work enqueued so far.
+  // Gives an arena its size, zeroed; what it held is lost, but work enqueued before still runs on it. Waits for nothing.
+  // A failure leaves everything as it was.
   void reserve(ArenaId arena, int64_t bytes);
-  int64_t reserved(ArenaId arena) const { return arenas_[static_cast<int>(arena)].bytes; }
+  // Bytes of all arenas.
+  int64_t reserved() const;
 
   void enqueue(int op, const double* args, size_t count);
+  // Throws BadArgument unless the bytes lie in the arena.
+  void checkPlace(const char* what, ArenaId arena, int64_t offset, int64_t bytes) const;
   // `host` must stay as it is until `done`.
   void upload(ArenaId arena, int64_t offset, const char* host, int64_t bytes, Done done);
   void read(ArenaId arena, int64_t offset, char* host, int64_t bytes, Done done);
@@ -38,15 +42,11 @@ class Engine {
   // Gives the arenas back once the work enqueued so far has run. Nothing may be enqueued afterwards.
   void dispose(Done done);
 
-  // Drops what has not started and waits for what has. Idempotent.
-  void abort() { queue_.abort(); }
-
   std::string deviceName() const { return device_->name(); }
 
  private:
   char* place(const char* what, ArenaId arena, int64_t offset, int64_t bytes) const;
   void finish(const Done& done);
-  void releaseArenas();
   template <class Work>
   void guarded(Work&& work);
 
