@@ -1,0 +1,118 @@
+import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { writeScenes } from '../../src/scenes/index.js';
+import { CompiledCopy } from './support/compile.js';
+import type { RunningProcess } from './support/compile.js';
+import { metricsOf, newestFiles } from './support/runs.js';
+
+/** The command itself, on scenes, with the engine: a model of a few seconds, dropout on. */
+const size = {
+  'hidden-size': '32',
+  'num-attention-heads': '2',
+  'intermediate-size': '32',
+  'hidden-dropout-prob': '0.1',
+  'attention-probs-dropout-prob': '0.1',
+};
+// Validation on the 12 training scenes: there are a hundred of the others.
+const length = {
+  valid: 'train',
+  'max-steps': '14',
+  'batch-size': '8',
+  'micro-batch-size': '4',
+  'save-every': '4',
+  'valid-every': '6',
+};
+
+jest.setTimeout(300_000);
+
+let copy: CompiledCopy;
+let folder: string;
+let data: string;
+beforeAll(async () => {
+  copy = await CompiledCopy.make();
+  folder = await mkdtemp(join(tmpdir(), 'real-run-'));
+  data = join(folder, 'scenes');
+  await writeScenes({ out: data, images: 12, featureDim: 16, pictures: 0 });
+});
+afterAll(async () => {
+  await copy.remove();
+  await rm(folder, { recursive: true, force: true });
+});
+
+function pretrain(out: string, ...more: string[]) {
+  const flags = Object.entries({ data, out, preset: 'tiny', threads: '1', ...size, ...length });
+  return copy.start('src/cli/main.js', [
+    'pretrain',
+    ...flags.flatMap(([flag, value]) => [`--${flag}`, value]),
+    ...more,
+  ]);
+}
+
+/** Resolves when the run has started (and so cut its metrics back) and recorded so many lines, or ended. */
+async function recorded(run: RunningProcess, out: string, lines: number): Promise<void> {
+  while (run.child.exitCode === null) {
+    const text = await readFile(join(out, 'metrics.jsonl'), 'utf8').catch(() => '');
+    if (/ parameters/.test(run.errors) && text.split('\n').length > lines) return;
+    await new Promise((done) => setTimeout(done, 5));
+  }
+}
+
+test('killed and resumed, the run comes out bit by bit like one that was not', async () => {
+  const straight = join(folder, 'straight');
+  const first = pretrain(straight, '--json');
+  expect(await first.ended).toBe(0);
+  expect(first.lines).toHaveLength(1);
+  const summary = JSON.parse(first.lines[0]) as Record<string, unknown>;
+  expect(summary).toMatchObject({ step: 14, totalSteps: 14, finished: true });
+  expect(summary.checkpoint).toBe(join(straight, 'checkpoints', 'step-00000014'));
+  expect(first.errors).toContain('validation after step 6: loss');
+
+  const killed = join(folder, 'killed');
+  for (const steps of [2, 5, 9]) {
+    const run = pretrain(killed, '--resume');
+    await recorded(run, killed, steps + Math.round(2 * Math.random()));
+    run.kill('SIGKILL');
+    expect(await run.ended).toBe('SIGKILL');
+  }
+  const interrupted = pretrain(killed, '--resume');
+  await recorded(interrupted, killed, 11);
+  interrupted.kill('SIGINT');
+  // It may have come to its end before the signal did.
+  expect([0, 130]).toContain(await interrupted.ended);
+  const last = pretrain(killed, '--resume');
+  expect(await last.ended).toBe(0);
+  expect(await metricsOf(killed)).toEqual(await metricsOf(straight));
+  expect(await newestFiles(killed)).toEqual(await newestFiles(straight));
+  expect(await readdir(killed)).toEqual(['checkpoints', 'config.json', 'metrics.jsonl']);
+
+  const again = pretrain(killed, '--resume');
+  expect(await again.ended).toBe(0);
+  expect(again.errors).toContain('is finished: all 14 steps are done');
+});
+
+test('the first SIGTERM saves and ends with 143; what is wrong ends with 1 or 2 and says so', async () => {
+  const out = join(folder, 'term');
+  const run = pretrain(out);
+  await recorded(run, out, 1);
+  run.kill('SIGTERM');
+  expect([0, 143]).toContain(await run.ended);
+  expect(run.errors).toContain('SIGTERM: stops after this step and saves');
+  const steps = (await metricsOf(out)).map(({ step }) => step as number);
+  expect(await readdir(join(out, 'checkpoints'))).toContain(`step-${String(Math.max(...steps)).padStart(8, '0')}`);
+
+  const wrong = async (code: number, message: RegExp, ...more: string[]) => {
+    const bad = pretrain(out, ...more);
+    expect(await bad.ended).toBe(code);
+    expect(bad.errors).toMatch(message);
+    expect(bad.lines).toEqual([]);
+  };
+  await wrong(1, /^lxmert: .*already holds a run, saved at step/);
+  await wrong(2, /^lxmert: --lr "much": expected a number/, '--lr', 'much');
+  await wrong(2, /unknown argument "learning-rat/, '--learning-rate', '1');
+  await wrong(2, /was 9595, is 7/, '--resume', '--seed', '7');
+  await wrong(2, /there is no split 'minival'.*train, valid/, '--out', join(folder, 'other'), '--valid', 'minival');
+  await wrong(1, /nowhere/, '--out', join(folder, 'other'), '--data', join(folder, 'nowhere'));
+  await wrong(1, /gone\.yaml/, '--config', join(folder, 'gone.yaml'));
+});
