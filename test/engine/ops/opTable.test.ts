@@ -5,7 +5,7 @@ import { backends, tolerances } from '../support/backends.js';
 import { reserveArenas } from '../support/memory.js';
 import { opNames, opTable } from '../support/opTable.js';
 import { Rng } from '../support/rng.js';
-import { runCase } from '../support/runCase.js';
+import { problemsOf, runOp } from '../support/runCase.js';
 
 /** Random calls of each op. */
 const cases = 40;
@@ -25,9 +25,9 @@ describe.each(backends)('$name', ({ open, precision, alignment }) => {
   test.each(opNames)('%s is its float64 reference', async (op) => {
     const problems: string[] = [];
     for (let seed = 0; seed < cases; seed++) {
-      const options = { alignment, tolerance: tolerances[precision], layoutSeed: seed };
-      const outcome = await runCase(engine, op, opTable[op](new Rng(seed)), options);
-      problems.push(...outcome.problems.map((problem) => `seed ${seed}: ${problem}`));
+      const opCase = opTable[op](new Rng(seed));
+      const run = await runOp(engine, op, opCase.args, { alignment, layoutSeed: seed });
+      problems.push(...problemsOf(opCase, run, tolerances[precision]).map((problem) => `seed ${seed}: ${problem}`));
     }
     expect(problems).toEqual([]);
   });

@@ -8,7 +8,7 @@ export interface Backend {
   readonly precision: keyof typeof tolerances;
   /** Bytes that tensors are aligned to. */
   readonly alignment: number;
-  open(threads?: number): Engine;
+  readonly open: (threads?: number) => Engine;
 }
 
 /** What the op table is run on. */

@@ -1,7 +1,7 @@
 /** Lays the tensors of a call out in an engine's arenas, between guard zones, and reads all of it back. */
 import type { ArenaName, Engine, Tensor } from '../../../src/engine/index.js';
 import type { OpArgument } from '../../../src/engine/engine.js';
-import { isRows, isTensor, tensorsOf, type CaseTensor, type OpCase } from './opCase.js';
+import { isRows, isTensor, tensorsOf, type CaseArgument, type CaseTensor } from './opCase.js';
 import type { Rng } from './rng.js';
 
 type FixedArena = Exclude<ArenaName, 'workspace'>;
@@ -31,11 +31,11 @@ export function reserveArenas(engine: Engine): void {
   for (const arena of arenas) engine.reserve(arena, 4 * arenaWords);
 }
 
-export function placeTensors(opCase: OpCase, rng: Rng, alignment: number): Layout {
+export function placeTensors(args: readonly CaseArgument[], rng: Rng, alignment: number): Layout {
   const ends = { parameters: 0, gradients: 0, state: 0, inputs: 0 };
   const unit = alignment / 4;
   const places = new Map<CaseTensor, Placed>();
-  for (const tensor of tensorsOf(opCase)) {
+  for (const tensor of tensorsOf(args)) {
     const arena = rng.pick(arenas);
     const offset = Math.ceil((ends[arena] + rng.int(8, 40)) / unit) * unit;
     places.set(tensor, { arena, offset });
@@ -55,13 +55,13 @@ export function placeTensors(opCase: OpCase, rng: Rng, alignment: number): Layou
 }
 
 /** The call as the engine takes it. */
-export function callArguments(engine: Engine, opCase: OpCase, { places }: Layout): OpArgument[] {
+export function callArguments(engine: Engine, args: readonly CaseArgument[], { places }: Layout): OpArgument[] {
   const tensor = (t: CaseTensor | null): Tensor | null => {
     if (!t) return null;
     const { arena, offset } = places.get(t)!;
     return engine.tensor(arena, 4 * offset, t.shape, t.dtype);
   };
-  return opCase.args.map((arg) => {
+  return args.map((arg) => {
     if (typeof arg !== 'object' || arg === null) return arg;
     if (isTensor(arg)) return tensor(arg);
     if (isRows(arg)) return { set: arg.set, capacity: arg.capacity, split: arg.split, record: tensor(arg.record) };

@@ -63,7 +63,7 @@ export const isTensor = (arg: CaseArgument): arg is CaseTensor =>
 export const isRows = (arg: CaseArgument): arg is CaseRows => typeof arg === 'object' && arg !== null && 'set' in arg;
 
 /** Every tensor of a call, once. */
-export function tensorsOf({ args }: OpCase): CaseTensor[] {
+export function tensorsOf(args: readonly CaseArgument[]): CaseTensor[] {
   const found = args.flatMap((arg) => {
     if (isTensor(arg)) return [arg];
     if (typeof arg !== 'object' || arg === null) return [];

@@ -1,35 +1,55 @@
-/** Runs one case of the op table on one back end and says what is wrong with the result. */
+/** Runs calls on an engine, each in memory of its own between guard zones. */
 import type { Engine } from '../../../src/engine/index.js';
 import type { OpName } from '../../../src/engine/native.js';
 import { compare } from './compare.js';
-import { callArguments, download, placeTensors, strayWrites, upload, valuesOf, type Memory } from './memory.js';
-import type { OpCase } from './opCase.js';
+import { callArguments, download, placeTensors, strayWrites, upload, valuesOf } from './memory.js';
+import type { CaseArgument, CaseTensor, OpCase } from './opCase.js';
 import { Rng } from './rng.js';
 
 export interface RunOptions {
-  readonly alignment: number;
-  readonly tolerance: number;
+  /** Bytes that tensors are aligned to. */
+  readonly alignment?: number;
   /** Decides where the tensors lie. */
-  readonly layoutSeed: number;
+  readonly layoutSeed?: number;
 }
 
-export interface Outcome {
-  /** Empty when all is well. */
-  readonly problems: readonly string[];
-  readonly after: Memory;
+export interface Run {
+  /** What a tensor of the call holds afterwards. */
+  readonly values: (tensor: CaseTensor) => Float32Array | Int32Array;
+  /** Writes to inputs and outside of all tensors; empty when all is well. */
+  readonly strays: readonly string[];
 }
 
-export async function runCase(engine: Engine, op: OpName, opCase: OpCase, options: RunOptions): Promise<Outcome> {
-  const layout = placeTensors(opCase, new Rng(options.layoutSeed, 1), options.alignment);
+/** Runs one call and reads back all memory. */
+export async function runOp(
+  engine: Engine,
+  op: OpName,
+  args: readonly CaseArgument[],
+  { alignment = 4, layoutSeed = 0 }: RunOptions = {},
+): Promise<Run> {
+  const layout = placeTensors(args, new Rng(layoutSeed, 1), alignment);
   const uploaded = upload(engine, layout.before);
-  engine.run(op, callArguments(engine, opCase, layout));
+  engine.run(op, callArguments(engine, args, layout));
   const [after] = await Promise.all([download(engine, layout.before), uploaded]);
-  const problems = strayWrites(layout, after);
-  for (const [tensor, place] of layout.places) {
-    if (tensor.role !== 'output' && tensor.role !== 'update') continue;
-    const expected = opCase.expected.get(tensor);
-    if (expected) problems.push(...compare(tensor, valuesOf(after, tensor, place), expected, options.tolerance));
-    else problems.push(`${tensor.name}: the table does not say what is expected`);
-  }
-  return { problems, after };
+  return {
+    values: (tensor) => valuesOf(after, tensor, layout.places.get(tensor)!),
+    strays: strayWrites(layout, after),
+  };
+}
+
+/** What is wrong with the result of a case; empty when all is well. */
+export function problemsOf({ args, expected }: OpCase, run: Run, tolerance: number): string[] {
+  const untold = args.filter(
+    (arg) =>
+      typeof arg === 'object' &&
+      arg !== null &&
+      'role' in arg &&
+      (arg.role === 'output' || arg.role === 'update') &&
+      !expected.has(arg),
+  );
+  return [
+    ...run.strays,
+    ...untold.map((arg) => `${(arg as CaseTensor).name}: the table does not say what is expected`),
+    ...[...expected].flatMap(([tensor, expectation]) => compare(tensor, run.values(tensor), expectation, tolerance)),
+  ];
 }

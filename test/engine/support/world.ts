@@ -1,5 +1,5 @@
 /** The rows that an op works on: a batch of samples with its step record, as the program would stage it. */
-import { stepRecordWords, writeStepRecord, type RowSet } from '../../../src/engine/index.js';
+import { stepRecordWords, writeStepRecord, type RowSet, type StepRecord } from '../../../src/engine/index.js';
 import { input, type CaseDropout, type CaseRows, type CaseTensor } from './opCase.js';
 import type { Rng } from './rng.js';
 
@@ -62,20 +62,14 @@ export function makeWorld(rng: Rng, options: WorldOptions = {}): World {
     learningRate: 0.2 * rng.uniform(),
     lossScale: Array.from({ length: 8 }, () => 0.1 + rng.uniform()),
   };
-  const words = new Int32Array(stepRecordWords);
-  writeStepRecord(
-    {
-      ...keys,
-      samples,
-      languageRows: counts.language,
-      visionRows: counts.vision,
-      maskedTokens: counts.maskedTokens,
-      maskedObjects: counts.maskedObjects,
-    },
-    words.buffer,
-    0,
-  );
-  const record = input('record', [stepRecordWords], words);
+  const record = recordOf({
+    ...keys,
+    samples,
+    languageRows: counts.language,
+    visionRows: counts.vision,
+    maskedTokens: counts.maskedTokens,
+    maskedObjects: counts.maskedObjects,
+  });
   const firstSample = rng.int(0, 1000);
   // Past the last sample the offsets stay, as the program stages them.
   const offsets = (name: string, list: readonly number[]): CaseTensor => {
@@ -126,6 +120,25 @@ export function makeWorld(rng: Rng, options: WorldOptions = {}): World {
     rows,
     rowIds,
   };
+}
+
+const blankRecord: StepRecord = {
+  step: 0,
+  seed: 0,
+  learningRate: 0,
+  samples: 0,
+  languageRows: 0,
+  visionRows: 0,
+  maskedTokens: 0,
+  maskedObjects: 0,
+  lossScale: [],
+};
+
+/** A step record as the device holds it. */
+export function recordOf(fields: Partial<StepRecord>): CaseTensor {
+  const words = new Int32Array(stepRecordWords);
+  writeStepRecord({ ...blankRecord, ...fields }, words.buffer, 0);
+  return input('record', [stepRecordWords], words);
 }
 
 /** Row sets that need no more of an op than rows. */

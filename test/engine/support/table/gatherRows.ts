@@ -1,8 +1,9 @@
-import { input, output, update, type CaseArgument, type CaseRows, type OpCase } from '../opCase.js';
+import { added, input, output, update, type CaseArgument, type OpCase } from '../opCase.js';
+import { gatherRowsBackward, gatherRowsForward } from '../reference/gatherRows.js';
 import type { Rng } from '../rng.js';
 import { anySet, makeWorld, rowValues, widths } from '../world.js';
 
-/** Indices repeat, and some lie outside: those give zeros and take nothing. */
+/** Indices repeat, and some lie outside. */
 function setting(rng: Rng) {
   const rows = makeWorld(rng).rows(rng.pick(anySet));
   const width = rng.pick(widths);
@@ -11,35 +12,25 @@ function setting(rng: Rng) {
   const indices = Int32Array.from({ length: rows.capacity }, () =>
     rng.chance(0.15) ? rng.pick(outside) : rng.int(0, fromRows - 1),
   );
+  const s = { active: rows.active, capacity: rows.capacity, width, fromRows };
   const first: CaseArgument[] = [rows, width, fromRows, input('indices', [rows.capacity], indices)];
-  return { rows, width, fromRows, indices, first };
-}
-
-/** visit(row, index) for each active row whose index is inside. */
-function gathered(rows: CaseRows, indices: Int32Array, fromRows: number, visit: (row: number, index: number) => void) {
-  for (const row of rows.active) if (indices[row] >= 0 && indices[row] < fromRows) visit(row, indices[row]);
+  return { rows, s, indices, first };
 }
 
 export const gatherRowsOps = {
   gatherRowsForward(rng: Rng): OpCase {
-    const { rows, width, fromRows, indices, first } = setting(rng);
-    const from = input('from', [fromRows, width], rng.floats(fromRows * width));
-    const to = output('to', [rows.capacity, width]);
-    const values = new Float64Array(rows.capacity * width);
-    gathered(rows, indices, fromRows, (row, index) => {
-      values.set(from.values.subarray(index * width, (index + 1) * width), row * width);
-    });
+    const { rows, s, indices, first } = setting(rng);
+    const from = input('from', [s.fromRows, s.width], rng.floats(s.fromRows * s.width));
+    const to = output('to', [s.capacity, s.width]);
+    const values = gatherRowsForward(s, indices, from.values);
     return { args: [...first, from, to], expected: new Map([[to, { values, rows, exact: true }]]) };
   },
 
   gatherRowsBackward(rng: Rng): OpCase {
-    const { rows, width, fromRows, indices, first } = setting(rng);
-    const from = update('dFrom', [fromRows, width], rng.floats(fromRows * width));
-    const to = input('dTo', [rows.capacity, width], rowValues(rng, rows, width));
-    const values = Float64Array.from(from.values);
-    gathered(rows, indices, fromRows, (row, index) => {
-      for (let c = 0; c < width; c++) values[index * width + c] += to.values[row * width + c];
-    });
+    const { rows, s, indices, first } = setting(rng);
+    const from = update('dFrom', [s.fromRows, s.width], rng.floats(s.fromRows * s.width));
+    const to = input('dTo', [s.capacity, s.width], rowValues(rng, rows, s.width));
+    const values = added(from, gatherRowsBackward(s, indices, to.values));
     return { args: [...first, from, to], expected: new Map([[from, { values }]]) };
   },
 };
