@@ -27,7 +27,9 @@ struct Head {
 };
 
 // The number of (direction, sample) pairs.
-int64_t pairsOf(const AttentionShape& s) { return (s.offsetsB ? 2 : 1) * Rows::clamp(s.rows.record->samples, s.samples); }
+int64_t pairsOf(const AttentionShape& s) {
+  return (s.offsetsB ? 2 : 1) * Rows::clamp(s.rows.record->samples, s.samples);
+}
 
 // A sample's rows in one stream, cut to the stream's capacity and to the longest that is supported.
 Range rowsOf(const Ints& offsets, int64_t sample, int64_t first, int64_t capacity) {
@@ -109,8 +111,8 @@ void scoresOf(const Context& c, const Head& h, Scratch& t) {
   pack(c.query(h), c.stride, h.queries, c.shape.headDim, c.scale, t.q);
   packTransposed(c.key(h), c.stride, h.keys, c.shape.headDim, t.keyT);
   t.scores.resize(h.queries * columns);
-  smallGemm({h.queries, columns, c.shape.headDim, t.q.data(), c.padded, 1, t.keyT.data(), columns, t.scores.data(),
-             columns});
+  smallGemm(
+      {h.queries, columns, c.shape.headDim, t.q.data(), c.padded, 1, t.keyT.data(), columns, t.scores.data(), columns});
 }
 
 // The mask of a query row over its keys; heads take different columns of the generator.
@@ -161,7 +163,8 @@ void backwardHead(const Context& c, const AttentionBackward& a, const Head& h, S
   pack(a.dContext.data + h.query * c.hidden + h.head * dim, c.hidden, h.queries, dim, 1.0f, t.dOut);
   packTransposed(c.value(h), c.stride, h.keys, dim, t.valueT);
   t.gradient.resize(h.queries * columns);
-  smallGemm({h.queries, columns, dim, t.dOut.data(), c.padded, 1, t.valueT.data(), columns, t.gradient.data(), columns});
+  smallGemm(
+      {h.queries, columns, dim, t.dOut.data(), c.padded, 1, t.valueT.data(), columns, t.gradient.data(), columns});
   for (int64_t i = 0; i < h.queries; ++i) {
     float *p = t.scores.data() + i * columns, *g = t.gradient.data() + i * columns;
     const float logSumExp = a.logSumExp[(h.query + i) * c.shape.heads + h.head];

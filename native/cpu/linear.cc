@@ -62,8 +62,8 @@ void linearBackwardInput(Device&, const LinearBackwardInput& a) {
 }
 
 void linearBackwardWeight(Device&, const LinearBackwardWeight& a) {
-  multiply({'T', 'N', a.out, a.in, spanOf(a.rows), a.dy.data, a.x.data, a.dWeight.data,
-            a.accumulateWeight ? 1.0f : 0.0f});
+  multiply(
+      {'T', 'N', a.out, a.in, spanOf(a.rows), a.dy.data, a.x.data, a.dWeight.data, a.accumulateWeight ? 1.0f : 0.0f});
   if (!a.dBias) return;
   ColumnSums sums(a.out);
   parallelRows(a.rows, a.out, [&](int64_t row) {

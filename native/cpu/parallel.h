@@ -17,9 +17,7 @@ struct Range {
   int64_t begin, end;
 };
 
-inline Range shareOf(int64_t n, int thread, int threads) {
-  return {n * thread / threads, n * (thread + 1) / threads};
-}
+inline Range shareOf(int64_t n, int thread, int threads) { return {n * thread / threads, n * (thread + 1) / threads}; }
 
 // body(begin, end) on each thread, over [0, n); small work stays on one thread.
 template <class Body>
@@ -72,8 +70,7 @@ void zeroInactive(const Rows& rows, T* data, int64_t width) {
 // Sums over rows into `width` columns: one partial sum a thread, added in the order of the threads.
 class ColumnSums {
  public:
-  explicit ColumnSums(int64_t width)
-      : stride_((width + 15) / 16 * 16), sums_(omp_get_max_threads() * stride_, 0.0f) {}
+  explicit ColumnSums(int64_t width) : stride_((width + 15) / 16 * 16), sums_(omp_get_max_threads() * stride_, 0.0f) {}
 
   float* mine() { return sums_.data() + omp_get_thread_num() * stride_; }
 

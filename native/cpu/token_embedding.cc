@@ -59,9 +59,8 @@ void tokenEmbeddingBackward(Device&, const TokenEmbeddingBackward& a) {
       if (s.dropout.p > 0) dropoutMask(s.dropout, row, 0, s.width, mask.data());
 #pragma omp simd
       for (int64_t c = 0; c < s.width; ++c) dOut[c] = a.dOut[row * s.width + c] * mask[c];
-      layerNormGradient(
-          {sum.data(), a.stats[2 * row], a.stats[2 * row + 1], dOut.data(), s.gamma.data, s.width},
-          a.scratch.data + row * s.width, dGamma, dBeta);
+      layerNormGradient({sum.data(), a.stats[2 * row], a.stats[2 * row + 1], dOut.data(), s.gamma.data, s.width},
+                        a.scratch.data + row * s.width, dGamma, dBeta);
     }
   });
   sums.into(a.dGamma.data, 0, s.width, a.accumulateParameters);

@@ -10,6 +10,9 @@
 
 namespace lxmert {
 
+using Floats = Span<float>;
+using Ints = Span<int32_t>;
+
 class ArgReader {
  public:
   ArgReader(const char* op, const double* args, size_t count, const Arena (&arenas)[kArenas])
@@ -40,8 +43,8 @@ class ArgReader {
   }
 
   Rows rows() {
-    const StepRecord* record = reinterpret_cast<const StepRecord*>(
-        optional<int32_t>("record", sizeof(StepRecord) / sizeof(int32_t)).data);
+    const StepRecord* record =
+        reinterpret_cast<const StepRecord*>(optional<int32_t>("record", sizeof(StepRecord) / sizeof(int32_t)).data);
     const auto set = static_cast<RowSet>(integer("rowSet", 0, static_cast<int64_t>(RowSet::Count) - 1));
     const int64_t capacity = integer("rowCapacity", 0, kMaxDim);
     const int64_t split = integer("rowSplit", 0, capacity);
@@ -50,8 +53,7 @@ class ArgReader {
   }
 
   const StepRecord* record() {
-    return reinterpret_cast<const StepRecord*>(
-        tensor<int32_t>("record", sizeof(StepRecord) / sizeof(int32_t)).data);
+    return reinterpret_cast<const StepRecord*>(tensor<int32_t>("record", sizeof(StepRecord) / sizeof(int32_t)).data);
   }
 
   // A size: products of three of them stay far below 2^63.

@@ -26,6 +26,12 @@ function tellable(scene: Scene, object: SceneObject): number {
   return shown.filter((aspects) => countOf(scene, describe(object, aspects)) === 1).length;
 }
 
+/** Pairs of two colours before the others, else in the order given: they say more of the picture. */
+function colorsFirst<T extends { readonly object: SceneObject }>(pairs: readonly [T, T][]): [T, T][] {
+  const differ = ([a, b]: readonly [T, T]): boolean => a.object.color !== b.object.color;
+  return [...pairs.filter(differ), ...pairs.filter((pair) => !differ(pair))];
+}
+
 /** "two red shapes and one blue shape": how many there are of each colour of the palette. */
 const colorCounts: Caption = (scene, random) =>
   orderedPairs(palette(scene)).map(([c, d]) => {
@@ -34,8 +40,8 @@ const colorCounts: Caption = (scene, random) =>
     return random.pick([
       `${some} ${numbered('shape', n)} ${isAre(n)} ${c} and ${others} ${isAre(m)} ${d}.`,
       `there ${isAre(n)} ${some} ${c} ${numbered('shape', n)} and ${others} ${d} ${numbered('one', m)}.`,
-      `the picture has ${some} ${c} ${numbered('shape', n)} and ${others} ${d} ${numbered('shape', m)}.`,
-      `you see ${some} ${c} ${numbered('shape', n)} with ${others} ${d} ${numbered('one', m)}.`,
+      `${some} ${c} ${numbered('shape', n)} and ${others} ${d} ${numbered('shape', m)}.`,
+      `${some} ${c} ${numbered('shape', n)} with ${others} ${d} ${numbered('one', m)}.`,
     ]);
   });
 
@@ -43,21 +49,16 @@ const colorCounts: Caption = (scene, random) =>
 const pair: Caption = (scene, random) => {
   const objects = random
     .shuffle(unique(scene, allAspects))
-    .map(({ object, description }) => ({ words: phrase(description), score: tellable(scene, object) }))
+    .map(({ object, description }) => ({ object, words: phrase(description), score: tellable(scene, object) }))
     .sort((a, b) => b.score - a.score);
-  return orderedPairs(objects.slice(0, 3)).map(([{ words: one }, { words: other }]) =>
-    random.pick([
-      `there is a ${one} and a ${other}.`,
-      `the picture shows a ${one} and a ${other}.`,
-      `a ${one} can be seen with a ${other}.`,
-      `a ${one} and a ${other} are in the picture.`,
-    ]),
+  return colorsFirst(orderedPairs(objects)).map(([{ words: one }, { words: other }]) =>
+    random.pick([`a ${one} and a ${other}.`, `there is a ${one} and a ${other}.`, `a ${one} with a ${other}.`]),
   );
 };
 
 /** Where one object is, seen from another. */
 const place: Caption = (scene, random) =>
-  random.shuffle(orderedPairs(unique(scene, allAspects))).flatMap(([a, b]) =>
+  colorsFirst(random.shuffle(orderedPairs(unique(scene, allAspects)))).flatMap(([a, b]) =>
     random
       .shuffle(Object.keys(relations) as Relation[])
       .filter((name) => relations[name].holds(a.object, b.object))
@@ -85,8 +86,7 @@ const moreColor: Caption = (scene, random) =>
 
 /** Which of two objects is larger. */
 const larger: Caption = (scene, random) =>
-  random
-    .shuffle(orderedPairs(unique(scene, ['color', 'shape'])))
+  colorsFirst(random.shuffle(orderedPairs(unique(scene, ['color', 'shape']))))
     .filter(([a, b]) => sizes.indexOf(a.object.size) > sizes.indexOf(b.object.size))
     .map(([a, b]) => {
       const [large, small] = [phrase(a.description), phrase(b.description)];

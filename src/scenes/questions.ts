@@ -1,16 +1,6 @@
 import { colors, shapes, sizes } from './world.js';
 import type { Scene } from './world.js';
-import {
-  allAspects,
-  countOf,
-  fits,
-  numbered,
-  orderedPairs,
-  palette,
-  phrase,
-  relations,
-  unique,
-} from './descriptions.js';
+import { allAspects, countOf, numbered, orderedPairs, palette, phrase, relations, unique } from './descriptions.js';
 import type { Relation } from './descriptions.js';
 import { fill, wordingPattern } from './wordings.js';
 import type { Slots } from './wordings.js';
@@ -70,41 +60,44 @@ function related(scene: Scene, slot: 'sideways' | 'upright', names: readonly Rel
   );
 }
 
-/** The templates. All but a few name something of the picture besides what they ask for, as people do. */
+/**
+ * The templates. Nearly all name something of the picture besides what they ask for (its colours, another object), as
+ * people do; so most questions, too, can be told from questions about another picture.
+ */
 export const questionTemplates: readonly QuestionTemplate[] = [
   {
-    name: 'existence',
+    name: 'existsShape',
     type: 'existence',
     answers: yesNo,
-    wordings: [
-      'besides the {ref}, is there a {target}?',
-      'is there a {target} in the picture with the {ref}?',
-      'apart from the {ref}, do you see a {target}?',
-      'does the picture with the {ref} have a {target}?',
-    ],
+    wordings: ['is there a {target}?', 'do you see a {target}?', 'does the picture have a {target}?'],
     ask: (scene) =>
-      unique(scene, allAspects).flatMap(({ object, description }) =>
-        palette(scene).flatMap((color) =>
-          shapes
-            .filter((shape) => color !== object.color || shape !== object.shape)
-            .map((shape) => ({
-              slots: { ref: phrase(description), target: phrase({ color, shape }) },
-              answer: answerOf(countOf(scene, { color, shape }) > 0),
-              hint: color === object.color ? 'same color' : shape === object.shape ? 'same shape' : 'other',
-            })),
-        ),
+      orderedPairs(palette(scene)).flatMap(([c, d]) =>
+        shapes.map((shape) => ({
+          slots: { c, d, target: shape },
+          answer: answerOf(countOf(scene, { shape }) > 0),
+          hint: '',
+        })),
+      ),
+  },
+  {
+    name: 'exists',
+    type: 'existence',
+    answers: yesNo,
+    wordings: ['is there a {target}?', 'do you see a {target}?', 'does the picture have a {target}?'],
+    ask: (scene) =>
+      colors.flatMap((color) =>
+        shapes.map((shape) => ({
+          slots: { target: phrase({ color, shape }) },
+          answer: answerOf(countOf(scene, { color, shape }) > 0),
+          hint: '',
+        })),
       ),
   },
   {
     name: 'countColor',
     type: 'counting',
     answers: counts,
-    wordings: [
-      'how many of the {c} and {d} shapes are {c}?',
-      'how many shapes are {c} and not {d}?',
-      'apart from the {d} shapes, how many {c} shapes are there?',
-      'how many {c} shapes do you see with the {d} ones?',
-    ],
+    wordings: ['how many {c} shapes are there?', 'how many shapes are {c}?', 'how many of the shapes are {c}?'],
     ask: (scene) =>
       orderedPairs(palette(scene)).map(([c, d]) => ({
         slots: { c, d },
@@ -116,17 +109,13 @@ export const questionTemplates: readonly QuestionTemplate[] = [
     name: 'countShape',
     type: 'counting',
     answers: counts,
-    wordings: [
-      'besides the {ref}, how many {shapes} are there?',
-      'how many {shapes} are in the picture with the {ref}?',
-      'how many {shapes} do you see apart from the {ref}?',
-    ],
+    wordings: ['how many {shapes} are there?', 'how many {shapes} do you see?', 'how many of the shapes are {shapes}?'],
     ask: (scene) =>
-      unique(scene, allAspects).flatMap(({ object, description }) =>
+      orderedPairs(palette(scene)).flatMap(([c, d]) =>
         shapes
-          .filter((shape) => shape !== object.shape && countOf(scene, { shape }) > 0)
+          .filter((shape) => countOf(scene, { shape }) > 0)
           .map((shape) => ({
-            slots: { ref: phrase(description), shapes: numbered(shape, 2) },
+            slots: { c, d, shapes: numbered(shape, 2) },
             answer: String(countOf(scene, { shape })),
             hint: '',
           })),
@@ -137,19 +126,18 @@ export const questionTemplates: readonly QuestionTemplate[] = [
     type: 'color',
     answers: colors,
     wordings: [
-      'besides the {ref}, what color is the {target}?',
-      'what color is the {target} in the picture with the {ref}?',
-      'what is the color of the {target} that you see with the {ref}?',
-      'in the picture with the {ref}, which color does the {target} have?',
+      'what color is the {target}?',
+      'what is the color of the {target}?',
+      'which color does the {target} have?',
     ],
     ask: (scene) =>
-      [...unique(scene, ['shape']), ...unique(scene, ['size', 'shape'])].flatMap((target) =>
-        unique(scene, allAspects)
-          .filter((ref) => !fits(ref.object, target.description))
-          .map((ref) => ({
-            slots: { ref: phrase(ref.description), target: phrase(target.description) },
-            answer: target.object.color,
-            hint: `${ref.object.color} ${target.description.size ?? ''}`,
+      [...unique(scene, ['shape']), ...unique(scene, ['size', 'shape'])].flatMap(({ object, description }) =>
+        shapes
+          .filter((shape) => shape !== object.shape && countOf(scene, { shape }) > 0)
+          .map((shape) => ({
+            slots: { ref: shape, target: phrase(description) },
+            answer: object.color,
+            hint: description.size ?? '',
           })),
       ),
   },
@@ -158,20 +146,17 @@ export const questionTemplates: readonly QuestionTemplate[] = [
     type: 'shape',
     answers: shapes,
     wordings: [
-      'besides the {ref}, what shape is the {target}?',
-      'what shape is the {target} in the picture with the {ref}?',
-      'what is the shape of the {target} that you see with the {ref}?',
-      'in the picture with the {ref}, what shape does the {target} have?',
+      'what shape is the {target}?',
+      'what is the shape of the {target}?',
+      'which shape does the {target} have?',
     ],
     ask: (scene) =>
-      [...unique(scene, ['color']), ...unique(scene, ['size', 'color'])].flatMap((target) =>
-        unique(scene, allAspects)
-          .filter((ref) => !fits(ref.object, target.description))
-          .map((ref) => ({
-            slots: { ref: phrase(ref.description), target: phrase(target.description, 'one') },
-            answer: target.object.shape,
-            hint: `${ref.object.shape} ${target.description.size ?? ''}`,
-          })),
+      orderedPairs(palette(scene)).flatMap(([c, d]) =>
+        [...unique(scene, ['color']), ...unique(scene, ['size', 'color'])].map(({ object, description }) => ({
+          slots: { c, d, target: phrase(description, 'one') },
+          answer: object.shape,
+          hint: description.size ?? '',
+        })),
       ),
   },
   {
@@ -221,11 +206,11 @@ const named = (...names: string[]): QuestionTemplate[] => questionTemplates.filt
 
 /** A scene's questions: one of each row, of the first of its templates, in random order, that can be asked. */
 export const questionPlan: readonly (readonly QuestionTemplate[])[] = [
-  named('existence'),
-  named('countColor', 'countShape'),
+  named('existsShape', 'exists'),
   named('color'),
   named('shape'),
-  named('countColor', 'countShape', 'color', 'shape'),
+  named('existsShape', 'exists', 'color', 'shape'),
+  named('countColor', 'countShape'),
   named('moreColor', 'larger', 'leftRight', 'aboveBelow'),
 ];
 

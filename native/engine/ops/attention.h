@@ -1,0 +1,71 @@
+#pragma once
+
+#include "engine/ops/dropout.h"
+
+namespace lxmert {
+
+constexpr int64_t kMaxAttentionLength = 512;
+constexpr int64_t kMaxHeadDim = 256;
+
+// Attention within each sample over packed rows. Without `offsetsB` the rows attend to themselves; with it the rows are
+// two streams stacked at rows.split, and each attends to the other.
+struct AttentionShape {
+  Rows rows;
+  int64_t samples;  // capacity of the batch: offsets have one more
+  int64_t heads, headDim;
+  Ints offsetsA, offsetsB;  // [samples + 1] row offsets of each sample, within its stream
+  Dropout dropout;
+
+  static AttentionShape read(ArgReader& r) {
+    AttentionShape a{};
+    a.rows = r.rows();
+    a.samples = r.dim("samples");
+    a.heads = r.integer("heads", 1, 1024);
+    a.headDim = r.integer("headDim", 1, kMaxHeadDim);
+    a.offsetsA = r.tensor<int32_t>("offsetsA", a.samples + 1);
+    a.offsetsB = r.optional<int32_t>("offsetsB", a.samples + 1);
+    a.dropout = Dropout::read(r, a.rows);
+    return a;
+  }
+};
+
+// qkv [R, 3H] (query, key, value side by side), context [R, H], logSumExp [R, heads], and, when asked for,
+// probabilities [samples, heads, longest, longest] of each direction.
+struct AttentionForward {
+  AttentionShape shape;
+  int64_t longest;
+  Floats qkv, context, logSumExp, probabilitiesA, probabilitiesB;
+
+  static AttentionForward read(ArgReader& r) {
+    AttentionForward a{};
+    a.shape = AttentionShape::read(r);
+    a.longest = r.integer("longest", 0, kMaxAttentionLength);
+    const auto& s = a.shape;
+    const int64_t hidden = s.heads * s.headDim, map = s.samples * s.heads * a.longest * a.longest;
+    a.qkv = r.tensor<float>("qkv", s.rows.capacity * 3 * hidden);
+    a.context = r.tensor<float>("context", s.rows.capacity * hidden);
+    a.logSumExp = r.tensor<float>("logSumExp", s.rows.capacity * s.heads);
+    a.probabilitiesA = r.optional<float>("probabilitiesA", map);
+    a.probabilitiesB = r.optional<float>("probabilitiesB", map);
+    return a;
+  }
+};
+
+struct AttentionBackward {
+  AttentionShape shape;
+  Floats qkv, logSumExp, dContext, dQkv;
+
+  static AttentionBackward read(ArgReader& r) {
+    AttentionBackward a{};
+    a.shape = AttentionShape::read(r);
+    const auto& s = a.shape;
+    const int64_t hidden = s.heads * s.headDim;
+    a.qkv = r.tensor<float>("qkv", s.rows.capacity * 3 * hidden);
+    a.logSumExp = r.tensor<float>("logSumExp", s.rows.capacity * s.heads);
+    a.dContext = r.tensor<float>("dContext", s.rows.capacity * hidden);
+    a.dQkv = r.tensor<float>("dQkv", s.rows.capacity * 3 * hidden);
+    return a;
+  }
+};
+
+}  // namespace lxmert

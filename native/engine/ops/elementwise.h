@@ -1,0 +1,40 @@
+#pragma once
+
+#include "engine/arg_reader.h"
+
+namespace lxmert {
+
+// An elementwise function of [R, width]: forward reads x and writes y; backward reads what forward kept and dy, and
+// writes dx (which may be dy).
+struct ElementwiseForward {
+  Rows rows;
+  int64_t width;
+  Floats x, y;
+
+  static ElementwiseForward read(ArgReader& r) {
+    ElementwiseForward a{};
+    a.rows = r.rows();
+    a.width = r.dim("width");
+    a.x = r.tensor<float>("x", a.rows.capacity * a.width);
+    a.y = r.tensor<float>("y", a.rows.capacity * a.width);
+    return a;
+  }
+};
+
+struct ElementwiseBackward {
+  Rows rows;
+  int64_t width;
+  Floats kept, dy, dx;
+
+  static ElementwiseBackward read(ArgReader& r) {
+    ElementwiseBackward a{};
+    a.rows = r.rows();
+    a.width = r.dim("width");
+    a.kept = r.tensor<float>("kept", a.rows.capacity * a.width);
+    a.dy = r.tensor<float>("dy", a.rows.capacity * a.width);
+    a.dx = r.tensor<float>("dx", a.rows.capacity * a.width);
+    return a;
+  }
+};
+
+}  // namespace lxmert

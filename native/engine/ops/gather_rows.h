@@ -1,0 +1,27 @@
+#pragma once
+
+#include "engine/arg_reader.h"
+
+namespace lxmert {
+
+// Forward: to[i] = from[indices[i]], `rows` being those of `to`. Backward: from[indices[i]] += to[i]. An index outside
+// `fromRows` gives a row of zeros, and takes nothing.
+struct GatherRows {
+  Rows rows;
+  int64_t width, fromRows;
+  Ints indices;
+  Floats from, to;
+
+  static GatherRows read(ArgReader& r) {
+    GatherRows a{};
+    a.rows = r.rows();
+    a.width = r.dim("width");
+    a.fromRows = r.dim("fromRows");
+    a.indices = r.tensor<int32_t>("indices", a.rows.capacity);
+    a.from = r.tensor<float>("from", a.fromRows * a.width);
+    a.to = r.tensor<float>("to", a.rows.capacity * a.width);
+    return a;
+  }
+};
+
+}  // namespace lxmert

@@ -1,0 +1,61 @@
+#pragma once
+
+#include "engine/ops/dropout.h"
+
+namespace lxmert {
+
+// z = residual + dropout(z); out = LN(z) gamma + beta. z [R, H] is changed in place and kept for backward; without
+// `residual` it is left as it is. stats [R, 2]: mean and 1 / standard deviation.
+struct LayerNormForward {
+  Rows rows;
+  int64_t width;
+  float epsilon;
+  Dropout dropout;
+  Floats z, residual, gamma, beta, out, stats;
+
+  static LayerNormForward read(ArgReader& r) {
+    LayerNormForward a{};
+    a.rows = r.rows();
+    a.width = r.dim("width");
+    a.epsilon = r.number("epsilon");
+    a.dropout = Dropout::read(r, a.rows);
+    const int64_t n = a.rows.capacity * a.width;
+    a.z = r.tensor<float>("z", n);
+    a.residual = r.optional<float>("residual", n);
+    a.gamma = r.tensor<float>("gamma", a.width);
+    a.beta = r.tensor<float>("beta", a.width);
+    a.out = r.tensor<float>("out", n);
+    a.stats = r.tensor<float>("stats", a.rows.capacity * 2);
+    return a;
+  }
+};
+
+// dz goes to dResidual (+)= and, through the dropout, to dy. dGamma and dBeta (+)=.
+struct LayerNormBackward {
+  Rows rows;
+  int64_t width;
+  Dropout dropout;
+  bool accumulateResidual, accumulateParameters;
+  Floats z, stats, gamma, dOut, dResidual, dy, dGamma, dBeta;
+
+  static LayerNormBackward read(ArgReader& r) {
+    LayerNormBackward a{};
+    a.rows = r.rows();
+    a.width = r.dim("width");
+    a.dropout = Dropout::read(r, a.rows);
+    a.accumulateResidual = r.flag("accumulateResidual");
+    a.accumulateParameters = r.flag("accumulateParameters");
+    const int64_t n = a.rows.capacity * a.width;
+    a.z = r.tensor<float>("z", n);
+    a.stats = r.tensor<float>("stats", a.rows.capacity * 2);
+    a.gamma = r.tensor<float>("gamma", a.width);
+    a.dOut = r.tensor<float>("dOut", n);
+    a.dResidual = r.optional<float>("dResidual", n);
+    a.dy = r.tensor<float>("dy", n);
+    a.dGamma = r.tensor<float>("dGamma", a.width);
+    a.dBeta = r.tensor<float>("dBeta", a.width);
+    return a;
+  }
+};
+
+}  // namespace lxmert

@@ -1,0 +1,68 @@
+#pragma once
+
+#include "engine/arg_reader.h"
+
+namespace lxmert {
+
+// y = x W^T + b. x [R, in], weight [out, in], bias [out], y [R, out].
+struct LinearForward {
+  Rows rows;
+  int64_t in, out;
+  Floats x, weight, bias, y;
+
+  static LinearForward read(ArgReader& r) {
+    LinearForward a{};
+    a.rows = r.rows();
+    a.in = r.dim("in");
+    a.out = r.dim("out");
+    a.x = r.tensor<float>("x", a.rows.capacity * a.in);
+    a.weight = r.tensor<float>("weight", a.out * a.in);
+    a.bias = r.optional<float>("bias", a.out);
+    a.y = r.tensor<float>("y", a.rows.capacity * a.out);
+    return a;
+  }
+};
+
+// dx (+)= dy W.
+struct LinearBackwardInput {
+  Rows rows;
+  int64_t in, out;
+  bool accumulate;
+  Floats dy, weight, dx;
+
+  static LinearBackwardInput read(ArgReader& r) {
+    LinearBackwardInput a{};
+    a.rows = r.rows();
+    a.in = r.dim("in");
+    a.out = r.dim("out");
+    a.accumulate = r.flag("accumulate");
+    a.dy = r.tensor<float>("dy", a.rows.capacity * a.out);
+    a.weight = r.tensor<float>("weight", a.out * a.in);
+    a.dx = r.tensor<float>("dx", a.rows.capacity * a.in);
+    return a;
+  }
+};
+
+// dW (+)= dy^T x, db (+)= column sums of dy.
+struct LinearBackwardWeight {
+  Rows rows;
+  int64_t in, out;
+  bool accumulateWeight, accumulateBias;
+  Floats x, dy, dWeight, dBias;
+
+  static LinearBackwardWeight read(ArgReader& r) {
+    LinearBackwardWeight a{};
+    a.rows = r.rows();
+    a.in = r.dim("in");
+    a.out = r.dim("out");
+    a.accumulateWeight = r.flag("accumulateWeight");
+    a.accumulateBias = r.flag("accumulateBias");
+    a.x = r.tensor<float>("x", a.rows.capacity * a.in);
+    a.dy = r.tensor<float>("dy", a.rows.capacity * a.out);
+    a.dWeight = r.tensor<float>("dWeight", a.out * a.in);
+    a.dBias = r.optional<float>("dBias", a.out);
+    return a;
+  }
+};
+
+}  // namespace lxmert

@@ -1,0 +1,44 @@
+#pragma once
+
+#include "engine/arg_reader.h"
+
+namespace lxmert {
+
+// Smooth L1 (beta 1) of prediction - target, mean over the width, summed over rows into tally[0]. Backward turns the
+// prediction into its gradient.
+struct SmoothL1Forward {
+  Rows rows;
+  int64_t width;
+  Floats prediction, target, rowLoss, tally;
+
+  static SmoothL1Forward read(ArgReader& r) {
+    SmoothL1Forward a{};
+    a.rows = r.rows();
+    a.width = r.dim("width");
+    a.prediction = r.tensor<float>("prediction", a.rows.capacity * a.width);
+    a.target = r.tensor<float>("target", a.rows.capacity * a.width);
+    a.rowLoss = r.tensor<float>("rowLoss", a.rows.capacity);
+    a.tally = r.tensor<float>("tally", 4);
+    return a;
+  }
+};
+
+struct SmoothL1Backward {
+  Rows rows;
+  int64_t width;
+  int64_t slot;
+  Floats prediction, target;
+
+  static SmoothL1Backward read(ArgReader& r) {
+    SmoothL1Backward a{};
+    a.rows = r.rows();
+    a.width = r.dim("width");
+    a.slot = r.integer("slot", 0, kLossSlots - 1);
+    if (!a.rows.record) r.fail("record", "is missing");
+    a.prediction = r.tensor<float>("prediction", a.rows.capacity * a.width);
+    a.target = r.tensor<float>("target", a.rows.capacity * a.width);
+    return a;
+  }
+};
+
+}  // namespace lxmert

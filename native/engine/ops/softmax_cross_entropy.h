@@ -1,0 +1,56 @@
+#pragma once
+
+#include "engine/arg_reader.h"
+
+namespace lxmert {
+
+// Cross-entropy of softmax(logits) [R, C] at labels [R] (outside [0, C): ignored), weighted by weights [R] if given.
+// Adds Σ weight × loss, right arg-maxes and labels to tally[0..2]; logSumExp [R] is kept, predictions [R] are arg-maxes.
+struct SoftmaxCrossEntropyForward {
+  Rows rows;
+  int64_t classes;
+  Floats logits, weights;
+  Ints labels;
+  Floats logSumExp;
+  Ints predictions;
+  Floats rowLoss, tally;
+
+  static SoftmaxCrossEntropyForward read(ArgReader& r) {
+    SoftmaxCrossEntropyForward a{};
+    a.rows = r.rows();
+    a.classes = r.dim("classes");
+    a.logits = r.tensor<float>("logits", a.rows.capacity * a.classes);
+    a.weights = r.optional<float>("weights", a.rows.capacity);
+    a.labels = r.tensor<int32_t>("labels", a.rows.capacity);
+    a.logSumExp = r.tensor<float>("logSumExp", a.rows.capacity);
+    a.predictions = r.tensor<int32_t>("predictions", a.rows.capacity);
+    a.rowLoss = r.tensor<float>("rowLoss", a.rows.capacity);
+    a.tally = r.tensor<float>("tally", 4);
+    return a;
+  }
+};
+
+// logits become their gradient: lossScale[slot] × weight × (softmax - onehot).
+struct SoftmaxCrossEntropyBackward {
+  Rows rows;
+  int64_t classes;
+  int64_t slot;
+  Floats logits, weights;
+  Ints labels;
+  Floats logSumExp;
+
+  static SoftmaxCrossEntropyBackward read(ArgReader& r) {
+    SoftmaxCrossEntropyBackward a{};
+    a.rows = r.rows();
+    a.classes = r.dim("classes");
+    a.slot = r.integer("slot", 0, kLossSlots - 1);
+    if (!a.rows.record) r.fail("record", "is missing");
+    a.logits = r.tensor<float>("logits", a.rows.capacity * a.classes);
+    a.weights = r.optional<float>("weights", a.rows.capacity);
+    a.labels = r.tensor<int32_t>("labels", a.rows.capacity);
+    a.logSumExp = r.tensor<float>("logSumExp", a.rows.capacity);
+    return a;
+  }
+};
+
+}  // namespace lxmert
