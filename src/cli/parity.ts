@@ -8,9 +8,19 @@ export const command = defineCommand({
   builder: (yargs) =>
     yargs
       .positional('fixture', { type: 'string', demandOption: true, describe: 'folder of the fixture' })
-      .option('tolerance', numberOption('tolerance', { describe: 'largest relative error that passes', default: 1e-4, min: 0 }))
-      .option('device', { choices: ['auto', 'cpu', 'cuda'] as const, default: 'auto' as const, describe: 'where to run' })
-      .option('threads', integerOption('threads', { describe: 'CPU threads; 0: one a core', default: 0, min: 0, max: 1024 }))
+      .option(
+        'tolerance',
+        numberOption('tolerance', { describe: 'largest relative error that passes', default: 1e-4, min: 0 }),
+      )
+      .option('device', {
+        choices: ['auto', 'cpu', 'cuda'] as const,
+        default: 'auto' as const,
+        describe: 'where to run',
+      })
+      .option(
+        'threads',
+        integerOption('threads', { describe: 'CPU threads; 0: one a core', default: 0, min: 0, max: 1024 }),
+      )
       .option('json', jsonOption),
   handler: async ({ fixture, tolerance, device, threads, json }) => {
     const report = await runParity(fixture, { tolerance, engine: { device, threads } });
@@ -27,6 +37,9 @@ export const command = defineCommand({
       print(report.passed ? `all within ${tolerance}` : `above the tolerance of ${tolerance}`);
     }
     if (!report.passed)
-      throw new LxmertError('BAD_DATA', `${fixture} differs by more than ${tolerance}; the worst of each kind is above`);
+      throw new LxmertError(
+        'BAD_DATA',
+        `${fixture} differs by more than ${tolerance}; the worst of each kind is above`,
+      );
   },
 });

@@ -26,7 +26,7 @@ function flagOf({ kind, choices, description, default: value, path }: ConfigFiel
     describe: [
       description,
       ...(choices ? [`(${kind === 'list' ? 'any of ' : ''}${choices.join(', ')})`] : []),
-      ...(shown === undefined ? [] : [`[${String(shown)}]`]),
+      ...(shown === undefined ? [] : [`[${typeof shown === 'string' ? shown : JSON.stringify(shown)}]`]),
     ].join(' '),
     group: groups[path[0]] ?? 'Run:',
   };

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import yargs from 'yargs';
 import { isLxmertError, LxmertError } from '../errors.js';
 import type { Command } from './command.js';
-import { nearestName } from './nearest.js';
+import { nearest } from '../config/nearest.js';
 
 /** Loads the module of a command, which then need not be there for `--version` or for another command. */
 export type CommandTable = Readonly<Record<string, () => Promise<{ readonly command: Command }>>>;
@@ -37,10 +37,10 @@ function explainUnknown(unknown: string, declared: Declared, commands: readonly 
     .filter((name) => !camelCase.has(name))
     .map((name) => {
       if (declared.command === '') {
-        const meant = nearestName(name, commands);
+        const meant = nearest(name, commands);
         return `there is no command "${name}"${meant ? `; did you mean ${meant}?` : `: the commands are ${commands.join(', ')}`}`;
       }
-      const meant = nearestName(name, declared.options);
+      const meant = nearest(name, declared.options);
       return meant ? `unknown argument "${name}"; did you mean --${meant}?` : `unknown argument "${name}"`;
     })
     .join('\n');

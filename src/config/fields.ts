@@ -67,7 +67,7 @@ function unwrap(type: z.core.$ZodType): Unwrapped {
 /** The keys of an object schema, or undefined for a leaf. */
 function shapeOf(type: z.core.$ZodType): Shape | undefined {
   const inner = unwrap(type).type;
-  return inner instanceof z.ZodObject ? (inner.shape as Shape) : undefined;
+  return inner instanceof z.ZodObject ? (inner.shape) : undefined;
 }
 
 function kindOf(type: z.core.$ZodType): Pick<ConfigField, 'kind' | 'choices'> | undefined {

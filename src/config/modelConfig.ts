@@ -29,7 +29,10 @@ export const modelConfigSchema = z
     hiddenDropoutProb: probability.default(0.1),
     attentionProbsDropoutProb: probability.default(0.1),
     /** Factor of the three object losses: 1 over the share of objects that are masked. */
-    visualLossNormalizer: z.number().positive().default(1 / 0.15),
+    visualLossNormalizer: z
+      .number()
+      .positive()
+      .default(1 / 0.15),
     /** Standard deviation of the initial weights. */
     initializerRange: z.number().positive().default(0.02),
   })

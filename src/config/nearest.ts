@@ -1,29 +1,14 @@
-/** Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`. */
-export function editDistance(a: string, b: string): number {
-  let before: number[] = [];
-  let last = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const same = a[i - 1] === b[j - 1];
-      row[j] = Math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (same ? 0 : 1));
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
-        row[j] = Math.min(row[j], before[j - 2] + 1);
-    }
-    before = last;
-    last = row;
-  }
-  return last[b.length];
-}
+import { distance } from 'fastest-levenshtein';
 
 /** The candidate most like `name` (case and `-`/`_` aside), or undefined when none is close. */
 export function nearest(name: string, candidates: readonly string[]): string | undefined {
   const plain = (text: string) => text.toLowerCase().replace(/[-_]/g, '');
   let best: string | undefined;
-  let least = Math.max(2, Math.floor(name.length / 3)) + 1;
+  let least = Math.max(1, Math.ceil(name.length / 3)) + 1;
   for (const candidate of candidates) {
-    const distance = editDistance(plain(name), plain(candidate));
-    if (distance < least) [best, least] = [candidate, distance];
+    const isStart = name.length > 1 && plain(candidate).startsWith(plain(name));
+    const edits = isStart ? 0 : distance(plain(name), plain(candidate));
+    if (edits < least) [best, least] = [candidate, edits];
   }
   return best;
 }

@@ -219,7 +219,7 @@ export class Pretrainer {
     const start = this.slot * this.slotBytes;
     const staged = stagedTensors(engine, capacities, featureDim, start);
     const on = lossNames.filter((name) => weights[name] !== 0);
-    const needed = this.planned([kind, ...Object.values(capacities), ...on].join(' '), () => run(staged));
+    const needed = this.planned(JSON.stringify([kind, capacities, on]), () => run(staged));
     if (needed > engine.memory().workspace) {
       await engine.synchronize();
       engine.reserve('workspace', needed);

@@ -107,7 +107,7 @@ export function stagedTensors(engine: Engine, c: Capacities, featureDim: number,
     tensors[name] = engine.tensor('inputs', start + offsets[name], shape, dtype);
   const rows = (set: RowSet, capacity: number, split = 0): Rows => ({ set, capacity, split, record: tensors.record });
   return {
-    ...(tensors as Record<keyof typeof tensors, Tensor>),
+    ...(tensors),
     samples: rows('samples', c.samples),
     language: rows('language', c.language),
     vision: rows('vision', c.vision),

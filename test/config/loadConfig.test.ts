@@ -7,7 +7,7 @@ import { parseConfigFile } from '../../src/config/configFile.js';
 import { forbiddenChanges } from '../../src/config/changes.js';
 import { configFields } from '../../src/config/fields.js';
 import { loadRunConfig } from '../../src/config/loadConfig.js';
-import { editDistance, nearest } from '../../src/config/nearest.js';
+import { nearest } from '../../src/config/nearest.js';
 import { resolveRunConfig } from '../../src/config/resolveConfig.js';
 
 let folder: string;
@@ -185,9 +185,13 @@ test('sizes come from the data, and must agree with it', async () => {
   }
 });
 
-test('nearest names', () => {
-  expect(editDistance('kitten', 'sitting')).toBe(3);
-  expect(editDistance('ab', 'ba')).toBe(1);
-  expect(nearest('batch_size', ['seed', 'batchSize'])).toBe('batchSize');
-  expect(nearest('xyzzy', ['seed', 'batchSize'])).toBeUndefined();
+test.each([
+  ['batch_size', 'batchSize'],
+  ['bacthSize', 'batchSize'],
+  ['batch', 'batchSize'],
+  ['sede', 'seed'],
+  ['x', undefined],
+  ['quite-another', undefined],
+])('the nearest name to %s is %s', (name, expected) => {
+  expect(nearest(name, ['batchSize', 'seed', 'out', 'help'])).toBe(expected);
 });

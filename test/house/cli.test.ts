@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { defineCommand, integerOption, jsonOption, listOf, numberOption, printJson } from '../../src/cli/command.js';
-import { nearestName } from '../../src/cli/nearest.js';
 import { runCli } from '../../src/cli/run.js';
 import { LxmertError } from '../../src/errors.js';
 
@@ -128,16 +127,4 @@ test('a command that runs loads no other', async () => {
   const broken = { ...table, harvest: () => Promise.reject(new Error('must not load')) };
   expect(await runCli(['grow', 'fern'], broken)).toBe(0);
   expect(err).toBe('');
-});
-
-describe('nearestName', () => {
-  test.each([
-    ['bacth-size', 'batch-size'],
-    ['batch', 'batch-size'],
-    ['sede', 'seed'],
-    ['x', undefined],
-    ['quite-another', undefined],
-  ])('%s -> %s', (word, name) => {
-    expect(nearestName(word, ['batch-size', 'seed', 'out', 'help'])).toBe(name);
-  });
 });

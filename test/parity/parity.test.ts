@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import { cp, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isLxmertError, type LxmertError } from '../../src/errors.js';
 import { SafetensorsFile, writeSafetensors, type TensorValues } from '../../src/formats/safetensors.js';
 import { worstOf } from '../../src/parity/compare.js';
 import { runParity } from '../../src/parity/parity.js';
@@ -94,13 +95,15 @@ describe('parity with PyTorch', () => {
 });
 
 describe('damaged fixtures', () => {
-  const rejection = async (folder: string): Promise<{ code?: string; message: string }> =>
-    runParity(folder).then(
-      () => {
-        throw new Error('it was accepted');
-      },
-      (error: { code?: string; message: string }) => error,
-    );
+  const rejection = async (folder: string): Promise<LxmertError> => {
+    try {
+      await runParity(folder);
+    } catch (error) {
+      if (isLxmertError(error)) return error;
+      throw error;
+    }
+    throw new Error('it was accepted');
+  };
 
   test('a missing folder', async () => {
     expect(await rejection(join(tiny, 'nowhere'))).toMatchObject({
