@@ -1,0 +1,42 @@
+/** Calls as the flat lists of numbers that the addon takes, with what each number means: for handing in wrong ones. */
+import { arenaNames } from '../../../src/engine/tensor.js';
+import { rowSets } from '../../../src/engine/stepRecord.js';
+import type { Layout } from './memory.js';
+import { isRows, isTensor, type CaseArgument, type CaseTensor } from './opCase.js';
+
+export type RawKind =
+  'arena' | 'offset' | 'elements' | 'rowSet' | 'capacity' | 'split' | 'probability' | 'word' | 'flag' | 'number';
+
+export interface RawArgument {
+  readonly value: number;
+  readonly kind: RawKind;
+  /** The tensor that it is a part of. */
+  readonly tensor: CaseTensor | null;
+  /** Place of the argument in the op's struct. */
+  readonly place: number;
+}
+
+export function rawArguments(args: readonly CaseArgument[], { places }: Layout): RawArgument[] {
+  return args.flatMap((arg, place): RawArgument[] => {
+    const one = (value: number, kind: RawKind, tensor: CaseTensor | null = null) => ({ value, kind, tensor, place });
+    const ofTensor = (tensor: CaseTensor | null): RawArgument[] => {
+      const at = tensor && places.get(tensor);
+      return [
+        one(at ? arenaNames.indexOf(at.arena) : -1, 'arena', tensor),
+        one(at ? 4 * at.offset : 0, 'offset', tensor),
+        one(tensor ? tensor.values.length : 0, 'elements', tensor),
+      ];
+    };
+    if (typeof arg === 'number') return [one(arg, 'number')];
+    if (typeof arg === 'boolean') return [one(Number(arg), 'flag')];
+    if (arg === null || isTensor(arg)) return ofTensor(arg);
+    if (isRows(arg))
+      return [
+        ...ofTensor(arg.record),
+        one(rowSets.indexOf(arg.set), 'rowSet'),
+        one(arg.capacity, 'capacity'),
+        one(arg.split, 'split'),
+      ];
+    return [one(arg.p, 'probability'), one(arg.instance, 'word'), ...ofTensor(arg.rowIds)];
+  });
+}
