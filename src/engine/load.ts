@@ -84,6 +84,14 @@ function failure(steps: readonly string[], cause?: unknown): LxmertError {
 const loaded = new Map<string, NativeAddon>();
 
 /**
+ * Between two loops OpenMP's threads spin before they sleep; with GNU's default they burn about a millisecond each time,
+ * and a step that shares the machine with anything else becomes several times slower. Read when libgomp is loaded.
+ */
+function shortenSpinning(): void {
+  if (process.env.OMP_WAIT_POLICY === undefined) process.env.GOMP_SPINCOUNT ??= '2000';
+}
+
+/**
  * Loads the native addon, once.
  *
  * @throws LxmertError ADDON, whose message says in numbered steps what was found and what to do.
@@ -108,6 +116,7 @@ export function loadAddon({ path, machine = thisMachine() }: LoadOptions = {}): 
   const misfits = record ? misfit(record, machine) : [];
   if (misfits.length > 0) throw failure([found, ...misfits]);
 
+  shortenSpinning();
   try {
     // Not require(): that takes a file which does not end in .node for JavaScript.
     const module = { exports: {} as NativeAddon };
