@@ -19,7 +19,7 @@ const signals = { SIGINT: 130, SIGTERM: 143 } as const;
 
 /** Every setting of a run as a flag. Values stay text here: the configuration tells what is wrong with them. */
 function flagOf({ kind, choices, description, default: value, path }: ConfigField): Options {
-  const shown = Array.isArray(value) ? value.join(',') : value;
+  const shown = Array.isArray(value) ? value.join(',') : (value as string | number | undefined);
   return {
     type: 'string',
     requiresArg: true,

@@ -51,7 +51,7 @@ interface Unwrapped {
 
 /** Takes off defaults, options and checks, and remembers what they say. */
 function unwrap(type: z.core.$ZodType): Unwrapped {
-  const description = (type as z.ZodType).description ?? '';
+  const description = z.globalRegistry.get(type)?.description ?? '';
   if (type instanceof z.ZodDefault) {
     const inner = unwrap(type.def.innerType);
     return { ...inner, description: description || inner.description, default: type.def.defaultValue };
@@ -67,7 +67,7 @@ function unwrap(type: z.core.$ZodType): Unwrapped {
 /** The keys of an object schema, or undefined for a leaf. */
 function shapeOf(type: z.core.$ZodType): Shape | undefined {
   const inner = unwrap(type).type;
-  return inner instanceof z.ZodObject ? (inner.shape) : undefined;
+  return inner instanceof z.ZodObject ? inner.shape : undefined;
 }
 
 function kindOf(type: z.core.$ZodType): Pick<ConfigField, 'kind' | 'choices'> | undefined {

@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, rename, rm, symlink } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat, symlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fileError, systemCode } from './fileErrors.js';
@@ -15,6 +15,21 @@ let serial = 0;
 export function temporaryBeside(path: string): string {
   serial += 1;
   return join(dirname(path), `${temporaryPrefix}${basename(path)}-${process.pid}-${serial}`);
+}
+
+/**
+ * Makes a folder and those above it; one that is there is fine. (Node's own recursive `mkdir` turns without end where the
+ * system says ENOENT although the parent is there, as below /proc.)
+ */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    if (systemCode(error) === 'EEXIST' && (await stat(path)).isDirectory()) return;
+    if (systemCode(error) !== 'ENOENT' || dirname(path) === path) throw error;
+    await makeFolder(dirname(path));
+    await mkdir(path);
+  }
 }
 
 /** Writes all of `data` at `position`; `write` alone may write less. */

@@ -1,6 +1,6 @@
-import { mkdir, readdir, readlink, rm } from 'node:fs/promises';
+import { readdir, readlink, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { removeFolderAtomic, removeTemporaries, replaceLink } from '../formats/atomicFile.js';
+import { makeFolder, removeFolderAtomic, removeTemporaries, replaceLink } from '../formats/atomicFile.js';
 import { fileError, systemCode } from '../formats/fileErrors.js';
 import { writeCheckpoint } from './checkpoint.js';
 import type { CheckpointContents } from './checkpoint.js';
@@ -35,7 +35,7 @@ export class CheckpointStore {
   /** Makes the folder, and clears away what a process that died left in it. */
   async prepare(): Promise<void> {
     try {
-      await mkdir(this.folder, { recursive: true });
+      await makeFolder(this.folder);
       await removeTemporaries(this.folder);
     } catch (error) {
       throw fileError(error, 'prepare', this.folder);

@@ -1,9 +1,9 @@
-import { mkdir, readFile, readdir } from 'node:fs/promises';
+import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isTree } from '../config/configFile.js';
 import type { ConfigTree } from '../config/presets.js';
 import { LxmertError } from '../errors.js';
-import { removeTemporaries, writeFileAtomic } from '../formats/atomicFile.js';
+import { makeFolder, removeTemporaries, writeFileAtomic } from '../formats/atomicFile.js';
 import { fileError, systemCode } from '../formats/fileErrors.js';
 import { readTrainerState } from './checkpoint.js';
 import { checkpointName, listCheckpoints } from './checkpointStore.js';
@@ -60,7 +60,7 @@ export class RunFolder {
    */
   static async open(path: string, { resume }: { readonly resume: boolean }): Promise<RunFolder> {
     try {
-      await mkdir(path, { recursive: true });
+      await makeFolder(path);
     } catch (error) {
       throw fileError(error, 'make the run folder', path);
     }

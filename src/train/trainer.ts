@@ -63,7 +63,8 @@ interface Flight {
   readonly batch: PositionedBatch;
   readonly step: number;
   readonly lr: number;
-  readonly result: Promise<StepResult>;
+  /** The numbers, and when they came (`performance.now()`). */
+  readonly result: Promise<{ readonly outcome: StepResult; readonly at: number }>;
 }
 
 class Trainer {
@@ -129,9 +130,9 @@ class Trainer {
       let flight: Flight | undefined;
       this.#clock = performance.now();
       for (let step = this.#state.step; step < totalSteps && !signal?.aborted; step++) {
-        const { value: batch, done } = await next;
-        if (done) throw new LxmertError('INTERNAL', `the training batches ended before step ${step + 1}`);
-        const started = this.#start(step, batch as PositionedBatch);
+        const turn = await next;
+        if (turn.done) throw new LxmertError('INTERNAL', `the training batches ended before step ${step + 1}`);
+        const started = this.#start(step, turn.value);
         if (step + 1 < totalSteps) next = quiet(batches.next());
         if (flight) await this.#land(flight);
         flight = started;
@@ -154,7 +155,9 @@ class Trainer {
     const { config, model } = this.#options;
     const lr = learningRate(step, this.#state.schedule);
     const weights = this.#weights(batch.position.epoch);
-    const result = model.step(batch.parts, { step, learningRate: lr, seed: config.seed, weights });
+    const result = model
+      .step(batch.parts, { step, learningRate: lr, seed: config.seed, weights })
+      .then((outcome) => ({ outcome, at: performance.now() }));
     return { batch, step, lr, result: quiet(result) };
   }
 
@@ -162,9 +165,9 @@ class Trainer {
   async #land({ batch, step, lr, result }: Flight): Promise<void> {
     const { model, source, observer } = this.#options;
     const { epoch } = batch.position;
-    let outcome: StepResult;
+    let landed: Awaited<Flight['result']>;
     try {
-      outcome = await result;
+      landed = await result;
     } catch (error) {
       if (!isLxmertError(error) || error.code !== 'NOT_FINITE') throw error;
       const where = await findNonFinite(model, batch.parts, this.#weights(epoch));
@@ -178,7 +181,7 @@ class Trainer {
       );
     }
     batch.parts.forEach((part) => source.release(part));
-    const now = performance.now();
+    const { outcome, at } = landed;
     const samples = batch.parts.reduce((sum, { size }) => sum + size, 0);
     const record: StepRecord = {
       step: step + 1,
@@ -187,9 +190,9 @@ class Trainer {
       loss: outcome.loss,
       losses: outcome.losses,
       gradNorm: outcome.gradNorm,
-      samplesPerSecond: Number(((1000 * samples) / Math.max(now - this.#clock, 0.001)).toPrecision(5)),
+      samplesPerSecond: Number(((1000 * samples) / Math.max(at - this.#clock, 0.001)).toPrecision(5)),
     };
-    this.#clock = now;
+    this.#clock = at;
     await this.#metrics.append(record);
     this.#state = {
       ...this.#state,
