@@ -35,6 +35,7 @@
       "native/engine/engine.h",
       "native/engine/error.h",
       "native/engine/op_table.h",
+      "native/engine/op_timer.h",
       "native/engine/ops.h",
       "native/engine/ops/adam.h",
       "native/engine/ops/attention.h",

@@ -149,6 +149,28 @@ Napi::Value synchronize(const Napi::CallbackInfo& info) {
   });
 }
 
+// profile(engine, on)
+Napi::Value profile(const Napi::CallbackInfo& info) {
+  return translated(info, [&] {
+    if (!info[1].IsBoolean()) throw Error(ErrorCode::BadArgument, "on is not a boolean");
+    handleOf(info).engine().profile(info[1].As<Napi::Boolean>().Value());
+    return info.Env().Undefined();
+  });
+}
+
+// readProfile(engine, target: Float64Array): Promise<target>
+Napi::Value readProfile(const Napi::CallbackInfo& info) {
+  return translated(info, [&] {
+    const Bytes target = bytesOf(info, 1, "target");
+    if (target.type != napi_float64_array) throw Error(ErrorCode::BadArgument, "target is not a Float64Array");
+    const auto start = [&](Engine& engine, Done done) {
+      engine.readProfile(reinterpret_cast<double*>(target.data), target.size / static_cast<int64_t>(sizeof(double)),
+                         std::move(done));
+    };
+    return Napi::Value(info.Env(), handleOf(info).promise(held(info, info[1], info[1]), start));
+  });
+}
+
 // dispose(engine): Promise<void>
 Napi::Value dispose(const Napi::CallbackInfo& info) {
   return translated(info, [&] { return Napi::Value(info.Env(), handleOf(info).dispose(held(info))); });
@@ -173,6 +195,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   add("upload", upload);
   add("read", read);
   add("synchronize", synchronize);
+  add("profile", profile);
+  add("readProfile", readProfile);
   add("dispose", dispose);
   Napi::Array ops = Napi::Array::New(env, Engine::opCount());
   for (int i = 0; i < Engine::opCount(); ++i) ops.Set(static_cast<uint32_t>(i), Engine::opName(i));

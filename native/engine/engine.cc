@@ -100,7 +100,7 @@ void Engine::finish(const Done& done) { done(failure_ ? &*failure_ : nullptr); }
 void Engine::enqueue(int op, const double* args, size_t count) {
   if (op < 0 || op >= opCount()) throw Error(ErrorCode::BadArgument, "there is no op number " + std::to_string(op));
   ArgReader reader(kOps[op].name, args, count, arenas_);
-  queue_.push([this, run = kOps[op].enqueue(*device_, reader)] { guarded(run); });
+  queue_.push([this, op, run = kOps[op].enqueue(*device_, reader)] { guarded([&] { timer_.time(op, run); }); });
 }
 
 void Engine::upload(ArenaId arena, int64_t offset, const char* host, int64_t bytes, Done done) {
@@ -131,6 +131,20 @@ void Engine::dispose(Done done) {
 
 void Engine::synchronize(Done done) {
   queue_.push([this, done = std::move(done)] { finish(done); });
+}
+
+void Engine::profile(bool on) {
+  queue_.push([this, on] { on ? timer_.start() : timer_.stop(); });
+}
+
+void Engine::readProfile(double* out, int64_t count, Done done) {
+  if (count != 2 * opCount())
+    throw Error(ErrorCode::BadArgument, "a profile has " + std::to_string(2 * opCount()) +
+                                            " numbers, there is room for " + std::to_string(count));
+  queue_.push([this, out, done = std::move(done)] {
+    timer_.read(out);
+    finish(done);
+  });
 }
 
 }  // namespace lxmert

@@ -10,6 +10,7 @@
 
 #include "engine/command_queue.h"
 #include "engine/device.h"
+#include "engine/op_timer.h"
 
 namespace lxmert {
 
@@ -39,6 +40,10 @@ class Engine {
   void upload(ArenaId arena, int64_t offset, const char* host, int64_t bytes, Done done);
   void read(ArenaId arena, int64_t offset, char* host, int64_t bytes, Done done);
   void synchronize(Done done);
+  // From here in the stream of work on: time each op, from zero, or stop.
+  void profile(bool on);
+  // Calls and seconds of each op so far, 2 opCount() numbers. `out` must stay until `done`.
+  void readProfile(double* out, int64_t count, Done done);
   // Gives the arenas back once the work enqueued so far has run. Nothing may be enqueued afterwards.
   void dispose(Done done);
 
@@ -53,6 +58,7 @@ class Engine {
   std::unique_ptr<Device> device_;
   Arena arenas_[kArenas];
   std::optional<Error> failure_;  // engine's thread only: the first error; all later work is skipped
+  OpTimer timer_{opCount()};      // engine's thread only
   CommandQueue queue_;            // last: its thread uses the others
 };
 

@@ -15,6 +15,14 @@ export interface Dropout {
 
 export type OpArgument = number | boolean | Tensor | Rows | Dropout | null;
 
+/** What one op came to since profiling began. */
+export interface OpProfile {
+  readonly op: OpName;
+  readonly calls: number;
+  /** On the engine's own clock: no waiting, no enqueuing. */
+  readonly milliseconds: number;
+}
+
 export interface EngineOptions {
   /** `auto` takes the best device there is. Only the CPU is built so far. */
   readonly device?: 'auto' | 'cpu' | 'cuda' | undefined;
@@ -31,6 +39,8 @@ export interface EngineOptions {
  */
 export class Engine implements AsyncDisposable {
   readonly device = 'cpu';
+  /** Sees each op call that is enqueued: for benches and tests. */
+  observer: ((op: OpName, args: readonly OpArgument[]) => void) | null = null;
   readonly workspace = new Workspace();
   private readonly opCodes: ReadonlyMap<string, number>;
   private readonly reserved = new Map<ArenaName, number>();
@@ -101,6 +111,7 @@ export class Engine implements AsyncDisposable {
     if (code === undefined) throw new LxmertError('UNSUPPORTED', `the addon has no op ${op}; run \`npm run setup\``);
     const count = this.encode(op, args);
     translated(() => this.addon.enqueue(this.native, code, this.args, count));
+    this.observer?.(op, args);
   }
 
   /**
@@ -150,6 +161,21 @@ export class Engine implements AsyncDisposable {
   /** Resolves when all ops enqueued before have run; rejects with the first error of any. */
   async synchronize(): Promise<void> {
     await settled(translated(() => this.addon.synchronize(this.native)));
+  }
+
+  /** Times every op enqueued from here on, from zero; or stops. Costs two looks at a clock an op. */
+  profile(on: boolean): void {
+    translated(() => this.addon.profile(this.native, on));
+  }
+
+  /** What each op that ran took, in the order of the op table, once the work enqueued so far has run. */
+  async readProfile(): Promise<OpProfile[]> {
+    const { opNames } = this.addon;
+    const target = new Float64Array(2 * opNames.length);
+    const cells = await settled(translated(() => this.addon.readProfile(this.native, target)));
+    return opNames
+      .map((op, i) => ({ op: op as OpName, calls: cells[2 * i], milliseconds: 1000 * cells[2 * i + 1] }))
+      .filter(({ calls }) => calls > 0);
   }
 
   /** Lets the queued work finish, then gives all memory back. Later calls are refused; calling it again is fine. */

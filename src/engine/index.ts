@@ -1,4 +1,5 @@
-export { Engine, type Dropout, type EngineOptions } from './engine.js';
+export { Engine, type Dropout, type EngineOptions, type OpArgument, type OpProfile } from './engine.js';
+export type { OpName } from './native.js';
 export { GradientLedger, Tape, type Parameter } from './tape.js';
 export { bytesOf, elementBytes, elements, rowBlock, type ArenaName, type DType, type Tensor } from './tensor.js';
 export {

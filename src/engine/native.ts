@@ -8,6 +8,9 @@ export interface NativeAddon {
   upload(engine: NativeEngine, arena: number, offset: number, source: NodeJS.TypedArray): Promise<void>;
   read<T extends NodeJS.TypedArray>(engine: NativeEngine, arena: number, offset: number, target: T): Promise<T>;
   synchronize(engine: NativeEngine): Promise<void>;
+  profile(engine: NativeEngine, on: boolean): void;
+  /** Calls and seconds of each op, two numbers an op. */
+  readProfile(engine: NativeEngine, target: Float64Array): Promise<Float64Array>;
   dispose(engine: NativeEngine): Promise<void>;
 }
 
