@@ -2,6 +2,7 @@ import type { ModelConfig } from '../config/modelConfig.js';
 import {
   crossAttention,
   feedForward,
+  gatherRows,
   linear,
   packedAttention,
   residualDropoutLayerNorm,
@@ -16,11 +17,15 @@ import type { ModelWeights } from './weights.js';
 /** Attention maps asked for, by name (as the parity fixtures name them); tensors [samples, heads, longest, longest]. */
 export type AttentionMaps = ReadonlyMap<string, Tensor>;
 
-/** The rows of one stream: which they are, where its samples begin, who each row is. */
-export interface Stream {
+/** Some rows: which they are, and who each of them is. */
+interface RowsOf {
   readonly rows: Rows;
-  readonly offsets: Tensor;
   readonly rowIds: Tensor;
+}
+
+/** The rows of one stream, and where its samples begin. */
+export interface Stream extends RowsOf {
+  readonly offsets: Tensor;
 }
 
 export interface Encoder {
@@ -52,40 +57,47 @@ interface LayerNames {
   readonly map: string;
 }
 
-/** One self-attention and one feed-forward sub-layer, each in a residual connection with layer norm after it. */
-function selfLayer(encoder: Encoder, stream: Stream, x: Tensor, names: LayerNames, out?: Tensor): Tensor {
-  const { tape, weights, config, maps } = encoder;
-  const { rows, rowIds } = stream;
-  const dropout = config.hiddenDropoutProb;
+/** Attention of each sample's rows among themselves, before its output projection: [rows, H] → [rows, H]. */
+function selfAttention({ tape, weights, config, maps }: Encoder, stream: Stream, x: Tensor, names: LayerNames): Tensor {
   const map = maps?.get(names.map);
-  const qkv = linear(tape, rows, x, weights.qkv(`${names.attention}.self`));
-  const context = packedAttention(tape, rows, qkv, stream.offsets, {
+  const qkv = linear(tape, stream.rows, x, weights.qkv(`${names.attention}.self`));
+  return packedAttention(tape, stream.rows, qkv, stream.offsets, {
     heads: config.numAttentionHeads,
     dropout: config.attentionProbsDropoutProb,
-    rowIds,
+    rowIds: stream.rowIds,
     ...(map && { probabilities: [map] }),
   });
-  const attended = linear(tape, rows, context, weights.linear(`${names.attention}.output.dense`));
-  const middle = residualDropoutLayerNorm(
-    tape,
-    rows,
-    x,
-    attended,
-    weights.norm(`${names.attention}.output.LayerNorm`),
-    {
-      dropout,
-      rowIds,
-    },
-  );
-  const fed = feedForward(tape, rows, middle, {
+}
+
+/** Output projection of an attention, residual connection and layer norm: what ends each attention sub-layer. */
+function attentionOutput(encoder: Encoder, stream: RowsOf, x: Tensor, context: Tensor, name: string): Tensor {
+  const { tape, weights, config } = encoder;
+  const attended = linear(tape, stream.rows, context, weights.linear(`${name}.output.dense`));
+  return residualDropoutLayerNorm(tape, stream.rows, x, attended, weights.norm(`${name}.output.LayerNorm`), {
+    dropout: config.hiddenDropoutProb,
+    rowIds: stream.rowIds,
+  });
+}
+
+/** The feed-forward sub-layer, with residual connection and layer norm. */
+function feedForwardLayer(encoder: Encoder, stream: RowsOf, x: Tensor, names: LayerNames, out?: Tensor): Tensor {
+  const { tape, weights, config } = encoder;
+  const fed = feedForward(tape, stream.rows, x, {
     intermediate: weights.linear(`${names.intermediate}.dense`),
     output: weights.linear(`${names.output}.dense`),
   });
-  return residualDropoutLayerNorm(tape, rows, middle, fed, weights.norm(`${names.output}.LayerNorm`), {
-    dropout,
-    rowIds,
+  return residualDropoutLayerNorm(tape, stream.rows, x, fed, weights.norm(`${names.output}.LayerNorm`), {
+    dropout: config.hiddenDropoutProb,
+    rowIds: stream.rowIds,
     ...(out && { out }),
   });
+}
+
+/** One self-attention and one feed-forward sub-layer. */
+function selfLayer(encoder: Encoder, stream: Stream, x: Tensor, names: LayerNames, out?: Tensor): Tensor {
+  const context = selfAttention(encoder, stream, x, names);
+  const middle = attentionOutput(encoder, stream, x, context, names.attention);
+  return feedForwardLayer(encoder, stream, middle, names, out);
 }
 
 /** A layer of the language or the object-relationship encoder (LXMERT, section 2.2, single-modality encoders). */
@@ -101,45 +113,77 @@ export function singleModalityLayer(
   return selfLayer(encoder, stream, x, names, out);
 }
 
-/**
- * A cross-modality layer (LXMERT, section 2.2): one cross-attention sub-layer whose weights both directions share, then
- * self-attention and feed-forward of each stream. Both streams are rows of one stacked tensor, in and out.
- */
-export function crossModalityLayer(encoder: Encoder, inputs: ModelInputs, x: Tensor, index: number): Tensor {
+/** Names of one stream's part of a cross-modality layer. */
+function streamNames(layer: string, short: 'lang' | 'visn', map: string): LayerNames {
+  return {
+    attention: `${layer}.${short}_self_att`,
+    intermediate: `${layer}.${short}_inter`,
+    output: `${layer}.${short}_output`,
+    map,
+  };
+}
+
+/** Cross-attention in both directions, before its output projection: stacked rows [rows, H] → [rows, H]. */
+function bothCrossAttentions(encoder: Encoder, inputs: ModelInputs, x: Tensor, name: string, index: number): Tensor {
   const { tape, weights, config, maps } = encoder;
-  const name = `lxmert.encoder.x_layers.${index}`;
-  const rows = inputs.stacked;
-  const cross = `${name}.visual_attention`;
   const languageMap = maps?.get(`cross_lang_to_vision.${index}`);
   const visionMap = maps?.get(`cross_vision_to_lang.${index}`);
-
-  const qkv = linear(tape, rows, x, weights.qkv(`${cross}.att`));
-  const context = crossAttention(tape, rows, qkv, inputs.tokenOffsets, inputs.objectOffsets, {
+  const qkv = linear(tape, inputs.stacked, x, weights.qkv(`${name}.att`));
+  return crossAttention(tape, inputs.stacked, qkv, inputs.tokenOffsets, inputs.objectOffsets, {
     heads: config.numAttentionHeads,
     dropout: config.attentionProbsDropoutProb,
     rowIds: inputs.rowIds,
     ...(languageMap && visionMap && { probabilities: [languageMap, visionMap] }),
   });
-  const attended = linear(tape, rows, context, weights.linear(`${cross}.output.dense`));
-  const crossed = residualDropoutLayerNorm(tape, rows, x, attended, weights.norm(`${cross}.output.LayerNorm`), {
-    dropout: config.hiddenDropoutProb,
-    rowIds: inputs.rowIds,
-  });
+}
+
+/**
+ * A cross-modality layer (LXMERT, section 2.2): one cross-attention sub-layer whose weights both directions share, then
+ * self-attention and feed-forward of each stream. Both streams are rows of one stacked tensor, in and out.
+ */
+export function crossModalityLayer(encoder: Encoder, inputs: ModelInputs, x: Tensor, index: number): Tensor {
+  const { tape } = encoder;
+  const layer = `lxmert.encoder.x_layers.${index}`;
+  const cross = `${layer}.visual_attention`;
+  const { stacked } = inputs;
+  const context = bothCrossAttentions(encoder, inputs, x, cross, index);
+  const crossed = attentionOutput(encoder, { rows: stacked, rowIds: inputs.rowIds }, x, context, cross);
 
   const out = tape.buffer(x.shape);
   for (const [short, modality, stream] of [
     ['lang', 'language', languageStream(inputs)],
     ['visn', 'vision', visionStream(inputs)],
   ] as const) {
-    const first = short === 'lang' ? 0 : rows.split;
-    const block = rowBlock(crossed, first, stream.rows.capacity);
-    const names = {
-      attention: `${name}.${short}_self_att`,
-      intermediate: `${name}.${short}_inter`,
-      output: `${name}.${short}_output`,
-      map: `cross_self_${modality}.${index}`,
-    };
-    selfLayer(encoder, stream, block, names, rowBlock(out, first, stream.rows.capacity));
+    const first = short === 'lang' ? 0 : stacked.split;
+    const block = (of: Tensor): Tensor => rowBlock(of, first, stream.rows.capacity);
+    selfLayer(
+      encoder,
+      stream,
+      block(crossed),
+      streamNames(layer, short, `cross_self_${modality}.${index}`),
+      block(out),
+    );
   }
   return out;
+}
+
+/**
+ * The last cross-modality layer for those who read only the first row of each sentence, [CLS]: [samples, H]. The vision
+ * stream's half and everything behind attention for the other words is left out; what comes out is the same.
+ */
+export function lastLayerFirstRows(encoder: Encoder, inputs: ModelInputs, x: Tensor, index: number): Tensor {
+  const { tape } = encoder;
+  const layer = `lxmert.encoder.x_layers.${index}`;
+  const cross = `${layer}.visual_attention`;
+  const names = streamNames(layer, 'lang', `cross_self_language.${index}`);
+  const language = languageStream(inputs);
+  const block = (of: Tensor): Tensor => rowBlock(of, 0, language.rows.capacity);
+  const context = bothCrossAttentions(encoder, inputs, x, cross, index);
+  const crossed = attentionOutput(encoder, language, block(x), block(context), cross);
+
+  const samples = { rows: inputs.samples, rowIds: inputs.firstRowIds };
+  const firstRows = (of: Tensor): Tensor => gatherRows(tape, inputs.samples, of, inputs.tokenOffsets);
+  const attended = firstRows(selfAttention(encoder, language, crossed, names));
+  const middle = attentionOutput(encoder, samples, firstRows(crossed), attended, names.attention);
+  return feedForwardLayer(encoder, samples, middle, names);
 }

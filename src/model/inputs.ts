@@ -14,6 +14,8 @@ export interface ModelInputs {
   readonly objectOffsets: Tensor;
   /** (global sample, row in the sample) of each stacked row, the key of its dropout: [stacked rows, 2] i32 */
   readonly rowIds: Tensor;
+  /** The same of each sample's first token: [samples, 2] i32 */
+  readonly firstRowIds: Tensor;
   /** [vision rows, visualFeatDim] */
   readonly visualFeats: Tensor;
   /** [vision rows, 4] */

@@ -1,6 +1,13 @@
 import { gatherRows, linear, rowBlock, tanh, type Tensor } from '../engine/index.js';
 import { objectEmbeddings, sentenceEmbeddings } from './embeddings.js';
-import { crossModalityLayer, languageStream, singleModalityLayer, visionStream, type Encoder } from './encoder.js';
+import {
+  crossModalityLayer,
+  languageStream,
+  lastLayerFirstRows,
+  singleModalityLayer,
+  visionStream,
+  type Encoder,
+} from './encoder.js';
 import type { ModelInputs } from './inputs.js';
 
 export interface LxmertOutputs {
@@ -11,6 +18,22 @@ export interface LxmertOutputs {
 
 /** LXMERT's three encoders (Tan & Bansal 2019, section 2.2). */
 export function lxmert(encoder: Encoder, inputs: ModelInputs): LxmertOutputs {
+  const { language, vision, stacked } = inputs;
+  const joined = crossed(encoder, inputs, encoder.config.xLayers);
+  return {
+    language: rowBlock(joined, 0, language.capacity),
+    vision: rowBlock(joined, stacked.split, vision.capacity),
+  };
+}
+
+/** The same up to the first row of each sentence, [CLS], computing nothing that does not lead there: [samples, H]. */
+export function lxmertFirstRows(encoder: Encoder, inputs: ModelInputs): Tensor {
+  const last = encoder.config.xLayers - 1;
+  return lastLayerFirstRows(encoder, inputs, crossed(encoder, inputs, last), last);
+}
+
+/** Both single-modality encoders and the first `layers` cross-modality layers: stacked rows [rows, H]. */
+function crossed(encoder: Encoder, inputs: ModelInputs, layers: number): Tensor {
   const { tape, config } = encoder;
   const { language, vision, stacked } = inputs;
   const languageRows = languageStream(inputs);
@@ -31,17 +54,16 @@ export function lxmert(encoder: Encoder, inputs: ModelInputs): LxmertOutputs {
     const out = i === config.rLayers - 1 ? visionBlock : undefined;
     objects = singleModalityLayer(encoder, visionRows, objects, `lxmert.encoder.r_layers.${i}`, `vision.${i}`, out);
   }
-  for (let i = 0; i < config.xLayers; i++) joined = crossModalityLayer(encoder, inputs, joined, i);
-
-  return {
-    language: rowBlock(joined, 0, language.capacity),
-    vision: rowBlock(joined, stacked.split, vision.capacity),
-  };
+  for (let i = 0; i < layers; i++) joined = crossModalityLayer(encoder, inputs, joined, i);
+  return joined;
 }
 
-/** `tanh(W h_[CLS] + b)` of each sample: [samples, H]. */
-export function pooler({ tape, weights }: Encoder, inputs: ModelInputs, language: Tensor): Tensor {
-  const { samples, tokenOffsets } = inputs;
-  const first = gatherRows(tape, samples, language, tokenOffsets);
+/** The first row of each sentence: [language rows, H] → [samples, H]. */
+export function firstRows({ tape }: Encoder, inputs: ModelInputs, language: Tensor): Tensor {
+  return gatherRows(tape, inputs.samples, language, inputs.tokenOffsets);
+}
+
+/** `tanh(W h_[CLS] + b)` of each sample: [samples, H] → [samples, H]. */
+export function pooler({ tape, weights }: Encoder, { samples }: ModelInputs, first: Tensor): Tensor {
   return tanh(tape, samples, linear(tape, samples, first, weights.linear('lxmert.pooler.dense')));
 }

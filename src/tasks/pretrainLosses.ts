@@ -8,15 +8,16 @@ import {
   type Tensor,
 } from '../engine/index.js';
 import { answerHead, maskedLmHead, matchingHead, objectDecoder, objectTransform } from '../model/heads.js';
-import { lxmert, pooler } from '../model/lxmert.js';
+import { firstRows, lxmert, lxmertFirstRows, pooler } from '../model/lxmert.js';
 import type { Encoder } from '../model/encoder.js';
 import { lossNames, type LossName, type LossWeights } from './losses.js';
 import type { StagedBatch } from './staging.js';
 
 /** What the heads said, for comparisons and accuracies; absent where the loss is off. */
 export interface PretrainOutputs {
-  readonly language: Tensor;
-  readonly vision: Tensor;
+  /** Last hidden states; absent when only what reads the pooled output is on. */
+  readonly language?: Tensor;
+  readonly vision?: Tensor;
   /** [samples, H]; absent when neither matching nor QA is on. */
   readonly pooled?: Tensor;
   /** Logits (feat: regressed features) by loss, before their loss's backward; rows as `rowsOf`. */
@@ -36,7 +37,9 @@ export function pretrainForward(
   tallies: Tensor,
 ): PretrainOutputs {
   const { tape } = encoder;
-  const { language, vision } = lxmert(encoder, batch);
+  const readsObjects = weights.obj || weights.attr || weights.feat;
+  const readsRows = weights.maskedLm || readsObjects;
+  const streams = readsRows ? lxmert(encoder, batch) : null;
   const logits: Partial<Record<LossName, Tensor>> = {};
   const predictions: Partial<Record<LossName, Tensor>> = {};
   const slotOf = (name: LossName): { tally: Tensor; slot: number } => {
@@ -48,22 +51,23 @@ export function pretrainForward(
     predictions[name] = softmaxCrossEntropy(tape, rows, scores, targets, slotOf(name));
   };
 
-  const pooled = weights.matched || weights.qa ? pooler(encoder, batch, language) : undefined;
+  const first = (): Tensor => (streams ? firstRows(encoder, batch, streams.language) : lxmertFirstRows(encoder, batch));
+  const pooled = weights.matched || weights.qa ? pooler(encoder, batch, first()) : undefined;
   if (pooled && weights.matched)
     classify('matched', batch.samples, matchingHead(encoder, batch.samples, pooled), { labels: batch.matched });
   if (pooled && weights.qa)
     classify('qa', batch.samples, answerHead(encoder, batch.samples, pooled), { labels: batch.answers });
 
-  if (weights.maskedLm)
+  if (streams && weights.maskedLm)
     classify(
       'maskedLm',
       batch.maskedTokens,
-      maskedLmHead(encoder, language, batch.maskedTokens, batch.maskedTokenRows),
+      maskedLmHead(encoder, streams.language, batch.maskedTokens, batch.maskedTokenRows),
       { labels: batch.maskedTokenLabels },
     );
 
-  if (weights.obj || weights.attr || weights.feat) {
-    const objects = objectTransform(encoder, batch.vision, vision);
+  if (streams && readsObjects) {
+    const objects = objectTransform(encoder, batch.vision, streams.vision);
     // Class and attribute of every object, as sure as the detector is; the feature of the masked ones.
     if (weights.obj)
       classify('obj', batch.vision, objectDecoder(encoder, batch.vision, objects, 'obj'), {
@@ -81,5 +85,5 @@ export function pretrainForward(
       smoothL1(tape, batch.maskedObjects, logits.feat, batch.featureTargets, slotOf('feat'));
     }
   }
-  return { language, vision, ...(pooled && { pooled }), logits, predictions };
+  return { ...streams, ...(pooled && { pooled }), logits, predictions };
 }

@@ -66,6 +66,7 @@ function fieldsOf(c: Capacities, featureDim: number): Record<string, Field> {
     tokenOffsets: [[c.samples + 1], 'i32'],
     objectOffsets: [[c.samples + 1], 'i32'],
     rowIds: [[c.language + c.vision, 2], 'i32'],
+    firstRowIds: [[c.samples, 2], 'i32'],
     visualFeats: [[c.vision, featureDim], 'f32'],
     visualPos: [[c.vision, 4], 'f32'],
     maskedTokenRows: [[c.maskedTokens], 'i32'],
@@ -107,7 +108,7 @@ export function stagedTensors(engine: Engine, c: Capacities, featureDim: number,
     tensors[name] = engine.tensor('inputs', start + offsets[name], shape, dtype);
   const rows = (set: RowSet, capacity: number, split = 0): Rows => ({ set, capacity, split, record: tensors.record });
   return {
-    ...(tensors),
+    ...tensors,
     samples: rows('samples', c.samples),
     language: rows('language', c.language),
     vision: rows('vision', c.vision),
@@ -149,6 +150,8 @@ export function stageBytes(batch: Batch, keys: StepKeys, c: Capacities, featureD
   const rowIds = ints('rowIds', 2 * (c.language + c.vision));
   writeRowIds(rowIds, batch.tokenOffsets, batch.firstSample, 0, 0);
   writeRowIds(rowIds, batch.objectOffsets, batch.firstSample, c.language, firstObjectRowId);
+  const firstRowIds = ints('firstRowIds', 2 * batch.size);
+  for (let i = 0; i < batch.size; i++) firstRowIds[2 * i] = batch.firstSample + i;
   put('visualFeats', batch.visualFeats);
   put('visualPos', batch.visualPos);
   put('maskedTokenRows', batch.maskedTokens.rows);

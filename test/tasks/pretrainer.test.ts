@@ -141,3 +141,34 @@ describe('Pretrainer', () => {
     });
   });
 });
+
+describe('what nothing reads is left out', () => {
+  const answersOnly: LossWeights = { maskedLm: 0, matched: 0, obj: 0, attr: 0, feat: 0, qa: 1 };
+  // A weight so small that the words' loss is nothing, but all rows of the last layer are computed.
+  const everything: LossWeights = { ...answersOnly, maskedLm: 1e-30 };
+
+  test('answers are the same', async () => {
+    const model = await freshModel();
+    const batch = randomBatch(config, 11, { samples: 9 });
+    const logits = (weights: LossWeights): Promise<Float32Array> =>
+      model.forward(batch, weights, { use: ({ logits: { qa } }) => model.engine.readFloats(qa!) });
+    const [short, whole] = [await logits(answersOnly), await logits(everything)];
+    whole.forEach((value, i) => expect(short[i]).toBeCloseTo(value, 5));
+    expect(new Set(short).size).toBeGreaterThan(20);
+  });
+
+  test('gradients are the same, dropout included', async () => {
+    const model = await freshModel();
+    const batch = randomBatch(config, 12, { samples: 6 });
+    await model.gradients([batch], options(everything, 4));
+    const whole = new Map<string, Float32Array>();
+    for (const { name } of model.parameters) whole.set(name, await model.read('gradient', name));
+    const { qa } = await model.gradients([batch], options(answersOnly, 4));
+    expect(qa.labelled).toBeGreaterThan(0);
+    for (const { name } of model.parameters.filter((parameter) => parameter.name.startsWith('lxmert.'))) {
+      const short = await model.read('gradient', name);
+      const scale = Math.max(1e-2, ...whole.get(name)!.map(Math.abs));
+      short.forEach((value, i) => expect(Math.abs(value - whole.get(name)![i])).toBeLessThan(1e-5 * scale));
+    }
+  });
+});
