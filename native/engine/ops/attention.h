@@ -19,6 +19,7 @@ struct AttentionShape {
   static AttentionShape read(ArgReader& r) {
     AttentionShape a{};
     a.rows = r.rows();
+    if (!a.rows.record) r.fail("record", "is missing: it says how many samples there are");
     a.samples = r.dim("samples");
     a.heads = r.integer("heads", 1, 1024);
     a.headDim = r.integer("headDim", 1, kMaxHeadDim);
