@@ -1,0 +1,97 @@
+import crc32c from 'crc-32/crc32c.js';
+import { open, type FileHandle } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import protobuf from 'protobufjs/light.js';
+import { writeFully } from './atomicFile.js';
+import { fileError } from './fileErrors.js';
+
+/** The part of TensorFlow's event.proto and summary.proto that scalars need. */
+const eventType = protobuf.Root.fromJSON({
+  nested: {
+    Value: { fields: { tag: { type: 'string', id: 1 }, simpleValue: { type: 'float', id: 2 } } },
+    Summary: { fields: { value: { rule: 'repeated', type: 'Value', id: 1 } } },
+    SessionLog: { fields: { status: { type: 'int32', id: 1 } } },
+    Event: {
+      fields: {
+        wallTime: { type: 'double', id: 1 },
+        step: { type: 'int64', id: 2 },
+        fileVersion: { type: 'string', id: 3 },
+        summary: { type: 'Summary', id: 5 },
+        sessionLog: { type: 'SessionLog', id: 7 },
+      },
+    },
+  },
+}).lookupType('Event');
+
+/** TFRecord's masked CRC-32C. */
+function maskedCrc(bytes: Uint8Array): number {
+  const crc = crc32c.buf(bytes) >>> 0;
+  return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
+}
+
+/** One TFRecord: length (64 bit), its checksum, the bytes, their checksum. */
+function record(bytes: Uint8Array): Buffer {
+  const out = Buffer.alloc(8 + 4 + bytes.length + 4);
+  out.writeBigUInt64LE(BigInt(bytes.length), 0);
+  out.writeUInt32LE(maskedCrc(out.subarray(0, 8)), 8);
+  out.set(bytes, 12);
+  out.writeUInt32LE(maskedCrc(bytes), 12 + bytes.length);
+  return out;
+}
+
+export interface EventFileOptions {
+  /** Events of earlier files after this step are to be forgotten: the run goes on from here. */
+  readonly step?: number;
+}
+
+/** A TensorBoard event file: named scalars by step. */
+export class EventFile {
+  readonly path: string;
+  readonly #file: FileHandle;
+  #end = 0;
+
+  private constructor(path: string, file: FileHandle) {
+    this.path = path;
+    this.#file = file;
+  }
+
+  /** Starts a new file in a folder; TensorBoard reads all of them as one run. @throws FILE_ACCESS */
+  static async create(folder: string, { step = 0 }: EventFileOptions = {}): Promise<EventFile> {
+    const now = Date.now();
+    const name = `events.out.tfevents.${Math.floor(now / 1000)}.${hostname()}.${process.pid}.${now % 1000}`;
+    const path = join(folder, name);
+    try {
+      const events = new EventFile(path, await open(path, 'wx'));
+      await events.#write({ fileVersion: 'brain.Event:2' });
+      // Status START: readers drop what older files say of later steps.
+      await events.#write({ step, sessionLog: { status: 1 } });
+      return events;
+    } catch (error) {
+      throw fileError(error, 'write', path);
+    }
+  }
+
+  /** Values by tag, such as `loss/maskedLm`; those that are undefined are left out. */
+  async scalars(step: number, values: Readonly<Record<string, number | undefined>>): Promise<void> {
+    const value = Object.entries(values).flatMap(([tag, simpleValue]) =>
+      simpleValue === undefined ? [] : [{ tag, simpleValue }],
+    );
+    await this.#write({ step, summary: { value } });
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
+
+  async #write(event: object): Promise<void> {
+    const message = eventType.create({ wallTime: Date.now() / 1000, ...event });
+    const bytes = record(eventType.encode(message).finish());
+    try {
+      await writeFully(this.#file, bytes, this.#end);
+    } catch (error) {
+      throw fileError(error, 'write', this.path);
+    }
+    this.#end += bytes.length;
+  }
+}
