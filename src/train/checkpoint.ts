@@ -1,10 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { LxmertError, isLxmertError } from '../errors.js';
+import { LxmertError } from '../errors.js';
 import { writeFileAtomic, writeFileDurable, writeFolderAtomic } from '../formats/atomicFile.js';
 import { fileError } from '../formats/fileErrors.js';
-import { SafetensorsFile, writeSafetensors } from '../formats/safetensors.js';
+import { writeSafetensors } from '../formats/safetensors.js';
 import type { TensorSpec } from '../formats/safetensors.js';
+import { cover, demandWhole, withFiles } from './coverage.js';
+import type { Coverage } from './coverage.js';
 import type { PretrainModel, StateEntry, StateKind } from './ports.js';
 import { formatTrainerState, parseTrainerState } from './trainerState.js';
 import type { TrainerState } from './trainerState.js';
@@ -92,17 +94,6 @@ export async function readCheckpointAnswers(folder: string): Promise<readonly st
   return value as string[];
 }
 
-/** What of a model a checkpoint has. */
-export interface Coverage {
-  readonly loaded: number;
-  /** Parameters of the model that are not in the file. */
-  readonly missing: readonly string[];
-  /** Tensors of the file that the model does not have. */
-  readonly unexpected: readonly string[];
-  /** `name: file [2,3], model [2,4]`. */
-  readonly misshapen: readonly string[];
-}
-
 /**
  * Continues from a checkpoint: all weights and moments, of exactly this model. Nothing is written to the model before
  * all names and shapes are checked.
@@ -128,95 +119,4 @@ export async function loadCheckpoint(folder: string, model: PretrainModel): Prom
   });
 }
 
-/**
- * Takes initial weights from a `model.safetensors`, ours or transformers' (`bert.` for `lxmert.` too). Heads that are
- * missing or of another shape keep their values; the encoder must be there.
- * @throws BAD_CHECKPOINT when encoder weights are missing or of other shapes; FILE_MISSING, FILE_ACCESS
- */
-export async function loadInitialWeights(folder: string, model: PretrainModel): Promise<Coverage> {
-  return withFiles([join(folder, checkpointFiles.model)], async ([weights]) => {
-    const original = ![...weights.entries.keys()].some((name) => name.startsWith('lxmert.'));
-    const nameInFile = (name: string) => (original ? name.replace(/^lxmert\./, 'bert.') : name);
-    const coverage = cover(weights, model.parameters, nameInFile);
-    const isEncoder = (text: string) => text.startsWith('lxmert.');
-    const lost = [...coverage.missing, ...coverage.misshapen].filter(isEncoder);
-    if (lost.length > 0)
-      throw new LxmertError(
-        'BAD_CHECKPOINT',
-        `${weights.path}: ${lost.length} encoder weights are missing or of another shape: ${some(lost)}. ` +
-          'Do hiddenSize, intermediateSize and the numbers of layers agree with its config.json?',
-      );
-    const left = new Set([...coverage.missing, ...coverage.misshapen.map((text) => text.slice(0, text.indexOf(':')))]);
-    for (const { name } of model.parameters)
-      if (!left.has(name)) await model.write('parameter', name, await weights.readFloat32(nameInFile(name)));
-    return coverage;
-  });
-}
-
 const toSpec = ({ name, shape }: StateEntry): TensorSpec => ({ name, dtype: 'F32', shape });
-
-/** Opens all files, and closes them whatever happens; a damaged one is a BAD_CHECKPOINT. */
-async function withFiles<T>(
-  paths: readonly string[],
-  use: (files: readonly SafetensorsFile[]) => Promise<T>,
-): Promise<T> {
-  const files: SafetensorsFile[] = [];
-  try {
-    for (const path of paths) files.push(await SafetensorsFile.open(path));
-    return await use(files);
-  } catch (error) {
-    if (isLxmertError(error) && error.code === 'BAD_DATA')
-      throw new LxmertError('BAD_CHECKPOINT', error.message, { cause: error });
-    throw error;
-  } finally {
-    for (const file of files) await file.close();
-  }
-}
-
-/** Tensors that may be in a file of others: the decoder tied to the word table, and transformers' position buffer. */
-const derived = new Set([
-  'cls.predictions.decoder.weight',
-  'lxmert.embeddings.position_ids',
-  'bert.embeddings.position_ids',
-]);
-
-function cover(
-  file: SafetensorsFile,
-  wanted: readonly StateEntry[],
-  nameInFile: (name: string) => string = (name) => name,
-): Coverage {
-  const missing: string[] = [];
-  const misshapen: string[] = [];
-  const unexpected = new Set(file.entries.keys());
-  for (const { name, shape } of wanted) {
-    unexpected.delete(nameInFile(name));
-    const entry = file.entries.get(nameInFile(name));
-    if (!entry) missing.push(name);
-    else if (JSON.stringify(entry.shape) !== JSON.stringify(shape))
-      misshapen.push(`${name}: file ${JSON.stringify(entry.shape)}, model ${JSON.stringify(shape)}`);
-  }
-  return {
-    loaded: wanted.length - missing.length - misshapen.length,
-    missing,
-    misshapen,
-    unexpected: [...unexpected].filter((name) => !derived.has(name)),
-  };
-}
-
-function demandWhole(path: string, { loaded, missing, misshapen, unexpected }: Coverage): void {
-  const faults = [
-    ...(missing.length > 0 ? [`${missing.length} missing (${some(missing)})`] : []),
-    ...(misshapen.length > 0 ? [`${misshapen.length} of another shape (${some(misshapen)})`] : []),
-    ...(unexpected.length > 0 ? [`${unexpected.length} unknown to the model (${some(unexpected)})`] : []),
-  ];
-  if (faults.length > 0)
-    throw new LxmertError(
-      'BAD_CHECKPOINT',
-      `${path}: it does not fit the model: ${loaded} tensors fit, ${faults.join(', ')}`,
-    );
-}
-
-/** The first few of a list, for a message. */
-function some(names: readonly string[]): string {
-  return names.slice(0, 3).join('; ') + (names.length > 3 ? `; and ${names.length - 3} more` : '');
-}

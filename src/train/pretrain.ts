@@ -5,8 +5,9 @@ import { resolveRunConfig } from '../config/resolveConfig.js';
 import type { DataFacts } from '../config/resolveConfig.js';
 import type { ResolvedRunConfig, RunConfig } from '../config/runConfig.js';
 import { LxmertError } from '../errors.js';
-import { loadInitialWeights } from './checkpoint.js';
+
 import { CheckpointStore } from './checkpointStore.js';
+import { loadInitialWeights } from './initialWeights.js';
 import { lastValidation } from './metrics.js';
 import type { TrainObserver } from './observer.js';
 import type { PretrainModel, PretrainSource } from './ports.js';
@@ -94,7 +95,7 @@ async function runIn(
     const resolved = resolveRunConfig(config, data.facts);
     const model = await parts.openModel(resolved, observer);
     try {
-      if (!from) await initialize(model, resolved, observer);
+      if (!from) await initialize(model, resolved, data.answers, observer);
       await run.writeConfig({ ...resolved, out: run.path });
       const { source, answers } = data;
       return await train({ config: resolved, run, model, source, answers, from, observer, signal });
@@ -107,15 +108,23 @@ async function runIn(
 }
 
 /** Weights from the seed, then from `init` where it is given. */
-async function initialize(model: PretrainModel, { seed, init }: ResolvedRunConfig, observer?: TrainObserver) {
+async function initialize(
+  model: PretrainModel,
+  { seed, init }: ResolvedRunConfig,
+  answers: readonly string[] | undefined,
+  observer: TrainObserver | undefined,
+): Promise<void> {
   await model.initialize(seed);
   if (init === undefined) return;
-  const { loaded, missing, misshapen, unexpected } = await loadInitialWeights(init, model);
-  const rest = [...missing, ...misshapen];
+  const taken = await loadInitialWeights(init, model, answers);
+  const rest = [...taken.missing, ...taken.misshapen];
   observer?.note?.(
-    `initial weights from ${init}: ${loaded} of ${model.parameters.length} tensors` +
-      (rest.length > 0 ? `; not there, or of another shape, and left as drawn: ${rest.join('; ')}` : '') +
-      (unexpected.length > 0 ? `; not used: ${unexpected.join(', ')}` : ''),
+    [
+      `initial weights from ${init}: ${taken.loaded} of ${model.parameters.length} tensors`,
+      ...(taken.answers ? [`rows of ${taken.answers.carried} of ${taken.answers.of} answers`] : []),
+      ...(rest.length > 0 ? [`left as drawn: ${rest.join(', ')}`] : []),
+      ...(taken.unexpected.length > 0 ? [`not used: ${taken.unexpected.join(', ')}`] : []),
+    ].join('; '),
   );
 }
 

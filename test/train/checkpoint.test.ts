@@ -5,10 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { modelConfigSchema } from '../../src/config/modelConfig.js';
 import { fromTransformersJson, toTransformersJson } from '../../src/config/transformers.js';
-import { writeSafetensors } from '../../src/formats/safetensors.js';
 import {
   loadCheckpoint,
-  loadInitialWeights,
   readCheckpointAnswers,
   readTrainerState,
   writeCheckpoint,
@@ -197,57 +195,6 @@ describe('a checkpoint that does not fit', () => {
         expect(() => parseTrainerState(json, 'f')).toThrow(expect.objectContaining({ code: 'BAD_CHECKPOINT' }));
       }),
     );
-  });
-});
-
-describe('initial weights', () => {
-  const weights = async (entries: Readonly<Record<string, readonly number[]>>) => {
-    const path = await mkdtemp(join(parent, 'weights-'));
-    const specs = Object.entries(entries).map(([name, shape]) => ({ name, dtype: 'F32' as const, shape }));
-    await writeSafetensors(join(path, 'model.safetensors'), specs, (name) =>
-      new Float32Array(entries[name].reduce((a, b) => a * b, 1)).fill(9),
-    );
-    return path;
-  };
-  const encoder = { 'lxmert.embeddings.word_embeddings.weight': [7, 4], 'lxmert.pooler.dense.bias': [5] };
-
-  test('heads may differ or be missing, and what was not taken is told', async () => {
-    const model = await trained();
-    const head = await model.read('parameter', 'answer_head.logit_fc.3.weight');
-    const path = await weights({
-      ...encoder,
-      'answer_head.logit_fc.3.weight': [4, 2],
-      other: [1],
-      'cls.predictions.decoder.weight': [7, 4],
-    });
-    expect(await loadInitialWeights(path, model)).toEqual({
-      loaded: 2,
-      missing: [],
-      unexpected: ['other'],
-      misshapen: ['answer_head.logit_fc.3.weight: file [4,2], model [3,2]'],
-    });
-    expect([...(await model.read('parameter', 'lxmert.pooler.dense.bias'))]).toEqual([9, 9, 9, 9, 9]);
-    expect(await model.read('parameter', 'answer_head.logit_fc.3.weight')).toEqual(head);
-  });
-
-  test("the original's names are taken too", async () => {
-    const model = await trained();
-    const original = Object.fromEntries(
-      Object.entries(encoder).map(([name, shape]) => [name.replace('lxmert', 'bert'), shape]),
-    );
-    expect(await loadInitialWeights(await weights(original), model)).toMatchObject({ loaded: 2, unexpected: [] });
-    expect((await model.read('parameter', 'lxmert.pooler.dense.bias'))[0]).toBe(9);
-  });
-
-  test('a missing encoder is an error', async () => {
-    const { 'lxmert.pooler.dense.bias': _, ...rest } = encoder;
-    await expect(loadInitialWeights(await weights(rest), await trained())).rejects.toMatchObject({
-      code: 'BAD_CHECKPOINT',
-      message: expect.stringMatching(/1 encoder weights are missing or of another shape: lxmert\.pooler\.dense\.bias/),
-    });
-    await expect(loadInitialWeights(join(parent, 'gone'), await trained())).rejects.toMatchObject({
-      code: 'FILE_MISSING',
-    });
   });
 });
 

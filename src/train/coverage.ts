@@ -1,0 +1,82 @@
+import { LxmertError, isLxmertError } from '../errors.js';
+import { SafetensorsFile } from '../formats/safetensors.js';
+import type { StateEntry } from './ports.js';
+
+/** What of a model a checkpoint has. */
+export interface Coverage {
+  readonly loaded: number;
+  /** Parameters of the model that are not in the file. */
+  readonly missing: readonly string[];
+  /** Tensors of the file that the model does not have. */
+  readonly unexpected: readonly string[];
+  /** `name: file [2,3], model [2,4]`. */
+  readonly misshapen: readonly string[];
+}
+
+/** Opens all files, and closes them whatever happens; a damaged one is a BAD_CHECKPOINT. */
+export async function withFiles<T>(
+  paths: readonly string[],
+  use: (files: readonly SafetensorsFile[]) => Promise<T>,
+): Promise<T> {
+  const files: SafetensorsFile[] = [];
+  try {
+    for (const path of paths) files.push(await SafetensorsFile.open(path));
+    return await use(files);
+  } catch (error) {
+    if (isLxmertError(error) && error.code === 'BAD_DATA')
+      throw new LxmertError('BAD_CHECKPOINT', error.message, { cause: error });
+    throw error;
+  } finally {
+    for (const file of files) await file.close();
+  }
+}
+
+/** Tensors that may be in a file of others: the decoder tied to the word table, and transformers' position buffer. */
+const derived = new Set([
+  'cls.predictions.decoder.weight',
+  'lxmert.embeddings.position_ids',
+  'bert.embeddings.position_ids',
+]);
+
+/** Holds the tensors of a file against those of a model. */
+export function cover(
+  file: SafetensorsFile,
+  wanted: readonly StateEntry[],
+  nameInFile: (name: string) => string = (name) => name,
+): Coverage {
+  const missing: string[] = [];
+  const misshapen: string[] = [];
+  const unexpected = new Set(file.entries.keys());
+  for (const { name, shape } of wanted) {
+    unexpected.delete(nameInFile(name));
+    const entry = file.entries.get(nameInFile(name));
+    if (!entry) missing.push(name);
+    else if (JSON.stringify(entry.shape) !== JSON.stringify(shape))
+      misshapen.push(`${name}: file ${JSON.stringify(entry.shape)}, model ${JSON.stringify(shape)}`);
+  }
+  return {
+    loaded: wanted.length - missing.length - misshapen.length,
+    missing,
+    misshapen,
+    unexpected: [...unexpected].filter((name) => !derived.has(name)),
+  };
+}
+
+/** @throws BAD_CHECKPOINT unless all tensors fit and none is left over */
+export function demandWhole(path: string, { loaded, missing, misshapen, unexpected }: Coverage): void {
+  const faults = [
+    ...(missing.length > 0 ? [`${missing.length} missing (${some(missing)})`] : []),
+    ...(misshapen.length > 0 ? [`${misshapen.length} of another shape (${some(misshapen)})`] : []),
+    ...(unexpected.length > 0 ? [`${unexpected.length} unknown to the model (${some(unexpected)})`] : []),
+  ];
+  if (faults.length > 0)
+    throw new LxmertError(
+      'BAD_CHECKPOINT',
+      `${path}: it does not fit the model: ${loaded} tensors fit, ${faults.join(', ')}`,
+    );
+}
+
+/** The first few of a list, for a message. */
+export function some(names: readonly string[]): string {
+  return names.slice(0, 3).join('; ') + (names.length > 3 ? `; and ${names.length - 3} more` : '');
+}

@@ -1,0 +1,128 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { SafetensorsFile, writeSafetensors } from '../../src/formats/safetensors.js';
+import { loadInitialWeights } from '../../src/train/initialWeights.js';
+import { FakeModel } from './support/fakeModel.js';
+import { fakeRun } from './support/runs.js';
+
+let parent: string;
+beforeAll(async () => {
+  parent = await mkdtemp(join(tmpdir(), 'initial-'));
+});
+afterAll(() => rm(parent, { recursive: true, force: true }));
+
+const encoder = { 'lxmert.embeddings.word_embeddings.weight': [7, 4], 'lxmert.pooler.dense.bias': [5] };
+const head = { 'answer_head.logit_fc.3.weight': [3, 2], 'answer_head.logit_fc.3.bias': [3] };
+
+async function fresh(): Promise<FakeModel> {
+  const parameters = Object.entries({ ...encoder, ...head, 'cls.seq_relationship.bias': [2] });
+  const model = new FakeModel({ parameters: parameters.map(([name, shape]) => ({ name, shape })) });
+  await model.initialize(1);
+  return model;
+}
+
+/** A checkpoint in which element i of every tensor is 100 + i. */
+async function checkpoint(tensors: Readonly<Record<string, readonly number[]>>, answers?: unknown): Promise<string> {
+  const path = await mkdtemp(join(parent, 'weights-'));
+  const specs = Object.entries(tensors).map(([name, shape]) => ({ name, dtype: 'F32' as const, shape }));
+  const file = join(path, 'model.safetensors');
+  await writeSafetensors(file, specs, (name) =>
+    Float32Array.from({ length: tensors[name].reduce((a, b) => a * b, 1) }, (_, i) => 100 + i),
+  );
+  if (answers !== undefined) await writeFile(join(path, 'answers.json'), JSON.stringify(answers));
+  return path;
+}
+
+const values = async (model: FakeModel, name: string) => [...(await model.read('parameter', name))];
+
+test('heads may be missing or differ, and what was not taken is told', async () => {
+  const model = await fresh();
+  const before = await values(model, 'cls.seq_relationship.bias');
+  const path = await checkpoint({
+    ...encoder,
+    'cls.seq_relationship.bias': [3],
+    other: [1],
+    'cls.predictions.decoder.weight': [7, 4],
+  });
+  expect(await loadInitialWeights(path, model)).toEqual({
+    loaded: 2,
+    missing: [],
+    unexpected: ['other'],
+    misshapen: ['cls.seq_relationship.bias: file [3], model [2]'],
+  });
+  expect(await values(model, 'lxmert.pooler.dense.bias')).toEqual([100, 101, 102, 103, 104]);
+  expect(await values(model, 'cls.seq_relationship.bias')).toEqual(before);
+});
+
+test("the original's names are taken too", async () => {
+  const model = await fresh();
+  const original = Object.fromEntries(
+    Object.entries(encoder).map(([name, shape]) => [name.replace('lxmert', 'bert'), shape]),
+  );
+  expect(await loadInitialWeights(await checkpoint(original), model)).toMatchObject({ loaded: 2, unexpected: [] });
+  expect((await values(model, 'lxmert.pooler.dense.bias'))[0]).toBe(100);
+});
+
+test('a missing encoder is an error', async () => {
+  const { 'lxmert.pooler.dense.bias': _, ...rest } = encoder;
+  await expect(loadInitialWeights(await checkpoint(rest), await fresh())).rejects.toMatchObject({
+    code: 'BAD_CHECKPOINT',
+    message: expect.stringMatching(/1 encoder weights are missing or of another shape: lxmert\.pooler\.dense\.bias/),
+  });
+  await expect(loadInitialWeights(join(parent, 'gone'), await fresh())).rejects.toMatchObject({ code: 'FILE_MISSING' });
+});
+
+test('answers are carried by their strings, in any spelling and order', async () => {
+  const model = await fresh();
+  const lastRow = (await values(model, 'answer_head.logit_fc.3.weight')).slice(4);
+  const path = await checkpoint(
+    { ...encoder, 'answer_head.logit_fc.3.weight': [4, 2], 'answer_head.logit_fc.3.bias': [4] },
+    ['left', 'Yes', 'red', 'no'],
+  );
+  const coverage = await loadInitialWeights(path, model, ['no', 'yes', 'blue']);
+  expect(coverage).toMatchObject({ loaded: 2, unexpected: [], answers: { carried: 2, of: 3 } });
+  expect(await values(model, 'answer_head.logit_fc.3.weight')).toEqual([106, 107, 102, 103, ...lastRow]);
+  expect((await values(model, 'answer_head.logit_fc.3.bias')).slice(0, 2)).toEqual([103, 101]);
+});
+
+test.each<[string, object, unknown]>([
+  ['no answers.json', head, undefined],
+  ['fewer rows than answers', { ...head, 'answer_head.logit_fc.3.bias': [2] }, ['yes', 'no', 'two']],
+  ['another width', { ...head, 'answer_head.logit_fc.3.weight': [3, 5] }, ['yes', 'no', 'two']],
+  ['no answer head', {}, ['yes', 'no', 'two']],
+])('%s: the answer head stays as drawn', async (_, tensors, answers) => {
+  const model = await fresh();
+  const before = await values(model, 'answer_head.logit_fc.3.weight');
+  const path = await checkpoint({ ...encoder, ...(tensors as typeof head) }, answers);
+  const coverage = await loadInitialWeights(path, model, ['two', 'no', 'yes']);
+  expect(coverage.answers).toEqual({ carried: 0, of: 3 });
+  expect(await values(model, 'answer_head.logit_fc.3.weight')).toEqual(before);
+});
+
+test.each([{ a: 1 }, [1]])('answers that are no list of strings are refused: %j', async (answers) => {
+  await expect(loadInitialWeights(await checkpoint(encoder, answers), await fresh())).rejects.toMatchObject({
+    code: 'BAD_CHECKPOINT',
+    message: expect.stringMatching(/answers\.json: expected a list of answers/),
+  });
+});
+
+test('a run begins with the weights of --init, and says what it took', async () => {
+  const first = join(parent, 'first');
+  await fakeRun(first, { flags: { 'max-steps': '6' } });
+  const out = join(parent, 'second');
+  const { notes } = await fakeRun(out, {
+    flags: { init: join(first, 'checkpoints/last'), 'max-steps': '1', seed: '3' },
+  });
+  expect(notes.join()).toMatch(/initial weights from .*last: 2 of 3 tensors; rows of 0 of 3 answers/);
+  // The first update has learning rate 0, so one step later they are still the same.
+  const [a, b] = await Promise.all(
+    [first, out].map(async (run) => SafetensorsFile.open(join(run, 'checkpoints/last/model.safetensors'))),
+  );
+  expect(await b.read('lxmert.pooler.dense.bias')).toEqual(await a.read('lxmert.pooler.dense.bias'));
+  await Promise.all([a.close(), b.close()]);
+  expect(JSON.parse(await readFile(join(out, 'config.json'), 'utf8'))).toMatchObject({
+    init: join(first, 'checkpoints/last'),
+  });
+});
