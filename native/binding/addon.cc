@@ -186,6 +186,7 @@ void stayLoaded() {
 
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   stayLoaded();
+  Engines::endWithProcess(env);
   const auto add = [&](const char* name, auto function) {
     exports.Set(name, Napi::Function::New(env, function, name));
   };

@@ -4,7 +4,34 @@
 
 namespace lxmert::binding {
 
-EngineHandle::EngineHandle(napi_env env, std::unique_ptr<Engine> engine) : env_(env), engine_(std::move(engine)) {
+Engines& Engines::stored() {
+  thread_local Engines engines;
+  return engines;
+}
+
+Engines& Engines::ofThisThread() {
+  Engines& engines = stored();
+  if (engines.ended_) throw Error(ErrorCode::Disposed, "the process is ending");
+  return engines;
+}
+
+// Once a thread, also where the addon is loaded many times (jest).
+void Engines::endWithProcess(Napi::Env env) {
+  if (std::exchange(stored().listening_, true)) return;
+  const auto process = env.Global().Get("process").As<Napi::Object>();
+  const auto closeAll = [](const Napi::CallbackInfo&) { stored().closeAll(); };
+  const auto listener = Napi::Function::New(env, closeAll, "endEngines");
+  process.Get("on").As<Napi::Function>().Call(process, {Napi::String::New(env, "exit"), listener});
+}
+
+void Engines::closeAll() {
+  ended_ = true;
+  for (EngineHandle* handle : open_) handle->engine_->drop();
+  while (!open_.empty()) (*open_.begin())->close();
+}
+
+EngineHandle::EngineHandle(napi_env env, std::unique_ptr<Engine> engine)
+    : env_(env), all_(Engines::ofThisThread()), engine_(std::move(engine)) {
   napi_value name;
   check(napi_create_string_utf8(env, "lxmert engine", NAPI_AUTO_LENGTH, &name), "napi_create_string_utf8");
   check(napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr,
@@ -13,6 +40,7 @@ EngineHandle::EngineHandle(napi_env env, std::unique_ptr<Engine> engine) : env_(
   napi_unref_threadsafe_function(env, toJs_);  // an idle engine does not keep the process alive
   // Hooks run last in, first out: ours before the one of the thread-safe function.
   napi_add_env_cleanup_hook(env, &EngineHandle::onTeardown, this);
+  all_.add(this);
 }
 
 void EngineHandle::onTeardown(void* handle) { static_cast<EngineHandle*>(handle)->close(); }
@@ -20,6 +48,7 @@ void EngineHandle::onTeardown(void* handle) { static_cast<EngineHandle*>(handle)
 // The engine's thread has ended before the way back is closed, and the way back before the promises are forgotten.
 void EngineHandle::close() {
   if (!toJs_) return;
+  all_.remove(this);
   engine_.reset();
   napi_remove_env_cleanup_hook(env_, &EngineHandle::onTeardown, this);
   napi_release_threadsafe_function(std::exchange(toJs_, nullptr), napi_tsfn_abort);

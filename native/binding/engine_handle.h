@@ -1,9 +1,9 @@
 // One engine as JavaScript holds it: the core's Engine, the promises that wait for it, and the way back to the
 // JavaScript thread. docs/engine.md says what its users see of that.
 //
-// Lifetimes: while a promise waits, it holds the handle, so an engine in use is never collected. A collected, disposed or
-// torn-down (worker.terminate, process.exit) engine ends in `close`: what has not started is dropped, the engine's
-// thread is joined, and after that nothing calls back.
+// Lifetimes: while a promise waits, it holds the handle, so an engine in use is never collected. Every engine ends in
+// `close`, when it is collected or disposed of, or its worker or the process ends: what has not started is dropped, the
+// engine's thread is joined, and after that nothing calls back.
 //
 // All members run on the JavaScript thread.
 #pragma once
@@ -12,17 +12,46 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "binding/errors.h"
 #include "engine/engine.h"
 
 namespace lxmert::binding {
 
+class EngineHandle;
+
+// The open engines of one JavaScript thread: the main thread, or a worker.
+//
+// A worker runs its cleanup hooks however it ends. The process does so only when it has nothing left to do: at
+// process.exit and after an uncaught exception it destroys what the libraries keep (oneDNN's generated code, for one)
+// while threads may still be using it. `endWithProcess` makes the `exit` event close the engines before that.
+class Engines {
+ public:
+  // Throws DISPOSED when the process is ending.
+  static Engines& ofThisThread();
+  static void endWithProcess(Napi::Env env);
+
+  void add(EngineHandle* handle) { open_.insert(handle); }
+  void remove(EngineHandle* handle) { open_.erase(handle); }
+
+ private:
+  static Engines& stored();
+  void closeAll();
+
+  std::set<EngineHandle*> open_;
+  bool listening_ = false;
+  bool ended_ = false;
+};
+
 class EngineHandle {
  public:
   EngineHandle(napi_env env, std::unique_ptr<Engine> engine);
   ~EngineHandle() { close(); }
   EngineHandle(const EngineHandle&) = delete;
+
+  // Ends the engine. Idempotent.
+  void close();
 
   // The engine, or a DISPOSED error.
   Engine& engine();
@@ -44,6 +73,7 @@ class EngineHandle {
   napi_value dispose(const Held& held);
 
  private:
+  friend class Engines;
   // A promise that waits. The engine's thread fills in `error`, all else happens on the JavaScript thread.
   struct Pending {
     EngineHandle* handle = nullptr;
@@ -58,11 +88,11 @@ class EngineHandle {
   void settle(Pending& pending);
   void forget(std::list<Pending>::iterator pending);
   void tellCollector();
-  void close();
   static void onSettled(napi_env env, napi_value, void* context, void* data);
   static void onTeardown(void* handle);
 
   napi_env env_;
+  Engines& all_;
   std::unique_ptr<Engine> engine_;
   napi_threadsafe_function toJs_ = nullptr;  // null once closed
   std::list<Pending> pending_;

@@ -27,7 +27,7 @@ std::thread startThread(Run run) {
 
 CommandQueue::CommandQueue(Command begin) : thread_(startThread([this, begin = std::move(begin)] { run(begin); })) {}
 
-CommandQueue::~CommandQueue() { end(false); }
+CommandQueue::~CommandQueue() { end(); }
 
 void CommandQueue::push(Command command) {
   {
@@ -38,17 +38,28 @@ void CommandQueue::push(Command command) {
   wake_.notify_one();
 }
 
-void CommandQueue::abort() { end(true); }
-
-void CommandQueue::end(bool drop) {
-  std::deque<Command> dropped;
+void CommandQueue::drop() {
   {
-    std::lock_guard lock(mutex_);
-    if (drop) dropped.swap(commands_);
+    const std::lock_guard lock(mutex_);
+    if (dropped_.empty()) dropped_.swap(commands_);
+    ending_ = true;
+  }
+  wake_.notify_one();
+}
+
+void CommandQueue::abort() {
+  drop();
+  end();
+}
+
+void CommandQueue::end() {
+  {
+    const std::lock_guard lock(mutex_);
     ending_ = true;
   }
   wake_.notify_one();
   if (thread_.joinable()) thread_.join();
+  dropped_.clear();
 }
 
 void CommandQueue::run(const Command& begin) {

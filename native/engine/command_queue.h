@@ -19,17 +19,19 @@ class CommandQueue {
   ~CommandQueue();
 
   void push(Command command);
-  // Drops what has not started, waits for what has, and ends; idempotent. Later commands are dropped. Not from the
-  // queue's own thread.
+  // Drops what has not started and all that comes later. Waits for nothing; idempotent.
+  void drop();
+  // The same, and waits for what has started. Not from the queue's own thread.
   void abort();
 
  private:
   void run(const Command& begin);
-  void end(bool drop);
+  void end();
 
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<Command> commands_;
+  std::deque<Command> dropped_;  // may own memory that the running command works on: freed after it
   bool ending_ = false;
   std::thread thread_;
 };

@@ -70,8 +70,8 @@ void Engine::reserve(ArenaId id, int64_t bytes) {
 void Engine::checkPlace(const char* what, ArenaId id, int64_t offset, int64_t bytes) const {
   const Arena& arena = arenas_[static_cast<int>(id)];
   if (offset < 0 || bytes < 0 || offset > arena.bytes || bytes > arena.bytes - offset)
-    throw Error(ErrorCode::BadArgument, std::string(what) + ": bytes " + std::to_string(offset) + " to " +
-                                            std::to_string(offset + bytes) + " lie outside an arena of " +
+    throw Error(ErrorCode::BadArgument, std::string(what) + ": " + std::to_string(bytes) + " bytes from byte " +
+                                            std::to_string(offset) + " lie outside an arena of " +
                                             std::to_string(arena.bytes) + " bytes");
 }
 

@@ -46,6 +46,8 @@ class Engine {
   void readProfile(double* out, int64_t count, Done done);
   // Gives the arenas back once the work enqueued so far has run. Nothing may be enqueued afterwards.
   void dispose(Done done);
+  // Drops what has not started; nothing may be enqueued afterwards. Waits for nothing: to end several engines at once.
+  void drop() { queue_.drop(); }
 
   std::string deviceName() const { return device_->name(); }
 
