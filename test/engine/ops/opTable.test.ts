@@ -6,8 +6,9 @@ import { reserveArenas } from '../support/memory.js';
 import { opNames, opTable } from '../support/opTable.js';
 import { Rng } from '../support/rng.js';
 import { problemsOf, runOp } from '../support/runCase.js';
+import { worldSizes } from '../support/world.js';
 
-/** Random calls of each op. */
+/** Random calls of each op; the first of each size, one after the other. */
 const cases = 40;
 
 test('the table has every op of the addon, and no other', () => {
@@ -25,7 +26,7 @@ describe.each(backends)('$name', ({ open, precision, alignment }) => {
   test.each(opNames)('%s is its float64 reference', async (op) => {
     const problems: string[] = [];
     for (let seed = 0; seed < cases; seed++) {
-      const opCase = opTable[op](new Rng(seed));
+      const opCase = opTable[op](new Rng(seed), worldSizes[seed]);
       const run = await runOp(engine, op, opCase.args, { alignment, layoutSeed: seed });
       problems.push(...problemsOf(opCase, run, tolerances[precision]).map((problem) => `seed ${seed}: ${problem}`));
     }

@@ -30,16 +30,17 @@ const kinds: readonly Kind[] = [
   { size: 'empty', longest: 1, headDims: [8, 64] },
 ];
 
-function setting(rng: Rng) {
+function setting(rng: Rng, size?: WorldSize) {
   // Long samples, large heads, many samples: one at a time, for the reference is slow.
-  const { size, longest, headDims } = rng.pick(kinds);
+  const kind = rng.pick(kinds.filter((k) => size === undefined || k.size === size));
+  const { longest, headDims } = kind;
   const heads = rng.int(1, 3);
   const headDim = rng.pick(headDims);
-  const world = makeWorld(rng, { longest, size });
-  const kind = rng.pick(['language', 'vision', 'stacked', 'stacked'] as const);
-  const rows = world.rows(kind);
-  const offsetsA = kind === 'vision' ? world.objectOffsets : world.tokenOffsets;
-  const offsetsB = kind === 'stacked' ? world.objectOffsets : null;
+  const world = makeWorld(rng, { longest, size: kind.size });
+  const stream = rng.pick(['language', 'vision', 'stacked', 'stacked'] as const);
+  const rows = world.rows(stream);
+  const offsetsA = stream === 'vision' ? world.objectOffsets : world.tokenOffsets;
+  const offsetsB = stream === 'stacked' ? world.objectOffsets : null;
   const dropout = makeDropout(rng, world, rows);
   const s: AttentionShape = {
     capacity: rows.capacity,
@@ -70,8 +71,8 @@ function mapsAfter(before: CaseTensor, { queries }: AttentionResult, direction: 
 }
 
 export const attentionOps = {
-  attentionForward(rng: Rng): OpCase {
-    const { rows, s, shape, qkv, hidden, samples } = setting(rng);
+  attentionForward(rng: Rng, size?: WorldSize): OpCase {
+    const { rows, s, shape, qkv, hidden, samples } = setting(rng, size);
     const context = output('context', [rows.capacity, hidden]);
     const logSumExp = output('logSumExp', [rows.capacity, s.heads]);
     const result = attentionForward(s, qkv.values);
@@ -90,8 +91,8 @@ export const attentionOps = {
     return { args: [...shape, longest, qkv, context, logSumExp, ...maps], expected };
   },
 
-  attentionBackward(rng: Rng): OpCase {
-    const { rows, s, shape, qkv, hidden } = setting(rng);
+  attentionBackward(rng: Rng, size?: WorldSize): OpCase {
+    const { rows, s, shape, qkv, hidden } = setting(rng, size);
     const kept = attentionForward(s, qkv.values).logSumExp;
     const logSumExp = input('logSumExp', [rows.capacity, s.heads], Float32Array.from(kept));
     const dContext = input('dContext', [rows.capacity, hidden], rowValues(rng, rows, hidden));

@@ -1,12 +1,13 @@
-import { input, normOf, output, update, type CaseRows, type OpCase } from '../opCase.js';
+import { input, normOf, output, update, type CaseRows } from '../opCase.js';
 import { gelu, geluDerivative, tanhDerivative } from '../reference/elementwise.js';
+import type { MakeCase } from '../opTable.js';
 import type { Rng } from '../rng.js';
-import { anySet, makeWorld, rowValues, widths } from '../world.js';
+import { anySet, makeWorld, rowValues, widths, type WorldSize } from '../world.js';
 
 /** y = f(x) in the active rows. In GELU's lower tail x and x erf x cancel: errors are measured against x. */
-function forward(f: (x: number) => number): (rng: Rng) => OpCase {
-  return (rng) => {
-    const { rows, width } = shapeOf(rng);
+function forward(f: (x: number) => number): MakeCase {
+  return (rng, size) => {
+    const { rows, width } = shapeOf(rng, size);
     // Far into both tails now and then.
     const x = input('x', [rows.capacity, width], rowValues(rng, rows, width, rng.pick([0.05, 1, 4, 30])));
     const y = output('y', [rows.capacity, width]);
@@ -17,9 +18,9 @@ function forward(f: (x: number) => number): (rng: Rng) => OpCase {
 }
 
 /** dx = dy · derivative(kept); dx may be dy. */
-function backward(kept: (x: number) => number, derivative: (kept: number) => number): (rng: Rng) => OpCase {
-  return (rng) => {
-    const { rows, width } = shapeOf(rng);
+function backward(kept: (x: number) => number, derivative: (kept: number) => number): MakeCase {
+  return (rng, size) => {
+    const { rows, width } = shapeOf(rng, size);
     const values = rowValues(rng, rows, width, rng.pick([0.05, 1, 4])).map(kept);
     const keep = input('kept', [rows.capacity, width], values);
     const inPlace = rng.chance(0.5);
@@ -34,8 +35,8 @@ function backward(kept: (x: number) => number, derivative: (kept: number) => num
   };
 }
 
-function shapeOf(rng: Rng): { rows: CaseRows; width: number } {
-  return { rows: makeWorld(rng).rows(rng.pick(anySet)), width: rng.pick(widths) };
+function shapeOf(rng: Rng, size?: WorldSize): { rows: CaseRows; width: number } {
+  return { rows: makeWorld(rng, { size }).rows(rng.pick(anySet)), width: rng.pick(widths) };
 }
 
 function mapActive({ capacity, active }: CaseRows, width: number, f: (i: number) => number): Float64Array {

@@ -2,11 +2,11 @@ import { added, input, normOf, output, scratch, target, update } from '../opCase
 import type { CaseArgument, CaseTensor, Expectation, OpCase } from '../opCase.js';
 import * as reference from '../reference/embeddings.js';
 import type { Rng } from '../rng.js';
-import { makeDropout, makeWorld, rowValues } from '../world.js';
+import { makeDropout, makeWorld, rowValues, type WorldSize } from '../world.js';
 import { betaOf, cancelled, gammaOf, maskKeys, normShape } from './layerNorm.js';
 
-function tokenSetting(rng: Rng) {
-  const world = makeWorld(rng);
+function tokenSetting(rng: Rng, size?: WorldSize) {
+  const world = makeWorld(rng, { size });
   const rows = world.rows(rng.pick(['language', 'language', 'all', 'maskedTokens', 'samples']));
   const s = normShape(rng, rows);
   const { width } = s;
@@ -32,8 +32,8 @@ function tokenSetting(rng: Rng) {
   return { rows, s, t, beta, vocabSize, positions, shape, mask: maskKeys(world, dropout) };
 }
 
-function objectSetting(rng: Rng) {
-  const world = makeWorld(rng);
+function objectSetting(rng: Rng, size?: WorldSize) {
+  const world = makeWorld(rng, { size });
   const rows = world.rows(rng.pick(['vision', 'vision', 'all', 'maskedObjects']));
   const s = normShape(rng, rows);
   const { width } = s;
@@ -65,20 +65,20 @@ const meanAndDeviation = (first: number, width: number, values: ArrayLike<number
 ];
 
 export const embeddingOps = {
-  tokenEmbeddingForward(rng: Rng): OpCase {
-    const { rows, s, t, beta, shape, mask } = tokenSetting(rng);
+  tokenEmbeddingForward(rng: Rng, size?: WorldSize): OpCase {
+    const { rows, s, t, beta, shape, mask } = tokenSetting(rng, size);
     const [out, stats] = [output('out', [rows.capacity, s.width]), output('stats', [rows.capacity, 2])];
     const wanted = reference.tokenForward(s, t, mask);
-    const size = Math.sqrt(3 * rows.active.length * s.width);
+    const sumSize = Math.sqrt(3 * rows.active.length * s.width);
     const expected = new Map<CaseTensor, Expectation>([
       [out, { values: wanted.out, rows }],
-      [stats, { values: wanted.stats, rows, blocks: meanAndDeviation(0, s.width, [size]) }],
+      [stats, { values: wanted.stats, rows, blocks: meanAndDeviation(0, s.width, [sumSize]) }],
     ]);
     return { args: [...shape, s.epsilon, beta, out, stats], expected };
   },
 
-  tokenEmbeddingBackward(rng: Rng): OpCase {
-    const { rows, s, t, vocabSize, positions, shape, mask } = tokenSetting(rng);
+  tokenEmbeddingBackward(rng: Rng, size?: WorldSize): OpCase {
+    const { rows, s, t, vocabSize, positions, shape, mask } = tokenSetting(rng, size);
     const { width } = s;
     const accumulate = rng.chance(0.5);
     const before = (): Float32Array | null => (accumulate ? rng.floats(width) : null);
@@ -98,8 +98,8 @@ export const embeddingOps = {
     return { args: [...shape, ...rest], expected };
   },
 
-  objectEmbeddingForward(rng: Rng): OpCase {
-    const { rows, s, o, featureBeta, boxBeta, shape, mask } = objectSetting(rng);
+  objectEmbeddingForward(rng: Rng, size?: WorldSize): OpCase {
+    const { rows, s, o, featureBeta, boxBeta, shape, mask } = objectSetting(rng, size);
     const [out, stats] = [output('out', [rows.capacity, s.width]), output('stats', [rows.capacity, 4])];
     const wanted = reference.objectForward(s, o, mask);
     const boxSize = Math.sqrt(3 * rows.active.length * s.width);
@@ -111,8 +111,8 @@ export const embeddingOps = {
     return { args: [...shape, s.epsilon, featureBeta, boxBeta, out, stats], expected };
   },
 
-  objectEmbeddingBackward(rng: Rng): OpCase {
-    const { rows, s, o, shape, mask } = objectSetting(rng);
+  objectEmbeddingBackward(rng: Rng, size?: WorldSize): OpCase {
+    const { rows, s, o, shape, mask } = objectSetting(rng, size);
     const { width } = s;
     const accumulate = rng.chance(0.5);
     const kept = reference.objectForward(s, o, mask).stats;

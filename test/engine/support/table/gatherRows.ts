@@ -1,11 +1,11 @@
 import { added, input, output, update, type CaseArgument, type OpCase } from '../opCase.js';
 import { gatherRowsBackward, gatherRowsForward } from '../reference/gatherRows.js';
 import type { Rng } from '../rng.js';
-import { anySet, makeWorld, rowValues, widths } from '../world.js';
+import { anySet, makeWorld, rowValues, widths, type WorldSize } from '../world.js';
 
 /** Indices repeat, and some lie outside. */
-function setting(rng: Rng) {
-  const rows = makeWorld(rng).rows(rng.pick(anySet));
+function setting(rng: Rng, size?: WorldSize) {
+  const rows = makeWorld(rng, { size }).rows(rng.pick(anySet));
   const width = rng.pick(widths);
   const fromRows = rng.int(1, 30);
   const outside = [-1, -2147483648, fromRows, 2147483647];
@@ -18,16 +18,16 @@ function setting(rng: Rng) {
 }
 
 export const gatherRowsOps = {
-  gatherRowsForward(rng: Rng): OpCase {
-    const { rows, s, indices, first } = setting(rng);
+  gatherRowsForward(rng: Rng, size?: WorldSize): OpCase {
+    const { rows, s, indices, first } = setting(rng, size);
     const from = input('from', [s.fromRows, s.width], rng.floats(s.fromRows * s.width));
     const to = output('to', [s.capacity, s.width]);
     const values = gatherRowsForward(s, indices, from.values);
     return { args: [...first, from, to], expected: new Map([[to, { values, rows, exact: true }]]) };
   },
 
-  gatherRowsBackward(rng: Rng): OpCase {
-    const { rows, s, indices, first } = setting(rng);
+  gatherRowsBackward(rng: Rng, size?: WorldSize): OpCase {
+    const { rows, s, indices, first } = setting(rng, size);
     const from = update('dFrom', [s.fromRows, s.width], rng.floats(s.fromRows * s.width));
     const to = input('dTo', [s.capacity, s.width], rowValues(rng, rows, s.width));
     const values = added(from, gatherRowsBackward(s, indices, to.values));

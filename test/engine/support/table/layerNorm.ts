@@ -4,7 +4,7 @@ import type { MaskKeys } from '../reference/dropout.js';
 import { dropped } from '../reference/embeddings.js';
 import { layerNormBackward, layerNormForward, type NormShape } from '../reference/layerNorm.js';
 import type { Rng } from '../rng.js';
-import { anySet, makeDropout, makeWorld, rowValues, widths, type World } from '../world.js';
+import { anySet, makeDropout, makeWorld, rowValues, widths, type World, type WorldSize } from '../world.js';
 
 /** BERT's epsilon mostly; one or two columns have no variance to speak of and need a real one. */
 export function epsilonFor(rng: Rng, width: number): number {
@@ -29,8 +29,8 @@ export function normShape(rng: Rng, rows: CaseRows): NormShape {
 export const gammaOf = (rng: Rng, width: number): CaseTensor => input('gamma', [width], rng.floats(width, 0.3, 1));
 export const betaOf = (rng: Rng, width: number): CaseTensor => input('beta', [width], rng.floats(width, 0.3));
 
-function setting(rng: Rng) {
-  const world = makeWorld(rng);
+function setting(rng: Rng, size?: WorldSize) {
+  const world = makeWorld(rng, { size });
   const rows = world.rows(rng.pick(anySet));
   const s = normShape(rng, rows);
   const dropout = makeDropout(rng, world, rows);
@@ -38,8 +38,8 @@ function setting(rng: Rng) {
 }
 
 export const layerNormOps = {
-  layerNormForward(rng: Rng): OpCase {
-    const { rows, s, dropout, mask, shape } = setting(rng);
+  layerNormForward(rng: Rng, size?: WorldSize): OpCase {
+    const { rows, s, dropout, mask, shape } = setting(rng, size);
     const [deviation, mean] = [rng.pick([0.2, 1, 10]), rng.pick([0, 2])];
     const z = update('z', shape, rowValues(rng, rows, s.width, deviation, mean));
     const residual = rng.chance(0.6) ? input('residual', shape, rowValues(rng, rows, s.width, 1, mean)) : null;
@@ -65,8 +65,8 @@ export const layerNormOps = {
     return { args: [rows, s.width, s.epsilon, dropout, z, residual, gamma, beta, out, stats], expected };
   },
 
-  layerNormBackward(rng: Rng): OpCase {
-    const { rows, s, dropout, mask, shape } = setting(rng);
+  layerNormBackward(rng: Rng, size?: WorldSize): OpCase {
+    const { rows, s, dropout, mask, shape } = setting(rng, size);
     const z = input('z', shape, rowValues(rng, rows, s.width, rng.pick([0.2, 1, 10]), rng.pick([0, 2])));
     const gamma = gammaOf(rng, s.width);
     const dOut = input('dOut', shape, rowValues(rng, rows, s.width));

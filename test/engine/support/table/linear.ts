@@ -1,17 +1,17 @@
 import { added, input, target, type CaseTensor, type Expectation, type OpCase } from '../opCase.js';
 import { linearBackwardInput, linearBackwardWeight, linearForward, type LinearShape } from '../reference/linear.js';
 import type { Rng } from '../rng.js';
-import { anySet, makeWorld, rowValues, widths } from '../world.js';
+import { anySet, makeWorld, rowValues, widths, type WorldSize } from '../world.js';
 
-function shapeOf(rng: Rng) {
-  const rows = makeWorld(rng).rows(rng.pick(anySet));
+function shapeOf(rng: Rng, size?: WorldSize) {
+  const rows = makeWorld(rng, { size }).rows(rng.pick(anySet));
   const s: LinearShape = { active: rows.active, capacity: rows.capacity, in: rng.pick(widths), out: rng.pick(widths) };
   return { rows, s };
 }
 
 export const linearOps = {
-  linearForward(rng: Rng): OpCase {
-    const { rows, s } = shapeOf(rng);
+  linearForward(rng: Rng, size?: WorldSize): OpCase {
+    const { rows, s } = shapeOf(rng, size);
     const x = input('x', [s.capacity, s.in], rowValues(rng, rows, s.in));
     const weight = input('weight', [s.out, s.in], rng.floats(s.out * s.in, 0.3));
     const bias = rng.chance(0.7) ? input('bias', [s.out], rng.floats(s.out)) : null;
@@ -20,8 +20,8 @@ export const linearOps = {
     return { args: [rows, s.in, s.out, x, weight, bias, y], expected: new Map([[y, { values, rows }]]) };
   },
 
-  linearBackwardInput(rng: Rng): OpCase {
-    const { rows, s } = shapeOf(rng);
+  linearBackwardInput(rng: Rng, size?: WorldSize): OpCase {
+    const { rows, s } = shapeOf(rng, size);
     const accumulate = rng.chance(0.5);
     const dy = input('dy', [s.capacity, s.out], rowValues(rng, rows, s.out));
     const weight = input('weight', [s.out, s.in], rng.floats(s.out * s.in, 0.3));
@@ -30,13 +30,13 @@ export const linearOps = {
     return { args: [rows, s.in, s.out, accumulate, dy, weight, dx], expected: new Map([[dx, { values, rows }]]) };
   },
 
-  linearBackwardWeight(rng: Rng): OpCase {
-    const { rows, s } = shapeOf(rng);
+  linearBackwardWeight(rng: Rng, size?: WorldSize): OpCase {
+    const { rows, s } = shapeOf(rng, size);
     const [accumulateWeight, accumulateBias] = [rng.chance(0.5), rng.chance(0.5)];
     const x = input('x', [s.capacity, s.in], rowValues(rng, rows, s.in));
     const dy = input('dy', [s.capacity, s.out], rowValues(rng, rows, s.out));
-    const size = s.out * s.in;
-    const dWeight = target('dWeight', [s.out, s.in], accumulateWeight ? rng.floats(size) : null);
+    const elements = s.out * s.in;
+    const dWeight = target('dWeight', [s.out, s.in], accumulateWeight ? rng.floats(elements) : null);
     const dBias = rng.chance(0.7) ? target('dBias', [s.out], accumulateBias ? rng.floats(s.out) : null) : null;
     const gradients = linearBackwardWeight(s, x.values, dy.values);
     const expected = new Map<CaseTensor, Expectation>([[dWeight, { values: added(dWeight, gradients.dWeight) }]]);

@@ -1,10 +1,10 @@
 import { input, intOutput, output, update, type CaseTensor, type Expectation, type OpCase } from '../opCase.js';
 import * as reference from '../reference/losses.js';
 import type { Rng } from '../rng.js';
-import { anySet, makeWorld, rowValues, widths } from '../world.js';
+import { anySet, makeWorld, rowValues, widths, type WorldSize } from '../world.js';
 
-function setting(rng: Rng, withRecord: boolean) {
-  const world = makeWorld(rng);
+function setting(rng: Rng, withRecord: boolean, size?: WorldSize) {
+  const world = makeWorld(rng, { size });
   const rows = world.rows(rng.pick(withRecord ? anySet.filter((set) => set !== 'all') : anySet));
   const width = rng.pick([...widths, 2, 400]);
   const s: reference.LossShape = { active: rows.active, capacity: rows.capacity, width };
@@ -12,8 +12,8 @@ function setting(rng: Rng, withRecord: boolean) {
   return { rows, s, shape: [rows.capacity, width], slot, scale: Math.fround(world.lossScale[slot]) };
 }
 
-function classification(rng: Rng, withRecord: boolean) {
-  const at = setting(rng, withRecord);
+function classification(rng: Rng, withRecord: boolean, size?: WorldSize) {
+  const at = setting(rng, withRecord, size);
   const { rows, s, shape } = at;
   // Whole numbers make ties, whose arg-max is the first.
   const ties = rng.chance(0.2);
@@ -39,8 +39,8 @@ const tallyOf = (rng: Rng): CaseTensor =>
   update('tally', [4], Float32Array.of(10 * rng.uniform(), rng.int(0, 50), rng.int(0, 50), rng.normal()));
 
 export const lossOps = {
-  softmaxCrossEntropyForward(rng: Rng): OpCase {
-    const { rows, s, logits: logitsAs, labels, weights } = classification(rng, false);
+  softmaxCrossEntropyForward(rng: Rng, size?: WorldSize): OpCase {
+    const { rows, s, logits: logitsAs, labels, weights } = classification(rng, false, size);
     const logits = logitsAs(input);
     const logSumExp = output('logSumExp', [rows.capacity]);
     const predictions = intOutput('predictions', [rows.capacity]);
@@ -57,8 +57,8 @@ export const lossOps = {
     return { args: [rows, s.width, logits, weights, labels, logSumExp, predictions, rowLoss, tally], expected };
   },
 
-  softmaxCrossEntropyBackward(rng: Rng): OpCase {
-    const { rows, s, slot, scale, logits: logitsAs, labels, weights } = classification(rng, true);
+  softmaxCrossEntropyBackward(rng: Rng, size?: WorldSize): OpCase {
+    const { rows, s, slot, scale, logits: logitsAs, labels, weights } = classification(rng, true, size);
     const logits = logitsAs(update);
     const kept = reference.crossEntropyForward(s, logits.values, labels.values, null).logSumExp;
     const logSumExp = input('logSumExp', [rows.capacity], Float32Array.from(kept));
@@ -68,8 +68,8 @@ export const lossOps = {
     return { args: [rows, s.width, slot, logits, weights, labels, logSumExp], expected };
   },
 
-  smoothL1Forward(rng: Rng): OpCase {
-    const { rows, s, shape } = setting(rng, false);
+  smoothL1Forward(rng: Rng, size?: WorldSize): OpCase {
+    const { rows, s, shape } = setting(rng, false, size);
     const prediction = input('prediction', shape, rowValues(rng, rows, s.width, rng.pick([0.3, 2])));
     const wanted = input('target', shape, rowValues(rng, rows, s.width));
     const rowLoss = output('rowLoss', [rows.capacity]);
@@ -83,8 +83,8 @@ export const lossOps = {
     return { args: [rows, s.width, prediction, wanted, rowLoss, tally], expected };
   },
 
-  smoothL1Backward(rng: Rng): OpCase {
-    const { rows, s, slot, scale, shape } = setting(rng, true);
+  smoothL1Backward(rng: Rng, size?: WorldSize): OpCase {
+    const { rows, s, slot, scale, shape } = setting(rng, true, size);
     const prediction = update('prediction', shape, rowValues(rng, rows, s.width, rng.pick([0.3, 2])));
     const wanted = input('target', shape, rowValues(rng, rows, s.width));
     const values = reference.smoothL1Backward(s, prediction.values, wanted.values, scale);
