@@ -5,11 +5,11 @@ import { LxmertError, isLxmertError } from '../errors.js';
 import type { StepResult } from '../tasks/losses.js';
 import { loadCheckpoint, rewriteTrainerState } from './checkpoint.js';
 import { CheckpointStore } from './checkpointStore.js';
-import { MetricsFile } from './metrics.js';
 import type { StepRecord, ValidRecord } from './metrics.js';
 import { findNonFinite } from './nonFinite.js';
 import type { TrainObserver } from './observer.js';
 import type { PretrainModel, PretrainSource } from './ports.js';
+import { Recorder } from './recorder.js';
 import type { RunFolder } from './runFolder.js';
 import { learningRate } from './schedule.js';
 import { lossWeights } from './taskMix.js';
@@ -70,7 +70,7 @@ interface Flight {
 class Trainer {
   readonly #options: TrainOptions;
   readonly #store: CheckpointStore;
-  readonly #metrics: MetricsFile;
+  readonly #recorder: Recorder;
   #state: TrainerState;
   /** Step of the newest checkpoint. */
   #saved: number | undefined;
@@ -79,10 +79,10 @@ class Trainer {
   #lastStep: StepRecord | undefined;
   #lastValidation: ValidRecord | undefined;
 
-  private constructor(options: TrainOptions, store: CheckpointStore, metrics: MetricsFile, state: TrainerState) {
+  private constructor(options: TrainOptions, store: CheckpointStore, recorder: Recorder, state: TrainerState) {
     this.#options = options;
     this.#store = store;
-    this.#metrics = metrics;
+    this.#recorder = recorder;
     this.#state = state;
     this.#saved = options.from?.step;
   }
@@ -100,7 +100,7 @@ class Trainer {
       await store.prepare();
       await store.clear();
     }
-    const { metrics, stepsFound } = await MetricsFile.open(run.metrics, state.step);
+    const { recorder, stepsFound } = await Recorder.open(run, state.step);
     if (stepsFound < state.step)
       observer?.note?.(
         `${run.metrics} ends at step ${stepsFound}, before the checkpoint; the steps between stay unrecorded`,
@@ -113,11 +113,11 @@ class Trainer {
       folder: run.path,
       ...(from ? { resumedFrom: store.path(from.step) } : {}),
     });
-    return new Trainer(options, store, metrics, state);
+    return new Trainer(options, store, recorder, state);
   }
 
   async close(): Promise<void> {
-    await this.#metrics.close();
+    await this.#recorder.close();
   }
 
   async run(): Promise<TrainSummary> {
@@ -193,7 +193,7 @@ class Trainer {
       samplesPerSecond: Number(((1000 * samples) / Math.max(at - this.#clock, 0.001)).toPrecision(5)),
     };
     this.#clock = at;
-    await this.#metrics.append(record);
+    await this.#recorder.step(record);
     this.#state = {
       ...this.#state,
       step: step + 1,
@@ -246,7 +246,7 @@ class Trainer {
       return false;
     }
     const record: ValidRecord = { step, epoch, split: 'valid', ...outcome };
-    await this.#metrics.append(record);
+    await this.#recorder.validation(record);
     const isBest = Number.isFinite(record.loss) && (best === undefined || record.loss < best.loss);
     this.#state = { ...this.#state, validationDue: false, ...(isBest ? { best: { step, loss: record.loss } } : {}) };
     this.#lastValidation = record;
@@ -259,7 +259,7 @@ class Trainer {
     await this.#validate();
     if (this.#state.validationDue) return;
     const { step, best } = this.#state;
-    await this.#metrics.sync();
+    await this.#recorder.sync();
     await rewriteTrainerState(this.#store.path(step), this.#state);
     await this.#store.settle(best?.step);
   }
@@ -267,7 +267,7 @@ class Trainer {
   async #save(): Promise<void> {
     const { config, run, model, answers, observer } = this.#options;
     const { step } = this.#state;
-    await this.#metrics.sync();
+    await this.#recorder.sync();
     await run.lock.check();
     let path: string;
     try {

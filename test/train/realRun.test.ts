@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { writeScenes } from '../../src/scenes/index.js';
 import { CompiledCopy } from './support/compile.js';
 import type { RunningProcess } from './support/compile.js';
-import { metricsOf, newestFiles } from './support/runs.js';
+import { filesOf, metricsOf, newestFiles } from './support/runs.js';
 
 /** The command itself, on scenes, with the engine: a model of a few seconds, dropout on. */
 const size = {
@@ -85,7 +85,7 @@ test('killed and resumed, the run comes out bit by bit like one that was not', a
   expect(await last.ended).toBe(0);
   expect(await metricsOf(killed)).toEqual(await metricsOf(straight));
   expect(await newestFiles(killed)).toEqual(await newestFiles(straight));
-  expect(await readdir(killed)).toEqual(['checkpoints', 'config.json', 'metrics.jsonl']);
+  expect(await filesOf(killed)).toEqual(['checkpoints', 'config.json', 'metrics.jsonl']);
 
   const again = pretrain(killed, '--resume');
   expect(await again.ended).toBe(0);

@@ -7,7 +7,7 @@ import { learningRate } from '../../src/train/schedule.js';
 import { oneSample } from '../../src/train/nonFinite.js';
 import { pretrain } from '../../src/train/pretrain.js';
 import { fakeBatch, fakeParts } from './support/fakeParts.js';
-import { fakeRun, metricsOf, newestFiles, shortRun } from './support/runs.js';
+import { fakeRun, filesOf, metricsOf, newestFiles, shortRun } from './support/runs.js';
 
 let parent: string;
 let out: string;
@@ -40,7 +40,7 @@ describe('a run', () => {
     expect(summary.checkpoint).toBe(join(out, 'checkpoints', 'step-00000023'));
     expect(parts.closed).toBe(1);
     expect(model.disposed).toBe(true);
-    expect(await readdir(out)).toEqual(['checkpoints', 'config.json', 'metrics.jsonl']);
+    expect(await filesOf(out)).toEqual(['checkpoints', 'config.json', 'metrics.jsonl']);
   });
 
   test('keeps two checkpoints and the best by validation loss', async () => {

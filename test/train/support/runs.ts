@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pretrain } from '../../../src/train/pretrain.js';
 import type { TrainObserver } from '../../../src/train/observer.js';
@@ -68,4 +68,9 @@ export async function newestFiles(out: string): Promise<Record<string, string>> 
     return [name, name === 'trainer_state.json' ? bytes.toString() : createHash('sha256').update(bytes).digest('hex')];
   });
   return Object.fromEntries(await Promise.all(files)) as Record<string, string>;
+}
+
+/** What lies in a run folder, TensorBoard's event files aside. */
+export async function filesOf(out: string): Promise<string[]> {
+  return (await readdir(out)).filter((name) => !name.startsWith('events.out.tfevents.'));
 }
