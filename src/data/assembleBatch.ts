@@ -1,13 +1,24 @@
 import { LxmertError } from '../errors.js';
 import type { Batch } from './batch.js';
-import type { FeatureSource, ObjectRows } from './featureSource.js';
+import type { FeatureReader, ObjectRows } from './featureSource.js';
 import type { FeatureMemory } from './featureMemory.js';
 import { allocateObjectRows } from './featureSource.js';
 import { Growable } from './growable.js';
 import { bestAnswer, drawAnswer, drawFate, drawOtherImage, fates } from './masking.js';
 import type { Masking } from './masking.js';
-import type { PretrainData } from './pretrainData.js';
 import { RandomStream } from './random.js';
+import type { SampleArrays } from './sampleStore.js';
+
+/** What of the data assembling needs; another thread has it too (`shareData`). */
+export interface AssemblyData extends SampleArrays {
+  /** The splits, for messages. */
+  readonly name: string;
+  readonly features: FeatureReader;
+  readonly wordPiece: { readonly vocabSize: number; readonly maskId: number };
+}
+
+/** A batch but for its samples' names, which the thread that asked for it knows. */
+export type UnnamedBatch = Omit<Batch, 'sampleIds'>;
 
 export interface AssembleOptions {
   readonly seed: number;
@@ -18,7 +29,12 @@ export interface AssembleOptions {
   /** Neither mask nor swap, and the label is the answer with the highest score. */
   readonly unmasked?: boolean;
   /** Where the features are put; default: memory of their own. */
-  readonly memory?: FeatureMemory;
+  readonly memory?: Pick<FeatureMemory, 'take'>;
+}
+
+/** What to make a batch of. */
+export interface AssembleJob extends Pick<AssembleOptions, 'epoch' | 'firstSample' | 'unmasked'> {
+  readonly samples: Uint32Array;
 }
 
 /** How many images are read at once: enough to keep a disk busy, few enough to keep memory flat. */
@@ -30,10 +46,10 @@ const READS_AT_ONCE = 16;
  * features rejects with.
  */
 export async function assembleBatch(
-  data: PretrainData,
+  data: AssemblyData,
   samples: ArrayLike<number>,
   options: AssembleOptions,
-): Promise<Batch> {
+): Promise<UnnamedBatch> {
   const random = new RandomStream(options.seed);
   const size = samples.length;
   const sentences = chooseSentences(data, samples, random, options);
@@ -45,14 +61,17 @@ export async function assembleBatch(
     objectOffsets[s + 1] = objectOffsets[s] + data.features.numObjects(data.images[samples[s]]);
   }
   const { memory } = options;
-  const rows = allocateObjectRows(objectOffsets[size], data.featureDim, memory && ((length) => memory.take(length)));
+  const rows = allocateObjectRows(
+    objectOffsets[size],
+    data.features.featureDim,
+    memory && ((length) => memory.take(length)),
+  );
   await inGroups(size, (s) => data.features.read(data.images[samples[s]], rows, objectOffsets[s]));
   const maskedObjects = await maskObjects(data, samples, objectOffsets, rows, random, options);
 
   return {
     size,
     firstSample: options.firstSample,
-    sampleIds: Array.from(samples, (sample) => data.sampleId(sample)),
     ...language,
     objectOffsets,
     visualFeats: rows.features,
@@ -67,7 +86,7 @@ export async function assembleBatch(
 
 /** The sample whose sentence each sample gets: its own, or one of another image. */
 function chooseSentences(
-  data: PretrainData,
+  data: AssemblyData,
   samples: ArrayLike<number>,
   random: RandomStream,
   { epoch, masking, unmasked }: AssembleOptions,
@@ -90,7 +109,7 @@ function chooseSentences(
 }
 
 function packTokens(
-  data: PretrainData,
+  data: AssemblyData,
   samples: ArrayLike<number>,
   sentences: Uint32Array,
   random: RandomStream,
@@ -130,7 +149,7 @@ interface Replacement {
 
 /** Masks features in `rows` in place; what they were before is the target. */
 async function maskObjects(
-  data: PretrainData,
+  data: AssemblyData,
   samples: ArrayLike<number>,
   objectOffsets: Int32Array,
   { features }: ObjectRows,
@@ -151,7 +170,7 @@ async function maskObjects(
     }
   }
   const masked = rows.finish();
-  const width = data.featureDim;
+  const width = data.features.featureDim;
   const targets = memory?.take(masked.length * width) ?? new Float32Array(masked.length * width);
   masked.forEach((row, i) => targets.set(features.subarray(row * width, (row + 1) * width), i * width));
   for (const row of zeroed) features.fill(0, row * width, (row + 1) * width);
@@ -159,19 +178,19 @@ async function maskObjects(
   return { rows: masked, targets };
 }
 
-function drawObject(data: PretrainData, image: number, random: RandomStream): { image: number; object: number } {
+function drawObject(data: AssemblyData, image: number, random: RandomStream): { image: number; object: number } {
   const other = drawOtherImage(random, data, image);
   // Where there is only one image, its own objects are all there is.
   const from = other < 0 ? image : data.images[other];
   return { image: from, object: random.below(data.features.numObjects(from)) };
 }
 
-function readReplacement(source: FeatureSource, { row, image, object }: Replacement, features: Float32Array) {
+function readReplacement(source: FeatureReader, { row, image, object }: Replacement, features: Float32Array) {
   return source.readFeature(image, object, features, row * source.featureDim);
 }
 
 function chooseAnswers(
-  data: PretrainData,
+  data: AssemblyData,
   samples: ArrayLike<number>,
   matched: Int32Array,
   random: RandomStream,

@@ -1,5 +1,8 @@
 import { LxmertError } from '../errors.js';
-import { assembleBatch } from './assembleBatch.js';
+import { ahead } from './ahead.js';
+import { openAssembler } from './assembler.js';
+import type { AssembleJob } from './assembleBatch.js';
+import type { Assembler } from './assembler.js';
 import type { Batch } from './batch.js';
 import { describeValue } from './describe.js';
 import type { FeatureMemory } from './featureMemory.js';
@@ -22,7 +25,17 @@ export interface PositionedBatch {
   readonly parts: readonly Batch[];
 }
 
-export interface TrainBatchOptions {
+/** How batches are made; it changes nothing in them. */
+export interface PreparationOptions {
+  /** Where the features are put; default: every batch has memory of its own. */
+  readonly memory?: FeatureMemory;
+  /** Threads that make batches ahead; 0, the default: the calling thread makes one ahead. */
+  readonly workers?: number;
+  /** The threads' program; default: the package's own. For programs that bundle the package. */
+  readonly workerScript?: URL;
+}
+
+export interface TrainBatchOptions extends PreparationOptions {
   readonly seed: number;
   /** Samples of one global batch, over all ranks and parts. */
   readonly batchSize: number;
@@ -33,11 +46,9 @@ export interface TrainBatchOptions {
   /** Default: the start. */
   readonly from?: BatchPosition;
   readonly masking?: MaskingOptions;
-  /** Where the features are put; default: every batch has memory of its own. */
-  readonly memory?: FeatureMemory;
 }
 
-export interface ValidBatchOptions {
+export interface ValidBatchOptions extends PreparationOptions {
   readonly batchSize: number;
   /** Masks and swaps are drawn from it; default: a fixed one, so that any two validations compare. */
   readonly seed?: number;
@@ -46,12 +57,11 @@ export interface ValidBatchOptions {
   readonly unmasked?: boolean;
   /** Only samples with an answer; default false. */
   readonly answered?: boolean;
-  /** Where the features are put; default: every batch has memory of its own. */
-  readonly memory?: FeatureMemory;
 }
 
 /** Seed of validation masks, apart from every training seed by its size. */
 const VALID_SEED = 2 ** 40;
+const MOST_WORKERS = 256;
 
 /** Whole batches of an epoch; the rest of the samples is left out, unless it is all there is (as drop_last does not). */
 export function batchesPerEpoch(samples: number, batchSize: number): number {
@@ -60,7 +70,8 @@ export function batchesPerEpoch(samples: number, batchSize: number): number {
 
 /**
  * Training batches from a position on, without end: every epoch in an order of its own. The same seed and position
- * give the same batch, whatever was asked for before; one batch is assembled ahead. Throws BAD_ARGUMENT.
+ * give the same batch, whatever was asked for before. Batches are made ahead: one, or one more than there are workers.
+ * Returning the generator ends the workers. Throws BAD_ARGUMENT.
  */
 export function trainBatches(data: PretrainData, options: TrainBatchOptions): AsyncGenerator<PositionedBatch> {
   const {
@@ -72,14 +83,16 @@ export function trainBatches(data: PretrainData, options: TrainBatchOptions): As
   } = options;
   checkCount('batchSize', batchSize, 1);
   checkCount('partSize', partSize, 1);
-  checkCount('seed', seed, 0);
   checkCount('from.epoch', from.epoch, 0);
   checkCount('share.ranks', share.ranks, 1);
   checkRange('from.batch', from.batch, batchesPerEpoch(data.size, batchSize));
   checkRange('share.rank', share.rank, share.ranks);
-  const fixed = { seed, masking: resolveMasking(options.masking), ...(options.memory && { memory: options.memory }) };
 
-  async function* assemble(): AsyncGenerator<PositionedBatch> {
+  interface Plan {
+    readonly position: BatchPosition;
+    readonly jobs: readonly AssembleJob[];
+  }
+  function* plan(): Generator<Plan> {
     const batches = batchesPerEpoch(data.size, batchSize);
     const size = Math.min(batchSize, data.size);
     const first = Math.floor((size * share.rank) / share.ranks);
@@ -87,55 +100,81 @@ export function trainBatches(data: PretrainData, options: TrainBatchOptions): As
     for (let { epoch, batch } = from; ; epoch++, batch = 0) {
       const order = epochOrder(seed, epoch, data.size);
       for (; batch < batches; batch++) {
-        const parts: Batch[] = [];
+        const jobs: AssembleJob[] = [];
         for (let start = first; start < end; start += partSize) {
           const stop = Math.min(start + partSize, end);
-          const samples = order.subarray(batch * batchSize + start, batch * batchSize + stop);
-          parts.push(await assembleBatch(data, samples, { ...fixed, epoch, firstSample: start }));
+          // A copy: a message with a part of the order would take all of it along.
+          const samples = order.slice(batch * batchSize + start, batch * batchSize + stop);
+          jobs.push({ samples, epoch, firstSample: start });
         }
-        yield { position: { epoch, batch }, parts };
+        yield { position: { epoch, batch }, jobs };
       }
     }
   }
-  return oneAhead(assemble());
+  const parts = Math.max(1, Math.ceil(batchSize / share.ranks / partSize));
+  return assembled(data, { ...options, seed }, (assembler) =>
+    ahead(
+      plan(),
+      async ({ position, jobs }) => ({ position, parts: await all(jobs, assembler) }),
+      Math.ceil(assembler.ahead / parts),
+    ),
+  );
 }
 
-/** All samples in their own order, once; the last batch may be smaller. Throws BAD_ARGUMENT. */
+/** All samples in their own order, once; the last batch may be smaller. Made ahead likewise. Throws BAD_ARGUMENT. */
 export function validBatches(data: PretrainData, options: ValidBatchOptions): AsyncGenerator<Batch> {
   const { batchSize, seed = VALID_SEED, unmasked = false, answered = false } = options;
   checkCount('batchSize', batchSize, 1);
-  checkCount('seed', seed, 0);
-  const fixed = { seed, masking: resolveMasking(options.masking), ...(options.memory && { memory: options.memory }) };
 
-  async function* assemble(): AsyncGenerator<Batch> {
+  function* plan(): Generator<AssembleJob> {
     let samples: number[] = [];
+    const job = () => ({ samples: Uint32Array.from(samples), epoch: 0, firstSample: 0, unmasked });
     for (let sample = 0; sample < data.size; sample++) {
-      if (!answered || data.answerOffsets[sample + 1] > data.answerOffsets[sample]) samples.push(sample);
-      if (samples.length === batchSize || (sample === data.size - 1 && samples.length > 0)) {
-        yield await assembleBatch(data, samples, { ...fixed, epoch: 0, firstSample: 0, unmasked });
-        samples = [];
-      }
+      if (answered && data.answerOffsets[sample + 1] === data.answerOffsets[sample]) continue;
+      samples.push(sample);
+      if (samples.length < batchSize) continue;
+      yield job();
+      samples = [];
     }
+    if (samples.length > 0) yield job();
   }
-  return oneAhead(assemble());
+  return assembled(data, { ...options, seed }, (assembler) =>
+    ahead(plan(), (job) => assembler.assemble(job), assembler.ahead),
+  );
 }
 
-/** Asks for the next value before handing over the one at hand, so that it is made meanwhile. */
-async function* oneAhead<T>(source: AsyncGenerator<T>): AsyncGenerator<T> {
-  let next = source.next();
-  try {
-    for (;;) {
-      const current = await next;
-      if (current.done === true) return;
-      next = source.next();
-      // Its rejection is seen at the next turn; until then it must not count as unhandled.
-      next.catch(() => undefined);
-      yield current.value;
+/** Checks what both have in common, and ends the assembler when the batches end. */
+function assembled<T>(
+  data: PretrainData,
+  options: PreparationOptions & { readonly seed: number; readonly masking?: MaskingOptions },
+  batches: (assembler: Assembler) => AsyncGenerator<T>,
+): AsyncGenerator<T> {
+  const { seed, workers = 0, memory, workerScript } = options;
+  checkCount('seed', seed, 0);
+  checkRange('workers', workers, MOST_WORKERS + 1);
+  const masking = resolveMasking(options.masking);
+  async function* run() {
+    const assembler = openAssembler(data, {
+      ...{ seed, masking, workers },
+      ...(memory && { memory }),
+      ...(workerScript && { workerScript }),
+    });
+    try {
+      yield* batches(assembler);
+    } finally {
+      await assembler.close();
     }
-  } finally {
-    await next.catch(() => undefined);
-    await source.return(undefined);
   }
+  return run();
+}
+
+/** Waits for all parts, so that none is still being made when an error has ended the iteration. */
+async function all(jobs: readonly AssembleJob[], assembler: Assembler): Promise<Batch[]> {
+  const settled = await Promise.allSettled(jobs.map((job) => assembler.assemble(job)));
+  return settled.map((one) => {
+    if (one.status === 'rejected') throw one.reason;
+    return one.value;
+  });
 }
 
 function checkCount(name: string, value: number, least: number): void {

@@ -11,6 +11,11 @@ export class FeatureMemory {
   readonly #spare: Float32Array[] = [];
   readonly #released = new WeakSet<Batch>();
 
+  /** Begins with the memory of these arrays. */
+  constructor(blocks: readonly Float32Array[] = []) {
+    for (const block of blocks) this.#add(block);
+  }
+
   /** An array of just that length; its contents are whatever was there. */
   take(length: number): Float32Array {
     let best = -1;
@@ -26,11 +31,12 @@ export class FeatureMemory {
   release(batch: Batch): void {
     if (this.#released.has(batch)) return;
     this.#released.add(batch);
-    for (const array of [batch.visualFeats, batch.maskedObjects.targets]) {
-      const block = new Float32Array(array.buffer);
-      if (block.length > 0) this.#spare.push(block);
-    }
+    this.#add(batch.visualFeats);
+    this.#add(batch.maskedObjects.targets);
     // The largest stay.
     this.#spare.sort((a, b) => b.length - a.length).length = Math.min(this.#spare.length, MOST_SPARE);
+  }
+  #add({ buffer }: Float32Array): void {
+    if (buffer.byteLength > 0) this.#spare.push(new Float32Array(buffer));
   }
 }

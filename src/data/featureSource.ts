@@ -18,19 +18,14 @@ export interface ImageRecord extends ObjectRows {
   readonly numObjects: number;
 }
 
-/**
- * The detected objects of a set of images, kept somewhere (a TSV, memory). Images go by their position in `imageIds`,
- * so samples need four bytes for theirs.
- */
-export interface FeatureSource {
+/** Reads the detected objects of images by their position. */
+export interface FeatureReader {
   /** File or folder, for messages. */
   readonly path: string;
   /** Floats of one object's feature. */
   readonly featureDim: number;
-  readonly numImages: number;
-  readonly imageIds: readonly string[];
-  /** Position of an image, or -1 when it is not here. */
-  indexOf(imageId: string): number;
+  /** From it another thread opens a reader of the same images (`openShared`). */
+  readonly shared: SharedFeatures;
   /** Objects of an image; known without reading it. */
   numObjects(image: number): number;
   /** Reads all of an image into `rows` from row `row` on. Rejects with BAD_DATA naming line and field. */
@@ -39,6 +34,84 @@ export interface FeatureSource {
   readFeature(image: number, object: number, features: Float32Array, offset: number): Promise<void>;
   /** Idempotent. */
   close(): Promise<void>;
+}
+
+/**
+ * The detected objects of a set of images, kept somewhere (a TSV, memory). Images go by their position in `imageIds`,
+ * so samples need four bytes for theirs.
+ */
+export interface FeatureSource extends FeatureReader {
+  readonly numImages: number;
+  readonly imageIds: readonly string[];
+  /** Position of an image, or -1 when it is not here. */
+  indexOf(imageId: string): number;
+}
+
+/** What a reader is made of: plain values and arrays in shared memory, so a message carries it to another thread. */
+export type SharedFeatures = SharedMemory | SharedTsv | SharedMerged;
+
+export interface SharedMemory {
+  readonly form: 'memory';
+  readonly path: string;
+  readonly featureDim: number;
+  readonly rows: ObjectRows;
+  /** First row of each image, and the number of rows: [images + 1]. */
+  readonly rowOffsets: Float64Array;
+}
+
+export interface SharedTsv {
+  readonly form: 'tsv';
+  readonly path: string;
+  readonly featureDim: number;
+  /** Classes that the detector knows. */
+  readonly objectLabels: number;
+  readonly attributeLabels: number;
+  readonly index: TsvIndex;
+  /** Of the file when it was indexed. */
+  readonly size: number;
+  readonly modified: number;
+}
+
+/** Where the images of a TSV lie: one number an image. */
+export interface TsvIndex {
+  /** From 1; blank lines count. */
+  readonly lines: Uint32Array;
+  /** Byte offset and length of each image's line, and of the features in the file. */
+  readonly offsets: Float64Array;
+  readonly lengths: Uint32Array;
+  readonly featureOffsets: Float64Array;
+  readonly numBoxes: Int32Array;
+  /** The image ids one after the other, in UTF-8; image i has `idOffsets[i] … idOffsets[i + 1] - 1`. */
+  readonly ids: Uint8Array;
+  readonly idOffsets: Uint32Array;
+}
+
+export interface SharedMerged {
+  readonly form: 'merged';
+  readonly parts: readonly SharedFeatures[];
+  /** Part that has an image, and its position there. */
+  readonly partOf: Uint32Array;
+  readonly imageOf: Int32Array;
+}
+
+/** A reader whose images have names. */
+export function withImageIds(
+  reader: FeatureReader,
+  imageIds: readonly string[],
+  positions: ReadonlyMap<string, number> = new Map(imageIds.map((id, i) => [id, i])),
+): FeatureSource {
+  return {
+    path: reader.path,
+    featureDim: reader.featureDim,
+    shared: reader.shared,
+    numImages: imageIds.length,
+    imageIds,
+    indexOf: (imageId) => positions.get(imageId) ?? -1,
+    numObjects: (image) => reader.numObjects(image),
+    read: (image, rows, row) => reader.read(image, rows, row),
+    readFeature: (image, object, features, offset) => reader.readFeature(image, object, features, offset),
+    close: () => reader.close(),
+  };
 }
 
 export function allocateObjectRows(

@@ -1,4 +1,4 @@
-type NumberArray = Int32Array | Uint32Array | Uint16Array | Float32Array;
+type NumberArray = Int32Array | Uint32Array | Uint16Array | Uint8Array | Float32Array | Float64Array;
 
 /** A typed array that grows at its end: for ten million numbers whose count is not known ahead. */
 export class Growable<T extends NumberArray> {
@@ -15,6 +15,11 @@ export class Growable<T extends NumberArray> {
     return this.#length;
   }
 
+  /** A value that was added. */
+  at(index: number): number {
+    return this.#values[index];
+  }
+
   push(value: number): void {
     if (this.#length === this.#values.length) this.#grow(this.#length + 1);
     this.#values[this.#length++] = value;
@@ -29,12 +34,17 @@ export class Growable<T extends NumberArray> {
 
   /** What was added, in an array of just that length. */
   finish(): T {
-    return this.#values.length === this.#length ? this.#values : (this.#values.slice(0, this.#length) as T);
+    return this.#values.length === this.#length ? this.#values : this.#copy(this.#length, this.#length);
   }
 
   #grow(needed: number): void {
-    const larger = this.#allocate(Math.max(needed, Math.ceil(this.#values.length * 1.5)));
-    larger.set(this.#values);
-    this.#values = larger;
+    this.#values = this.#copy(Math.max(needed, Math.ceil(this.#values.length * 1.5)), this.#length);
+  }
+
+  /** `slice` would leave shared memory. */
+  #copy(length: number, filled: number): T {
+    const copy = this.#allocate(length);
+    copy.set(this.#values.subarray(0, filled));
+    return copy;
   }
 }

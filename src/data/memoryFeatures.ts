@@ -1,59 +1,60 @@
 import { LxmertError } from '../errors.js';
-import { allocateObjectRows } from './featureSource.js';
-import type { FeatureSource, ObjectRows } from './featureSource.js';
+import { withImageIds } from './featureSource.js';
+import type { FeatureReader, FeatureSource, ObjectRows, SharedMemory } from './featureSource.js';
+import { sharedArrays } from './sharedArrays.js';
 
-/** Reads all of a source once and keeps it, packed. The source stays open; close it afterwards. */
+/** Reads all of a source once and keeps it, packed, in shared memory. The source stays open; close it afterwards. */
 export async function loadIntoMemory(source: FeatureSource): Promise<FeatureSource> {
-  const rowOffsets = new Float64Array(source.numImages + 1);
-  for (let i = 0; i < source.numImages; i++) rowOffsets[i + 1] = rowOffsets[i] + source.numObjects(i);
-  const total = rowOffsets[source.numImages];
+  const { path, featureDim, numImages } = source;
+  const rowOffsets = sharedArrays.float64(numImages + 1);
+  for (let i = 0; i < numImages; i++) rowOffsets[i + 1] = rowOffsets[i] + source.numObjects(i);
+  const total = rowOffsets[numImages];
   let rows: ObjectRows;
   try {
-    rows = allocateObjectRows(total, source.featureDim);
+    rows = {
+      features: sharedArrays.float32(total * featureDim),
+      boxes: sharedArrays.float32(total * 4),
+      objectIds: sharedArrays.int32(total),
+      objectConfs: sharedArrays.float32(total),
+      attrIds: sharedArrays.int32(total),
+      attrConfs: sharedArrays.float32(total),
+    };
   } catch (error) {
-    const gigabytes = ((total * source.featureDim * 4) / 1e9).toFixed(1);
+    const gigabytes = ((total * featureDim * 4) / 1e9).toFixed(1);
     throw new LxmertError(
       'OUT_OF_MEMORY',
-      `${source.path}: its features take ${gigabytes} GB, which does not fit into memory; open it with inMemory: false`,
+      `${path}: its features take ${gigabytes} GB, which does not fit into memory; open it with inMemory: false`,
       { cause: error },
     );
   }
-  for (let i = 0; i < source.numImages; i++) await source.read(i, rows, rowOffsets[i]);
-  return new MemorySource(source, rows, rowOffsets);
+  for (let i = 0; i < numImages; i++) await source.read(i, rows, rowOffsets[i]);
+  return withImageIds(new MemoryReader({ form: 'memory', path, featureDim, rows, rowOffsets }), source.imageIds);
 }
 
-class MemorySource implements FeatureSource {
-  readonly path: string;
-  readonly featureDim: number;
-  readonly numImages: number;
-  readonly imageIds: readonly string[];
-  readonly #rows: ObjectRows;
-  readonly #rowOffsets: Float64Array;
-  readonly #positions: ReadonlyMap<string, number>;
+/** Reads features that lie in memory. */
+export class MemoryReader implements FeatureReader {
+  readonly shared: SharedMemory;
 
-  constructor(source: FeatureSource, rows: ObjectRows, rowOffsets: Float64Array) {
-    this.path = source.path;
-    this.featureDim = source.featureDim;
-    this.numImages = source.numImages;
-    this.imageIds = source.imageIds;
-    this.#rows = rows;
-    this.#rowOffsets = rowOffsets;
-    this.#positions = new Map(source.imageIds.map((id, i) => [id, i]));
+  constructor(shared: SharedMemory) {
+    this.shared = shared;
   }
 
-  indexOf(imageId: string): number {
-    return this.#positions.get(imageId) ?? -1;
+  get path(): string {
+    return this.shared.path;
+  }
+
+  get featureDim(): number {
+    return this.shared.featureDim;
   }
 
   numObjects(image: number): number {
-    return this.#rowOffsets[image + 1] - this.#rowOffsets[image];
+    return this.shared.rowOffsets[image + 1] - this.shared.rowOffsets[image];
   }
 
   async read(image: number, into: ObjectRows, row: number): Promise<void> {
-    const from = this.#rowOffsets[image];
-    const to = this.#rowOffsets[image + 1];
-    const rows = this.#rows;
-    const width = this.featureDim;
+    const { rows, rowOffsets, featureDim: width } = this.shared;
+    const from = rowOffsets[image];
+    const to = rowOffsets[image + 1];
     into.features.set(rows.features.subarray(from * width, to * width), row * width);
     into.boxes.set(rows.boxes.subarray(from * 4, to * 4), row * 4);
     into.objectIds.set(rows.objectIds.subarray(from, to), row);
@@ -63,8 +64,9 @@ class MemorySource implements FeatureSource {
   }
 
   async readFeature(image: number, object: number, features: Float32Array, offset: number): Promise<void> {
-    const at = (this.#rowOffsets[image] + object) * this.featureDim;
-    features.set(this.#rows.features.subarray(at, at + this.featureDim), offset);
+    const { rows, rowOffsets, featureDim: width } = this.shared;
+    const at = (rowOffsets[image] + object) * width;
+    features.set(rows.features.subarray(at, at + width), offset);
   }
 
   async close(): Promise<void> {

@@ -3,7 +3,12 @@ import { LxmertError } from '../errors.js';
 import { readFailure } from './describe.js';
 import { openFeatureTsv } from './featureTsv.js';
 import type { FeatureTsvOptions } from './featureTsv.js';
-import type { FeatureSource, ObjectRows } from './featureSource.js';
+import { withImageIds } from './featureSource.js';
+import type { FeatureReader, FeatureSource, SharedFeatures, SharedMerged } from './featureSource.js';
+import { Growable } from './growable.js';
+import { MemoryReader } from './memoryFeatures.js';
+import { sharedArrays } from './sharedArrays.js';
+import { reopenTsv } from './tsvReader.js';
 
 /** Opens features of whatever form lies at `path`. Rejects as `openFeatureTsv` does. */
 export async function openFeatures(path: string, options: FeatureTsvOptions = {}): Promise<FeatureSource> {
@@ -25,8 +30,9 @@ export function mergeSources(sources: readonly FeatureSource[]): FeatureSource {
   const [first] = sources;
   const imageIds: string[] = [];
   const positions = new Map<string, number>();
-  const places: { source: FeatureSource; image: number }[] = [];
-  for (const source of sources) {
+  const partOf = new Growable(sharedArrays.uint32);
+  const imageOf = new Growable(sharedArrays.int32);
+  for (const [part, source] of sources.entries()) {
     if (source.featureDim !== first.featureDim) {
       throw new LxmertError(
         'BAD_DATA',
@@ -38,21 +44,44 @@ export function mergeSources(sources: readonly FeatureSource[]): FeatureSource {
       if (positions.has(imageId)) continue;
       positions.set(imageId, imageIds.length);
       imageIds.push(imageId);
-      places.push({ source, image });
+      partOf.push(part);
+      imageOf.push(image);
     }
   }
+  const places = { partOf: partOf.finish(), imageOf: imageOf.finish() };
+  return withImageIds(mergeReaders(sources, places), imageIds, positions);
+}
+
+/** Opens in this thread what another one shares. Rejects as opening the files does. */
+export async function openShared(shared: SharedFeatures): Promise<FeatureReader> {
+  if (shared.form === 'memory') return new MemoryReader(shared);
+  if (shared.form === 'tsv') return reopenTsv(shared);
+  const opened: FeatureReader[] = [];
+  try {
+    for (const part of shared.parts) opened.push(await openShared(part));
+  } catch (error) {
+    await closeAll(opened);
+    throw error;
+  }
+  return mergeReaders(opened, shared);
+}
+
+function mergeReaders(
+  readers: readonly FeatureReader[],
+  { partOf, imageOf }: Pick<SharedMerged, 'partOf' | 'imageOf'>,
+): FeatureReader {
   return {
-    path: sources.map((source) => source.path).join(', '),
-    featureDim: first.featureDim,
-    numImages: imageIds.length,
-    imageIds,
-    indexOf: (imageId) => positions.get(imageId) ?? -1,
-    numObjects: (image) => places[image].source.numObjects(places[image].image),
-    read: (image, rows: ObjectRows, row) => places[image].source.read(places[image].image, rows, row),
+    path: readers.map((reader) => reader.path).join(', '),
+    featureDim: readers[0].featureDim,
+    shared: { form: 'merged', parts: readers.map((reader) => reader.shared), partOf, imageOf },
+    numObjects: (image) => readers[partOf[image]].numObjects(imageOf[image]),
+    read: (image, rows, row) => readers[partOf[image]].read(imageOf[image], rows, row),
     readFeature: (image, object, features, offset) =>
-      places[image].source.readFeature(places[image].image, object, features, offset),
-    close: async () => {
-      await Promise.all(sources.map((source) => source.close()));
-    },
+      readers[partOf[image]].readFeature(imageOf[image], object, features, offset),
+    close: () => closeAll(readers),
   };
+}
+
+async function closeAll(readers: readonly FeatureReader[]): Promise<void> {
+  await Promise.all(readers.map((reader) => reader.close()));
 }

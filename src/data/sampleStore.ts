@@ -1,10 +1,11 @@
 import type { WordPiece } from '../text/wordPiece.js';
 import type { AnswerTable } from './answers.js';
 import { Growable } from './growable.js';
+import { sharedArrays } from './sharedArrays.js';
 import type { ImageSentences, SentenceSet } from './sentences.js';
 
-/** The samples of some splits: one a sentence. Typed arrays, because there may be ten million. */
-export interface Samples {
+/** The samples of some splits: one a sentence. Typed arrays in shared memory, because there may be ten million. */
+export interface SampleArrays {
   /** Samples (N). */
   readonly size: number;
   /** Image of each sample, as a position in the feature source: [N]. */
@@ -18,6 +19,9 @@ export interface Samples {
   readonly answerScores: Float32Array;
   /** [N + 1]. */
   readonly answerOffsets: Uint32Array;
+}
+
+export interface Samples extends SampleArrays {
   /** Name of the sentence set (`mscoco`, `vqa`) and the number of the sentence in it. */
   setOf(sample: number): string;
   numberOf(sample: number): number;
@@ -39,14 +43,14 @@ export interface SampleStoreOptions {
 /** Collects samples as their sentences are read. */
 export class SampleBuilder {
   readonly #options: SampleStoreOptions;
-  readonly #images = new Growable((n) => new Int32Array(n));
+  readonly #images = new Growable(sharedArrays.int32);
   readonly #tokens: Growable<Uint16Array | Int32Array>;
-  readonly #tokenOffsets = new Growable((n) => new Uint32Array(n));
-  readonly #answerIds = new Growable((n) => new Int32Array(n));
-  readonly #answerScores = new Growable((n) => new Float32Array(n));
-  readonly #answerOffsets = new Growable((n) => new Uint32Array(n));
-  readonly #sets = new Growable((n) => new Uint32Array(n));
-  readonly #numbers = new Growable((n) => new Uint32Array(n));
+  readonly #tokenOffsets = new Growable(sharedArrays.uint32);
+  readonly #answerIds = new Growable(sharedArrays.int32);
+  readonly #answerScores = new Growable(sharedArrays.float32);
+  readonly #answerOffsets = new Growable(sharedArrays.uint32);
+  readonly #sets = new Growable(sharedArrays.uint32);
+  readonly #numbers = new Growable(sharedArrays.uint32);
   readonly #setNames = new Map<string, number>();
   #questions = 0;
   #truncated = 0;
@@ -55,7 +59,7 @@ export class SampleBuilder {
   constructor(options: SampleStoreOptions) {
     this.#options = options;
     const small = options.wordPiece.vocabSize <= 65536;
-    this.#tokens = new Growable<Uint16Array | Int32Array>((n) => (small ? new Uint16Array(n) : new Int32Array(n)));
+    this.#tokens = new Growable<Uint16Array | Int32Array>(small ? sharedArrays.uint16 : sharedArrays.int32);
     this.#tokenOffsets.push(0);
     this.#answerOffsets.push(0);
   }

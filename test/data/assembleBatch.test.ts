@@ -33,9 +33,14 @@ async function open(options: TestDataOptions, inMemory = true): Promise<Pretrain
 
 const all = () => Uint32Array.from({ length: data.size }, (_, i) => i);
 
-function assemble(options: Partial<AssembleOptions> & { mask?: MaskingOptions } = {}, samples = all()): Promise<Batch> {
+async function assemble(
+  options: Partial<AssembleOptions> & { mask?: MaskingOptions } = {},
+  samples = all(),
+): Promise<Batch> {
   const { mask, ...rest } = options;
-  return assembleBatch(data, samples, { seed: 1, epoch: 0, firstSample: 0, masking: resolveMasking(mask), ...rest });
+  const masking = resolveMasking(mask);
+  const batch = await assembleBatch(data, samples, { seed: 1, epoch: 0, firstSample: 0, masking, ...rest });
+  return { ...batch, sampleIds: Array.from(samples, (sample) => data.sampleId(sample)) };
 }
 
 /** Four standard deviations around the mean of a binomial count: a false alarm in 16,000. */
@@ -258,7 +263,7 @@ describe('assembleBatch', () => {
     });
     const uneven = await open({ images: 2, text });
     const options = { seed: 1, epoch: 0, firstSample: 0, masking: resolveMasking({ rates: { swapped: 1, words: 0 } }) };
-    const batch = await assembleBatch(uneven, [0, 1, 2, 19_999, 20_000], options);
+    const batch = { ...(await assembleBatch(uneven, [0, 1, 2, 19_999, 20_000], options)), sampleIds: [] };
     const last = [...wordPiece.encode('sentence 0 of 1', 20)].join();
     for (let s = 0; s < 4; s++) expect(sampleOf(batch, s).tokens.join()).toBe(last);
     expect(sampleOf(batch, 4).tokens.join()).not.toBe(last);

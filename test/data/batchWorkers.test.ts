@@ -1,0 +1,274 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { readdir, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { trainBatches, validBatches } from '../../src/data/batching.js';
+import { BatchWorkers } from '../../src/data/batchWorkers.js';
+import { resolveMasking } from '../../src/data/masking.js';
+import { openPretrainData } from '../../src/data/pretrainData.js';
+import type { PretrainData } from '../../src/data/pretrainData.js';
+import { pretrainSource } from '../../src/data/pretrainSource.js';
+import { WordPiece } from '../../src/text/wordPiece.js';
+import { CompiledCopy } from '../train/support/compile.js';
+import { TestFolders, testData, testImage, tsvFields, tsvText } from './samples.js';
+import type { TestDataOptions } from './samples.js';
+
+const folders = new TestFolders();
+const opened: PretrainData[] = [];
+let copy: CompiledCopy;
+let wordPiece: WordPiece;
+/** A thread's program must be JavaScript. */
+let workerScript: URL;
+
+beforeAll(async () => {
+  copy = await CompiledCopy.make();
+  workerScript = pathToFileURL(join(copy.folder, 'src/data/batchWorker.js'));
+  wordPiece = await WordPiece.load();
+});
+
+afterAll(async () => {
+  for (const data of opened) await data.close();
+  await copy.remove();
+  await folders.remove();
+});
+
+async function openFolder(dir: string, inMemory: boolean, splits = 'train'): Promise<PretrainData> {
+  const data = await openPretrainData({ dir, splits, wordPiece, inMemory });
+  opened.push(data);
+  return data;
+}
+
+const open = async (options: TestDataOptions, inMemory: boolean) =>
+  openFolder(await folders.make(testData(options)), inMemory);
+
+/** Two splits with files of their own: one source over two. */
+async function openTwo(inMemory: boolean): Promise<PretrainData> {
+  const files = testData({ images: 20 });
+  const lines = files['f/train.tsv'].split('\n');
+  const dir = await folders.make({
+    ...files,
+    'data.yaml': `splits:
+  a: { features: a.tsv, sentences: train.json }
+  b: { features: b.tsv, sentences: none.json }
+objectLabels: 16
+attributeLabels: 8`,
+    'a.tsv': `${lines.slice(0, 9).join('\n')}\n`,
+    'b.tsv': lines.slice(7).join('\n'),
+    'none.json': '[]',
+  });
+  return openFolder(dir, inMemory, 'a,b');
+}
+
+async function take<T>(source: AsyncIterable<T>, count = Infinity): Promise<T[]> {
+  const taken: T[] = [];
+  for await (const value of source) {
+    taken.push(value);
+    if (taken.length === count) break;
+  }
+  return taken;
+}
+
+/** Threads of this process, those of the engine and of libuv among them. */
+const threads = async () => (await readdir('/proc/self/task')).length;
+const openFiles = async () => (await readdir('/proc/self/fd')).length;
+
+describe('batches made by worker threads', () => {
+  const options = { seed: 5, batchSize: 16, partSize: 6 };
+
+  test.each([
+    ['in memory', () => open({ images: 40 }, true)],
+    ['from a TSV', () => open({ images: 40 }, false)],
+    ['from two in memory', () => openTwo(true)],
+    ['from two TSVs', () => openTwo(false)],
+  ])('are those of the main thread, in order, whatever their number: %s', async (_, openData) => {
+    const data = await openData();
+    const expected = await take(trainBatches(data, options), 9);
+    const valid = await take(validBatches(data, { batchSize: 7 }));
+    const answered = { batchSize: 7, unmasked: true, answered: true };
+    for (const workers of [1, 2, 5]) {
+      const threaded = { workers, workerScript };
+      expect(await take(trainBatches(data, { ...options, ...threaded }), 9)).toEqual(expected);
+      expect(await take(validBatches(data, { batchSize: 7, ...threaded }))).toEqual(valid);
+      expect(await take(validBatches(data, { ...answered, ...threaded }))).toEqual(
+        await take(validBatches(data, answered)),
+      );
+    }
+  });
+
+  test('memory that is given back is used again, and batches come out the same', async () => {
+    const data = await open({ images: 40 }, false);
+    const expected = await take(trainBatches(data, options), 30);
+    const source = pretrainSource({ train: data, valid: data, ...options, workers: 2, workerScript });
+    let i = 0;
+    for await (const batch of source.train({ epoch: 0, batch: 0 })) {
+      expect(batch).toEqual(expected[i++]);
+      batch.parts.forEach((part) => source.release(part));
+      if (i === 30) break;
+    }
+    expect(await take(source.validate())).toEqual(await take(validBatches(data, { batchSize: 6 })));
+  });
+
+  test('end with the iteration, in the middle of batches too; no thread and no file stays open', async () => {
+    const data = await open({ images: 40 }, false);
+    const before = [await threads(), await openFiles()];
+    for (let i = 0; i < 5; i++) {
+      const batches = trainBatches(data, { ...options, workers: 3, workerScript });
+      await batches.next();
+      expect(await threads()).toBeGreaterThan(before[0]);
+      await batches.return(undefined);
+      expect((await batches.next()).done).toBe(true);
+    }
+    // Threads of libuv's pool may have started meanwhile.
+    expect(await threads()).toBeLessThanOrEqual(before[0] + 4);
+    expect(await openFiles()).toBeLessThanOrEqual(before[1]);
+  });
+
+  test('no more is made ahead than one batch more than there are workers', async () => {
+    const data = await open({ images: 40 }, true);
+    let taken = 0;
+    const counting = {
+      ...data,
+      features: {
+        ...data.features,
+        numObjects: (image: number) => {
+          taken++;
+          return data.features.numObjects(image);
+        },
+      },
+    };
+    const source = pretrainSource({ train: counting, seed: 5, batchSize: 10, workers: 2, workerScript });
+    const batches = source.train({ epoch: 0, batch: 0 })[Symbol.asyncIterator]();
+    for (let i = 1; i <= 4; i++) {
+      await batches.next();
+      await new Promise((done) => setTimeout(done, 100));
+      // The main thread counts a batch's objects when it sends it to a worker.
+      expect(taken / 10).toBeLessThanOrEqual(i + 3);
+    }
+    expect(taken / 10).toBeGreaterThanOrEqual(6);
+    await batches.return!();
+  });
+});
+
+describe('what goes wrong in a worker thread', () => {
+  /** Image 30 has a feature that is not finite; reading it fails. */
+  async function damaged(): Promise<PretrainData> {
+    const files = testData({ images: 40 });
+    const lines = files['f/train.tsv'].split('\n');
+    const image = testImage(30, 5, 6);
+    lines[30] = tsvFields({ ...image, features: image.features.map((x, i) => (i === 8 ? NaN : x)) }).join('\t');
+    return openFolder(await folders.make({ ...files, 'f/train.tsv': lines.join('\n') }), false);
+  }
+
+  test('a damaged line comes with file, line and field, where its batch would have come', async () => {
+    const data = await damaged();
+    const message = `${data.features.path}: line 31: features must be finite, found NaN for object 1, value 2`;
+    const [masking, batchSize] = [{ tasks: { objects: false } }, 10];
+    for (const workers of [0, 1, 3]) {
+      const batches = validBatches(data, { batchSize, masking, workers, workerScript });
+      for (let i = 0; i < 9; i++) expect((await batches.next()).done).toBe(false);
+      await expect(batches.next()).rejects.toMatchObject({ name: 'LxmertError', code: 'BAD_DATA', message });
+      expect((await batches.next()).done).toBe(true);
+    }
+  });
+
+  test('a file that is gone or another since it was opened', async () => {
+    const files = testData({ images: 10 });
+    const dir = await folders.make(files);
+    const data = await openFolder(dir, false);
+    const file = join(dir, 'f/train.tsv');
+    const threaded = { batchSize: 10, workers: 2, workerScript };
+    await rename(file, `${file}.old`);
+    await expect(take(validBatches(data, threaded))).rejects.toMatchObject({
+      code: 'FILE_MISSING',
+      message: `${file}: no such file (a feature TSV)`,
+    });
+    await writeFile(file, tsvText([testImage(0, 3, 6)]));
+    await expect(take(validBatches(data, threaded))).rejects.toMatchObject({
+      code: 'BAD_DATA',
+      message: `${file}: has changed since it was opened`,
+    });
+  });
+
+  test.each([
+    ['throws', 'throw new Error("no more")', /^a thread that prepares batches died: no more$/],
+    [
+      'exits',
+      'import { parentPort } from "node:worker_threads"; parentPort.on("message", () => process.exit(7));',
+      /^a thread that prepares batches ended before its time \(exit code 7\)$/,
+    ],
+    ['is no program', '(', /^a thread that prepares batches died: /],
+  ])('one that %s is an error for all that is asked for, and no hang', async (what, program, message) => {
+    const data = await open({ images: 10 }, true);
+    const script = pathToFileURL(join(copy.folder, `${what.replaceAll(' ', '-')}.js`));
+    await writeFile(script, program);
+    const threads = new BatchWorkers(data, { count: 2, script, settings: { seed: 1, masking: resolveMasking() } });
+    const job = { samples: Uint32Array.of(1, 2), epoch: 0, firstSample: 0 };
+    const asked = await Promise.allSettled([threads.assemble(job), threads.assemble(job), threads.assemble(job)]);
+    for (const one of asked) {
+      expect(one).toMatchObject({
+        status: 'rejected',
+        reason: { name: 'LxmertError', code: 'INTERNAL', message: expect.stringMatching(message) },
+      });
+    }
+    await expect(threads.assemble(job)).rejects.toMatchObject({ code: 'INTERNAL' });
+    await threads.close();
+    await threads.close();
+  });
+
+  test('a program that is not there', async () => {
+    const data = await open({ images: 10 }, true);
+    const nowhere = pathToFileURL(join(copy.folder, 'nowhere.js'));
+    await expect(take(validBatches(data, { batchSize: 4, workers: 2, workerScript: nowhere }))).rejects.toMatchObject({
+      code: 'INTERNAL',
+      message: expect.stringContaining('nowhere.js'),
+    });
+  });
+
+  test('after the end there is no more', async () => {
+    const data = await open({ images: 10 }, true);
+    const settings = { seed: 1, masking: resolveMasking() };
+    const threads = new BatchWorkers(data, { count: 1, script: workerScript, settings });
+    const job = { samples: Uint32Array.of(1, 2), epoch: 0, firstSample: 0 };
+    const asked = expect(threads.assemble(job)).rejects.toMatchObject({ code: 'DISPOSED' });
+    await threads.close();
+    await asked;
+    await expect(threads.assemble(job)).rejects.toMatchObject({ code: 'DISPOSED' });
+  });
+
+  test.each([[-1], [1.5], [257], [NaN]])('%p workers are refused', async (workers) => {
+    const data = await open({ images: 3 }, true);
+    expect(() => trainBatches(data, { seed: 1, batchSize: 2, workers })).toThrow('workers must be an integer from 0');
+  });
+});
+
+describe('a process with worker threads', () => {
+  const program = (rest: string) => `
+import { openPretrainData } from './src/data/pretrainData.js';
+import { trainBatches } from './src/data/batching.js';
+import { WordPiece } from './src/text/wordPiece.js';
+const data = await openPretrainData({ dir: process.argv[2], splits: 'train', wordPiece: await WordPiece.load(), inMemory: false });
+const batches = trainBatches(data, { seed: 1, batchSize: 8, workers: 3 });
+const { value } = await batches.next();
+console.log(value.parts[0].sampleIds.length);
+${rest}`;
+
+  test.each([
+    ['left alone', '', 0],
+    ['after its end', 'await batches.return(); await data.close();', 0],
+    ['with an exit', 'process.exit(5);', 5],
+    ['with an exit while a batch is made', 'void batches.next(); process.exit(6);', 6],
+    ['by an error', 'setTimeout(() => { throw new Error("x"); }, 20);', 1],
+    [
+      'by a signal',
+      'process.kill(process.pid, "SIGTERM"); await new Promise(() => setTimeout(() => {}, 1e6));',
+      'SIGTERM',
+    ],
+  ])('ends: %s', async (what, rest, end) => {
+    const script = `${what.replaceAll(' ', '-')}.mjs`;
+    await writeFile(join(copy.folder, script), program(rest));
+    const run = copy.start(script, [await folders.make(testData({ images: 40 }))]);
+    expect(await run.ended).toBe(end);
+    expect(run.lines).toEqual(['8']);
+    if (end !== 1) expect(run.errors).toBe('');
+  });
+});
