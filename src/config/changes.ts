@@ -6,6 +6,8 @@ import type { ConfigTree } from './presets.js';
 const free = new Set([
   'out',
   'data.folder',
+  'data.maxMissingShare',
+  'data.workers',
   'device',
   'threads',
   'microBatchSize',

@@ -36,6 +36,15 @@ export const runConfigSchema = z
         train: z.array(splitName).min(1).default(['train']).describe('training splits'),
         valid: z.array(splitName).default(['valid']).describe('validation splits; `none`: no validation'),
         vocabulary: path.optional().describe("a BERT vocab.txt; bert-base-uncased's unless given"),
+        exclude: z.array(path).default([]).describe('files with ids of images to leave out of training'),
+        maxMissingShare: share.default(0.01).describe('largest share of sentences without image features'),
+        workers: z
+          .number()
+          .int()
+          .min(0)
+          .max(256)
+          .optional()
+          .describe('threads that prepare batches; by the data and the cores unless given'),
         maxTokens: z.number().int().min(3).default(20).describe('tokens of a sentence, [CLS] and [SEP] included'),
         wordMaskRate: share.default(0.15).describe('share of words to predict'),
         objectMaskRate: share.default(0.15).describe('share of objects to predict'),

@@ -4,6 +4,8 @@ import type { WordPiece } from '../text/wordPiece.js';
 import { readAnswerTable } from './answers.js';
 import type { AnswerTable } from './answers.js';
 import { describeValue } from './describe.js';
+import { Exclusions } from './exclusion.js';
+import type { ExclusionCount } from './exclusion.js';
 import type { FeatureSource } from './featureSource.js';
 import { IN_MEMORY_BYTES } from './featureTsv.js';
 import { findSplit, readManifest } from './manifest.js';
@@ -25,8 +27,10 @@ export interface OpenPretrainOptions {
   readonly answers?: AnswerTable;
   /** Decode all features once and keep them; default: when the files are under 512 MiB together. */
   readonly inMemory?: boolean;
-  /** Largest share of sentences whose image has no features; above it opening fails. Default 0.01. */
+  /** Largest share of a split's sentences whose image has no features; above it opening fails. Default 0.01. */
   readonly maxMissingShare?: number;
+  /** Files with ids of images to leave out. */
+  readonly exclude?: readonly string[];
 }
 
 /** What was found and what was left out on opening. */
@@ -38,6 +42,8 @@ export interface DataReport {
   /** Images that have a sentence. */
   readonly images: number;
   readonly imagesWithoutSentences: number;
+  /** Left out by exclusion lists, in the order in which these were given. */
+  readonly excluded: readonly ExclusionCount[];
   /** Left out: sentences whose image has no features, and one such image. */
   readonly sentencesWithoutImage: number;
   readonly missingImage: string | undefined;
@@ -69,12 +75,15 @@ export interface PretrainData extends Samples {
 /**
  * Opens splits for pre-training: indexes (or loads) the features, tokenizes the sentences, looks up the answers.
  * Rejects with BAD_ARGUMENT (unknown split), FILE_MISSING, FILE_ACCESS, or BAD_DATA naming file and place, also when
- * there are no samples or more than `maxMissingShare` of the sentences have no image.
+ * a split has no samples or more than `maxMissingShare` of its sentences have no image.
  */
 export async function openPretrainData(options: OpenPretrainOptions): Promise<PretrainData> {
-  const { wordPiece, maxTokens = 20, maxMissingShare = 0.01 } = options;
+  const { wordPiece, maxTokens = 20, maxMissingShare = 0.01, exclude = [] } = options;
   if (!Number.isInteger(maxTokens) || maxTokens < 3) {
     throw new LxmertError('BAD_ARGUMENT', `maxTokens must be an integer from 3, found ${describeValue(maxTokens)}`);
+  }
+  if (!(maxMissingShare >= 0 && maxMissingShare <= 1)) {
+    throw new LxmertError('BAD_ARGUMENT', `maxMissingShare must be from 0 to 1, found ${maxMissingShare}`);
   }
   const manifest = await readManifest(options.dir);
   const splits: SplitFiles[] = [];
@@ -83,29 +92,37 @@ export async function openPretrainData(options: OpenPretrainOptions): Promise<Pr
   const answers =
     options.answers ?? (manifest.answers === undefined ? undefined : await readAnswerTable(manifest.answers));
 
+  const exclusions = await Exclusions.read(exclude);
   const { objectLabels, attributeLabels } = manifest;
   const features = await openAll(splits, { objectLabels, attributeLabels }, options.inMemory);
   try {
     const samples = new SampleBuilder({ wordPiece, maxTokens, answers });
     const used = new Uint8Array(features.numImages);
-    let sentences = 0;
     let withoutImage = 0;
     let missingImage: string | undefined;
-    for (const { text } of splits) {
-      await readSentences(text, (image) => {
+    for (const split of splits) {
+      const found: SplitCounts = { sentences: 0, excluded: 0, missing: 0, missingImage: undefined };
+      await readSentences(split.text, (image) => {
         const count = image.sets.reduce((sum, set) => sum + set.sentences.length, 0);
+        found.sentences += count;
+        if (exclusions.take(image.imageId, count)) {
+          found.excluded += count;
+          return;
+        }
         const position = features.indexOf(image.imageId);
-        sentences += count;
         if (position >= 0) {
           if (count > 0) used[position] = 1;
           samples.add(position, image);
         } else if (count > 0) {
-          withoutImage += count;
-          missingImage ??= image.imageId;
+          found.missing += count;
+          found.missingImage ??= image.imageId;
         }
       });
+      checkSplit(split.text, found, maxMissingShare, features.path, exclude);
+      withoutImage += found.missing;
+      missingImage ??= found.missingImage;
     }
-    checkShare(withoutImage, sentences, maxMissingShare, missingImage, splits);
+    const excluded = exclusions.counts((imageId) => features.indexOf(imageId) >= 0);
     const { questions, truncatedSentences, unknownAnswers, ...packed } = samples.finish();
     const images = used.reduce((sum, one) => sum + one, 0);
     return {
@@ -121,7 +138,8 @@ export async function openPretrainData(options: OpenPretrainOptions): Promise<Pr
         sentences: packed.size,
         questions,
         images,
-        imagesWithoutSentences: features.numImages - images,
+        imagesWithoutSentences: features.numImages - images - excluded.reduce((sum, list) => sum + list.images, 0),
+        excluded,
         sentencesWithoutImage: withoutImage,
         missingImage,
         truncatedSentences,
@@ -168,21 +186,32 @@ async function openAll(
   }
 }
 
-function checkShare(
-  missing: number,
-  all: number,
+/** What one split's text came to. */
+interface SplitCounts {
+  sentences: number;
+  excluded: number;
+  missing: number;
+  missingImage: string | undefined;
+}
+
+function checkSplit(
+  text: string,
+  { sentences, excluded, missing, missingImage }: Readonly<SplitCounts>,
   maxShare: number,
-  example: string | undefined,
-  splits: readonly SplitFiles[],
+  features: string,
+  lists: readonly string[],
 ): void {
-  const texts = splits.map(({ text }) => text).join(', ');
-  const features = [...new Set(splits.map((split) => split.features))].join(', ');
-  if (all === 0) throw new LxmertError('BAD_DATA', `${texts}: no sentences in it`);
-  if (missing / all > maxShare || missing === all) {
+  if (sentences === 0) throw new LxmertError('BAD_DATA', `${text}: no sentences in it`);
+  const left = sentences - excluded;
+  if (left === 0) {
+    throw new LxmertError('BAD_DATA', `${text}: all ${sentences} sentences are left out by ${lists.join(', ')}`);
+  }
+  if (missing / left > maxShare || missing === left) {
     throw new LxmertError(
       'BAD_DATA',
-      `${texts}: the images of ${missing} of ${all} sentences are not in ${features} (such as ` +
-        `${describeValue(example)}); at most ${maxShare * 100} % may be missing. Do text and features belong together?`,
+      `${text}: the images of ${missing} of ${left} sentences are not in ${features} (such as ` +
+        `${describeValue(missingImage)}); at most ${maxShare * 100} % may be missing (maxMissingShare). ` +
+        'Do text and features belong together?',
     );
   }
 }

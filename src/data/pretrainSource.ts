@@ -1,16 +1,32 @@
+import { availableParallelism } from 'node:os';
 import { LxmertError } from '../errors.js';
 import type { Batch } from './batch.js';
 import { batchesPerEpoch, trainBatches, validBatches } from './batching.js';
 import type { BatchPosition, PositionedBatch, TrainBatchOptions } from './batching.js';
 import { FeatureMemory } from './featureMemory.js';
+import type { SharedFeatures } from './featureSource.js';
 import type { PretrainData } from './pretrainData.js';
 
 export interface PretrainSourceOptions extends Omit<TrainBatchOptions, 'from' | 'memory'> {
   readonly train: PretrainData;
   /** Absent: validation is empty. */
   readonly valid?: PretrainData;
+  /** Threads that make batches ahead; default: `defaultWorkers`. */
+  readonly workers?: number;
   /** Samples of one validation batch; default: `partSize`, else `batchSize`. */
   readonly validBatchSize?: number;
+}
+
+const MOST_DEFAULT_WORKERS = 4;
+
+/**
+ * Threads that prepare batches of these data unless one says how many: none for features in memory, where copying is
+ * all there is to do; else one less than there are cores, from 1 to 4.
+ */
+export function defaultWorkers({ features }: Pick<PretrainData, 'features'>, cores = availableParallelism()): number {
+  const inMemory = (shared: SharedFeatures): boolean =>
+    shared.form === 'merged' ? shared.parts.every(inMemory) : shared.form === 'memory';
+  return inMemory(features.shared) ? 0 : Math.min(Math.max(cores - 1, 1), MOST_DEFAULT_WORKERS);
 }
 
 /** Training and validation data as a trainer takes them. */
@@ -32,6 +48,7 @@ export interface PretrainSource {
 /** Throws BAD_DATA when training and validation features differ in width. */
 export function pretrainSource(options: PretrainSourceOptions): PretrainSource {
   const { train, valid, validBatchSize = options.partSize ?? options.batchSize, ...batching } = options;
+  const ofScript = options.workerScript && { workerScript: options.workerScript };
   const masking = options.masking ?? {};
   const memory = new FeatureMemory();
   if (valid !== undefined && valid.featureDim !== train.featureDim) {
@@ -44,10 +61,15 @@ export function pretrainSource(options: PretrainSourceOptions): PretrainSource {
   const validation = (answers: boolean): AsyncIterable<Batch> =>
     valid === undefined
       ? nothing()
-      : validBatches(valid, { batchSize: validBatchSize, masking, unmasked: answers, answered: answers, memory });
+      : validBatches(valid, {
+          ...{ batchSize: validBatchSize, masking, unmasked: answers, answered: answers, memory },
+          workers: options.workers ?? defaultWorkers(valid),
+          ...ofScript,
+        });
   return {
     batchesPerEpoch: batchesPerEpoch(train.size, options.batchSize),
-    train: (from) => trainBatches(train, { ...batching, from, memory }),
+    train: (from) =>
+      trainBatches(train, { ...batching, from, memory, workers: options.workers ?? defaultWorkers(train) }),
     validate: () => validation(false),
     validateAnswers: () => validation(true),
     release: (batch) => memory.release(batch),

@@ -14,8 +14,13 @@ export const pretrainParts: PretrainParts = { openData, openModel };
 async function openData(config: DescribedRun, observer?: TrainObserver): Promise<OpenedData> {
   const { data, tasks, batchSize, microBatchSize, seed } = config;
   const wordPiece = await WordPiece.load(data.vocabulary === undefined ? {} : { vocabFile: data.vocabulary });
-  const open = { dir: data.folder, wordPiece, maxTokens: data.maxTokens };
-  const train = await openPretrainData({ ...open, splits: data.train });
+  const open = {
+    dir: data.folder,
+    wordPiece,
+    maxTokens: data.maxTokens,
+    maxMissingShare: data.maxMissingShare,
+  };
+  const train = await openPretrainData({ ...open, splits: data.train, exclude: data.exclude });
   let valid: PretrainData | undefined;
   const close = async () => {
     await train.close();
@@ -37,6 +42,7 @@ async function openData(config: DescribedRun, observer?: TrainObserver): Promise
       ...(valid ? { valid } : {}),
       seed,
       batchSize,
+      ...(data.workers === undefined ? {} : { workers: data.workers }),
       ...(microBatchSize === undefined ? {} : { partSize: microBatchSize }),
       masking: {
         tasks: { maskedLm: on('maskedLm'), objects: on('objects'), matched: on('matched'), qa: on('qa') },
@@ -71,6 +77,14 @@ function tell(what: string, { name, report }: PretrainData, observer: TrainObser
   const number = (value: number) => value.toLocaleString('en-US');
   const { sentencesWithoutImage: lost, missingImage, truncatedSentences: cut, unknownAnswers: unknown } = report;
   const remarks = [
+    ...report.excluded.map(
+      ({ file, images, sentences, unknownIds }) =>
+        `${number(images)} images and ${number(sentences)} sentences left out by ${file}` +
+        (unknownIds > 0 ? ` (${number(unknownIds)} of its ids are no image here)` : ''),
+    ),
+    ...(report.imagesWithoutSentences > 0
+      ? [`${number(report.imagesWithoutSentences)} images without sentences left out`]
+      : []),
     ...(lost > 0 ? [`${number(lost)} sentences left out: no features of their image (such as ${missingImage})`] : []),
     ...(cut > 0 ? [`${number(cut)} sentences cut to the most tokens`] : []),
     ...(unknown > 0 ? [`${number(unknown)} answers left out: not in the answer table`] : []),

@@ -7,7 +7,7 @@ import { BatchWorkers } from '../../src/data/batchWorkers.js';
 import { resolveMasking } from '../../src/data/masking.js';
 import { openPretrainData } from '../../src/data/pretrainData.js';
 import type { PretrainData } from '../../src/data/pretrainData.js';
-import { pretrainSource } from '../../src/data/pretrainSource.js';
+import { defaultWorkers, pretrainSource } from '../../src/data/pretrainSource.js';
 import { WordPiece } from '../../src/text/wordPiece.js';
 import { CompiledCopy } from '../train/support/compile.js';
 import { TestFolders, testData, testImage, tsvFields, tsvText } from './samples.js';
@@ -45,16 +45,18 @@ const open = async (options: TestDataOptions, inMemory: boolean) =>
 async function openTwo(inMemory: boolean): Promise<PretrainData> {
   const files = testData({ images: 20 });
   const lines = files['f/train.tsv'].split('\n');
+  const text = JSON.parse(files['train.json']) as object[];
   const dir = await folders.make({
     ...files,
     'data.yaml': `splits:
-  a: { features: a.tsv, sentences: train.json }
-  b: { features: b.tsv, sentences: none.json }
+  a: { features: a.tsv, sentences: a.json }
+  b: { features: b.tsv, sentences: b.json }
 objectLabels: 16
 attributeLabels: 8`,
     'a.tsv': `${lines.slice(0, 9).join('\n')}\n`,
     'b.tsv': lines.slice(7).join('\n'),
-    'none.json': '[]',
+    'a.json': JSON.stringify(text.slice(0, 12)),
+    'b.json': JSON.stringify(text.slice(12)),
   });
   return openFolder(dir, inMemory, 'a,b');
 }
@@ -121,6 +123,14 @@ describe('batches made by worker threads', () => {
     // Threads of libuv's pool may have started meanwhile.
     expect(await threads()).toBeLessThanOrEqual(before[0] + 4);
     expect(await openFiles()).toBeLessThanOrEqual(before[1]);
+  });
+
+  test('by default: none for features in memory, some for files', async () => {
+    const [memory, file] = [await open({ images: 3 }, true), await open({ images: 3 }, false)];
+    expect([1, 2, 8].map((cores) => defaultWorkers(memory, cores))).toEqual([0, 0, 0]);
+    expect([1, 2, 4, 64].map((cores) => defaultWorkers(file, cores))).toEqual([1, 1, 3, 4]);
+    expect(defaultWorkers(await openTwo(false), 4)).toBe(3);
+    expect(defaultWorkers(await openTwo(true), 4)).toBe(0);
   });
 
   test('no more is made ahead than one batch more than there are workers', async () => {

@@ -38,6 +38,7 @@ describe('openPretrainData', () => {
       questions: 4,
       images: 4,
       imagesWithoutSentences: 0,
+      excluded: [],
       sentencesWithoutImage: 0,
       missingImage: undefined,
       truncatedSentences: 0,
@@ -175,5 +176,72 @@ describe('openPretrainData', () => {
       code,
       message: expect.stringContaining(join(dir, file)),
     });
+  });
+
+  test('a split without sentences is an error that names its file, also among others', async () => {
+    const dir = await folders.make({
+      ...testData({ images: 3 }),
+      'data.yaml': `splits: { a: { features: f/train.tsv, sentences: train.json },
+  b: { features: f/train.tsv, sentences: b.json }, c: { features: f/train.tsv, sentences: c.json } }`,
+      'b.json': '[]',
+      'c.json': JSON.stringify([{ img_id: 'image_0', sentf: { mscoco: [] } }]),
+    });
+    for (const [splits, file] of [
+      ['a,b', 'b.json'],
+      ['c,a', 'c.json'],
+    ]) {
+      await expect(openPretrainData({ dir, splits, wordPiece })).rejects.toMatchObject({
+        code: 'BAD_DATA',
+        message: `${join(dir, file)}: no sentences in it`,
+      });
+    }
+  });
+
+  test('a split whose images are missing is an error, however large the others', async () => {
+    const dir = await folders.make({
+      ...testData({ images: 200 }),
+      'data.yaml': `splits: { a: { features: f/train.tsv, sentences: train.json },
+  b: { features: f/train.tsv, sentences: b.json } }\nobjectLabels: 16\nattributeLabels: 8`,
+      'b.json': JSON.stringify([testText(0), testText(900)]),
+    });
+    const open = (maxMissingShare?: number) =>
+      openPretrainData({
+        dir,
+        splits: 'a,b',
+        wordPiece,
+        ...(maxMissingShare === undefined ? {} : { maxMissingShare }),
+      });
+    await expect(open()).rejects.toThrow(/b\.json: the images of 3 of 6 sentences are not in .*train\.tsv/);
+    expect((await open(0.5)).report).toMatchObject({ sentencesWithoutImage: 3, missingImage: 'image_900' });
+    for (const share of [-0.1, 1.1, NaN]) await expect(open(share)).rejects.toThrow('maxMissingShare must be from 0');
+  });
+
+  test("the original's splits, several at once, from its own folders", async () => {
+    const files = testData({ images: 9 });
+    const lines = files['f/train.tsv'].split('\n');
+    const text = (...numbers: number[]) => JSON.stringify(numbers.map(testText));
+    const dir = await folders.make({
+      'lxmert/all_ans.json': files['all_ans.json'],
+      'lxmert/mscoco_train.json': text(0, 1),
+      'lxmert/mscoco_nominival.json': text(3, 4),
+      'lxmert/mscoco_minival.json': text(5),
+      'lxmert/vgnococo.json': text(6, 7),
+      'mscoco_imgfeat/train2014_obj36.tsv': `${lines.slice(0, 3).join('\n')}\n`,
+      'mscoco_imgfeat/val2014_obj36.tsv': `${lines.slice(3, 6).join('\n')}\n`,
+      'vg_gqa_imgfeat/vg_gqa_obj36.tsv': lines.slice(6).join('\n'),
+    });
+    for (const inMemory of [true, false]) {
+      const open = (splits: string) => openPretrainData({ dir, splits, wordPiece, inMemory });
+      const train = await open('mscoco_train,mscoco_nominival,vgnococo');
+      expect(train).toMatchObject({ size: 18, objectLabels: 1600, attributeLabels: 400 });
+      expect([...new Set(train.images)].map((image) => train.features.imageIds[image])).toEqual(
+        [0, 1, 3, 4, 6, 7].map((i) => `image_${i}`),
+      );
+      expect(train.report).toMatchObject({ questions: 6, imagesWithoutSentences: 3 });
+      const valid = await open('mscoco_minival');
+      expect(valid.report).toMatchObject({ sentences: 3, imagesWithoutSentences: 2 });
+      await train.close();
+      await valid.close();
+    }
   });
 });
