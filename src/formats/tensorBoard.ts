@@ -9,7 +9,11 @@ import { fileError } from './fileErrors.js';
 /** The part of TensorFlow's event.proto and summary.proto that scalars need. */
 const eventType = protobuf.Root.fromJSON({
   nested: {
-    Value: { fields: { tag: { type: 'string', id: 1 }, simpleValue: { type: 'float', id: 2 } } },
+    Value: {
+      // As a oneof, like TensorFlow's, a 0 is written, too.
+      oneofs: { value: { oneof: ['simpleValue'] } },
+      fields: { tag: { type: 'string', id: 1 }, simpleValue: { type: 'float', id: 2 } },
+    },
     Summary: { fields: { value: { rule: 'repeated', type: 'Value', id: 1 } } },
     SessionLog: { fields: { status: { type: 'int32', id: 1 } } },
     Event: {

@@ -45,7 +45,7 @@ test('the checksum is the standard one', () => {
 
 test('version, start of the session, then a summary a step', async () => {
   const events = await EventFile.create(folder, { step: 5 });
-  await events.scalars(6, { 'loss/qa': 0.5, lr: undefined, rate: 2 });
+  await events.scalars(6, { 'loss/qa': 0.5, lr: undefined, rate: 2, none: 0 });
   await events.close();
   const [name] = await readdir(folder);
   expect(name).toMatch(/^events\.out\.tfevents\.\d+\./);
@@ -62,7 +62,7 @@ test('version, start of the session, then a summary a step', async () => {
     const inner = Buffer.concat([Buffer.from([0x0a, tag.length]), Buffer.from(tag), Buffer.from([0x15]), float]);
     return Buffer.concat([Buffer.from([0x0a, inner.length]), inner]);
   };
-  const body = Buffer.concat([value('loss/qa', 0.5), value('rate', 2)]);
+  const body = Buffer.concat([value('loss/qa', 0.5), value('rate', 2), value('none', 0)]);
   expect(summary.subarray(9)).toEqual(Buffer.concat([Buffer.from([0x10, 6, 0x2a, body.length]), body]));
 });
 
