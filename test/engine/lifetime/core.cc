@@ -1,12 +1,12 @@
 // The core's engine and queue on a device whose kernels fail, wait and count as these tests want. core.test.ts builds and
 // runs it; docs/engine.md says how to build it with a sanitizer.
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <future>
-#include <map>
 #include <mutex>
 #include <set>
 #include <string>
@@ -19,22 +19,22 @@ using namespace lxmert;
 
 namespace {
 
-int failures = 0;
+std::atomic<int> failures{0};
 
-#define CHECK(condition)                                                          \
-  do {                                                                            \
-    if (!(condition)) {                                                           \
-      std::printf("%s:%d: %s does not hold\n", __FILE__, __LINE__, #condition);   \
-      ++failures;                                                                 \
-    }                                                                             \
+#define CHECK(condition)                                                        \
+  do {                                                                          \
+    if (!(condition)) {                                                         \
+      std::printf("%s:%d: %s does not hold\n", __FILE__, __LINE__, #condition); \
+      ++failures;                                                               \
+    }                                                                           \
   } while (0)
 
 // What a test sees of its device, which the engine owns.
 struct Observed {
   std::mutex mutex;
-  std::set<char*> live;           // memory that has not been given back
-  int64_t claimed = 0;            // as last told
-  std::atomic<int> kernels{0};    // that have run to their end
+  std::set<char*> live;         // memory that has not been given back
+  int64_t claimed = 0;          // as last told
+  std::atomic<int> kernels{0};  // that have run to their end
   std::atomic<bool> used_dead{false};
   int64_t largest_arena = 1 << 20, largest_claim = 1 << 22;
   std::function<void(const Fill&)> kernel = [](const Fill&) {};
@@ -130,9 +130,8 @@ std::string synchronize(Engine& engine) {
 }
 
 std::string read(Engine& engine, float* values) {
-  return outcomeOf([&](Done done) {
-    engine.read(kArena, 0, reinterpret_cast<char*>(values), kBytes, std::move(done));
-  });
+  return outcomeOf(
+      [&](Done done) { engine.read(kArena, 0, reinterpret_cast<char*>(values), kBytes, std::move(done)); });
 }
 
 void worksInOrder() {
@@ -143,7 +142,8 @@ void worksInOrder() {
   std::vector<std::vector<float>> down(3, std::vector<float>(kFloats));
   std::vector<int> order;
   const auto reads = [&](int i) {
-    engine->read(kArena, 0, reinterpret_cast<char*>(down[i].data()), kBytes, [&, i](const Error*) { order.push_back(i); });
+    engine->read(kArena, 0, reinterpret_cast<char*>(down[i].data()), kBytes,
+                 [&, i](const Error*) { order.push_back(i); });
   };
   reads(0);
   engine->upload(kArena, 0, reinterpret_cast<char*>(up.data()), kBytes, [&](const Error*) { order.push_back(10); });
@@ -249,19 +249,21 @@ void disposalDrains() {
 void reserveWaitsForNothing() {
   Observed observed;
   Gate gate;
-  observed.kernel = [&](const Fill&) { gate.wait(); };
   size_t liveOnNew = 0;
-  const auto engine = engineOn(observed);
-  engine->reserve(kArena, kBytes);
-  enqueueFill(*engine, 1);
-  gate.reached.get_future().wait();
-  engine->reserve(kArena, 2 * kBytes);  // would never return if it waited
-  CHECK(observed.live.size() == 2);     // the kernel is still at work on the old
   observed.kernel = [&](const Fill&) {
     gate.wait();
     const std::lock_guard lock(observed.mutex);
     liveOnNew = observed.live.size();
   };
+  const auto engine = engineOn(observed);
+  engine->reserve(kArena, kBytes);
+  enqueueFill(*engine, 1);
+  gate.reached.get_future().wait();
+  engine->reserve(kArena, 2 * kBytes);  // would never return if it waited
+  {
+    const std::lock_guard lock(observed.mutex);
+    CHECK(observed.live.size() == 2);  // the kernel is still at work on the old
+  }
   gate.open.set_value();
   CHECK(synchronize(*engine) == "");
   enqueueFill(*engine, 2, 2 * kFloats);

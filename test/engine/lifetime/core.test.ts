@@ -1,0 +1,30 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+
+// What a real device does too rarely: kernels that fail, wait, and memory that is watched. See core.cc.
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'lxmert-core-'));
+const program = join(folder, 'core');
+const { variables } = JSON.parse(readFileSync(join(root, 'native/sources.gypi'), 'utf8')) as {
+  variables: Record<string, string[]>;
+};
+
+beforeAll(() => {
+  const sources = variables['lxmert_sources'].filter((path) => path.startsWith('native/engine/'));
+  const flags = ['-std=c++20', '-O0', '-Wall', '-Wextra', '-Werror', '-pthread', '-Inative'];
+  execFileSync('g++', [...flags, 'test/engine/lifetime/core.cc', ...sources, '-o', program], { cwd: root });
+}, 120_000);
+
+afterAll(() => rmSync(folder, { recursive: true }));
+
+describe('the core, without JavaScript', () => {
+  test('runs in order, fails once, drains, drops and gives all memory back', () => {
+    const { status, signal, stdout } = spawnSync(program, { encoding: 'utf8', timeout: 30_000 });
+    expect(stdout.split('\n').filter((line) => line !== '' && !line.startsWith('ok '))).toEqual([]);
+    expect({ status, signal }).toEqual({ status: 0, signal: null });
+  });
+});

@@ -1,0 +1,58 @@
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+
+export interface ChildOptions {
+  /** Flags of node itself. */
+  readonly node?: readonly string[];
+  /** Ended by SIGKILL after this, which fails any test: a hang. */
+  readonly timeoutMs?: number;
+  /** Limit of the process's address space (ulimit -v), in KiB. */
+  readonly addressSpace?: number;
+  /** Sends SIGTERM when this text has been printed. */
+  readonly terminateAt?: string;
+}
+
+export interface Child<Report> {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** What the child printed with `report`; empty when it did not come to that. */
+  readonly report: Report;
+}
+
+/**
+ * Runs a script of ./children in a process of its own, where a crash is an exit code. It allocates from one pool of
+ * memory: with several, as threads come and go, freed memory stays with the process and looks like a leak.
+ */
+export function runChild<Report = unknown>(
+  script: string,
+  args: readonly string[] = [],
+  options: ChildOptions = {},
+): Promise<Child<Report>> {
+  const { node = [], timeoutMs = 50_000, addressSpace, terminateAt } = options;
+  const command = [process.execPath, ...node, join(import.meta.dirname, 'children', script), ...args];
+  const limited =
+    addressSpace === undefined ? command : ['sh', '-c', `ulimit -v ${addressSpace} && exec "$@"`, 'sh', ...command];
+  const env: NodeJS.ProcessEnv = { ...process.env, MALLOC_ARENA_MAX: '1' };
+  delete env['NODE_OPTIONS'];
+  const child = spawn(limited[0], limited.slice(1), { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
+  let [stdout, stderr] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text;
+    if (terminateAt !== undefined && stdout.includes(terminateAt)) child.kill('SIGTERM');
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  return new Promise((resolve, reject) => {
+    child.on('error', reject).on('close', (code, signal) => {
+      clearTimeout(timer);
+      const line = /^REPORT (.*)$/m.exec(stdout)?.[1];
+      const report = (line === undefined ? {} : JSON.parse(line)) as Report;
+      resolve({ code, signal, stdout, stderr, report });
+    });
+  });
+}
+
+/** What a child that ended well looks like: `expect(child).toMatchObject(endedWell)`. */
+export const endedWell = { code: 0, signal: null, stderr: '' } as const;
