@@ -3,7 +3,7 @@ import { loadAddon } from './load.js';
 import type { NativeAddon, NativeEngine, OpName } from './native.js';
 import type { Rows } from './stepRecord.js';
 import { rowSets } from './stepRecord.js';
-import { arenaNames, bytesOf, elements, type ArenaName, type DType, type Tensor } from './tensor.js';
+import { arenaNames, bytesOf, elementBytes, elements, type ArenaName, type DType, type Tensor } from './tensor.js';
 import { Workspace } from './workspace.js';
 
 /** Dropout of one op: its probability, the op's number in the step, and who each row is ([rows, 2] i32). */
@@ -95,8 +95,13 @@ export class Engine implements AsyncDisposable {
     dtype: DType = 'f32',
   ): Tensor {
     const tensor = Object.freeze({ arena, offset, shape: Object.freeze([...shape]), dtype, generation: 0 });
+    if (offset % elementBytes !== 0 || !shape.every((n) => Number.isInteger(n) && n >= 0))
+      throw new LxmertError(
+        'BAD_ARGUMENT',
+        `a tensor [${shape.join(', ')}] at byte ${offset}: expected whole sizes and a multiple of ${elementBytes} bytes`,
+      );
     const size = this.reserved.get(arena) ?? 0;
-    if (offset < 0 || offset + bytesOf(tensor) > size)
+    if (!(offset >= 0 && offset + bytesOf(tensor) <= size))
       throw new LxmertError(
         'BAD_ARGUMENT',
         `a tensor [${shape.join(', ')}] at byte ${offset} lies outside the ${arena} arena of ${size} bytes`,

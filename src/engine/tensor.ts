@@ -36,7 +36,7 @@ export function bytesOf(tensor: Tensor): number {
 export function rowBlock(tensor: Tensor, first: number, count: number): Tensor {
   const rows = tensor.shape[0];
   if (tensor.root) throw new LxmertError('INTERNAL', 'rowBlock of a block of rows');
-  if (first < 0 || count < 0 || first + count > rows)
+  if (!Number.isInteger(first) || !Number.isInteger(count) || first < 0 || count < 0 || first + count > rows)
     throw new LxmertError('BAD_ARGUMENT', `rowBlock: rows ${first} to ${first + count} of a tensor of ${rows} rows`);
   const width = elements(tensor.shape.slice(1));
   return Object.freeze({
