@@ -6,6 +6,7 @@ const commands: CommandTable = {
   parity: () => import('./parity.js'),
   scenes: () => import('./scenes.js'),
   pretrain: () => import('./pretrain.js'),
+  bench: () => import('./bench.js'),
 };
 
 // A reader that has seen enough, as in `lxmert … | head`, is no error.

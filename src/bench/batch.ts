@@ -1,0 +1,99 @@
+import type { ModelConfig } from '../config/modelConfig.js';
+import type { Batch } from '../data/batch.js';
+import { epochOrder, RandomStream } from '../data/random.js';
+import { maxAttentionLength } from '../engine/index.js';
+import { LxmertError } from '../errors.js';
+
+export interface BenchBatchOptions {
+  readonly samples: number;
+  /** Fewest and most tokens of a sample, [CLS] and [SEP] included; the mean is in the middle, whatever the batch. */
+  readonly tokens: readonly [number, number];
+  /** Objects of every image. */
+  readonly objects: number;
+  readonly seed: number;
+}
+
+/** Share of words and of objects that are masked (LXMERT, section 3.1). */
+const maskedShare = 0.15;
+
+/**
+ * A batch of random samples in the shape of the data: sentence lengths spread evenly over their range, 15 % of the words
+ * (never [CLS] or [SEP]) and of the objects to predict, half of the sentences swapped, an answer where they are not.
+ * @throws LxmertError BAD_ARGUMENT for lengths that the model does not take
+ */
+export function benchBatch(config: ModelConfig, { samples, tokens, objects, seed }: BenchBatchOptions): Batch {
+  const [fewest, most] = tokens;
+  const longest = Math.min(maxAttentionLength, config.maxPositionEmbeddings);
+  if (fewest < 3 || most < fewest || most > longest)
+    throw new LxmertError(
+      'BAD_ARGUMENT',
+      `${fewest} to ${most} tokens a sample: expected 3 ([CLS], a word, [SEP]) to ${longest}, the smaller number first`,
+    );
+  if (objects < 1 || objects > maxAttentionLength)
+    throw new LxmertError('BAD_ARGUMENT', `${objects} objects a sample: expected 1 to ${maxAttentionLength}`);
+
+  const random = new RandomStream(seed);
+  const order = epochOrder(seed, 0, samples);
+  const spread = (i: number): number => Math.round(fewest + ((most - fewest) * (i + 0.5)) / samples - halfUp(i));
+  // Of two lengths equally near, the first half of the samples takes the lower and the second the upper one.
+  const halfUp = (i: number): number => (2 * i + 1 < samples ? 1e-9 : 0);
+  const tokenOffsets = offsetsOf(Array.from(order, spread));
+  const objectOffsets = offsetsOf(new Array<number>(samples).fill(objects));
+  const words = tokenOffsets[samples];
+  const boxes = objectOffsets[samples];
+
+  random.at(0, 0, 'words');
+  const tokenIds = below(random, words, config.vocabSize);
+  const inner = Array.from({ length: words }, (_, row) => row).filter((row) => !isEdge(tokenOffsets, row));
+  const maskedTokens = subset(random, inner);
+  random.at(0, 0, 'objects');
+  const maskedObjects = subset(random, [...Array(boxes).keys()]);
+  const floats = (length: number, make: () => number): Float32Array => Float32Array.from({ length }, make);
+  const uniform = (): number => random.uniform();
+  const labels = (classes: number): { labels: Int32Array; confs: Float32Array } => ({
+    labels: below(random, boxes, classes),
+    confs: floats(boxes, uniform),
+  });
+  // Half of the entries are zeros, as in what a detector's ReLU gives.
+  const feature = (): number => Math.max(0, 2 * random.uniform() - 1);
+  const matched = Int32Array.from({ length: samples }, () => random.below(2));
+  return {
+    size: samples,
+    firstSample: 0,
+    sampleIds: Array.from({ length: samples }, (_, s) => `bench ${s}`),
+    tokenIds,
+    tokenOffsets,
+    objectOffsets,
+    visualFeats: floats(boxes * config.visualFeatDim, feature),
+    visualPos: floats(boxes * config.visualPosDim, uniform),
+    maskedTokens: { rows: maskedTokens, labels: below(random, maskedTokens.length, config.vocabSize) },
+    objects: labels(config.numObjectLabels),
+    attributes: labels(config.numAttrLabels),
+    maskedObjects: { rows: maskedObjects, targets: floats(maskedObjects.length * config.visualFeatDim, feature) },
+    matched,
+    answers: matched.map((match) => (match === 1 ? random.below(config.numQaLabels) : -1)),
+  };
+}
+
+function offsetsOf(lengths: readonly number[]): Int32Array {
+  const offsets = new Int32Array(lengths.length + 1);
+  lengths.forEach((length, s) => (offsets[s + 1] = offsets[s] + length));
+  return offsets;
+}
+
+/** Whether a row is the first or the last of its sample. */
+function isEdge(offsets: Int32Array, row: number): boolean {
+  return offsets.includes(row) || offsets.includes(row + 1);
+}
+
+function below(random: RandomStream, length: number, limit: number): Int32Array {
+  return Int32Array.from({ length }, () => random.below(limit));
+}
+
+/** 15 % of the rows, drawn without replacement, ascending. */
+function subset(random: RandomStream, rows: readonly number[]): Int32Array {
+  const left = [...rows];
+  const count = Math.round(maskedShare * rows.length);
+  const drawn = Array.from({ length: count }, () => left.splice(random.below(left.length), 1)[0]);
+  return Int32Array.from(drawn).sort();
+}

@@ -1,0 +1,122 @@
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { createInterface, type Interface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { LxmertError } from '../errors.js';
+
+/** The package's `bench` folder: this file is two folders down, compiled or not. */
+const scripts = fileURLToPath(new URL('../../bench/', import.meta.url));
+
+/** As the user set it: the engine sets variables of OpenMP for itself when it loads, which are not the peer's. */
+const environment = { ...process.env };
+
+/** Lines of a failed peer's stderr that are shown. */
+const shownLines = 12;
+
+/** What a peer says of itself when it is ready. */
+interface Greeting {
+  readonly name: string;
+}
+
+/**
+ * The same work in another program, for comparison: a child process that takes one JSON object a line (first the set-up,
+ * then requests) and answers each with one, as bench/torch_peer.py does. Between requests it sleeps.
+ */
+export class Peer {
+  readonly name: string;
+
+  private constructor(
+    private readonly child: PeerProcess,
+    { name }: Greeting,
+  ) {
+    this.name = name;
+  }
+
+  /**
+   * Starts `script` of the bench folder and waits until it is ready.
+   * @throws LxmertError BAD_ARGUMENT when the Python does not start or lacks a module
+   */
+  static async start(python: string, script: string, setup: object): Promise<Peer> {
+    const path = `${scripts}${script}`;
+    if (!existsSync(path))
+      throw new LxmertError(
+        'FILE_MISSING',
+        `${path} is not there; compare with PyTorch from a clone of the repository`,
+      );
+    const child = new PeerProcess(python, path);
+    try {
+      return new Peer(child, (await child.ask(setup)) as Greeting);
+    } catch (error) {
+      child.kill();
+      throw new LxmertError('BAD_ARGUMENT', `--peer-python ${python}: ${(error as Error).message}`, { cause: error });
+    }
+  }
+
+  /** Milliseconds that the peer took for a request, on its own clock. */
+  async run(request: object = {}): Promise<number> {
+    const { seconds } = (await this.child.ask(request)) as { seconds: number };
+    return 1000 * seconds;
+  }
+
+  /** The most memory that it ever held, in bytes; it ends with that. */
+  async end(): Promise<number> {
+    const { peakMemoryBytes } = (await this.child.ask({ end: true })) as { peakMemoryBytes: number };
+    return peakMemoryBytes;
+  }
+
+  kill(): void {
+    this.child.kill();
+  }
+}
+
+class PeerProcess {
+  private readonly process: ChildProcessByStdio<Writable, Readable, Readable>;
+  private readonly lines: Interface;
+  private errors = '';
+  private failure: Error | null = null;
+  private waiting: { resolve: (line: string) => void; reject: (error: Error) => void } | null = null;
+
+  constructor(program: string, script: string) {
+    this.process = spawn(program, [script], { env: environment, stdio: ['pipe', 'pipe', 'pipe'] });
+    this.lines = createInterface({ input: this.process.stdout });
+    this.lines.on('line', (line) => {
+      const { waiting } = this;
+      this.waiting = null;
+      waiting?.resolve(line);
+    });
+    this.process.stderr.setEncoding('utf8').on('data', (text: string) => (this.errors += text));
+    this.process.stdin.on('error', () => undefined); // it ended: `close` tells
+    this.process.on('error', (error) => this.fail(error));
+    this.process.on('close', (code, signal) => {
+      const last = this.errors.trimEnd().split('\n').slice(-shownLines).join('\n');
+      this.fail(new Error(`it ended ${signal ? `by ${signal}` : `with exit code ${code}`}${last && `:\n${last}`}`));
+    });
+  }
+
+  /** One request, one answer. */
+  async ask(request: object): Promise<unknown> {
+    const line = await new Promise<string>((resolve, reject) => {
+      if (this.failure) return reject(this.failure);
+      this.waiting = { resolve, reject };
+      this.process.stdin.write(`${JSON.stringify(request)}\n`);
+    });
+    try {
+      return JSON.parse(line) as unknown;
+    } catch {
+      throw new Error(`it answered ${JSON.stringify(line.slice(0, 200))}, which is no JSON object`);
+    }
+  }
+
+  kill(): void {
+    this.lines.close();
+    this.process.kill('SIGKILL');
+  }
+
+  private fail(error: Error): void {
+    this.failure ??= error;
+    const { waiting } = this;
+    this.waiting = null;
+    waiting?.reject(this.failure);
+  }
+}

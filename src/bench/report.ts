@@ -1,0 +1,68 @@
+import type { OpName, OpProfile } from '../engine/index.js';
+import type { OpWork } from './opWork.js';
+import type { Rates } from './rates.js';
+import type { Times } from './statistics.js';
+
+/** A peer's side of a comparison. */
+export interface PeerReport {
+  readonly name: string;
+  readonly samplesPerSecond: number;
+  readonly milliseconds: Times;
+  /** Our speed over the peer's, by medians: above 1 we are faster. */
+  readonly ratio: number;
+}
+
+/** Work beside the time that it took and the time that the machine's rates allow. */
+export interface Speed {
+  /** Of matrix products; absent for ops without. */
+  readonly gflops?: number;
+  readonly gigabytesPerSecond: number;
+  /** What bounds it: the larger of FLOPs over the product rate and bytes over the copy rate. */
+  readonly floorMilliseconds: number;
+  /** Floor over time. Above 1 where operands stay in cache: the copy rate is that of memory. */
+  readonly floorShare: number;
+}
+
+export interface OpReport extends Speed {
+  readonly op: OpName;
+  readonly calls: number;
+  readonly milliseconds: number;
+  /** Of the whole. */
+  readonly share: number;
+}
+
+export function speedOf({ flops, bytes }: OpWork, milliseconds: number, rates: Rates): Speed {
+  const floorMilliseconds = Math.max(flops / rates.sgemmGflops, bytes / rates.copyGigabytesPerSecond) / 1e6;
+  return {
+    ...(flops > 0 && { gflops: flops / milliseconds / 1e6 }),
+    gigabytesPerSecond: bytes / milliseconds / 1e6,
+    floorMilliseconds,
+    floorShare: floorMilliseconds / milliseconds,
+  };
+}
+
+/** Mean of profiles of the same work, the longest first. */
+export function opReports(
+  profiles: readonly (readonly OpProfile[])[],
+  wholeMilliseconds: number,
+  workOf: (op: OpName) => OpWork,
+  rates: Rates,
+): OpReport[] {
+  const sums = new Map<OpName, { calls: number; milliseconds: number }>();
+  for (const { op, calls, milliseconds } of profiles.flat()) {
+    const sum = sums.get(op) ?? { calls: 0, milliseconds: 0 };
+    sums.set(op, { calls: sum.calls + calls, milliseconds: sum.milliseconds + milliseconds });
+  }
+  return [...sums]
+    .map(([op, sum]) => {
+      const milliseconds = sum.milliseconds / profiles.length;
+      return {
+        op,
+        calls: sum.calls / profiles.length,
+        milliseconds,
+        share: milliseconds / wholeMilliseconds,
+        ...speedOf(workOf(op), milliseconds, rates),
+      };
+    })
+    .sort((a, b) => b.milliseconds - a.milliseconds);
+}

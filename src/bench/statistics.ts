@@ -1,0 +1,24 @@
+/** Median, fastest and slowest of some times, in milliseconds. */
+export interface Times {
+  readonly median: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+/** The middle value; of an even number of them, the mean of the middle two. NaN for none. */
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+export function timesOf(milliseconds: readonly number[]): Times {
+  return { median: median(milliseconds), min: Math.min(...milliseconds), max: Math.max(...milliseconds) };
+}
+
+/** Runs `work` and says what it took, in milliseconds. */
+export async function timed(work: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return performance.now() - start;
+}

@@ -1,0 +1,189 @@
+import type { ModelConfig } from '../config/modelConfig.js';
+import { toTransformersJson } from '../config/transformers.js';
+import type { Batch } from '../data/batch.js';
+import type { OpProfile } from '../engine/index.js';
+import { plainSum } from '../tasks/losses.js';
+import { Pretrainer } from '../tasks/pretrainer.js';
+import { benchBatch } from './batch.js';
+import { pretrainFlops, rowCounts } from './flops.js';
+import { peakMemory, thisMachine, threadCount, type Machine } from './machine.js';
+import { WorkByOp, workOf } from './opWork.js';
+import { Peer } from './peer.js';
+import { RateMeter, type Rates } from './rates.js';
+import { opReports, type OpReport, type PeerReport } from './report.js';
+import { timed, timesOf, type Times } from './statistics.js';
+
+/** Tokens that the original pads every sentence to; a longer sentence makes it more. */
+const paddedTokens = 20;
+const seed = 9595;
+/** BertAdam as in pre-training; the rate only has to keep the numbers sane. */
+const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-6, weightDecay: 0.01, maxGradNorm: 1 };
+const learningRate = 1e-5;
+
+export interface StepBenchOptions {
+  readonly config: ModelConfig;
+  /** Samples of a step. */
+  readonly batch: number;
+  /** Fewest and most tokens of a sample. */
+  readonly tokens: readonly [number, number];
+  readonly objects: number;
+  /** Timed steps, and steps before them. */
+  readonly steps: number;
+  readonly warmup: number;
+  /** 0: one a core. */
+  readonly threads: number;
+  /** A Python with torch and transformers, to run the same step there. */
+  readonly peerPython?: string | undefined;
+  readonly onProgress?: (line: string) => void;
+}
+
+export interface StepReport extends Rates {
+  readonly samplesPerSecond: number;
+  readonly gflops: number;
+  /** `gflops` over the rate of large matrix products, measured between the steps. */
+  readonly sgemmShare: number;
+  /** High-water mark of the process, without what measuring the rates took. */
+  readonly peakMemoryBytes: number;
+  readonly stepMilliseconds: Times;
+  readonly gflopPerSample: number;
+  readonly batch: number;
+  readonly threads: number;
+  /** The longest first. */
+  readonly ops: readonly OpReport[];
+  /** Of a step, outside of all ops: staging, uploads, enqueuing, waiting. */
+  readonly otherMilliseconds: number;
+  readonly machine: Machine;
+  /** `memoryRatio`: our peak over the peer's. */
+  readonly peer?: PeerReport & { readonly peakMemoryBytes: number; readonly memoryRatio: number };
+}
+
+/**
+ * Times pre-training steps with all five tasks on one random batch. Rates, our step and the peer's step take turns, so
+ * that whatever else the machine does meets all of them.
+ * @throws LxmertError BAD_ARGUMENT
+ */
+export async function benchStep(options: StepBenchOptions): Promise<StepReport> {
+  const { config, peerPython, onProgress: tell = () => undefined } = options;
+  const machine = thisMachine();
+  const threads = threadCount(options.threads);
+  const batch = benchBatch(config, { samples: options.batch, tokens: options.tokens, objects: options.objects, seed });
+  const peer =
+    peerPython === undefined ? null : await Peer.start(peerPython, 'torch_step.py', peerSetup(config, batch, threads));
+  const pretrainer = new Pretrainer({ config, adam, engine: { device: 'cpu', threads } });
+  try {
+    await pretrainer.initialize(seed);
+    const run = new StepRun(pretrainer, batch);
+    const theirs: number[] = [];
+    for (let i = 1; i <= options.warmup; i++) {
+      tell(`warm-up ${i} of ${options.warmup}`);
+      await run.step();
+      await peer?.run();
+    }
+    run.forget();
+    for (let i = 1; i <= options.steps; i++) {
+      const ours = await run.measure();
+      const their = await peer?.run();
+      if (their !== undefined) theirs.push(their);
+      const shown = [`${ours.toFixed(1)} ms`, ...(their === undefined ? [] : [`peer ${their.toFixed(1)} ms`])];
+      tell(`step ${i} of ${options.steps}: ${shown.join(', ')}`);
+    }
+    const report = { ...run.report(threads), machine };
+    if (!peer) return report;
+    const milliseconds = timesOf(theirs);
+    const peakMemoryBytes = await peer.end();
+    return {
+      ...report,
+      peer: {
+        name: peer.name,
+        samplesPerSecond: (1000 * batch.size) / milliseconds.median,
+        milliseconds,
+        ratio: milliseconds.median / report.stepMilliseconds.median,
+        peakMemoryBytes,
+        memoryRatio: report.peakMemoryBytes / peakMemoryBytes,
+      },
+    };
+  } finally {
+    peer?.kill();
+    await pretrainer.dispose();
+  }
+}
+
+/** Steps on one batch, and what they took. */
+class StepRun {
+  private readonly rates: RateMeter;
+  private readonly work = new WorkByOp();
+  private readonly counts;
+  private times: number[] = [];
+  private profiles: OpProfile[][] = [];
+  private steps = 0;
+
+  constructor(
+    private readonly pretrainer: Pretrainer,
+    private readonly batch: Batch,
+  ) {
+    this.rates = new RateMeter(pretrainer.engine);
+    this.counts = rowCounts(batch);
+  }
+
+  async step(): Promise<void> {
+    await this.pretrainer.step([this.batch], { step: this.steps++, learningRate, seed, weights: plainSum });
+  }
+
+  /** The machine's rates, then one step. */
+  async measure(): Promise<number> {
+    const { engine } = this.pretrainer;
+    await this.rates.measure();
+    if (this.times.length === 0) engine.observer = (op, args) => this.work.add(op, workOf(op, args, this.counts));
+    engine.profile(true);
+    const milliseconds = await timed(() => this.step());
+    engine.observer = null;
+    this.profiles.push(await engine.readProfile());
+    engine.profile(false);
+    this.times.push(milliseconds);
+    return milliseconds;
+  }
+
+  /** Starts counting anew. */
+  forget(): void {
+    this.times = [];
+    this.profiles = [];
+  }
+
+  report(threads: number): Omit<StepReport, 'machine'> {
+    const { batch, times } = this;
+    const rates = this.rates.best;
+    const stepMilliseconds = timesOf(times);
+    const mean = times.reduce((sum, ms) => sum + ms, 0) / times.length;
+    const ops = opReports(this.profiles, mean, (op) => this.work.of(op), rates);
+    const flops = pretrainFlops(this.pretrainer.config, this.counts);
+    const gflops = flops / stepMilliseconds.median / 1e6;
+    return {
+      samplesPerSecond: (1000 * batch.size) / stepMilliseconds.median,
+      gflops,
+      sgemmShare: gflops / rates.sgemmGflops,
+      peakMemoryBytes: peakMemory() - this.rates.grownBytes,
+      stepMilliseconds,
+      gflopPerSample: flops / batch.size / 1e9,
+      batch: batch.size,
+      threads,
+      ...rates,
+      ops,
+      otherMilliseconds: mean - ops.reduce((sum, { milliseconds }) => sum + milliseconds, 0),
+    };
+  }
+}
+
+/** What the peer needs to know to do the same. */
+export function peerSetup(config: ModelConfig, batch: Batch, threads: number): object {
+  const lengths = Array.from({ length: batch.size }, (_, s) => batch.tokenOffsets[s + 1] - batch.tokenOffsets[s]);
+  return {
+    config: JSON.parse(toTransformersJson(config)) as object,
+    threads,
+    seed,
+    lengths,
+    objects: batch.objectOffsets[1],
+    paddedTokens: Math.max(paddedTokens, ...lengths),
+    learningRate,
+    ...adam,
+  };
+}

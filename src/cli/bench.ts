@@ -1,0 +1,159 @@
+import type { Argv } from 'yargs';
+import {
+  benchAnswers,
+  benchConfig,
+  benchKernels,
+  benchPresets,
+  benchStep,
+  type BenchPreset,
+  type Layers,
+} from '../bench/index.js';
+import type { ModelConfig } from '../config/modelConfig.js';
+import { LxmertError } from '../errors.js';
+import { answersLines, kernelsLines, stepLines } from './benchTables.js';
+import { defineCommand, integerOption, jsonOption, note, print, printJson, type GlobalOptions } from './command.js';
+
+/** Whole numbers of a flag, separated as `separator` says. */
+function numbersOf(flag: string, text: string, separator: ',' | '-', form: string, min: number): number[] {
+  const numbers = text.split(separator).map((part) => (/^\s*\d+\s*$/.test(part) ? Number(part) : NaN));
+  if (numbers.some((n) => !(n >= min && n <= 65536)))
+    throw new LxmertError(
+      'BAD_ARGUMENT',
+      `--${flag} must be ${form}, whole numbers from ${min} to 65536; not "${text}"`,
+    );
+  return numbers;
+}
+
+function listOption(flag: string, describe: string, value: string, min: number) {
+  return {
+    type: 'string' as const,
+    requiresArg: true as const,
+    describe,
+    default: value,
+    coerce: (text: string) => numbersOf(flag, text, ',', 'a list such as 1,32', min),
+  };
+}
+
+function tokensOf(text: string): [number, number] {
+  const range = numbersOf('tokens', text, '-', 'a range MIN-MAX such as 8-16', 1);
+  const [min, max = min] = range;
+  if (range.length > 2 || max < min)
+    throw new LxmertError('BAD_ARGUMENT', `--tokens must be a range MIN-MAX such as 8-16, not "${text}"`);
+  return [min, max];
+}
+
+function layersOf(text: string): Layers {
+  const layers = numbersOf('layers', text, ',', 'LANGUAGE,OBJECTS,CROSS such as 9,5,5', 0);
+  if (layers.length !== 3 || layers[2] < 1)
+    throw new LxmertError(
+      'BAD_ARGUMENT',
+      `--layers must be LANGUAGE,OBJECTS,CROSS such as 9,5,5 with at least one cross-modality layer, not "${text}"`,
+    );
+  return layers as unknown as Layers;
+}
+
+/** What all benches take. */
+const commonOptions = (yargs: Argv<GlobalOptions>) =>
+  yargs
+    .option('preset', { choices: benchPresets, default: 'base' as const, describe: 'size of the model' })
+    .option('layers', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'LANGUAGE,OBJECTS,CROSS layers instead of the preset’s',
+      coerce: (text: string | undefined) => (text === undefined ? undefined : layersOf(text)),
+    })
+    .option('tokens', {
+      type: 'string',
+      requiresArg: true,
+      default: '8-16',
+      describe: 'MIN-MAX tokens a sample',
+      coerce: tokensOf,
+    })
+    .option('objects', integerOption('objects', { describe: 'objects a sample', default: 36, min: 1, max: 512 }))
+    .option('json', jsonOption);
+
+const threadsOption = integerOption('threads', {
+  describe: 'CPU threads; 0: one a core',
+  default: 0,
+  min: 0,
+  max: 1024,
+});
+
+const peerOption = {
+  type: 'string',
+  requiresArg: true,
+  describe: 'a Python with torch and transformers: do the same there, taking turns, and compare',
+} as const;
+
+const stepsOption = (value: number) =>
+  integerOption('steps', { describe: 'times it is measured', default: value, min: 1, max: 100_000 });
+const warmupOption = (value: number) =>
+  integerOption('warmup', { describe: 'times before that', default: value, min: 1, max: 1000 });
+
+function configOf({ preset, layers }: { preset: BenchPreset; layers: Layers | undefined }): ModelConfig {
+  return benchConfig(preset, layers);
+}
+
+function show(json: boolean, report: object, lines: () => string[]): void {
+  if (json) printJson(report);
+  else lines().forEach(print);
+}
+
+const step = defineCommand({
+  command: 'step',
+  describe: 'a pre-training step: samples a second, share of the matrix-product rate, memory, time by op',
+  builder: (yargs) =>
+    commonOptions(yargs)
+      .option('batch', integerOption('batch', { describe: 'samples a step', default: 32, min: 1, max: 65536 }))
+      .option('steps', stepsOption(5))
+      .option('warmup', warmupOption(2))
+      .option('threads', threadsOption)
+      .option('peer-python', peerOption),
+  handler: async ({ json, ...args }) => {
+    const report = await benchStep({ ...args, config: configOf(args), onProgress: note });
+    show(json, report, () => stepLines(report));
+  },
+});
+
+const kernels = defineCommand({
+  command: 'kernels',
+  describe: 'every op alone, by shape and thread count',
+  builder: (yargs) =>
+    commonOptions(yargs)
+      .option('batch', listOption('batch', 'samples, one or more', '8,32,128', 1))
+      .option('threads', listOption('threads', 'thread counts, one or more; 0: one a core', '1,0', 0))
+      .option('ops', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'only these, separated by commas',
+        coerce: (text: string | undefined) => text?.split(',').map((op) => op.trim()),
+      }),
+  handler: async ({ json, batch: batches, ...args }) => {
+    const report = await benchKernels({ ...args, batches, config: configOf(args), onProgress: note });
+    show(json, report, () => kernelsLines(report));
+  },
+});
+
+const answers = defineCommand({
+  command: 'answers',
+  describe: 'answering questions, forward only: questions a second',
+  builder: (yargs) =>
+    commonOptions(yargs)
+      .option('batch', listOption('batch', 'questions at a time, one or more', '1,32', 1))
+      .option('steps', stepsOption(10))
+      .option('warmup', warmupOption(2))
+      .option('threads', threadsOption)
+      .option('peer-python', peerOption),
+  handler: async ({ json, batch: batches, ...args }) => {
+    const report = await benchAnswers({ ...args, batches, config: configOf(args), onProgress: note });
+    show(json, report, () => answersLines(report));
+  },
+});
+
+export const command = defineCommand({
+  command: 'bench',
+  describe: 'measure speed beside the machine’s rates, and beside PyTorch',
+  builder: (yargs) =>
+    yargs.command(step).command(kernels).command(answers).demandCommand(1, 'bench what? step, kernels or answers'),
+  handler: () => undefined,
+});

@@ -1,0 +1,118 @@
+import type { AnswersReport, KernelsReport, Machine, PeerReport, Rates, StepReport, Times } from '../bench/index.js';
+
+const fixed = (value: number, digits = 1): string => value.toFixed(digits);
+const percent = (share: number): string => `${fixed(100 * share)} %`;
+const megabytes = (bytes: number): string => `${Math.round(bytes / 2 ** 20)} MiB`;
+const spread = ({ median, min, max }: Times): string =>
+  `${fixed(median)} ms (fastest ${fixed(min)}, slowest ${fixed(max)})`;
+
+/** Columns of right-aligned cells; the first `left` of them left-aligned. */
+function table(header: readonly string[], rows: readonly (readonly string[])[], left: number): string[] {
+  const all = [header, ...rows];
+  const widths = header.map((_, i) => Math.max(...all.map((row) => row[i].length)));
+  const line = (row: readonly string[]): string =>
+    row
+      .map((cell, i) => (i < left ? cell.padEnd(widths[i]) : cell.padStart(widths[i])))
+      .join('  ')
+      .trimEnd();
+  return all.map(line);
+}
+
+function machineLine({ cpu, cores, load }: Machine): string {
+  return `${cpu}, ${cores} cores, load ${fixed(load)} before the run`;
+}
+
+function ratesLine({ sgemmGflops, copyGigabytesPerSecond }: Rates, threads: number): string {
+  return `rates with ${threads} threads: products ${fixed(sgemmGflops)} GFLOP/s, copies ${fixed(copyGigabytesPerSecond)} GB/s`;
+}
+
+function peerLine({ name, samplesPerSecond, milliseconds, ratio }: PeerReport): string {
+  return `${name}: ${fixed(samplesPerSecond, 2)}/s, ${spread(milliseconds)}; ours is ${fixed(ratio, 2)} times as fast`;
+}
+
+/** Floors are that of products for ops with any, else that of copies. */
+const speedCells = (speed: {
+  readonly gflops?: number;
+  readonly gigabytesPerSecond: number;
+  readonly floorShare: number;
+}): string[] => [
+  speed.gflops === undefined ? '' : fixed(speed.gflops),
+  fixed(speed.gigabytesPerSecond),
+  percent(speed.floorShare),
+];
+
+export function stepLines(report: StepReport): string[] {
+  const { peer, ops } = report;
+  const whole = ops.reduce((sum, { milliseconds }) => sum + milliseconds, 0) + report.otherMilliseconds;
+  return [
+    machineLine(report.machine),
+    ratesLine(report, report.threads),
+    '',
+    `batch ${report.batch}: ${fixed(report.samplesPerSecond, 2)} samples/s, ${spread(report.stepMilliseconds)} a step`,
+    `${fixed(report.gflopPerSample, 2)} GFLOP a sample: ${fixed(report.gflops)} GFLOP/s, ` +
+      `${percent(report.sgemmShare)} of the product rate`,
+    `peak memory ${megabytes(report.peakMemoryBytes)}`,
+    ...(peer
+      ? [
+          '',
+          peerLine(peer),
+          `its peak memory ${megabytes(peer.peakMemoryBytes)}; ours is ${fixed(peer.memoryRatio, 2)} of it`,
+        ]
+      : []),
+    '',
+    ...table(
+      ['op', 'calls', 'ms', 'share', 'GFLOP/s', 'GB/s', 'of floor'],
+      [
+        ...ops.map((op) => [op.op, String(op.calls), fixed(op.milliseconds), percent(op.share), ...speedCells(op)]),
+        [
+          '(outside of ops)',
+          '',
+          fixed(report.otherMilliseconds),
+          percent(report.otherMilliseconds / whole),
+          '',
+          '',
+          '',
+        ],
+      ],
+      1,
+    ),
+  ];
+}
+
+export function kernelsLines({ kernels, rates, machine }: KernelsReport): string[] {
+  return [
+    machineLine(machine),
+    ...rates.map((rate) => ratesLine(rate, rate.threads)),
+    '',
+    ...table(
+      ['op', 'shape', 'threads', 'batch', 'ms', 'GFLOP/s', 'GB/s', 'of floor'],
+      kernels.map((k) => [
+        k.op,
+        k.shape,
+        String(k.threads),
+        String(k.batch ?? ''),
+        fixed(k.milliseconds.median, 3),
+        ...speedCells(k),
+      ]),
+      2,
+    ),
+  ];
+}
+
+export function answersLines(report: AnswersReport): string[] {
+  const { peer } = report;
+  return [
+    machineLine(report.machine),
+    ratesLine(report, report.threads),
+    ...report.batches.flatMap((batch) => [
+      '',
+      `${batch.batch} at a time: ${fixed(batch.questionsPerSecond, 2)} questions/s, ${spread(batch.milliseconds)}`,
+      `${fixed(batch.gflopPerQuestion, 2)} GFLOP a question needed: ${fixed(batch.gflops)} GFLOP/s, ` +
+        `${percent(batch.sgemmShare)} of the product rate`,
+      ...(batch.peer ? [peerLine(batch.peer)] : []),
+    ]),
+    '',
+    `peak memory ${megabytes(report.peakMemoryBytes)}` +
+      (peer ? `, ${fixed(peer.memoryRatio, 2)} of the peer's ${megabytes(peer.peakMemoryBytes)}` : ''),
+  ];
+}
