@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import type { AssembleJob, AssemblyData, UnnamedBatch } from './assembleBatch.js';
 import type { SharedFeatures } from './featureSource.js';
 import type { Masking } from './masking.js';
@@ -16,11 +17,11 @@ export interface WorkerStart {
 /** To the worker: one batch to make; it is sent no other before it has answered. */
 export interface WorkerRequest {
   readonly job: AssembleJob;
-  /** Memory to put the features into, handed over. */
+  /** Memory to put the features into. */
   readonly blocks: readonly Float32Array[];
 }
 
-/** From the worker, the arrays handed over. */
+/** From the worker. */
 export type WorkerReply = { readonly batch: UnnamedBatch } | { readonly error: SentError };
 
 /** An error on its way between threads, which would lose its class and code. */
@@ -53,13 +54,17 @@ export function receiveError({ code, message, stack }: SentError): LxmertError {
     : new LxmertError(code, message, { cause });
 }
 
-/** The memory of a batch, each buffer once. */
-export function buffersOf(batch: UnnamedBatch): ArrayBuffer[] {
+/** The arrays of a batch. */
+export function arraysOf(batch: UnnamedBatch): (Int32Array | Float32Array)[] {
   const { maskedTokens, objects, attributes, maskedObjects } = batch;
-  const arrays = [
+  return [
     ...[batch.tokenIds, batch.tokenOffsets, batch.objectOffsets, batch.visualFeats, batch.visualPos],
     ...[maskedTokens.rows, maskedTokens.labels, objects.labels, objects.confs, attributes.labels, attributes.confs],
     ...[maskedObjects.rows, maskedObjects.targets, batch.matched, batch.answers],
   ];
-  return [...new Set(arrays.map(({ buffer }) => buffer))].filter((buffer) => buffer instanceof ArrayBuffer);
+}
+
+/** What a message with these arrays hands over: their memory, each buffer once, but for what is shared anyway. */
+export function handOver(arrays: readonly (Int32Array | Float32Array)[]): ArrayBuffer[] {
+  return [...new Set(arrays.map(({ buffer }) => buffer))].filter((buffer) => types.isArrayBuffer(buffer));
 }

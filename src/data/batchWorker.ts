@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
 import { assembleBatch } from './assembleBatch.js';
 import type { AssemblyData } from './assembleBatch.js';
-import { buffersOf, sendError } from './batchMessages.js';
+import { arraysOf, handOver, sendError } from './batchMessages.js';
 import type { SharedData, WorkerReply, WorkerRequest, WorkerStart } from './batchMessages.js';
 import { FeatureMemory } from './featureMemory.js';
 import { openShared } from './openFeatures.js';
@@ -19,9 +19,9 @@ function serve(port: MessagePort, { data, settings }: WorkerStart): void {
     const batch = await assembleBatch(await opened, samples, {
       ...settings,
       ...rest,
-      memory: new FeatureMemory(blocks),
+      memory: new FeatureMemory({ blocks }),
     });
-    port.postMessage({ batch } satisfies WorkerReply, buffersOf(batch));
+    port.postMessage({ batch } satisfies WorkerReply, handOver(arraysOf(batch)));
   };
   port.on('message', (request: WorkerRequest) => {
     work(request).catch((error: unknown) => port.postMessage({ error: sendError(error) } satisfies WorkerReply));

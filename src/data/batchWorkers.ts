@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { LxmertError } from '../errors.js';
 import type { AssembleJob, AssemblyData, UnnamedBatch } from './assembleBatch.js';
-import { receiveError, shareData } from './batchMessages.js';
+import { handOver, receiveError, shareData } from './batchMessages.js';
 import type { WorkerReply, WorkerRequest, WorkerStart } from './batchMessages.js';
 import type { FeatureMemory } from './featureMemory.js';
 
@@ -74,10 +74,7 @@ export class BatchWorkers {
     thread.ref();
     const blocks = this.#takeBlocks(task.job);
     const request: WorkerRequest = { job: task.job, blocks };
-    thread.postMessage(
-      request,
-      blocks.map(({ buffer }) => buffer as ArrayBuffer),
-    );
+    thread.postMessage(request, handOver(blocks));
   }
 
   #startThread(): Worker {
@@ -90,7 +87,7 @@ export class BatchWorkers {
       this.#break(new LxmertError('INTERNAL', `a thread that prepares batches ${how}`, { cause }));
     thread.on('message', (reply: WorkerReply) => this.#receive(thread, reply));
     thread.on('messageerror', (error) => died(`sent what cannot be read: ${error.message}`, error));
-    thread.on('error', (error) => died(`died: ${(error as Error).message}`, error));
+    thread.on('error', (error) => died(`died: ${(error).message}`, error));
     thread.on('exit', (code) => died(`ended before its time (exit code ${code})`));
     return thread;
   }

@@ -48,9 +48,13 @@ export interface PretrainSource {
 /** Throws BAD_DATA when training and validation features differ in width. */
 export function pretrainSource(options: PretrainSourceOptions): PretrainSource {
   const { train, valid, validBatchSize = options.partSize ?? options.batchSize, ...batching } = options;
+  const workers = {
+    train: options.workers ?? defaultWorkers(train),
+    valid: valid === undefined ? 0 : (options.workers ?? defaultWorkers(valid)),
+  };
+  const memory = new FeatureMemory({ shared: workers.train > 0 || workers.valid > 0 });
   const ofScript = options.workerScript && { workerScript: options.workerScript };
   const masking = options.masking ?? {};
-  const memory = new FeatureMemory();
   if (valid !== undefined && valid.featureDim !== train.featureDim) {
     throw new LxmertError(
       'BAD_DATA',
@@ -63,13 +67,12 @@ export function pretrainSource(options: PretrainSourceOptions): PretrainSource {
       ? nothing()
       : validBatches(valid, {
           ...{ batchSize: validBatchSize, masking, unmasked: answers, answered: answers, memory },
-          workers: options.workers ?? defaultWorkers(valid),
+          workers: workers.valid,
           ...ofScript,
         });
   return {
     batchesPerEpoch: batchesPerEpoch(train.size, options.batchSize),
-    train: (from) =>
-      trainBatches(train, { ...batching, from, memory, workers: options.workers ?? defaultWorkers(train) }),
+    train: (from) => trainBatches(train, { ...batching, from, memory, workers: workers.train }),
     validate: () => validation(false),
     validateAnswers: () => validation(true),
     release: (batch) => memory.release(batch),

@@ -1,13 +1,15 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { types } from 'node:util';
 import { trainBatches, validBatches } from '../../src/data/batching.js';
 import { BatchWorkers } from '../../src/data/batchWorkers.js';
 import { resolveMasking } from '../../src/data/masking.js';
 import { openPretrainData } from '../../src/data/pretrainData.js';
 import type { PretrainData } from '../../src/data/pretrainData.js';
 import { defaultWorkers, pretrainSource } from '../../src/data/pretrainSource.js';
+import { sharedArrays } from '../../src/data/sharedArrays.js';
 import { WordPiece } from '../../src/text/wordPiece.js';
 import { CompiledCopy } from '../train/support/compile.js';
 import { TestFolders, testData, testImage, tsvFields, tsvText } from './samples.js';
@@ -101,12 +103,18 @@ describe('batches made by worker threads', () => {
     const data = await open({ images: 40 }, false);
     const expected = await take(trainBatches(data, options), 30);
     const source = pretrainSource({ train: data, valid: data, ...options, workers: 2, workerScript });
+    const allocated = jest.spyOn(sharedArrays, 'float32');
     let i = 0;
     for await (const batch of source.train({ epoch: 0, batch: 0 })) {
       expect(batch).toEqual(expected[i++]);
+      // What was on its way before the first came back has memory of its own.
+      if (i > 15) expect(batch.parts.every((part) => types.isSharedArrayBuffer(part.visualFeats.buffer))).toBe(true);
       batch.parts.forEach((part) => source.release(part));
       if (i === 30) break;
     }
+    // 90 parts have two arrays each.
+    expect(allocated.mock.calls.length).toBeLessThan(40);
+    allocated.mockRestore();
     expect(await take(source.validate())).toEqual(await take(validBatches(data, { batchSize: 6 })));
   });
 
@@ -255,6 +263,7 @@ describe('a process with worker threads', () => {
   const program = (rest: string) => `
 import { openPretrainData } from './src/data/pretrainData.js';
 import { trainBatches } from './src/data/batching.js';
+import { sharedArrays } from '../../src/data/sharedArrays.js';
 import { WordPiece } from './src/text/wordPiece.js';
 const data = await openPretrainData({ dir: process.argv[2], splits: 'train', wordPiece: await WordPiece.load(), inMemory: false });
 const batches = trainBatches(data, { seed: 1, batchSize: 8, workers: 3 });
