@@ -308,6 +308,88 @@ describe('fuzzing', () => {
   });
 });
 
+describe('fuzzing values', () => {
+  const base = testImage(0, 3, 4);
+  const replaced = (values: readonly number[], at: number, value: number) =>
+    values.map((x, i) => (i === at ? value : x));
+  const notFinite = fc.constantFrom(NaN, Infinity, -Infinity);
+  const outside = fc.oneof(notFinite, fc.double({ min: 1.001, max: 1e6 }), fc.double({ min: -1e6, max: -0.001 }));
+  const outsideBox = fc.oneof(notFinite, fc.double({ min: 201, max: 1e6 }), fc.double({ min: -1e6, max: -0.1 }));
+  const badClass = (limit: number) =>
+    fc.oneof(fc.integer({ min: -1000, max: -1 }), fc.integer({ min: limit, max: 1e9 }));
+
+  const damages: readonly [field: string, fc.Arbitrary<TestImage>][] = [
+    [
+      'boxes',
+      fc.tuple(fc.nat({ max: 11 }), outsideBox).map(([at, x]) => ({ ...base, boxes: replaced(base.boxes, at, x) })),
+    ],
+    [
+      'features',
+      fc
+        .tuple(fc.nat({ max: 11 }), notFinite)
+        .map(([at, x]) => ({ ...base, features: replaced(base.features, at, x) })),
+    ],
+    [
+      'objects_conf',
+      fc
+        .tuple(fc.nat({ max: 2 }), outside)
+        .map(([at, x]) => ({ ...base, objectConfs: replaced(base.objectConfs, at, x) })),
+    ],
+    [
+      'attrs_conf',
+      fc.tuple(fc.nat({ max: 2 }), outside).map(([at, x]) => ({ ...base, attrConfs: replaced(base.attrConfs, at, x) })),
+    ],
+    [
+      'objects_id',
+      fc
+        .tuple(fc.nat({ max: 2 }), badClass(16))
+        .map(([at, x]) => ({ ...base, objectIds: replaced(base.objectIds, at, x) })),
+    ],
+    [
+      'attrs_id',
+      fc.tuple(fc.nat({ max: 2 }), badClass(8)).map(([at, x]) => ({ ...base, attrIds: replaced(base.attrIds, at, x) })),
+    ],
+  ];
+
+  test.each(damages)('a bad value in %s is refused by name, in memory and from disk', async (field, damaged) => {
+    const file = await tsv('');
+    await fc.assert(
+      fc.asyncProperty(damaged, fc.boolean(), async (image, inMemory) => {
+        await writeFile(file, tsvText([testImage(1, 2, 4), image]));
+        const readAll = async () => {
+          const source = await openFeatureTsv(file, { ...labels, inMemory });
+          try {
+            await readImage(source, 1);
+          } finally {
+            await source.close();
+          }
+        };
+        await expect(readAll()).rejects.toMatchObject({
+          code: 'BAD_DATA',
+          message: expect.stringContaining(`${file}: line 2: ${field} `),
+        });
+      }),
+      { seed: 1, numRuns: 60 },
+    );
+  });
+
+  test('an id that comes again is refused with both lines, wherever it is', async () => {
+    const file = await tsv('');
+    await fc.assert(
+      fc.asyncProperty(fc.nat({ max: 5 }), fc.nat({ max: 5 }), async (a, b) => {
+        fc.pre(a !== b);
+        const images = Array.from({ length: 6 }, (_, i) => testImage(i, 1 + (i % 2), 4));
+        images[Math.max(a, b)] = { ...images[Math.max(a, b)], id: images[Math.min(a, b)].id };
+        await writeFile(file, tsvText(images));
+        await expect(openFeatureTsv(file, labels)).rejects.toThrow(
+          `line ${Math.max(a, b) + 1}: img_id "image_${Math.min(a, b)}" was already on line ${Math.min(a, b) + 1}`,
+        );
+      }),
+      { seed: 1, numRuns: 30 },
+    );
+  });
+});
+
 describe('mergeSources', () => {
   test('numbers the images of several files through; the first file that has an image gives it', async () => {
     const one = [testImage(0, 2, 3), testImage(1, 3, 3)];

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
 import { findSplit, parseManifest, readManifest } from '../../src/data/manifest.js';
 import { TestFolders } from './samples.js';
 
@@ -115,6 +116,88 @@ describe('data.yaml', () => {
   test('an alias bomb is refused', () => {
     const levels = Array.from({ length: 12 }, (_, i) => `l${i + 1}: &l${i + 1} [${`*l${i},`.repeat(10)}]`);
     expect(() => parseManifest(['l0: &l0 [x]', ...levels].join('\n'), 'data.yaml')).toThrow('alias');
+  });
+});
+
+describe('fuzzing data.yaml', () => {
+  /** What was read, or undefined when it was refused; any other end is a failure. */
+  function parse(text: string) {
+    try {
+      return parseManifest(text, 'data.yaml');
+    } catch (error) {
+      expect(error).toMatchObject({ name: 'LxmertError', code: 'BAD_DATA' });
+      expect((error as Error).message).toContain('data.yaml');
+      return undefined;
+    }
+  }
+
+  function checkRead(read: NonNullable<ReturnType<typeof parse>>): void {
+    expect(read.splits.size).toBeGreaterThan(0);
+    for (const [name, entry] of read.splits) {
+      expect(name).toMatch(/^[^,\s]+$/);
+      for (const path of Object.values(entry)) expect(path).toMatch(/./s);
+    }
+    for (const count of [read.objectLabels ?? 1, read.attributeLabels ?? 1]) expect(count).toBeGreaterThanOrEqual(1);
+  }
+
+  test('pieces of YAML in any order are read whole or refused', () => {
+    const pieces = ['splits', 'features', 'sentences', 'answers', 'objectLabels', 'train', 'f.tsv', '16', '-1', '""'];
+    const marks = [
+      ': ',
+      ':',
+      '\n',
+      '\n  ',
+      '\n    ',
+      '- ',
+      '{ ',
+      ' }',
+      '[',
+      ']',
+      ', ',
+      '&a ',
+      '*a',
+      '!!map ',
+      '"',
+      '<<',
+      '? ',
+    ];
+    fc.assert(
+      fc.property(fc.array(fc.constantFrom(...pieces, ...marks), { maxLength: 40 }), (parts) => {
+        const read = parse(parts.join(''));
+        if (read !== undefined) checkRead(read);
+      }),
+      { seed: 1, numRuns: 2000 },
+    );
+  });
+
+  test('text of any kind is refused', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', maxLength: 100 }), (text) => {
+        expect(parse(text)).toBeUndefined();
+      }),
+      { seed: 1, numRuns: 500 },
+    );
+  });
+
+  test('a changed character never loses a split unseen', () => {
+    const good =
+      'splits:\n  train: { features: a.tsv, sentences: a.json }\n  dev: { features: b.tsv }\nobjectLabels: 16\n';
+    const characters = fc.constantFrom(...'abst:{}[],\n "#&*!|>-?019'.split(''));
+    fc.assert(
+      fc.property(fc.nat({ max: good.length - 1 }), characters, (at, character) => {
+        const read = parse(good.slice(0, at) + character + good.slice(at + 1));
+        if (read === undefined) return;
+        checkRead(read);
+        // A # makes a comment of what follows, as YAML has it.
+        if (character !== '#') expect(read.splits.size).toBe(2);
+      }),
+      { seed: 1, numRuns: 1500 },
+    );
+  });
+
+  test('a document of many levels is refused', () => {
+    for (const text of ['[', '{a: ', '- ', '? ']) parse(`splits: ${text.repeat(20_000)}`);
+    expect(parse(`splits: ${'['.repeat(20_000)}${']'.repeat(20_000)}`)).toBeUndefined();
   });
 });
 

@@ -1,0 +1,62 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { open, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CompiledCopy } from '../train/support/compile.js';
+import { TestFolders, testImage, tsvFields } from './samples.js';
+
+/** Memory of a process that reads a TSV much larger than what it may take. */
+const images = 180;
+const featureDim = 2048;
+
+const folders = new TestFolders();
+let copy: CompiledCopy;
+let file: string;
+let bytes: number;
+
+beforeAll(async () => {
+  copy = await CompiledCopy.make();
+  file = join(await folders.make(), 'large.tsv');
+  const fields = tsvFields(testImage(0, 36, featureDim));
+  const handle = await open(file, 'w');
+  for (let i = 0; i < images; i++) await handle.write(`${['image_' + i, ...fields.slice(1)].join('\t')}\n`);
+  bytes = (await handle.stat()).size;
+  await handle.close();
+  await writeFile(
+    join(copy.folder, 'read.mjs'),
+    `
+import { openFeatureTsv } from './src/data/featureTsv.js';
+import { allocateObjectRows } from './src/data/featureSource.js';
+const before = process.memoryUsage.rss();
+const source = await openFeatureTsv(process.argv[2], { inMemory: process.argv[3] === 'memory' });
+const rows = allocateObjectRows(36, ${featureDim});
+for (let i = 0; i < source.numImages; i++) {
+  await source.read(i, rows, 0);
+  await source.readFeature(i, i % 36, rows.features, 0);
+}
+await source.close();
+console.log(JSON.stringify({ images: source.numImages, grown: process.resourceUsage().maxRSS * 1024 - before }));
+`,
+  );
+});
+afterAll(async () => {
+  await copy.remove();
+  await folders.remove();
+});
+
+async function read(how: 'file' | 'memory'): Promise<{ images: number; grown: number }> {
+  const run = copy.start('read.mjs', [file, how]);
+  expect(await run.ended).toBe(0);
+  expect(run.errors).toBe('');
+  return JSON.parse(run.lines[0]) as { images: number; grown: number };
+}
+
+test('a TSV is streamed: memory stays far below the size of the file, unless asked to hold it', async () => {
+  expect(bytes).toBeGreaterThan(60e6);
+  const streamed = await read('file');
+  expect(streamed.images).toBe(images);
+  console.log(streamed.grown);
+  expect(streamed.grown).toBeLessThan(30e6);
+  const held = await read('memory');
+  expect(held.images).toBe(images);
+  expect(held.grown).toBeGreaterThan(images * 36 * featureDim * 4);
+});
