@@ -54,7 +54,7 @@ test('a TSV is streamed: memory stays far below the size of the file, unless ask
   expect(bytes).toBeGreaterThan(60e6);
   const streamed = await read('file');
   expect(streamed.images).toBe(images);
-  console.log(streamed.grown);
+
   expect(streamed.grown).toBeLessThan(30e6);
   const held = await read('memory');
   expect(held.images).toBe(images);
