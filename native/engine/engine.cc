@@ -106,7 +106,7 @@ void Engine::enqueue(int op, const double* args, size_t count) {
 void Engine::upload(ArenaId arena, int64_t offset, const char* host, int64_t bytes, Done done) {
   char* target = place("upload", arena, offset, bytes);
   queue_.push([=, this, done = std::move(done)] {
-    guarded([&] { device_->copyIn(target, host, bytes); });
+    if (bytes > 0) guarded([&] { device_->copyIn(target, host, bytes); });
     finish(done);
   });
 }
@@ -114,7 +114,7 @@ void Engine::upload(ArenaId arena, int64_t offset, const char* host, int64_t byt
 void Engine::read(ArenaId arena, int64_t offset, char* host, int64_t bytes, Done done) {
   const char* source = place("read", arena, offset, bytes);
   queue_.push([=, this, done = std::move(done)] {
-    guarded([&] { device_->copyOut(host, source, bytes); });
+    if (bytes > 0) guarded([&] { device_->copyOut(host, source, bytes); });
     finish(done);
   });
 }
