@@ -50,20 +50,23 @@ export interface Fixture {
 export async function openFixture(folder: string): Promise<Fixture> {
   const configFile = join(folder, 'config.json');
   const config = fromTransformersJson(await readText(configFile), configFile);
-  const model = await SafetensorsFile.open(join(folder, 'model.safetensors'));
-  const expected = await SafetensorsFile.open(join(folder, 'expected.safetensors'));
-  const file = await SafetensorsFile.open(join(folder, 'batch.safetensors'));
+  const opened: SafetensorsFile[] = [];
+  const file = async (name: string): Promise<SafetensorsFile> => {
+    const one = await SafetensorsFile.open(join(folder, name));
+    opened.push(one);
+    return one;
+  };
   try {
-    return {
-      folder,
-      config,
-      batch: await packBatch(file, config),
-      model,
-      expected,
-      trajectory: await trajectoryOf(folder),
-    };
-  } finally {
-    await file.close();
+    const model = await file('model.safetensors');
+    const expected = await file('expected.safetensors');
+    const inputs = await file('batch.safetensors');
+    const batch = await packBatch(inputs, config);
+    const trajectory = await trajectoryOf(folder);
+    await inputs.close();
+    return { folder, config, batch, model, expected, trajectory };
+  } catch (error) {
+    for (const one of opened) await one.close();
+    throw error;
   }
 }
 

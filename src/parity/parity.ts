@@ -42,7 +42,19 @@ export async function runParity(
   { engine, tolerance = 1e-4 }: ParityOptions = {},
 ): Promise<ParityReport> {
   const fixture = await openFixture(folder);
-  const { config, trajectory } = fixture;
+  try {
+    return await compareAll(fixture, { tolerance, ...(engine && { engine }) });
+  } finally {
+    await fixture.model.close();
+    await fixture.expected.close();
+  }
+}
+
+async function compareAll(
+  fixture: Fixture,
+  { engine, tolerance }: ParityOptions & { readonly tolerance: number },
+): Promise<ParityReport> {
+  const { folder, config, trajectory } = fixture;
   const optimizer = trajectory?.optimizer;
   const model = new Pretrainer({
     config: { ...config, hiddenDropoutProb: 0, attentionProbsDropoutProb: 0 },
@@ -73,8 +85,6 @@ export async function runParity(
     };
   } finally {
     await model.dispose();
-    await fixture.model.close();
-    await fixture.expected.close();
   }
 }
 

@@ -18,7 +18,7 @@ beforeAll(async () => {
   file = join(await folders.make(), 'large.tsv');
   const fields = tsvFields(testImage(0, 36, featureDim));
   const handle = await open(file, 'w');
-  for (let i = 0; i < images; i++) await handle.write(`${['image_' + i, ...fields.slice(1)].join('\t')}\n`);
+  for (let i = 0; i < images; i++) await handle.write(`${[`image_${i}`, ...fields.slice(1)].join('\t')}\n`);
   bytes = (await handle.stat()).size;
   await handle.close();
   await writeFile(
