@@ -11,6 +11,8 @@ import {
 } from '../engine/index.js';
 import type { StagedBatch } from '../tasks/staging.js';
 
+const sizeOf = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1);
+
 /** One op on one shape. */
 export interface Kernel {
   readonly op: OpName;
@@ -31,10 +33,11 @@ export class KernelSpace {
     readonly chunks: Tensor,
   ) {}
 
-  /** Normal values. */
+  /** Normal values; in what is large, one value: normal ones would take longer to make than to work on. */
   floats(...shape: number[]): Tensor {
     const tensor = this.engine.workspace.allocate(shape, 'f32', 'bottom');
-    fillNormal(this.engine, tensor, { deviation: 1, seed: 0, stream: this.streams++ });
+    if (sizeOf(shape) > largest) fill(this.engine, tensor, 0.1);
+    else fillNormal(this.engine, tensor, { deviation: 1, seed: 0, stream: this.streams++ });
     return tensor;
   }
 
@@ -56,8 +59,7 @@ export class KernelSpace {
 const epsilon = 1e-12;
 const p = 0.1;
 const adam = [0.9, 0.999, 1e-6, 0.01, 1];
-/** Elements of what does not depend on the batch: enough to leave any cache. */
-const elements = 2 ** 25;
+const largest = 2 ** 22;
 const chunk = 2 ** 16;
 
 type RowsName = 'samples' | 'language' | 'vision' | 'stacked' | 'maskedTokens' | 'maskedObjects';
@@ -312,9 +314,9 @@ export function batchKernels(config: ModelConfig): Kernel[] {
   ];
 }
 
-/** Kernels that work on parameters, whatever the batch. */
-export function parameterKernels(): Kernel[] {
-  const shape = `${elements / 2 ** 20} Mi`;
+/** Kernels that work on a number of parameters, whatever the batch. */
+export function parameterKernels(elements: number): Kernel[] {
+  const shape = `${elements / 2 ** 20} Mi parameters`;
   const count = elements / chunk;
   return [
     {
@@ -335,12 +337,12 @@ export function parameterKernels(): Kernel[] {
   ];
 }
 
-/** The optimizer's list of the `elements` that `parameterKernels` works on: [n, 2] begin and length. */
-export function chunkList(): Int32Array {
+/** The optimizer's list of so many elements: [n, 2] begin and length. */
+export function chunkList(elements: number): Int32Array {
   return Int32Array.from({ length: (2 * elements) / chunk }, (_, i) => (i % 2 === 0 ? (i / 2) * chunk : chunk));
 }
 
 /** Ops that are benched: all of the table. */
 export function kernelOps(config: ModelConfig): OpName[] {
-  return [...new Set([...batchKernels(config), ...parameterKernels()].map(({ op }) => op))];
+  return [...new Set([...batchKernels(config), ...parameterKernels(chunk)].map(({ op }) => op))];
 }

@@ -26,6 +26,8 @@ export interface KernelsBenchOptions {
   readonly objects: number;
   /** Thread counts, 0 for one a core; each is measured. */
   readonly threads: readonly number[];
+  /** Parameters for the ops that work on them; by default enough to leave any cache. A multiple of 65,536. */
+  readonly parameters?: number | undefined;
   /** Only these ops. */
   readonly ops?: readonly string[] | undefined;
   readonly onProgress?: (line: string) => void;
@@ -77,10 +79,10 @@ async function measureAll(
   options: KernelsBenchOptions,
   threads: number,
 ): Promise<{ rates: Rates; kernels: KernelReport[] }> {
-  const { config, ops, onProgress: tell = () => undefined } = options;
+  const { config, ops, parameters = 2 ** 25, onProgress: tell = () => undefined } = options;
   const meter = new RateMeter(engine);
   const measured: Measured[] = [];
-  const list = chunkList();
+  const list = chunkList(parameters);
   engine.reserve('state', list.byteLength);
   const chunks = engine.tensor('state', 0, [list.length / 2, 2], 'i32');
   await engine.upload(chunks, list);
@@ -96,7 +98,7 @@ async function measureAll(
     await meter.measure();
     await measure(wanted(batchKernels(config)), await stage(engine, options, samples), samples);
   }
-  await measure(wanted(parameterKernels()), await stage(engine, options, 1), null);
+  await measure(wanted(parameterKernels(parameters)), await stage(engine, options, 1), null);
   await meter.measure();
   const rates = meter.best;
   return {

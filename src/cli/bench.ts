@@ -36,8 +36,8 @@ function listOption(flag: string, describe: string, value: string, min: number) 
 
 function tokensOf(text: string): [number, number] {
   const range = numbersOf('tokens', text, '-', 'a range MIN-MAX such as 8-16', 1);
-  const [min, max = min] = range;
-  if (range.length > 2 || max < min)
+  const [min, max] = range;
+  if (range.length !== 2 || max < min)
     throw new LxmertError('BAD_ARGUMENT', `--tokens must be a range MIN-MAX such as 8-16, not "${text}"`);
   return [min, max];
 }

@@ -1,0 +1,174 @@
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { benchAnswers, benchKernels, benchStep } from '../../src/bench/index.js';
+import { kernelOps } from '../../src/bench/kernelCalls.js';
+import { answersLines, kernelsLines, stepLines } from '../../src/cli/benchTables.js';
+import { opNames } from '../engine/support/opTable.js';
+import { smallConfig } from '../support/batches.js';
+
+jest.setTimeout(300_000);
+
+const config = smallConfig({ hiddenDropoutProb: 0.1, attentionProbsDropoutProb: 0.1 });
+const sizes = { config, tokens: [4, 8] as const, objects: 5 };
+const times = { median: expect.any(Number), min: expect.any(Number), max: expect.any(Number) };
+const positive = (value: number): void => {
+  expect(Number.isFinite(value)).toBe(true);
+  expect(value).toBeGreaterThan(0);
+};
+
+/** Answers like bench/torch_peer.py, in no time: a peer that needs neither Python nor torch. */
+const standIn = `#!${process.execPath}
+let first = true;
+require('node:readline').createInterface({ input: process.stdin }).on('line', (line) => {
+  const request = JSON.parse(line);
+  if (first) console.log(JSON.stringify({ name: 'stand-in', ...(first = false) }));
+  else if (request.end) { console.log(JSON.stringify({ peakMemoryBytes: 2 ** 20 })); process.exit(); }
+  else console.log(JSON.stringify({ seconds: 2 }));
+});
+`;
+const failing = `#!${process.execPath}
+console.error("ModuleNotFoundError: No module named 'torch'");
+process.exit(1);
+`;
+const dying = `#!${process.execPath}
+process.stdin.once('data', () => {
+  console.log('{"name":"dying"}');
+  process.stdin.once('data', () => process.kill(process.pid, 'SIGKILL'));
+});
+`;
+const babbling = `#!${process.execPath}
+console.log('Hello from a library');
+process.stdin.resume();
+`;
+
+let folder: string;
+const program = (name: string): string => join(folder, name);
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'bench-'));
+  for (const [name, text] of Object.entries({ standIn, failing, dying, babbling })) {
+    await writeFile(program(name), text);
+    await chmod(program(name), 0o755);
+  }
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const stepOptions = { ...sizes, batch: 4, steps: 2, warmup: 1, threads: 1 };
+
+describe('bench step', () => {
+  test('gives its JSON form', async () => {
+    const lines: string[] = [];
+    const report = await benchStep({ ...stepOptions, onProgress: (line) => lines.push(line) });
+    expect(JSON.parse(JSON.stringify(report))).toMatchObject({ stepMilliseconds: times, batch: 4, threads: 1 });
+    for (const key of ['samplesPerSecond', 'gflops', 'sgemmShare', 'peakMemoryBytes', 'gflopPerSample'] as const)
+      positive(report[key]);
+    expect(report.samplesPerSecond).toBeCloseTo(4000 / report.stepMilliseconds.median);
+    expect(report.sgemmShare).toBeCloseTo(report.gflops / report.sgemmGflops);
+    expect(report.peer).toBeUndefined();
+    expect(lines).toHaveLength(3);
+  });
+
+  test('says what each op took, and all of it is in the step', async () => {
+    const report = await benchStep(stepOptions);
+    const ran = report.ops.map(({ op }) => op);
+    expect(ran).toEqual(expect.arrayContaining(['linearForward', 'attentionBackward', 'adamUpdate', 'gradNorm']));
+    for (const op of report.ops) {
+      positive(op.calls);
+      expect(Number.isInteger(op.calls)).toBe(true);
+      expect(op.share).toBeLessThan(1);
+      positive(op.floorShare);
+      expect(op.gflops !== undefined).toBe(/^(linear|attention)/.test(op.op));
+    }
+    const shares = report.ops.reduce((sum, { share }) => sum + share, 0);
+    const mean = report.ops[0].milliseconds / report.ops[0].share;
+    expect(shares + report.otherMilliseconds / mean).toBeCloseTo(1);
+    expect(report.otherMilliseconds).toBeGreaterThan(0);
+    const table = stepLines(report).join('\n');
+    expect(table).toContain('samples/s');
+    expect(table).toMatch(/^linearForward +\d+ /m);
+  });
+
+  test('compares with a peer that takes turns', async () => {
+    const report = await benchStep({ ...stepOptions, peerPython: program('standIn') });
+    expect(report.peer).toMatchObject({
+      name: 'stand-in',
+      samplesPerSecond: 2,
+      milliseconds: { median: 2000, min: 2000, max: 2000 },
+      peakMemoryBytes: 2 ** 20,
+    });
+    expect(report.peer!.ratio).toBeCloseTo(2000 / report.stepMilliseconds.median);
+    expect(report.peer!.memoryRatio).toBeCloseTo(report.peakMemoryBytes / 2 ** 20);
+    expect(stepLines(report).join('\n')).toContain('stand-in: 2.00/s');
+  });
+
+  test.each([
+    ['failing', "exit code 1:\nModuleNotFoundError: No module named 'torch'"],
+    ['babbling', 'Hello from a library'],
+    ['missing', 'ENOENT'],
+  ])('says why a peer does not start: %s', async (name, message) => {
+    await expect(benchStep({ ...stepOptions, peerPython: program(name) })).rejects.toMatchObject({
+      code: 'BAD_ARGUMENT',
+      message: expect.stringContaining(message),
+    });
+  });
+
+  test('ends when the peer is killed half-way', async () => {
+    await expect(benchStep({ ...stepOptions, peerPython: program('dying') })).rejects.toThrow('SIGKILL');
+  });
+});
+
+describe('bench kernels', () => {
+  test('covers the whole op table', () => {
+    expect(kernelOps(config).sort()).toEqual([...opNames].sort());
+  });
+
+  test('times each op by shape, batch and thread count', async () => {
+    const report = await benchKernels({ ...sizes, batches: [2, 5], threads: [1, 2], parameters: 2 ** 17 });
+    expect(report.rates.map(({ threads }) => threads)).toEqual([1, 2]);
+    const keys = report.kernels.map(({ op, shape, batch, threads }) => JSON.stringify([op, shape, batch, threads]));
+    expect(new Set(keys).size).toBe(keys.length);
+    expect(new Set(report.kernels.map(({ op }) => op))).toEqual(new Set(opNames));
+    for (const kernel of report.kernels) {
+      expect(kernel.milliseconds).toEqual(times);
+      expect(kernel.batch === null || [2, 5].includes(kernel.batch)).toBe(true);
+      positive(kernel.gigabytesPerSecond);
+      positive(kernel.floorShare);
+    }
+    expect(kernelsLines(report).length).toBeGreaterThan(report.kernels.length);
+  });
+
+  test('takes some ops alone', async () => {
+    const report = await benchKernels({
+      ...sizes,
+      batches: [2],
+      threads: [1],
+      parameters: 2 ** 17,
+      ops: ['tanhForward', 'fill'],
+    });
+    expect(report.kernels.map(({ op }) => op)).toEqual(['tanhForward', 'fill']);
+  });
+
+  test('refuses an op that there is not', async () => {
+    const options = { ...sizes, batches: [2], threads: [1], ops: ['tanhForwards'] };
+    await expect(benchKernels(options)).rejects.toMatchObject({
+      code: 'BAD_ARGUMENT',
+      message: expect.stringContaining('no op "tanhForwards"'),
+    });
+  });
+});
+
+describe('bench answers', () => {
+  test('gives its JSON form, with a peer', async () => {
+    const options = { ...sizes, batches: [1, 3], steps: 2, warmup: 1, threads: 1, peerPython: program('standIn') };
+    const report = await benchAnswers(options);
+    expect(report.batches.map(({ batch }) => batch)).toEqual([1, 3]);
+    for (const batch of report.batches) {
+      positive(batch.gflops);
+      expect(batch.questionsPerSecond).toBeCloseTo((1000 * batch.batch) / batch.milliseconds.median);
+      expect(batch.peer).toMatchObject({ samplesPerSecond: batch.batch / 2, milliseconds: { median: 2000 } });
+    }
+    expect(report.peer).toMatchObject({ name: 'stand-in', peakMemoryBytes: 2 ** 20 });
+    expect(answersLines(report).join('\n')).toContain('3 at a time');
+  });
+});
