@@ -1,4 +1,5 @@
 /** Holds what an op wrote against what was expected of it. */
+import { abs, fround, isFinite, isNaN, max, sqrt } from './fastMath.js';
 import type { CaseTensor, Expectation } from './opCase.js';
 
 type Values = Float32Array | Int32Array;
@@ -10,7 +11,7 @@ export function compare(tensor: CaseTensor, actual: Values, expected: Expectatio
   if (values.length !== actual.length) return [`${where}: the table expects ${values.length} values`];
   const rigid = rigidElements(expected);
   for (let i = 0; i < actual.length; i++)
-    if ((exact || rigid[i] === 1 || !Number.isFinite(values[i])) && !same(actual[i], values[i]))
+    if ((exact || rigid[i] === 1 || !isFinite(values[i])) && !same(actual[i], values[i]))
       return [`${where}: element ${i} is ${actual[i]}, expected exactly ${values[i]}`];
   if (exact) return [];
 
@@ -18,7 +19,7 @@ export function compare(tensor: CaseTensor, actual: Values, expected: Expectatio
   const { blocks = [{ begin: 0, end: columns, scale }] } = expected;
   return blocks.flatMap((block) => {
     const { norm, distance, worst } = measure(actual, values, columns, block);
-    const size = Math.max(norm, block.scale ?? 0);
+    const size = max(norm, block.scale ?? 0);
     // Written so that NaN fails.
     if (distance <= tolerance * size) return [];
     const named = blocks.length > 1 ? ` columns ${block.begin} to ${block.end - 1}` : '';
@@ -51,15 +52,15 @@ function measure(
   let [norm, distance, worst, largest] = [0, 0, begin, -1];
   for (let first = 0; first < actual.length; first += columns)
     for (let i = first + begin; i < first + end; i++) {
-      if (!Number.isFinite(expected[i])) continue;
-      const difference = Math.abs(actual[i] - expected[i]);
+      if (!isFinite(expected[i])) continue;
+      const difference = abs(actual[i] - expected[i]);
       norm += expected[i] * expected[i];
       distance += difference * difference;
-      if (difference > largest || Number.isNaN(difference)) [worst, largest] = [i, difference];
+      if (difference > largest || isNaN(difference)) [worst, largest] = [i, difference];
     }
-  return { norm: Math.sqrt(norm), distance: Math.sqrt(distance), worst };
+  return { norm: sqrt(norm), distance: sqrt(distance), worst };
 }
 
 /** To the bit of a float32; 0 and -0 are the same. */
 const same = (actual: number, expected: number): boolean =>
-  actual === Math.fround(expected) || (Number.isNaN(actual) && Number.isNaN(expected));
+  actual === fround(expected) || (isNaN(actual) && isNaN(expected));

@@ -7,8 +7,11 @@ import type { Rng } from './rng.js';
 type FixedArena = Exclude<ArenaName, 'workspace'>;
 const arenas: readonly FixedArena[] = ['parameters', 'gradients', 'state', 'inputs'];
 
-/** Between tensors and in outputs before a run. Both are NaN as floats, so that reading them shows, too. */
-const guardWord = 0x7fc0dead;
+/**
+ * Between tensors, and in outputs before a run. Both are NaN as floats, so that reading them shows. The first is a
+ * signalling one: arithmetic makes it a quiet one, so that adding to it shows, too.
+ */
+const guardWord = 0x7fa0dead;
 const poisonWord = 0x7fc0b0b0;
 
 const arenaWords = 1 << 20;

@@ -1,5 +1,6 @@
 /** What one run of one op is: its arguments, and what must be in memory afterwards. Knows no engine and no back end. */
 import type { DType, RowSet } from '../../../src/engine/index.js';
+import { sqrt } from './fastMath.js';
 
 /**
  * What an op may do to a tensor. `input`: nothing. `output`: write every element (it is poisoned before). `update`: add
@@ -114,5 +115,5 @@ export function added(to: CaseTensor, gradient: ArrayLike<number>): Float64Array
 export function normOf(values: ArrayLike<number>): number {
   let sum = 0;
   for (let i = 0; i < values.length; i++) sum += values[i] * values[i];
-  return Math.sqrt(sum);
+  return sqrt(sum);
 }

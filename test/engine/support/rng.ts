@@ -1,17 +1,19 @@
+import { cos, floor, imul, log, sin, sqrt } from './fastMath.js';
+
 /** Seeded random numbers for tests (SplitMix with 32 bits): the same seed gives the same sequence everywhere. */
 export class Rng {
   #state: number;
   #spare: number | null = null;
 
   constructor(seed: number, stream = 0) {
-    this.#state = Math.imul(seed + 1, 0x85ebca6b) ^ Math.imul(stream + 1, 0xc2b2ae35);
+    this.#state = imul(seed + 1, 0x85ebca6b) ^ imul(stream + 1, 0xc2b2ae35);
   }
 
   uint32(): number {
     this.#state = (this.#state + 0x9e3779b9) | 0;
     let z = this.#state;
-    z = Math.imul(z ^ (z >>> 16), 0x21f0aaad);
-    z = Math.imul(z ^ (z >>> 15), 0x735a2d97);
+    z = imul(z ^ (z >>> 16), 0x21f0aaad);
+    z = imul(z ^ (z >>> 15), 0x735a2d97);
     return (z ^ (z >>> 15)) >>> 0;
   }
 
@@ -22,7 +24,7 @@ export class Rng {
 
   /** An integer from `min` to `max`, both included. */
   int(min: number, max: number): number {
-    return min + Math.floor(this.uniform() * (max - min + 1));
+    return min + floor(this.uniform() * (max - min + 1));
   }
 
   chance(probability: number): boolean {
@@ -39,10 +41,10 @@ export class Rng {
       this.#spare = null;
       return value;
     }
-    const radius = Math.sqrt(-2 * Math.log(1 - this.uniform()));
+    const radius = sqrt(-2 * log(1 - this.uniform()));
     const angle = 2 * Math.PI * this.uniform();
-    this.#spare = radius * Math.sin(angle);
-    return radius * Math.cos(angle);
+    this.#spare = radius * sin(angle);
+    return radius * cos(angle);
   }
 
   /** `count` normal values. */

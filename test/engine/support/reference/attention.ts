@@ -2,6 +2,7 @@
  * Scaled dot-product attention within samples, one query at a time, in float64:
  * S = Q Kᵀ/√d, P = softmax S, O = (P ∘ M) V with M the dropout mask; and its gradients by the chain rule.
  */
+import { abs, exp, log, max, sqrt } from '../fastMath.js';
 import { maskAt, type MaskKeys } from './dropout.js';
 
 type Vector = ArrayLike<number>;
@@ -68,14 +69,14 @@ function* queriesOf(s: AttentionShape, qkv: Vector): Generator<Query> {
           const [q, k] = [at(s, row, 'query', head, 0), at(s, key, 'key', head, 0)];
           let dot = 0;
           for (let d = 0; d < s.headDim; d++) dot += qkv[q + d] * qkv[k + d];
-          scores.push(dot / Math.sqrt(s.headDim));
+          scores.push(dot / sqrt(s.headDim));
           mask.push(maskAt(s.mask, row, head * maskStride + key - reader.keyBegin));
         }
         if (scores.length === 0) continue; // nobody to read: the row stays zero
-        const largest = Math.max(...scores);
-        const sum = scores.reduce((total, score) => total + Math.exp(score - largest), 0);
-        const logSumExp = largest + Math.log(sum);
-        const probabilities = scores.map((score) => Math.exp(score - logSumExp));
+        const largest = max(...scores);
+        const sum = scores.reduce((total, score) => total + exp(score - largest), 0);
+        const logSumExp = largest + log(sum);
+        const probabilities = scores.map((score) => exp(score - logSumExp));
         yield { reader, head, row, probabilities, mask, logSumExp };
       }
 }
@@ -124,8 +125,8 @@ export function attentionBackward(s: AttentionShape, qkv: Vector, dContext: Vect
     });
     const mean = probabilities.reduce((sum, p, j) => sum + p * dP[j], 0);
     probabilities.forEach((p, j) => {
-      const dS = (p * (dP[j] - mean)) / Math.sqrt(s.headDim);
-      const size = (p * (Math.abs(dP[j]) + Math.abs(mean))) / Math.sqrt(s.headDim);
+      const dS = (p * (dP[j] - mean)) / sqrt(s.headDim);
+      const size = (p * (abs(dP[j]) + abs(mean))) / sqrt(s.headDim);
       const query = at(s, row, 'query', head, 0);
       const key = at(s, reader.keyBegin + j, 'key', head, 0);
       const value = at(s, reader.keyBegin + j, 'value', head, 0);
@@ -133,9 +134,9 @@ export function attentionBackward(s: AttentionShape, qkv: Vector, dContext: Vect
         dQkv[query + d] += dS * qkv[key + d];
         dQkv[key + d] += dS * qkv[query + d];
         dQkv[value + d] += p * mask[j] * dContext[dOut + d];
-        terms[query + d] += size * Math.abs(qkv[key + d]);
-        terms[key + d] += size * Math.abs(qkv[query + d]);
-        terms[value + d] += Math.abs(p * mask[j] * dContext[dOut + d]);
+        terms[query + d] += size * abs(qkv[key + d]);
+        terms[key + d] += size * abs(qkv[query + d]);
+        terms[value + d] += abs(p * mask[j] * dContext[dOut + d]);
       }
     });
   }

@@ -3,6 +3,7 @@
  * Counter: (column / 4, row in the sample, global sample, op instance); key: (seed, step); word: column mod 4.
  */
 import { philox4x32 } from '../../../../src/data/random.js';
+import { floor, fround } from '../fastMath.js';
 
 export interface MaskKeys {
   readonly p: number;
@@ -18,10 +19,10 @@ const blocks = new WeakMap<MaskKeys, Map<number, readonly number[]>>();
 
 function maskBlock(keys: MaskKeys, row: number, group: number): readonly number[] {
   const { instance, seed, step, rowIds } = keys;
-  const p = Math.fround(keys.p); // ops take it as float32
+  const p = fround(keys.p); // ops take it as float32
   const words = new Uint32Array(4);
   philox4x32([group, rowIds[2 * row + 1], rowIds[2 * row], instance], [seed, step], words);
-  return Array.from(words, (word) => (word >= Math.floor(p * 4294967296) ? 1 / (1 - p) : 0));
+  return Array.from(words, (word) => (word >= floor(p * 4294967296) ? 1 / (1 - p) : 0));
 }
 
 /** The factor of one element; 1 without dropout. */
@@ -29,7 +30,7 @@ export function maskAt(keys: MaskKeys | null, row: number, column: number): numb
   if (!keys) return 1;
   let known = blocks.get(keys);
   if (!known) blocks.set(keys, (known = new Map()));
-  const group = Math.floor(column / 4);
+  const group = floor(column / 4);
   const place = row * 65536 + group;
   let block = known.get(place);
   if (!block) known.set(place, (block = maskBlock(keys, row, group)));

@@ -1,17 +1,18 @@
 /** GELU by the error function, and tanh, in float64. */
+import { abs, exp, sign, sqrt } from '../fastMath.js';
 
 /**
  * The error function, to about 1e-15: erf x = 2/√π · e^(-x²) · Σ 2ⁿ x^(2n+1) / (2n+1)!!, whose terms all have one sign.
  */
 export function erf(x: number): number {
-  if (Math.abs(x) > 6) return Math.sign(x); // 1 - erf 6 < 3e-17
+  if (abs(x) > 6) return sign(x); // 1 - erf 6 < 3e-17
   let term = x;
   let sum = x;
-  for (let n = 1; Math.abs(term) > 1e-18 * Math.abs(sum); n++) {
+  for (let n = 1; abs(term) > 1e-18 * abs(sum); n++) {
     term *= (2 * x * x) / (2 * n + 1);
     sum += term;
   }
-  return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
+  return (2 / sqrt(Math.PI)) * exp(-x * x) * sum;
 }
 
 export function gelu(x: number): number {
@@ -19,7 +20,7 @@ export function gelu(x: number): number {
 }
 
 export function geluDerivative(x: number): number {
-  const density = Math.exp(-0.5 * x * x) / Math.sqrt(2 * Math.PI);
+  const density = exp(-0.5 * x * x) / sqrt(2 * Math.PI);
   return 0.5 * (1 + erf(x / Math.SQRT2)) + x * density;
 }
 

@@ -1,4 +1,6 @@
 /** Layer norm of rows, out = (z - μ)/σ · γ + β with σ² = Var z + ε, and its gradients, in float64. */
+import { abs, sqrt } from '../fastMath.js';
+
 type Vector = ArrayLike<number>;
 
 export interface NormShape {
@@ -19,7 +21,7 @@ export function momentsOf(z: Vector, first: number, width: number, epsilon: numb
   for (let c = 0; c < width; c++) mean += z[first + c] / width;
   let variance = 0;
   for (let c = 0; c < width; c++) variance += (z[first + c] - mean) ** 2 / width;
-  return { mean, inverse: 1 / Math.sqrt(variance + epsilon) };
+  return { mean, inverse: 1 / sqrt(variance + epsilon) };
 }
 
 /** `stats` [rows, 2]: mean and 1/σ. */
@@ -70,7 +72,7 @@ export function layerNormBackward(s: NormShape, z: Vector, gamma: Vector, dOut: 
     for (let c = 0; c < s.width; c++) {
       const g = dOut[first + c] * gamma[c];
       dz[first + c] = inverse * (g - meanG - normed(c) * meanDot);
-      terms[first + c] = inverse * (Math.abs(g) + Math.abs(meanG) + Math.abs(normed(c) * meanDot));
+      terms[first + c] = inverse * (abs(g) + abs(meanG) + abs(normed(c) * meanDot));
     }
   }
   return { dz, dGamma, dBeta, terms };

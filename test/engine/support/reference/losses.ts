@@ -1,4 +1,6 @@
 /** Softmax cross-entropy and smooth L1, in float64. */
+import { abs, exp, log, max, min } from '../fastMath.js';
+
 type Vector = ArrayLike<number>;
 
 export interface LossShape {
@@ -20,10 +22,10 @@ export interface CrossEntropy {
 
 function logSumExpOf(logits: Vector, first: number, classes: number): number {
   let largest = -Infinity;
-  for (let c = 0; c < classes; c++) largest = Math.max(largest, logits[first + c]);
+  for (let c = 0; c < classes; c++) largest = max(largest, logits[first + c]);
   let sum = 0;
-  for (let c = 0; c < classes; c++) sum += Math.exp(logits[first + c] - largest);
-  return largest + Math.log(sum);
+  for (let c = 0; c < classes; c++) sum += exp(logits[first + c] - largest);
+  return largest + log(sum);
 }
 
 /** Labels outside [0, classes) are ignored. */
@@ -67,7 +69,7 @@ export function crossEntropyBackward(
     const logSumExp = logSumExpOf(logits, first, s.width);
     const factor = scale * (weights ? weights[row] : 1);
     for (let c = 0; c < s.width; c++)
-      gradient[first + c] = factor * (Math.exp(logits[first + c] - logSumExp) - (c === label ? 1 : 0));
+      gradient[first + c] = factor * (exp(logits[first + c] - logSumExp) - (c === label ? 1 : 0));
   }
   return gradient;
 }
@@ -77,7 +79,7 @@ export function smoothL1Forward(s: LossShape, prediction: Vector, wanted: Vector
   const rowLoss = new Float64Array(s.capacity);
   for (const row of s.active)
     for (let c = 0; c < s.width; c++) {
-      const d = Math.abs(prediction[row * s.width + c] - wanted[row * s.width + c]);
+      const d = abs(prediction[row * s.width + c] - wanted[row * s.width + c]);
       rowLoss[row] += (d < 1 ? (d * d) / 2 : d - 0.5) / s.width;
     }
   return rowLoss;
@@ -88,7 +90,7 @@ export function smoothL1Backward(s: LossShape, prediction: Vector, wanted: Vecto
   for (const row of s.active)
     for (let c = 0; c < s.width; c++) {
       const d = prediction[row * s.width + c] - wanted[row * s.width + c];
-      gradient[row * s.width + c] = (scale * Math.max(-1, Math.min(1, d))) / s.width;
+      gradient[row * s.width + c] = (scale * max(-1, min(1, d))) / s.width;
     }
   return gradient;
 }

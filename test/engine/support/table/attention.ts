@@ -21,7 +21,7 @@ interface Kind {
 }
 
 const kinds: readonly Kind[] = [
-  { size: 'small', longest: 3, headDims: [1, 8, 24, 32, 64, 128] },
+  { size: 'small', longest: 3, headDims: [1, 8, 24, 32, 64, 128, 256] },
   { size: 'small', longest: 12, headDims: [8, 20, 32, 64] },
   { size: 'small', longest: 20, headDims: [8, 16] },
   { size: 'small', longest: 70, headDims: [5, 8] },
