@@ -6,6 +6,7 @@ const commands: CommandTable = {
   parity: () => import('./parity.js'),
   scenes: () => import('./scenes.js'),
   pretrain: () => import('./pretrain.js'),
+  config: () => import('./config.js'),
   bench: () => import('./bench.js'),
 };
 

@@ -1,40 +1,14 @@
 import type { Options } from 'yargs';
-import { configFields } from '../config/fields.js';
-import type { ConfigField } from '../config/fields.js';
-import { presetNames } from '../config/presets.js';
 import { pretrain, pretrainParts } from '../train/index.js';
 import type { TrainSummary } from '../train/index.js';
 import { defineCommand, jsonOption, print, printJson } from './command.js';
+import { runSources, withRunFlags } from './runFlags.js';
 import { TrainProgress, figure, percent, whole } from './trainProgress.js';
-
-const groups: Readonly<Record<string, string>> = {
-  model: 'Model:',
-  data: 'Data:',
-  tasks: 'Tasks:',
-  optimizer: 'Optimizer:',
-};
 
 /** Exit codes of a run that a signal ended, as shells have them: 128 + the signal's number. */
 const signals = { SIGINT: 130, SIGTERM: 143 } as const;
 
-/** Every setting of a run as a flag. Values stay text here: the configuration tells what is wrong with them. */
-function flagOf({ kind, choices, description, default: value, path }: ConfigField): Options {
-  const shown = Array.isArray(value) ? value.join(',') : (value as string | number | undefined);
-  return {
-    type: 'string',
-    requiresArg: true,
-    describe: [
-      description,
-      ...(choices ? [`(${kind === 'list' ? 'any of ' : ''}${choices.join(', ')})`] : []),
-      ...(shown === undefined ? [] : [`[${typeof shown === 'string' ? shown : JSON.stringify(shown)}]`]),
-    ].join(' '),
-    group: groups[path[0]] ?? 'Run:',
-  };
-}
-
 const own = {
-  config: { type: 'string', requiresArg: true, describe: 'YAML file that describes the run; flags go before it' },
-  preset: { type: 'string', requiresArg: true, describe: `start from (${presetNames.join(', ')})` },
   resume: {
     type: 'boolean',
     default: false,
@@ -46,16 +20,8 @@ const own = {
 export const command = defineCommand({
   command: 'pretrain',
   describe: 'pre-train a model',
-  builder: (yargs) =>
-    yargs
-      .options(Object.fromEntries(configFields.map((field) => [field.flag, flagOf(field)])))
-      .options(own)
-      .group(Object.keys(own), 'Run:'),
+  builder: (yargs) => withRunFlags(yargs).options(own).group(Object.keys(own), 'Run:'),
   handler: async (args) => {
-    const given = args as Readonly<Record<string, unknown>>;
-    const flags = Object.fromEntries(
-      configFields.map(({ flag }) => [flag, given[flag] as string | undefined] as const),
-    );
     const progress = new TrainProgress({ stream: process.stderr });
     const stop = stopOnSignal((signal) =>
       progress.line(`${signal}: stops after this step and saves; once more ends it at once, unsaved`),
@@ -63,11 +29,7 @@ export const command = defineCommand({
     try {
       const summary = await pretrain(
         {
-          sources: {
-            flags,
-            ...(args.config === undefined ? {} : { file: args.config }),
-            ...(args.preset === undefined ? {} : { preset: args.preset }),
-          },
+          sources: runSources(args),
           resume: args.resume,
           observer: progress.observer,
           signal: stop.signal,
@@ -87,11 +49,13 @@ export const command = defineCommand({
 
 /** What the run came to, for people. */
 function tell(summary: TrainSummary): string[] {
-  const { step, totalSteps, finished, checkpoint, best, lastValidation } = summary;
+  const { step, totalSteps, finished, stoppedEarly, checkpoint, best, lastValidation } = summary;
   const accuracies = Object.entries(lastValidation?.accuracy ?? {});
   return [
     finished
-      ? `All ${whole(totalSteps)} steps are done.`
+      ? stoppedEarly
+        ? `Stopped early after step ${whole(step)} of ${whole(totalSteps)}: validation no longer got better.`
+        : `All ${whole(totalSteps)} steps are done.`
       : `Stopped after step ${whole(step)} of ${whole(totalSteps)}; --resume goes on.`,
     ...(lastValidation
       ? [`Validation after step ${whole(lastValidation.step)}: loss ${figure(lastValidation.loss)}`]

@@ -13,6 +13,7 @@ const free = new Set([
   'microBatchSize',
   'saveEvery',
   'validEvery',
+  'earlyStop',
   'keep',
   'init',
 ]);

@@ -1,17 +1,19 @@
 import { z } from 'zod';
-import { runConfigSchema } from './runConfig.js';
+import { runConfigSchema, taskNames } from './runConfig.js';
 
 /** One setting of a run: its place in the description and the flag that sets it. */
 export interface ConfigField {
   readonly path: readonly string[];
   /** Without the dashes. */
   readonly flag: string;
-  readonly kind: 'number' | 'text' | 'choice' | 'list';
+  readonly kind: 'number' | 'integer' | 'text' | 'choice' | 'list';
   /** For `choice`, and for a `list` of known names. */
   readonly choices?: readonly string[];
   readonly description: string;
   readonly default?: unknown;
 }
+
+const kebab = (name: string) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
 /** Flags that are not just the field's name with dashes. */
 const flagNames: Readonly<Record<string, string>> = {
@@ -23,22 +25,11 @@ const flagNames: Readonly<Record<string, string>> = {
   'tasks.weights.attr': 'attr-weight',
   'tasks.weights.feat': 'feat-weight',
   'tasks.weights.qa': 'qa-weight',
-};
-
-/** Descriptions of fields whose schema has none. */
-const modelDescriptions: Readonly<Record<string, string>> = {
-  hiddenSize: 'width of the hidden states',
-  numAttentionHeads: 'attention heads',
-  intermediateSize: 'width of the feed-forward layers',
-  lLayers: 'language layers',
-  rLayers: 'object-relationship layers',
-  xLayers: 'cross-modality layers',
-  maxPositionEmbeddings: 'rows of the position table',
-  typeVocabSize: 'rows of the type table',
-  hiddenDropoutProb: 'dropout of hidden states',
-  attentionProbsDropoutProb: 'dropout of attention probabilities',
-  visualLossNormalizer: 'factor of the object losses',
-  initializerRange: 'standard deviation of the initial weights',
+  ...Object.fromEntries(
+    taskNames.flatMap((task) =>
+      ['from', 'to'].map((end) => [`tasks.schedule.${task}.${end}`, `${kebab(task)}-${end}-epoch`]),
+    ),
+  ),
 };
 
 type Shape = Readonly<Record<string, z.core.$ZodType>>;
@@ -71,7 +62,7 @@ function shapeOf(type: z.core.$ZodType): Shape | undefined {
 }
 
 function kindOf(type: z.core.$ZodType): Pick<ConfigField, 'kind' | 'choices'> | undefined {
-  if (type instanceof z.ZodNumber) return { kind: 'number' };
+  if (type instanceof z.ZodNumber) return { kind: type.format === 'safeint' ? 'integer' : 'number' };
   if (type instanceof z.ZodString) return { kind: 'text' };
   if (type instanceof z.ZodEnum) return { kind: 'choice', choices: type.options.map(String) };
   if (type instanceof z.ZodArray) {
@@ -80,8 +71,6 @@ function kindOf(type: z.core.$ZodType): Pick<ConfigField, 'kind' | 'choices'> | 
   }
   return undefined;
 }
-
-const kebab = (name: string) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
 function collect(shape: Shape, parents: readonly string[]): ConfigField[] {
   return Object.entries(shape).flatMap(([key, type]) => {
@@ -97,7 +86,7 @@ function collect(shape: Shape, parents: readonly string[]): ConfigField[] {
         path,
         flag: flagNames[path.join('.')] ?? kebab(key),
         ...kind,
-        description: leaf.description || (modelDescriptions[key] ?? ''),
+        description: leaf.description,
         ...(leaf.default === undefined ? {} : { default: leaf.default }),
       },
     ];

@@ -62,7 +62,7 @@ export function flagTree(flags: Readonly<Record<string, string | undefined>>): C
 }
 
 function parseFlag(field: ConfigField, text: string): unknown {
-  if (field.kind === 'number') {
+  if (field.kind === 'number' || field.kind === 'integer') {
     const number = text.trim() === '' ? NaN : Number(text);
     if (!Number.isFinite(number))
       throw new LxmertError('BAD_ARGUMENT', `--${field.flag} ${JSON.stringify(text)}: expected a number`);

@@ -10,31 +10,28 @@ const probability = z.number().min(0).lt(1);
 export const modelConfigSchema = z
   .strictObject({
     vocabSize: count.default(30522),
-    hiddenSize: count.default(768),
-    numAttentionHeads: count.default(12),
-    /** Width of the feed-forward layers. */
-    intermediateSize: count.default(3072),
-    /** Language, object-relationship and cross-modality layers. */
-    lLayers: z.number().int().min(0).default(9),
-    rLayers: z.number().int().min(0).default(5),
-    xLayers: count.default(5),
-    maxPositionEmbeddings: count.default(512),
-    typeVocabSize: count.default(2),
+    hiddenSize: count.default(768).describe('width of the hidden states'),
+    numAttentionHeads: count.default(12).describe('attention heads; they divide hiddenSize'),
+    intermediateSize: count.default(3072).describe('width of the feed-forward layers'),
+    lLayers: z.number().int().min(0).default(9).describe('language layers'),
+    rLayers: z.number().int().min(0).default(5).describe('object-relationship layers'),
+    xLayers: count.default(5).describe('cross-modality layers'),
+    maxPositionEmbeddings: count.default(512).describe('rows of the position table'),
+    typeVocabSize: count.default(2).describe('rows of the token-type table'),
     /** Floats of one RoI feature, and of one box (x0, y0, x1, y1 as shares of the picture). */
     visualFeatDim: count.default(2048),
-    visualPosDim: z.literal(4).default(4),
+    visualPosDim: z.literal(4).default(4).describe('floats of a box; always 4'),
     numObjectLabels: count.default(1600),
     numAttrLabels: count.default(400),
     numQaLabels: count.default(9500),
-    hiddenDropoutProb: probability.default(0.1),
-    attentionProbsDropoutProb: probability.default(0.1),
-    /** Factor of the three object losses: 1 over the share of objects that are masked. */
+    hiddenDropoutProb: probability.default(0.1).describe('dropout of hidden states'),
+    attentionProbsDropoutProb: probability.default(0.1).describe('dropout of attention probabilities'),
     visualLossNormalizer: z
       .number()
       .positive()
-      .default(1 / 0.15),
-    /** Standard deviation of the initial weights. */
-    initializerRange: z.number().positive().default(0.02),
+      .default(1 / 0.15)
+      .describe('factor of the three object losses: 1 over the share of objects that are masked'),
+    initializerRange: z.number().positive().default(0.02).describe('standard deviation of the initial weights'),
   })
   .refine((c) => c.hiddenSize % c.numAttentionHeads === 0, {
     message: 'hiddenSize must be a multiple of numAttentionHeads',

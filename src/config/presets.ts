@@ -14,7 +14,7 @@ export const presets = {
   paper: {
     model: { lLayers: 9, rLayers: 5, xLayers: 5 },
     data: { train: ['mscoco_train', 'mscoco_nominival', 'vgnococo'], valid: ['mscoco_minival'] },
-    tasks: { qaFromEpoch: 10, weights: { qa: 2 } },
+    tasks: { schedule: { qa: { from: 10 } }, weights: { qa: 2 } },
     optimizer: { lr: 1e-4 },
     batchSize: 256,
     epochs: 20,

@@ -16,6 +16,15 @@ export const deviceNames = ['auto', 'cpu', 'cuda'] as const;
 
 export type TaskName = (typeof taskNames)[number];
 
+/** The epochs, counted from 0, in which a task is on. */
+const span = (task: string) =>
+  z
+    .strictObject({
+      from: z.number().int().min(0).default(0).describe(`first epoch, from 0, in which ${task} is on`),
+      to: count.optional().describe(`epoch in which ${task} is off again; on to the end unless given`),
+    })
+    .prefault({});
+
 /** Sizes that the data decide when nobody gives them. */
 const fromData = {
   vocabSize: count.optional().describe('size of the word table; from the tokenizer'),
@@ -36,15 +45,20 @@ export const runConfigSchema = z
         train: z.array(splitName).min(1).default(['train']).describe('training splits'),
         valid: z.array(splitName).default(['valid']).describe('validation splits; `none`: no validation'),
         vocabulary: path.optional().describe("a BERT vocab.txt; bert-base-uncased's unless given"),
-        exclude: z.array(path).default([]).describe('files with ids of images to leave out of training'),
-        maxMissingShare: share.default(0.01).describe('largest share of sentences without image features'),
+        exclude: z
+          .array(path)
+          .default([])
+          .describe('files with ids of images to leave out of training, one a line or a JSON list'),
+        maxMissingShare: share
+          .default(0.01)
+          .describe('largest share of the sentences of a split whose image may have no features'),
         workers: z
           .number()
           .int()
           .min(0)
           .max(256)
           .optional()
-          .describe('threads that prepare batches; by the data and the cores unless given'),
+          .describe('threads that prepare batches, 0: none; by the data and the cores unless given'),
         maxTokens: z.number().int().min(3).default(20).describe('tokens of a sentence, [CLS] and [SEP] included'),
         wordMaskRate: share.default(0.15).describe('share of words to predict'),
         objectMaskRate: share.default(0.15).describe('share of objects to predict'),
@@ -62,7 +76,14 @@ export const runConfigSchema = z
           .array(z.enum(visualLossNames))
           .default([...visualLossNames])
           .describe('losses of the task objects'),
-        qaFromEpoch: z.number().int().min(0).default(0).describe('epoch, from 0, in which question answering begins'),
+        schedule: z
+          .strictObject({
+            maskedLm: span('masked LM'),
+            objects: span('object prediction'),
+            matched: span('matching'),
+            qa: span('question answering'),
+          })
+          .prefault({}),
         weights: z
           .strictObject({
             maskedLm: weight.default(1).describe('weight of the masked-LM loss'),
@@ -95,6 +116,7 @@ export const runConfigSchema = z
     threads: z.number().int().min(1).max(4096).optional().describe('CPU threads; all cores unless given'),
     saveEvery: count.default(1000).describe('steps from one checkpoint to the next'),
     validEvery: count.optional().describe('steps from one validation to the next; once an epoch unless given'),
+    earlyStop: count.optional().describe('end after so many validations without a better loss; never unless given'),
     keep: count.default(2).describe('checkpoints to keep, besides the best'),
     init: path.optional().describe('checkpoint to take initial weights from'),
   })
@@ -115,6 +137,16 @@ export const runConfigSchema = z
         ['tasks', 'visualLosses'],
         "the task 'objects' needs one of obj, attr, feat; or leave 'objects' out of the tasks",
       );
+    for (const task of taskNames) {
+      const { from, to } = config.tasks.schedule[task];
+      if (to !== undefined && to <= from)
+        complain(
+          ['tasks', 'schedule', task, 'to'],
+          `${task} is on from epoch ${from}, so it must be off later than that`,
+        );
+    }
+    if (config.earlyStop !== undefined && config.data.valid.length === 0)
+      complain(['earlyStop'], 'it counts validations; give it validation splits');
     if (config.microBatchSize !== undefined && config.microBatchSize > config.batchSize)
       complain(['microBatchSize'], `it is larger than batchSize (${config.batchSize})`);
   })

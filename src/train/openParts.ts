@@ -1,4 +1,5 @@
-import type { ResolvedRunConfig } from '../config/runConfig.js';
+import { taskNames } from '../config/runConfig.js';
+import type { ResolvedRunConfig, TaskName } from '../config/runConfig.js';
 import { openPretrainData } from '../data/pretrainData.js';
 import type { PretrainData } from '../data/pretrainData.js';
 import { pretrainSource } from '../data/pretrainSource.js';
@@ -7,6 +8,8 @@ import { WordPiece } from '../text/wordPiece.js';
 import type { TrainObserver } from './observer.js';
 import type { PretrainModel } from './ports.js';
 import type { DescribedRun, OpenedData, PretrainParts } from './pretrain.js';
+import { scheduledSource } from './scheduledSource.js';
+import { mixChanges, tasksOn } from './taskMix.js';
 
 /** Data from `--data`, the model on the device of `--device`. */
 export const pretrainParts: PretrainParts = { openData, openModel };
@@ -14,13 +17,13 @@ export const pretrainParts: PretrainParts = { openData, openModel };
 async function openData(config: DescribedRun, observer?: TrainObserver): Promise<OpenedData> {
   const { data, tasks, batchSize, microBatchSize, seed } = config;
   const wordPiece = await WordPiece.load(data.vocabulary === undefined ? {} : { vocabFile: data.vocabulary });
-  const open = {
+  const where = {
     dir: data.folder,
     wordPiece,
     maxTokens: data.maxTokens,
     maxMissingShare: data.maxMissingShare,
   };
-  const train = await openPretrainData({ ...open, splits: data.train, exclude: data.exclude });
+  const train = await openPretrainData({ ...where, splits: data.train, exclude: data.exclude });
   let valid: PretrainData | undefined;
   const close = async () => {
     await train.close();
@@ -30,24 +33,30 @@ async function openData(config: DescribedRun, observer?: TrainObserver): Promise
     tell('train', train, observer);
     if (data.valid.length > 0) {
       valid = await openPretrainData({
-        ...open,
+        ...where,
         splits: data.valid,
         ...(train.answers ? { answers: train.answers } : {}),
       });
       tell('valid', valid, observer);
     }
-    const on = (task: (typeof tasks.on)[number]) => tasks.on.includes(task);
-    const source = pretrainSource({
-      train,
-      ...(valid ? { valid } : {}),
-      seed,
-      batchSize,
-      ...(data.workers === undefined ? {} : { workers: data.workers }),
-      ...(microBatchSize === undefined ? {} : { partSize: microBatchSize }),
-      masking: {
-        tasks: { maskedLm: on('maskedLm'), objects: on('objects'), matched: on('matched'), qa: on('qa') },
-        rates: { words: data.wordMaskRate, objects: data.objectMaskRate, swapped: data.swapRate },
-      },
+    const open = (on: readonly TaskName[]) =>
+      pretrainSource({
+        train,
+        ...(valid ? { valid } : {}),
+        seed,
+        batchSize,
+        ...(data.workers === undefined ? {} : { workers: data.workers }),
+        ...(microBatchSize === undefined ? {} : { partSize: microBatchSize }),
+        masking: {
+          tasks: Object.fromEntries(taskNames.map((task) => [task, on.includes(task)])),
+          rates: { words: data.wordMaskRate, objects: data.objectMaskRate, swapped: data.swapRate },
+        },
+      });
+    const source = scheduledSource({
+      open,
+      all: tasks.on,
+      tasksOn: (epoch) => tasksOn(tasks, epoch, true),
+      changes: mixChanges(tasks),
     });
     const facts = {
       vocabSize: wordPiece.vocabSize,

@@ -13,8 +13,9 @@ import type { TrainObserver } from './observer.js';
 import type { PretrainModel, PretrainSource } from './ports.js';
 import { RunFolder, lookIntoRun, newestState } from './runFolder.js';
 import { checkTaskMix } from './taskMix.js';
-import { train } from './trainer.js';
+import { totalSteps, train } from './trainer.js';
 import type { TrainSummary } from './trainer.js';
+import { isFinished } from './trainerState.js';
 import type { TrainerState } from './trainerState.js';
 
 /** A run that says where its data are. */
@@ -58,9 +59,12 @@ export async function pretrain(request: PretrainRequest, parts: PretrainParts): 
   const folder = demandSetting(config.data.folder, 'data', 'the data folder');
 
   const done = resume ? await newestState(out) : undefined;
-  if (done && isFinished(done) && saved) {
+  if (done && isFinished(done, config.earlyStop) && saved) {
     demandUnchanged(saved, config, out);
-    observer?.note?.(`${out} is finished: all ${done.step} steps are done`);
+    const early = done.step < done.schedule.totalSteps;
+    observer?.note?.(
+      `${out} is finished: ${early ? `it stopped early, after step ${done.step}` : `all ${done.step} steps are done`}`,
+    );
     return summaryOfFinished(out, done);
   }
 
@@ -91,7 +95,9 @@ async function runIn(
   try {
     if (config.tasks.on.includes('qa') && data.answers === undefined)
       observer?.note?.('the data have no answer table (all_ans.json): question answering is off');
-    checkTaskMix(config.tasks, data.answers !== undefined);
+    const { batchesPerEpoch } = data.source;
+    const epochs = Math.ceil(totalSteps(config, batchesPerEpoch) / batchesPerEpoch);
+    checkTaskMix(config.tasks, data.answers !== undefined, epochs).forEach((text) => observer?.note?.(text));
     const resolved = resolveRunConfig(config, data.facts);
     const model = await parts.openModel(resolved, observer);
     try {
@@ -128,8 +134,6 @@ async function initialize(
   );
 }
 
-const isFinished = ({ step, schedule, validationDue }: TrainerState) => step >= schedule.totalSteps && !validationDue;
-
 async function summaryOfFinished(out: string, { step, schedule, best }: TrainerState): Promise<TrainSummary> {
   const folder = `${out}/checkpoints`;
   const validation = await lastValidation(`${out}/metrics.jsonl`);
@@ -137,6 +141,7 @@ async function summaryOfFinished(out: string, { step, schedule, best }: TrainerS
     step,
     totalSteps: schedule.totalSteps,
     finished: true,
+    stoppedEarly: step < schedule.totalSteps,
     checkpoint: new CheckpointStore(folder, { keep: 1 }).path(step),
     ...(best ? { best } : {}),
     ...(validation ? { lastValidation: validation } : {}),

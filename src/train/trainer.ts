@@ -1,8 +1,9 @@
-import type { ResolvedRunConfig } from '../config/runConfig.js';
+import type { ResolvedRunConfig, RunConfig } from '../config/runConfig.js';
 import { toTransformersJson } from '../config/transformers.js';
 import type { BatchPosition, PositionedBatch } from '../data/batching.js';
 import { LxmertError, isLxmertError } from '../errors.js';
-import type { StepResult } from '../tasks/losses.js';
+import { lossNames } from '../tasks/losses.js';
+import type { LossWeights, StepResult } from '../tasks/losses.js';
 import { loadCheckpoint, rewriteTrainerState } from './checkpoint.js';
 import { CheckpointStore } from './checkpointStore.js';
 import type { StepRecord, ValidRecord } from './metrics.js';
@@ -13,6 +14,7 @@ import { Recorder } from './recorder.js';
 import type { RunFolder } from './runFolder.js';
 import { learningRate } from './schedule.js';
 import { lossWeights } from './taskMix.js';
+import { isFinished, stopsEarly } from './trainerState.js';
 import type { TrainerState } from './trainerState.js';
 import { validate } from './validation.js';
 
@@ -35,6 +37,8 @@ export interface TrainSummary {
   readonly totalSteps: number;
   /** False when the signal came first. */
   readonly finished: boolean;
+  /** Whether `earlyStop` ended it before its last step. */
+  readonly stoppedEarly: boolean;
   /** The newest checkpoint. */
   readonly checkpoint: string;
   readonly best?: TrainerState['best'];
@@ -44,7 +48,10 @@ export interface TrainSummary {
 }
 
 /** Optimizer steps of a whole run. */
-export function totalSteps({ epochs, maxSteps }: ResolvedRunConfig, batchesPerEpoch: number): number {
+export function totalSteps(
+  { epochs, maxSteps }: Pick<RunConfig, 'epochs' | 'maxSteps'>,
+  batchesPerEpoch: number,
+): number {
   return maxSteps ?? (epochs ?? 1) * batchesPerEpoch;
 }
 
@@ -129,7 +136,7 @@ class Trainer {
       let next = quiet(batches.next());
       let flight: Flight | undefined;
       this.#clock = performance.now();
-      for (let step = this.#state.step; step < totalSteps && !signal?.aborted; step++) {
+      for (let step = this.#state.step; step < totalSteps && !this.#over(); step++) {
         const turn = await next;
         if (turn.done) throw new LxmertError('INTERNAL', `the training batches ended before step ${step + 1}`);
         const started = this.#start(step, turn.value);
@@ -148,6 +155,12 @@ class Trainer {
     }
     if (this.#saved !== this.#state.step) await this.#save();
     return this.#summary();
+  }
+
+  /** Whether the run ends before its last step. */
+  #over(): boolean {
+    const { config, signal } = this.#options;
+    return !!signal?.aborted || stopsEarly(this.#state, config.earlyStop);
   }
 
   /** Enqueues a step; what goes wrong with it comes out when it lands. */
@@ -233,11 +246,12 @@ class Trainer {
 
   /** @returns whether it is the best so far; if the signal came, it is left for the next time */
   async #validate(): Promise<boolean> {
-    const { model, source, signal, observer } = this.#options;
-    const { step, position, schedule, best } = this.#state;
+    const { config, model, source, signal, observer } = this.#options;
+    const { step, position, schedule } = this.#state;
     const { epoch } = before(position, schedule.batchesPerEpoch);
+    const weights = this.#weights(epoch);
     const outcome = await validate(model, source, {
-      weights: this.#weights(epoch),
+      weights,
       signal,
       progress: observer?.validating,
     });
@@ -247,11 +261,31 @@ class Trainer {
     }
     const record: ValidRecord = { step, epoch, split: 'valid', ...outcome };
     await this.#recorder.validation(record);
+    const best = this.#bestOf(weights);
     const isBest = Number.isFinite(record.loss) && (best === undefined || record.loss < best.loss);
-    this.#state = { ...this.#state, validationDue: false, ...(isBest ? { best: { step, loss: record.loss } } : {}) };
+    this.#state = {
+      ...this.#state,
+      validationDue: false,
+      validationsSinceBest: isBest ? 0 : this.#state.validationsSinceBest + 1,
+      ...(isBest ? { best: { step, loss: record.loss } } : {}),
+    };
     this.#lastValidation = record;
     observer?.validated?.(record, isBest);
+    const { validationsSinceBest: worse } = this.#state;
+    if (step < schedule.totalSteps && stopsEarly(this.#state, config.earlyStop))
+      observer?.note?.(
+        `stops early: ${worse} ${worse === 1 ? 'validation' : 'validations in a row'} without a better loss` +
+          (best ? ` than ${best.loss.toPrecision(5)} after step ${best.step}` : ''),
+      );
     return isBest;
+  }
+
+  /** The best so far under these weights: sums of other losses cannot be compared. */
+  #bestOf(weights: LossWeights): TrainerState['best'] {
+    const { best, schedule } = this.#state;
+    if (!best) return undefined;
+    const then = this.#weights(Math.floor((best.step - 1) / schedule.batchesPerEpoch));
+    return lossNames.every((name) => then[name] === weights[name]) ? best : undefined;
   }
 
   /** The validation that a stopped run left out after its last step; its checkpoint is then brought up to date. */
@@ -293,11 +327,13 @@ class Trainer {
   }
 
   #summary(): TrainSummary {
-    const { step, schedule, best, validationDue } = this.#state;
+    const { step, schedule, best } = this.#state;
+    const finished = isFinished(this.#state, this.#options.config.earlyStop);
     return {
       step,
       totalSteps: schedule.totalSteps,
-      finished: step === schedule.totalSteps && !validationDue,
+      finished,
+      stoppedEarly: finished && step < schedule.totalSteps,
       checkpoint: this.#store.path(step),
       ...(best ? { best } : {}),
       ...(this.#lastStep ? { lastStep: this.#lastStep } : {}),
@@ -320,6 +356,7 @@ function startOf(config: ResolvedRunConfig, batchesPerEpoch: number): TrainerSta
       batchSize: config.batchSize,
       batchesPerEpoch,
     },
+    validationsSinceBest: 0,
     validationDue: false,
   };
 }

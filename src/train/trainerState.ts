@@ -21,11 +21,21 @@ export const trainerStateSchema = z.strictObject({
   }),
   /** Validation with the least loss so far. */
   best: z.strictObject({ step: count, loss: z.number() }).optional(),
+  /** Validations since then, each no better; `earlyStop` ends the run by it. */
+  validationsSinceBest: count.default(0),
   /** The run was stopped after this step, before the validation that belongs to it. */
   validationDue: z.boolean(),
 });
 
 export type TrainerState = z.infer<typeof trainerStateSchema>;
+
+/** Whether so many validations in a row were no better; never when `earlyStop` is not given. */
+export const stopsEarly = ({ validationsSinceBest }: TrainerState, earlyStop: number | undefined): boolean =>
+  earlyStop !== undefined && validationsSinceBest >= earlyStop;
+
+/** Whether nothing is left to do. */
+export const isFinished = (state: TrainerState, earlyStop: number | undefined): boolean =>
+  !state.validationDue && (state.step >= state.schedule.totalSteps || stopsEarly(state, earlyStop));
 
 /** The text of `trainer_state.json`; equal states have equal texts. */
 export function formatTrainerState(state: TrainerState): string {

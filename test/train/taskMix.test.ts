@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { loadRunConfig } from '../../src/config/loadConfig.js';
-import { checkTaskMix, lossWeights } from '../../src/train/taskMix.js';
+import { checkTaskMix, lossWeights, mixChanges } from '../../src/train/taskMix.js';
 
 test('all on is the plain sum', async () => {
   const { tasks } = await loadRunConfig({});
@@ -23,11 +23,44 @@ test('any subset of tasks and visual losses', async () => {
 
 test('a run without any loss is refused, with the reason', async () => {
   const qa = async (flags: Record<string, string>) => (await loadRunConfig({ flags: { tasks: 'qa', ...flags } })).tasks;
-  checkTaskMix(await qa({}), true);
+  expect(checkTaskMix(await qa({}), true, 20)).toEqual([]);
   const only = await qa({});
-  expect(() => checkTaskMix(only, false)).toThrow(/--tasks qa.*no answer table/);
+  expect(() => checkTaskMix(only, false, 1)).toThrow(/--tasks qa.*answer table/);
   const late = await qa({ 'qa-from-epoch': '3' });
-  expect(() => checkTaskMix(late, true)).toThrow(/QA begins in epoch 3/);
+  expect(() => checkTaskMix(late, true, 20)).toThrow(/epoch 0.*qa begins in epoch 3/);
   const nothing = await qa({ 'qa-weight': '0' });
-  expect(() => checkTaskMix(nothing, true)).toThrow(/no loss is on/);
+  expect(() => checkTaskMix(nothing, true, 1)).toThrow(/no loss is on.*qa has weight 0/);
+});
+
+test('any task is on from one epoch up to another', async () => {
+  const { tasks } = await loadRunConfig({
+    flags: { 'masked-lm-to-epoch': '2', 'objects-from-epoch': '1', 'objects-to-epoch': '3', 'visual-losses': 'obj' },
+  });
+  const on = [0, 1, 2, 3].map((epoch) => {
+    const { maskedLm, obj, attr, matched } = lossWeights(tasks, epoch, true);
+    return [maskedLm, obj, attr, matched];
+  });
+  expect(on).toEqual([
+    [1, 0, 0, 1],
+    [1, 1, 0, 1],
+    [0, 1, 0, 1],
+    [0, 0, 0, 1],
+  ]);
+  expect(mixChanges(tasks)).toEqual([0, 1, 2, 3]);
+});
+
+test('a gap without any task is refused where the run reaches it, a task that never begins is told', async () => {
+  const { tasks } = await loadRunConfig({
+    flags: { tasks: 'matched,qa', 'matched-to-epoch': '2', 'qa-from-epoch': '4' },
+  });
+  expect(() => checkTaskMix(tasks, true, 3)).toThrow(/epoch 2 .*matched ends before epoch 2; qa begins in epoch 4/);
+  expect(checkTaskMix(tasks, true, 2)).toEqual(['qa begins in epoch 4, after the end of this run']);
+});
+
+test('a task cannot end before it begins', async () => {
+  const flags = { 'qa-from-epoch': '4', 'qa-to-epoch': '4' };
+  await expect(loadRunConfig({ flags })).rejects.toMatchObject({
+    code: 'BAD_ARGUMENT',
+    message: '--qa-to-epoch: qa is on from epoch 4, so it must be off later than that; got 4',
+  });
 });

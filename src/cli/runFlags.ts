@@ -1,0 +1,51 @@
+import type { Argv, Options } from 'yargs';
+import { configFields } from '../config/fields.js';
+import type { ConfigField } from '../config/fields.js';
+import type { ConfigSources } from '../config/loadConfig.js';
+import { presetNames } from '../config/presets.js';
+
+const groups: Readonly<Record<string, string>> = {
+  model: 'Model:',
+  data: 'Data:',
+  tasks: 'Tasks:',
+  optimizer: 'Optimizer:',
+};
+
+/** Every setting of a run as a flag. Values stay text here: the configuration tells what is wrong with them. */
+function flagOf({ kind, choices, description, default: value, path }: ConfigField): Options {
+  const shown = Array.isArray(value) ? value.join(',') : (value as string | number | undefined);
+  return {
+    type: 'string',
+    requiresArg: true,
+    describe: [
+      description,
+      ...(choices ? [`(${kind === 'list' ? 'any of ' : ''}${choices.join(', ')})`] : []),
+      ...(shown === undefined || shown === '' ? [] : [`[${shown}]`]),
+    ].join(' '),
+    group: groups[path[0]] ?? 'Run:',
+  };
+}
+
+const sourceOptions = {
+  config: { type: 'string', requiresArg: true, describe: 'YAML file that describes the run; flags go before it' },
+  preset: { type: 'string', requiresArg: true, describe: `start from (${presetNames.join(', ')})` },
+} as const satisfies Record<string, Options>;
+
+/** The flags of a run's description: `--config`, `--preset` and one for every setting. */
+export function withRunFlags<T>(yargs: Argv<T>) {
+  return yargs
+    .options(Object.fromEntries(configFields.map((field) => [field.flag, flagOf(field)])))
+    .options(sourceOptions)
+    .group(Object.keys(sourceOptions), 'Run:');
+}
+
+/** Where the description of a run comes from, as the arguments say. */
+export function runSources(args: Readonly<Record<string, unknown>>): Omit<ConfigSources, 'saved'> {
+  const text = (name: string) => args[name] as string | undefined;
+  const [file, preset] = [text('config'), text('preset')];
+  return {
+    flags: Object.fromEntries(configFields.map(({ flag }) => [flag, text(flag)] as const)),
+    ...(file === undefined ? {} : { file }),
+    ...(preset === undefined ? {} : { preset }),
+  };
+}

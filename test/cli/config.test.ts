@@ -1,0 +1,58 @@
+import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { command } from '../../src/cli/config.js';
+import { runCli } from '../../src/cli/run.js';
+import { configReference } from '../../src/config/reference.js';
+import { runJsonSchema } from '../../src/config/jsonSchema.js';
+import { loadRunConfig } from '../../src/config/loadConfig.js';
+
+let out: string;
+let err: string;
+let folder: string;
+beforeEach(async () => {
+  out = err = '';
+  jest.spyOn(process.stdout, 'write').mockImplementation((text) => ((out += String(text)), true));
+  jest.spyOn(process.stderr, 'write').mockImplementation((text) => ((err += String(text)), true));
+  folder = await mkdtemp(join(tmpdir(), 'config-command-'));
+});
+afterEach(async () => {
+  jest.restoreAllMocks();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const run = (...args: string[]) => runCli(['config', ...args], { config: async () => ({ command }) });
+
+test('show prints what file, preset and flags come to, as a file that comes to the same', async () => {
+  const file = join(folder, 'run.yaml');
+  await writeFile(file, 'preset: tiny\nseed: 3\ntasks: { schedule: { qa: { from: 2, to: 5 } } }\n');
+  expect(await run('show', '--config', file, '--lr', '0.5', '--matched-to-epoch', '7')).toBe(0);
+  const shown = join(folder, 'shown.yaml');
+  await writeFile(shown, out);
+  const config = await loadRunConfig({ file: shown });
+  expect(config).toEqual(await loadRunConfig({ file, flags: { lr: '0.5', 'matched-to-epoch': '7' } }));
+  expect(config).toMatchObject({ seed: 3, optimizer: { lr: 0.5 }, model: { hiddenSize: 128 } });
+  expect(config.tasks.schedule).toMatchObject({ matched: { from: 0, to: 7 }, qa: { from: 2, to: 5 } });
+  out = '';
+  expect(await run('show', '--config', shown, '--json')).toBe(0);
+  expect(JSON.parse(out)).toEqual(config);
+});
+
+test('schema and reference', async () => {
+  expect(await run('schema')).toBe(0);
+  expect(JSON.parse(out)).toEqual(JSON.parse(JSON.stringify(runJsonSchema())));
+  out = '';
+  expect(await run('reference')).toBe(0);
+  expect(out).toBe(configReference());
+});
+
+test('wrong usage is told', async () => {
+  expect(await run('sketch')).toBe(2);
+  expect(err).toMatch(/schema/);
+  expect(await run('show', '--preset', 'bse')).toBe(2);
+  expect(err).toMatch(/Did you mean 'base'/);
+  expect(await run('show', '--lr', 'fast')).toBe(2);
+  expect(err).toMatch(/--lr "fast": expected a number/);
+  expect(out).toBe('');
+});

@@ -1,0 +1,55 @@
+import { describe, expect, test } from '@jest/globals';
+import { readFile } from 'node:fs/promises';
+import { configFields } from '../../src/config/fields.js';
+import { runJsonSchema } from '../../src/config/jsonSchema.js';
+import { presets } from '../../src/config/presets.js';
+import { configReference } from '../../src/config/reference.js';
+
+interface Schema {
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly additionalProperties?: boolean;
+  readonly required?: readonly string[];
+  readonly anyOf?: readonly Schema[];
+  readonly enum?: readonly unknown[];
+  readonly type?: string;
+  readonly description?: string;
+  readonly default?: unknown;
+}
+
+const at = (path: readonly string[]): Schema | undefined =>
+  path.reduce<Schema | undefined>((schema, key) => schema?.properties?.[key], runJsonSchema());
+
+test('docs/config.md is what the schema says', async () => {
+  const page = await readFile(new URL('../../docs/config.md', import.meta.url), 'utf8');
+  // When it is not: npx lxmert config reference > docs/config.md
+  expect(page).toBe(configReference());
+});
+
+test('every setting has a flag of its own and says what it is', () => {
+  expect(new Set(configFields.map(({ flag }) => flag)).size).toBe(configFields.length);
+  expect(configFields.filter(({ description }) => description === '')).toEqual([]);
+});
+
+describe('the JSON Schema', () => {
+  test('has every setting, described, and no other', () => {
+    for (const { path, description, kind } of configFields) {
+      expect(at(path)).toMatchObject({ description });
+      if (kind === 'integer' || kind === 'number') expect(at(path)?.type).toBe(kind);
+    }
+    expect(at([])?.additionalProperties).toBe(false);
+    expect(at(['tasks', 'weights'])?.additionalProperties).toBe(false);
+  });
+
+  test('asks for nothing, and knows the presets', () => {
+    const required = (schema: Schema): readonly string[] => [
+      ...(schema.required ?? []),
+      ...Object.values(schema.properties ?? {}).flatMap(required),
+    ];
+    expect(required(runJsonSchema() as Schema)).toEqual([]);
+    expect(at(['preset'])?.enum).toEqual(Object.keys(presets));
+  });
+
+  test('takes a list written with commas, too', () => {
+    expect(at(['data', 'train'])).toMatchObject({ anyOf: [{ type: 'array' }, { type: 'string' }], default: ['train'] });
+  });
+});
