@@ -35,9 +35,11 @@ export type WorldSize = (typeof worldSizes)[number];
  */
 export function makeWorld(rng: Rng, options: WorldOptions = {}): World {
   const { longest = 12, size = rng.chance(0.7) ? 'small' : rng.pick(worldSizes) } = options;
-  const samples = { small: rng.int(1, 5), large: rng.int(16, 24), single: 1, empty: 0 }[size];
+  const samples = { small: rng.int(1, 5), large: rng.int(30, 36), single: 1, empty: 0 }[size];
   const lengths = (): number[] =>
-    Array.from({ length: samples }, () => (size === 'single' ? 1 : rng.int(size === 'large' ? 6 : 1, longest)));
+    Array.from({ length: samples }, () =>
+      size === 'single' ? 1 : rng.int(size === 'large' ? longest - 4 : 1, longest),
+    );
   const sum = (list: readonly number[]): number => list.reduce((total, n) => total + n, 0);
   const tokens = lengths();
   const objects = lengths();
@@ -173,3 +175,8 @@ export function makeDropout(
 
 /** Widths around the vector lengths of kernels. */
 export const widths = [1, 2, 7, 8, 16, 33, 64, 96, 130] as const;
+
+/** A width; of many rows a large one, so that there is work for more than one thread. */
+export function widthFor(rng: Rng, rows: CaseRows): number {
+  return rows.active.length > 200 ? rng.pick([64, 96, 130]) : rng.pick(widths);
+}

@@ -2,7 +2,7 @@ import { input, normOf, output, update, type CaseRows } from '../opCase.js';
 import { gelu, geluDerivative, tanhDerivative } from '../reference/elementwise.js';
 import type { MakeCase } from '../opTable.js';
 import type { Rng } from '../rng.js';
-import { anySet, makeWorld, rowValues, widths, type WorldSize } from '../world.js';
+import { anySet, makeWorld, rowValues, widthFor, type WorldSize } from '../world.js';
 
 /** y = f(x) in the active rows. In GELU's lower tail x and x erf x cancel: errors are measured against x. */
 function forward(f: (x: number) => number): MakeCase {
@@ -36,7 +36,8 @@ function backward(kept: (x: number) => number, derivative: (kept: number) => num
 }
 
 function shapeOf(rng: Rng, size?: WorldSize): { rows: CaseRows; width: number } {
-  return { rows: makeWorld(rng, { size }).rows(rng.pick(anySet)), width: rng.pick(widths) };
+  const rows = makeWorld(rng, { size }).rows(rng.pick(anySet));
+  return { rows, width: widthFor(rng, rows) };
 }
 
 function mapActive({ capacity, active }: CaseRows, width: number, f: (i: number) => number): Float64Array {

@@ -1,12 +1,12 @@
 import { added, input, output, update, type CaseArgument, type OpCase } from '../opCase.js';
 import { gatherRowsBackward, gatherRowsForward } from '../reference/gatherRows.js';
 import type { Rng } from '../rng.js';
-import { anySet, makeWorld, rowValues, widths, type WorldSize } from '../world.js';
+import { anySet, makeWorld, rowValues, widthFor, type WorldSize } from '../world.js';
 
 /** Indices repeat, and some lie outside. */
 function setting(rng: Rng, size?: WorldSize) {
   const rows = makeWorld(rng, { size }).rows(rng.pick(anySet));
-  const width = rng.pick(widths);
+  const width = widthFor(rng, rows);
   const fromRows = rng.int(1, 30);
   const outside = [-1, -2147483648, fromRows, 2147483647];
   const indices = Int32Array.from({ length: rows.capacity }, () =>

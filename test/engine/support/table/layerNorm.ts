@@ -4,7 +4,7 @@ import type { MaskKeys } from '../reference/dropout.js';
 import { dropped } from '../reference/embeddings.js';
 import { layerNormBackward, layerNormForward, type NormShape } from '../reference/layerNorm.js';
 import type { Rng } from '../rng.js';
-import { anySet, makeDropout, makeWorld, rowValues, widths, type World, type WorldSize } from '../world.js';
+import { anySet, makeDropout, makeWorld, rowValues, widthFor, type World, type WorldSize } from '../world.js';
 
 /** BERT's epsilon mostly; one or two columns have no variance to speak of and need a real one. */
 export function epsilonFor(rng: Rng, width: number): number {
@@ -22,7 +22,7 @@ export function cancelled(width: number, terms: ArrayLike<number>): { scale?: nu
 }
 
 export function normShape(rng: Rng, rows: CaseRows): NormShape {
-  const width = rng.pick(widths);
+  const width = widthFor(rng, rows);
   return { active: rows.active, capacity: rows.capacity, width, epsilon: epsilonFor(rng, width) };
 }
 

@@ -1,12 +1,12 @@
 import { input, intOutput, output, update, type CaseTensor, type Expectation, type OpCase } from '../opCase.js';
 import * as reference from '../reference/losses.js';
 import type { Rng } from '../rng.js';
-import { anySet, makeWorld, rowValues, widths, type WorldSize } from '../world.js';
+import { anySet, makeWorld, rowValues, widthFor, type WorldSize } from '../world.js';
 
 function setting(rng: Rng, withRecord: boolean, size?: WorldSize) {
   const world = makeWorld(rng, { size });
   const rows = world.rows(rng.pick(withRecord ? anySet.filter((set) => set !== 'all') : anySet));
-  const width = rng.pick([...widths, 2, 400]);
+  const width = rng.chance(0.1) ? 400 : widthFor(rng, rows);
   const s: reference.LossShape = { active: rows.active, capacity: rows.capacity, width };
   const slot = rng.int(0, 7);
   return { rows, s, shape: [rows.capacity, width], slot, scale: Math.fround(world.lossScale[slot]) };
