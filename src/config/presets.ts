@@ -35,11 +35,12 @@ export const presets = {
       initializerRange: 0.1,
     },
     tasks: { weights: { matched: 2, qa: 2 } },
-    optimizer: { lr: 2e-3 },
+    // At 2e-3 this width collapses to guessing: BertAdam has no bias correction, so its first steps are the largest.
+    optimizer: { lr: 5e-4 },
     batchSize: 64,
-    maxSteps: 1750,
-    saveEvery: 250,
-    validEvery: 250,
+    maxSteps: 2500,
+    saveEvery: 500,
+    validEvery: 500,
   },
 } as const satisfies Record<string, ConfigTree>;
 

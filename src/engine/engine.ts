@@ -69,7 +69,7 @@ export class Engine implements AsyncDisposable {
     );
   }
 
-  /** Gives an arena its size, zeroed; what it held is lost. Waits for the work enqueued so far. */
+  /** Gives an arena its size, zeroed; what it held is lost. Work enqueued so far still finds the old one. */
   reserve(arena: ArenaName, bytes: number): void {
     translated(() => this.addon.reserve(this.native, arenaNames.indexOf(arena), bytes));
     this.reserved.set(arena, bytes);
@@ -135,7 +135,10 @@ export class Engine implements AsyncDisposable {
     }
   }
 
-  /** Copies host values into a tensor, in order with the ops; `source` must stay unchanged until the promise resolves. */
+  /**
+   * Copies host values into a tensor, in order with the ops. A plain source is copied at once; one in a SharedArrayBuffer is
+   * read where it lies and must stay unchanged until the promise resolves.
+   */
   async upload(tensor: Tensor, source: NodeJS.TypedArray): Promise<void> {
     this.checkLive('upload', tensor);
     if (source.byteLength !== bytesOf(tensor))

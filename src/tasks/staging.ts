@@ -123,11 +123,13 @@ export type StepKeys = Pick<StepRecord, 'step' | 'seed' | 'learningRate' | 'loss
 /** The bytes of a batch and its step record, as the device will hold them; unused rows are zeros. */
 export function stageBytes(batch: Batch, keys: StepKeys, c: Capacities, featureDim: number): Uint8Array {
   const { offsets, bytes } = layout(c, featureDim);
-  const buffer = new ArrayBuffer(bytes);
+  // Shared memory is uploaded where it lies; a plain buffer, which could be transferred meanwhile, would be copied first.
+  const buffer = new SharedArrayBuffer(bytes);
   const ints = (name: string, length: number): Int32Array => new Int32Array(buffer, offsets[name], length);
   const put = (name: string, values: Int32Array | Float32Array): void => {
-    const view = values instanceof Int32Array ? Int32Array : Float32Array;
-    new view(buffer, offsets[name], values.length).set(values);
+    const { length } = values;
+    if (values instanceof Int32Array) ints(name, length).set(values);
+    else new Float32Array(buffer, offsets[name], length).set(values);
   };
   writeStepRecord(
     {
