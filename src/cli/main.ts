@@ -7,6 +7,7 @@ const commands: CommandTable = {
   scenes: () => import('./scenes.js'),
   pretrain: () => import('./pretrain.js'),
   config: () => import('./config.js'),
+  doctor: () => import('./doctor.js'),
   bench: () => import('./bench.js'),
 };
 

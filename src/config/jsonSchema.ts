@@ -11,8 +11,8 @@ export function runJsonSchema(): object {
     io: 'input',
     override: ({ zodSchema, jsonSchema }) => {
       if (!(zodSchema instanceof z.ZodArray)) return;
-      const { type, items, minItems } = jsonSchema;
-      const list = { type, items, ...(minItems === undefined ? {} : { minItems }) };
+      const { items = {}, minItems } = jsonSchema;
+      const list = { type: 'array' as const, items, ...(minItems === undefined ? {} : { minItems }) };
       delete jsonSchema.type;
       delete jsonSchema.items;
       delete jsonSchema.minItems;

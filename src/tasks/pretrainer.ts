@@ -6,6 +6,7 @@ import {
   GradientLedger,
   Tape,
   type AdamOptions,
+  type ArenaName,
   type EngineOptions,
   type Tensor,
 } from '../engine/index.js';
@@ -104,6 +105,23 @@ export class Pretrainer {
     return (await this.train(parts, options, async () => undefined)).tallies;
   }
 
+  /**
+   * Bytes of each arena that steps over these parts need. The workspace is only planned, not taken; everything else is.
+   * @throws LxmertError BAD_DATA, and when the rest does not fit
+   */
+  memoryFor(parts: readonly Batch[], weights: LossWeights): Promise<Readonly<Record<ArenaName, number>>> {
+    return this.inOrder(async () => {
+      let workspace = 0;
+      for (const part of parts) {
+        const { needed } = await this.place(part, 'train', weights, (staged) =>
+          this.forwardAndBackward(staged, weights, new GradientLedger()),
+        );
+        workspace = Math.max(workspace, needed);
+      }
+      return { ...this.engine.memory(), workspace };
+    });
+  }
+
   /** Forward only, dropout off: sums per loss. */
   evaluate(batch: Batch, weights: LossWeights): Promise<Tallies> {
     return this.forward(batch, weights, { use: async (_, tallies) => tallies() });
@@ -182,16 +200,19 @@ export class Pretrainer {
     counts: Counts,
     ledger: GradientLedger,
   ): Promise<{ staged: StagedBatch; uploaded: Promise<void> }> {
-    const run = (staged: StagedBatch, into: GradientLedger): void => {
-      const tape = new Tape(this.engine, { training: true, ledger: into });
-      pretrainForward({ tape, weights: this.weights, config: this.config }, staged, weights, this.state.tallies);
-      tape.backward();
-    };
     const scales = lossScale(weights, counts, this.config.visualLossNormalizer);
     const keys: StepKeys = { step, seed, learningRate, lossScale: scales };
-    const result = await this.stage(part, keys, 'train', weights, (staged) => run(staged, new GradientLedger()));
-    run(result.staged, ledger);
+    const result = await this.stage(part, keys, 'train', weights, (staged) =>
+      this.forwardAndBackward(staged, weights, new GradientLedger()),
+    );
+    this.forwardAndBackward(result.staged, weights, ledger);
     return result;
+  }
+
+  private forwardAndBackward(staged: StagedBatch, weights: LossWeights, ledger: GradientLedger): void {
+    const tape = new Tape(this.engine, { training: true, ledger });
+    pretrainForward({ tape, weights: this.weights, config: this.config }, staged, weights, this.state.tallies);
+    tape.backward();
   }
 
   /**
@@ -205,6 +226,20 @@ export class Pretrainer {
     weights: LossWeights,
     run: (staged: StagedBatch) => unknown,
   ): Promise<{ staged: StagedBatch; uploaded: Promise<void> }> {
+    const { engine } = this;
+    const { staged, capacities, start, bytes, needed } = await this.place(batch, kind, weights, run);
+    if (needed > engine.memory().workspace) {
+      await engine.synchronize();
+      engine.reserve('workspace', needed);
+    } else engine.resetWorkspace();
+    const source = stageBytes(batch, keys, capacities, this.config.visualFeatDim);
+    const uploaded = engine.upload(engine.tensor('inputs', start, [bytes / elementBytes], 'i32'), source);
+    uploaded.catch(() => undefined); // seen where the step's numbers are read
+    return { staged, uploaded };
+  }
+
+  /** The next input slot for a batch, and the workspace bytes that `run` on it needs. Waits only when the slots grow. */
+  private async place(batch: Batch, kind: string, weights: LossWeights, run: (staged: StagedBatch) => unknown) {
     checkBatch(batch, this.config);
     const { engine } = this;
     const featureDim = this.config.visualFeatDim;
@@ -220,14 +255,7 @@ export class Pretrainer {
     const staged = stagedTensors(engine, capacities, featureDim, start);
     const on = lossNames.filter((name) => weights[name] !== 0);
     const needed = this.planned(JSON.stringify([kind, capacities, on]), () => run(staged));
-    if (needed > engine.memory().workspace) {
-      await engine.synchronize();
-      engine.reserve('workspace', needed);
-    } else engine.resetWorkspace();
-    const source = stageBytes(batch, keys, capacities, featureDim);
-    const uploaded = engine.upload(engine.tensor('inputs', start, [bytes / elementBytes], 'i32'), source);
-    uploaded.catch(() => undefined); // seen where the step's numbers are read
-    return { staged, uploaded };
+    return { staged, capacities, start, bytes, needed };
   }
 
   private planned(key: string, run: () => unknown): number {

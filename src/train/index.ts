@@ -1,6 +1,8 @@
 export { pretrain } from './pretrain.js';
-export type { PretrainParts, PretrainRequest } from './pretrain.js';
-export { pretrainParts } from './openParts.js';
+export type { DescribedRun, PretrainParts, PretrainRequest } from './pretrain.js';
+export { openPretrainer, openPretrainRun, pretrainParts } from './openParts.js';
+export { lossWeights } from './taskMix.js';
+export { totalSteps } from './trainer.js';
 export { lastValidation, readMetrics } from './metrics.js';
 export type { MetricsRecord, StepRecord, ValidRecord } from './metrics.js';
 export type { RunStart, TrainObserver } from './observer.js';

@@ -6,15 +6,15 @@ import { pretrainSource } from '../data/pretrainSource.js';
 import { Pretrainer } from '../tasks/pretrainer.js';
 import { WordPiece } from '../text/wordPiece.js';
 import type { TrainObserver } from './observer.js';
-import type { PretrainModel } from './ports.js';
 import type { DescribedRun, OpenedData, PretrainParts } from './pretrain.js';
 import { scheduledSource } from './scheduledSource.js';
 import { mixChanges, tasksOn } from './taskMix.js';
 
 /** Data from `--data`, the model on the device of `--device`. */
-export const pretrainParts: PretrainParts = { openData, openModel };
+export const pretrainParts: PretrainParts = { openData: openPretrainRun, openModel: openPretrainer };
 
-async function openData(config: DescribedRun, observer?: TrainObserver): Promise<OpenedData> {
+/** The data that a run names, with what they say about the model's sizes. */
+export async function openPretrainRun(config: DescribedRun, observer?: TrainObserver): Promise<OpenedData> {
   const { data, tasks, batchSize, microBatchSize, seed } = config;
   const wordPiece = await WordPiece.load(data.vocabulary === undefined ? {} : { vocabFile: data.vocabulary });
   const where = {
@@ -72,7 +72,8 @@ async function openData(config: DescribedRun, observer?: TrainObserver): Promise
   }
 }
 
-async function openModel({ model, optimizer, device, threads }: ResolvedRunConfig): Promise<PretrainModel> {
+/** The model of a run on its device, not yet initialized. */
+export async function openPretrainer({ model, optimizer, device, threads }: ResolvedRunConfig): Promise<Pretrainer> {
   const { beta1, beta2, eps, weightDecay, maxGradNorm } = optimizer;
   return new Pretrainer({
     config: model,

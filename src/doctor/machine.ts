@@ -1,0 +1,104 @@
+import { readFileSync, realpathSync } from 'node:fs';
+import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Engine } from '../engine/index.js';
+import { isLxmertError } from '../errors.js';
+
+/** What the engine of this machine is like. */
+export type EngineReport =
+  { readonly device: string; readonly threads: number; readonly addon: AddonReport } | { readonly error: string };
+
+export interface AddonReport {
+  /** What setup noted beside the addon; absent for one that was built by other means. */
+  readonly compiler?: string;
+  /** Value of -march. */
+  readonly march?: string;
+  /** File name of the oneDNN library in use, with its version; absent where the system does not tell. */
+  readonly oneDnn?: string;
+}
+
+export interface MachineReport {
+  readonly node: string;
+  readonly platform: string;
+  readonly cpu: string;
+  /** Cores that this process may use. */
+  readonly cores: number;
+  readonly memory: MachineMemory;
+  readonly engine: EngineReport;
+}
+
+/** In bytes. */
+export interface MachineMemory {
+  /** What the process may use at most: the machine's, or the limit of its container. */
+  readonly total: number;
+  /** Free, or held only by caches. */
+  readonly available: number;
+}
+
+export interface DoctorEngineOptions {
+  readonly device?: 'auto' | 'cpu' | 'cuda';
+  readonly threads?: number | undefined;
+}
+
+/** What this machine has; an engine that does not start is told, not thrown. */
+export async function inspectMachine(options: DoctorEngineOptions = {}): Promise<MachineReport> {
+  return {
+    node: process.versions.node,
+    platform: `${process.platform} ${process.arch}`,
+    cpu: cpus()[0]?.model.trim() ?? 'unknown',
+    cores: availableParallelism(),
+    memory: machineMemory(),
+    engine: await inspectEngine(options),
+  };
+}
+
+export function machineMemory(): MachineMemory {
+  const limit = process.constrainedMemory();
+  const total = limit > 0 ? Math.min(totalmem(), limit) : totalmem();
+  const told = /^MemAvailable:\s*(\d+) kB$/m.exec(textOf('/proc/meminfo'))?.[1];
+  const free = told === undefined ? freemem() : 1024 * Number(told);
+  return { total, available: Math.min(free, total) };
+}
+
+async function inspectEngine({ device, threads = 0 }: DoctorEngineOptions): Promise<EngineReport> {
+  try {
+    const engine = Engine.create({ device, threads });
+    await engine.synchronize();
+    const report = { device: engine.device, threads: threads || availableParallelism(), addon: inspectAddon() };
+    await engine.dispose();
+    return report;
+  } catch (error) {
+    if (!isLxmertError(error)) throw error;
+    return { error: error.message };
+  }
+}
+
+/** The build record of the addon and the oneDNN that it brought in. */
+function inspectAddon(): AddonReport {
+  const built = fileURLToPath(new URL('../../build/Release/lxmert.node', import.meta.url));
+  const record = parsed(textOf(join(dirname(process.env.LXMERT_ADDON ?? built), 'lxmert-build.json')));
+  const library = /\S*\/libdnnl\.so\S*/.exec(textOf('/proc/self/maps'))?.[0];
+  return {
+    ...(typeof record.compiler === 'string' ? { compiler: record.compiler } : {}),
+    ...(typeof record.march === 'string' ? { march: record.march } : {}),
+    ...(library === undefined ? {} : { oneDnn: basename(realpathSync(library)) }),
+  };
+}
+
+function parsed(text: string): Readonly<Record<string, unknown>> {
+  try {
+    return JSON.parse(text) as Readonly<Record<string, unknown>>;
+  } catch {
+    return {};
+  }
+}
+
+/** The text of a file, '' where there is none. */
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,203 @@
+import { statfs } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { loadRunConfig } from '../config/loadConfig.js';
+import type { ConfigSources } from '../config/loadConfig.js';
+import { resolveRunConfig } from '../config/resolveConfig.js';
+import type { ResolvedRunConfig } from '../config/runConfig.js';
+import type { Batch } from '../data/batch.js';
+import type { PretrainSource } from '../data/pretrainSource.js';
+import { elementBytes, elements, type ArenaName } from '../engine/index.js';
+import { LxmertError } from '../errors.js';
+import { parameterSpecs } from '../model/parameters.js';
+import { lossWeights, openPretrainer, openPretrainRun, totalSteps } from '../train/index.js';
+import type { TrainObserver } from '../train/index.js';
+import { machineMemory } from './machine.js';
+import type { MachineMemory } from './machine.js';
+
+export interface PlanRequest {
+  readonly sources: Omit<ConfigSources, 'saved'>;
+  /** Optimizer steps to measure, after one that does not count; 0: none. */
+  readonly steps: number;
+  readonly observer?: TrainObserver;
+  /** What the machine has; looked up unless given. */
+  readonly machine?: MachineMemory;
+}
+
+/** What a planned run needs; sizes in bytes. */
+export interface RunPlan {
+  readonly parameters: number;
+  readonly batchesPerEpoch: number;
+  readonly totalSteps: number;
+  readonly memory: {
+    /** Program, data and batches being made: what this process held once the data were open. */
+    readonly process: number;
+    /** The engine's memory, an arena each. Inputs and workspace are absent when the rest alone is too much. */
+    readonly arenas: Readonly<Partial<Record<ArenaName, number>>>;
+    readonly total: number;
+    /** What the machine could give when the data were open, this process's own share included. */
+    readonly available: number;
+  };
+  readonly disk: {
+    readonly checkpoint: number;
+    /** At most at a time: those kept, the best, and the one being written. */
+    readonly checkpoints: number;
+    readonly total: number;
+    /** Free where the run folder is or will be; absent when the run names none. */
+    readonly free?: number;
+  };
+  /** Measured on the first batches of the run; absent when nothing was measured. */
+  readonly time?: {
+    readonly steps: number;
+    readonly secondsPerStep: number;
+    readonly samplesPerSecond: number;
+    readonly secondsPerEpoch: number;
+    /** Training alone: validations and checkpoints come on top. */
+    readonly secondsInAll: number;
+  };
+  readonly warnings: readonly string[];
+}
+
+/**
+ * What a run described like that of `pretrain` will need. Memory is summed up before it is taken: when the machine does
+ * not have it, the plan says so and nothing is measured.
+ * @throws what `pretrain` throws for a bad description or bad data
+ */
+export async function planRun({ sources, steps, observer, machine }: PlanRequest): Promise<RunPlan> {
+  const described = await loadRunConfig(sources);
+  const { folder } = described.data;
+  if (folder === undefined) throw new LxmertError('BAD_ARGUMENT', '--data is missing: the data of the planned run');
+  const config = { ...described, data: { ...described.data, folder } };
+  const data = await openPretrainRun(config, observer);
+  try {
+    const resolved = resolveRunConfig(config, data.facts);
+    const { source } = data;
+    const held = process.memoryUsage.rss();
+    const available = (machine ?? machineMemory()).available + (machine ? 0 : held);
+    const parameters = parameterSpecs(resolved.model).reduce((sum, { shape }) => sum + elements(shape), 0);
+    const bytes = parameters * elementBytes;
+    const least = { parameters: bytes, gradients: bytes, state: 2 * bytes };
+    const fits = (arenas: RunPlan['memory']['arenas']) => sum(arenas) + held <= available;
+    const measured = fits(least)
+      ? await measure(resolved, source, data.answers !== undefined, steps, fits)
+      : { arenas: least };
+    const memory = {
+      process: held,
+      arenas: measured.arenas,
+      total: held + sum(measured.arenas),
+      available,
+    };
+    const disk = await planDisk(resolved, bytes);
+    const all = totalSteps(resolved, source.batchesPerEpoch);
+    const seconds = 'seconds' in measured ? measured.seconds : undefined;
+    return {
+      parameters,
+      batchesPerEpoch: source.batchesPerEpoch,
+      totalSteps: all,
+      memory,
+      disk,
+      ...(seconds === undefined
+        ? {}
+        : {
+            time: {
+              steps,
+              secondsPerStep: seconds,
+              samplesPerSecond: resolved.batchSize / seconds,
+              secondsPerEpoch: seconds * source.batchesPerEpoch,
+              secondsInAll: seconds * all,
+            },
+          }),
+      warnings: warningsOf(memory, disk),
+    };
+  } finally {
+    await data.close();
+  }
+}
+
+interface Measured {
+  readonly arenas: Readonly<Partial<Record<ArenaName, number>>>;
+  /** Median of a step. */
+  readonly seconds?: number;
+}
+
+/** The arenas for the first batches, and the time of steps over them if they fit. */
+async function measure(
+  config: ResolvedRunConfig,
+  source: PretrainSource,
+  hasAnswers: boolean,
+  steps: number,
+  fits: (arenas: Measured['arenas']) => boolean,
+): Promise<Measured> {
+  const model = await openPretrainer(config);
+  try {
+    const weights = weightsOfFullestEpoch(config, hasAnswers);
+    const batches = await firstBatches(source, steps + 1);
+    const arenas = await model.memoryFor(batches.flat(), weights);
+    if (steps === 0 || !fits(arenas)) return { arenas };
+    await model.initialize(config.seed);
+    const times: number[] = [];
+    for (const [step, parts] of batches.entries()) {
+      const start = performance.now();
+      await model.step(parts, { step, learningRate: 0, seed: config.seed, weights });
+      times.push((performance.now() - start) / 1000);
+    }
+    // The first one also sizes the workspace and meets cold caches.
+    const sorted = times.slice(1).sort((a, b) => a - b);
+    return { arenas, seconds: sorted[Math.floor(sorted.length / 2)] };
+  } finally {
+    await model.dispose();
+  }
+}
+
+/** Weights of the epoch with the most losses: what memory and time have to be planned for. */
+function weightsOfFullestEpoch({ tasks }: ResolvedRunConfig, hasAnswers: boolean) {
+  const epochs = [0, ...tasks.on.map((task) => tasks.schedule[task].from)];
+  const all = epochs.map((epoch) => lossWeights(tasks, epoch, hasAnswers));
+  const count = (weights: (typeof all)[number]) => Object.values(weights).filter((weight) => weight > 0).length;
+  return all.reduce((a, b) => (count(b) > count(a) ? b : a));
+}
+
+async function firstBatches(source: PretrainSource, count: number): Promise<(readonly Batch[])[]> {
+  const batches: (readonly Batch[])[] = [];
+  for await (const { parts } of source.train({ epoch: 0, batch: 0 })) {
+    batches.push(parts);
+    if (batches.length === count) break;
+  }
+  return batches;
+}
+
+async function planDisk({ keep, data, out }: ResolvedRunConfig, bytes: number): Promise<RunPlan['disk']> {
+  const checkpoint = 3 * bytes;
+  const checkpoints = keep + (data.valid.length > 0 ? 1 : 0) + 1;
+  const free = out === undefined ? undefined : await freeSpace(out);
+  return { checkpoint, checkpoints, total: checkpoints * checkpoint, ...(free === undefined ? {} : { free }) };
+}
+
+/** Bytes free where a folder is or would be made. */
+async function freeSpace(folder: string): Promise<number | undefined> {
+  for (let at = resolve(folder); ; at = dirname(at)) {
+    const found = await statfs(at).catch(() => undefined);
+    if (found) return found.bavail * found.bsize;
+    if (at === dirname(at)) return undefined;
+  }
+}
+
+function warningsOf(memory: RunPlan['memory'], disk: RunPlan['disk']): string[] {
+  const gigabytes = (bytes: number) => `${(bytes / 1e9).toPrecision(3)} GB`;
+  const partly = memory.arenas.workspace === undefined ? 'at least ' : '';
+  return [
+    ...(memory.total > memory.available
+      ? [
+          `memory: the run needs ${partly}${gigabytes(memory.total)}, the machine has ${gigabytes(memory.available)} to give; ` +
+            'a smaller --micro-batch-size needs less workspace, a smaller model less of everything',
+        ]
+      : []),
+    ...(disk.free !== undefined && disk.total > disk.free
+      ? [
+          `disk: the checkpoints need ${gigabytes(disk.total)}, ${gigabytes(disk.free)} are free where --out is; ` +
+            'a smaller --keep needs less',
+        ]
+      : []),
+  ];
+}
+
+const sum = (arenas: Measured['arenas']) => Object.values(arenas).reduce((a, b) => a + b, 0);

@@ -1,0 +1,72 @@
+import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { inspectMachine, planRun } from '../../src/doctor/index.js';
+import { writeScenes } from '../../src/scenes/index.js';
+
+jest.setTimeout(120_000);
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'doctor-'));
+  await writeScenes({ out: join(folder, 'data'), images: 20, seed: 1 });
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const flags = () => ({
+  data: join(folder, 'data'),
+  out: join(folder, 'no/such/run'),
+  'batch-size': '8',
+  'max-steps': '40',
+  workers: '0',
+});
+
+test('the machine: an engine that runs', async () => {
+  const { engine, memory, cores } = await inspectMachine({ threads: 1 });
+  expect(engine).toMatchObject({ device: 'cpu', threads: 1 });
+  expect(memory.available).toBeLessThanOrEqual(memory.total);
+  expect(cores).toBeGreaterThan(0);
+  expect(await inspectMachine({ device: 'cuda' })).toMatchObject({
+    engine: { error: expect.stringContaining('cuda') },
+  });
+});
+
+test('a planned run: arenas, disk, time', async () => {
+  const plan = await planRun({ sources: { flags: flags(), preset: 'tiny' }, steps: 2 });
+  const { parameters, memory, disk, time } = plan;
+  expect(memory.arenas.gradients).toBe(memory.arenas.parameters);
+  expect(memory.arenas.parameters).toBeGreaterThanOrEqual(4 * parameters);
+  expect(memory.arenas.state).toBeGreaterThanOrEqual(8 * parameters);
+  expect(memory.arenas.workspace).toBeGreaterThan(0);
+  const arenas = Object.values(memory.arenas).reduce((a, b) => a + b, 0);
+  expect(memory.total).toBe(memory.process + arenas);
+  expect(disk).toMatchObject({ checkpoint: 12 * parameters, checkpoints: 4, total: 48 * parameters });
+  expect(disk.free).toBeGreaterThan(0);
+  expect(time!.secondsPerEpoch).toBeCloseTo(time!.secondsPerStep * plan.batchesPerEpoch);
+  expect(plan.totalSteps).toBe(40);
+  expect(plan.warnings).toEqual([]);
+});
+
+test('more than the machine has is told before it is taken', async () => {
+  const huge = { ...flags(), 'hidden-size': '65536', 'num-attention-heads': '512', 'intermediate-size': '262144' };
+  const { memory, time, warnings } = await planRun({ sources: { flags: huge, preset: 'base' }, steps: 1 });
+  expect(memory.arenas).not.toHaveProperty('workspace');
+  expect(time).toBeUndefined();
+  expect(warnings[0]).toMatch(/memory: the run needs at least .* GB, the machine has .*--micro-batch-size/);
+});
+
+test('a workspace that does not fit is told, and no step is tried', async () => {
+  const many = { ...flags(), 'batch-size': '128' };
+  const { memory } = await planRun({ sources: { flags: many, preset: 'tiny' }, steps: 0 });
+  // Half of the workspace is far more than the process grows from one plan to the next.
+  const available = memory.total - memory.arenas.workspace! / 2;
+  const machine = { total: available, available };
+  const tight = await planRun({ sources: { flags: many, preset: 'tiny' }, steps: 1, machine });
+  expect(tight.time).toBeUndefined();
+  expect(tight.warnings[0]).toMatch(/^memory: the run needs /);
+});
+
+test('it needs to know the data', async () => {
+  await expect(planRun({ sources: {}, steps: 0 })).rejects.toMatchObject({ code: 'BAD_ARGUMENT' });
+});
