@@ -10,20 +10,32 @@ import {
   orderedPairs,
   palette,
   phrase,
+  relationNames,
   relations,
   unique,
 } from './descriptions.js';
-import type { Relation } from './descriptions.js';
+import type { Aspect, Referred } from './descriptions.js';
 
 /** A kind of caption: all true sentences of it about a scene, or some of them, best first. */
 type Caption = (scene: Scene, random: Random) => string[];
 
 const isAre = (count: number): string => (count === 1 ? 'is' : 'are');
 
-/** How many of an object's aspects the picture gives away when its phrase hides them, out of three. */
-function tellable(scene: Scene, object: SceneObject): number {
-  const shown = allAspects.map((hidden) => allAspects.filter((aspect) => aspect !== hidden));
-  return shown.filter((aspects) => countOf(scene, describe(object, aspects)) === 1).length;
+/** How many of these aspects of an object the picture gives away when a phrase hides them. */
+function tellable(scene: Scene, object: SceneObject, aspects: readonly Aspect[]): number {
+  const shown = aspects.map((hidden) => aspects.filter((aspect) => aspect !== hidden));
+  return shown.filter((rest) => countOf(scene, describe(object, rest)) === 1).length;
+}
+
+/**
+ * The objects that a caption can name, in random order; mostly by colour and shape, sometimes by size, too. Those come
+ * first whose words the picture gives away: "a red circle" says little of where to look when there are three circles.
+ */
+function nameable(scene: Scene, random: Random): Referred[] {
+  const brief: readonly Aspect[] = ['color', 'shape'];
+  const aspects = random.uniform() < 2 / 3 && unique(scene, brief).length > 1 ? brief : allAspects;
+  const score = new Map(scene.objects.map((object) => [object, tellable(scene, object, aspects)]));
+  return random.shuffle(unique(scene, aspects)).sort((a, b) => score.get(b.object)! - score.get(a.object)!);
 }
 
 /** Pairs of two colours before the others, else in the order given: they say more of the picture. */
@@ -34,10 +46,10 @@ function colorsFirst<T extends { readonly object: SceneObject }>(pairs: readonly
 
 /** "two red shapes and one blue shape": how many there are of each colour of the palette. */
 const colorCounts: Caption = (scene, random) =>
-  orderedPairs(palette(scene)).map(([c, d]) => {
+  random.shuffle(orderedPairs(palette(scene))).flatMap(([c, d]) => {
     const [n, m] = [countOf(scene, { color: c }), countOf(scene, { color: d })];
-    const [some, others] = [numberWords[n]!, numberWords[m]!];
-    return random.pick([
+    const [some, others] = [numberWords[n], numberWords[m]];
+    return random.shuffle([
       `${some} ${numbered('shape', n)} ${isAre(n)} ${c} and ${others} ${isAre(m)} ${d}.`,
       `there ${isAre(n)} ${some} ${c} ${numbered('shape', n)} and ${others} ${d} ${numbered('one', m)}.`,
       `${some} ${c} ${numbered('shape', n)} and ${others} ${d} ${numbered('shape', m)}.`,
@@ -45,29 +57,29 @@ const colorCounts: Caption = (scene, random) =>
     ]);
   });
 
-/** Two objects with all that can be said of them: those whose words the picture gives away most. */
-const pair: Caption = (scene, random) => {
-  const objects = random
-    .shuffle(unique(scene, allAspects))
-    .map(({ object, description }) => ({ object, words: phrase(description), score: tellable(scene, object) }))
-    .sort((a, b) => b.score - a.score);
-  return colorsFirst(orderedPairs(objects)).map(([{ words: one }, { words: other }]) =>
-    random.pick([`a ${one} and a ${other}.`, `there is a ${one} and a ${other}.`, `a ${one} with a ${other}.`]),
-  );
-};
+/** Two objects. */
+const pair: Caption = (scene, random) =>
+  colorsFirst(orderedPairs(nameable(scene, random))).flatMap(([a, b]) => {
+    const [one, other] = [phrase(a.description), phrase(b.description)];
+    return random.shuffle([
+      `a ${one} and a ${other}.`,
+      `there is a ${one} and a ${other}.`,
+      `a ${one} with a ${other}.`,
+    ]);
+  });
 
 /** Where one object is, seen from another. */
 const place: Caption = (scene, random) =>
-  colorsFirst(random.shuffle(orderedPairs(unique(scene, allAspects)))).flatMap(([a, b]) =>
+  colorsFirst(orderedPairs(nameable(scene, random))).flatMap(([a, b]) =>
     random
-      .shuffle(Object.keys(relations) as Relation[])
+      .shuffle(relationNames)
       .filter((name) => relations[name].holds(a.object, b.object))
-      .map((name) => {
-        const [one, other] = [phrase(a.description), phrase(b.description)];
-        return random.pick([
-          `the ${one} is ${relations[name].phrase} the ${other}.`,
-          `a ${one} stands ${relations[name].phrase} a ${other}.`,
-          `${relations[name].phrase} the ${other} there is a ${one}.`,
+      .flatMap((name) => {
+        const [one, other, where] = [phrase(a.description), phrase(b.description), relations[name].phrase];
+        return random.shuffle([
+          `the ${one} is ${where} the ${other}.`,
+          `a ${one} stands ${where} a ${other}.`,
+          `${where} the ${other} there is a ${one}.`,
         ]);
       }),
   );
@@ -76,8 +88,8 @@ const place: Caption = (scene, random) =>
 const moreColor: Caption = (scene, random) =>
   orderedPairs(palette(scene))
     .filter(([c, d]) => countOf(scene, { color: c }) > countOf(scene, { color: d }))
-    .map(([c, d]) =>
-      random.pick([
+    .flatMap(([c, d]) =>
+      random.shuffle([
         `there are more ${c} shapes than ${d} ones.`,
         `more shapes are ${c} than ${d}.`,
         `there are fewer ${d} shapes than ${c} ones.`,
@@ -88,30 +100,38 @@ const moreColor: Caption = (scene, random) =>
 const larger: Caption = (scene, random) =>
   colorsFirst(random.shuffle(orderedPairs(unique(scene, ['color', 'shape']))))
     .filter(([a, b]) => sizes.indexOf(a.object.size) > sizes.indexOf(b.object.size))
-    .map(([a, b]) => {
+    .flatMap(([a, b]) => {
       const [large, small] = [phrase(a.description), phrase(b.description)];
-      return random.pick([`the ${large} is larger than the ${small}.`, `the ${small} is smaller than the ${large}.`]);
-    });
-
-/** How many of the palette's shapes have one shape. */
-const shapeCounts: Caption = (scene, random) =>
-  random
-    .shuffle(shapes)
-    .filter((shape) => countOf(scene, { shape }) > 0)
-    .map((shape) => {
-      const [c, d] = random.shuffle(palette(scene));
-      const n = countOf(scene, { shape });
-      const noun = n === 1 ? `a ${shape}` : numbered(shape, n);
-      return random.pick([
-        `of the ${c} and ${d} shapes, ${numberWords[n]!} ${isAre(n)} ${noun}.`,
-        `${numberWords[n]!} of the ${c} and ${d} shapes ${isAre(n)} ${noun}.`,
+      return random.shuffle([
+        `the ${large} is larger than the ${small}.`,
+        `the ${small} is smaller than the ${large}.`,
       ]);
     });
 
-/** One caption is made of each; of the first kind in the row that has anything to say. */
+/** How many of the palette's shapes have one shape; only where no other shape has as many, so that it can be told. */
+const shapeCounts: Caption = (scene, random) => {
+  const counts = shapes.map((shape) => countOf(scene, { shape }));
+  return random
+    .shuffle(shapes)
+    .filter((shape) => {
+      const n = counts[shapes.indexOf(shape)];
+      return n > 0 && counts.filter((count) => count === n).length === 1;
+    })
+    .flatMap((shape) => {
+      const [c, d] = random.shuffle(palette(scene));
+      const n = counts[shapes.indexOf(shape)];
+      const noun = n === 1 ? `a ${shape}` : numbered(shape, n);
+      return random.shuffle([
+        `of the ${c} and ${d} shapes, ${numberWords[n]} ${isAre(n)} ${noun}.`,
+        `${numberWords[n]} of the ${c} and ${d} shapes ${isAre(n)} ${noun}.`,
+      ]);
+    });
+};
+
+/** One caption is made of each row, of its first kind that has anything new to say; `colorCounts` always has. */
 function plan(random: Random): Caption[][] {
-  const [first, second, third] = random.shuffle([moreColor, larger, shapeCounts]);
-  return [[colorCounts], [pair, shapeCounts], [place, pair, colorCounts], [first!, second!, third!, pair]];
+  const others = random.shuffle([moreColor, larger, shapeCounts]);
+  return [[colorCounts], [pair, shapeCounts, colorCounts], [place, pair, colorCounts], [...others, colorCounts]];
 }
 
 export const captionsPerScene = 4;

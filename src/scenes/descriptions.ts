@@ -65,8 +65,8 @@ export const numberWords = ['zero', 'one', 'two', 'three', 'four', 'five'] as co
 
 /** How one object stands to another; a relation holds when the boxes lie wholly apart in that direction. */
 export const relations = {
-  left: { phrase: 'to the left of', opposite: 'right', holds: (a, b) => a.box[2] <= b.box[0] },
-  right: { phrase: 'to the right of', opposite: 'left', holds: (a, b) => b.box[2] <= a.box[0] },
+  left: { phrase: 'left of', opposite: 'right', holds: (a, b) => a.box[2] <= b.box[0] },
+  right: { phrase: 'right of', opposite: 'left', holds: (a, b) => b.box[2] <= a.box[0] },
   above: { phrase: 'above', opposite: 'below', holds: (a, b) => a.box[3] <= b.box[1] },
   below: { phrase: 'below', opposite: 'above', holds: (a, b) => b.box[3] <= a.box[1] },
 } as const satisfies Record<
@@ -75,6 +75,8 @@ export const relations = {
 >;
 
 export type Relation = keyof typeof relations;
+
+export const relationNames = Object.keys(relations) as Relation[];
 
 /** All ordered pairs of different items. */
 export function orderedPairs<T>(items: readonly T[]): [T, T][] {

@@ -63,19 +63,19 @@ export function createDetector(featureDim: number): Detector {
       const parts = [rows.get(shape)!, rows.get(color)!, rows.get(object.size)!];
       const feature = new Float32Array(featureDim);
       for (let i = 0; i < featureDim; i += 1) {
-        feature[i] = parts[0]![i]! + parts[1]![i]! + parts[2]![i]! + featureNoise * random.normal();
+        feature[i] = parts[0][i] + parts[1][i] + parts[2][i] + featureNoise * random.normal();
       }
       const reach = boxError * (object.box[2] - object.box[0]);
       const limits = [scene.width, scene.height];
       const edges = object.box.map((edge, i) =>
-        Math.min(Math.max(edge + reach * (2 * random.uniform() - 1), 0), limits[i % 2]!),
+        Math.min(Math.max(edge + reach * (2 * random.uniform() - 1), 0), limits[i % 2]),
       );
       return {
         objectId: shapes.indexOf(shape),
         objectConf: confidence(!wrongShape, random),
         attrId: colors.indexOf(color),
         attrConf: confidence(!wrong || wrongShape, random),
-        box: [edges[0]!, edges[1]!, edges[2]!, edges[3]!],
+        box: [edges[0], edges[1], edges[2], edges[3]],
         feature,
       };
     });

@@ -1,6 +1,6 @@
 import { colors, shapes, sizes } from './world.js';
 import type { Scene } from './world.js';
-import { allAspects, countOf, numbered, orderedPairs, palette, phrase, relations, unique } from './descriptions.js';
+import { countOf, fits, numbered, orderedPairs, palette, phrase, relations, unique } from './descriptions.js';
 import type { Relation } from './descriptions.js';
 import { fill, wordingPattern } from './wordings.js';
 import type { Slots } from './wordings.js';
@@ -46,7 +46,7 @@ const answerOf = (truth: boolean): string => (truth ? 'yes' : 'no');
 
 /** Two things compared or related, both told by all their aspects, and how they stand to each other. */
 function related(scene: Scene, slot: 'sideways' | 'upright', names: readonly Relation[]): Asked[] {
-  return orderedPairs(unique(scene, allAspects)).flatMap(([a, b]) =>
+  return orderedPairs(unique(scene, ['color', 'shape'])).flatMap(([a, b]) =>
     names.flatMap((name) => {
       const { holds, opposite, phrase: words } = relations[name];
       const truth = holds(a.object, b.object);
@@ -66,38 +66,36 @@ function related(scene: Scene, slot: 'sideways' | 'upright', names: readonly Rel
  */
 export const questionTemplates: readonly QuestionTemplate[] = [
   {
-    name: 'existsShape',
+    name: 'existence',
     type: 'existence',
     answers: yesNo,
-    wordings: ['is there a {target}?', 'do you see a {target}?', 'does the picture have a {target}?'],
+    wordings: [
+      'is there a {target} with the {ref}?',
+      'do you see a {target} with the {ref}?',
+      'besides the {ref}, is there a {target}?',
+    ],
     ask: (scene) =>
-      orderedPairs(palette(scene)).flatMap(([c, d]) =>
-        shapes.map((shape) => ({
-          slots: { c, d, target: shape },
-          answer: answerOf(countOf(scene, { shape }) > 0),
-          hint: '',
-        })),
-      ),
-  },
-  {
-    name: 'exists',
-    type: 'existence',
-    answers: yesNo,
-    wordings: ['is there a {target}?', 'do you see a {target}?', 'does the picture have a {target}?'],
-    ask: (scene) =>
-      colors.flatMap((color) =>
-        shapes.map((shape) => ({
-          slots: { target: phrase({ color, shape }) },
-          answer: answerOf(countOf(scene, { color, shape }) > 0),
-          hint: '',
-        })),
+      unique(scene, ['color', 'shape']).flatMap(({ object, description }) =>
+        palette(scene).flatMap((color) =>
+          shapes
+            .filter((shape) => color !== object.color || shape !== object.shape)
+            .map((shape) => ({
+              slots: { ref: phrase(description), target: phrase({ color, shape }) },
+              answer: answerOf(countOf(scene, { color, shape }) > 0),
+              hint: color === object.color ? 'same color' : shape === object.shape ? 'same shape' : 'other',
+            })),
+        ),
       ),
   },
   {
     name: 'countColor',
     type: 'counting',
     answers: counts,
-    wordings: ['how many {c} shapes are there?', 'how many shapes are {c}?', 'how many of the shapes are {c}?'],
+    wordings: [
+      'how many shapes are {c} and not {d}?',
+      'how many {c} shapes are there with the {d} ones?',
+      'besides the {d} shapes, how many are {c}?',
+    ],
     ask: (scene) =>
       orderedPairs(palette(scene)).map(([c, d]) => ({
         slots: { c, d },
@@ -109,13 +107,17 @@ export const questionTemplates: readonly QuestionTemplate[] = [
     name: 'countShape',
     type: 'counting',
     answers: counts,
-    wordings: ['how many {shapes} are there?', 'how many {shapes} do you see?', 'how many of the shapes are {shapes}?'],
+    wordings: [
+      'how many {shapes} are there with the {ref}?',
+      'how many {shapes} do you see with the {ref}?',
+      'besides the {ref}, how many {shapes} are there?',
+    ],
     ask: (scene) =>
-      orderedPairs(palette(scene)).flatMap(([c, d]) =>
+      unique(scene, ['color', 'shape']).flatMap(({ object, description }) =>
         shapes
-          .filter((shape) => countOf(scene, { shape }) > 0)
+          .filter((shape) => shape !== object.shape && countOf(scene, { shape }) > 0)
           .map((shape) => ({
-            slots: { c, d, shapes: numbered(shape, 2) },
+            slots: { ref: phrase(description), shapes: numbered(shape, 2) },
             answer: String(countOf(scene, { shape })),
             hint: '',
           })),
@@ -126,18 +128,18 @@ export const questionTemplates: readonly QuestionTemplate[] = [
     type: 'color',
     answers: colors,
     wordings: [
-      'what color is the {target}?',
-      'what is the color of the {target}?',
-      'which color does the {target} have?',
+      'what color is the {target} with the {ref}?',
+      'what is the color of the {target} with the {ref}?',
+      'besides the {ref}, what color is the {target}?',
     ],
     ask: (scene) =>
-      [...unique(scene, ['shape']), ...unique(scene, ['size', 'shape'])].flatMap(({ object, description }) =>
-        shapes
-          .filter((shape) => shape !== object.shape && countOf(scene, { shape }) > 0)
-          .map((shape) => ({
-            slots: { ref: shape, target: phrase(description) },
-            answer: object.color,
-            hint: description.size ?? '',
+      [...unique(scene, ['shape']), ...unique(scene, ['size', 'shape'])].flatMap((target) =>
+        unique(scene, ['color', 'shape'])
+          .filter((ref) => !fits(ref.object, target.description))
+          .map((ref) => ({
+            slots: { ref: phrase(ref.description), target: phrase(target.description) },
+            answer: target.object.color,
+            hint: `${ref.object.color} ${ref.object.shape === target.object.shape} ${target.description.size ?? ''}`,
           })),
       ),
   },
@@ -146,17 +148,19 @@ export const questionTemplates: readonly QuestionTemplate[] = [
     type: 'shape',
     answers: shapes,
     wordings: [
-      'what shape is the {target}?',
-      'what is the shape of the {target}?',
-      'which shape does the {target} have?',
+      'what shape is the {target} with the {ref}?',
+      'what is the shape of the {target} with the {ref}?',
+      'besides the {ref}, what shape is the {target}?',
     ],
     ask: (scene) =>
-      orderedPairs(palette(scene)).flatMap(([c, d]) =>
-        [...unique(scene, ['color']), ...unique(scene, ['size', 'color'])].map(({ object, description }) => ({
-          slots: { c, d, target: phrase(description, 'one') },
-          answer: object.shape,
-          hint: description.size ?? '',
-        })),
+      [...unique(scene, ['color']), ...unique(scene, ['size', 'color'])].flatMap((target) =>
+        unique(scene, ['color', 'shape'])
+          .filter((ref) => !fits(ref.object, target.description))
+          .map((ref) => ({
+            slots: { ref: phrase(ref.description), target: phrase(target.description, 'one') },
+            answer: target.object.shape,
+            hint: `${ref.object.shape} ${ref.object.color === target.object.color} ${target.description.size ?? ''}`,
+          })),
       ),
   },
   {
@@ -206,10 +210,10 @@ const named = (...names: string[]): QuestionTemplate[] => questionTemplates.filt
 
 /** A scene's questions: one of each row, of the first of its templates, in random order, that can be asked. */
 export const questionPlan: readonly (readonly QuestionTemplate[])[] = [
-  named('existsShape', 'exists'),
+  named('existence'),
   named('color'),
   named('shape'),
-  named('existsShape', 'exists', 'color', 'shape'),
+  named('color', 'shape'),
   named('countColor', 'countShape'),
   named('moreColor', 'larger', 'leftRight', 'aboveBelow'),
 ];
@@ -231,5 +235,5 @@ export function questionType(sentence: string): QuestionType | undefined {
 
 /** Puts a question into words. */
 export function word(template: QuestionTemplate, asked: Asked, choice: number): string {
-  return fill(template.wordings[choice % template.wordings.length]!, asked.slots);
+  return fill(template.wordings[choice % template.wordings.length], asked.slots);
 }

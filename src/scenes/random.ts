@@ -80,12 +80,12 @@ export function createRandom(...key: number[]): Random {
     const result = [...items];
     for (let i = result.length - 1; i > 0; i -= 1) {
       const j = integer(i + 1);
-      const held = result[i]!;
+      const held = result[i];
       result[i] = result[j]!;
       result[j] = held;
     }
     return result;
   };
 
-  return { word, uniform, integer, normal, shuffle, pick: (items) => items[integer(items.length)]! };
+  return { word, uniform, integer, normal, shuffle, pick: (items) => items[integer(items.length)] };
 }

@@ -34,8 +34,11 @@ export type Split = (typeof splits)[number];
 /** Names the independent random streams of one scene. */
 export const streams = { scene: 0, sentences: 1, detector: 2, projection: 3 } as const;
 
-export const minObjects = 2;
-export const maxObjects = 5;
+/** Objects of a scene, small numbers more often: they are the easier ones to learn from. */
+const objectCounts = [2, 2, 2, 3, 3, 3, 4, 4, 5] as const;
+
+/** Colours of a scene. */
+const paletteSizes = [2] as const;
 
 const pictureSizes = [
   [640, 480],
@@ -62,21 +65,21 @@ export function sceneKey(seed: number, split: Split, index: number, stream: numb
 export function makeScene(seed: number, split: Split, index: number): Scene {
   const random = createRandom(...sceneKey(seed, split, index, streams.scene));
   const [width, height] = random.pick(pictureSizes);
-  const count = minObjects + random.integer(maxObjects - minObjects + 1);
-  const palette = random.shuffle(colors).slice(0, 2);
+  const count = random.pick(objectCounts);
+  const palette = random.shuffle(colors).slice(0, Math.min(random.pick(paletteSizes), count));
   const cells = random.shuffle(Array.from({ length: gridSide * gridSide }, (_, cell) => cell));
   const unit = Math.min(width, height);
   const objects = Array.from({ length: count }, (_, k): SceneObject => {
     const size = random.pick(sizes);
     const [from, to] = extents[size];
     const side = Math.round(unit * (from + (to - from) * random.uniform()));
-    const column = cells[k]! % gridSide;
-    const row = Math.floor(cells[k]! / gridSide);
+    const column = cells[k] % gridSide;
+    const row = Math.floor(cells[k] / gridSide);
     const x = Math.floor((width / gridSide) * column + random.uniform() * (width / gridSide - side));
     const y = Math.floor((height / gridSide) * row + random.uniform() * (height / gridSide - side));
     return {
       shape: random.pick(shapes),
-      color: k < palette.length ? palette[k]! : random.pick(palette),
+      color: k < palette.length ? palette[k] : random.pick(palette),
       size,
       box: [x, y, x + side, y + side],
     };

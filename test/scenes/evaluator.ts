@@ -1,0 +1,165 @@
+import type { Scene, SceneObject } from '../../src/scenes/world.js';
+
+/**
+ * Reads a sentence of the scenes and works out from the boxes whether it is true, or what its answer is. Written
+ * apart from the generator, as a reader of the files would: by its own grammar, from the words alone.
+ */
+
+const number: Record<string, number> = { one: 1, two: 2, three: 3, four: 4, five: 5 };
+const shapeWords = ['circle', 'square', 'triangle', 'star'];
+const noun = '(?:circle|square|triangle|star|shape|one)s?';
+const thing = `((?:small |large )?(?:(?:red|green|blue|yellow) )?${noun})`;
+const color = '(red|green|blue|yellow)';
+const count = '(one|two|three|four|five)';
+const where = '(left of|right of|above|below)';
+
+function objects(scene: Scene, words: string): SceneObject[] {
+  return scene.objects.filter((object) =>
+    words.split(' ').every((word) => {
+      const bare = word.replace(/s$/, '');
+      if (bare === 'shape' || bare === 'one') return true;
+      if (shapeWords.includes(bare)) return object.shape === bare;
+      return object.color === word || object.size === word;
+    }),
+  );
+}
+
+const amount = (scene: Scene, words: string): number => objects(scene, words).length;
+
+/** The only object that the words mean, or undefined when none or several fit. */
+function only(scene: Scene, words: string): SceneObject | undefined {
+  const found = objects(scene, words);
+  return found.length === 1 ? found[0] : undefined;
+}
+
+const centre = ({ box }: SceneObject): [number, number] => [(box[0] + box[2]) / 2, (box[1] + box[3]) / 2];
+
+function stands(scene: Scene, one: string, relation: string, other: string): boolean | undefined {
+  const [a, b] = [only(scene, one), only(scene, other)];
+  if (!a || !b) return undefined;
+  const [[ax, ay], [bx, by]] = [centre(a), centre(b)];
+  return { 'left of': ax < bx, 'right of': ax > bx, above: ay < by, below: ay > by }[relation];
+}
+
+const area = ({ box }: SceneObject): number => (box[2] - box[0]) * (box[3] - box[1]);
+
+function largerThan(scene: Scene, one: string, other: string): boolean | undefined {
+  const [a, b] = [only(scene, one), only(scene, other)];
+  // Sizes are two classes, not a matter of a pixel.
+  return !a || !b || Math.max(area(a), area(b)) < 1.5 * Math.min(area(a), area(b)) ? undefined : area(a) > area(b);
+}
+
+type Rule<T> = readonly [RegExp, (scene: Scene, words: string[]) => T | undefined];
+
+function judge<T>(rules: readonly Rule<T>[], scene: Scene, sentence: string): T | undefined {
+  for (const [pattern, rule] of rules) {
+    const match = pattern.exec(sentence);
+    if (match) return rule(scene, match.slice(1));
+  }
+  throw new Error(`no rule reads "${sentence}"`);
+}
+
+const both = (scene: Scene, [one, other]: string[]): boolean => amount(scene, one) > 0 && amount(scene, other) > 0;
+const twoCounts = (scene: Scene, [n, some, m, others]: string[]): boolean =>
+  some !== others && amount(scene, some) === number[n] && amount(scene, others) === number[m];
+/** Comparing with what is not there says nothing. */
+const outnumber = (scene: Scene, some: string, others: string): boolean =>
+  amount(scene, others) > 0 && amount(scene, some) > amount(scene, others);
+const outOfPalette = (scene: Scene, [c, d, n, words]: string[]): boolean =>
+  c !== d && amount(scene, c) > 0 && amount(scene, d) > 0 && amount(scene, words.replace(/^a /, '')) === number[n];
+const rule = (text: string): RegExp => new RegExp(`^${text}$`);
+
+const captionRules: readonly Rule<boolean>[] = [
+  [rule(`${count} shapes? (?:is|are) ${color} and ${count} (?:is|are) ${color}\\.`), twoCounts],
+  [
+    rule(`(?:there (?:is|are) )?${count} ${color} shapes? (?:and|with) ${count} ${color} (?:shape|one)s?\\.`),
+    twoCounts,
+  ],
+  [rule(`(?:there is )?a ${thing} (?:and|with) a ${thing}\\.`), both],
+  [
+    rule(`${where} the ${thing} there is a ${thing}\\.`),
+    (scene, [relation, other, one]) => stands(scene, one, relation, other),
+  ],
+  [
+    rule(`(?:the|a) ${thing} (?:is|stands) ${where} (?:the|a) ${thing}\\.`),
+    (scene, [one, relation, other]) => stands(scene, one, relation, other),
+  ],
+  [
+    rule(`there are (more|fewer) ${color} shapes than ${color} ones\\.`),
+    (scene, [how, c, d]) => (how === 'more' ? outnumber(scene, c, d) : outnumber(scene, d, c)),
+  ],
+  [rule(`more shapes are ${color} than ${color}\\.`), (scene, [c, d]) => outnumber(scene, c, d)],
+  [
+    rule(`the ${thing} is (larger|smaller) than the ${thing}\\.`),
+    (scene, [one, how, other]) => (how === 'larger' ? largerThan(scene, one, other) : largerThan(scene, other, one)),
+  ],
+  [rule(`of the ${color} and ${color} shapes, ${count} (?:is|are) (a ${noun}|${noun})\\.`), outOfPalette],
+  [
+    rule(`${count} of the ${color} and ${color} shapes (?:is|are) (a ${noun}|${noun})\\.`),
+    (scene, [n, c, d, words]) => outOfPalette(scene, [c, d, n, words]),
+  ],
+];
+
+const yesNo = (truth: boolean | undefined): string | undefined =>
+  truth === undefined ? undefined : truth ? 'yes' : 'no';
+/** What is asked only makes sense when the other thing named is in the picture, once. */
+const given = <T>(scene: Scene, ref: string | undefined, value: T): T | undefined =>
+  ref === undefined || only(scene, ref) ? value : undefined;
+const howMany = (scene: Scene, words: string): string | undefined => String(amount(scene, words) || '') || undefined;
+
+const questionRules: readonly Rule<string>[] = [
+  [
+    rule(`(?:is there|do you see) a ${thing} with the ${thing}\\?`),
+    (scene, [target, ref]) => given(scene, ref, yesNo(amount(scene, target) > 0)),
+  ],
+  [
+    rule(`besides the ${thing}, is there a ${thing}\\?`),
+    (scene, [ref, target]) => given(scene, ref, yesNo(amount(scene, target) > 0)),
+  ],
+  [
+    rule(`how many shapes are ${color} and not ${color}\\?`),
+    (scene, [c, d]) => (amount(scene, d) > 0 ? howMany(scene, c) : undefined),
+  ],
+  [
+    rule(`how many ${color} shapes are there with the ${color} ones\\?`),
+    (scene, [c, d]) => (amount(scene, d) > 0 ? howMany(scene, c) : undefined),
+  ],
+  [
+    rule(`besides the ${color} shapes, how many are ${color}\\?`),
+    (scene, [d, c]) => (amount(scene, d) > 0 ? howMany(scene, c) : undefined),
+  ],
+  [
+    rule(`how many (${noun}) (?:are there|do you see) with the ${thing}\\?`),
+    (scene, [words, ref]) => given(scene, ref, howMany(scene, words)),
+  ],
+  [
+    rule(`besides the ${thing}, how many (${noun}) are there\\?`),
+    (scene, [ref, words]) => given(scene, ref, howMany(scene, words)),
+  ],
+  [
+    rule(`what (?:is the )?(color|shape) (?:is|of) the ${thing}(?: with the ${thing})?\\?`),
+    (scene, [aspect, target, ref]) => given(scene, ref, only(scene, target)?.[aspect as 'color' | 'shape']),
+  ],
+  [
+    rule(`besides the ${thing}, what (color|shape) is the ${thing}\\?`),
+    (scene, [ref, aspect, target]) => given(scene, ref, only(scene, target)?.[aspect as 'color' | 'shape']),
+  ],
+  [
+    rule(`(?:are there|do you see) more ${color} shapes than ${color} (?:ones|shapes)\\?`),
+    (scene, [c, d]) => (amount(scene, c) && amount(scene, d) ? yesNo(amount(scene, c) > amount(scene, d)) : undefined),
+  ],
+  [
+    rule(`(?:is|does) the ${thing} (?:look )?larger than the ${thing}\\?`),
+    (scene, [one, other]) => yesNo(largerThan(scene, one, other)),
+  ],
+  [
+    rule(`(?:is|does) the ${thing} (?:stand )?${where} the ${thing}\\?`),
+    (scene, [one, relation, other]) => yesNo(stands(scene, one, relation, other)),
+  ],
+];
+
+/** Whether a caption is true of a scene; undefined when it speaks of one thing where there is none or several. */
+export const isTrue = (scene: Scene, caption: string): boolean | undefined => judge(captionRules, scene, caption);
+
+/** The answer to a question; undefined when it takes for granted what is not in the picture. */
+export const answer = (scene: Scene, question: string): string | undefined => judge(questionRules, scene, question);
