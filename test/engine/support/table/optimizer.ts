@@ -53,10 +53,11 @@ export const optimizerOps = {
       learningRate: Math.fround(world.learningRate),
       norm,
     };
+    const begun = rng.chance(0.4) ? 0 : 1; // moments are zero before the first step
     const tensors = {
       parameters: update('parameters', [size], rng.floats(size)),
-      firstMoment: update('firstMoment', [size], rng.floats(size)),
-      secondMoment: update('secondMoment', [size], rng.floats(size).map(Math.abs)),
+      firstMoment: update('firstMoment', [size], rng.floats(size, begun)),
+      secondMoment: update('secondMoment', [size], rng.floats(size, begun).map(Math.abs)),
     };
     const { parameters, firstMoment, secondMoment } = tensors;
     const before = {
