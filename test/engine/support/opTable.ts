@@ -1,7 +1,4 @@
 import type { OpName } from '../../../src/engine/native.js';
-import type { OpCase } from './opCase.js';
-import type { Rng } from './rng.js';
-import type { WorldSize } from './world.js';
 import { attentionOps } from './table/attention.js';
 import { elementwiseOps } from './table/elementwise.js';
 import { embeddingOps } from './table/embeddings.js';
@@ -10,9 +7,7 @@ import { layerNormOps } from './table/layerNorm.js';
 import { linearOps } from './table/linear.js';
 import { lossOps } from './table/losses.js';
 import { optimizerOps } from './table/optimizer.js';
-
-/** Makes a random call; `size` says how many rows it works on, where it works on rows. */
-export type MakeCase = (rng: Rng, size?: WorldSize) => OpCase;
+import type { MakeCase } from './world.js';
 
 /**
  * Every op of the engine (native/engine/op_table.h): how to make random calls of it, and what float64 mathematics says

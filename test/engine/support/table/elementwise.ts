@@ -1,8 +1,7 @@
 import { input, normOf, output, update, type CaseRows } from '../opCase.js';
 import { gelu, geluDerivative, tanhDerivative } from '../reference/elementwise.js';
-import type { MakeCase } from '../opTable.js';
 import type { Rng } from '../rng.js';
-import { anySet, makeWorld, rowValues, widthFor, type WorldSize } from '../world.js';
+import { anySet, makeWorld, rowValues, widthFor, type MakeCase, type WorldSize } from '../world.js';
 
 /** y = f(x) in the active rows. In GELU's lower tail x and x erf x cancel: errors are measured against x. */
 function forward(f: (x: number) => number): MakeCase {
