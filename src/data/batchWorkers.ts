@@ -87,7 +87,7 @@ export class BatchWorkers {
       this.#break(new LxmertError('INTERNAL', `a thread that prepares batches ${how}`, { cause }));
     thread.on('message', (reply: WorkerReply) => this.#receive(thread, reply));
     thread.on('messageerror', (error) => died(`sent what cannot be read: ${error.message}`, error));
-    thread.on('error', (error) => died(`died: ${(error).message}`, error));
+    thread.on('error', (error) => died(`died: ${error.message}`, error));
     thread.on('exit', (code) => died(`ended before its time (exit code ${code})`));
     return thread;
   }
