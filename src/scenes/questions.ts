@@ -1,7 +1,7 @@
 import { colors, shapes, sizes } from './world.js';
 import type { Scene } from './world.js';
 import { countOf, fits, numbered, orderedPairs, palette, phrase, relations, unique } from './descriptions.js';
-import type { Relation } from './descriptions.js';
+import type { Referred, Relation } from './descriptions.js';
 import { fill, wordingPattern } from './wordings.js';
 import type { Slots } from './wordings.js';
 
@@ -44,9 +44,14 @@ const yesNo = ['yes', 'no'] as const;
 const counts = ['1', '2', '3'] as const;
 const answerOf = (truth: boolean): string => (truth ? 'yes' : 'no');
 
+/** Two things of different colours, each told by its colour and shape. */
+function pairs(scene: Scene): [Referred, Referred][] {
+  return orderedPairs(unique(scene, ['color', 'shape'])).filter(([a, b]) => a.object.color !== b.object.color);
+}
+
 /** Two things compared or related, both told by all their aspects, and how they stand to each other. */
 function related(scene: Scene, slot: 'sideways' | 'upright', names: readonly Relation[]): Asked[] {
-  return orderedPairs(unique(scene, ['color', 'shape'])).flatMap(([a, b]) =>
+  return pairs(scene).flatMap(([a, b]) =>
     names.flatMap((name) => {
       const { holds, opposite, phrase: words } = relations[name];
       const truth = holds(a.object, b.object);
@@ -76,15 +81,15 @@ export const questionTemplates: readonly QuestionTemplate[] = [
     ],
     ask: (scene) =>
       unique(scene, ['color', 'shape']).flatMap(({ object, description }) =>
-        palette(scene).flatMap((color) =>
-          shapes
-            .filter((shape) => color !== object.color || shape !== object.shape)
-            .map((shape) => ({
+        palette(scene)
+          .filter((color) => color !== object.color)
+          .flatMap((color) =>
+            shapes.map((shape) => ({
               slots: { ref: phrase(description), target: phrase({ color, shape }) },
               answer: answerOf(countOf(scene, { color, shape }) > 0),
-              hint: color === object.color ? 'same color' : shape === object.shape ? 'same shape' : 'other',
+              hint: shape === object.shape ? 'same shape' : 'other shape',
             })),
-        ),
+          ),
       ),
   },
   {
@@ -155,11 +160,11 @@ export const questionTemplates: readonly QuestionTemplate[] = [
     ask: (scene) =>
       [...unique(scene, ['color']), ...unique(scene, ['size', 'color'])].flatMap((target) =>
         unique(scene, ['color', 'shape'])
-          .filter((ref) => !fits(ref.object, target.description))
+          .filter((ref) => ref.object.color !== target.object.color)
           .map((ref) => ({
             slots: { ref: phrase(ref.description), target: phrase(target.description, 'one') },
             answer: target.object.shape,
-            hint: `${ref.object.shape} ${ref.object.color === target.object.color} ${target.description.size ?? ''}`,
+            hint: `${ref.object.shape} ${target.description.size ?? ''}`,
           })),
       ),
   },
@@ -180,7 +185,7 @@ export const questionTemplates: readonly QuestionTemplate[] = [
     answers: yesNo,
     wordings: ['is the {a} larger than the {b}?', 'does the {a} look larger than the {b}?'],
     ask: (scene) =>
-      orderedPairs(unique(scene, ['color', 'shape'])).flatMap(([a, b]) =>
+      pairs(scene).flatMap(([a, b]) =>
         a.object.size === b.object.size
           ? []
           : {
