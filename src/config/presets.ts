@@ -38,9 +38,9 @@ export const presets = {
     // At 2e-3 this width collapses to guessing: BertAdam has no bias correction, so its first steps are the largest.
     optimizer: { lr: 5e-4 },
     batchSize: 64,
-    maxSteps: 2500,
-    saveEvery: 500,
-    validEvery: 500,
+    maxSteps: 4000,
+    saveEvery: 1000,
+    validEvery: 1000,
   },
 } as const satisfies Record<string, ConfigTree>;
 
