@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { outputOf } from './process.mjs';
 
 /** The compiler that node-gyp will call. */
@@ -55,6 +56,16 @@ const FEATURES = {
   __ARM_FEATURE_SVE2: 'sve2',
 };
 
+/** Features of this machine's CPU as its kernel lists them, or null where it does not. */
+function listedFeatures() {
+  try {
+    const line = /^(?:flags|Features)\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1];
+    return line === undefined ? null : new Set(line.trim().split(/\s+/));
+  } catch {
+    return null;
+  }
+}
+
 /**
  * What the compiler is and which CPU features the code it makes may use, or null without a compiler.
  * @returns {{ version: string, major: number, cpuFlags: string[] } | null}
@@ -69,12 +80,16 @@ export function probeCompiler() {
       .filter((match) => match !== null)
       .map(([, name, value]) => [name, value]),
   );
+  // Some virtual machines list fewer features than the CPU says it has, and the compiler asks the CPU: what is not
+  // listed where it was built cannot be looked for where it is loaded.
+  const listed = march === 'native' ? listedFeatures() : null;
   return {
     version: `${compiler} ${(defined.get('__VERSION__') ?? 'unknown').replaceAll('"', '')}`,
     major: defined.has('__clang__') ? Infinity : Number(defined.get('__GNUC__') ?? 0),
     cpuFlags: Object.entries(FEATURES)
       .filter(([macro]) => defined.has(macro))
-      .map(([, flag]) => flag),
+      .map(([, flag]) => flag)
+      .filter((flag) => !listed || listed.has(flag)),
   };
 }
 
