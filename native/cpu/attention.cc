@@ -66,13 +66,8 @@ void pack(const float* from, int64_t stride, int64_t rows, int64_t columns, floa
 }
 
 void packTransposed(const float* from, int64_t stride, int64_t rows, int64_t columns, std::vector<float>& to) {
-  const int64_t padded = padToLanes(rows);
-  to.resize(columns * padded);
-  for (int64_t c = 0; c < columns; ++c) {
-    float* t = to.data() + c * padded;
-    for (int64_t i = 0; i < rows; ++i) t[i] = from[i * stride + c];
-    for (int64_t i = rows; i < padded; ++i) t[i] = 0.0f;
-  }
+  to.resize(columns * padToLanes(rows));
+  transpose(from, stride, rows, columns, to.data());
 }
 
 void unpack(const std::vector<float>& from, int64_t rows, int64_t columns, float factor, float* to, int64_t stride) {
@@ -105,7 +100,10 @@ struct Context {
   const float* value(const Head& h) const { return qkv + h.key * stride + 2 * hidden + h.head * shape.headDim; }
 };
 
-// Scores [queries, keys padded], scaled; the padding is zero.
+// The score of a key that is not there: its probability is lost beside the sum of the others, which is at least 1.
+constexpr float kNoKey = -1e30f;
+
+// Scores [queries, keys padded], scaled.
 void scoresOf(const Context& c, const Head& h, Scratch& t) {
   const int64_t columns = padToLanes(h.keys);
   pack(c.query(h), c.stride, h.queries, c.shape.headDim, c.scale, t.q);
@@ -113,11 +111,13 @@ void scoresOf(const Context& c, const Head& h, Scratch& t) {
   t.scores.resize(h.queries * columns);
   smallGemm(
       {h.queries, columns, c.shape.headDim, t.q.data(), c.padded, 1, t.keyT.data(), columns, t.scores.data(), columns});
+  for (int64_t i = 0; i < h.queries; ++i)
+    std::fill(t.scores.data() + i * columns + h.keys, t.scores.data() + (i + 1) * columns, kNoKey);
 }
 
 // The mask of a query row over its keys; heads take different columns of the generator.
 void maskRow(const Context& c, const Head& h, int64_t i, std::vector<float>& mask) {
-  mask.resize(padToLanes(h.keys));
+  mask.resize(maskSize(padToLanes(h.keys)));
   dropoutMask(c.shape.dropout, h.query + i, h.head * kMaxAttentionLength, h.keys, mask.data());
 }
 
@@ -129,16 +129,16 @@ void forwardHead(const Context& c, const AttentionForward& a, const Head& h, Scr
     float* s = t.scores.data() + i * columns;
     float largest = s[0];
 #pragma omp simd reduction(max : largest)
-    for (int64_t j = 0; j < h.keys; ++j) largest = s[j] > largest ? s[j] : largest;
+    for (int64_t j = 0; j < columns; ++j) largest = s[j] > largest ? s[j] : largest;
     float sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t j = 0; j < h.keys; ++j) {
+    for (int64_t j = 0; j < columns; ++j) {
       s[j] = exp(s[j] - largest);
       sum += s[j];
     }
     const float inverse = 1.0f / sum;
 #pragma omp simd
-    for (int64_t j = 0; j < h.keys; ++j) s[j] *= inverse;
+    for (int64_t j = 0; j < columns; ++j) s[j] *= inverse;
     a.logSumExp[(h.query + i) * c.shape.heads + h.head] = largest + std::log(sum);
     if (map && i < a.longest)
       std::memcpy(map.data + ((h.sample * c.shape.heads + h.head) * a.longest + i) * a.longest, s,
@@ -146,7 +146,7 @@ void forwardHead(const Context& c, const AttentionForward& a, const Head& h, Scr
     if (c.shape.dropout.p > 0) {
       maskRow(c, h, i, t.mask);
 #pragma omp simd
-      for (int64_t j = 0; j < h.keys; ++j) s[j] *= t.mask[j];
+      for (int64_t j = 0; j < columns; ++j) s[j] *= t.mask[j];
     }
   }
   pack(c.value(h), c.stride, h.keys, c.shape.headDim, 1.0f, t.v);
@@ -172,14 +172,14 @@ void backwardHead(const Context& c, const AttentionBackward& a, const Head& h, S
     if (dropout) maskRow(c, h, i, t.mask);
     float dot = 0;
 #pragma omp simd reduction(+ : dot)
-    for (int64_t j = 0; j < h.keys; ++j) {
+    for (int64_t j = 0; j < columns; ++j) {
       p[j] = exp(p[j] - logSumExp);
       g[j] *= t.mask[j];
       dot += p[j] * g[j];
     }
     // The gradient of the scores takes the place of g; the dropped probabilities that of p.
 #pragma omp simd
-    for (int64_t j = 0; j < h.keys; ++j) {
+    for (int64_t j = 0; j < columns; ++j) {
       g[j] = p[j] * (g[j] - dot);
       p[j] *= t.mask[j];
     }
