@@ -53,37 +53,58 @@ Head headAt(const AttentionShape& s, int64_t task) {
   return h;
 }
 
-// A block of a packed matrix as a padded local one: [rows, columns] of rows `stride` apart.
-void pack(const float* from, int64_t stride, int64_t rows, int64_t columns, float factor, std::vector<float>& to) {
-  const int64_t padded = padToLanes(columns);
-  to.resize(std::max<int64_t>(rows, 1) * padded);
+// A block of a matrix: rows `stride` apart.
+struct Block {
+  const float* data;
+  int64_t stride;
+};
+
+// The same with columns of whole vectors: as it lies, or padded in `buffer`.
+Block padded(const Block& from, int64_t rows, int64_t columns, std::vector<float>& buffer) {
+  const int64_t width = padToLanes(columns);
+  if (width == columns) return from;
+  buffer.resize(std::max<int64_t>(rows, 1) * width);
   for (int64_t i = 0; i < rows; ++i) {
-    float* t = to.data() + i * padded;
-    const float* f = from + i * stride;
-    for (int64_t c = 0; c < columns; ++c) t[c] = f[c] * factor;
-    for (int64_t c = columns; c < padded; ++c) t[c] = 0.0f;
+    float* to = buffer.data() + i * width;
+    std::copy_n(from.data + i * from.stride, columns, to);
+    std::fill(to + columns, to + width, 0.0f);
   }
+  return {buffer.data(), width};
 }
 
-void packTransposed(const float* from, int64_t stride, int64_t rows, int64_t columns, std::vector<float>& to) {
-  to.resize(columns * padToLanes(rows));
-  transpose(from, stride, rows, columns, to.data());
+// [columns, rows padded].
+const float* transposed(const Block& from, int64_t rows, int64_t columns, std::vector<float>& buffer) {
+  buffer.resize(columns * padToLanes(rows));
+  transpose(from.data, from.stride, rows, columns, buffer.data());
+  return buffer.data();
 }
 
-void unpack(const std::vector<float>& from, int64_t rows, int64_t columns, float factor, float* to, int64_t stride) {
-  const int64_t padded = padToLanes(columns);
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t c = 0; c < columns; ++c) to[i * stride + c] = from[i * padded + c] * factor;
+// C = A B into a block of `rows` and `columns` that may be narrower than whole vectors.
+struct ProductInto {
+  float* to;
+  int64_t stride, rows, columns;
+};
+
+void multiplyInto(const ProductInto& c, int64_t k, const Block& a, bool transposeA, const Block& b,
+                  std::vector<float>& buffer) {
+  const int64_t width = padToLanes(c.columns), aRow = transposeA ? 1 : a.stride, aColumn = transposeA ? a.stride : 1;
+  if (width == c.columns) {
+    smallGemm({c.rows, width, k, a.data, aRow, aColumn, b.data, b.stride, c.to, c.stride});
+    return;
+  }
+  buffer.resize(c.rows * width);
+  smallGemm({c.rows, width, k, a.data, aRow, aColumn, b.data, b.stride, buffer.data(), width});
+  for (int64_t i = 0; i < c.rows; ++i) std::copy_n(buffer.data() + i * width, c.columns, c.to + i * c.stride);
 }
 
 // One thread's blocks; they grow to the largest head seen.
 struct Scratch {
-  std::vector<float> q, keyT, v, valueT, k, scores, mask, out, dOut, gradient, dQ, dK, dV;
+  std::vector<float> q, k, v, keyT, valueT, scores, mask, dOut, gradient, product;
 };
 
 struct Context {
   const AttentionShape& shape;
-  int64_t hidden, stride, padded;
+  int64_t hidden, stride;
   float scale;
   const float* qkv;
 
@@ -91,13 +112,12 @@ struct Context {
       : shape(s),
         hidden(s.heads * s.headDim),
         stride(3 * hidden),
-        padded(padToLanes(s.headDim)),
         scale(1.0f / std::sqrt(static_cast<float>(s.headDim))),
         qkv(qkv) {}
 
-  const float* query(const Head& h) const { return qkv + h.query * stride + h.head * shape.headDim; }
-  const float* key(const Head& h) const { return qkv + h.key * stride + hidden + h.head * shape.headDim; }
-  const float* value(const Head& h) const { return qkv + h.key * stride + 2 * hidden + h.head * shape.headDim; }
+  Block query(const Head& h) const { return {qkv + h.query * stride + h.head * shape.headDim, stride}; }
+  Block key(const Head& h) const { return {qkv + h.key * stride + hidden + h.head * shape.headDim, stride}; }
+  Block value(const Head& h) const { return {qkv + h.key * stride + 2 * hidden + h.head * shape.headDim, stride}; }
 };
 
 // The score of a key that is not there: its probability is lost beside the sum of the others, which is at least 1.
@@ -105,14 +125,17 @@ constexpr float kNoKey = -1e30f;
 
 // Scores [queries, keys padded], scaled.
 void scoresOf(const Context& c, const Head& h, Scratch& t) {
-  const int64_t columns = padToLanes(h.keys);
-  pack(c.query(h), c.stride, h.queries, c.shape.headDim, c.scale, t.q);
-  packTransposed(c.key(h), c.stride, h.keys, c.shape.headDim, t.keyT);
+  const int64_t columns = padToLanes(h.keys), dim = c.shape.headDim;
+  const float* keyT = transposed(c.key(h), h.keys, dim, t.keyT);
+  const Block query = c.query(h);
   t.scores.resize(h.queries * columns);
-  smallGemm(
-      {h.queries, columns, c.shape.headDim, t.q.data(), c.padded, 1, t.keyT.data(), columns, t.scores.data(), columns});
-  for (int64_t i = 0; i < h.queries; ++i)
-    std::fill(t.scores.data() + i * columns + h.keys, t.scores.data() + (i + 1) * columns, kNoKey);
+  smallGemm({h.queries, columns, dim, query.data, query.stride, 1, keyT, columns, t.scores.data(), columns});
+  for (int64_t i = 0; i < h.queries; ++i) {
+    float* s = t.scores.data() + i * columns;
+#pragma omp simd
+    for (int64_t j = 0; j < columns; ++j) s[j] *= c.scale;
+    std::fill(s + h.keys, s + columns, kNoKey);
+  }
 }
 
 // The mask of a query row over its keys; heads take different columns of the generator.
@@ -137,34 +160,29 @@ void forwardHead(const Context& c, const AttentionForward& a, const Head& h, Scr
       sum += s[j];
     }
     const float inverse = 1.0f / sum;
-#pragma omp simd
-    for (int64_t j = 0; j < columns; ++j) s[j] *= inverse;
     a.logSumExp[(h.query + i) * c.shape.heads + h.head] = largest + std::log(sum);
-    if (map && i < a.longest)
-      std::memcpy(map.data + ((h.sample * c.shape.heads + h.head) * a.longest + i) * a.longest, s,
-                  std::min(h.keys, a.longest) * sizeof(float));
-    if (c.shape.dropout.p > 0) {
-      maskRow(c, h, i, t.mask);
-#pragma omp simd
-      for (int64_t j = 0; j < columns; ++j) s[j] *= t.mask[j];
+    if (map && i < a.longest) {
+      float* m = map.data + ((h.sample * c.shape.heads + h.head) * a.longest + i) * a.longest;
+      for (int64_t j = 0; j < std::min(h.keys, a.longest); ++j) m[j] = s[j] * inverse;
     }
+    t.mask.assign(columns, 1.0f);
+    if (c.shape.dropout.p > 0) maskRow(c, h, i, t.mask);
+#pragma omp simd
+    for (int64_t j = 0; j < columns; ++j) s[j] *= inverse * t.mask[j];
   }
-  pack(c.value(h), c.stride, h.keys, c.shape.headDim, 1.0f, t.v);
-  t.out.resize(h.queries * c.padded);
-  smallGemm({h.queries, c.padded, h.keys, t.scores.data(), columns, 1, t.v.data(), c.padded, t.out.data(), c.padded});
-  unpack(t.out, h.queries, c.shape.headDim, 1.0f, a.context.data + h.query * c.hidden + h.head * c.shape.headDim,
-         c.hidden);
+  const int64_t dim = c.shape.headDim;
+  multiplyInto({a.context.data + h.query * c.hidden + h.head * dim, c.hidden, h.queries, dim}, h.keys,
+               {t.scores.data(), columns}, false, padded(c.value(h), h.keys, dim, t.v), t.product);
 }
 
 void backwardHead(const Context& c, const AttentionBackward& a, const Head& h, Scratch& t) {
   const int64_t columns = padToLanes(h.keys), dim = c.shape.headDim;
   const bool dropout = c.shape.dropout.p > 0;
   scoresOf(c, h, t);
-  pack(a.dContext.data + h.query * c.hidden + h.head * dim, c.hidden, h.queries, dim, 1.0f, t.dOut);
-  packTransposed(c.value(h), c.stride, h.keys, dim, t.valueT);
+  const Block dOut{a.dContext.data + h.query * c.hidden + h.head * dim, c.hidden};
+  const float* valueT = transposed(c.value(h), h.keys, dim, t.valueT);
   t.gradient.resize(h.queries * columns);
-  smallGemm(
-      {h.queries, columns, dim, t.dOut.data(), c.padded, 1, t.valueT.data(), columns, t.gradient.data(), columns});
+  smallGemm({h.queries, columns, dim, dOut.data, dOut.stride, 1, valueT, columns, t.gradient.data(), columns});
   for (int64_t i = 0; i < h.queries; ++i) {
     float *p = t.scores.data() + i * columns, *g = t.gradient.data() + i * columns;
     const float logSumExp = a.logSumExp[(h.query + i) * c.shape.heads + h.head];
@@ -180,22 +198,19 @@ void backwardHead(const Context& c, const AttentionBackward& a, const Head& h, S
     // The gradient of the scores takes the place of g; the dropped probabilities that of p.
 #pragma omp simd
     for (int64_t j = 0; j < columns; ++j) {
-      g[j] = p[j] * (g[j] - dot);
+      g[j] = c.scale * p[j] * (g[j] - dot);
       p[j] *= t.mask[j];
     }
   }
-  pack(c.key(h), c.stride, h.keys, dim, 1.0f, t.k);
-  t.dQ.resize(h.queries * c.padded);
-  t.dK.resize(h.keys * c.padded);
-  t.dV.resize(h.keys * c.padded);
-  smallGemm({h.queries, c.padded, h.keys, t.gradient.data(), columns, 1, t.k.data(), c.padded, t.dQ.data(), c.padded});
-  smallGemm({h.keys, c.padded, h.queries, t.gradient.data(), 1, columns, t.q.data(), c.padded, t.dK.data(), c.padded});
-  smallGemm({h.keys, c.padded, h.queries, t.scores.data(), 1, columns, t.dOut.data(), c.padded, t.dV.data(), c.padded});
+  const Block gradient{t.gradient.data(), columns}, probabilities{t.scores.data(), columns};
   float* dQuery = a.dQkv.data + h.query * c.stride + h.head * dim;
   float* dKey = a.dQkv.data + h.key * c.stride + c.hidden + h.head * dim;
-  unpack(t.dQ, h.queries, dim, c.scale, dQuery, c.stride);
-  unpack(t.dK, h.keys, dim, 1.0f, dKey, c.stride);  // the query already carries the scale
-  unpack(t.dV, h.keys, dim, 1.0f, dKey + c.hidden, c.stride);
+  multiplyInto({dQuery, c.stride, h.queries, dim}, h.keys, gradient, false, padded(c.key(h), h.keys, dim, t.k),
+               t.product);
+  multiplyInto({dKey, c.stride, h.keys, dim}, h.queries, gradient, true, padded(c.query(h), h.queries, dim, t.q),
+               t.product);
+  multiplyInto({dKey + c.hidden, c.stride, h.keys, dim}, h.queries, probabilities, true,
+               padded(dOut, h.queries, dim, t.dOut), t.product);
 }
 
 void zeroBlock(float* to, int64_t stride, int64_t rows, int64_t columns) {

@@ -17,7 +17,7 @@ constexpr int64_t maskSize(int64_t columns) { return (columns + kMaskColumns - 1
 
 // mask[0 … maskSize(columns)) for columns first … first + columns; `first` is a multiple of 4.
 inline void dropoutMask(const Dropout& dropout, int64_t row, int64_t first, int64_t columns, float* mask) {
-  typedef uint32_t Words __attribute__((vector_size(kMaskColumns * sizeof(uint32_t))));
+  typedef uint32_t Words __attribute__((vector_size(sizeof(PhiloxWords))));
   const uint32_t threshold = dropoutThreshold(dropout.p);
   const float scale = 1.0f / (1.0f - dropout.p);
   uint32_t scaleBits;
@@ -26,11 +26,13 @@ inline void dropoutMask(const Dropout& dropout, int64_t row, int64_t first, int6
   const auto rowInSample = static_cast<uint32_t>(dropout.rowIds[2 * row + 1]);
   const uint32_t instance = dropout.instance, seed = dropout.record->seed, step = dropout.record->step;
   for (int64_t c = 0; c < columns; c += kMaskColumns) {
-    Words words;
-    philoxLanes(static_cast<uint32_t>((first + c) / 4), rowInSample, sample, instance, seed, step,
-                reinterpret_cast<uint32_t*>(&words));
-    const Words kept = (words >= threshold) & scaleBits;  // all bits of a true comparison are set
-    std::memcpy(mask + c, &kept, sizeof(kept));
+    const PhiloxBlock block =
+        philoxLanes(static_cast<uint32_t>((first + c) / 4), rowInSample, sample, instance, seed, step);
+    for (int half = 0; half < 2; ++half) {
+      // All bits of a true comparison are set.
+      const Words kept = (reinterpret_cast<Words>(block.half[half]) >= threshold) & scaleBits;
+      std::memcpy(mask + c + half * kMaskColumns / 2, &kept, sizeof(kept));
+    }
   }
 }
 

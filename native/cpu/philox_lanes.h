@@ -20,9 +20,9 @@ constexpr int kPhiloxLanes = 4;
 constexpr int kPhiloxLanes = 2;
 #endif
 
-namespace detail {
-
 typedef uint64_t PhiloxWords __attribute__((vector_size(kPhiloxLanes * sizeof(uint64_t))));
+
+namespace detail {
 
 // The 64-bit products of the lower halves.
 inline __attribute__((always_inline)) PhiloxWords timesLow(PhiloxWords a, uint32_t factor) {
@@ -41,12 +41,18 @@ inline __attribute__((always_inline)) PhiloxWords timesLow(PhiloxWords a, uint32
 
 }  // namespace detail
 
-// out[4 i … 4 i + 3] = philox(first + i, c1, c2, c3, k0, k1) for each lane i.
-inline __attribute__((always_inline)) void philoxLanes(uint32_t first, uint32_t c1, uint32_t c2, uint32_t c3,
-                                                       uint32_t k0, uint32_t k1, uint32_t* out) {
-  using detail::PhiloxWords;
-  PhiloxWords a, b, c, d;
-  for (int i = 0; i < kPhiloxLanes; ++i) a[i] = static_cast<uint32_t>(first + i), b[i] = c1, c[i] = c2, d[i] = c3;
+// The words of philox(first + i, c1, c2, c3, k0, k1) for each lane i, counter by counter: the first half of them, and
+// the second.
+struct PhiloxBlock {
+  PhiloxWords half[2];
+};
+
+inline __attribute__((always_inline)) PhiloxBlock philoxLanes(uint32_t first, uint32_t c1, uint32_t c2, uint32_t c3,
+                                                              uint32_t k0, uint32_t k1) {
+  PhiloxWords lane;
+  for (int i = 0; i < kPhiloxLanes; ++i) lane[i] = i;
+  PhiloxWords a = lane + static_cast<uint64_t>(first), b = PhiloxWords{} + c1, c = PhiloxWords{} + c2,
+              d = PhiloxWords{} + c3;
   for (int round = 0; round < 10; ++round) {
     const PhiloxWords p0 = detail::timesLow(a, 0xD2511F53u), p1 = detail::timesLow(c, 0xCD9E8D57u);
     a = (p1 >> 32) ^ b ^ static_cast<uint64_t>(k0);
@@ -60,10 +66,8 @@ inline __attribute__((always_inline)) void philoxLanes(uint32_t first, uint32_t 
   const PhiloxWords front = (a & 0xFFFFFFFFu) | (b << 32), back = (c & 0xFFFFFFFFu) | (d << 32);
   PhiloxWords order;
   for (int i = 0; i < kPhiloxLanes; ++i) order[i] = i / 2 + i % 2 * kPhiloxLanes;
-  const PhiloxWords low = __builtin_shuffle(front, back, order);
-  const PhiloxWords high = __builtin_shuffle(front, back, order + static_cast<uint64_t>(kPhiloxLanes / 2));
-  __builtin_memcpy(out, &low, sizeof(low));
-  __builtin_memcpy(out + 2 * kPhiloxLanes, &high, sizeof(high));
+  return {{__builtin_shuffle(front, back, order),
+           __builtin_shuffle(front, back, order + static_cast<uint64_t>(kPhiloxLanes / 2))}};
 }
 
 }  // namespace lxmert::cpu

@@ -32,6 +32,9 @@ inline __attribute__((always_inline)) void tile(const SmallGemm& g, int64_t i, i
   for (int64_t p = 0; p < g.k; ++p, a += g.aColumn, b += g.ldb) {
     Lanes row[kVectors];
     for (int v = 0; v < kVectors; ++v) row[v] = *reinterpret_cast<const Lanes*>(b + v * kLanes);
+#if defined(__AVX512F__)
+    for (int v = 0; v < kVectors; ++v) __asm__("" : "+v"(row[v]));  // kept in a register, not loaded again for each row
+#endif
     for (int r = 0; r < kRows; ++r) {
       const float x = a[r * g.aRow];
       for (int v = 0; v < kVectors; ++v) sum[r][v] += x * row[v];
