@@ -26,4 +26,19 @@ struct Span {
   T& operator[](int64_t i) const { return data[i]; }
 };
 
+enum class DType : int32_t { F32, BF16 };
+
+constexpr int64_t bytesOf(DType dtype) { return dtype == DType::BF16 ? 2 : 4; }
+
+// A tensor of activations: float32, or bfloat16 on a device that computes in it. `data` is good for F32 only: all else
+// uses as<T>(), T being the element type that `dtype` says.
+struct Values : Span<float> {
+  DType dtype = DType::F32;
+
+  template <class T>
+  T* as() const {
+    return reinterpret_cast<T*>(data);
+  }
+};
+
 }  // namespace lxmert

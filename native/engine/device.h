@@ -25,6 +25,8 @@ class Device {
   virtual void copyOut(char* host, const char* device, int64_t bytes) = 0;
 
   virtual const OpColumn& ops() const = 0;
+  // What activations are kept in.
+  virtual DType activations() const { return DType::F32; }
   virtual std::string name() const = 0;
 };
 

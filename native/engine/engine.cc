@@ -99,7 +99,7 @@ void Engine::finish(const Done& done) { done(failure_ ? &*failure_ : nullptr); }
 
 void Engine::enqueue(int op, const double* args, size_t count) {
   if (op < 0 || op >= opCount()) throw Error(ErrorCode::BadArgument, "there is no op number " + std::to_string(op));
-  ArgReader reader(kOps[op].name, args, count, arenas_);
+  ArgReader reader(kOps[op].name, args, count, arenas_, device_->activations());
   queue_.push([this, op, run = kOps[op].enqueue(*device_, reader)] { guarded([&] { timer_.time(op, run); }); });
 }
 

@@ -102,7 +102,7 @@ int opNamed(const std::string& name) {
 // Fills the first floats of the arena.
 void enqueueFill(Engine& engine, double value, int64_t floats = kFloats) {
   static const int op = opNamed("fill");
-  const double args[] = {value, static_cast<double>(kArena), 0, static_cast<double>(floats)};
+  const double args[] = {value, static_cast<double>(kArena), 0, static_cast<double>(floats), 0};
   engine.enqueue(op, args, std::size(args));
 }
 
