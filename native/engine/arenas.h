@@ -1,6 +1,7 @@
 // The five memories of an engine. A tensor is a place in one of them; nothing else is ever allocated on the device.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 
@@ -10,6 +11,9 @@ namespace lxmert {
 
 enum class ArenaId : int32_t { Parameters, Gradients, State, Inputs, Workspace, Count };
 constexpr int kArenas = static_cast<int>(ArenaId::Count);
+
+// Bytes of each arena.
+using ArenaSizes = std::array<int64_t, kArenas>;
 
 struct Arena {
   char* base = nullptr;

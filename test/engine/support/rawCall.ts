@@ -5,7 +5,17 @@ import type { Layout } from './memory.js';
 import { isRows, isTensor, type CaseArgument, type CaseTensor } from './opCase.js';
 
 export type RawKind =
-  'arena' | 'offset' | 'elements' | 'dtype' | 'rowSet' | 'capacity' | 'split' | 'probability' | 'word' | 'flag' | 'number';
+  | 'arena'
+  | 'offset'
+  | 'elements'
+  | 'dtype'
+  | 'rowSet'
+  | 'capacity'
+  | 'split'
+  | 'probability'
+  | 'word'
+  | 'flag'
+  | 'number';
 
 export interface RawArgument {
   readonly value: number;
