@@ -70,7 +70,7 @@ EngineHandle::Held held(const Napi::CallbackInfo& info, napi_value memory = null
 Napi::Value createEngine(const Napi::CallbackInfo& info) {
   return translated(info, [&] {
     const auto threads = static_cast<int>(std::min<int64_t>(integerOf(info, 0, "threads"), 1024));
-    auto handle = std::make_unique<EngineHandle>(info.Env(), std::make_unique<Engine>(cpu::createDevice(threads)));
+    auto handle = std::make_unique<EngineHandle>(info.Env(), std::make_unique<Engine>(cpu::createDevice(threads, Precision::Float32)));
     const auto collected = [](napi_env, void* handle, void*) { delete static_cast<EngineHandle*>(handle); };
     napi_value external;
     check(napi_create_external(info.Env(), handle.get(), collected, nullptr, &external), "napi_create_external");

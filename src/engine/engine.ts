@@ -3,7 +3,7 @@ import { loadAddon } from './load.js';
 import type { NativeAddon, NativeEngine, OpName } from './native.js';
 import type { Rows } from './stepRecord.js';
 import { rowSets } from './stepRecord.js';
-import { arenaNames, bytesOf, elementBytes, elements, type ArenaName, type DType, type Tensor } from './tensor.js';
+import { arenaNames, bytesOf, dtypeBytes, elements, type ArenaName, type DType, type Tensor } from './tensor.js';
 import { Workspace } from './workspace.js';
 
 /** Dropout of one op: its probability, the op's number in the step, and who each row is ([rows, 2] i32). */
@@ -44,6 +44,8 @@ export class Engine implements AsyncDisposable {
   readonly workspace = new Workspace();
   private readonly opCodes: ReadonlyMap<string, number>;
   private readonly reserved = new Map<ArenaName, number>();
+  /** What activations are kept in. */
+  readonly activationDType: DType = 'f32';
   private readonly args = new Float64Array(128);
   private planning = false;
   private disposed: Promise<void> | null = null;
@@ -95,10 +97,10 @@ export class Engine implements AsyncDisposable {
     dtype: DType = 'f32',
   ): Tensor {
     const tensor = Object.freeze({ arena, offset, shape: Object.freeze([...shape]), dtype, generation: 0 });
-    if (offset % elementBytes !== 0 || !shape.every((n) => Number.isInteger(n) && n >= 0))
+    if (offset % dtypeBytes[dtype] !== 0 || !shape.every((n) => Number.isInteger(n) && n >= 0))
       throw new LxmertError(
         'BAD_ARGUMENT',
-        `a tensor [${shape.join(', ')}] at byte ${offset}: expected whole sizes and a multiple of ${elementBytes} bytes`,
+        `a tensor [${shape.join(', ')}] at byte ${offset}: expected whole sizes and a multiple of ${dtypeBytes[dtype]} bytes`,
       );
     const size = this.reserved.get(arena) ?? 0;
     if (!(offset >= 0 && offset + bytesOf(tensor) <= size))
@@ -151,17 +153,17 @@ export class Engine implements AsyncDisposable {
     );
   }
 
-  /** The values of a tensor once all ops enqueued before have run: Float32Array for f32, Int32Array for i32. */
+  /** The values of a tensor once all ops enqueued before have run: Int32Array for i32, Float32Array for all others. */
   async read(tensor: Tensor): Promise<Float32Array | Int32Array> {
     this.checkLive('read', tensor);
-    const n = elements(tensor.shape);
-    const target = tensor.dtype === 'f32' ? new Float32Array(n) : new Int32Array(n);
-    return settled(
+    const target = new targets[tensor.dtype](elements(tensor.shape));
+    const values = await settled(
       translated(() => this.addon.read(this.native, arenaNames.indexOf(tensor.arena), tensor.offset, target)),
     );
+    return values instanceof Uint16Array ? bf16ToFloats(values) : values;
   }
 
-  /** `read` of an f32 tensor. */
+  /** `read` of an f32 or bf16 tensor. */
   async readFloats(tensor: Tensor): Promise<Float32Array> {
     return (await this.read(tensor)) as Float32Array;
   }
@@ -212,6 +214,7 @@ export class Engine implements AsyncDisposable {
       out[n++] = t ? arenaNames.indexOf(t.arena) : -1;
       out[n++] = t ? t.offset : 0;
       out[n++] = t ? elements(t.shape) : 0;
+      out[n++] = t?.dtype === 'bf16' ? 1 : 0;
     };
     for (const arg of args) {
       if (typeof arg === 'number') out[n++] = arg;
@@ -230,6 +233,13 @@ export class Engine implements AsyncDisposable {
     }
     return n;
   }
+}
+
+const targets = { f32: Float32Array, i32: Int32Array, bf16: Uint16Array } as const;
+
+/** A bf16 number is the upper half of the float32 that it stands for. */
+function bf16ToFloats(values: Uint16Array): Float32Array {
+  return new Float32Array(Uint32Array.from(values, (bits) => bits << 16).buffer);
 }
 
 /** A native error as ours; its code says which. */
