@@ -13,6 +13,7 @@
 #include <string>
 
 #include "cpu/kernels.h"
+#include "cpu/product.h"
 
 namespace lxmert::cpu {
 
@@ -129,6 +130,9 @@ class CpuDevice final : public Device {
 }  // namespace
 
 std::unique_ptr<Device> createDevice(int threads, Precision precision) {
+  if (precision == Precision::BFloat16 && !multipliesBFloat16())
+    throw Error(ErrorCode::Unsupported,
+                "precision bfloat16: this processor multiplies no bfloat16 (AVX-512 BF16 or AMX); use float32");
   return std::make_unique<CpuDevice>(threads, precision);
 }
 

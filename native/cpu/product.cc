@@ -1,0 +1,155 @@
+// Two ways to oneDNN. `dnnl_sgemm` takes any shape without preparation and is the faster one in float32, but for one case:
+// where both operands are read along k and their rows are whole pages apart (k a multiple of 1024 floats), all rows fall
+// into the same sets of the caches. There, and for bfloat16, it is the matmul primitive. That is compiled for its shape, so
+// primitives are kept, and callers count rows in steps (`productRows`).
+#include "cpu/product.h"
+
+#include <dnnl.h>
+
+#include <cstring>
+#include <dnnl.hpp>
+#include <map>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "cpu/parallel.h"
+
+namespace lxmert::cpu {
+
+namespace {
+
+using dnnl::memory;
+
+// Rounds to nearest, ties to even; a NaN stays one.
+const uint16_t* toBFloat16(const float* from, int64_t n, std::vector<uint16_t>& buffer) {
+  buffer.resize(std::max<size_t>(buffer.size(), n));
+  uint16_t* to = buffer.data();
+  parallelFor(n, 65536, [=](int64_t begin, int64_t end) {
+#pragma omp simd
+    for (int64_t i = begin; i < end; ++i) {
+      uint32_t bits;
+      std::memcpy(&bits, from + i, sizeof(bits));
+      const uint32_t rounded = bits + 0x7FFFu + (bits >> 16 & 1);
+      to[i] = static_cast<uint16_t>(((bits & 0x7FFFFFFFu) > 0x7F800000u ? bits | 0x400000u : rounded) >> 16);
+    }
+  });
+  return to;
+}
+
+using Shape = std::tuple<int64_t, int64_t, int64_t, bool, bool, bool, bool, Precision>;
+
+Shape shapeOf(const Product& p, Precision precision) {
+  return {p.m, p.n, p.k, p.transposeA, p.transposeB, p.bias != nullptr, p.accumulate, precision};
+}
+
+memory::desc matrix(int64_t rows, int64_t columns, bool transpose, memory::data_type type) {
+  return {{rows, columns}, type, transpose ? memory::dims{1, rows} : memory::dims{columns, 1}};
+}
+
+struct Compiled {
+  dnnl::matmul::primitive_desc description;
+  dnnl::matmul primitive;
+};
+
+Compiled compile(const Product& p, Precision precision, const dnnl::engine& engine) {
+  const auto type = precision == Precision::BFloat16 ? memory::data_type::bf16 : memory::data_type::f32;
+  const memory::desc a = matrix(p.m, p.k, p.transposeA, type), b = matrix(p.k, p.n, p.transposeB, type);
+  const memory::desc c = matrix(p.m, p.n, false, memory::data_type::f32);
+  const memory::desc bias = p.bias ? matrix(1, p.n, false, memory::data_type::f32) : memory::desc();
+  dnnl::primitive_attr attributes;
+  if (p.accumulate) {
+    dnnl::post_ops sum;
+    sum.append_sum(1.0f);
+    attributes.set_post_ops(sum);
+  }
+#if DNNL_VERSION_MAJOR >= 3
+  const dnnl::matmul::primitive_desc description(engine, a, b, bias, c, attributes);
+#else
+  const dnnl::matmul::primitive_desc description(
+      p.bias ? dnnl::matmul::desc(a, b, bias, c) : dnnl::matmul::desc(a, b, c), attributes, engine);
+#endif
+  return {description, dnnl::matmul(description)};
+}
+
+// What one engine's thread has compiled, and its rounded operands.
+class Matmul {
+ public:
+  void run(const Product& p, Precision precision) {
+    const Shape shape = shapeOf(p, precision);
+    auto found = compiled_.find(shape);
+    if (found == compiled_.end()) {
+      if (compiled_.size() >= kMostCompiled) compiled_.clear();
+      found = compiled_.emplace(shape, compile(p, precision, engine_)).first;
+    }
+    const auto& description = found->second.description;
+    const bool rounded = precision == Precision::BFloat16;
+    const void* a = rounded ? static_cast<const void*>(toBFloat16(p.a, p.m * p.k, a_)) : p.a;
+    const void* b = rounded ? static_cast<const void*>(toBFloat16(p.b, p.k * p.n, b_)) : p.b;
+    std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, of(description.src_desc(), a)},
+                                              {DNNL_ARG_WEIGHTS, of(description.weights_desc(), b)},
+                                              {DNNL_ARG_DST, of(description.dst_desc(), p.c)}};
+    if (p.bias) arguments.emplace(DNNL_ARG_BIAS, of(description.bias_desc(), p.bias));
+    found->second.primitive.execute(stream_, arguments);
+    stream_.wait();
+  }
+
+ private:
+  static constexpr size_t kMostCompiled = 2048;
+
+  memory of(const memory::desc& description, const void* data) const {
+    return memory(description, engine_, const_cast<void*>(data));
+  }
+
+  dnnl::engine engine_{dnnl::engine::kind::cpu, 0};
+  dnnl::stream stream_{engine_};
+  std::map<Shape, Compiled> compiled_;
+  std::vector<uint16_t> a_, b_;
+};
+
+void sgemm(const Product& p) {
+  const int64_t lda = p.transposeA ? p.m : p.k, ldb = p.transposeB ? p.k : p.n;
+  const dnnl_status_t status = dnnl_sgemm(p.transposeA ? 'T' : 'N', p.transposeB ? 'T' : 'N', p.m, p.n, p.k, 1.0f, p.a,
+                                          lda, p.b, ldb, p.accumulate ? 1.0f : 0.0f, p.c, p.n);
+  if (status != dnnl_success)
+    throw Error(ErrorCode::Internal, "oneDNN matrix product failed with status " + std::to_string(status));
+  if (!p.bias) return;
+  parallelFor(p.m, 16384 / p.n + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      float* c = p.c + row * p.n;
+#pragma omp simd
+      for (int64_t i = 0; i < p.n; ++i) c[i] += p.bias[i];
+    }
+  });
+}
+
+}  // namespace
+
+int64_t productRows(int64_t rows, int64_t capacity) { return std::min((rows + 15) / 16 * 16, capacity); }
+
+bool multipliesBFloat16() {
+  // Of oneDNN's names for instruction sets, each has the bits of those that it includes.
+  const auto has = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+  const auto wanted = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
+  return (has & wanted) == wanted;
+}
+
+void multiply(const Product& p, Precision precision) {
+  if (p.m == 0 || p.n == 0) return;
+  if (p.k == 0) {
+    for (int64_t row = 0; row < p.m && !p.accumulate; ++row)
+      for (int64_t i = 0; i < p.n; ++i) p.c[row * p.n + i] = p.bias ? p.bias[i] : 0.0f;
+    return;
+  }
+  const bool pagesApart = p.transposeB && !p.transposeA && p.k % 1024 == 0;
+  if (precision == Precision::Float32 && !pagesApart) return sgemm(p);
+  try {
+    thread_local Matmul matmul;
+    matmul.run(p, precision);
+  } catch (const dnnl::error& error) {
+    throw Error(error.status == dnnl_out_of_memory ? ErrorCode::OutOfMemory : ErrorCode::Internal,
+                std::string("oneDNN matrix product: ") + error.what());
+  }
+}
+
+}  // namespace lxmert::cpu
