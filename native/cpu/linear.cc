@@ -10,59 +10,81 @@ namespace lxmert::cpu {
 
 namespace {
 
-// Rows from the first to the last active one, and a few more.
-int64_t spanOf(const Rows& rows) {
+struct Blocks {
+  Range block[2];
+  int count;
+};
+
+// The rows to multiply: one block from the first to the last active row and a few more, gaps included, since those are
+// zeros; or two, where the gap between language and vision rows is the larger part of a small batch.
+Blocks blocksOf(const Rows& rows) {
   const Segments s = rows.active();
-  int64_t end = 0;
-  for (int i = 0; i < s.count; ++i)
-    if (s.part[i].end > s.part[i].begin) end = s.part[i].end;
-  return productRows(end, rows.capacity);
+  const auto end = [&](int i, int64_t limit) {
+    return s.part[i].begin + productRows(s.part[i].end - s.part[i].begin, limit - s.part[i].begin);
+  };
+  const bool both = s.count == 2 && s.part[1].end > s.part[1].begin;
+  if (!both) return {{{0, end(0, rows.capacity)}, {}}, 1};
+  const Range language{0, end(0, rows.split)}, vision{rows.split, end(1, rows.capacity)};
+  if (4 * (vision.begin - language.end) > language.end + vision.end - vision.begin) return {{language, vision}, 2};
+  return {{{0, vision.end}, {}}, 1};
 }
 
 }  // namespace
 
 void linearForward(Device& device, const LinearForward& a) {
-  multiply({.m = spanOf(a.rows),
-            .n = a.out,
-            .k = a.in,
-            .a = a.x.data,
-            .transposeA = false,
-            .b = a.weight.data,
-            .transposeB = true,
-            .bias = a.bias.data,
-            .c = a.y.data,
-            .accumulate = false},
-           device.precision());
+  const Blocks blocks = blocksOf(a.rows);
+  for (int i = 0; i < blocks.count; ++i) {
+    const auto [begin, end] = blocks.block[i];
+    multiply({.m = end - begin,
+              .n = a.out,
+              .k = a.in,
+              .a = a.x.data + begin * a.in,
+              .transposeA = false,
+              .b = a.weight.data,
+              .transposeB = true,
+              .bias = a.bias.data,
+              .c = a.y.data + begin * a.out,
+              .accumulate = false},
+             device.precision());
+  }
   zeroInactive(a.rows, a.y.data, a.out);
 }
 
 void linearBackwardInput(Device& device, const LinearBackwardInput& a) {
-  multiply({.m = spanOf(a.rows),
-            .n = a.in,
-            .k = a.out,
-            .a = a.dy.data,
-            .transposeA = false,
-            .b = a.weight.data,
-            .transposeB = false,
-            .bias = nullptr,
-            .c = a.dx.data,
-            .accumulate = a.accumulate},
-           device.precision());
+  const Blocks blocks = blocksOf(a.rows);
+  for (int i = 0; i < blocks.count; ++i) {
+    const auto [begin, end] = blocks.block[i];
+    multiply({.m = end - begin,
+              .n = a.in,
+              .k = a.out,
+              .a = a.dy.data + begin * a.out,
+              .transposeA = false,
+              .b = a.weight.data,
+              .transposeB = false,
+              .bias = nullptr,
+              .c = a.dx.data + begin * a.in,
+              .accumulate = a.accumulate},
+             device.precision());
+  }
   if (!a.accumulate) zeroInactive(a.rows, a.dx.data, a.in);
 }
 
 void linearBackwardWeight(Device& device, const LinearBackwardWeight& a) {
-  multiply({.m = a.out,
-            .n = a.in,
-            .k = spanOf(a.rows),
-            .a = a.dy.data,
-            .transposeA = true,
-            .b = a.x.data,
-            .transposeB = false,
-            .bias = nullptr,
-            .c = a.dWeight.data,
-            .accumulate = a.accumulateWeight},
-           device.precision());
+  const Blocks blocks = blocksOf(a.rows);
+  for (int i = 0; i < blocks.count; ++i) {
+    const auto [begin, end] = blocks.block[i];
+    multiply({.m = a.out,
+              .n = a.in,
+              .k = end - begin,
+              .a = a.dy.data + begin * a.out,
+              .transposeA = true,
+              .b = a.x.data + begin * a.in,
+              .transposeB = false,
+              .bias = nullptr,
+              .c = a.dWeight.data,
+              .accumulate = a.accumulateWeight || i > 0},
+             device.precision());
+  }
   if (!a.dBias) return;
   ColumnSums sums(a.out);
   parallelRows(a.rows, a.out, [&](int64_t row) {

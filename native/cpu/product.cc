@@ -1,7 +1,8 @@
-// Two ways to oneDNN. `dnnl_sgemm` takes any shape without preparation and is the faster one in float32, but for one case:
-// where both operands are read along k and their rows are whole pages apart (k a multiple of 1024 floats), all rows fall
-// into the same sets of the caches. There, and for bfloat16, it is the matmul primitive. That is compiled for its shape, so
-// primitives are kept, and callers count rows in steps (`productRows`).
+// Two ways to oneDNN. `dnnl_sgemm` takes any shape without preparation and is the faster one in float32, but for one kind:
+// where both operands are read along k (y = x W^T) it copies all of W, which few rows do not pay for; and where rows are
+// whole pages apart (k a multiple of 1024 floats), all of them fall into the same sets of the caches. There, and for
+// bfloat16, it is the matmul primitive. That is compiled for its shape, so primitives are kept, and callers count rows in
+// steps (`productRows`).
 #include "cpu/product.h"
 
 #include <dnnl.h>
@@ -141,8 +142,8 @@ void multiply(const Product& p, Precision precision) {
       for (int64_t i = 0; i < p.n; ++i) p.c[row * p.n + i] = p.bias ? p.bias[i] : 0.0f;
     return;
   }
-  const bool pagesApart = p.transposeB && !p.transposeA && p.k % 1024 == 0;
-  if (precision == Precision::Float32 && !pagesApart) return sgemm(p);
+  const bool alongK = p.transposeB && !p.transposeA, fewRows = p.m >= 32 && p.m <= 512;
+  if (precision == Precision::Float32 && !(alongK && (fewRows || p.k % 1024 == 0))) return sgemm(p);
   try {
     thread_local Matmul matmul;
     matmul.run(p, precision);

@@ -38,6 +38,8 @@ export class ModelState {
   private readonly partialStart: number;
   private chunkCount = 0;
   private activeKey = '';
+  /** Nothing has been written to the moments: their pages are still zero, and take no memory. */
+  private momentsUntouched = true;
 
   constructor(
     private readonly engine: Engine,
@@ -67,11 +69,13 @@ export class ModelState {
     const { tensor, gradient, offset, spec } = this.weights.get(name);
     if (kind === 'parameter') return tensor;
     if (kind === 'gradient') return gradient;
+    this.momentsUntouched = false;
     return this.engine.tensor('state', offset + (kind === 'firstMoment' ? 0 : this.weights.bytes), spec.shape);
   }
 
   /** Moments of a run's start. */
   clearMoments(): void {
+    if (this.momentsUntouched) return;
     fill(this.engine, this.fixed.firstMoment, 0);
     fill(this.engine, this.fixed.secondMoment, 0);
   }
@@ -90,6 +94,7 @@ export class ModelState {
   /** Norm, clipping and BertAdam over the groups; other parameters and their moments are not touched at all. */
   async update(groups: ReadonlySet<ParameterGroup>, record: Tensor, adam: AdamOptions): Promise<void> {
     await this.listChunks(groups);
+    this.momentsUntouched = false;
     const tensors = {
       ...this.fixed,
       chunks: this.engine.tensor('state', this.chunkStart, [this.chunkCount, 2], 'i32'),
