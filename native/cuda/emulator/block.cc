@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "engine/error.h"
 
@@ -65,11 +66,26 @@ void Block::begin(const Launch& launch, uint3 index, uint64_t seed) {
   launch_ = &launch;
   index_ = index;
   random_ = Random(seed);
-  const dim3 size = launch.block;
+  numberThreads(launch.block);
+  for (Warp& warp : warps_) {
+    warp.fresh = warp.all;
+    warp.ready = warp.returned = 0;
+    warp.meetings.clear();
+  }
+  if (copied_)
+    for (Thread& thread : threads_) thread.copies.clear();
+  copied_ = false;
+  atBarrier_ = returned_ = 0;
+  drawOrder();
+  prepareShared();
+}
+
+// Blocks of one launch have the same.
+void Block::numberThreads(dim3 size) {
+  if (size.x == size_.x && size.y == size_.y && size.z == size_.z) return;
+  size_ = size;
   const int count = static_cast<int>(size.x * size.y * size.z);
   threads_.resize(count);
-  warps_.resize((count + warpSize - 1) / warpSize);
-  warpOrder_.resize(warps_.size());
   uint3 i{0, 0, 0};
   for (int t = 0; t < count; ++t) {
     Thread& thread = threads_[t];
@@ -77,25 +93,19 @@ void Block::begin(const Launch& launch, uint3 index, uint64_t seed) {
     thread.block = this;
     thread.warp = t / warpSize;
     thread.lane = t % warpSize;
-    thread.wait = nullptr;
-    if (!thread.copies.empty()) thread.copies.clear();
-    thread.copyGroup = 0;
     if (++i.x == size.x) i.x = 0, ++i.y;
     if (i.y == size.y) i.y = 0, ++i.z;
   }
+  warps_.resize((count + warpSize - 1) / warpSize);
+  warpOrder_.resize(warps_.size());
+  std::iota(warpOrder_.begin(), warpOrder_.end(), 0);
   for (size_t w = 0; w < warps_.size(); ++w) {
     Warp& warp = warps_[w];
     warp.first = static_cast<int>(w) * warpSize;
     warp.lanes = std::min(warpSize, count - warp.first);
-    warp.fresh = warp.lanes == 32 ? ~0u : (1u << warp.lanes) - 1;
-    warp.ready = warp.returned = 0;
-    warp.meetings.clear();
-    for (int l = 0; l < warp.lanes; ++l) warp.order[l] = static_cast<uint8_t>(l);
-    warpOrder_[w] = static_cast<int>(w);
+    warp.all = warp.lanes == 32 ? ~0u : (1u << warp.lanes) - 1;
+    std::iota(warp.order, warp.order + warp.lanes, uint8_t{0});
   }
-  atBarrier_ = returned_ = 0;
-  drawOrder();
-  prepareShared();
 }
 
 void Block::drawOrder() {
@@ -122,8 +132,7 @@ bool Block::pass() {
     return false;
   }
   atBarrier_ = 0;
-  for (Warp& warp : warps_) warp.ready = warp.lanes == 32 ? ~0u : (1u << warp.lanes) - 1;
-  for (Thread& thread : threads_) thread.wait = nullptr;
+  for (Warp& warp : warps_) warp.ready = warp.all;
   drawOrder();
   return true;
 }
@@ -158,7 +167,6 @@ void Block::leave() {
     me.fiber->switchTo(main_);
   else
     resume(warp, lane, *me.fiber);
-  current = &me;
 }
 
 void Block::fiberMain() {
@@ -233,7 +241,6 @@ void Block::meet(uint32_t mask, const char* name, Together together, void* opera
   // The last one does the work, and goes on.
   together(warp.operands, mask);
   warp.ready |= mask & ~mine;
-  for (uint32_t rest = mask; rest != 0; rest &= rest - 1) threads_[warp.first + std::countr_zero(rest)].wait = nullptr;
 }
 
 void Block::fail(const std::string& what) {
@@ -253,8 +260,9 @@ std::string Block::whoWaits() const {
   std::vector<Group> groups;
   for (int t = 0; t < static_cast<int>(threads_.size()); ++t) {
     const Thread& thread = threads_[t];
-    const std::string what =
-        thread.wait ? "wait in " + std::string(thread.wait) + " at " + text(thread.place) : "have returned";
+    const std::string what = warps_[thread.warp].returned >> thread.lane & 1
+                                 ? "have returned"
+                                 : "wait in " + std::string(thread.wait) + " at " + text(thread.place);
     auto group = std::find_if(groups.begin(), groups.end(), [&](const Group& g) { return g.what == what; });
     if (group == groups.end()) group = groups.insert(group, {what, {}});
     group->threads.push_back(t);

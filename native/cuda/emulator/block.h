@@ -36,8 +36,8 @@ struct Thread {
   Block* block;
   int warp, lane;
   Fiber* fiber;      // while it is running
-  const char* wait;  // what it waits in; null: nothing
-  Place place;
+  const char* wait;  // what it waited in last
+  Place place;       // and where
   std::vector<Copy> copies;
   int copyGroup = 0;
 };
@@ -53,8 +53,8 @@ struct Meeting {
 
 struct Warp {
   int first, lanes;
-  uint32_t fresh, ready, returned;  // a bit a lane; all others wait
-  int position;                     // in the order of lanes
+  uint32_t all, fresh, ready, returned;  // a bit a lane; one that is in none of the latter waits
+  int position;                          // in the order of lanes
   uint8_t order[32];
   std::vector<Meeting> meetings;
   void* operands[32];
@@ -81,6 +81,7 @@ class Block {
   void meet(uint32_t mask, const char* name, Together together, void* operand, Place place);
   [[noreturn]] void fail(const std::string& what);
 
+  void noteCopies() { copied_ = true; }
   const Launch& launch() const { return *launch_; }
   const uint3& index() const { return index_; }
   char* shared() { return shared_; }
@@ -89,6 +90,7 @@ class Block {
  private:
   static void fiberMain();
   void begin(const Launch& launch, uint3 index, uint64_t seed);
+  void numberThreads(dim3 size);
   void drawOrder();
   bool pass();
   void prepareShared();
@@ -103,10 +105,12 @@ class Block {
   const Launch* launch_ = nullptr;
   uint3 index_{};
   Random random_{0};
+  dim3 size_{0, 0, 0};
   std::vector<Thread> threads_;
   std::vector<Warp> warps_;
   std::vector<int> warpOrder_;
   int atBarrier_ = 0, returned_ = 0;
+  bool copied_ = false;  // a thread used cp.async
   Place barrier_;
   std::string failure_;
 

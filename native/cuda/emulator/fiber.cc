@@ -38,30 +38,9 @@ void Fiber::restart(void (*main)()) {
   context_ = boost::context::detail::make_fcontext(top_, bytes_, &Fiber::enter);
 }
 
-// `switchTo` hands over both: who comes and where to.
-struct Switch {
-  Fiber *from, *to;
-};
-
-void Fiber::switchTo(Fiber& other) {
-  Switch both{this, &other};
-#if LXMERT_ASAN
-  __sanitizer_start_switch_fiber(&fakeStack_, other.bottom_, other.bytes_);
-#endif
-  arrive(boost::context::detail::jump_fcontext(other.context_, &both));
-}
-
-void Fiber::arrive(Transfer transfer) {
-  Fiber& from = *static_cast<Switch*>(transfer.data)->from;
-  from.context_ = transfer.fctx;
-#if LXMERT_ASAN
-  __sanitizer_finish_switch_fiber(fakeStack_, &from.bottom_, &from.bytes_);
-#endif
-}
-
-void Fiber::enter(Transfer from) {
-  Fiber& me = *static_cast<Switch*>(from.data)->to;
-  me.arrive(from);
+void Fiber::enter(Transfer transfer) {
+  Fiber& me = *static_cast<Switch*>(transfer.data)->to;
+  me.arrive(transfer);
   me.main_();
   __builtin_unreachable();
 }

@@ -27,12 +27,28 @@ class Fiber {
   // The next switch here calls `main`, which must never return; what was on the stack is forgotten.
   void restart(void (*main)());
   // Goes on there; returns when somebody switches back here. Both belong to one thread of the CPU.
-  void switchTo(Fiber& other);
+  void switchTo(Fiber& other) {
+    Switch both{this, &other};
+#if LXMERT_ASAN
+    __sanitizer_start_switch_fiber(&fakeStack_, other.bottom_, other.bytes_);
+#endif
+    arrive(boost::context::detail::jump_fcontext(other.context_, &both));
+  }
 
  private:
   using Transfer = boost::context::detail::transfer_t;
-  static void enter(Transfer from);
-  void arrive(Transfer from);
+  // What a switch hands over: who comes and where to.
+  struct Switch {
+    Fiber *from, *to;
+  };
+  static void enter(Transfer transfer);
+  void arrive(Transfer transfer) {
+    Fiber& from = *static_cast<Switch*>(transfer.data)->from;
+    from.context_ = transfer.fctx;
+#if LXMERT_ASAN
+    __sanitizer_finish_switch_fiber(fakeStack_, &from.bottom_, &from.bytes_);
+#endif
+  }
 
   boost::context::detail::fcontext_t context_ = nullptr;
   char* memory_ = nullptr;  // lowest byte, the guard page

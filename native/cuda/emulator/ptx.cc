@@ -67,6 +67,7 @@ void copyLater(void* shared, const void* global, bool valid) {
   if (reinterpret_cast<uintptr_t>(shared) % 16 != 0 || (valid && reinterpret_cast<uintptr_t>(global) % 16 != 0))
     block.fail("cpAsync16: an address is not aligned to 16 bytes");
   if (!block.ownsShared(shared, 16)) block.fail("cpAsync16: writes beside shared memory");
+  block.noteCopies();
   current->copies.push_back({shared, valid ? global : nullptr, current->copyGroup});
 }
 
