@@ -16,7 +16,8 @@
       "native/cpu/softmax_cross_entropy.cc",
       "native/cpu/token_embedding.cc",
       "native/engine/command_queue.cc",
-      "native/engine/engine.cc"
+      "native/engine/engine.cc",
+      "native/engine/plugin.cc"
     ],
     "lxmert_headers": [
       "native/binding/engine_handle.h",
