@@ -16,7 +16,8 @@
       "native/cpu/softmax_cross_entropy.cc",
       "native/cpu/token_embedding.cc",
       "native/engine/command_queue.cc",
-      "native/engine/engine.cc"
+      "native/engine/engine.cc",
+      "native/engine/plugin.cc"
     ],
     "lxmert_headers": [
       "native/binding/engine_handle.h",
@@ -50,7 +51,20 @@
       "native/engine/ops/softmax_cross_entropy.h",
       "native/engine/ops/token_embedding.h",
       "native/engine/philox.h",
+      "native/engine/plugin.h",
       "native/engine/step_record.h"
+    ],
+    "lxmert_cuda_sources": [],
+    "lxmert_cuda_toolkit_sources": [],
+    "lxmert_emulator_sources": [],
+    "lxmert_cuda_headers": [
+      "native/cuda/check.h",
+      "native/cuda/completions.h",
+      "native/cuda/device.h",
+      "native/cuda/gemm.h",
+      "native/cuda/kernels.h",
+      "native/cuda/scratch.h",
+      "native/cuda/staging.h"
     ],
     "lxmert_cxx_flags": [
       "-std=c++20",

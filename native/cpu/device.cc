@@ -8,6 +8,7 @@
 #include <cstring>
 #include <fstream>
 #include <mutex>
+#include <numeric>
 #include <sstream>
 #include <string>
 
@@ -84,21 +85,23 @@ ArenaBudget& budget() {
 
 class CpuDevice final : public Device {
  public:
-  explicit CpuDevice(int threads) : threads_(threads > 0 ? threads : omp_get_num_procs()) {
+  CpuDevice(int threads, Precision precision)
+      : threads_(threads > 0 ? threads : omp_get_num_procs()), precision_(precision) {
 #define OP(name, Args) column_.name = cpu::name;
     LXMERT_OPS(OP)
 #undef OP
   }
 
-  ~CpuDevice() override { claim(0); }
+  ~CpuDevice() override { claim({}); }
 
-  void claim(int64_t bytes) override {
+  void claim(const ArenaSizes& sizes) override {
+    const int64_t bytes = std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
     budget().change(claimed_, bytes);
     claimed_ = bytes;
   }
 
   // Fresh pages: zero, and taken from memory only as they are touched.
-  char* allocate(int64_t bytes) override {
+  char* allocate(ArenaId, int64_t bytes) override {
     void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
       throw Error(ErrorCode::OutOfMemory, "the system refuses an arena of " + gibibytes(bytes) +
@@ -114,15 +117,19 @@ class CpuDevice final : public Device {
 
   const OpColumn& ops() const override { return column_; }
   std::string name() const override { return "cpu"; }
+  Precision precision() const override { return precision_; }
 
  private:
-  int threads_;
+  const int threads_;
+  const Precision precision_;
   int64_t claimed_ = 0;
   OpColumn column_;
 };
 
 }  // namespace
 
-std::unique_ptr<Device> createDevice(int threads) { return std::make_unique<CpuDevice>(threads); }
+std::unique_ptr<Device> createDevice(int threads, Precision precision) {
+  return std::make_unique<CpuDevice>(threads, precision);
+}
 
 }  // namespace lxmert::cpu

@@ -6,7 +6,8 @@
 
 namespace lxmert::cpu {
 
-// The CPU as a device: `threads` OpenMP threads, 0 for one a core that this process may use.
-std::unique_ptr<Device> createDevice(int threads);
+// The CPU as a device: `threads` OpenMP threads, 0 for one a core that this process may use. Activations are float32 in
+// either precision.
+std::unique_ptr<Device> createDevice(int threads, Precision precision);
 
 }  // namespace lxmert::cpu

@@ -1,6 +1,7 @@
 // The five memories of an engine. A tensor is a place in one of them; nothing else is ever allocated on the device.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 
@@ -10,6 +11,9 @@ namespace lxmert {
 
 enum class ArenaId : int32_t { Parameters, Gradients, State, Inputs, Workspace, Count };
 constexpr int kArenas = static_cast<int>(ArenaId::Count);
+
+// Bytes of each arena.
+using ArenaSizes = std::array<int64_t, kArenas>;
 
 struct Arena {
   char* base = nullptr;
@@ -24,6 +28,21 @@ struct Span {
 
   explicit operator bool() const { return data != nullptr; }
   T& operator[](int64_t i) const { return data[i]; }
+};
+
+enum class DType : int32_t { F32, BF16 };
+
+constexpr int64_t bytesOf(DType dtype) { return dtype == DType::BF16 ? 2 : 4; }
+
+// A tensor of activations: float32, or bfloat16 on a device that computes in it. `data` is good for F32 only: all else
+// uses as<T>(), T being the element type that `dtype` says.
+struct Values : Span<float> {
+  DType dtype = DType::F32;
+
+  template <class T>
+  T* as() const {
+    return reinterpret_cast<T*>(data);
+  }
 };
 
 }  // namespace lxmert

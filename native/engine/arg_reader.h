@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cmath>
+#include <optional>
 #include <string>
 
 #include "engine/arenas.h"
@@ -15,10 +16,11 @@ using Ints = Span<int32_t>;
 
 class ArgReader {
  public:
-  ArgReader(const char* op, const double* args, size_t count, const Arena (&arenas)[kArenas])
-      : op_(op), next_(args), end_(args + count), arenas_(arenas) {}
+  // `activations`: what the device keeps activations in, besides F32.
+  ArgReader(const char* op, const double* args, size_t count, const Arena (&arenas)[kArenas], DType activations)
+      : op_(op), next_(args), end_(args + count), arenas_(arenas), activations_(activations) {}
 
-  // A tensor of at least `elements` elements: arena, byte offset, number of elements.
+  // A tensor of at least `elements` elements: arena, byte offset, number of elements, dtype (0 for words).
   template <class T>
   Span<T> tensor(const char* name, int64_t elements) {
     Span<T> span = optional<T>(name, elements);
@@ -29,17 +31,33 @@ class ArgReader {
   // The same; an arena of -1 means that there is none.
   template <class T>
   Span<T> optional(const char* name, int64_t elements) {
-    const int64_t arena = integer(name, -1, kArenas - 1);
-    const int64_t offset = integer(name, 0, kMax);
-    const int64_t size = integer(name, 0, kMax);
-    if (arena < 0) return {};
-    const Arena& a = arenas_[arena];
-    if (offset % static_cast<int64_t>(sizeof(T)) != 0) fail(name, "is not aligned");
-    if (size > (a.bytes - offset) / static_cast<int64_t>(sizeof(T)) || offset > a.bytes)
-      fail(name, "lies outside its arena of " + std::to_string(a.bytes) + " bytes");
-    if (size < elements)
-      fail(name, "has " + std::to_string(size) + " elements, expected at least " + std::to_string(elements));
-    return {reinterpret_cast<T*>(a.base + offset), size};
+    const Place p = place(name, elements);
+    if (p.dtype != DType::F32) fail(name, "is bf16, expected words of 4 bytes");
+    return {reinterpret_cast<T*>(p.data), p.size};
+  }
+
+  // A tensor of activations, of one dtype with all others that a call reads so.
+  Values values(const char* name, int64_t elements) {
+    const Values v = optionalValues(name, elements);
+    if (!v) fail(name, "is missing");
+    return v;
+  }
+
+  Values optionalValues(const char* name, int64_t elements) {
+    const Place p = place(name, elements);
+    if (p.data) {
+      if (values_ && *values_ != p.dtype) fail(name, "is of another dtype than the tensors before it");
+      values_ = p.dtype;
+    }
+    return valuesAt(p);
+  }
+
+  // A tensor of activations or, on any device, of F32.
+  Values inputValues(const char* name, int64_t elements) {
+    const Place p = place(name, elements);
+    if (!p.data) fail(name, "is missing");
+    if (p.dtype != DType::F32) values_ = p.dtype;
+    return valuesAt(p);
   }
 
   Rows rows() {
@@ -85,6 +103,30 @@ class ArgReader {
   }
 
  private:
+  struct Place {
+    char* data;
+    int64_t size;
+    DType dtype;
+  };
+
+  Place place(const char* name, int64_t elements) {
+    const int64_t arena = integer(name, -1, kArenas - 1);
+    const int64_t offset = integer(name, 0, kMax);
+    const int64_t size = integer(name, 0, kMax);
+    const auto dtype = static_cast<DType>(integer(name, 0, static_cast<int64_t>(DType::BF16)));
+    if (dtype != DType::F32 && dtype != activations_) fail(name, "is bf16, in which this engine does not compute");
+    if (arena < 0) return {nullptr, 0, dtype};
+    const Arena& a = arenas_[arena];
+    if (offset % bytesOf(dtype) != 0) fail(name, "is not aligned");
+    if (offset > a.bytes || size > (a.bytes - offset) / bytesOf(dtype))
+      fail(name, "lies outside its arena of " + std::to_string(a.bytes) + " bytes");
+    if (size < elements)
+      fail(name, "has " + std::to_string(size) + " elements, expected at least " + std::to_string(elements));
+    return {a.base + offset, size, dtype};
+  }
+
+  static Values valuesAt(const Place& p) { return {{reinterpret_cast<float*>(p.data), p.size}, p.dtype}; }
+
   static constexpr int64_t kMax = int64_t{1} << 50;
   static constexpr int64_t kMaxDim = int64_t{1} << 28;
 
@@ -97,6 +139,8 @@ class ArgReader {
   const double* next_;
   const double* end_;
   const Arena (&arenas_)[kArenas];
+  const DType activations_;
+  std::optional<DType> values_;  // of the activations read so far
 };
 
 }  // namespace lxmert

@@ -1,8 +1,11 @@
 // What a back end is to the engine: memory, copies and a column of the op table. `claim`, `allocate` and `release` come
 // from any thread, all else from the engine's own, in the order in which it was enqueued.
+//
+// A device may work behind: what it has been given is done in order, at some time, and `after` tells when.
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -10,21 +13,37 @@
 
 namespace lxmert {
 
+// What activations are kept in and products are made of; parameters, gradients and moments are float32 always.
+enum class Precision : int32_t { Float32, BFloat16 };
+
+// Says how an asynchronous call ended: null, or the error. Called once unless the engine ends first, on the engine's
+// thread or one of its device.
+using Done = std::function<void(const Error*)>;
+
 class Device {
  public:
   virtual ~Device() = default;
 
-  // The engine's arenas are to take `bytes` together from now on; throws OutOfMemory when the machine has not that much.
-  virtual void claim(int64_t bytes) { (void)bytes; }
-  // Zeroed memory, aligned to 256 bytes; throws OutOfMemory.
-  virtual char* allocate(int64_t bytes) = 0;
+  // The engine's arenas are to take so much from now on; throws OutOfMemory when the machine has not that much.
+  virtual void claim(const ArenaSizes& sizes) { (void)sizes; }
+  // Zeroed memory, aligned to 256 bytes, for an arena; throws OutOfMemory.
+  virtual char* allocate(ArenaId arena, int64_t bytes) = 0;
   virtual void release(char* memory, int64_t bytes) = 0;
 
   virtual void begin() = 0;  // first thing on the engine's thread
+  // `host` is free again when this returns.
   virtual void copyIn(char* device, const char* host, int64_t bytes) = 0;
+  // `host` holds the values when what is given to `after` next is called.
   virtual void copyOut(char* host, const char* device, int64_t bytes) = 0;
+  // Calls `done` when everything so far has been done, with its error if it failed. In the order of these calls.
+  virtual void after(Done done) { done(nullptr); }
+  // Waits for the same.
+  virtual void wait() {}
 
   virtual const OpColumn& ops() const = 0;
+  virtual Precision precision() const { return Precision::Float32; }
+  // What activations may be, besides F32.
+  virtual DType activations() const { return DType::F32; }
   virtual std::string name() const = 0;
 };
 

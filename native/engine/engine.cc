@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include <new>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -40,21 +41,28 @@ Engine::~Engine() { queue_.abort(); }
 int Engine::opCount() { return static_cast<int>(std::size(kOps)); }
 const char* Engine::opName(int op) { return kOps[op].name; }
 
+ArenaSizes Engine::sizes() const {
+  ArenaSizes sizes;
+  for (int i = 0; i < kArenas; ++i) sizes[i] = arenas_[i].bytes;
+  return sizes;
+}
+
 int64_t Engine::reserved() const {
-  int64_t bytes = 0;
-  for (const Arena& arena : arenas_) bytes += arena.bytes;
-  return bytes;
+  const ArenaSizes all = sizes();
+  return std::accumulate(all.begin(), all.end(), int64_t{0});
 }
 
 void Engine::reserve(ArenaId id, int64_t bytes) {
   Arena& arena = arenas_[static_cast<int>(id)];
-  const int64_t before = reserved();
+  const ArenaSizes before = sizes();
+  ArenaSizes wanted = before;
+  wanted[static_cast<int>(id)] = bytes;
   Arena fresh;
-  device_->claim(before - arena.bytes + bytes);
+  device_->claim(wanted);
   try {
     if (bytes > 0) {
       const auto release = [device = device_.get(), bytes](char* memory) { device->release(memory, bytes); };
-      fresh.memory = std::shared_ptr<char>(device_->allocate(bytes), release);
+      fresh.memory = std::shared_ptr<char>(device_->allocate(id, bytes), release);
       fresh.base = fresh.memory.get();
       fresh.bytes = bytes;
     }
@@ -95,12 +103,18 @@ void Engine::guarded(Work&& work) {
   }
 }
 
-void Engine::finish(const Done& done) { done(failure_ ? &*failure_ : nullptr); }
+// In the order of the calls, so what failed waits its turn, too.
+void Engine::finish(Done done) {
+  if (!failure_) return device_->after(std::move(done));
+  device_->after([done = std::move(done), failure = *failure_](const Error*) { done(&failure); });
+}
 
 void Engine::enqueue(int op, const double* args, size_t count) {
   if (op < 0 || op >= opCount()) throw Error(ErrorCode::BadArgument, "there is no op number " + std::to_string(op));
-  ArgReader reader(kOps[op].name, args, count, arenas_);
-  queue_.push([this, op, run = kOps[op].enqueue(*device_, reader)] { guarded([&] { timer_.time(op, run); }); });
+  ArgReader reader(kOps[op].name, args, count, arenas_, device_->activations());
+  queue_.push([this, op, run = kOps[op].enqueue(*device_, reader)] {
+    guarded([&] { timer_.on() ? timer_.time(op, [&] { run(), device_->wait(); }) : run(); });
+  });
 }
 
 void Engine::upload(ArenaId arena, int64_t offset, const char* host, int64_t bytes, Done done) {
@@ -123,8 +137,8 @@ void Engine::dispose(Done done) {
   std::shared_ptr<std::vector<Arena>> arenas = std::make_shared<std::vector<Arena>>(arenas_, arenas_ + kArenas);
   queue_.push([this, arenas, done = std::move(done)] {
     arenas->clear();
-    device_->claim(0);
-    done(nullptr);
+    device_->claim({});
+    device_->after([done](const Error*) { done(nullptr); });
   });
   for (Arena& arena : arenas_) arena = {};
 }

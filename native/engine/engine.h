@@ -1,5 +1,5 @@
-// One device, one stream of work, five arenas. Calls check, enqueue and return; `done` callbacks come on the engine's
-// thread. Knows neither JavaScript nor CUDA.
+// One device, one stream of work, five arenas. Calls check, enqueue and return; `done` callbacks come in the order of the
+// calls, on the engine's thread or one of its device. Knows neither JavaScript nor CUDA.
 //
 // All members are to be called from one thread (the owner's); only the queue crosses over.
 #pragma once
@@ -13,10 +13,6 @@
 #include "engine/op_timer.h"
 
 namespace lxmert {
-
-// Says how an asynchronous call ended: null, or the error. Called once, on the engine's thread, unless the engine ends
-// first.
-using Done = std::function<void(const Error*)>;
 
 class Engine {
  public:
@@ -32,6 +28,8 @@ class Engine {
   void reserve(ArenaId arena, int64_t bytes);
   // Bytes of all arenas.
   int64_t reserved() const;
+  // What activations are kept in, besides F32.
+  DType activations() const { return device_->activations(); }
 
   void enqueue(int op, const double* args, size_t count);
   // Throws BadArgument unless the bytes lie in the arena.
@@ -53,7 +51,8 @@ class Engine {
 
  private:
   char* place(const char* what, ArenaId arena, int64_t offset, int64_t bytes) const;
-  void finish(const Done& done);
+  ArenaSizes sizes() const;
+  void finish(Done done);
   template <class Work>
   void guarded(Work&& work);
 

@@ -1,4 +1,5 @@
-// How long each op of the table ran, and how often. Off until asked for: then a cell an op, two looks at a clock a call.
+// How long each op of the table ran, and how often. Off until asked for: then a cell an op, two looks at a clock
+// a call, and on a device that works behind, a wait for it.
 // All members are for the engine's thread alone.
 #pragma once
 
@@ -19,9 +20,10 @@ class OpTimer {
   }
   void stop() { on_ = false; }
 
+  bool on() const { return on_; }
+
   template <class Work>
   void time(int op, Work&& work) {
-    if (!on_) return work();
     const auto begin = std::chrono::steady_clock::now();
     work();
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;

@@ -1,6 +1,6 @@
 import type { Dropout, Engine } from './engine.js';
 import type { DType, Tensor } from './tensor.js';
-import { elements, elementBytes, rowBlock } from './tensor.js';
+import { dtypeBytes, elements, elementBytes, rowBlock } from './tensor.js';
 
 /** A weight and the place of its gradient. */
 export interface Parameter {
@@ -81,16 +81,16 @@ export class Tape {
     this.ledger = options.ledger ?? new GradientLedger();
   }
 
-  /** Memory that lives until the backward of the op being recorded. */
-  activation(shape: readonly number[], dtype: DType = 'f32'): Tensor {
+  /** Memory that lives until the backward of the op being recorded, by default in the precision of activations. */
+  activation(shape: readonly number[], dtype: DType = this.engine.activationDType): Tensor {
     const tensor = this.engine.workspace.allocate(shape, dtype, 'bottom');
     this.pending.push(tensor);
     return tensor;
   }
 
   /** Memory for `use` alone. */
-  temporary<T>(shape: readonly number[], use: (tensor: Tensor) => T): T {
-    const tensor = this.engine.workspace.allocate(shape, 'f32', 'top');
+  temporary<T>(shape: readonly number[], use: (tensor: Tensor) => T, dtype: DType = this.engine.activationDType): T {
+    const tensor = this.engine.workspace.allocate(shape, dtype, 'top');
     const result = use(tensor);
     this.engine.workspace.release(tensor);
     return result;
@@ -140,7 +140,8 @@ export class Tape {
     const root = tensor.root ?? tensor;
     let gradient = this.gradients.get(root);
     if (!gradient) {
-      gradient = { tensor: this.engine.workspace.allocate(root.shape, 'f32', 'top'), inPlace: false, written: [] };
+      const place = this.engine.workspace.allocate(root.shape, root.dtype, 'top');
+      gradient = { tensor: place, inPlace: false, written: [] };
       this.gradients.set(root, gradient);
     }
     const [begin, end] = rowRange(tensor);
@@ -194,7 +195,7 @@ export class Tape {
 /** The rows of its root that a tensor covers. */
 function rowRange(tensor: Tensor): [number, number] {
   if (!tensor.root) return [0, tensor.shape[0]];
-  const rowBytes = elements(tensor.shape.slice(1)) * elementBytes;
+  const rowBytes = elements(tensor.shape.slice(1)) * dtypeBytes[tensor.dtype];
   const first = (tensor.offset - tensor.root.offset) / rowBytes;
   return [first, first + tensor.shape[0]];
 }

@@ -4,10 +4,13 @@ import { LxmertError } from '../errors.js';
 export const arenaNames = ['parameters', 'gradients', 'state', 'inputs', 'workspace'] as const;
 export type ArenaName = (typeof arenaNames)[number];
 
-export type DType = 'f32' | 'i32';
+export type DType = 'f32' | 'i32' | 'bf16';
 
-/** Bytes of one element; all dtypes so far are words. */
+/** Bytes of a word: one element of f32 or i32, which is what all but activations are made of. */
 export const elementBytes = 4;
+
+/** Bytes of one element of each dtype. */
+export const dtypeBytes: Readonly<Record<DType, number>> = { f32: 4, i32: 4, bf16: 2 };
 
 /**
  * A place in an arena, and how to read it. A small frozen record that owns nothing: the garbage collector never manages
@@ -29,7 +32,7 @@ export function elements(shape: readonly number[]): number {
 }
 
 export function bytesOf(tensor: Tensor): number {
-  return elements(tensor.shape) * elementBytes;
+  return elements(tensor.shape) * dtypeBytes[tensor.dtype];
 }
 
 /** Rows `first … first + count - 1` of a tensor whose first dimension counts rows. */
@@ -41,26 +44,30 @@ export function rowBlock(tensor: Tensor, first: number, count: number): Tensor {
   const width = elements(tensor.shape.slice(1));
   return Object.freeze({
     ...tensor,
-    offset: tensor.offset + first * width * elementBytes,
+    offset: tensor.offset + first * width * dtypeBytes[tensor.dtype],
     shape: Object.freeze([count, ...tensor.shape.slice(1)]),
     root: tensor,
   });
 }
 
-/** Checks an op's argument; `expected` names its shape. Leading dimensions may be larger: rows have capacities. */
+/**
+ * Checks an op's argument; `expected` names its shape. Leading dimensions may be larger: rows have capacities.
+ * `dtype`: `float` for activations, which the device keeps in its own precision.
+ */
 export function checkShape(
   op: string,
   name: string,
   tensor: Tensor,
   expected: readonly number[],
-  dtype: DType = 'f32',
+  dtype: DType | 'float' = 'float',
 ): void {
   const { shape } = tensor;
   const fits =
     shape.length === expected.length && shape.every((n, i) => (i === 0 ? n >= expected[0] : n === expected[i]));
-  if (!fits || tensor.dtype !== dtype)
+  const typed = dtype === 'float' ? tensor.dtype !== 'i32' : tensor.dtype === dtype;
+  if (!fits || !typed)
     throw new LxmertError(
       'BAD_ARGUMENT',
-      `${op}: ${name} is ${tensor.dtype} [${shape.join(', ')}], expected ${dtype} [${expected.join(', ')}]`,
+      `${op}: ${name} is ${tensor.dtype} [${shape.join(', ')}], expected ${dtype === 'float' ? 'f32 or bf16' : dtype} [${expected.join(', ')}]`,
     );
 }

@@ -1,10 +1,13 @@
 import { LxmertError } from '../errors.js';
 import type { DType, Tensor } from './tensor.js';
-import { elementBytes, elements } from './tensor.js';
+import { dtypeBytes, elements } from './tensor.js';
 
 const alignment = 64;
 /** Where the top of a workspace lies while its size is being planned. */
 const planBytes = 2 ** 45;
+
+const placeBytes = (shape: readonly number[], dtype: DType): number =>
+  Math.max(alignment, Math.ceil((elements(shape) * dtypeBytes[dtype]) / alignment) * alignment);
 
 interface Hole {
   begin: number;
@@ -46,7 +49,7 @@ export class Workspace {
   }
 
   allocate(shape: readonly number[], dtype: DType, end: 'bottom' | 'top'): Tensor {
-    const size = Math.max(alignment, Math.ceil((elements(shape) * elementBytes) / alignment) * alignment);
+    const size = placeBytes(shape, dtype);
     const fits = (hole: Hole): boolean => hole.end - hole.begin >= size;
     const index = end === 'bottom' ? this.holes.findIndex(fits) : this.holes.findLastIndex(fits);
     if (index < 0)
@@ -72,7 +75,7 @@ export class Workspace {
 
   release(tensor: Tensor): void {
     if (tensor.generation !== this.generation) return;
-    const size = Math.max(alignment, Math.ceil((elements(tensor.shape) * elementBytes) / alignment) * alignment);
+    const size = placeBytes(tensor.shape, tensor.dtype);
     const begin = tensor.offset;
     const end = begin + size;
     let index = this.holes.findIndex((hole) => hole.begin >= end);

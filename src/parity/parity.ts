@@ -111,7 +111,7 @@ async function compareOutputs(fixture: Fixture, model: Pretrainer): Promise<Comp
   const makeMaps = (tape: Tape): AttentionMaps =>
     new Map(
       mapNames.map((name) => {
-        const map = tape.activation([Math.ceil(samples / 8) * 8, config.numAttentionHeads, longest, longest]);
+        const map = tape.activation([Math.ceil(samples / 8) * 8, config.numAttentionHeads, longest, longest], 'f32');
         return [name.slice('attention.'.length), map];
       }),
     );

@@ -35,7 +35,8 @@ struct AttentionShape {
 struct AttentionForward {
   AttentionShape shape;
   int64_t longest;
-  Floats qkv, context, logSumExp, probabilitiesA, probabilitiesB;
+  Values qkv, context;
+  Floats logSumExp, probabilitiesA, probabilitiesB;
 
   static AttentionForward read(ArgReader& r) {
     AttentionForward a{};
@@ -43,8 +44,8 @@ struct AttentionForward {
     a.longest = r.integer("longest", 0, kMaxAttentionLength);
     const auto& s = a.shape;
     const int64_t hidden = s.heads * s.headDim, map = s.samples * s.heads * a.longest * a.longest;
-    a.qkv = r.tensor<float>("qkv", s.rows.capacity * 3 * hidden);
-    a.context = r.tensor<float>("context", s.rows.capacity * hidden);
+    a.qkv = r.values("qkv", s.rows.capacity * 3 * hidden);
+    a.context = r.values("context", s.rows.capacity * hidden);
     a.logSumExp = r.tensor<float>("logSumExp", s.rows.capacity * s.heads);
     a.probabilitiesA = r.optional<float>("probabilitiesA", map);
     a.probabilitiesB = r.optional<float>("probabilitiesB", map);
@@ -54,17 +55,19 @@ struct AttentionForward {
 
 struct AttentionBackward {
   AttentionShape shape;
-  Floats qkv, logSumExp, dContext, dQkv;
+  Values qkv;
+  Floats logSumExp;
+  Values dContext, dQkv;
 
   static AttentionBackward read(ArgReader& r) {
     AttentionBackward a{};
     a.shape = AttentionShape::read(r);
     const auto& s = a.shape;
     const int64_t hidden = s.heads * s.headDim;
-    a.qkv = r.tensor<float>("qkv", s.rows.capacity * 3 * hidden);
+    a.qkv = r.values("qkv", s.rows.capacity * 3 * hidden);
     a.logSumExp = r.tensor<float>("logSumExp", s.rows.capacity * s.heads);
-    a.dContext = r.tensor<float>("dContext", s.rows.capacity * hidden);
-    a.dQkv = r.tensor<float>("dQkv", s.rows.capacity * 3 * hidden);
+    a.dContext = r.values("dContext", s.rows.capacity * hidden);
+    a.dQkv = r.values("dQkv", s.rows.capacity * 3 * hidden);
     return a;
   }
 };

@@ -9,14 +9,14 @@ namespace lxmert {
 struct ElementwiseForward {
   Rows rows;
   int64_t width;
-  Floats x, y;
+  Values x, y;
 
   static ElementwiseForward read(ArgReader& r) {
     ElementwiseForward a{};
     a.rows = r.rows();
     a.width = r.dim("width");
-    a.x = r.tensor<float>("x", a.rows.capacity * a.width);
-    a.y = r.tensor<float>("y", a.rows.capacity * a.width);
+    a.x = r.values("x", a.rows.capacity * a.width);
+    a.y = r.values("y", a.rows.capacity * a.width);
     return a;
   }
 };
@@ -24,15 +24,15 @@ struct ElementwiseForward {
 struct ElementwiseBackward {
   Rows rows;
   int64_t width;
-  Floats kept, dy, dx;
+  Values kept, dy, dx;
 
   static ElementwiseBackward read(ArgReader& r) {
     ElementwiseBackward a{};
     a.rows = r.rows();
     a.width = r.dim("width");
-    a.kept = r.tensor<float>("kept", a.rows.capacity * a.width);
-    a.dy = r.tensor<float>("dy", a.rows.capacity * a.width);
-    a.dx = r.tensor<float>("dx", a.rows.capacity * a.width);
+    a.kept = r.values("kept", a.rows.capacity * a.width);
+    a.dy = r.values("dy", a.rows.capacity * a.width);
+    a.dx = r.values("dx", a.rows.capacity * a.width);
     return a;
   }
 };

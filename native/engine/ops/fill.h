@@ -6,12 +6,12 @@ namespace lxmert {
 
 struct Fill {
   float value;
-  Floats x;
+  Values x;
 
   static Fill read(ArgReader& r) {
     Fill a{};
     a.value = r.number("value");
-    a.x = r.tensor<float>("x", 0);
+    a.x = r.values("x", 0);
     return a;
   }
 };

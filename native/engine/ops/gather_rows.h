@@ -10,7 +10,7 @@ struct GatherRows {
   Rows rows;
   int64_t width, fromRows;
   Ints indices;
-  Floats from, to;
+  Values from, to;
 
   static GatherRows read(ArgReader& r) {
     GatherRows a{};
@@ -18,8 +18,8 @@ struct GatherRows {
     a.width = r.dim("width");
     a.fromRows = r.dim("fromRows");
     a.indices = r.tensor<int32_t>("indices", a.rows.capacity);
-    a.from = r.tensor<float>("from", a.fromRows * a.width);
-    a.to = r.tensor<float>("to", a.rows.capacity * a.width);
+    a.from = r.values("from", a.fromRows * a.width);
+    a.to = r.values("to", a.rows.capacity * a.width);
     return a;
   }
 };

@@ -11,7 +11,10 @@ struct LayerNormForward {
   int64_t width;
   float epsilon;
   Dropout dropout;
-  Floats z, residual, gamma, beta, out, stats;
+  Values z, residual;
+  Floats gamma, beta;
+  Values out;
+  Floats stats;
 
   static LayerNormForward read(ArgReader& r) {
     LayerNormForward a{};
@@ -20,11 +23,11 @@ struct LayerNormForward {
     a.epsilon = r.number("epsilon");
     a.dropout = Dropout::read(r, a.rows);
     const int64_t n = a.rows.capacity * a.width;
-    a.z = r.tensor<float>("z", n);
-    a.residual = r.optional<float>("residual", n);
+    a.z = r.values("z", n);
+    a.residual = r.optionalValues("residual", n);
     a.gamma = r.tensor<float>("gamma", a.width);
     a.beta = r.tensor<float>("beta", a.width);
-    a.out = r.tensor<float>("out", n);
+    a.out = r.values("out", n);
     a.stats = r.tensor<float>("stats", a.rows.capacity * 2);
     return a;
   }
@@ -36,7 +39,10 @@ struct LayerNormBackward {
   int64_t width;
   Dropout dropout;
   bool accumulateResidual, accumulateParameters;
-  Floats z, stats, gamma, dOut, dResidual, dy, dGamma, dBeta;
+  Values z;
+  Floats stats, gamma;
+  Values dOut, dResidual, dy;
+  Floats dGamma, dBeta;
 
   static LayerNormBackward read(ArgReader& r) {
     LayerNormBackward a{};
@@ -46,12 +52,12 @@ struct LayerNormBackward {
     a.accumulateResidual = r.flag("accumulateResidual");
     a.accumulateParameters = r.flag("accumulateParameters");
     const int64_t n = a.rows.capacity * a.width;
-    a.z = r.tensor<float>("z", n);
+    a.z = r.values("z", n);
     a.stats = r.tensor<float>("stats", a.rows.capacity * 2);
     a.gamma = r.tensor<float>("gamma", a.width);
-    a.dOut = r.tensor<float>("dOut", n);
-    a.dResidual = r.optional<float>("dResidual", n);
-    a.dy = r.tensor<float>("dy", n);
+    a.dOut = r.values("dOut", n);
+    a.dResidual = r.optionalValues("dResidual", n);
+    a.dy = r.values("dy", n);
     a.dGamma = r.tensor<float>("dGamma", a.width);
     a.dBeta = r.tensor<float>("dBeta", a.width);
     return a;

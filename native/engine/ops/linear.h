@@ -8,17 +8,19 @@ namespace lxmert {
 struct LinearForward {
   Rows rows;
   int64_t in, out;
-  Floats x, weight, bias, y;
+  Values x;  // may be F32 where y is not: input features
+  Floats weight, bias;
+  Values y;
 
   static LinearForward read(ArgReader& r) {
     LinearForward a{};
     a.rows = r.rows();
     a.in = r.dim("in");
     a.out = r.dim("out");
-    a.x = r.tensor<float>("x", a.rows.capacity * a.in);
+    a.x = r.inputValues("x", a.rows.capacity * a.in);
     a.weight = r.tensor<float>("weight", a.out * a.in);
     a.bias = r.optional<float>("bias", a.out);
-    a.y = r.tensor<float>("y", a.rows.capacity * a.out);
+    a.y = r.values("y", a.rows.capacity * a.out);
     return a;
   }
 };
@@ -28,7 +30,9 @@ struct LinearBackwardInput {
   Rows rows;
   int64_t in, out;
   bool accumulate;
-  Floats dy, weight, dx;
+  Values dy;
+  Floats weight;
+  Values dx;
 
   static LinearBackwardInput read(ArgReader& r) {
     LinearBackwardInput a{};
@@ -36,9 +40,9 @@ struct LinearBackwardInput {
     a.in = r.dim("in");
     a.out = r.dim("out");
     a.accumulate = r.flag("accumulate");
-    a.dy = r.tensor<float>("dy", a.rows.capacity * a.out);
+    a.dy = r.values("dy", a.rows.capacity * a.out);
     a.weight = r.tensor<float>("weight", a.out * a.in);
-    a.dx = r.tensor<float>("dx", a.rows.capacity * a.in);
+    a.dx = r.values("dx", a.rows.capacity * a.in);
     return a;
   }
 };
@@ -48,7 +52,8 @@ struct LinearBackwardWeight {
   Rows rows;
   int64_t in, out;
   bool accumulateWeight, accumulateBias;
-  Floats x, dy, dWeight, dBias;
+  Values x, dy;  // as in forward
+  Floats dWeight, dBias;
 
   static LinearBackwardWeight read(ArgReader& r) {
     LinearBackwardWeight a{};
@@ -57,8 +62,8 @@ struct LinearBackwardWeight {
     a.out = r.dim("out");
     a.accumulateWeight = r.flag("accumulateWeight");
     a.accumulateBias = r.flag("accumulateBias");
-    a.x = r.tensor<float>("x", a.rows.capacity * a.in);
-    a.dy = r.tensor<float>("dy", a.rows.capacity * a.out);
+    a.x = r.inputValues("x", a.rows.capacity * a.in);
+    a.dy = r.values("dy", a.rows.capacity * a.out);
     a.dWeight = r.tensor<float>("dWeight", a.out * a.in);
     a.dBias = r.optional<float>("dBias", a.out);
     return a;

@@ -10,14 +10,15 @@ struct ObjectEmbeddingShape {
   Rows rows;
   int64_t width;
   Dropout dropout;
-  Floats x, boxes, boxWeight, boxBias, featureGamma, boxGamma;
+  Values x;
+  Floats boxes, boxWeight, boxBias, featureGamma, boxGamma;
 
   static ObjectEmbeddingShape read(ArgReader& r) {
     ObjectEmbeddingShape a{};
     a.rows = r.rows();
     a.width = r.dim("width");
     a.dropout = Dropout::read(r, a.rows);
-    a.x = r.tensor<float>("x", a.rows.capacity * a.width);
+    a.x = r.values("x", a.rows.capacity * a.width);
     a.boxes = r.tensor<float>("boxes", a.rows.capacity * 4);
     a.boxWeight = r.tensor<float>("boxWeight", a.width * 4);
     a.boxBias = r.tensor<float>("boxBias", a.width);
@@ -30,7 +31,9 @@ struct ObjectEmbeddingShape {
 struct ObjectEmbeddingForward {
   ObjectEmbeddingShape shape;
   float epsilon;
-  Floats featureBeta, boxBeta, out, stats;
+  Floats featureBeta, boxBeta;
+  Values out;
+  Floats stats;
 
   static ObjectEmbeddingForward read(ArgReader& r) {
     ObjectEmbeddingForward a{};
@@ -39,7 +42,7 @@ struct ObjectEmbeddingForward {
     const auto& s = a.shape;
     a.featureBeta = r.tensor<float>("featureBeta", s.width);
     a.boxBeta = r.tensor<float>("boxBeta", s.width);
-    a.out = r.tensor<float>("out", s.rows.capacity * s.width);
+    a.out = r.values("out", s.rows.capacity * s.width);
     a.stats = r.tensor<float>("stats", s.rows.capacity * 4);
     return a;
   }
@@ -48,7 +51,9 @@ struct ObjectEmbeddingForward {
 struct ObjectEmbeddingBackward {
   ObjectEmbeddingShape shape;
   bool accumulateParameters;
-  Floats stats, dOut, dx, dBoxWeight, dBoxBias, dFeatureGamma, dFeatureBeta, dBoxGamma, dBoxBeta;
+  Floats stats;
+  Values dOut, dx;
+  Floats dBoxWeight, dBoxBias, dFeatureGamma, dFeatureBeta, dBoxGamma, dBoxBeta;
 
   static ObjectEmbeddingBackward read(ArgReader& r) {
     ObjectEmbeddingBackward a{};
@@ -56,8 +61,8 @@ struct ObjectEmbeddingBackward {
     a.accumulateParameters = r.flag("accumulateParameters");
     const auto& s = a.shape;
     a.stats = r.tensor<float>("stats", s.rows.capacity * 4);
-    a.dOut = r.tensor<float>("dOut", s.rows.capacity * s.width);
-    a.dx = r.tensor<float>("dx", s.rows.capacity * s.width);
+    a.dOut = r.values("dOut", s.rows.capacity * s.width);
+    a.dx = r.values("dx", s.rows.capacity * s.width);
     a.dBoxWeight = r.tensor<float>("dBoxWeight", s.width * 4);
     a.dBoxBias = r.tensor<float>("dBoxBias", s.width);
     a.dFeatureGamma = r.tensor<float>("dFeatureGamma", s.width);

@@ -9,13 +9,14 @@ namespace lxmert {
 struct SmoothL1Forward {
   Rows rows;
   int64_t width;
-  Floats prediction, target, rowLoss, tally;
+  Values prediction;
+  Floats target, rowLoss, tally;
 
   static SmoothL1Forward read(ArgReader& r) {
     SmoothL1Forward a{};
     a.rows = r.rows();
     a.width = r.dim("width");
-    a.prediction = r.tensor<float>("prediction", a.rows.capacity * a.width);
+    a.prediction = r.values("prediction", a.rows.capacity * a.width);
     a.target = r.tensor<float>("target", a.rows.capacity * a.width);
     a.rowLoss = r.tensor<float>("rowLoss", a.rows.capacity);
     a.tally = r.tensor<float>("tally", 4);
@@ -27,7 +28,8 @@ struct SmoothL1Backward {
   Rows rows;
   int64_t width;
   int64_t slot;
-  Floats prediction, target;
+  Values prediction;
+  Floats target;
 
   static SmoothL1Backward read(ArgReader& r) {
     SmoothL1Backward a{};
@@ -35,7 +37,7 @@ struct SmoothL1Backward {
     a.width = r.dim("width");
     a.slot = r.integer("slot", 0, kLossSlots - 1);
     if (!a.rows.record) r.fail("record", "is missing");
-    a.prediction = r.tensor<float>("prediction", a.rows.capacity * a.width);
+    a.prediction = r.values("prediction", a.rows.capacity * a.width);
     a.target = r.tensor<float>("target", a.rows.capacity * a.width);
     return a;
   }

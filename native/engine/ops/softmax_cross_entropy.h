@@ -9,7 +9,8 @@ namespace lxmert {
 struct SoftmaxCrossEntropyForward {
   Rows rows;
   int64_t classes;
-  Floats logits, weights;
+  Values logits;
+  Floats weights;
   Ints labels;
   Floats logSumExp;
   Ints predictions;
@@ -19,7 +20,7 @@ struct SoftmaxCrossEntropyForward {
     SoftmaxCrossEntropyForward a{};
     a.rows = r.rows();
     a.classes = r.dim("classes");
-    a.logits = r.tensor<float>("logits", a.rows.capacity * a.classes);
+    a.logits = r.values("logits", a.rows.capacity * a.classes);
     a.weights = r.optional<float>("weights", a.rows.capacity);
     a.labels = r.tensor<int32_t>("labels", a.rows.capacity);
     a.logSumExp = r.tensor<float>("logSumExp", a.rows.capacity);
@@ -35,7 +36,8 @@ struct SoftmaxCrossEntropyBackward {
   Rows rows;
   int64_t classes;
   int64_t slot;
-  Floats logits, weights;
+  Values logits;
+  Floats weights;
   Ints labels;
   Floats logSumExp;
 
@@ -45,7 +47,7 @@ struct SoftmaxCrossEntropyBackward {
     a.classes = r.dim("classes");
     a.slot = r.integer("slot", 0, kLossSlots - 1);
     if (!a.rows.record) r.fail("record", "is missing");
-    a.logits = r.tensor<float>("logits", a.rows.capacity * a.classes);
+    a.logits = r.values("logits", a.rows.capacity * a.classes);
     a.weights = r.optional<float>("weights", a.rows.capacity);
     a.labels = r.tensor<int32_t>("labels", a.rows.capacity);
     a.logSumExp = r.tensor<float>("logSumExp", a.rows.capacity);

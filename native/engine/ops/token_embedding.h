@@ -32,14 +32,16 @@ struct TokenEmbeddingShape {
 struct TokenEmbeddingForward {
   TokenEmbeddingShape shape;
   float epsilon;
-  Floats beta, out, stats;
+  Floats beta;
+  Values out;
+  Floats stats;
 
   static TokenEmbeddingForward read(ArgReader& r) {
     TokenEmbeddingForward a{};
     a.shape = TokenEmbeddingShape::read(r);
     a.epsilon = r.number("epsilon");
     a.beta = r.tensor<float>("beta", a.shape.width);
-    a.out = r.tensor<float>("out", a.shape.rows.capacity * a.shape.width);
+    a.out = r.values("out", a.shape.rows.capacity * a.shape.width);
     a.stats = r.tensor<float>("stats", a.shape.rows.capacity * 2);
     return a;
   }
@@ -49,7 +51,9 @@ struct TokenEmbeddingForward {
 struct TokenEmbeddingBackward {
   TokenEmbeddingShape shape;
   bool accumulateParameters;
-  Floats stats, dOut, scratch, dWord, dPosition, dGamma, dBeta;
+  Floats stats;
+  Values dOut;
+  Floats scratch, dWord, dPosition, dGamma, dBeta;
 
   static TokenEmbeddingBackward read(ArgReader& r) {
     TokenEmbeddingBackward a{};
@@ -57,7 +61,7 @@ struct TokenEmbeddingBackward {
     a.accumulateParameters = r.flag("accumulateParameters");
     const auto& s = a.shape;
     a.stats = r.tensor<float>("stats", s.rows.capacity * 2);
-    a.dOut = r.tensor<float>("dOut", s.rows.capacity * s.width);
+    a.dOut = r.values("dOut", s.rows.capacity * s.width);
     a.scratch = r.tensor<float>("scratch", s.rows.capacity * s.width);
     a.dWord = r.tensor<float>("dWord", s.vocabSize * s.width);
     a.dPosition = r.tensor<float>("dPosition", s.positions * s.width);

@@ -54,7 +54,7 @@ function attention(tape: Tape, rows: Rows, qkv: Tensor, offsets: readonly Tensor
     throw new LxmertError('BAD_ARGUMENT', `attention: a hidden size of ${hidden} does not divide into ${heads} heads`);
   checkShape('attention', 'qkv', qkv, [rows.capacity, 3 * hidden]);
   const context = tape.activation([rows.capacity, hidden]);
-  const logSumExp = tape.activation([rows.capacity, heads]);
+  const logSumExp = tape.activation([rows.capacity, heads], 'f32');
   const dropout: Dropout = tape.dropout(options.dropout, options.rowIds);
   const shape: OpArgument[] = [rows, samples, heads, hidden / heads, offsets[0], offsets[1] ?? null, dropout];
   const maps = options.probabilities;

@@ -51,7 +51,7 @@ function norm(
 ): Tensor {
   const width = weight.tensor.shape[0];
   checkShape('layerNorm', 'y', z, [rows.capacity, width]);
-  const stats = tape.activation([rows.capacity, 2]);
+  const stats = tape.activation([rows.capacity, 2], 'f32');
   const out = options?.out ?? tape.activation([rows.capacity, width]);
   checkShape('layerNorm', 'out', out, [rows.capacity, width]);
   const dropout: OpArgument = options

@@ -26,7 +26,7 @@ export function linearForward(tape: Tape, rows: Rows, x: Tensor, { weight, bias 
   const [out, width] = weight.tensor.shape;
   checkShape('linear', 'x', x, [rows.capacity, width]);
   checkShape('linear', 'y', y, [rows.capacity, out]);
-  if (bias) checkShape('linear', 'bias', bias.tensor, [out]);
+  if (bias) checkShape('linear', 'bias', bias.tensor, [out], 'f32');
   tape.engine.run('linearForward', [rows, width, out, x, weight.tensor, bias?.tensor ?? null, y]);
 }
 

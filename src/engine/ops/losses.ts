@@ -30,21 +30,14 @@ export function softmaxCrossEntropy(
 ): Tensor {
   const classes = logits.shape[1];
   checkShape('softmaxCrossEntropy', 'labels', labels, [rows.capacity], 'i32');
-  const logSumExp = tape.activation([rows.capacity]);
+  const logSumExp = tape.activation([rows.capacity], 'f32');
   const predictions = tape.activation([rows.capacity], 'i32');
-  tape.temporary([rows.capacity], (rowLoss) => {
-    tape.engine.run('softmaxCrossEntropyForward', [
-      rows,
-      classes,
-      logits,
-      weights ?? null,
-      labels,
-      logSumExp,
-      predictions,
-      rowLoss,
-      tally,
-    ]);
-  });
+  const kept = [logSumExp, predictions];
+  const forward = (rowLoss: Tensor): void => {
+    const args = [rows, classes, logits, weights ?? null, labels, ...kept, rowLoss, tally];
+    tape.engine.run('softmaxCrossEntropyForward', args);
+  };
+  tape.temporary([rows.capacity], forward, 'f32');
   tape.recordLoss(logits, () => {
     tape.engine.run('softmaxCrossEntropyBackward', [rows, classes, slot, logits, weights ?? null, labels, logSumExp]);
   });
@@ -54,10 +47,11 @@ export function softmaxCrossEntropy(
 /** Σ over rows of the mean over the width of smooth L1 (beta 1) of prediction - target, both [rows, width]. In place as above. */
 export function smoothL1(tape: Tape, rows: Rows, prediction: Tensor, target: Tensor, { tally, slot }: LossSlot): void {
   const width = prediction.shape[1];
-  checkShape('smoothL1', 'target', target, [rows.capacity, width]);
-  tape.temporary([rows.capacity], (rowLoss) => {
+  checkShape('smoothL1', 'target', target, [rows.capacity, width], 'f32');
+  const forward = (rowLoss: Tensor): void => {
     tape.engine.run('smoothL1Forward', [rows, width, prediction, target, rowLoss, tally]);
-  });
+  };
+  tape.temporary([rows.capacity], forward, 'f32');
   tape.recordLoss(prediction, () => {
     tape.engine.run('smoothL1Backward', [rows, width, slot, prediction, target]);
   });

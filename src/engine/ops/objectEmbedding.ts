@@ -27,10 +27,10 @@ export function objectEmbedding(
 ): Tensor {
   const { feature, box, featureNorm, boxNorm } = weights;
   const [width] = feature.weight.tensor.shape;
-  checkShape('objectEmbedding', 'boxes', boxes, [rows.capacity, 4]);
+  checkShape('objectEmbedding', 'boxes', boxes, [rows.capacity, 4], 'f32');
   const x = linear(tape, rows, features, feature);
   const out = options.out ?? tape.activation([rows.capacity, width]);
-  const stats = tape.activation([rows.capacity, 4]);
+  const stats = tape.activation([rows.capacity, 4], 'f32');
   const shape: OpArgument[] = [
     rows,
     width,

@@ -29,7 +29,7 @@ export function tokenEmbedding(
   checkShape('tokenEmbedding', 'ids', ids, [rows.capacity], 'i32');
   checkShape('tokenEmbedding', 'rowIds', options.rowIds, [rows.capacity, 2], 'i32');
   const out = options.out ?? tape.activation([rows.capacity, width]);
-  const stats = tape.activation([rows.capacity, 2]);
+  const stats = tape.activation([rows.capacity, 2], 'f32');
   const shape: OpArgument[] = [
     rows,
     width,
@@ -53,7 +53,7 @@ export function tokenEmbedding(
     }
     const dWeight = tape.parameter(norm.weight);
     const dBias = tape.parameter(norm.bias);
-    tape.temporary(out.shape, (scratch) => {
+    const backward = (scratch: Tensor): void => {
       engine.run('tokenEmbeddingBackward', [
         ...shape,
         dWeight.accumulate,
@@ -65,7 +65,8 @@ export function tokenEmbedding(
         dWeight.tensor,
         dBias.tensor,
       ]);
-    });
+    };
+    tape.temporary(out.shape, backward, 'f32');
   });
   return out;
 }

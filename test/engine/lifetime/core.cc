@@ -8,6 +8,7 @@
 #include <functional>
 #include <future>
 #include <mutex>
+#include <numeric>
 #include <set>
 #include <string>
 #include <thread>
@@ -46,12 +47,13 @@ class FakeDevice final : public Device {
   explicit FakeDevice(Observed& observed) : observed_(observed) {
     column_.fill = [](Device& device, const Fill& fill) { static_cast<FakeDevice&>(device).fill(fill); };
   }
-  void claim(int64_t bytes) override {
+  void claim(const ArenaSizes& sizes) override {
+    const int64_t bytes = std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
     if (bytes > observed_.largest_claim) throw Error(ErrorCode::OutOfMemory, "claim");
     const std::lock_guard lock(observed_.mutex);
     observed_.claimed = bytes;
   }
-  char* allocate(int64_t bytes) override {
+  char* allocate(ArenaId, int64_t bytes) override {
     if (bytes > observed_.largest_arena) throw Error(ErrorCode::OutOfMemory, "arena");
     char* memory = static_cast<char*>(std::calloc(1, bytes));
     const std::lock_guard lock(observed_.mutex);
@@ -102,7 +104,7 @@ int opNamed(const std::string& name) {
 // Fills the first floats of the arena.
 void enqueueFill(Engine& engine, double value, int64_t floats = kFloats) {
   static const int op = opNamed("fill");
-  const double args[] = {value, static_cast<double>(kArena), 0, static_cast<double>(floats)};
+  const double args[] = {value, static_cast<double>(kArena), 0, static_cast<double>(floats), 0};
   engine.enqueue(op, args, std::size(args));
 }
 

@@ -47,6 +47,7 @@ const wrong: Readonly<Record<RawKind, readonly (number | ((value: number) => num
   arena: [-2, 5, 0.5, NaN, Infinity],
   offset: [-4, (value) => value + 2, NaN, 0.5, 2 ** 52, 2 ** 63, arenaBytes + 4, Infinity],
   elements: [-1, NaN, 0.5, 2 ** 40, 2 ** 51, 1e300, arenaBytes],
+  dtype: [-1, 1, 2, 0.5, NaN], // the CPU takes no bf16
   rowSet: [-1, 7, 0.5, NaN],
   capacity: [-1, NaN, 0.5, 2 ** 28, 2 ** 40, (value) => value + arenaBytes],
   split: [-1, NaN, 0.5, 2 ** 28],

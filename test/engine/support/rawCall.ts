@@ -5,7 +5,17 @@ import type { Layout } from './memory.js';
 import { isRows, isTensor, type CaseArgument, type CaseTensor } from './opCase.js';
 
 export type RawKind =
-  'arena' | 'offset' | 'elements' | 'rowSet' | 'capacity' | 'split' | 'probability' | 'word' | 'flag' | 'number';
+  | 'arena'
+  | 'offset'
+  | 'elements'
+  | 'dtype'
+  | 'rowSet'
+  | 'capacity'
+  | 'split'
+  | 'probability'
+  | 'word'
+  | 'flag'
+  | 'number';
 
 export interface RawArgument {
   readonly value: number;
@@ -25,6 +35,7 @@ export function rawArguments(args: readonly CaseArgument[], { places }: Layout):
         one(at ? arenaNames.indexOf(at.arena) : -1, 'arena', tensor),
         one(at ? 4 * at.offset : 0, 'offset', tensor),
         one(tensor ? tensor.values.length : 0, 'elements', tensor),
+        one(tensor?.dtype === 'bf16' ? 1 : 0, 'dtype', tensor),
       ];
     };
     if (typeof arg === 'number') return [one(arg, 'number')];

@@ -12,9 +12,9 @@ export function enqueue(engine, op, args) {
   addon.enqueue(engine, addon.opNames.indexOf(op), Float64Array.from(args), args.length);
 }
 
-/** [arena, byte offset, elements], as ops take a tensor. */
-export const tensor = (arenaNumber, offset, elements) => [arenaNumber, offset, elements];
-export const none = [-1, 0, 0];
+/** [arena, byte offset, elements, dtype], as ops take a tensor. */
+export const tensor = (arenaNumber, offset, elements) => [arenaNumber, offset, elements, 0];
+export const none = [-1, 0, 0, 0];
 const allRows = (n) => [...none, 0, n, 0];
 
 /** An engine on which `product` can be enqueued. */

@@ -1,0 +1,98 @@
+// A CUDA device as the engine sees it, and what kernels take from it: the stream, scratch space, the bf16 copy of the
+// parameters.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "cuda/completions.h"
+#include "cuda/gemm.h"
+#include "cuda/platform.h"
+#include "cuda/scratch.h"
+#include "cuda/staging.h"
+#include "engine/device.h"
+
+namespace lxmert::cuda {
+
+// Of the GPU.
+struct Limits {
+  int multiprocessors;
+  int64_t sharedBytes;  // of one block, when it asks for them
+};
+
+class CudaDevice final : public Device {
+ public:
+  // Throws NoDevice.
+  CudaDevice(int ordinal, Precision precision);
+  ~CudaDevice() override;
+
+  void claim(const ArenaSizes& sizes) override;
+  char* allocate(ArenaId arena, int64_t bytes) override;
+  void release(char* memory, int64_t bytes) override;
+  void begin() override;
+  void copyIn(char* device, const char* host, int64_t bytes) override;
+  void copyOut(char* host, const char* device, int64_t bytes) override;
+  void after(Done done) override;
+  void wait() override;
+  const OpColumn& ops() const override { return column_; }
+  Precision precision() const override { return precision_; }
+  DType activations() const override { return precision_ == Precision::BFloat16 ? DType::BF16 : DType::F32; }
+  std::string name() const override { return "cuda"; }
+
+  // For kernels, on the engine's thread.
+  cudaStream_t stream() const { return stream_; }
+  const Limits& limits() const { return limits_; }
+  Gemms& gemms() { return *gemms_; }
+  // Memory of the device until the op's kernels have run, aligned to 256 bytes; an op may ask several times.
+  template <class T>
+  T* scratch(int64_t elements) {
+    return reinterpret_cast<T*>(scratch_.take(stream_, elements * static_cast<int64_t>(sizeof(T))));
+  }
+  // The bf16 copy of a place in the parameter arena. Null in float32 precision, and for any other place. Who writes
+  // parameters writes it, too.
+  bf16* shadow(const float* master) const;
+  // The same place as the element type T: itself, or its bf16 copy.
+  template <class T>
+  const T* weights(const float* master) const {
+    if constexpr (sizeof(T) == sizeof(float))
+      return master;
+    else
+      return shadow(master);
+  }
+  // What an op took is free for the next.
+  void endOp() { scratch_.reset(); }
+
+ private:
+  struct Parameters {  // an arena with its copy behind it
+    char* base;
+    int64_t bytes;
+  };
+  void use() const;
+
+  const int ordinal_;
+  const Precision precision_;
+  Limits limits_{};
+  OpColumn column_;
+  cudaStream_t stream_ = nullptr;
+  std::unique_ptr<Gemms> gemms_;
+  Scratch scratch_;
+  Staging staging_;
+  mutable std::mutex mutex_;  // of what follows
+  std::vector<Parameters> parameters_;
+  int64_t held_ = 0;
+  std::unique_ptr<Completions> completions_;  // last: its thread uses the others
+};
+
+inline CudaDevice& cudaOf(Device& device) { return static_cast<CudaDevice&>(device); }
+
+// body(float{}) or body(bf16{}): kernels are templates over the type of activations.
+template <class Body>
+void withType(DType dtype, Body&& body) {
+  if (dtype == DType::BF16)
+    body(bf16{});
+  else
+    body(float{});
+}
+
+}  // namespace lxmert::cuda

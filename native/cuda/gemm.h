@@ -1,0 +1,40 @@
+// The boundary to the library of matrix products: cuBLASLt (gemm_cublaslt.cu), or its twin on the emulator.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "cuda/platform.h"
+#include "engine/arenas.h"
+
+namespace lxmert::cuda {
+
+// C = op(A) op(B) + beta C, and the bias added to each row. All matrices are dense and row-major: C [m, n], op(A) [m, k],
+// op(B) [k, n]; a transposed A lies in memory as [k, m], a transposed B as [n, k]. Sums are float32, whatever the types;
+// the result is rounded once. m, n and k are at least 1, pointers aligned to their elements only.
+struct Gemm {
+  int64_t m, n, k;
+  bool transposeA, transposeB;
+  DType input;   // of A and B
+  DType output;  // of C and the bias; F32 wherever the input is
+  const void *a, *b;
+  void* c;
+  const void* bias = nullptr;  // [n]
+  float beta = 0;              // 0: what C held is not read
+};
+
+// The products of one device. Not thread-safe.
+class Gemms {
+ public:
+  virtual ~Gemms() = default;
+  // Enqueues; the same call gives the same bits each time. Throws Error.
+  virtual void run(cudaStream_t stream, const Gemm& gemm) = 0;
+  // In words: which library, which version.
+  virtual std::string name() const = 0;
+};
+
+// For the device that is current. Throws NoDevice, saying what is missing and how to get it.
+std::unique_ptr<Gemms> openGemms();
+
+}  // namespace lxmert::cuda
