@@ -1,5 +1,6 @@
 import type { ModelConfig } from '../config/modelConfig.js';
 import type { Batch } from '../data/batch.js';
+import type { Precision } from '../engine/index.js';
 import { plainSum, type LossName, type LossWeights } from '../tasks/losses.js';
 import { Pretrainer } from '../tasks/pretrainer.js';
 import { benchBatch } from './batch.js';
@@ -25,6 +26,8 @@ export interface AnswersBenchOptions {
   readonly steps: number;
   readonly warmup: number;
   readonly threads: number;
+  /** Of the products; `float32` by default. */
+  readonly precision?: Precision | undefined;
   readonly peerPython?: string | undefined;
   readonly onProgress?: (line: string) => void;
 }
@@ -42,6 +45,7 @@ export interface BatchReport {
 
 export interface AnswersReport extends Rates {
   readonly batches: readonly BatchReport[];
+  readonly precision: Precision;
   readonly threads: number;
   readonly peakMemoryBytes: number;
   readonly machine: Machine;
@@ -53,6 +57,7 @@ export async function benchAnswers(options: AnswersBenchOptions): Promise<Answer
   const { config, tokens, objects, peerPython, onProgress: tell = () => undefined } = options;
   const machine = thisMachine();
   const threads = threadCount(options.threads);
+  const { precision = 'float32' } = options;
   const batches = options.batches.map((samples) => benchBatch(config, { samples, tokens, objects, seed }));
   const peer =
     peerPython === undefined
@@ -60,7 +65,7 @@ export async function benchAnswers(options: AnswersBenchOptions): Promise<Answer
       : await Peer.start(peerPython, 'torch_answers.py', {
           batches: batches.map((batch) => peerSetup(config, batch, threads)),
         });
-  const pretrainer = new Pretrainer({ config, adam, engine: { device: 'cpu', threads } });
+  const pretrainer = new Pretrainer({ config, adam, engine: { device: 'cpu', threads, precision } });
   try {
     await pretrainer.initialize(seed);
     const rates = new RateMeter(pretrainer.engine);
@@ -87,6 +92,7 @@ export async function benchAnswers(options: AnswersBenchOptions): Promise<Answer
     return {
       batches: batches.map((batch, i) => batchReport(config, batch, measured[i], rates.best, peer)),
       ...rates.best,
+      precision,
       threads,
       peakMemoryBytes,
       machine,

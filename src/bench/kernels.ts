@@ -1,5 +1,5 @@
 import type { ModelConfig } from '../config/modelConfig.js';
-import { elementBytes, Engine, type OpName, type Tensor } from '../engine/index.js';
+import { elementBytes, Engine, type OpName, type Tensor, type Precision } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
 import { capacitiesOf, stageBytes, stagedBytes, stagedTensors, type StagedBatch } from '../tasks/staging.js';
 import { benchBatch } from './batch.js';
@@ -26,6 +26,8 @@ export interface KernelsBenchOptions {
   readonly objects: number;
   /** Thread counts, 0 for one a core; each is measured. */
   readonly threads: readonly number[];
+  /** Of the products; `float32` by default. */
+  readonly precision?: Precision | undefined;
   /** Parameters for the ops that work on them; by default enough to leave any cache. A multiple of 65,536. */
   readonly parameters?: number | undefined;
   /** Only these ops. */
@@ -62,7 +64,7 @@ export async function benchKernels(options: KernelsBenchOptions): Promise<Kernel
   const kernels: KernelReport[] = [];
   const rates: KernelsReport['rates'][number][] = [];
   for (const threads of new Set(options.threads.map(threadCount))) {
-    await using engine = Engine.create({ device: 'cpu', threads });
+    await using engine = Engine.create({ device: 'cpu', threads, precision: options.precision });
     const measured = await measureAll(engine, options, threads);
     rates.push({ threads, ...measured.rates });
     kernels.push(...measured.kernels);

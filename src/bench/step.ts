@@ -1,7 +1,7 @@
 import type { ModelConfig } from '../config/modelConfig.js';
 import { toTransformersJson } from '../config/transformers.js';
 import type { Batch } from '../data/batch.js';
-import type { OpProfile } from '../engine/index.js';
+import type { OpProfile, Precision } from '../engine/index.js';
 import { plainSum } from '../tasks/losses.js';
 import { Pretrainer } from '../tasks/pretrainer.js';
 import { benchBatch } from './batch.js';
@@ -32,6 +32,8 @@ export interface StepBenchOptions {
   readonly warmup: number;
   /** 0: one a core. */
   readonly threads: number;
+  /** Of the products; `float32` by default. */
+  readonly precision?: Precision | undefined;
   /** A Python with torch and transformers, to run the same step there. */
   readonly peerPython?: string | undefined;
   readonly onProgress?: (line: string) => void;
@@ -40,13 +42,14 @@ export interface StepBenchOptions {
 export interface StepReport extends Rates {
   readonly samplesPerSecond: number;
   readonly gflops: number;
-  /** `gflops` over the rate of large matrix products, measured between the steps. */
+  /** `gflops` over the rate of large matrix products of the same precision, measured between the steps. */
   readonly sgemmShare: number;
   /** High-water mark of the process, without what measuring the rates took. */
   readonly peakMemoryBytes: number;
   readonly stepMilliseconds: Times;
   readonly gflopPerSample: number;
   readonly batch: number;
+  readonly precision: Precision;
   readonly threads: number;
   /** The longest first. */
   readonly ops: readonly OpReport[];
@@ -66,10 +69,11 @@ export async function benchStep(options: StepBenchOptions): Promise<StepReport> 
   const { config, peerPython, onProgress: tell = () => undefined } = options;
   const machine = thisMachine();
   const threads = threadCount(options.threads);
+  const { precision = 'float32' } = options;
   const batch = benchBatch(config, { samples: options.batch, tokens: options.tokens, objects: options.objects, seed });
   const peer =
     peerPython === undefined ? null : await Peer.start(peerPython, 'torch_step.py', peerSetup(config, batch, threads));
-  const pretrainer = new Pretrainer({ config, adam, engine: { device: 'cpu', threads } });
+  const pretrainer = new Pretrainer({ config, adam, engine: { device: 'cpu', threads, precision } });
   try {
     await pretrainer.initialize(seed);
     const run = new StepRun(pretrainer, batch);
@@ -87,7 +91,7 @@ export async function benchStep(options: StepBenchOptions): Promise<StepReport> 
       const shown = [`${ours.toFixed(1)} ms`, ...(their === undefined ? [] : [`peer ${their.toFixed(1)} ms`])];
       tell(`step ${i} of ${options.steps}: ${shown.join(', ')}`);
     }
-    const report = { ...run.report(threads), machine };
+    const report = { ...run.report(threads), precision, machine };
     if (!peer) return report;
     const milliseconds = timesOf(theirs);
     const peakMemoryBytes = await peer.end();
@@ -149,7 +153,7 @@ class StepRun {
     this.profiles = [];
   }
 
-  report(threads: number): Omit<StepReport, 'machine'> {
+  report(threads: number): Omit<StepReport, 'machine' | 'precision'> {
     const { batch, times } = this;
     const rates = this.rates.best;
     const stepMilliseconds = timesOf(times);

@@ -9,6 +9,7 @@ import {
   type Layers,
 } from '../bench/index.js';
 import type { ModelConfig } from '../config/modelConfig.js';
+import { precisionNames } from '../config/runConfig.js';
 import { LxmertError } from '../errors.js';
 import { answersLines, kernelsLines, stepLines } from './benchTables.js';
 import { defineCommand, integerOption, jsonOption, note, print, printJson, type GlobalOptions } from './command.js';
@@ -68,6 +69,11 @@ const commonOptions = (yargs: Argv<GlobalOptions>) =>
       default: '8-16',
       describe: 'MIN-MAX tokens a sample',
       coerce: tokensOf,
+    })
+    .option('precision', {
+      choices: precisionNames,
+      default: 'float32' as const,
+      describe: 'of the products; a peer computes in float32 in any case',
     })
     .option('objects', integerOption('objects', { describe: 'objects a sample', default: 36, min: 1, max: 512 }))
     .option('json', jsonOption);

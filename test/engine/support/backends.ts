@@ -11,6 +11,16 @@ export interface Backend {
   readonly open: (threads?: number) => Engine;
 }
 
+/** Whether this processor multiplies bfloat16; an engine that asks for it is refused otherwise. */
+export const cpuMultipliesBFloat16 = ((): boolean => {
+  try {
+    void Engine.create({ device: 'cpu', precision: 'bfloat16', threads: 1 }).dispose();
+    return true;
+  } catch {
+    return false;
+  }
+})();
+
 /** What the op table is run on. */
 export const backends: readonly Backend[] = [
   {
@@ -19,4 +29,14 @@ export const backends: readonly Backend[] = [
     alignment: 4,
     open: (threads = 2) => Engine.create({ device: 'cpu', threads }),
   },
+  ...(cpuMultipliesBFloat16
+    ? [
+        {
+          name: 'cpu in bfloat16',
+          precision: 'bfloat16',
+          alignment: 4,
+          open: (threads = 2) => Engine.create({ device: 'cpu', precision: 'bfloat16', threads }),
+        } as const,
+      ]
+    : []),
 ];
