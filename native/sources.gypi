@@ -16,7 +16,8 @@
       "native/cpu/softmax_cross_entropy.cc",
       "native/cpu/token_embedding.cc",
       "native/engine/command_queue.cc",
-      "native/engine/engine.cc"
+      "native/engine/engine.cc",
+      "native/engine/plugin.cc"
     ],
     "lxmert_headers": [
       "native/binding/engine_handle.h",
@@ -54,15 +55,48 @@
       "native/engine/plugin.h",
       "native/engine/step_record.h"
     ],
-    "lxmert_cuda_sources": [],
-    "lxmert_cuda_toolkit_sources": [],
-    "lxmert_emulator_sources": [],
+    "lxmert_cuda_sources": [
+      "native/cuda/completions.cu",
+      "native/cuda/convert.cu",
+      "native/cuda/device.cu",
+      "native/cuda/linear.cu",
+      "native/cuda/plugin.cu",
+      "native/cuda/probe.cu",
+      "native/cuda/staging.cu"
+    ],
+    "lxmert_cuda_toolkit_sources": [
+      "native/cuda/cublaslt.cu",
+      "native/cuda/gemm_cublaslt.cu"
+    ],
+    "lxmert_emulator_sources": [
+      "native/cuda/emulator/block.cc",
+      "native/cuda/emulator/fiber.cc",
+      "native/cuda/emulator/gemm.cc",
+      "native/cuda/emulator/launch.cc",
+      "native/cuda/emulator/ptx.cc",
+      "native/cuda/emulator/runtime.cc"
+    ],
     "lxmert_cuda_headers": [
       "native/cuda/check.h",
       "native/cuda/completions.h",
+      "native/cuda/convert.h",
+      "native/cuda/cublaslt.h",
       "native/cuda/device.h",
+      "native/cuda/emulator/bf16.h",
+      "native/cuda/emulator/block.h",
+      "native/cuda/emulator/cuda.h",
+      "native/cuda/emulator/fiber.h",
+      "native/cuda/emulator/language.h",
+      "native/cuda/emulator/launch.h",
+      "native/cuda/emulator/ptx.h",
+      "native/cuda/emulator/random.h",
+      "native/cuda/emulator/runtime.h",
+      "native/cuda/emulator/warp.h",
       "native/cuda/gemm.h",
       "native/cuda/kernels.h",
+      "native/cuda/platform.h",
+      "native/cuda/probe.h",
+      "native/cuda/ptx.cuh",
       "native/cuda/scratch.h",
       "native/cuda/staging.h"
     ],

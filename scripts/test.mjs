@@ -1,10 +1,13 @@
 // `npm test`: setup, then every test. Arguments go to jest: `npm test -- test/engine`, `npm test -- -t "layer norm"`.
+import { ensureEmulatorForTests } from './lib/emulator.mjs';
+import { alone } from './lib/lock.mjs';
 import { at, root } from './lib/paths.mjs';
 import { runForeground } from './lib/process.mjs';
 import { main, setup } from './lib/setup.mjs';
 
 await main(async () => {
   await setup();
+  await alone(ensureEmulatorForTests);
   const jest = at('node_modules', 'jest', 'bin', 'jest.js');
   const node = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning'];
   process.exitCode = await runForeground(process.execPath, [...node, jest, ...process.argv.slice(2)], { cwd: root });

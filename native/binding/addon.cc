@@ -8,6 +8,7 @@
 
 #include "binding/engine_handle.h"
 #include "cpu/device.h"
+#include "engine/plugin.h"
 
 namespace lxmert::binding {
 
@@ -66,17 +67,48 @@ EngineHandle::Held held(const Napi::CallbackInfo& info, napi_value memory = null
   return {info[0], memory ? memory : undefined, result ? result : undefined};
 }
 
-// createEngine(threads)
+std::string textOf(const Napi::CallbackInfo& info, size_t index, const char* name) {
+  if (!info[index].IsString()) throw Error(ErrorCode::BadArgument, std::string(name) + " is not a string");
+  return info[index].As<Napi::String>().Utf8Value();
+}
+
+// The CPU, or the device behind the plugin that is named.
+std::unique_ptr<Device> deviceOf(const Napi::CallbackInfo& info) {
+  const auto threads = static_cast<int>(std::min<int64_t>(integerOf(info, 0, "threads"), 1024));
+  const std::string precision = info[1].IsUndefined() ? "float32" : textOf(info, 1, "precision");
+  if (precision != "float32" && precision != "bfloat16")
+    throw Error(ErrorCode::BadArgument, "precision is " + precision + ", expected float32 or bfloat16");
+  DeviceOptions options;
+  options.precision = precision == "bfloat16" ? Precision::BFloat16 : Precision::Float32;
+  if (info[2].IsUndefined()) return cpu::createDevice(threads, options.precision);
+  return openPlugin(textOf(info, 2, "plugin")).open(options);
+}
+
+// createEngine(threads, precision?, plugin?)
 Napi::Value createEngine(const Napi::CallbackInfo& info) {
   return translated(info, [&] {
-    const auto threads = static_cast<int>(std::min<int64_t>(integerOf(info, 0, "threads"), 1024));
-    auto handle = std::make_unique<EngineHandle>(info.Env(), std::make_unique<Engine>(cpu::createDevice(threads, Precision::Float32)));
+    auto handle = std::make_unique<EngineHandle>(info.Env(), std::make_unique<Engine>(deviceOf(info)));
     const auto collected = [](napi_env, void* handle, void*) { delete static_cast<EngineHandle*>(handle); };
     napi_value external;
     check(napi_create_external(info.Env(), handle.get(), collected, nullptr, &external), "napi_create_external");
     handle.release();
     check(napi_type_tag_object(info.Env(), external, &kEngineTag), "napi_type_tag_object");
     return Napi::Value(info.Env(), external);
+  });
+}
+
+// activationsOf(engine): 'f32' | 'bf16'
+Napi::Value activationsOf(const Napi::CallbackInfo& info) {
+  return translated(info, [&] {
+    const bool bf16 = handleOf(info).engine().activations() == DType::BF16;
+    return Napi::Value(Napi::String::New(info.Env(), bf16 ? "bf16" : "f32"));
+  });
+}
+
+// describePlugin(plugin): string
+Napi::Value describePlugin(const Napi::CallbackInfo& info) {
+  return translated(info, [&] {
+    return Napi::Value(Napi::String::New(info.Env(), openPlugin(textOf(info, 0, "plugin")).describe(0)));
   });
 }
 
@@ -191,6 +223,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
     exports.Set(name, Napi::Function::New(env, function, name));
   };
   add("createEngine", createEngine);
+  add("activationsOf", activationsOf);
+  add("describePlugin", describePlugin);
   add("reserve", reserve);
   add("enqueue", enqueue);
   add("upload", upload);

@@ -26,7 +26,8 @@ inline const char* codeName(ErrorCode code) {
   return "INTERNAL";
 }
 
-class Error : public std::runtime_error {
+// Thrown by plugins, too, and caught by its type in the addon: visible, so that both mean the same.
+class __attribute__((visibility("default"))) Error : public std::runtime_error {
  public:
   Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code(code) {}
   const ErrorCode code;

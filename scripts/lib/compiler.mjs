@@ -93,7 +93,7 @@ export function probeCompiler() {
   };
 }
 
-/** Whether a program that includes oneDNN's header passes the preprocessor. */
-export function hasDnnlHeader() {
-  return outputOf(compiler, ['-E', '-x', 'c++', '-'], '#include <dnnl.h>\n') !== null;
+/** Whether a program that includes this header passes the preprocessor. @param {string} header */
+export function hasHeader(header) {
+  return outputOf(compiler, ['-E', '-x', 'c++', '-'], `#include <${header}>\n`) !== null;
 }

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { compiler, hasDnnlHeader, march, OLDEST_GXX, probeCompiler } from './compiler.mjs';
+import { compiler, hasHeader, march, OLDEST_GXX, probeCompiler } from './compiler.mjs';
 import { outputOf, runStep, StepError } from './process.mjs';
 import { root } from './paths.mjs';
 
@@ -29,8 +29,17 @@ const NEEDS = [
   },
   {
     what: 'oneDNN with its headers',
-    present: () => onPath(compiler) && hasDnnlHeader(),
+    present: () => onPath(compiler) && hasHeader('dnnl.h'),
     packages: { 'apt-get': 'libdnnl-dev', dnf: 'onednn-devel', zypper: 'onednn-devel', pacman: 'onednn' },
+  },
+];
+
+/** What the emulator of the CUDA back end asks for, which only tests need. */
+const EMULATOR_NEEDS = [
+  {
+    what: 'Boost.Context',
+    present: () => hasHeader('boost/context/detail/fcontext.hpp'),
+    packages: { 'apt-get': 'libboost-context-dev', dnf: 'boost-devel', zypper: 'boost-devel', pacman: 'boost' },
   },
 ];
 
@@ -59,25 +68,31 @@ export async function aptInstall(packages) {
 
 /** Sees to compiler, make, Python and oneDNN: installs them as root on Debian, else names the one line that does. */
 export async function ensureSystemPackages() {
-  const missing = NEEDS.filter((need) => !need.present());
-  if (missing.length > 0) {
-    const manager = Object.keys(INSTALL).find(onPath);
-    const names = missing.map((need) => need.what).join(', ');
-    if (manager === undefined) {
-      throw new StepError(`missing: ${names}`, {
-        hint: 'Install them with your package manager, then run this again.',
-      });
-    }
-    const packages = missing.map((need) => need.packages[manager]);
-    if (manager !== 'apt-get' || process.getuid?.() !== 0) {
-      const sudo = process.getuid?.() === 0 ? '' : 'sudo ';
-      throw new StepError(`missing: ${names}`, {
-        hint: `Run this line, then run this again:\n\n  ${sudo}${INSTALL[manager]} ${packages.join(' ')}\n`,
-      });
-    }
-    await aptInstall(packages);
-  }
+  await ensure(NEEDS);
   checkCompiler();
+}
+
+/** The same for what the emulator needs. */
+export const ensureEmulatorPackages = () => ensure(EMULATOR_NEEDS);
+
+async function ensure(needs) {
+  const missing = needs.filter((need) => !need.present());
+  if (missing.length === 0) return;
+  const manager = Object.keys(INSTALL).find(onPath);
+  const names = missing.map((need) => need.what).join(', ');
+  if (manager === undefined) {
+    throw new StepError(`missing: ${names}`, {
+      hint: 'Install them with your package manager, then run this again.',
+    });
+  }
+  const packages = missing.map((need) => need.packages[manager]);
+  if (manager !== 'apt-get' || process.getuid?.() !== 0) {
+    const sudo = process.getuid?.() === 0 ? '' : 'sudo ';
+    throw new StepError(`missing: ${names}`, {
+      hint: `Run this line, then run this again:\n\n  ${sudo}${INSTALL[manager]} ${packages.join(' ')}\n`,
+    });
+  }
+  await aptInstall(packages);
 }
 
 function checkCompiler() {

@@ -41,11 +41,12 @@ export const command = defineCommand({
   },
 });
 
-function tellMachine({ node, platform, cpu, cores, memory, engine }: MachineReport): string[] {
+function tellMachine({ node, platform, cpu, cores, memory, engine, cuda }: MachineReport): string[] {
   return [
     `Node        ${node} on ${platform}`,
     `CPU         ${cpu}, ${cores} cores`,
     `Memory      ${size(memory.total)}, ${size(memory.available)} of it available`,
+    `CUDA        ${'device' in cuda ? cuda.device : `none: ${cuda.missing}`}`,
     ...('error' in engine
       ? []
       : [

@@ -17,13 +17,18 @@ export const command = defineCommand({
         default: 'auto' as const,
         describe: 'where to run',
       })
+      .option('precision', {
+        choices: ['float32', 'bfloat16'] as const,
+        default: 'float32' as const,
+        describe: 'of matrix products; bfloat16 needs a tolerance of its own',
+      })
       .option(
         'threads',
         integerOption('threads', { describe: 'CPU threads; 0: one a core', default: 0, min: 0, max: 1024 }),
       )
       .option('json', jsonOption),
-  handler: async ({ fixture, tolerance, device, threads, json }) => {
-    const report = await runParity(fixture, { tolerance, engine: { device, threads } });
+  handler: async ({ fixture, tolerance, device, precision, threads, json }) => {
+    const report = await runParity(fixture, { tolerance, engine: { device, precision, threads } });
     if (json) {
       const { comparisons, ...rest } = report;
       printJson({ ...rest, compared: comparisons.length });

@@ -13,6 +13,7 @@ const splitName = z.string().regex(/^[^,\s]+$/, 'a split name has no blanks and 
 export const taskNames = ['maskedLm', 'objects', 'matched', 'qa'] as const;
 export const visualLossNames = ['obj', 'attr', 'feat'] as const;
 export const deviceNames = ['auto', 'cpu', 'cuda'] as const;
+export const precisionNames = ['float32', 'bfloat16'] as const;
 
 export type TaskName = (typeof taskNames)[number];
 
@@ -112,7 +113,11 @@ export const runConfigSchema = z
     epochs: count.optional().describe('passes over the training samples (20 unless maxSteps is given)'),
     maxSteps: count.optional().describe('optimizer steps; instead of epochs'),
     seed: z.number().int().min(0).max(0xffffffff).default(9595).describe('seed of weights, order, masks and dropout'),
-    device: z.enum(deviceNames).default('auto').describe('where to compute'),
+    device: z.enum(deviceNames).default('auto').describe('where to compute; auto: CUDA where it works, else the CPU'),
+    precision: z
+      .enum(precisionNames)
+      .default('float32')
+      .describe('of matrix products; weights, gradients and moments are float32 always'),
     threads: z.number().int().min(1).max(4096).optional().describe('CPU threads; all cores unless given'),
     saveEvery: count.default(1000).describe('steps from one checkpoint to the next'),
     validEvery: count.optional().describe('steps from one validation to the next; once an epoch unless given'),

@@ -26,7 +26,11 @@ export interface MachineReport {
   readonly cores: number;
   readonly memory: MachineMemory;
   readonly engine: EngineReport;
+  readonly cuda: CudaReport;
 }
+
+/** The CUDA device and its libraries in words, or what is missing. */
+export type CudaReport = { readonly device: string } | { readonly missing: string };
 
 /** In bytes. */
 export interface MachineMemory {
@@ -50,6 +54,7 @@ export async function inspectMachine(options: DoctorEngineOptions = {}): Promise
     cores: availableParallelism(),
     memory: machineMemory(),
     engine: await inspectEngine(options),
+    cuda: inspectCuda(),
   };
 }
 
@@ -71,6 +76,15 @@ async function inspectEngine({ device, threads = 0 }: DoctorEngineOptions): Prom
   } catch (error) {
     if (!isLxmertError(error)) throw error;
     return { error: error.message };
+  }
+}
+
+function inspectCuda(): CudaReport {
+  try {
+    return { device: Engine.describeCuda() };
+  } catch (error) {
+    if (!isLxmertError(error)) throw error;
+    return { missing: error.message };
   }
 }
 

@@ -1,6 +1,7 @@
-import { LxmertError, type ErrorCode } from '../errors.js';
+import { LxmertError } from '../errors.js';
+import { describeCuda, openDevice, type EngineOptions, type OpenedDevice } from './device.js';
 import { loadAddon } from './load.js';
-import type { NativeAddon, NativeEngine, OpName } from './native.js';
+import { settled, translated, type NativeAddon, type NativeEngine, type OpName } from './native.js';
 import type { Rows } from './stepRecord.js';
 import { rowSets } from './stepRecord.js';
 import { arenaNames, bytesOf, dtypeBytes, elements, type ArenaName, type DType, type Tensor } from './tensor.js';
@@ -23,13 +24,6 @@ export interface OpProfile {
   readonly milliseconds: number;
 }
 
-export interface EngineOptions {
-  /** `auto` takes the best device there is. Only the CPU is built so far. */
-  readonly device?: 'auto' | 'cpu' | 'cuda' | undefined;
-  /** CPU threads; 0 for one a core that the process may use. */
-  readonly threads?: number | undefined;
-}
-
 /**
  * One device with one stream of work. Op calls check their arguments, enqueue and return at once; `await read()` and
  * `await synchronize()` are the only waits, and the event loop never blocks on arithmetic.
@@ -38,37 +32,41 @@ export interface EngineOptions {
  * synchronize rejects with its error.
  */
 export class Engine implements AsyncDisposable {
-  readonly device = 'cpu';
+  readonly device: 'cpu' | 'cuda';
+  /** The device in words, and why it is not CUDA's if that was left open. */
+  readonly description: string;
+  /** What activations are kept in. */
+  readonly activationDType: DType;
   /** Sees each op call that is enqueued: for benches and tests. */
   observer: ((op: OpName, args: readonly OpArgument[]) => void) | null = null;
   readonly workspace = new Workspace();
+  private readonly native: NativeEngine;
   private readonly opCodes: ReadonlyMap<string, number>;
   private readonly reserved = new Map<ArenaName, number>();
-  /** What activations are kept in. */
-  readonly activationDType: DType = 'f32';
   private readonly args = new Float64Array(128);
   private planning = false;
   private disposed: Promise<void> | null = null;
 
   private constructor(
     private readonly addon: NativeAddon,
-    private readonly native: NativeEngine,
+    opened: OpenedDevice,
   ) {
+    this.native = opened.native;
+    this.device = opened.device;
+    this.description = opened.description;
+    this.activationDType = addon.activationsOf(this.native);
     this.opCodes = new Map(addon.opNames.map((name, code) => [name, code]));
   }
 
   /** @throws LxmertError NO_DEVICE, ADDON, BAD_ARGUMENT */
   static create(options: EngineOptions = {}): Engine {
-    const { device = 'auto', threads = 0 } = options;
-    if (device === 'cuda')
-      throw new LxmertError('NO_DEVICE', 'device "cuda" was asked for, but this build has no CUDA back end; use "cpu"');
-    if (!Number.isInteger(threads) || threads < 0 || threads > 1024)
-      throw new LxmertError('BAD_ARGUMENT', `threads is ${threads}, expected 0 (all cores) to 1024`);
     const addon = loadAddon();
-    return new Engine(
-      addon,
-      translated(() => addon.createEngine(threads)),
-    );
+    return new Engine(addon, openDevice(addon, options));
+  }
+
+  /** What CUDA device this machine has, in words. @throws LxmertError NO_DEVICE, saying what is missing; ADDON */
+  static describeCuda(): string {
+    return describeCuda(loadAddon());
   }
 
   /** Gives an arena its size, zeroed; what it held is lost. Work enqueued so far still finds the old one. */
@@ -240,26 +238,4 @@ const targets = { f32: Float32Array, i32: Int32Array, bf16: Uint16Array } as con
 /** A bf16 number is the upper half of the float32 that it stands for. */
 function bf16ToFloats(values: Uint16Array): Float32Array {
   return new Float32Array(Uint32Array.from(values, (bits) => bits << 16).buffer);
-}
-
-/** A native error as ours; its code says which. */
-function asLxmertError(error: unknown): unknown {
-  const { code, message } = error as { code?: string; message?: string };
-  return code ? new LxmertError(code as ErrorCode, message ?? code, { cause: error }) : error;
-}
-
-function translated<T>(call: () => T): T {
-  try {
-    return call();
-  } catch (error) {
-    throw asLxmertError(error);
-  }
-}
-
-async function settled<T>(promise: Promise<T>): Promise<T> {
-  try {
-    return await promise;
-  } catch (error) {
-    throw asLxmertError(error);
-  }
 }

@@ -1,7 +1,8 @@
-export { Engine, type Dropout, type EngineOptions, type OpArgument, type OpProfile } from './engine.js';
+export { Engine, type Dropout, type OpArgument, type OpProfile } from './engine.js';
+export { precisions, type EngineOptions, type Precision } from './device.js';
 export type { OpName } from './native.js';
 export { GradientLedger, Tape, type Parameter } from './tape.js';
-export { bytesOf, elementBytes, elements, rowBlock, type ArenaName, type DType, type Tensor } from './tensor.js';
+export { bytesOf, dtypeBytes, elementBytes, elements, rowBlock, type ArenaName, type DType, type Tensor } from './tensor.js';
 export {
   allRows,
   lossSlots,

@@ -6,7 +6,7 @@ import { explainLinker } from './linkerMessages.js';
 import type { NativeAddon } from './native.js';
 
 /** The package: this file is two folders down, compiled or not. */
-const root = fileURLToPath(new URL('../../', import.meta.url));
+export const packageRoot = fileURLToPath(new URL('../../', import.meta.url));
 
 /** Written beside the addon by setup. */
 interface BuildRecord {
@@ -54,7 +54,7 @@ function readRecord(addonPath: string): BuildRecord | undefined {
 }
 
 /** How the addon is built again, for whom it concerns: in a clone, or where lxmert is a dependency. */
-const rebuild = (): string => (existsSync(join(root, 'src')) ? 'npm run setup' : 'npm rebuild lxmert');
+const rebuild = (): string => (existsSync(join(packageRoot, 'src')) ? 'npm run setup' : 'npm rebuild lxmert');
 
 /**
  * Why this machine must not load the addon, before it is tried: an instruction that the CPU does not have ends the
@@ -98,7 +98,7 @@ function shortenSpinning(): void {
  */
 export function loadAddon({ path, machine = thisMachine() }: LoadOptions = {}): NativeAddon {
   const named = path ?? process.env['LXMERT_ADDON'];
-  const file = named ? resolve(named) : join(root, 'build', 'Release', 'lxmert.node');
+  const file = named ? resolve(named) : join(packageRoot, 'build', 'Release', 'lxmert.node');
   const origin = path === undefined && named ? ' (named by LXMERT_ADDON)' : '';
 
   const before = loaded.get(file);

@@ -1,8 +1,15 @@
+import { LxmertError, type ErrorCode } from '../errors.js';
+
 /** The addon's own functions (native/binding/addon.cc). Only this room calls them; `Engine` is what others use. */
 export interface NativeAddon {
   /** Names of the op table; an op's number is its place. */
   readonly opNames: readonly string[];
-  createEngine(threads: number): NativeEngine;
+  /** The CPU, or the device behind a plugin's file; `precision` is float32 or bfloat16. */
+  createEngine(threads: number, precision?: string, plugin?: string): NativeEngine;
+  /** What activations may be kept in: f32, or bf16, too. */
+  activationsOf(engine: NativeEngine): 'f32' | 'bf16';
+  /** The plugin's device in words; an error with code NO_DEVICE says what is missing. */
+  describePlugin(plugin: string): string;
   reserve(engine: NativeEngine, arena: number, bytes: number): void;
   enqueue(engine: NativeEngine, op: number, args: Float64Array, count: number): void;
   upload(engine: NativeEngine, arena: number, offset: number, source: NodeJS.TypedArray): Promise<void>;
@@ -47,3 +54,27 @@ export type OpName =
   | 'adamUpdate'
   | 'fill'
   | 'fillNormal';
+
+/** A native error as ours; its code says which. */
+function asLxmertError(error: unknown): unknown {
+  const { code, message } = error as { code?: string; message?: string };
+  return code ? new LxmertError(code as ErrorCode, message ?? code, { cause: error }) : error;
+}
+
+/** Makes a native call; what it throws becomes ours. */
+export function translated<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw asLxmertError(error);
+  }
+}
+
+/** Waits for a native promise, likewise. */
+export async function settled<T>(promise: Promise<T>): Promise<T> {
+  try {
+    return await promise;
+  } catch (error) {
+    throw asLxmertError(error);
+  }
+}

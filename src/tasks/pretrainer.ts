@@ -229,6 +229,8 @@ export class Pretrainer {
     const { engine } = this;
     const { staged, capacities, start, bytes, needed } = await this.place(batch, kind, weights, run);
     if (needed > engine.memory().workspace) {
+      // Not both at a time: what the old one held is dead.
+      engine.reserve('workspace', 0);
       await engine.synchronize();
       engine.reserve('workspace', needed);
     } else engine.resetWorkspace();

@@ -73,13 +73,18 @@ export async function openPretrainRun(config: DescribedRun, observer?: TrainObse
 }
 
 /** The model of a run on its device, not yet initialized. */
-export async function openPretrainer({ model, optimizer, device, threads }: ResolvedRunConfig): Promise<Pretrainer> {
+export async function openPretrainer(
+  { model, optimizer, device, precision, threads }: ResolvedRunConfig,
+  observer?: TrainObserver,
+): Promise<Pretrainer> {
   const { beta1, beta2, eps, weightDecay, maxGradNorm } = optimizer;
-  return new Pretrainer({
+  const pretrainer = new Pretrainer({
     config: model,
     adam: { beta1, beta2, epsilon: eps, weightDecay, maxGradNorm },
-    engine: { device, ...(threads === undefined ? {} : { threads }) },
+    engine: { device, precision, ...(threads === undefined ? {} : { threads }) },
   });
+  if (device === 'auto') observer?.note?.(`device ${pretrainer.engine.description}`);
+  return pretrainer;
 }
 
 /** What was found in the data, and what was left out. */

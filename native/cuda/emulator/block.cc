@@ -1,0 +1,312 @@
+#include "cuda/emulator/block.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+#include "engine/error.h"
+
+namespace lxmert::emulator {
+
+namespace {
+
+// Behind shared memory: watched by the address sanitizer, else looked at after each block.
+constexpr size_t kBehind = 256;
+constexpr unsigned char kBehindByte = 0xA5;
+constexpr size_t kSharedAlignment = 16;
+
+std::string text(const uint3& i) {
+  return "(" + std::to_string(i.x) + ", " + std::to_string(i.y) + ", " + std::to_string(i.z) + ")";
+}
+
+// The last part of a path and a line.
+std::string text(const Place& p) {
+  const char* slash = std::strrchr(p.file, '/');
+  return std::string(slash ? slash + 1 : p.file) + ":" + std::to_string(p.line);
+}
+
+// "3, 5-9, 31" for sorted numbers.
+std::string ranges(const std::vector<int>& numbers) {
+  std::string result;
+  for (size_t i = 0; i < numbers.size();) {
+    size_t end = i + 1;
+    while (end < numbers.size() && numbers[end] == numbers[end - 1] + 1) ++end;
+    result += (result.empty() ? "" : ", ") + std::to_string(numbers[i]);
+    if (end - i > 1) result += "-" + std::to_string(numbers[end - 1]);
+    i = end;
+  }
+  return result;
+}
+
+}  // namespace
+
+Block& Block::ofThisThread() {
+  static thread_local Block block;
+  return block;
+}
+
+void Block::run(const Launch& launch, uint3 index, uint64_t seed) {
+  begin(launch, index, seed);
+  while (pass()) {
+  }
+  current = nullptr;
+  if (!failure_.empty()) {
+    // Their stacks hold threads that will never go on.
+    free_.clear();
+    for (const auto& fiber : fibers_) {
+      fiber->restart(&Block::fiberMain);
+      free_.push_back(fiber.get());
+    }
+    throw Error(ErrorCode::Internal, where() + ": " + std::exchange(failure_, {}));
+  }
+  checkShared();
+}
+
+void Block::begin(const Launch& launch, uint3 index, uint64_t seed) {
+  launch_ = &launch;
+  index_ = index;
+  random_ = Random(seed);
+  numberThreads(launch.block);
+  for (Warp& warp : warps_) {
+    warp.fresh = warp.all;
+    warp.ready = warp.returned = 0;
+    warp.meetings.clear();
+  }
+  if (copied_)
+    for (Thread& thread : threads_) thread.copies.clear();
+  copied_ = false;
+  atBarrier_ = returned_ = 0;
+  drawOrder();
+  prepareShared();
+}
+
+// Blocks of one launch have the same.
+void Block::numberThreads(dim3 size) {
+  if (size.x == size_.x && size.y == size_.y && size.z == size_.z) return;
+  size_ = size;
+  const int count = static_cast<int>(size.x * size.y * size.z);
+  threads_.resize(count);
+  uint3 i{0, 0, 0};
+  for (int t = 0; t < count; ++t) {
+    Thread& thread = threads_[t];
+    thread.index = i;
+    thread.block = this;
+    thread.warp = t / warpSize;
+    thread.lane = t % warpSize;
+    if (++i.x == size.x) i.x = 0, ++i.y;
+    if (i.y == size.y) i.y = 0, ++i.z;
+  }
+  warps_.resize((count + warpSize - 1) / warpSize);
+  warpOrder_.resize(warps_.size());
+  std::iota(warpOrder_.begin(), warpOrder_.end(), 0);
+  for (size_t w = 0; w < warps_.size(); ++w) {
+    Warp& warp = warps_[w];
+    warp.first = static_cast<int>(w) * warpSize;
+    warp.lanes = std::min(warpSize, count - warp.first);
+    warp.all = warp.lanes == 32 ? ~0u : (1u << warp.lanes) - 1;
+    std::iota(warp.order, warp.order + warp.lanes, uint8_t{0});
+  }
+}
+
+void Block::drawOrder() {
+  random_.shuffle(warpOrder_.data(), static_cast<int>(warpOrder_.size()));
+  for (Warp& warp : warps_) {
+    random_.shuffle(warp.order, warp.lanes);
+    warp.position = 0;
+  }
+}
+
+// Lets each warp run until it waits or has ended. False when the block has ended, well or badly.
+bool Block::pass() {
+  for (int w : warpOrder_) {
+    Warp& warp = warps_[w];
+    const int lane = nextLane(warp);
+    if (lane < 0) continue;
+    resume(warp, lane, main_);
+    if (!failure_.empty()) return false;
+  }
+  const int count = static_cast<int>(threads_.size());
+  if (returned_ == count) return false;
+  if (atBarrier_ != count) {
+    failure_ = whoWaits();
+    return false;
+  }
+  atBarrier_ = 0;
+  for (Warp& warp : warps_) warp.ready = warp.all;
+  drawOrder();
+  return true;
+}
+
+// Takes the next lane of the warp that can run, or gives -1.
+int Block::nextLane(Warp& warp) {
+  const uint32_t can = warp.fresh | warp.ready;
+  if (can == 0) return -1;
+  for (;;) {
+    const int lane = warp.order[warp.position];
+    warp.position = warp.position + 1 == warp.lanes ? 0 : warp.position + 1;
+    if (can >> lane & 1) return lane;
+  }
+}
+
+void Block::resume(Warp& warp, int lane, Fiber& from) {
+  const uint32_t bit = 1u << lane;
+  current = &threads_[warp.first + lane];
+  if (warp.fresh & bit)
+    current->fiber = &freeFiber();  // which clears the bit
+  else
+    warp.ready &= ~bit;
+  from.switchTo(*current->fiber);
+}
+
+// The running thread waits: others go on, until somebody lets it.
+void Block::leave() {
+  Thread& me = *current;
+  Warp& warp = warps_[me.warp];
+  const int lane = nextLane(warp);
+  if (lane < 0)
+    me.fiber->switchTo(main_);
+  else
+    resume(warp, lane, *me.fiber);
+}
+
+void Block::fiberMain() {
+  for (;;) {
+    Block& block = *current->block;
+    Warp& warp = block.warps_[current->warp];
+    Fiber& me = *current->fiber;
+    int lane = current->lane;
+    for (;;) {
+      warp.fresh &= ~(1u << lane);
+      block.launch_->run(block.launch_->arguments);
+      warp.returned |= 1u << lane;
+      ++block.returned_;
+      lane = block.nextLane(warp);
+      if (lane < 0 || !(warp.fresh >> lane & 1)) break;
+      // A fresh one needs no stack of its own while nobody waits on this one.
+      current = &block.threads_[warp.first + lane];
+      current->fiber = &me;
+    }
+    block.free_.push_back(&me);
+    if (lane < 0)
+      me.switchTo(block.main_);
+    else
+      block.resume(warp, lane, me);
+  }
+}
+
+Fiber& Block::freeFiber() {
+  if (free_.empty()) {
+    fibers_.push_back(std::make_unique<Fiber>(static_cast<int>(fibers_.size())));
+    fibers_.back()->restart(&Block::fiberMain);
+    free_.push_back(fibers_.back().get());
+  }
+  Fiber* fiber = free_.back();
+  free_.pop_back();
+  return *fiber;
+}
+
+void Block::barrier(Place place) {
+  Thread& me = *current;
+  if (atBarrier_ == 0) barrier_ = place;
+  if (place.line != barrier_.line || std::strcmp(place.file, barrier_.file) != 0)
+    fail("threads of one block meet at two barriers, " + text(barrier_) + " and " + text(place));
+  ++atBarrier_;
+  me.wait = "__syncthreads";
+  me.place = place;
+  leave();
+}
+
+void Block::meet(uint32_t mask, const char* name, Together together, void* operand, Place place) {
+  Thread& me = *current;
+  Warp& warp = warps_[me.warp];
+  const uint32_t mine = 1u << me.lane;
+  me.wait = name;
+  me.place = place;
+  if (!(mask & mine)) fail(std::string(name) + " at " + text(place) + ": the mask lacks the calling lane");
+  warp.operands[me.lane] = operand;
+  const auto meeting = std::find_if(warp.meetings.begin(), warp.meetings.end(), [&](const Meeting& m) {
+    return m.mask == mask && m.together == together && !(m.arrived & mine);
+  });
+  if (meeting == warp.meetings.end()) {
+    if (mask != mine) {
+      warp.meetings.push_back({mask, mine, together});
+      return leave();
+    }
+  } else {
+    meeting->arrived |= mine;
+    if (meeting->arrived != mask) return leave();
+    *meeting = warp.meetings.back();
+    warp.meetings.pop_back();
+  }
+  // The last one does the work, and goes on.
+  together(warp.operands, mask);
+  warp.ready |= mask & ~mine;
+}
+
+void Block::fail(const std::string& what) {
+  failure_ = what;
+  current->fiber->switchTo(main_);
+  __builtin_unreachable();
+}
+
+std::string Block::where() const { return std::string("kernel ") + launch_->name + ", block " + text(index_); }
+
+// Who waits in vain, where, and what became of the others.
+std::string Block::whoWaits() const {
+  struct Group {
+    std::string what;
+    std::vector<int> threads;
+  };
+  std::vector<Group> groups;
+  for (int t = 0; t < static_cast<int>(threads_.size()); ++t) {
+    const Thread& thread = threads_[t];
+    const std::string what = warps_[thread.warp].returned >> thread.lane & 1
+                                 ? "have returned"
+                                 : "wait in " + std::string(thread.wait) + " at " + text(thread.place);
+    auto group = std::find_if(groups.begin(), groups.end(), [&](const Group& g) { return g.what == what; });
+    if (group == groups.end()) group = groups.insert(group, {what, {}});
+    group->threads.push_back(t);
+  }
+  std::string result =
+      atBarrier_ > 0 ? "barrier not reached by all threads:" : "warp operation not reached by all lanes:";
+  for (const Group& g : groups)
+    result += (&g == groups.data() ? " threads " : "; threads ") + ranges(g.threads) + " " + g.what;
+  return result;
+}
+
+// Shared memory begins as NaN: what was not written must not look like anything.
+void Block::prepareShared() {
+  const size_t bytes = launch_->sharedBytes;
+  const size_t needed = bytes + kBehind + kSharedAlignment;
+#if LXMERT_ASAN
+  if (memory_) __asan_unpoison_memory_region(memory_.get(), memoryBytes_);
+#endif
+  if (memoryBytes_ < needed) {
+    memory_ = std::make_unique<char[]>(needed);
+    memoryBytes_ = needed;
+  }
+  const auto address = reinterpret_cast<uintptr_t>(memory_.get());
+  shared_ = memory_.get() + (kSharedAlignment - address % kSharedAlignment) % kSharedAlignment;
+  std::memset(shared_, 0xFF, bytes);
+  std::memset(shared_ + bytes, kBehindByte, kBehind);
+#if LXMERT_ASAN
+  __asan_poison_memory_region(shared_ + bytes, memory_.get() + memoryBytes_ - (shared_ + bytes));
+#endif
+}
+
+void Block::checkShared() const {
+#if !LXMERT_ASAN
+  const char* end = shared_ + launch_->sharedBytes;
+  for (size_t i = 0; i < kBehind; ++i)
+    if (static_cast<unsigned char>(end[i]) != kBehindByte)
+      throw Error(ErrorCode::Internal, where() + ": wrote behind its " + std::to_string(launch_->sharedBytes) +
+                                           " bytes of shared memory, at " + std::to_string(launch_->sharedBytes + i));
+#endif
+}
+
+bool Block::ownsShared(const void* address, size_t bytes) const {
+  const char* at = static_cast<const char*>(address);
+  return at >= shared_ && at + bytes <= shared_ + launch_->sharedBytes;
+}
+
+}  // namespace lxmert::emulator

@@ -1,0 +1,142 @@
+// One block of threads: each thread runs until it returns or has to wait, then another of its warp, then the other warps,
+// in an order drawn anew between barriers. Threads that never wait share one stack and cost a call each. Whoever waits for
+// a thread that will not come is told who, where and for whom, as an error of the launch.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cuda/emulator/fiber.h"
+#include "cuda/emulator/language.h"
+#include "cuda/emulator/random.h"
+
+namespace lxmert::emulator {
+
+class Block;
+
+// Where in the kernel's source a thread waits: default arguments of the functions that wait.
+struct Place {
+  const char* file = nullptr;
+  int line = 0;
+};
+#define LXMERT_HERE \
+  ::lxmert::emulator::Place { __builtin_FILE(), __builtin_LINE() }
+
+// One of cp.async, which lands when its thread waits for it.
+struct Copy {
+  void* shared;
+  const void* global;  // null: zeros
+  int group;
+};
+
+struct Thread {
+  uint3 index;
+  Block* block;
+  int warp, lane;
+  Fiber* fiber;      // while it is running
+  const char* wait;  // what it waited in last
+  Place place;       // and where
+  std::vector<Copy> copies;
+  int copyGroup = 0;
+};
+
+// Does the work of all lanes of `mask` at once, from their operands and into them.
+using Together = void (*)(void* const* operands, uint32_t mask);
+
+// Lanes that wait for each other in one operation.
+struct Meeting {
+  uint32_t mask, arrived;
+  Together together;
+};
+
+struct Warp {
+  int first, lanes;
+  uint32_t all, fresh, ready, returned;  // a bit a lane; one that is in none of the latter waits
+  int position;                          // in the order of lanes
+  uint8_t order[32];
+  std::vector<Meeting> meetings;
+  void* operands[32];
+};
+
+// What a launch is to its blocks.
+struct Launch {
+  const char* name;
+  void (*run)(const void* arguments);  // one thread's work
+  const void* arguments;
+  dim3 grid, block;
+  size_t sharedBytes;
+};
+
+class Block {
+ public:
+  static Block& ofThisThread();
+
+  // Runs one block to its end; throws Error when threads wait in vain or a rule is broken.
+  void run(const Launch& launch, uint3 index, uint64_t seed);
+
+  // From the running thread:
+  void barrier(Place place);
+  void meet(uint32_t mask, const char* name, Together together, void* operand, Place place);
+  [[noreturn]] void fail(const std::string& what);
+
+  void noteCopies() { copied_ = true; }
+  const Launch& launch() const { return *launch_; }
+  const uint3& index() const { return index_; }
+  char* shared() { return shared_; }
+  bool ownsShared(const void* address, size_t bytes) const;
+
+ private:
+  static void fiberMain();
+  void begin(const Launch& launch, uint3 index, uint64_t seed);
+  void numberThreads(dim3 size);
+  void drawOrder();
+  bool pass();
+  void prepareShared();
+  void checkShared() const;
+  int nextLane(Warp& warp);
+  void leave();
+  void resume(Warp& warp, int lane, Fiber& from);
+  Fiber& freeFiber();
+  std::string whoWaits() const;
+  std::string where() const;
+
+  const Launch* launch_ = nullptr;
+  uint3 index_{};
+  Random random_{0};
+  dim3 size_{0, 0, 0};
+  std::vector<Thread> threads_;
+  std::vector<Warp> warps_;
+  std::vector<int> warpOrder_;
+  int atBarrier_ = 0, returned_ = 0;
+  bool copied_ = false;  // a thread used cp.async
+  Place barrier_;
+  std::string failure_;
+
+  Fiber main_;
+  std::vector<std::unique_ptr<Fiber>> fibers_;
+  std::vector<Fiber*> free_;
+
+  std::unique_ptr<char[]> memory_;
+  size_t memoryBytes_ = 0;
+  char* shared_ = nullptr;
+};
+
+// The thread that runs on this thread of the CPU. A fiber never changes the latter.
+__attribute__((tls_model("initial-exec"))) inline constinit thread_local Thread* current = nullptr;
+
+inline void* sharedMemory() { return current->block->shared(); }
+
+}  // namespace lxmert::emulator
+
+// NOLINTBEGIN: CUDA's own names
+#define threadIdx (::lxmert::emulator::current->index)
+#define blockIdx (::lxmert::emulator::current->block->index())
+#define blockDim (::lxmert::emulator::current->block->launch().block)
+#define gridDim (::lxmert::emulator::current->block->launch().grid)
+
+inline void __syncthreads(::lxmert::emulator::Place place = LXMERT_HERE) {
+  ::lxmert::emulator::current->block->barrier(place);
+}
+// NOLINTEND

@@ -1,0 +1,97 @@
+// The twin of the GEMM library: the layouts, types and roundings of gemm.h by blocked loops. Operands become float32
+// (bfloat16 fits into it), sums are float32 in the order of k, the result is rounded once.
+#include "cuda/gemm.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace lxmert::emulator {
+
+namespace {
+
+using cuda::bf16;
+using cuda::fromFloat;
+using cuda::Gemm;
+using cuda::toFloat;
+
+constexpr int64_t kRows = 4, kColumns = 64;  // of a block of C, in registers and the nearest cache
+constexpr int64_t kSmall = 1 << 15;          // multiplications that one thread does sooner alone
+
+// op(X) [rows, columns] as float32, padded with zeros to whole vectors of `stride`.
+template <class T>
+std::vector<float> asFloats(const void* data, int64_t rows, int64_t columns, bool transposed, int64_t stride) {
+  const T* x = static_cast<const T*>(data);
+  std::vector<float> result(rows * stride, 0.0f);
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; ++j)
+      result[i * stride + j] = toFloat(transposed ? x[j * rows + i] : x[i * columns + j]);
+  return result;
+}
+
+std::vector<float> asFloats(DType type, const void* data, int64_t rows, int64_t columns, bool transposed,
+                            int64_t stride) {
+  return type == DType::BF16 ? asFloats<bf16>(data, rows, columns, transposed, stride)
+                             : asFloats<float>(data, rows, columns, transposed, stride);
+}
+
+// sum [kRows, kColumns] of rows of a (stride k) and columns of b (stride given).
+void multiplyBlock(const float* a, const float* b, int64_t k, int64_t stride, int64_t rows,
+                   float (&sum)[kRows][kColumns]) {
+  for (auto& row : sum) std::fill(std::begin(row), std::end(row), 0.0f);
+  for (int64_t p = 0; p < k; ++p)
+    for (int64_t i = 0; i < rows; ++i) {
+      const float factor = a[i * k + p];
+#pragma omp simd
+      for (int64_t j = 0; j < kColumns; ++j) sum[i][j] += factor * b[p * stride + j];
+    }
+}
+
+template <class T>
+void finish(const Gemm& g, const float* sum, int64_t row, int64_t column, int64_t columns) {
+  T* c = static_cast<T*>(g.c) + row * g.n + column;
+  const T* bias = g.bias ? static_cast<const T*>(g.bias) + column : nullptr;
+  for (int64_t j = 0; j < columns; ++j) {
+    float value = sum[j];
+    if (g.beta != 0) value += g.beta * toFloat(c[j]);
+    if (bias) value += toFloat(bias[j]);
+    c[j] = fromFloat<T>(value);
+  }
+}
+
+void multiply(const Gemm& g) {
+  const int64_t stride = (g.n + kColumns - 1) / kColumns * kColumns;
+  const std::vector<float> a = asFloats(g.input, g.a, g.m, g.k, g.transposeA, g.k);
+  const std::vector<float> b = asFloats(g.input, g.b, g.k, g.n, g.transposeB, stride);
+  const int64_t rowBlocks = (g.m + kRows - 1) / kRows, columnBlocks = stride / kColumns;
+#pragma omp parallel for if (g.m * g.n * g.k > kSmall)
+  for (int64_t block = 0; block < rowBlocks * columnBlocks; ++block) {
+    const int64_t row = block % rowBlocks * kRows, column = block / rowBlocks * kColumns;
+    const int64_t rows = std::min(kRows, g.m - row), columns = std::min(kColumns, g.n - column);
+    float sum[kRows][kColumns];
+    multiplyBlock(a.data() + row * g.k, b.data() + column, g.k, stride, rows, sum);
+    for (int64_t i = 0; i < rows; ++i) {
+      if (g.output == DType::BF16)
+        finish<bf16>(g, sum[i], row + i, column, columns);
+      else
+        finish<float>(g, sum[i], row + i, column, columns);
+    }
+  }
+}
+
+class EmulatedGemms final : public cuda::Gemms {
+ public:
+  void run(cudaStream_t stream, const Gemm& gemm) override {
+    submit(stream, [gemm] { multiply(gemm); });
+  }
+  std::string name() const override { return "loops on the CPU"; }
+};
+
+}  // namespace
+
+}  // namespace lxmert::emulator
+
+namespace lxmert::cuda {
+
+std::unique_ptr<Gemms> openGemms() { return std::make_unique<emulator::EmulatedGemms>(); }
+
+}  // namespace lxmert::cuda

@@ -1,0 +1,33 @@
+// A launch: a kernel for each thread of each block of a grid. Blocks run on OpenMP's threads, in an order of chance.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <tuple>
+
+#include "cuda/emulator/block.h"
+#include "cuda/emulator/runtime.h"
+
+namespace lxmert::emulator {
+
+// Runs the launch, or records it where its stream is being captured. Throws Error for what a device would refuse and for
+// what the blocks report.
+void enqueue(cudaStream_t stream, const Launch& launch, std::shared_ptr<void> arguments);
+
+template <class... Parameters, class... Arguments>
+void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t sharedBytes,
+            cudaStream_t stream, Arguments&&... arguments) {
+  struct Call {
+    void (*kernel)(Parameters...);
+    std::tuple<Parameters...> arguments;
+  };
+  auto call = std::make_shared<Call>(
+      Call{kernel, std::tuple<Parameters...>(static_cast<Parameters>(std::forward<Arguments>(arguments))...)});
+  const auto run = [](const void* memory) {
+    const Call& c = *static_cast<const Call*>(memory);
+    std::apply(c.kernel, c.arguments);
+  };
+  enqueue(stream, {name, run, call.get(), grid, block, sharedBytes}, call);
+}
+
+}  // namespace lxmert::emulator

@@ -1,0 +1,80 @@
+// The instructions that CUDA C++ has no name for, the only inline assembly of the project; emulator/ptx.h has their
+// twins. PTX ISA 8: wmma fragments of m16n8k16, ldmatrix, cp.async.
+#pragma once
+
+#include "cuda/platform.h"
+
+#ifndef __CUDACC__
+#include "cuda/emulator/ptx.h"
+#else
+
+namespace lxmert::cuda {
+
+// d [16, 8] += a [16, 16] b [16, 8] by a whole warp: bfloat16 in, float32 out. Lane l = 4 g + t holds
+//   a: rows g, g + 8 (a[0], a[1]) of columns 2t, 2t + 1, and the same of columns 2t + 8, 2t + 9 (a[2], a[3]);
+//   b: column g of rows 2t, 2t + 1 (b[0]) and 2t + 8, 2t + 9 (b[1]);
+//   d: columns 2t, 2t + 1 of row g (d[0], d[1]) and of row g + 8 (d[2], d[3]).
+__device__ __forceinline__ void mma16816(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+__device__ __forceinline__ uint32_t sharedAddress(const void* shared) {
+  return static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+}
+
+// Four 8 x 8 matrices of bfloat16: lane 8 i + j gives the address (aligned to 16 bytes) of row j of matrix i; lane
+// l = 4 g + t gets columns 2t, 2t + 1 of row g of matrix i in r[i].
+__device__ __forceinline__ void ldmatrixX4(uint32_t (&r)[4], const void* shared) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(sharedAddress(shared))
+               : "memory");
+}
+
+// The same, transposed: lane l gets rows 2t, 2t + 1 of column g.
+__device__ __forceinline__ void ldmatrixX4Trans(uint32_t (&r)[4], const void* shared) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(sharedAddress(shared))
+               : "memory");
+}
+
+// Two matrices, whose addresses come from lanes 0 to 15.
+__device__ __forceinline__ void ldmatrixX2(uint32_t (&r)[2], const void* shared) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
+               : "=r"(r[0]), "=r"(r[1])
+               : "r"(sharedAddress(shared))
+               : "memory");
+}
+
+__device__ __forceinline__ void ldmatrixX2Trans(uint32_t (&r)[2], const void* shared) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];"
+               : "=r"(r[0]), "=r"(r[1])
+               : "r"(sharedAddress(shared))
+               : "memory");
+}
+
+// Copies 16 bytes (both ends aligned to 16) in the background; 16 zeros, and nothing read, when not `valid`. They are
+// there for this thread after cpAsyncWait, for others after a barrier behind it.
+__device__ __forceinline__ void cpAsync16(void* shared, const void* global, bool valid) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(sharedAddress(shared)),
+               "l"(__cvta_generic_to_global(global)), "r"(valid ? 16 : 0)
+               : "memory");
+}
+
+// Ends a group of copies.
+__device__ __forceinline__ void cpAsyncCommit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+// Waits for all of this thread's groups but the latest `pending`.
+template <int pending>
+__device__ __forceinline__ void cpAsyncWait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory");
+}
+
+}  // namespace lxmert::cuda
+
+#endif

@@ -1,0 +1,22 @@
+#include "engine/plugin.h"
+
+#include <dlfcn.h>
+
+namespace lxmert {
+
+const Plugin& openPlugin(const std::string& path) {
+  // Never closed: threads of its libraries may outlive every engine.
+  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+  if (!library) {
+    const char* why = dlerror();
+    throw Error(ErrorCode::NoDevice, path + " does not load: " + (why ? why : "the system does not say why"));
+  }
+  const auto entry = reinterpret_cast<PluginEntry>(dlsym(library, kPluginEntry));
+  if (!entry) throw Error(ErrorCode::NoDevice, path + " is no back end of lxmert: it has no " + kPluginEntry);
+  const Plugin* plugin = entry();
+  if (plugin->abi != kPluginAbi)
+    throw Error(ErrorCode::NoDevice, path + " was built from other sources than the addon; build both again");
+  return *plugin;
+}
+
+}  // namespace lxmert

@@ -1,0 +1,72 @@
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { LxmertError } from '../errors.js';
+import { packageRoot } from './load.js';
+import { translated, type NativeAddon, type NativeEngine } from './native.js';
+
+export const precisions = ['float32', 'bfloat16'] as const;
+/** Of products and of what is kept for the backward pass; parameters, gradients and moments are float32 always. */
+export type Precision = (typeof precisions)[number];
+
+export interface EngineOptions {
+  /** `auto` takes CUDA where it works, else the CPU. */
+  readonly device?: 'auto' | 'cpu' | 'cuda' | undefined;
+  /** Default `float32`. The CPU keeps its activations in float32 in either. */
+  readonly precision?: Precision | undefined;
+  /** CPU threads; 0 for one a core that the process may use. */
+  readonly threads?: number | undefined;
+  /** The CUDA back end's file; LXMERT_CUDA_LIBRARY by default, and without that the one that `npm run build:cuda` makes. */
+  readonly cudaLibrary?: string | undefined;
+}
+
+export interface OpenedDevice {
+  readonly native: NativeEngine;
+  readonly device: 'cpu' | 'cuda';
+  /** In words, with what it is if it is CUDA's, and why not if `auto` found none. */
+  readonly description: string;
+}
+
+/** Opens the device that the options name. @throws LxmertError NO_DEVICE, BAD_ARGUMENT, OUT_OF_MEMORY */
+export function openDevice(addon: NativeAddon, options: EngineOptions): OpenedDevice {
+  const { device = 'auto', precision = 'float32', threads = 0 } = options;
+  if (!Number.isInteger(threads) || threads < 0 || threads > 1024)
+    throw new LxmertError('BAD_ARGUMENT', `threads is ${threads}, expected 0 (all cores) to 1024`);
+  if (!['auto', 'cpu', 'cuda'].includes(device) || !precisions.includes(precision))
+    throw new LxmertError(
+      'BAD_ARGUMENT',
+      `device is ${device} and precision ${precision}, expected auto, cpu or cuda, and ${precisions.join(' or ')}`,
+    );
+  const cpu = (why = ''): OpenedDevice => ({
+    native: translated(() => addon.createEngine(threads, precision)),
+    device: 'cpu',
+    description: `cpu${why}`,
+  });
+  if (device === 'cpu') return cpu();
+  try {
+    const library = cudaLibrary(options.cudaLibrary);
+    const native = translated(() => addon.createEngine(threads, precision, library));
+    return { native, device: 'cuda', description: `cuda: ${translated(() => addon.describePlugin(library))}` };
+  } catch (error) {
+    const { code, message } = error as { code?: string; message: string };
+    if (code !== 'NO_DEVICE') throw error;
+    if (device === 'auto') return cpu(`; no CUDA: ${message}`);
+    throw new LxmertError('NO_DEVICE', `device "cuda" was asked for: ${message}; or use device "cpu"`, { cause: error });
+  }
+}
+
+/** What CUDA device there is, in words. @throws LxmertError NO_DEVICE, saying what is missing */
+export function describeCuda(addon: NativeAddon, named?: string): string {
+  const library = cudaLibrary(named);
+  return translated(() => addon.describePlugin(library));
+}
+
+function cudaLibrary(named = process.env['LXMERT_CUDA_LIBRARY']): string {
+  const file = named ? resolve(named) : join(packageRoot, 'build-cuda', 'lxmert_cuda.so');
+  if (existsSync(file)) return file;
+  throw new LxmertError(
+    'NO_DEVICE',
+    named
+      ? `the CUDA back end ${file} is not there; correct or unset LXMERT_CUDA_LIBRARY`
+      : `the CUDA back end is not built (no ${file}); \`npm run build:cuda\` builds it where there is nvcc`,
+  );
+}
