@@ -28,6 +28,7 @@
       "native/cpu/layer_norm.h",
       "native/cpu/math.h",
       "native/cpu/parallel.h",
+      "native/cpu/philox_lanes.h",
       "native/cpu/small_gemm.h",
       "native/engine/arenas.h",
       "native/engine/arg_reader.h",
