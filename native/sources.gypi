@@ -100,6 +100,20 @@
       "native/cuda/scratch.h",
       "native/cuda/staging.h"
     ],
+    "lxmert_cuda_flags": [
+      "-std=c++20",
+      "-O3",
+      "-I",
+      "native",
+      "--Werror=all-warnings",
+      "-Xcompiler=-Wall,-Wextra,-Werror,-fPIC,-fvisibility=hidden"
+    ],
+    "lxmert_cuda_targets": [
+      "80",
+      "90",
+      "100",
+      "120"
+    ],
     "lxmert_cxx_flags": [
       "-std=c++20",
       "-O3",
