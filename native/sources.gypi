@@ -28,6 +28,7 @@
       "native/cpu/layer_norm.h",
       "native/cpu/math.h",
       "native/cpu/parallel.h",
+      "native/cpu/philox_lanes.h",
       "native/cpu/small_gemm.h",
       "native/engine/arenas.h",
       "native/engine/arg_reader.h",
@@ -54,8 +55,19 @@
       "native/engine/plugin.h",
       "native/engine/step_record.h"
     ],
-    "lxmert_cuda_sources": [],
-    "lxmert_cuda_toolkit_sources": [],
+    "lxmert_cuda_sources": [
+      "native/cuda/completions.cu",
+      "native/cuda/convert.cu",
+      "native/cuda/device.cu",
+      "native/cuda/linear.cu",
+      "native/cuda/plugin.cu",
+      "native/cuda/probe.cu",
+      "native/cuda/staging.cu"
+    ],
+    "lxmert_cuda_toolkit_sources": [
+      "native/cuda/cublaslt.cu",
+      "native/cuda/gemm_cublaslt.cu"
+    ],
     "lxmert_emulator_sources": [
       "native/cuda/emulator/block.cc",
       "native/cuda/emulator/fiber.cc",
@@ -67,6 +79,8 @@
     "lxmert_cuda_headers": [
       "native/cuda/check.h",
       "native/cuda/completions.h",
+      "native/cuda/convert.h",
+      "native/cuda/cublaslt.h",
       "native/cuda/device.h",
       "native/cuda/emulator/bf16.h",
       "native/cuda/emulator/block.h",
@@ -81,6 +95,7 @@
       "native/cuda/gemm.h",
       "native/cuda/kernels.h",
       "native/cuda/platform.h",
+      "native/cuda/probe.h",
       "native/cuda/ptx.cuh",
       "native/cuda/scratch.h",
       "native/cuda/staging.h"

@@ -31,10 +31,10 @@ int64_t pairsOf(const AttentionShape& s) {
   return (s.offsetsB ? 2 : 1) * Rows::clamp(s.rows.record->samples, s.samples);
 }
 
-// A sample's rows in one stream, cut to the stream's capacity and to the longest that is supported.
-Range rowsOf(const Ints& offsets, int64_t sample, int64_t first, int64_t capacity) {
+// A sample's rows in one stream, cut to the stream's capacity and to the longest that was announced.
+Range rowsOf(const Ints& offsets, int64_t sample, int64_t first, int64_t capacity, int64_t longest) {
   const int64_t begin = Rows::clamp(offsets[sample], capacity);
-  const int64_t count = Rows::clamp(offsets[sample + 1] - begin, std::min(capacity - begin, kMaxAttentionLength));
+  const int64_t count = Rows::clamp(offsets[sample + 1] - begin, std::min(capacity - begin, longest));
   return {first + begin, first + begin + count};
 }
 
@@ -45,50 +45,66 @@ Head headAt(const AttentionShape& s, int64_t task) {
   h.direction = task / s.heads % directions;
   h.sample = task / s.heads / directions;
   const int64_t splitA = s.offsetsB ? s.rows.split : s.rows.capacity;
-  const Range a = rowsOf(s.offsetsA, h.sample, 0, splitA);
-  const Range b = s.offsetsB ? rowsOf(s.offsetsB, h.sample, splitA, s.rows.capacity - splitA) : a;
+  const Range a = rowsOf(s.offsetsA, h.sample, 0, splitA, s.longestA);
+  const Range b = s.offsetsB ? rowsOf(s.offsetsB, h.sample, splitA, s.rows.capacity - splitA, s.longestB) : a;
   const Range q = h.direction == 0 ? a : b, k = h.direction == 0 ? b : a;
   h.query = q.begin, h.queries = q.end - q.begin;
   h.key = k.begin, h.keys = k.end - k.begin;
   return h;
 }
 
-// A block of a packed matrix as a padded local one: [rows, columns] of rows `stride` apart.
-void pack(const float* from, int64_t stride, int64_t rows, int64_t columns, float factor, std::vector<float>& to) {
-  const int64_t padded = padToLanes(columns);
-  to.resize(std::max<int64_t>(rows, 1) * padded);
+// A block of a matrix: rows `stride` apart.
+struct Block {
+  const float* data;
+  int64_t stride;
+};
+
+// The same with columns of whole vectors: as it lies, or padded in `buffer`.
+Block padded(const Block& from, int64_t rows, int64_t columns, std::vector<float>& buffer) {
+  const int64_t width = padToLanes(columns);
+  if (width == columns) return from;
+  buffer.resize(std::max<int64_t>(rows, 1) * width);
   for (int64_t i = 0; i < rows; ++i) {
-    float* t = to.data() + i * padded;
-    const float* f = from + i * stride;
-    for (int64_t c = 0; c < columns; ++c) t[c] = f[c] * factor;
-    for (int64_t c = columns; c < padded; ++c) t[c] = 0.0f;
+    float* to = buffer.data() + i * width;
+    std::copy_n(from.data + i * from.stride, columns, to);
+    std::fill(to + columns, to + width, 0.0f);
   }
+  return {buffer.data(), width};
 }
 
-void packTransposed(const float* from, int64_t stride, int64_t rows, int64_t columns, std::vector<float>& to) {
-  const int64_t padded = padToLanes(rows);
-  to.resize(columns * padded);
-  for (int64_t c = 0; c < columns; ++c) {
-    float* t = to.data() + c * padded;
-    for (int64_t i = 0; i < rows; ++i) t[i] = from[i * stride + c];
-    for (int64_t i = rows; i < padded; ++i) t[i] = 0.0f;
-  }
+// [columns, rows padded].
+const float* transposed(const Block& from, int64_t rows, int64_t columns, std::vector<float>& buffer) {
+  buffer.resize(columns * padToLanes(rows));
+  transpose(from.data, from.stride, rows, columns, buffer.data());
+  return buffer.data();
 }
 
-void unpack(const std::vector<float>& from, int64_t rows, int64_t columns, float factor, float* to, int64_t stride) {
-  const int64_t padded = padToLanes(columns);
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t c = 0; c < columns; ++c) to[i * stride + c] = from[i * padded + c] * factor;
+// C = A B into a block of `rows` and `columns` that may be narrower than whole vectors.
+struct ProductInto {
+  float* to;
+  int64_t stride, rows, columns;
+};
+
+void multiplyInto(const ProductInto& c, int64_t k, const Block& a, bool transposeA, const Block& b,
+                  std::vector<float>& buffer) {
+  const int64_t width = padToLanes(c.columns), aRow = transposeA ? 1 : a.stride, aColumn = transposeA ? a.stride : 1;
+  if (width == c.columns) {
+    smallGemm({c.rows, width, k, a.data, aRow, aColumn, b.data, b.stride, c.to, c.stride});
+    return;
+  }
+  buffer.resize(c.rows * width);
+  smallGemm({c.rows, width, k, a.data, aRow, aColumn, b.data, b.stride, buffer.data(), width});
+  for (int64_t i = 0; i < c.rows; ++i) std::copy_n(buffer.data() + i * width, c.columns, c.to + i * c.stride);
 }
 
 // One thread's blocks; they grow to the largest head seen.
 struct Scratch {
-  std::vector<float> q, keyT, v, valueT, k, scores, mask, out, dOut, gradient, dQ, dK, dV;
+  std::vector<float> q, k, v, keyT, valueT, scores, mask, dOut, gradient, product;
 };
 
 struct Context {
   const AttentionShape& shape;
-  int64_t hidden, stride, padded;
+  int64_t hidden, stride;
   float scale;
   const float* qkv;
 
@@ -96,28 +112,35 @@ struct Context {
       : shape(s),
         hidden(s.heads * s.headDim),
         stride(3 * hidden),
-        padded(padToLanes(s.headDim)),
         scale(1.0f / std::sqrt(static_cast<float>(s.headDim))),
         qkv(qkv) {}
 
-  const float* query(const Head& h) const { return qkv + h.query * stride + h.head * shape.headDim; }
-  const float* key(const Head& h) const { return qkv + h.key * stride + hidden + h.head * shape.headDim; }
-  const float* value(const Head& h) const { return qkv + h.key * stride + 2 * hidden + h.head * shape.headDim; }
+  Block query(const Head& h) const { return {qkv + h.query * stride + h.head * shape.headDim, stride}; }
+  Block key(const Head& h) const { return {qkv + h.key * stride + hidden + h.head * shape.headDim, stride}; }
+  Block value(const Head& h) const { return {qkv + h.key * stride + 2 * hidden + h.head * shape.headDim, stride}; }
 };
 
-// Scores [queries, keys padded], scaled; the padding is zero.
+// The score of a key that is not there: its probability is lost beside the sum of the others, which is at least 1.
+constexpr float kNoKey = -1e30f;
+
+// Scores [queries, keys padded], scaled.
 void scoresOf(const Context& c, const Head& h, Scratch& t) {
-  const int64_t columns = padToLanes(h.keys);
-  pack(c.query(h), c.stride, h.queries, c.shape.headDim, c.scale, t.q);
-  packTransposed(c.key(h), c.stride, h.keys, c.shape.headDim, t.keyT);
+  const int64_t columns = padToLanes(h.keys), dim = c.shape.headDim;
+  const float* keyT = transposed(c.key(h), h.keys, dim, t.keyT);
+  const Block query = c.query(h);
   t.scores.resize(h.queries * columns);
-  smallGemm(
-      {h.queries, columns, c.shape.headDim, t.q.data(), c.padded, 1, t.keyT.data(), columns, t.scores.data(), columns});
+  smallGemm({h.queries, columns, dim, query.data, query.stride, 1, keyT, columns, t.scores.data(), columns});
+  for (int64_t i = 0; i < h.queries; ++i) {
+    float* s = t.scores.data() + i * columns;
+#pragma omp simd
+    for (int64_t j = 0; j < columns; ++j) s[j] *= c.scale;
+    std::fill(s + h.keys, s + columns, kNoKey);
+  }
 }
 
 // The mask of a query row over its keys; heads take different columns of the generator.
 void maskRow(const Context& c, const Head& h, int64_t i, std::vector<float>& mask) {
-  mask.resize(padToLanes(h.keys));
+  mask.resize(maskSize(padToLanes(h.keys)));
   dropoutMask(c.shape.dropout, h.query + i, h.head * kMaxAttentionLength, h.keys, mask.data());
 }
 
@@ -129,42 +152,37 @@ void forwardHead(const Context& c, const AttentionForward& a, const Head& h, Scr
     float* s = t.scores.data() + i * columns;
     float largest = s[0];
 #pragma omp simd reduction(max : largest)
-    for (int64_t j = 0; j < h.keys; ++j) largest = s[j] > largest ? s[j] : largest;
+    for (int64_t j = 0; j < columns; ++j) largest = s[j] > largest ? s[j] : largest;
     float sum = 0;
 #pragma omp simd reduction(+ : sum)
-    for (int64_t j = 0; j < h.keys; ++j) {
+    for (int64_t j = 0; j < columns; ++j) {
       s[j] = exp(s[j] - largest);
       sum += s[j];
     }
     const float inverse = 1.0f / sum;
-#pragma omp simd
-    for (int64_t j = 0; j < h.keys; ++j) s[j] *= inverse;
     a.logSumExp[(h.query + i) * c.shape.heads + h.head] = largest + std::log(sum);
-    if (map && i < a.longest)
-      std::memcpy(map.data + ((h.sample * c.shape.heads + h.head) * a.longest + i) * a.longest, s,
-                  std::min(h.keys, a.longest) * sizeof(float));
-    if (c.shape.dropout.p > 0) {
-      maskRow(c, h, i, t.mask);
-#pragma omp simd
-      for (int64_t j = 0; j < h.keys; ++j) s[j] *= t.mask[j];
+    if (map && i < a.mapSide) {
+      float* m = map.data + ((h.sample * c.shape.heads + h.head) * a.mapSide + i) * a.mapSide;
+      for (int64_t j = 0; j < std::min(h.keys, a.mapSide); ++j) m[j] = s[j] * inverse;
     }
+    t.mask.assign(columns, 1.0f);
+    if (c.shape.dropout.p > 0) maskRow(c, h, i, t.mask);
+#pragma omp simd
+    for (int64_t j = 0; j < columns; ++j) s[j] *= inverse * t.mask[j];
   }
-  pack(c.value(h), c.stride, h.keys, c.shape.headDim, 1.0f, t.v);
-  t.out.resize(h.queries * c.padded);
-  smallGemm({h.queries, c.padded, h.keys, t.scores.data(), columns, 1, t.v.data(), c.padded, t.out.data(), c.padded});
-  unpack(t.out, h.queries, c.shape.headDim, 1.0f, a.context.data + h.query * c.hidden + h.head * c.shape.headDim,
-         c.hidden);
+  const int64_t dim = c.shape.headDim;
+  multiplyInto({a.context.data + h.query * c.hidden + h.head * dim, c.hidden, h.queries, dim}, h.keys,
+               {t.scores.data(), columns}, false, padded(c.value(h), h.keys, dim, t.v), t.product);
 }
 
 void backwardHead(const Context& c, const AttentionBackward& a, const Head& h, Scratch& t) {
   const int64_t columns = padToLanes(h.keys), dim = c.shape.headDim;
   const bool dropout = c.shape.dropout.p > 0;
   scoresOf(c, h, t);
-  pack(a.dContext.data + h.query * c.hidden + h.head * dim, c.hidden, h.queries, dim, 1.0f, t.dOut);
-  packTransposed(c.value(h), c.stride, h.keys, dim, t.valueT);
+  const Block dOut{a.dContext.data + h.query * c.hidden + h.head * dim, c.hidden};
+  const float* valueT = transposed(c.value(h), h.keys, dim, t.valueT);
   t.gradient.resize(h.queries * columns);
-  smallGemm(
-      {h.queries, columns, dim, t.dOut.data(), c.padded, 1, t.valueT.data(), columns, t.gradient.data(), columns});
+  smallGemm({h.queries, columns, dim, dOut.data, dOut.stride, 1, valueT, columns, t.gradient.data(), columns});
   for (int64_t i = 0; i < h.queries; ++i) {
     float *p = t.scores.data() + i * columns, *g = t.gradient.data() + i * columns;
     const float logSumExp = a.logSumExp[(h.query + i) * c.shape.heads + h.head];
@@ -172,30 +190,27 @@ void backwardHead(const Context& c, const AttentionBackward& a, const Head& h, S
     if (dropout) maskRow(c, h, i, t.mask);
     float dot = 0;
 #pragma omp simd reduction(+ : dot)
-    for (int64_t j = 0; j < h.keys; ++j) {
+    for (int64_t j = 0; j < columns; ++j) {
       p[j] = exp(p[j] - logSumExp);
       g[j] *= t.mask[j];
       dot += p[j] * g[j];
     }
     // The gradient of the scores takes the place of g; the dropped probabilities that of p.
 #pragma omp simd
-    for (int64_t j = 0; j < h.keys; ++j) {
-      g[j] = p[j] * (g[j] - dot);
+    for (int64_t j = 0; j < columns; ++j) {
+      g[j] = c.scale * p[j] * (g[j] - dot);
       p[j] *= t.mask[j];
     }
   }
-  pack(c.key(h), c.stride, h.keys, dim, 1.0f, t.k);
-  t.dQ.resize(h.queries * c.padded);
-  t.dK.resize(h.keys * c.padded);
-  t.dV.resize(h.keys * c.padded);
-  smallGemm({h.queries, c.padded, h.keys, t.gradient.data(), columns, 1, t.k.data(), c.padded, t.dQ.data(), c.padded});
-  smallGemm({h.keys, c.padded, h.queries, t.gradient.data(), 1, columns, t.q.data(), c.padded, t.dK.data(), c.padded});
-  smallGemm({h.keys, c.padded, h.queries, t.scores.data(), 1, columns, t.dOut.data(), c.padded, t.dV.data(), c.padded});
+  const Block gradient{t.gradient.data(), columns}, probabilities{t.scores.data(), columns};
   float* dQuery = a.dQkv.data + h.query * c.stride + h.head * dim;
   float* dKey = a.dQkv.data + h.key * c.stride + c.hidden + h.head * dim;
-  unpack(t.dQ, h.queries, dim, c.scale, dQuery, c.stride);
-  unpack(t.dK, h.keys, dim, 1.0f, dKey, c.stride);  // the query already carries the scale
-  unpack(t.dV, h.keys, dim, 1.0f, dKey + c.hidden, c.stride);
+  multiplyInto({dQuery, c.stride, h.queries, dim}, h.keys, gradient, false, padded(c.key(h), h.keys, dim, t.k),
+               t.product);
+  multiplyInto({dKey, c.stride, h.keys, dim}, h.queries, gradient, true, padded(c.query(h), h.queries, dim, t.q),
+               t.product);
+  multiplyInto({dKey + c.hidden, c.stride, h.keys, dim}, h.queries, probabilities, true,
+               padded(dOut, h.queries, dim, t.dOut), t.product);
 }
 
 void zeroBlock(float* to, int64_t stride, int64_t rows, int64_t columns) {

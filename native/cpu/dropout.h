@@ -3,27 +3,36 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
+#include "cpu/philox_lanes.h"
 #include "engine/ops.h"
 
 namespace lxmert::cpu {
 
-// mask[0 … round up(columns, 4)) for columns first … first + columns; `first` is a multiple of 4.
+// Masks are made this many columns at a time.
+constexpr int64_t kMaskColumns = 4 * kPhiloxLanes;
+
+constexpr int64_t maskSize(int64_t columns) { return (columns + kMaskColumns - 1) / kMaskColumns * kMaskColumns; }
+
+// mask[0 … maskSize(columns)) for columns first … first + columns; `first` is a multiple of 4.
 inline void dropoutMask(const Dropout& dropout, int64_t row, int64_t first, int64_t columns, float* mask) {
+  typedef uint32_t Words __attribute__((vector_size(sizeof(PhiloxWords))));
   const uint32_t threshold = dropoutThreshold(dropout.p);
   const float scale = 1.0f / (1.0f - dropout.p);
+  uint32_t scaleBits;
+  std::memcpy(&scaleBits, &scale, sizeof(scale));
   const auto sample = static_cast<uint32_t>(dropout.rowIds[2 * row]);
   const auto rowInSample = static_cast<uint32_t>(dropout.rowIds[2 * row + 1]);
   const uint32_t instance = dropout.instance, seed = dropout.record->seed, step = dropout.record->step;
-  const auto firstGroup = static_cast<uint32_t>(first / 4);
-  const auto groups = static_cast<uint32_t>((columns + 3) / 4);
-#pragma omp simd
-  for (uint32_t g = 0; g < groups; ++g) {
-    const Philox4 r = philox(firstGroup + g, rowInSample, sample, instance, seed, step);
-    mask[4 * g] = r.v[0] >= threshold ? scale : 0.0f;
-    mask[4 * g + 1] = r.v[1] >= threshold ? scale : 0.0f;
-    mask[4 * g + 2] = r.v[2] >= threshold ? scale : 0.0f;
-    mask[4 * g + 3] = r.v[3] >= threshold ? scale : 0.0f;
+  for (int64_t c = 0; c < columns; c += kMaskColumns) {
+    const PhiloxBlock block =
+        philoxLanes(static_cast<uint32_t>((first + c) / 4), rowInSample, sample, instance, seed, step);
+    for (int half = 0; half < 2; ++half) {
+      // All bits of a true comparison are set.
+      const Words kept = (reinterpret_cast<Words>(block.half[half]) >= threshold) & scaleBits;
+      std::memcpy(mask + c + half * kMaskColumns / 2, &kept, sizeof(kept));
+    }
   }
 }
 

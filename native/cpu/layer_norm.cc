@@ -13,7 +13,7 @@ namespace lxmert::cpu {
 void layerNormForward(Device&, const LayerNormForward& a) {
   const int64_t width = a.width;
   parallelFor(activeCount(a.rows.active()), 1 + 8192 / width, [&](int64_t begin, int64_t end) {
-    std::vector<float> mask(a.dropout.p > 0 ? width + 4 : 0);
+    std::vector<float> mask(a.dropout.p > 0 ? maskSize(width) : 0);
     const Segments segments = a.rows.active();
     for (int64_t i = begin; i < end; ++i) {
       const int64_t row = activeRow(segments, i);
@@ -46,7 +46,7 @@ void layerNormBackward(Device&, const LayerNormBackward& a) {
   const int64_t width = a.width;
   ColumnSums sums(2 * width);
   parallelFor(activeCount(a.rows.active()), 1 + 8192 / width, [&](int64_t begin, int64_t end) {
-    std::vector<float> mask(a.dropout.p > 0 ? width + 4 : 0), dz(width);
+    std::vector<float> mask(a.dropout.p > 0 ? maskSize(width) : 0), dz(width);
     float *dGamma = sums.mine(), *dBeta = dGamma + width;
     const Segments segments = a.rows.active();
     for (int64_t i = begin; i < end; ++i) {

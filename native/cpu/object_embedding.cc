@@ -25,7 +25,7 @@ void objectEmbeddingForward(Device&, const ObjectEmbeddingForward& a) {
   const ObjectEmbeddingShape& s = a.shape;
   const Segments segments = s.rows.active();
   parallelFor(activeCount(segments), 1 + 4096 / s.width, [&](int64_t begin, int64_t end) {
-    std::vector<float> box(s.width), mask(s.width + 4, 1.0f);
+    std::vector<float> box(s.width), mask(maskSize(s.width), 1.0f);
     for (int64_t i = begin; i < end; ++i) {
       const int64_t row = activeRow(segments, i);
       const float* x = s.x.data + row * s.width;
@@ -54,7 +54,7 @@ void objectEmbeddingBackward(Device&, const ObjectEmbeddingBackward& a) {
   // One row of partial sums: dγ_f, dβ_f, dγ_b, dβ_b, db_b, then dW_b.
   ColumnSums sums(9 * w);
   parallelFor(activeCount(segments), 1 + 4096 / w, [&](int64_t begin, int64_t end) {
-    std::vector<float> projected(w), half(w), mask(w + 4, 1.0f), dBox(w);
+    std::vector<float> projected(w), half(w), mask(maskSize(w), 1.0f), dBox(w);
     float* sum = sums.mine();
     for (int64_t i = begin; i < end; ++i) {
       const int64_t row = activeRow(segments, i);

@@ -1,4 +1,4 @@
-// Small matrix products for attention: C [m, n] (+)= A [m, k] B [k, n], one thread, everything in cache. A may be read
+// Small matrix products for attention, and the transposes that they take: C [m, n] = A [m, k] B [k, n], one thread, everything in cache. A may be read
 // in any layout, so a transposed A needs no copy; B and C are row-major with n a multiple of the vector width.
 #pragma once
 
@@ -32,6 +32,9 @@ inline __attribute__((always_inline)) void tile(const SmallGemm& g, int64_t i, i
   for (int64_t p = 0; p < g.k; ++p, a += g.aColumn, b += g.ldb) {
     Lanes row[kVectors];
     for (int v = 0; v < kVectors; ++v) row[v] = *reinterpret_cast<const Lanes*>(b + v * kLanes);
+#if defined(__AVX512F__)
+    for (int v = 0; v < kVectors; ++v) __asm__("" : "+v"(row[v]));  // kept in a register, not loaded again for each row
+#endif
     for (int r = 0; r < kRows; ++r) {
       const float x = a[r * g.aRow];
       for (int v = 0; v < kVectors; ++v) sum[r][v] += x * row[v];
@@ -45,7 +48,9 @@ template <int kVectors>
 inline void columns(const SmallGemm& g, int64_t j) {
   int64_t i = 0;
   for (; i + 4 <= g.m; i += 4) tile<4, kVectors>(g, i, j);
-  for (; i < g.m; ++i) tile<1, kVectors>(g, i, j);
+  if (g.m - i == 3) tile<3, kVectors>(g, i, j);
+  if (g.m - i == 2) tile<2, kVectors>(g, i, j);
+  if (g.m - i == 1) tile<1, kVectors>(g, i, j);
 }
 
 }  // namespace detail
@@ -54,8 +59,52 @@ inline void columns(const SmallGemm& g, int64_t j) {
 inline void smallGemm(const SmallGemm& g) {
   int64_t j = 0;
   for (; j + 4 * kLanes <= g.n; j += 4 * kLanes) detail::columns<4>(g, j);
-  for (; j + 2 * kLanes <= g.n; j += 2 * kLanes) detail::columns<2>(g, j);
-  for (; j < g.n; j += kLanes) detail::columns<1>(g, j);
+  const int64_t rest = (g.n - j) / kLanes;
+  if (rest == 3) detail::columns<3>(g, j);
+  if (rest == 2) detail::columns<2>(g, j);
+  if (rest == 1) detail::columns<1>(g, j);
+}
+
+namespace detail {
+
+// Swaps the off-diagonal quarters of every block of 2 kHalf rows and columns.
+template <int kHalf>
+inline __attribute__((always_inline)) void swapQuarters(Lanes (&rows)[kLanes]) {
+  typedef int32_t Order __attribute__((vector_size(kLanes * sizeof(int32_t))));
+  Order upper, lower;
+  for (int l = 0; l < kLanes; ++l) {
+    upper[l] = l & kHalf ? kLanes + l - kHalf : l;
+    lower[l] = l & kHalf ? kLanes + l : l + kHalf;
+  }
+  for (int i = 0; i < kLanes; ++i) {
+    if (i & kHalf) continue;
+    const Lanes a = rows[i], b = rows[i + kHalf];
+    rows[i] = __builtin_shuffle(a, b, upper);
+    rows[i + kHalf] = __builtin_shuffle(a, b, lower);
+  }
+}
+
+}  // namespace detail
+
+// to [columns, padToLanes(rows)] = from^T, from [rows, columns] with rows `stride` apart; the padding is zero.
+inline void transpose(const float* from, int64_t stride, int64_t rows, int64_t columns, float* to) {
+  using detail::Lanes;
+  const int64_t padded = padToLanes(rows);
+  for (int64_t i = 0; i < padded; i += kLanes) {
+    int64_t c = 0;
+    for (; c + kLanes <= columns; c += kLanes) {
+      Lanes block[kLanes];
+      for (int64_t r = 0; r < kLanes; ++r)
+        block[r] = i + r < rows ? *reinterpret_cast<const Lanes*>(from + (i + r) * stride + c) : Lanes{};
+      detail::swapQuarters<8>(block);
+      detail::swapQuarters<4>(block);
+      detail::swapQuarters<2>(block);
+      detail::swapQuarters<1>(block);
+      for (int64_t r = 0; r < kLanes; ++r) *reinterpret_cast<Lanes*>(to + (c + r) * padded + i) = block[r];
+    }
+    for (; c < columns; ++c)
+      for (int64_t r = 0; r < kLanes; ++r) to[c * padded + i + r] = i + r < rows ? from[(i + r) * stride + c] : 0.0f;
+  }
 }
 
 }  // namespace lxmert::cpu

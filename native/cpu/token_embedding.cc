@@ -28,7 +28,7 @@ void tokenEmbeddingForward(Device&, const TokenEmbeddingForward& a) {
   const TokenEmbeddingShape& s = a.shape;
   const Segments segments = s.rows.active();
   parallelFor(activeCount(segments), 1 + 8192 / s.width, [&](int64_t begin, int64_t end) {
-    std::vector<float> sum(s.width), mask(s.width + 4, 1.0f);
+    std::vector<float> sum(s.width), mask(maskSize(s.width), 1.0f);
     for (int64_t i = begin; i < end; ++i) {
       const int64_t row = activeRow(segments, i);
       lookUp(s, row, sum.data());
@@ -51,7 +51,7 @@ void tokenEmbeddingBackward(Device&, const TokenEmbeddingBackward& a) {
   const Segments segments = s.rows.active();
   ColumnSums sums(2 * s.width);
   parallelFor(activeCount(segments), 1 + 8192 / s.width, [&](int64_t begin, int64_t end) {
-    std::vector<float> sum(s.width), dOut(s.width), mask(s.width + 4, 1.0f);
+    std::vector<float> sum(s.width), dOut(s.width), mask(maskSize(s.width), 1.0f);
     float *dGamma = sums.mine(), *dBeta = dGamma + s.width;
     for (int64_t i = begin; i < end; ++i) {
       const int64_t row = activeRow(segments, i);

@@ -64,11 +64,12 @@ class CudaDevice final : public Device {
   void endOp() { scratch_.reset(); }
 
  private:
-  struct Parameters {  // an arena with its copy behind it
+  struct Block {
     char* base;
     int64_t bytes;
   };
   void use() const;
+  int64_t bytesFor(ArenaId arena, int64_t bytes) const;
 
   const int ordinal_;
   const Precision precision_;
@@ -79,7 +80,8 @@ class CudaDevice final : public Device {
   Scratch scratch_;
   Staging staging_;
   mutable std::mutex mutex_;  // of what follows
-  std::vector<Parameters> parameters_;
+  std::vector<Block> allocated_;
+  std::vector<Block> parameters_;  // arenas with their bf16 copy behind them, which does not count here
   int64_t held_ = 0;
   std::unique_ptr<Completions> completions_;  // last: its thread uses the others
 };

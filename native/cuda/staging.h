@@ -2,8 +2,8 @@
 // stops the engine's thread, unless more is asked for than the pinned memory holds.
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
-#include <memory>
 #include <mutex>
 #include <vector>
 

@@ -1,0 +1,73 @@
+// Philox (engine/philox.h) for as many consecutive counters as a vector register has 64-bit lanes. A lane holds one of a
+// counter's four words in its lower half; what the upper half holds does not matter, since the product reads 32 bits.
+#pragma once
+
+#include <cstdint>
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+#include "engine/philox.h"
+
+namespace lxmert::cpu {
+
+#if defined(__AVX512F__)
+constexpr int kPhiloxLanes = 8;
+#elif defined(__AVX2__)
+constexpr int kPhiloxLanes = 4;
+#else
+constexpr int kPhiloxLanes = 2;
+#endif
+
+typedef uint64_t PhiloxWords __attribute__((vector_size(kPhiloxLanes * sizeof(uint64_t))));
+
+namespace detail {
+
+// The 64-bit products of the lower halves.
+inline __attribute__((always_inline)) PhiloxWords timesLow(PhiloxWords a, uint32_t factor) {
+#if defined(__AVX512F__)
+  // The plain form makes GCC 12 warn of its own undefined register.
+  return reinterpret_cast<PhiloxWords>(
+      _mm512_maskz_mul_epu32(0xFF, reinterpret_cast<__m512i>(a), _mm512_set1_epi64(factor)));
+#elif defined(__AVX2__)
+  return reinterpret_cast<PhiloxWords>(_mm256_mul_epu32(reinterpret_cast<__m256i>(a), _mm256_set1_epi64x(factor)));
+#elif defined(__SSE2__)
+  return reinterpret_cast<PhiloxWords>(_mm_mul_epu32(reinterpret_cast<__m128i>(a), _mm_set1_epi64x(factor)));
+#else
+  return (a & 0xFFFFFFFFu) * factor;
+#endif
+}
+
+}  // namespace detail
+
+// The words of philox(first + i, c1, c2, c3, k0, k1) for each lane i, counter by counter: the first half of them, and
+// the second.
+struct PhiloxBlock {
+  PhiloxWords half[2];
+};
+
+inline __attribute__((always_inline)) PhiloxBlock philoxLanes(uint32_t first, uint32_t c1, uint32_t c2, uint32_t c3,
+                                                              uint32_t k0, uint32_t k1) {
+  PhiloxWords lane;
+  for (int i = 0; i < kPhiloxLanes; ++i) lane[i] = i;
+  PhiloxWords a = lane + static_cast<uint64_t>(first), b = PhiloxWords{} + c1, c = PhiloxWords{} + c2,
+              d = PhiloxWords{} + c3;
+  for (int round = 0; round < 10; ++round) {
+    const PhiloxWords p0 = detail::timesLow(a, 0xD2511F53u), p1 = detail::timesLow(c, 0xCD9E8D57u);
+    a = (p1 >> 32) ^ b ^ static_cast<uint64_t>(k0);
+    c = (p0 >> 32) ^ d ^ static_cast<uint64_t>(k1);
+    b = p1;
+    d = p0;
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+  // Words 0 and 1 of each counter side by side, and words 2 and 3; then both by turns.
+  const PhiloxWords front = (a & 0xFFFFFFFFu) | (b << 32), back = (c & 0xFFFFFFFFu) | (d << 32);
+  PhiloxWords order;
+  for (int i = 0; i < kPhiloxLanes; ++i) order[i] = i / 2 + i % 2 * kPhiloxLanes;
+  return {{__builtin_shuffle(front, back, order),
+           __builtin_shuffle(front, back, order + static_cast<uint64_t>(kPhiloxLanes / 2))}};
+}
+
+}  // namespace lxmert::cpu

@@ -1,0 +1,74 @@
+#include "cuda/completions.h"
+
+#include <pthread.h>
+
+#include <optional>
+#include <utility>
+
+namespace lxmert::cuda {
+
+Completions::Completions(int ordinal) : thread_([this, ordinal] { run(ordinal); }) {}
+
+Completions::~Completions() {
+  std::deque<Waiting> dropped;
+  {
+    const std::lock_guard lock(mutex_);
+    dropped.swap(waiting_);
+    ending_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+  for (const Waiting& waiting : dropped) cudaEventDestroy(waiting.event);
+  for (const cudaEvent_t event : events_) cudaEventDestroy(event);
+}
+
+void Completions::add(cudaStream_t stream, Then then) {
+  const cudaEvent_t event = freshEvent();
+  // On a device that has failed recording fails, too, and so does the wait for it: `then` hears of it there.
+  if (event) cudaEventRecord(event, stream);
+  {
+    const std::lock_guard lock(mutex_);
+    waiting_.push_back({event, std::move(then)});
+  }
+  wake_.notify_one();
+}
+
+// Null when the device gives none.
+cudaEvent_t Completions::freshEvent() {
+  cudaEvent_t event = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!events_.empty()) {
+      event = events_.back();
+      events_.pop_back();
+    }
+  }
+  if (!event && cudaEventCreateWithFlags(&event, cudaEventDisableTiming) != cudaSuccess) return nullptr;
+  return event;
+}
+
+void Completions::run(int ordinal) {
+  pthread_setname_np(pthread_self(), "lxmert cuda");
+  cudaSetDevice(ordinal);
+  for (;;) {
+    Waiting next;
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [&] { return ending_ || !waiting_.empty(); });
+      if (waiting_.empty()) return;
+      next = std::move(waiting_.front());
+      waiting_.pop_front();
+    }
+    std::optional<Error> failure;
+    try {
+      check(next.event ? cudaEventSynchronize(next.event) : cudaPeekAtLastError(), "running kernels");
+    } catch (const Error& error) {
+      failure.emplace(error);
+    }
+    next.then(failure ? &*failure : nullptr);
+    const std::lock_guard lock(mutex_);
+    if (next.event) events_.push_back(next.event);
+  }
+}
+
+}  // namespace lxmert::cuda

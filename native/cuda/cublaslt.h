@@ -1,0 +1,84 @@
+// The part of cuBLASLt that we call, declared here so that neither its headers nor the library are needed to build, and
+// opened at run time, so that a missing library is an error that says how to get it. test/cuda/cublaslt.cc holds these
+// declarations against NVIDIA's own header.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "cuda/platform.h"
+
+namespace lxmert::cuda::cublaslt {
+
+// Values of its enumerations.
+enum Type : int { kFloat32 = 0, kBFloat16 = 14 };  // cudaDataType_t
+enum Compute : int { kComputeFloat32 = 68 };
+enum Operation : int32_t { kNormal = 0, kTransposed = 1 };
+enum Epilogue : uint32_t { kDefault = 1, kBias = 4 };
+enum ReductionScheme : uint32_t { kReduceInComputeType = 2 };
+enum MatmulAttribute : int {
+  kTransposeA = 3,
+  kTransposeB = 4,
+  kEpilogue = 7,
+  kBiasPointer = 8,
+};
+enum PreferenceAttribute : int {
+  kMaxWorkspaceBytes = 1,
+  kReductionSchemeMask = 3,
+  kMinAlignmentA = 5,
+  kMinAlignmentB = 6,
+  kMinAlignmentC = 7,
+  kMinAlignmentD = 8,
+};
+
+using Handle = struct HandleOpaque*;
+using Matmul = struct MatmulOpaque*;
+using Layout = struct LayoutOpaque*;
+using Preference = struct PreferenceOpaque*;
+using Status = int;
+
+struct Algorithm {
+  uint64_t data[8];
+};
+struct Heuristic {
+  Algorithm algorithm;
+  size_t workspaceBytes;
+  Status state;
+  float waves;
+  int reserved[4];
+};
+
+// Name, and type, of each function; all return a Status but the version.
+#define LXMERT_CUBLASLT(FUNCTION)                                                                                 \
+  FUNCTION(Create, Status (*)(Handle*))                                                                           \
+  FUNCTION(Destroy, Status (*)(Handle))                                                                           \
+  FUNCTION(GetVersion, size_t (*)())                                                                              \
+  FUNCTION(MatmulDescCreate, Status (*)(Matmul*, Compute, Type))                                                  \
+  FUNCTION(MatmulDescDestroy, Status (*)(Matmul))                                                                 \
+  FUNCTION(MatmulDescSetAttribute, Status (*)(Matmul, MatmulAttribute, const void*, size_t))                      \
+  FUNCTION(MatrixLayoutCreate, Status (*)(Layout*, Type, uint64_t rows, uint64_t columns, int64_t stride))        \
+  FUNCTION(MatrixLayoutDestroy, Status (*)(Layout))                                                               \
+  FUNCTION(MatmulPreferenceCreate, Status (*)(Preference*))                                                       \
+  FUNCTION(MatmulPreferenceDestroy, Status (*)(Preference))                                                       \
+  FUNCTION(MatmulPreferenceSetAttribute, Status (*)(Preference, PreferenceAttribute, const void*, size_t))        \
+  FUNCTION(MatmulAlgoGetHeuristic, Status (*)(Handle, Matmul, Layout a, Layout b, Layout c, Layout d, Preference, \
+                                              int wanted, Heuristic* results, int* found))                        \
+  FUNCTION(Matmul, Status (*)(Handle, Matmul, const void* alpha, const void* a, Layout, const void* b, Layout,    \
+                              const void* beta, const void* c, Layout, void* d, Layout, const Algorithm*,         \
+                              void* workspace, size_t workspaceBytes, cudaStream_t))
+
+struct Library {
+#define FUNCTION(name, type)   \
+  using name##Function = type; \
+  name##Function name;
+  LXMERT_CUBLASLT(FUNCTION)
+#undef FUNCTION
+  std::string file;
+};
+
+// Opens the library: the file that LXMERT_CUBLASLT names, else one that the system finds, the toolkit's, or the one that
+// the build noted beside the plugin. Throws NoDevice.
+const Library& open();
+
+}  // namespace lxmert::cuda::cublaslt

@@ -1,0 +1,136 @@
+#include "cuda/device.h"
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+#include <sstream>
+
+#include "cuda/convert.h"
+#include "cuda/kernels.h"
+#include "cuda/probe.h"
+
+namespace lxmert::cuda {
+
+namespace {
+
+constexpr int64_t kAlignment = 256;
+constexpr std::array<const char*, kArenas> kArenaNames = {"parameters", "gradients", "state", "inputs", "workspace"};
+
+int64_t aligned(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+std::string gibibytes(int64_t bytes) {
+  std::ostringstream text;
+  text.precision(3);
+  text << static_cast<double>(bytes) / (int64_t{1} << 30) << " GiB";
+  return text.str();
+}
+
+}  // namespace
+
+CudaDevice::CudaDevice(int ordinal, Precision precision)
+    : ordinal_(ordinal), precision_(precision), limits_(findGpu(ordinal).limits), gemms_(openGemms()) {
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream");
+#define OP(name, Args)                               \
+  column_.name = [](Device& device, const Args& a) { \
+    cuda::name(device, a);                           \
+    cudaOf(device).endOp();                          \
+  };
+  LXMERT_OPS(OP)
+#undef OP
+  completions_ = std::make_unique<Completions>(ordinal);
+}
+
+// Errors mean nothing any more.
+CudaDevice::~CudaDevice() {
+  cudaSetDevice(ordinal_);
+  completions_.reset();
+  cudaStreamSynchronize(stream_);
+  cudaStreamDestroy(stream_);
+}
+
+void CudaDevice::use() const { check(cudaSetDevice(ordinal_), "choosing the GPU"); }
+
+// The copy of the parameters lies behind them.
+int64_t CudaDevice::bytesFor(ArenaId arena, int64_t bytes) const {
+  const bool copied = arena == ArenaId::Parameters && precision_ == Precision::BFloat16;
+  return copied ? aligned(bytes) + bytes / 2 : bytes;
+}
+
+void CudaDevice::claim(const ArenaSizes& sizes) {
+  int64_t wanted = 0;
+  std::string each;
+  for (int i = 0; i < kArenas; ++i) {
+    const int64_t bytes = bytesFor(static_cast<ArenaId>(i), sizes[i]);
+    wanted += bytes;
+    if (bytes > 0) each += std::string(each.empty() ? "" : ", ") + kArenaNames[i] + ' ' + gibibytes(bytes);
+  }
+  use();
+  size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "asking how much memory is free");
+  const std::lock_guard lock(mutex_);
+  const int64_t available = static_cast<int64_t>(free) + held_;
+  if (wanted > std::max(available, held_))
+    throw Error(ErrorCode::OutOfMemory,
+                "arenas of " + gibibytes(wanted) + " do not fit (" + each + "): the GPU has " + gibibytes(available) +
+                    " of " + gibibytes(static_cast<int64_t>(total)) +
+                    " to give; take a smaller batch or micro-batch, bfloat16, or a smaller model");
+}
+
+char* CudaDevice::allocate(ArenaId arena, int64_t bytes) {
+  const int64_t all = bytesFor(arena, bytes);
+  use();
+  char* memory = nullptr;
+  check(cudaMalloc(reinterpret_cast<void**>(&memory), all),
+        (std::string("the ") + kArenaNames[static_cast<int>(arena)] + " arena of " + gibibytes(all)).c_str());
+  if (const cudaError_t status = cudaMemsetAsync(memory, 0, all, stream_); status != cudaSuccess) {
+    cudaFree(memory);
+    check(status, "zeroing an arena");
+  }
+  const std::lock_guard lock(mutex_);
+  held_ += all;
+  allocated_.push_back({memory, all});
+  if (all > bytes) parameters_.push_back({memory, bytes});
+  return memory;
+}
+
+// Waits for the kernels that run.
+void CudaDevice::release(char* memory, int64_t) {
+  cudaSetDevice(ordinal_);
+  cudaFree(memory);
+  const std::lock_guard lock(mutex_);
+  const auto at = [&](const Block& block) { return block.base == memory; };
+  held_ -= std::find_if(allocated_.begin(), allocated_.end(), at)->bytes;
+  std::erase_if(allocated_, at);
+  std::erase_if(parameters_, at);
+}
+
+void CudaDevice::begin() { use(); }
+
+bf16* CudaDevice::shadow(const float* master) const {
+  const char* place = reinterpret_cast<const char*>(master);
+  const std::lock_guard lock(mutex_);
+  for (const Block& block : parameters_)
+    if (place >= block.base && place < block.base + block.bytes)
+      return reinterpret_cast<bf16*>(block.base + aligned(block.bytes)) + (place - block.base) / sizeof(float);
+  return nullptr;
+}
+
+void CudaDevice::copyIn(char* device, const char* host, int64_t bytes) {
+  staging_.upload(stream_, device, host, bytes);
+  const auto* first = reinterpret_cast<const float*>(device - reinterpret_cast<uintptr_t>(device) % sizeof(float));
+  bf16* copy = shadow(first);
+  if (!copy) return;
+  const int64_t span = device + bytes - reinterpret_cast<const char*>(first);
+  convertToBf16(stream_, first, copy,
+                (span + static_cast<int64_t>(sizeof(float)) - 1) / static_cast<int64_t>(sizeof(float)));
+}
+
+void CudaDevice::copyOut(char* host, const char* device, int64_t bytes) {
+  staging_.download(stream_, *completions_, host, device, bytes);
+}
+
+void CudaDevice::after(Done done) { completions_->add(stream_, std::move(done)); }
+
+void CudaDevice::wait() { check(cudaStreamSynchronize(stream_), "running kernels"); }
+
+}  // namespace lxmert::cuda

@@ -1,0 +1,155 @@
+// Matrix products by cuBLASLt. It thinks in columns: a row-major matrix is the transpose of a column-major one in the same
+// memory, so C = A B is asked for as C^T = B^T A^T, with the operands exchanged.
+//
+// What to run for a shape is asked of its heuristic once and kept. Split sums are added up in float32, in a fixed order.
+#include <array>
+#include <map>
+
+#include "cuda/check.h"
+#include "cuda/cublaslt.h"
+#include "cuda/gemm.h"
+
+namespace lxmert::cuda {
+
+namespace {
+
+using namespace cublaslt;
+
+constexpr size_t kWorkspaceBytes = size_t{32} << 20;
+constexpr uint32_t kBestAlignment = 256;
+
+void demand(Status status, const char* what) {
+  if (status != 0)
+    throw Error(ErrorCode::Internal,
+                std::string("cuBLASLt: ") + what + " failed with status " + std::to_string(status));
+}
+
+Type typeOf(DType dtype) { return dtype == DType::BF16 ? kBFloat16 : kFloat32; }
+
+// The largest power of two up to 256 that an address is a multiple of.
+uint32_t alignmentOf(const void* place) {
+  const auto address = reinterpret_cast<uintptr_t>(place) | kBestAlignment;
+  return static_cast<uint32_t>(address & (~address + 1));
+}
+
+// All that the choice of a kernel depends on.
+using Key = std::array<int64_t, 11>;
+
+Key keyOf(const Gemm& g) {
+  return {g.m,
+          g.n,
+          g.k,
+          g.transposeA,
+          g.transposeB,
+          static_cast<int64_t>(g.input),
+          static_cast<int64_t>(g.output),
+          (g.bias ? 1 : 0) + (g.beta != 0 ? 2 : 0),
+          alignmentOf(g.a),
+          alignmentOf(g.b),
+          alignmentOf(g.c)};
+}
+
+class CublasLtGemms final : public Gemms {
+ public:
+  CublasLtGemms() {
+    demand(lt_.Create(&handle_), "cublasLtCreate");
+    check(cudaMalloc(&workspace_, kWorkspaceBytes), "the workspace of matrix products");
+  }
+
+  ~CublasLtGemms() override {
+    for (const auto& [key, plan] : plans_) {
+      lt_.MatmulDescDestroy(plan.matmul);
+      for (const Layout layout : {plan.first, plan.second, plan.result}) lt_.MatrixLayoutDestroy(layout);
+    }
+    cudaFree(workspace_);
+    lt_.Destroy(handle_);
+  }
+
+  void run(cudaStream_t stream, const Gemm& g) override {
+    const Key key = keyOf(g);
+    auto at = plans_.find(key);
+    if (at == plans_.end()) at = plans_.emplace(key, plan(g)).first;
+    const Plan& p = at->second;
+    if (g.bias) demand(lt_.MatmulDescSetAttribute(p.matmul, kBiasPointer, &g.bias, sizeof(g.bias)), "setting the bias");
+    const float alpha = 1;
+    demand(lt_.Matmul(handle_, p.matmul, &alpha, g.b, p.first, g.a, p.second, &g.beta, g.c, p.result, g.c, p.result,
+                      &p.algorithm, workspace_, kWorkspaceBytes, stream),
+           "a matrix product");
+  }
+
+  std::string name() const override {
+    const size_t version = lt_.GetVersion();
+    return "cuBLASLt " + std::to_string(version / 10000) + '.' + std::to_string(version % 10000 / 100) + " (" +
+           lt_.file + ')';
+  }
+
+ private:
+  struct Plan {
+    Matmul matmul = nullptr;
+    Layout first = nullptr, second = nullptr, result = nullptr;  // of B, A and C
+    Algorithm algorithm{};
+  };
+
+  template <class T>
+  void set(Matmul matmul, MatmulAttribute attribute, T value) const {
+    demand(lt_.MatmulDescSetAttribute(matmul, attribute, &value, sizeof(value)), "describing a product");
+  }
+
+  template <class T>
+  void set(Preference preference, PreferenceAttribute attribute, T value) const {
+    demand(lt_.MatmulPreferenceSetAttribute(preference, attribute, &value, sizeof(value)), "stating a preference");
+  }
+
+  // A row-major matrix of so many rows and columns, seen by columns.
+  Layout layoutOf(DType dtype, int64_t rows, int64_t columns) const {
+    Layout layout;
+    demand(lt_.MatrixLayoutCreate(&layout, typeOf(dtype), columns, rows, columns), "describing a matrix");
+    return layout;
+  }
+
+  Plan plan(const Gemm& g) const {
+    Plan p;
+    demand(lt_.MatmulDescCreate(&p.matmul, kComputeFloat32, kFloat32), "describing a product");
+    set(p.matmul, kTransposeA, g.transposeB ? kTransposed : kNormal);
+    set(p.matmul, kTransposeB, g.transposeA ? kTransposed : kNormal);
+    set(p.matmul, kEpilogue, g.bias ? kBias : kDefault);
+    if (g.bias) set(p.matmul, kBiasPointer, g.bias);
+    p.first = g.transposeB ? layoutOf(g.input, g.n, g.k) : layoutOf(g.input, g.k, g.n);
+    p.second = g.transposeA ? layoutOf(g.input, g.k, g.m) : layoutOf(g.input, g.m, g.k);
+    p.result = layoutOf(g.output, g.m, g.n);
+    p.algorithm = bestFor(g, p);
+    return p;
+  }
+
+  Algorithm bestFor(const Gemm& g, const Plan& p) const {
+    Preference preference;
+    demand(lt_.MatmulPreferenceCreate(&preference), "stating a preference");
+    set(preference, kMaxWorkspaceBytes, kWorkspaceBytes);
+    set(preference, kReductionSchemeMask, kReduceInComputeType);
+    set(preference, kMinAlignmentA, alignmentOf(g.b));
+    set(preference, kMinAlignmentB, alignmentOf(g.a));
+    set(preference, kMinAlignmentC, alignmentOf(g.c));
+    set(preference, kMinAlignmentD, alignmentOf(g.c));
+    Heuristic best{};
+    int found = 0;
+    const Status status = lt_.MatmulAlgoGetHeuristic(handle_, p.matmul, p.first, p.second, p.result, p.result,
+                                                     preference, 1, &best, &found);
+    lt_.MatmulPreferenceDestroy(preference);
+    if (status != 0 || found == 0)
+      throw Error(ErrorCode::Unsupported, "cuBLASLt has no product of [" + std::to_string(g.m) + ", " +
+                                              std::to_string(g.k) + "] and [" + std::to_string(g.k) + ", " +
+                                              std::to_string(g.n) + "] (status " + std::to_string(status) + ')');
+    return best.algorithm;
+  }
+
+  const Library& lt_ = cublaslt::open();
+  Handle handle_ = nullptr;
+  void* workspace_ = nullptr;
+  std::map<Key, Plan> plans_;
+};
+
+}  // namespace
+
+std::unique_ptr<Gemms> openGemms() { return std::make_unique<CublasLtGemms>(); }
+
+}  // namespace lxmert::cuda

@@ -1,0 +1,134 @@
+// y = x W^T + b, and its gradients dx = dy W, dW = dy^T x, db = Σ_rows dy: the products by the library behind gemm.h.
+//
+// Inactive rows are zeros, so products over all rows of the capacity are those over the active ones; only the bias fills
+// them, and they are zeroed again. In bf16 precision weights and bias come from the parameters' bf16 copy, and gradients
+// of parameters are float32.
+#include <algorithm>
+
+#include "cuda/convert.h"
+#include "cuda/device.h"
+#include "cuda/kernels.h"
+
+namespace lxmert::cuda {
+
+namespace {
+
+constexpr int kColumns = 64, kLanes = 4;  // of a block of column sums
+constexpr int64_t kRowsOfBlock = 256;     // summed in one partial sum
+constexpr int kRowsOfZeroBlock = 8;       // a warp each
+
+// partial [row blocks, columns]: the sums of one block of rows each, in an order that does not depend on the device.
+template <class T>
+__global__ void partialColumnSums(const T* __restrict__ values, int64_t rows, int64_t columns,
+                                  float* __restrict__ partial) {
+  LXMERT_SHARED(float, sums);  // [lanes, columns]
+  const int64_t column = static_cast<int64_t>(blockIdx.x) * kColumns + threadIdx.x;
+  const int64_t first = blockIdx.y * kRowsOfBlock, end = min(first + kRowsOfBlock, rows);
+  float sum = 0;
+  if (column < columns)
+    for (int64_t row = first + threadIdx.y; row < end; row += kLanes) sum += toFloat(values[row * columns + column]);
+  sums[threadIdx.y * kColumns + threadIdx.x] = sum;
+  __syncthreads();
+  if (threadIdx.y > 0 || column >= columns) return;
+  for (int lane = 1; lane < kLanes; ++lane) sum += sums[lane * kColumns + threadIdx.x];
+  partial[blockIdx.y * columns + column] = sum;
+}
+
+__global__ void addPartialSums(const float* __restrict__ partial, int64_t blocks, int64_t columns, bool accumulate,
+                               float* __restrict__ target) {
+  const int64_t column = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (column >= columns) return;
+  float sum = accumulate ? target[column] : 0.0f;
+  for (int64_t block = 0; block < blocks; ++block) sum += partial[block * columns + column];
+  target[column] = sum;
+}
+
+template <class T>
+__global__ void zeroInactiveRows(Rows rows, T* __restrict__ values, int64_t width) {
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
+  if (row >= rows.capacity || rows.isActive(row)) return;
+  for (int64_t c = threadIdx.x; c < width; c += blockDim.x) values[row * width + c] = fromFloat<T>(0.0f);
+}
+
+unsigned blocksOf(int64_t work, int64_t ofBlock) { return static_cast<unsigned>((work + ofBlock - 1) / ofBlock); }
+
+template <class T>
+constexpr DType dtypeOf() {
+  return sizeof(T) == sizeof(float) ? DType::F32 : DType::BF16;
+}
+
+// The input features are F32 where all else may be bf16.
+template <class T>
+const T* operand(CudaDevice& device, const Values& values, int64_t count) {
+  if (values.dtype == dtypeOf<T>()) return values.as<const T>();
+  if constexpr (sizeof(T) == sizeof(float)) throw Error(ErrorCode::BadArgument, "linear: x is bf16 where y is f32");
+  T* converted = device.scratch<T>(count);
+  if constexpr (sizeof(T) != sizeof(float)) convertToBf16(device.stream(), values.data, converted, count);
+  return converted;
+}
+
+// A parameter as operands are: it may lie outside of the parameter arena (in tests), and has no bf16 copy then.
+template <class T>
+const T* parameter(CudaDevice& device, const Floats& master, int64_t count) {
+  if (!master) return nullptr;
+  if (const T* copy = device.weights<T>(master.data)) return copy;
+  return operand<T>(device, {master, DType::F32}, count);
+}
+
+void multiply(CudaDevice& device, const Gemm& g) {
+  if (g.m == 0 || g.n == 0) return;
+  if (g.k > 0) return device.gemms().run(device.stream(), g);
+  if (g.beta == 0) check(cudaMemsetAsync(g.c, 0, g.m * g.n * bytesOf(g.output), device.stream()), "a linear op");
+}
+
+template <class T>
+void sumColumns(CudaDevice& device, const T* values, int64_t rows, int64_t columns, bool accumulate, float* target) {
+  const unsigned blocks = blocksOf(rows, kRowsOfBlock);
+  float* partial = device.scratch<float>(std::max<int64_t>(blocks, 1) * columns);
+  if (blocks > 0)
+    LXMERT_LAUNCH(partialColumnSums<T>, dim3(blocksOf(columns, kColumns), blocks), dim3(kColumns, kLanes),
+                  kColumns * kLanes * sizeof(float), device.stream(), values, rows, columns, partial);
+  LXMERT_LAUNCH(addPartialSums, dim3(blocksOf(columns, 256)), dim3(256), 0, device.stream(), partial, blocks, columns,
+                accumulate, target);
+}
+
+}  // namespace
+
+void linearForward(Device& base, const LinearForward& a) {
+  CudaDevice& device = cudaOf(base);
+  const int64_t rows = a.rows.capacity;
+  withType(a.y.dtype, [&](auto t) {
+    using T = decltype(t);
+    const T* x = operand<T>(device, a.x, rows * a.in);
+    const T* weight = parameter<T>(device, a.weight, a.out * a.in);
+    const T* bias = parameter<T>(device, a.bias, a.out);
+    multiply(device, {rows, a.out, a.in, false, true, a.y.dtype, a.y.dtype, x, weight, a.y.data, bias, 0.0f});
+    if (!bias || a.rows.set == RowSet::All || rows == 0) return;
+    LXMERT_LAUNCH(zeroInactiveRows<T>, dim3(blocksOf(rows, kRowsOfZeroBlock)), dim3(warpSize, kRowsOfZeroBlock), 0,
+                  device.stream(), a.rows, a.y.as<T>(), a.out);
+  });
+}
+
+void linearBackwardInput(Device& base, const LinearBackwardInput& a) {
+  CudaDevice& device = cudaOf(base);
+  withType(a.dy.dtype, [&](auto t) {
+    using T = decltype(t);
+    const T* weight = parameter<T>(device, a.weight, a.out * a.in);
+    multiply(device, {a.rows.capacity, a.in, a.out, false, false, a.dy.dtype, a.dx.dtype, a.dy.data, weight, a.dx.data,
+                      nullptr, a.accumulate ? 1.0f : 0.0f});
+  });
+}
+
+void linearBackwardWeight(Device& base, const LinearBackwardWeight& a) {
+  CudaDevice& device = cudaOf(base);
+  const int64_t rows = a.rows.capacity;
+  withType(a.dy.dtype, [&](auto t) {
+    using T = decltype(t);
+    const T* x = operand<T>(device, a.x, rows * a.in);
+    multiply(device, {a.out, a.in, rows, true, false, a.dy.dtype, DType::F32, a.dy.data, x, a.dWeight.data, nullptr,
+                      a.accumulateWeight ? 1.0f : 0.0f});
+    if (a.dBias) sumColumns<T>(device, a.dy.as<const T>(), rows, a.out, a.accumulateBias, a.dBias.data);
+  });
+}
+
+}  // namespace lxmert::cuda

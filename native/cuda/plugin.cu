@@ -1,0 +1,24 @@
+// The library's one C function; engine/plugin.h says what it gives.
+#include "engine/plugin.h"
+
+#include "cuda/device.h"
+#include "cuda/probe.h"
+
+namespace {
+
+using namespace lxmert;
+
+const Plugin kPlugin = {
+    kPluginAbi,
+    [](int ordinal) {
+      const std::string gpu = cuda::describe(cuda::findGpu(ordinal));
+      return gpu + ", " + cuda::openGemms()->name();
+    },
+    [](const DeviceOptions& options) -> std::unique_ptr<Device> {
+      return std::make_unique<cuda::CudaDevice>(options.ordinal, options.precision);
+    },
+};
+
+}  // namespace
+
+extern "C" __attribute__((visibility("default"))) const Plugin* lxmertPlugin() { return &kPlugin; }

@@ -1,0 +1,111 @@
+#include "cuda/staging.h"
+
+#include <cstring>
+
+namespace lxmert::cuda {
+
+namespace {
+
+constexpr int64_t kMebibyte = int64_t{1} << 20;
+// Of one copy: what is larger goes in parts.
+constexpr int64_t kPart = 128 * kMebibyte;
+// Of all downloads that wait at a time, before the next one waits for one of them.
+constexpr int64_t kMostPinned = 512 * kMebibyte;
+
+// A power of two, so that buffers fit again.
+int64_t sizeFor(int64_t bytes) {
+  int64_t size = kMebibyte;
+  while (size < bytes) size *= 2;
+  return size;
+}
+
+char* pinned(int64_t bytes) {
+  void* memory = nullptr;
+  check(cudaMallocHost(&memory, bytes), "pinned host memory for copies");
+  return static_cast<char*>(memory);
+}
+
+}  // namespace
+
+Staging::~Staging() {
+  for (const Pinned& buffer : uploads_) {
+    if (buffer.copied) cudaEventDestroy(buffer.copied);
+    cudaFreeHost(buffer.base);
+  }
+  for (const Pinned& buffer : free_) cudaFreeHost(buffer.base);
+}
+
+void Staging::upload(cudaStream_t stream, char* device, const char* host, int64_t bytes) {
+  for (int64_t at = 0; at < bytes; at += kPart) uploadPart(stream, device + at, host + at, std::min(kPart, bytes - at));
+}
+
+void Staging::uploadPart(cudaStream_t stream, char* device, const char* host, int64_t bytes) {
+  Pinned& buffer = uploads_[turn_];
+  turn_ = 1 - turn_;
+  if (buffer.copied) check(cudaEventSynchronize(buffer.copied), "waiting for an upload");
+  if (!buffer.copied) check(cudaEventCreateWithFlags(&buffer.copied, cudaEventDisableTiming), "an event for uploads");
+  if (buffer.bytes < bytes) {
+    cudaFreeHost(buffer.base);
+    buffer.base = nullptr;
+    buffer.bytes = 0;
+    buffer.base = pinned(sizeFor(bytes));
+    buffer.bytes = sizeFor(bytes);
+  }
+  std::memcpy(buffer.base, host, bytes);
+  check(cudaMemcpyAsync(device, buffer.base, bytes, cudaMemcpyHostToDevice, stream), "an upload");
+  check(cudaEventRecord(buffer.copied, stream), "an upload");
+}
+
+void Staging::download(cudaStream_t stream, Completions& completions, char* host, const char* device, int64_t bytes) {
+  for (int64_t at = 0; at < bytes; at += kPart)
+    downloadPart(stream, completions, host + at, device + at, std::min(kPart, bytes - at));
+}
+
+void Staging::downloadPart(cudaStream_t stream, Completions& completions, char* host, const char* device,
+                           int64_t bytes) {
+  const Pinned buffer = takeForDownload(bytes);
+  const cudaError_t status = cudaMemcpyAsync(buffer.base, device, bytes, cudaMemcpyDeviceToHost, stream);
+  if (status != cudaSuccess) giveBack(buffer);
+  check(status, "a read");
+  completions.add(stream, [this, buffer, host, bytes](const Error* error) {
+    if (!error) std::memcpy(host, buffer.base, bytes);
+    giveBack(buffer);
+  });
+}
+
+Staging::Pinned Staging::takeForDownload(int64_t bytes) {
+  const int64_t size = sizeFor(bytes);
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    for (Pinned& buffer : free_) {
+      if (buffer.bytes < size) continue;
+      std::swap(buffer, free_.back());
+      const Pinned found = free_.back();
+      free_.pop_back();
+      return found;
+    }
+    if (pinned_ == 0 || pinned_ + size <= kMostPinned) break;
+    if (free_.empty()) {
+      given_.wait(lock);  // for a download to end
+      continue;
+    }
+    pinned_ -= free_.back().bytes;  // too small
+    cudaFreeHost(free_.back().base);
+    free_.pop_back();
+  }
+  Pinned fresh;
+  fresh.base = pinned(size);
+  fresh.bytes = size;
+  pinned_ += size;
+  return fresh;
+}
+
+void Staging::giveBack(Pinned buffer) {
+  {
+    const std::lock_guard lock(mutex_);
+    free_.push_back(buffer);
+  }
+  given_.notify_one();
+}
+
+}  // namespace lxmert::cuda
