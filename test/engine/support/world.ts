@@ -1,13 +1,13 @@
 /** The rows that an op works on: a batch of samples with its step record, as the program would stage it. */
 import { stepRecordWords, writeStepRecord, type RowSet, type StepRecord } from '../../../src/engine/index.js';
-import { input, type CaseDropout, type CaseRows, type CaseTensor, type OpCase } from './opCase.js';
+import { input, type FloatType, type CaseDropout, type CaseRows, type CaseTensor, type OpCase } from './opCase.js';
 import type { Rng } from './rng.js';
 
 /** Objects count from here within their sample (src/model/inputs.ts). */
 const firstObjectRowId = 0x10000;
 
-/** Makes a random call; `size` says how many rows it works on, where it works on rows. */
-export type MakeCase = (rng: Rng, size?: WorldSize) => OpCase;
+/** Makes a random call; `size` says how many rows it works on, where it works on rows; `dtype` what activations are. */
+export type MakeCase = (rng: Rng, size?: WorldSize, dtype?: FloatType) => OpCase;
 
 export interface World {
   readonly step: number;

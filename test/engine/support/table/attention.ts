@@ -6,6 +6,7 @@ import {
   type CaseArgument,
   type CaseTensor,
   type Expectation,
+  type FloatType,
   type OpCase,
 } from '../opCase.js';
 import { attentionBackward, attentionForward, readersOf } from '../reference/attention.js';
@@ -32,7 +33,7 @@ const kinds: readonly Kind[] = [
   { size: 'empty', longest: 1, headDims: [8, 64] },
 ];
 
-function setting(rng: Rng, size?: WorldSize) {
+function setting(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32') {
   // Long samples, large heads, many samples: one at a time, for the reference is slow.
   const kind = rng.pick(kinds.filter((k) => size === undefined || k.size === size));
   const { longest, headDims } = kind;
@@ -57,7 +58,7 @@ function setting(rng: Rng, size?: WorldSize) {
     ...[announced(), offsetsB ? announced() : 0, dropout],
   ];
   const hidden = heads * headDim;
-  const qkv = input('qkv', [rows.capacity, 3 * hidden], rowValues(rng, rows, 3 * hidden, rng.pick([0.3, 1])));
+  const qkv = input('qkv', [rows.capacity, 3 * hidden], rowValues(rng, rows, 3 * hidden, rng.pick([0.3, 1])), dtype);
   return { rows, s, shape, qkv, hidden, samples: world.sampleCapacity };
 }
 
@@ -77,9 +78,9 @@ function mapsAfter(before: CaseTensor, { queries }: AttentionResult, direction: 
 }
 
 export const attentionOps = {
-  attentionForward(rng: Rng, size?: WorldSize): OpCase {
-    const { rows, s, shape, qkv, hidden, samples } = setting(rng, size);
-    const context = output('context', [rows.capacity, hidden]);
+  attentionForward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
+    const { rows, s, shape, qkv, hidden, samples } = setting(rng, size, dtype);
+    const context = output('context', [rows.capacity, hidden], dtype);
     const logSumExp = output('logSumExp', [rows.capacity, s.heads]);
     const result = attentionForward(s, qkv.values);
     const expected = new Map<CaseTensor, Expectation>([
@@ -97,12 +98,12 @@ export const attentionOps = {
     return { args: [...shape, side, qkv, context, logSumExp, ...maps], expected };
   },
 
-  attentionBackward(rng: Rng, size?: WorldSize): OpCase {
-    const { rows, s, shape, qkv, hidden } = setting(rng, size);
+  attentionBackward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
+    const { rows, s, shape, qkv, hidden } = setting(rng, size, dtype);
     const kept = attentionForward(s, qkv.values).logSumExp;
     const logSumExp = input('logSumExp', [rows.capacity, s.heads], Float32Array.from(kept));
-    const dContext = input('dContext', [rows.capacity, hidden], rowValues(rng, rows, hidden));
-    const dQkv = output('dQkv', [rows.capacity, 3 * hidden]);
+    const dContext = input('dContext', [rows.capacity, hidden], rowValues(rng, rows, hidden), dtype);
+    const dQkv = output('dQkv', [rows.capacity, 3 * hidden], dtype);
     const { dQkv: values, terms } = attentionBackward(s, qkv.values, dContext.values);
     // A query that reads one key has no gradient: dS is P (dP - Σ P dP).
     const blocks = [0, 1, 2].map((part) => {
