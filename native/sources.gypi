@@ -56,6 +56,10 @@
       "native/engine/step_record.h"
     ],
     "lxmert_cuda_sources": [
+      "native/cuda/attention.cu",
+      "native/cuda/attention_backward.cu",
+      "native/cuda/attention_forward.cu",
+      "native/cuda/attention_plain.cu",
       "native/cuda/completions.cu",
       "native/cuda/convert.cu",
       "native/cuda/device.cu",
@@ -77,6 +81,8 @@
       "native/cuda/emulator/runtime.cc"
     ],
     "lxmert_cuda_headers": [
+      "native/cuda/attention.h",
+      "native/cuda/attention_tiles.cuh",
       "native/cuda/check.h",
       "native/cuda/completions.h",
       "native/cuda/convert.h",
