@@ -13,6 +13,10 @@ namespace lxmert::cuda {
 template <int kDim>
 constexpr int kPitch = kDim + 8;
 
+// Blocks of a multiprocessor that must find registers: without a bound ptxas spills to make room for one more.
+template <int kTiles>
+constexpr int kResidentBlocks = kTiles <= 4 ? 12 / kTiles : 1;
+
 struct Lane {
   int lane = static_cast<int>(threadIdx.x) % 32;
   int g = lane / 4, t = lane % 4;
