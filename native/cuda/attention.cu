@@ -43,9 +43,7 @@ AttentionCall callOf(const AttentionShape& s, std::initializer_list<Values> tens
   return c;
 }
 
-bool fits(const CudaDevice& device, size_t bytes) {
-  return static_cast<int64_t>(bytes) <= device.limits().sharedBytes;
-}
+bool fits(const CudaDevice& device, size_t bytes) { return static_cast<int64_t>(bytes) <= device.limits().sharedBytes; }
 
 }  // namespace
 

@@ -28,7 +28,7 @@ struct AttentionCall {
   const int32_t* rowIds;
   int samples, heads, headDim, hidden;
   int longestA, longestB, longest;
-  int blocks;        // of heads, in all
+  int blocks;         // of heads, in all
   bool wholeVectors;  // rows of each head begin at 16 bytes and are a multiple of that
   float scale;        // 1 / √headDim
   bool dropout;

@@ -49,7 +49,8 @@ __device__ __forceinline__ void combineTransposed(float (&out)[kDim / 8][4], con
 
 template <int kDim, int kTiles>
 __global__ void __launch_bounds__(32 * kTiles)
-    attentionBackwardKernel(AttentionCall c, const bf16* qkv, const float* logSumExp, const bf16* dContext, bf16* dQkv) {
+    attentionBackwardKernel(AttentionCall c, const bf16* qkv, const float* logSumExp, const bf16* dContext,
+                            bf16* dQkv) {
   LXMERT_SHARED(bf16, shared);
   const auto block = static_cast<int>(blockIdx.x);
   if (block >= c.blocks) return clearInactive(c, dQkv, 3 * c.hidden);

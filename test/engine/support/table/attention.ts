@@ -22,10 +22,12 @@ interface Kind {
 }
 
 const kinds: readonly Kind[] = [
-  { size: 'small', longest: 3, headDims: [1, 8, 24, 32, 64, 128, 256] },
-  { size: 'small', longest: 12, headDims: [8, 20, 32, 64] },
-  { size: 'small', longest: 20, headDims: [8, 16] },
-  { size: 'small', longest: 70, headDims: [5, 8] },
+  { size: 'small', longest: 3, headDims: [1, 8, 24, 32, 64, 100, 128] },
+  { size: 'small', longest: 12, headDims: [8, 16, 20, 32, 64] },
+  { size: 'small', longest: 20, headDims: [8, 16, 64] },
+  { size: 'small', longest: 40, headDims: [16, 64] },
+  { size: 'small', longest: 70, headDims: [5, 8, 32] },
+  { size: 'small', longest: 128, headDims: [4, 16] },
   { size: 'large', longest: 8, headDims: [8, 16] },
   { size: 'single', longest: 1, headDims: [8, 128] },
   { size: 'empty', longest: 1, headDims: [8, 64] },
@@ -37,7 +39,7 @@ function setting(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32') {
   const { longest, headDims } = kind;
   const heads = rng.int(1, 3);
   const headDim = rng.pick(headDims);
-  const world = makeWorld(rng, { longest, size: kind.size });
+  const world = makeWorld(rng, { shortest: rng.chance(0.3) ? 0 : 1, longest, size: kind.size });
   const stream = rng.pick(['language', 'vision', 'stacked', 'stacked'] as const);
   const rows = world.rows(stream);
   const offsetsA = stream === 'vision' ? world.objectOffsets : world.tokenOffsets;
@@ -50,7 +52,11 @@ function setting(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32') {
     readers: readersOf(activeSamples(world), offsetsA.values, offsetsB?.values ?? null, rows.split),
     mask: maskKeys(world, dropout),
   };
-  const shape: CaseArgument[] = [rows, world.sampleCapacity, heads, headDim, offsetsA, offsetsB, dropout];
+  const announced = (): number => rng.pick([longest, Math.ceil(longest / 16) * 16]);
+  const shape: CaseArgument[] = [
+    ...[rows, world.sampleCapacity, heads, headDim, offsetsA, offsetsB],
+    ...[announced(), offsetsB ? announced() : 0, dropout],
+  ];
   const hidden = heads * headDim;
   const qkv = input('qkv', [rows.capacity, 3 * hidden], rowValues(rng, rows, 3 * hidden, rng.pick([0.3, 1])), dtype);
   return { rows, s, shape, qkv, hidden, samples: world.sampleCapacity };
@@ -58,15 +64,15 @@ function setting(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32') {
 
 const activeSamples = (world: World): number => world.rows('samples').active.length;
 
-/** The maps [samples, heads, longest, longest] of one direction, over what was there; longer samples are cut. */
+/** The maps [samples, heads, side, side] of one direction, over what was there; longer samples are cut. */
 function mapsAfter(before: CaseTensor, { queries }: AttentionResult, direction: number): Float64Array {
-  const [, heads, longest] = before.shape;
+  const [, heads, side] = before.shape;
   const values = Float64Array.from(before.values);
   for (const { reader, head, row, probabilities } of queries) {
     const i = row - reader.queryBegin;
-    if (reader.direction !== direction || i >= longest) continue;
-    const first = ((reader.sample * heads + head) * longest + i) * longest;
-    values.set(probabilities.slice(0, longest), first);
+    if (reader.direction !== direction || i >= side) continue;
+    const first = ((reader.sample * heads + head) * side + i) * side;
+    values.set(probabilities.slice(0, side), first);
   }
   return values;
 }
@@ -81,15 +87,15 @@ export const attentionOps = {
       [context, { values: result.context, rows }],
       [logSumExp, { values: result.logSumExp, rows, scale: Math.sqrt(rows.active.length * s.heads) }],
     ]);
-    const longest = rng.chance(0.4) ? rng.int(1, 12) : 0;
+    const side = rng.chance(0.4) ? rng.int(1, 12) : 0;
     const maps = [0, 1].map((direction) => {
-      if (longest === 0 || (direction === 1 && rows.set !== 'stacked')) return null;
-      const mapShape = [samples, s.heads, longest, longest];
-      const map = update(`probabilities ${direction}`, mapShape, rng.floats(samples * s.heads * longest * longest));
+      if (side === 0 || (direction === 1 && rows.set !== 'stacked')) return null;
+      const mapShape = [samples, s.heads, side, side];
+      const map = update(`probabilities ${direction}`, mapShape, rng.floats(samples * s.heads * side * side));
       expected.set(map, { values: mapsAfter(map, result, direction) });
       return map;
     });
-    return { args: [...shape, longest, qkv, context, logSumExp, ...maps], expected };
+    return { args: [...shape, side, qkv, context, logSumExp, ...maps], expected };
   },
 
   attentionBackward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
