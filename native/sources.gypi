@@ -58,13 +58,29 @@
       "native/engine/step_record.h"
     ],
     "lxmert_cuda_sources": [
+      "native/cuda/adam.cu",
+      "native/cuda/add_rows.cu",
+      "native/cuda/attention.cu",
+      "native/cuda/attention_backward.cu",
+      "native/cuda/attention_forward.cu",
+      "native/cuda/attention_plain.cu",
+      "native/cuda/column_sums.cu",
       "native/cuda/completions.cu",
       "native/cuda/convert.cu",
       "native/cuda/device.cu",
+      "native/cuda/elementwise.cu",
+      "native/cuda/fill.cu",
+      "native/cuda/gather_rows.cu",
+      "native/cuda/layer_norm.cu",
       "native/cuda/linear.cu",
+      "native/cuda/object_embedding.cu",
       "native/cuda/plugin.cu",
       "native/cuda/probe.cu",
-      "native/cuda/staging.cu"
+      "native/cuda/smooth_l1.cu",
+      "native/cuda/softmax_cross_entropy.cu",
+      "native/cuda/staging.cu",
+      "native/cuda/tally.cu",
+      "native/cuda/token_embedding.cu"
     ],
     "lxmert_cuda_toolkit_sources": [
       "native/cuda/cublaslt.cu",
@@ -79,11 +95,17 @@
       "native/cuda/emulator/runtime.cc"
     ],
     "lxmert_cuda_headers": [
+      "native/cuda/add_rows.h",
+      "native/cuda/attention.h",
+      "native/cuda/attention_tiles.cuh",
       "native/cuda/check.h",
+      "native/cuda/column_sums.cuh",
+      "native/cuda/column_sums.h",
       "native/cuda/completions.h",
       "native/cuda/convert.h",
       "native/cuda/cublaslt.h",
       "native/cuda/device.h",
+      "native/cuda/dropout.cuh",
       "native/cuda/emulator/bf16.h",
       "native/cuda/emulator/block.h",
       "native/cuda/emulator/cuda.h",
@@ -96,11 +118,30 @@
       "native/cuda/emulator/warp.h",
       "native/cuda/gemm.h",
       "native/cuda/kernels.h",
+      "native/cuda/layer_norm.cuh",
       "native/cuda/platform.h",
       "native/cuda/probe.h",
       "native/cuda/ptx.cuh",
+      "native/cuda/reduce.cuh",
+      "native/cuda/rows.cuh",
       "native/cuda/scratch.h",
-      "native/cuda/staging.h"
+      "native/cuda/staging.h",
+      "native/cuda/tally.h",
+      "native/cuda/vectors.cuh"
+    ],
+    "lxmert_cuda_flags": [
+      "-std=c++20",
+      "-O3",
+      "-I",
+      "native",
+      "--Werror=all-warnings",
+      "-Xcompiler=-Wall,-Wextra,-Werror,-fPIC,-fvisibility=hidden"
+    ],
+    "lxmert_cuda_targets": [
+      "80",
+      "90",
+      "100",
+      "120"
     ],
     "lxmert_cxx_flags": [
       "-std=c++20",

@@ -31,10 +31,10 @@ int64_t pairsOf(const AttentionShape& s) {
   return (s.offsetsB ? 2 : 1) * Rows::clamp(s.rows.record->samples, s.samples);
 }
 
-// A sample's rows in one stream, cut to the stream's capacity and to the longest that is supported.
-Range rowsOf(const Ints& offsets, int64_t sample, int64_t first, int64_t capacity) {
+// A sample's rows in one stream, cut to the stream's capacity and to the longest that was announced.
+Range rowsOf(const Ints& offsets, int64_t sample, int64_t first, int64_t capacity, int64_t longest) {
   const int64_t begin = Rows::clamp(offsets[sample], capacity);
-  const int64_t count = Rows::clamp(offsets[sample + 1] - begin, std::min(capacity - begin, kMaxAttentionLength));
+  const int64_t count = Rows::clamp(offsets[sample + 1] - begin, std::min(capacity - begin, longest));
   return {first + begin, first + begin + count};
 }
 
@@ -45,8 +45,8 @@ Head headAt(const AttentionShape& s, int64_t task) {
   h.direction = task / s.heads % directions;
   h.sample = task / s.heads / directions;
   const int64_t splitA = s.offsetsB ? s.rows.split : s.rows.capacity;
-  const Range a = rowsOf(s.offsetsA, h.sample, 0, splitA);
-  const Range b = s.offsetsB ? rowsOf(s.offsetsB, h.sample, splitA, s.rows.capacity - splitA) : a;
+  const Range a = rowsOf(s.offsetsA, h.sample, 0, splitA, s.longestA);
+  const Range b = s.offsetsB ? rowsOf(s.offsetsB, h.sample, splitA, s.rows.capacity - splitA, s.longestB) : a;
   const Range q = h.direction == 0 ? a : b, k = h.direction == 0 ? b : a;
   h.query = q.begin, h.queries = q.end - q.begin;
   h.key = k.begin, h.keys = k.end - k.begin;
@@ -161,9 +161,9 @@ void forwardHead(const Context& c, const AttentionForward& a, const Head& h, Scr
     }
     const float inverse = 1.0f / sum;
     a.logSumExp[(h.query + i) * c.shape.heads + h.head] = largest + std::log(sum);
-    if (map && i < a.longest) {
-      float* m = map.data + ((h.sample * c.shape.heads + h.head) * a.longest + i) * a.longest;
-      for (int64_t j = 0; j < std::min(h.keys, a.longest); ++j) m[j] = s[j] * inverse;
+    if (map && i < a.mapSide) {
+      float* m = map.data + ((h.sample * c.shape.heads + h.head) * a.mapSide + i) * a.mapSide;
+      for (int64_t j = 0; j < std::min(h.keys, a.mapSide); ++j) m[j] = s[j] * inverse;
     }
     t.mask.assign(columns, 1.0f);
     if (c.shape.dropout.p > 0) maskRow(c, h, i, t.mask);

@@ -5,48 +5,41 @@
 // of parameters are float32.
 #include <algorithm>
 
+#include "cuda/column_sums.h"
 #include "cuda/convert.h"
 #include "cuda/device.h"
 #include "cuda/kernels.h"
+#include "cuda/rows.cuh"
 
 namespace lxmert::cuda {
 
 namespace {
 
-constexpr int kColumns = 64, kLanes = 4;  // of a block of column sums
-constexpr int64_t kRowsOfBlock = 256;     // summed in one partial sum
-constexpr int kRowsOfZeroBlock = 8;       // a warp each
+constexpr int kColumns = 64, kStrides = 4;  // of a block of column sums
+constexpr int64_t kRowsOfBlock = 256;       // summed in one partial sum
+constexpr int kRowsOfZeroBlock = 8;         // a warp each
 
 // partial [row blocks, columns]: the sums of one block of rows each, in an order that does not depend on the device.
 template <class T>
 __global__ void partialColumnSums(const T* __restrict__ values, int64_t rows, int64_t columns,
                                   float* __restrict__ partial) {
-  LXMERT_SHARED(float, sums);  // [lanes, columns]
+  LXMERT_SHARED(float, sums);  // [strides, columns]
   const int64_t column = static_cast<int64_t>(blockIdx.x) * kColumns + threadIdx.x;
   const int64_t first = blockIdx.y * kRowsOfBlock, end = min(first + kRowsOfBlock, rows);
   float sum = 0;
   if (column < columns)
-    for (int64_t row = first + threadIdx.y; row < end; row += kLanes) sum += toFloat(values[row * columns + column]);
+    for (int64_t row = first + threadIdx.y; row < end; row += kStrides) sum += toFloat(values[row * columns + column]);
   sums[threadIdx.y * kColumns + threadIdx.x] = sum;
   __syncthreads();
   if (threadIdx.y > 0 || column >= columns) return;
-  for (int lane = 1; lane < kLanes; ++lane) sum += sums[lane * kColumns + threadIdx.x];
+  for (int stride = 1; stride < kStrides; ++stride) sum += sums[stride * kColumns + threadIdx.x];
   partial[blockIdx.y * columns + column] = sum;
-}
-
-__global__ void addPartialSums(const float* __restrict__ partial, int64_t blocks, int64_t columns, bool accumulate,
-                               float* __restrict__ target) {
-  const int64_t column = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (column >= columns) return;
-  float sum = accumulate ? target[column] : 0.0f;
-  for (int64_t block = 0; block < blocks; ++block) sum += partial[block * columns + column];
-  target[column] = sum;
 }
 
 template <class T>
 __global__ void zeroInactiveRows(Rows rows, T* __restrict__ values, int64_t width) {
   const int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
-  if (row >= rows.capacity || rows.isActive(row)) return;
+  if (row >= rows.capacity || ActiveRows(rows).has(row)) return;
   for (int64_t c = threadIdx.x; c < width; c += blockDim.x) values[row * width + c] = fromFloat<T>(0.0f);
 }
 
@@ -86,10 +79,9 @@ void sumColumns(CudaDevice& device, const T* values, int64_t rows, int64_t colum
   const unsigned blocks = blocksOf(rows, kRowsOfBlock);
   float* partial = device.scratch<float>(std::max<int64_t>(blocks, 1) * columns);
   if (blocks > 0)
-    LXMERT_LAUNCH(partialColumnSums<T>, dim3(blocksOf(columns, kColumns), blocks), dim3(kColumns, kLanes),
-                  kColumns * kLanes * sizeof(float), device.stream(), values, rows, columns, partial);
-  LXMERT_LAUNCH(addPartialSums, dim3(blocksOf(columns, 256)), dim3(256), 0, device.stream(), partial, blocks, columns,
-                accumulate, target);
+    LXMERT_LAUNCH(partialColumnSums<T>, dim3(blocksOf(columns, kColumns), blocks), dim3(kColumns, kStrides),
+                  kColumns * kStrides * sizeof(float), device.stream(), values, rows, columns, partial);
+  sumPartials(device, partial, blocks, columns, {{target, 0, columns}}, accumulate);
 }
 
 }  // namespace
@@ -104,7 +96,7 @@ void linearForward(Device& base, const LinearForward& a) {
     const T* bias = parameter<T>(device, a.bias, a.out);
     multiply(device, {rows, a.out, a.in, false, true, a.y.dtype, a.y.dtype, x, weight, a.y.data, bias, 0.0f});
     if (!bias || a.rows.set == RowSet::All || rows == 0) return;
-    LXMERT_LAUNCH(zeroInactiveRows<T>, dim3(blocksOf(rows, kRowsOfZeroBlock)), dim3(warpSize, kRowsOfZeroBlock), 0,
+    LXMERT_LAUNCH(zeroInactiveRows<T>, dim3(blocksOf(rows, kRowsOfZeroBlock)), dim3(kLanes, kRowsOfZeroBlock), 0,
                   device.stream(), a.rows, a.y.as<T>(), a.out);
   });
 }

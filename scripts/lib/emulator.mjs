@@ -100,7 +100,9 @@ export async function ensureEmulator() {
     say(`setup: compiling for the emulator: done in ${((performance.now() - start) / 1000).toFixed(1)} s`);
   }
   rmSync(libraryPath, { force: true });
-  await runStep('linking the emulator', compiler, [...sources.map(objectOf), ...LINK, '-o', libraryPath], { cwd: root });
+  await runStep('linking the emulator', compiler, [...sources.map(objectOf), ...LINK, '-o', libraryPath], {
+    cwd: root,
+  });
   record.linked = sources.map((source) => record.objects[source].fingerprint).join();
   writeFileSync(recordPath, JSON.stringify(record));
   return true;

@@ -107,12 +107,10 @@ function attention(config: ModelConfig, rowsName: 'language' | 'vision' | 'stack
   const common = (space: KernelSpace): readonly [OpArgument[], Rows] => {
     const { batch } = space;
     const rows = batch[rowsName];
-    const [first, second] = {
-      language: [batch.tokenOffsets, null],
-      vision: [batch.objectOffsets, null],
-      stacked: [batch.tokenOffsets, batch.objectOffsets],
-    }[rowsName];
-    return [[rows, batch.samples.capacity, heads, hidden / heads, first, second, space.dropout(p)], rows];
+    const { tokens, objects } = batch;
+    const [first, second] = { language: [tokens], vision: [objects], stacked: [tokens, objects] }[rowsName];
+    const places = [first.offsets, second?.offsets ?? null, first.longest, second?.longest ?? 0];
+    return [[rows, batch.samples.capacity, heads, hidden / heads, ...places, space.dropout(p)], rows];
   };
   return [
     {

@@ -8,6 +8,7 @@ import {
   residualDropoutLayerNorm,
   rowBlock,
   type Rows,
+  type SampleRows,
   type Tape,
   type Tensor,
 } from '../engine/index.js';
@@ -25,7 +26,7 @@ interface RowsOf {
 
 /** The rows of one stream, and where its samples begin. */
 export interface Stream extends RowsOf {
-  readonly offsets: Tensor;
+  readonly samples: SampleRows;
 }
 
 export interface Encoder {
@@ -37,14 +38,14 @@ export interface Encoder {
 
 export function languageStream(inputs: ModelInputs): Stream {
   const rows = inputs.language;
-  return { rows, offsets: inputs.tokenOffsets, rowIds: rowBlock(inputs.rowIds, 0, rows.capacity) };
+  return { rows, samples: inputs.tokens, rowIds: rowBlock(inputs.rowIds, 0, rows.capacity) };
 }
 
 export function visionStream(inputs: ModelInputs): Stream {
   const rows = inputs.vision;
   return {
     rows,
-    offsets: inputs.objectOffsets,
+    samples: inputs.objects,
     rowIds: rowBlock(inputs.rowIds, inputs.stacked.split, rows.capacity),
   };
 }
@@ -61,7 +62,7 @@ interface LayerNames {
 function selfAttention({ tape, weights, config, maps }: Encoder, stream: Stream, x: Tensor, names: LayerNames): Tensor {
   const map = maps?.get(names.map);
   const qkv = linear(tape, stream.rows, x, weights.qkv(`${names.attention}.self`));
-  return packedAttention(tape, stream.rows, qkv, stream.offsets, {
+  return packedAttention(tape, stream.rows, qkv, stream.samples, {
     heads: config.numAttentionHeads,
     dropout: config.attentionProbsDropoutProb,
     rowIds: stream.rowIds,
@@ -129,7 +130,7 @@ function bothCrossAttentions(encoder: Encoder, inputs: ModelInputs, x: Tensor, n
   const languageMap = maps?.get(`cross_lang_to_vision.${index}`);
   const visionMap = maps?.get(`cross_vision_to_lang.${index}`);
   const qkv = linear(tape, inputs.stacked, x, weights.qkv(`${name}.att`));
-  return crossAttention(tape, inputs.stacked, qkv, inputs.tokenOffsets, inputs.objectOffsets, {
+  return crossAttention(tape, inputs.stacked, qkv, inputs.tokens, inputs.objects, {
     heads: config.numAttentionHeads,
     dropout: config.attentionProbsDropoutProb,
     rowIds: inputs.rowIds,
@@ -182,7 +183,7 @@ export function lastLayerFirstRows(encoder: Encoder, inputs: ModelInputs, x: Ten
   const crossed = attentionOutput(encoder, language, block(x), block(context), cross);
 
   const samples = { rows: inputs.samples, rowIds: inputs.firstRowIds };
-  const firstRows = (of: Tensor): Tensor => gatherRows(tape, inputs.samples, of, inputs.tokenOffsets);
+  const firstRows = (of: Tensor): Tensor => gatherRows(tape, inputs.samples, of, inputs.tokens.offsets);
   const attended = firstRows(selfAttention(encoder, language, crossed, names));
   const middle = attentionOutput(encoder, samples, firstRows(crossed), attended, names.attention);
   return feedForwardLayer(encoder, samples, middle, names);

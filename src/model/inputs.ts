@@ -1,4 +1,4 @@
-import type { Rows, Tensor } from '../engine/index.js';
+import type { Rows, SampleRows, Tensor } from '../engine/index.js';
 
 /** A batch on the device, as the model reads it: packed rows of two streams, no padding. */
 export interface ModelInputs {
@@ -9,9 +9,9 @@ export interface ModelInputs {
   readonly stacked: Rows;
   /** [language rows] i32 */
   readonly tokenIds: Tensor;
-  /** First row of each sample within its stream: [samples + 1] i32 */
-  readonly tokenOffsets: Tensor;
-  readonly objectOffsets: Tensor;
+  /** Where each sample's tokens and objects are within their streams. */
+  readonly tokens: SampleRows;
+  readonly objects: SampleRows;
   /** (global sample, row in the sample) of each stacked row, the key of its dropout: [stacked rows, 2] i32 */
   readonly rowIds: Tensor;
   /** The same of each sample's first token: [samples, 2] i32 */

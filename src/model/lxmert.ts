@@ -60,7 +60,7 @@ function crossed(encoder: Encoder, inputs: ModelInputs, layers: number): Tensor 
 
 /** The first row of each sentence: [language rows, H] → [samples, H]. */
 export function firstRows({ tape }: Encoder, inputs: ModelInputs, language: Tensor): Tensor {
-  return gatherRows(tape, inputs.samples, language, inputs.tokenOffsets);
+  return gatherRows(tape, inputs.samples, language, inputs.tokens.offsets);
 }
 
 /** `tanh(W h_[CLS] + b)` of each sample: [samples, H] → [samples, H]. */

@@ -18,6 +18,7 @@ import { firstObjectRowId, type ModelInputs } from '../model/inputs.js';
 /** Capacities are rounded up to this, so that few different ones occur. */
 const rowRounding = 64;
 const sampleRounding = 8;
+const lengthRounding = 16;
 
 /** Row capacities of a staged batch: what memory and launches depend on. */
 export interface Capacities {
@@ -26,6 +27,9 @@ export interface Capacities {
   readonly vision: number;
   readonly maskedTokens: number;
   readonly maskedObjects: number;
+  /** Rows of a sample at most. */
+  readonly tokensOfSample: number;
+  readonly objectsOfSample: number;
 }
 
 /** A batch on the device with its labels. */
@@ -53,7 +57,15 @@ export function capacitiesOf(batch: Batch): Capacities {
     vision: rounded(batch.objects.labels.length, rowRounding),
     maskedTokens: rounded(batch.maskedTokens.rows.length, rowRounding),
     maskedObjects: rounded(batch.maskedObjects.rows.length, rowRounding),
+    tokensOfSample: rounded(longestOf(batch.tokenOffsets), lengthRounding),
+    objectsOfSample: rounded(longestOf(batch.objectOffsets), lengthRounding),
   };
+}
+
+function longestOf(offsets: Int32Array): number {
+  let longest = 0;
+  for (let s = 1; s < offsets.length; s++) longest = Math.max(longest, offsets[s] - offsets[s - 1]);
+  return longest;
 }
 
 type Field = readonly [shape: readonly number[], dtype: DType];
@@ -109,6 +121,8 @@ export function stagedTensors(engine: Engine, c: Capacities, featureDim: number,
   const rows = (set: RowSet, capacity: number, split = 0): Rows => ({ set, capacity, split, record: tensors.record });
   return {
     ...tensors,
+    tokens: { offsets: tensors.tokenOffsets, longest: c.tokensOfSample },
+    objects: { offsets: tensors.objectOffsets, longest: c.objectsOfSample },
     samples: rows('samples', c.samples),
     language: rows('language', c.language),
     vision: rows('vision', c.vision),

@@ -10,10 +10,9 @@ namespace lxmert::emulator {
 
 namespace {
 
-// Behind shared memory: watched by the address sanitizer, else looked at after each block.
-constexpr size_t kBehind = 256;
-constexpr unsigned char kBehindByte = 0xA5;
-constexpr size_t kSharedAlignment = 16;
+// Before and behind shared memory: watched by the address sanitizer, else looked at after each block.
+constexpr size_t kZone = 256;
+constexpr unsigned char kZoneByte = 0xA5;
 
 std::string text(const uint3& i) {
   return "(" + std::to_string(i.x) + ", " + std::to_string(i.y) + ", " + std::to_string(i.z) + ")";
@@ -243,8 +242,8 @@ void Block::meet(uint32_t mask, const char* name, Together together, void* opera
   warp.ready |= mask & ~mine;
 }
 
-void Block::fail(const std::string& what) {
-  failure_ = what;
+void Block::fail(std::string what) {
+  failure_ = std::move(what);
   current->fiber->switchTo(main_);
   __builtin_unreachable();
 }
@@ -276,31 +275,28 @@ std::string Block::whoWaits() const {
 
 // Shared memory begins as NaN: what was not written must not look like anything.
 void Block::prepareShared() {
-  const size_t bytes = launch_->sharedBytes;
-  const size_t needed = bytes + kBehind + kSharedAlignment;
+  const size_t bytes = launch_->sharedBytes, all = kZone + bytes + kZone;
 #if LXMERT_ASAN
-  if (memory_) __asan_unpoison_memory_region(memory_.get(), memoryBytes_);
+  if (!memory_.empty()) __asan_unpoison_memory_region(memory_.data(), memory_.size());
 #endif
-  if (memoryBytes_ < needed) {
-    memory_ = std::make_unique<char[]>(needed);
-    memoryBytes_ = needed;
-  }
-  const auto address = reinterpret_cast<uintptr_t>(memory_.get());
-  shared_ = memory_.get() + (kSharedAlignment - address % kSharedAlignment) % kSharedAlignment;
+  if (memory_.size() < all) memory_.resize(all);
+  shared_ = memory_.data() + kZone;
+  std::memset(memory_.data(), kZoneByte, kZone);
   std::memset(shared_, 0xFF, bytes);
-  std::memset(shared_ + bytes, kBehindByte, kBehind);
+  std::memset(shared_ + bytes, kZoneByte, kZone);
 #if LXMERT_ASAN
-  __asan_poison_memory_region(shared_ + bytes, memory_.get() + memoryBytes_ - (shared_ + bytes));
+  __asan_poison_memory_region(memory_.data(), kZone);
+  __asan_poison_memory_region(shared_ + bytes, memory_.data() + memory_.size() - (shared_ + bytes));
 #endif
 }
 
 void Block::checkShared() const {
 #if !LXMERT_ASAN
-  const char* end = shared_ + launch_->sharedBytes;
-  for (size_t i = 0; i < kBehind; ++i)
-    if (static_cast<unsigned char>(end[i]) != kBehindByte)
-      throw Error(ErrorCode::Internal, where() + ": wrote behind its " + std::to_string(launch_->sharedBytes) +
-                                           " bytes of shared memory, at " + std::to_string(launch_->sharedBytes + i));
+  const auto bytes = static_cast<ptrdiff_t>(launch_->sharedBytes), zone = static_cast<ptrdiff_t>(kZone);
+  for (ptrdiff_t i = -zone; i < bytes + zone; i = i == -1 ? bytes : i + 1)
+    if (static_cast<unsigned char>(shared_[i]) != kZoneByte)
+      throw Error(ErrorCode::Internal, where() + ": wrote beside its " + std::to_string(bytes) +
+                                           " bytes of shared memory, at byte " + std::to_string(i));
 #endif
 }
 

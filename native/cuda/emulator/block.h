@@ -16,13 +16,12 @@ namespace lxmert::emulator {
 
 class Block;
 
-// Where in the kernel's source a thread waits: default arguments of the functions that wait.
+// Where in the kernel's source a thread waits: as a default argument, the caller's place.
 struct Place {
-  const char* file = nullptr;
-  int line = 0;
+  const char* file;
+  int line;
+  constexpr Place(const char* file = __builtin_FILE(), int line = __builtin_LINE()) : file(file), line(line) {}
 };
-#define LXMERT_HERE \
-  ::lxmert::emulator::Place { __builtin_FILE(), __builtin_LINE() }
 
 // One of cp.async, which lands when its thread waits for it.
 struct Copy {
@@ -79,7 +78,7 @@ class Block {
   // From the running thread:
   void barrier(Place place);
   void meet(uint32_t mask, const char* name, Together together, void* operand, Place place);
-  [[noreturn]] void fail(const std::string& what);
+  [[noreturn]] void fail(std::string what);
 
   void noteCopies() { copied_ = true; }
   const Launch& launch() const { return *launch_; }
@@ -118,9 +117,8 @@ class Block {
   std::vector<std::unique_ptr<Fiber>> fibers_;
   std::vector<Fiber*> free_;
 
-  std::unique_ptr<char[]> memory_;
-  size_t memoryBytes_ = 0;
-  char* shared_ = nullptr;
+  std::vector<char> memory_;  // shared memory between two zones
+  char* shared_ = nullptr;    // aligned to 16 bytes, as the vector's memory is
 };
 
 // The thread that runs on this thread of the CPU. A fiber never changes the latter.
@@ -136,7 +134,5 @@ inline void* sharedMemory() { return current->block->shared(); }
 #define blockDim (::lxmert::emulator::current->block->launch().block)
 #define gridDim (::lxmert::emulator::current->block->launch().grid)
 
-inline void __syncthreads(::lxmert::emulator::Place place = LXMERT_HERE) {
-  ::lxmert::emulator::current->block->barrier(place);
-}
+inline void __syncthreads(::lxmert::emulator::Place place = {}) { ::lxmert::emulator::current->block->barrier(place); }
 // NOLINTEND

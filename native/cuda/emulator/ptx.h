@@ -36,22 +36,21 @@ void awaitCopies(int pending);
 
 namespace lxmert::cuda {
 
-inline void mma16816(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2],
-                     emulator::Place place = LXMERT_HERE) {
+inline void mma16816(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], emulator::Place place = {}) {
   emulator::Mma mine{d, a, b};
   emulator::current->block->meet(~0u, "mma16816", &emulator::mma, &mine, place);
 }
 
-inline void ldmatrixX4(uint32_t (&r)[4], const void* shared, emulator::Place place = LXMERT_HERE) {
+inline void ldmatrixX4(uint32_t (&r)[4], const void* shared, emulator::Place place = {}) {
   emulator::ldmatrix<4, false>(r, shared, "ldmatrixX4", place);
 }
-inline void ldmatrixX4Trans(uint32_t (&r)[4], const void* shared, emulator::Place place = LXMERT_HERE) {
+inline void ldmatrixX4Trans(uint32_t (&r)[4], const void* shared, emulator::Place place = {}) {
   emulator::ldmatrix<4, true>(r, shared, "ldmatrixX4Trans", place);
 }
-inline void ldmatrixX2(uint32_t (&r)[2], const void* shared, emulator::Place place = LXMERT_HERE) {
+inline void ldmatrixX2(uint32_t (&r)[2], const void* shared, emulator::Place place = {}) {
   emulator::ldmatrix<2, false>(r, shared, "ldmatrixX2", place);
 }
-inline void ldmatrixX2Trans(uint32_t (&r)[2], const void* shared, emulator::Place place = LXMERT_HERE) {
+inline void ldmatrixX2Trans(uint32_t (&r)[2], const void* shared, emulator::Place place = {}) {
   emulator::ldmatrix<2, true>(r, shared, "ldmatrixX2Trans", place);
 }
 

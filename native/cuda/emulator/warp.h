@@ -61,45 +61,43 @@ inline uint32_t ballot(uint32_t mask, bool yes, const char* name, Place place) {
 }  // namespace lxmert::emulator
 
 // NOLINTBEGIN: CUDA's own names
-inline void __syncwarp(uint32_t mask = ~0u, ::lxmert::emulator::Place place = LXMERT_HERE) {
+inline void __syncwarp(uint32_t mask = ~0u, ::lxmert::emulator::Place place = {}) {
   ::lxmert::emulator::current->block->meet(
       mask, "__syncwarp", [](void* const*, uint32_t) {}, nullptr, place);
 }
 
 // Lanes form groups of `width` (a power of two); a source beyond the group's end is the lane itself, as on the device.
 template <class T>
-T __shfl_sync(uint32_t mask, T value, int source, int width = 32, ::lxmert::emulator::Place place = LXMERT_HERE) {
+T __shfl_sync(uint32_t mask, T value, int source, int width = 32, ::lxmert::emulator::Place place = {}) {
   const int first = ::lxmert::emulator::current->lane & ~(width - 1);
   return ::lxmert::emulator::shuffle(mask, value, first + (source & (width - 1)), "__shfl_sync", place);
 }
 template <class T>
-T __shfl_xor_sync(uint32_t mask, T value, int with, int width = 32, ::lxmert::emulator::Place place = LXMERT_HERE) {
+T __shfl_xor_sync(uint32_t mask, T value, int with, int width = 32, ::lxmert::emulator::Place place = {}) {
   const int lane = ::lxmert::emulator::current->lane, source = lane ^ with;
   const bool inside = source < (lane & ~(width - 1)) + width;
   return ::lxmert::emulator::shuffle(mask, value, inside ? source : lane, "__shfl_xor_sync", place);
 }
 template <class T>
-T __shfl_down_sync(uint32_t mask, T value, unsigned int by, int width = 32,
-                   ::lxmert::emulator::Place place = LXMERT_HERE) {
+T __shfl_down_sync(uint32_t mask, T value, unsigned int by, int width = 32, ::lxmert::emulator::Place place = {}) {
   const int lane = ::lxmert::emulator::current->lane, source = lane + static_cast<int>(by);
   const bool inside = source < (lane & ~(width - 1)) + width;
   return ::lxmert::emulator::shuffle(mask, value, inside ? source : lane, "__shfl_down_sync", place);
 }
 template <class T>
-T __shfl_up_sync(uint32_t mask, T value, unsigned int by, int width = 32,
-                 ::lxmert::emulator::Place place = LXMERT_HERE) {
+T __shfl_up_sync(uint32_t mask, T value, unsigned int by, int width = 32, ::lxmert::emulator::Place place = {}) {
   const int lane = ::lxmert::emulator::current->lane, source = lane - static_cast<int>(by);
   const bool inside = source >= (lane & ~(width - 1));
   return ::lxmert::emulator::shuffle(mask, value, inside ? source : lane, "__shfl_up_sync", place);
 }
 
-inline uint32_t __ballot_sync(uint32_t mask, int predicate, ::lxmert::emulator::Place place = LXMERT_HERE) {
+inline uint32_t __ballot_sync(uint32_t mask, int predicate, ::lxmert::emulator::Place place = {}) {
   return ::lxmert::emulator::ballot(mask, predicate != 0, "__ballot_sync", place);
 }
-inline int __any_sync(uint32_t mask, int predicate, ::lxmert::emulator::Place place = LXMERT_HERE) {
+inline int __any_sync(uint32_t mask, int predicate, ::lxmert::emulator::Place place = {}) {
   return ::lxmert::emulator::ballot(mask, predicate != 0, "__any_sync", place) != 0;
 }
-inline int __all_sync(uint32_t mask, int predicate, ::lxmert::emulator::Place place = LXMERT_HERE) {
+inline int __all_sync(uint32_t mask, int predicate, ::lxmert::emulator::Place place = {}) {
   return ::lxmert::emulator::ballot(mask, predicate != 0, "__all_sync", place) == mask;
 }
 // NOLINTEND

@@ -14,6 +14,9 @@ struct AttentionShape {
   int64_t samples;  // capacity of the batch: offsets have one more
   int64_t heads, headDim;
   Ints offsetsA, offsetsB;  // [samples + 1] row offsets of each sample, within its stream
+  // No sample has more rows in that stream; what is longer is cut to it. Launches and their shared memory are made for
+  // it, so it is the host's to know: the fewer different ones, the fewer recorded graphs.
+  int64_t longestA, longestB;
   Dropout dropout;
 
   static AttentionShape read(ArgReader& r) {
@@ -25,25 +28,28 @@ struct AttentionShape {
     a.headDim = r.integer("headDim", 1, kMaxHeadDim);
     a.offsetsA = r.tensor<int32_t>("offsetsA", a.samples + 1);
     a.offsetsB = r.optional<int32_t>("offsetsB", a.samples + 1);
+    if (a.offsetsB && a.rows.set != RowSet::Stacked) r.fail("offsetsB", "is for stacked rows only");
+    a.longestA = r.integer("longestA", 1, kMaxAttentionLength);
+    a.longestB = r.integer("longestB", 0, kMaxAttentionLength);
     a.dropout = Dropout::read(r, a.rows);
     return a;
   }
 };
 
 // qkv [R, 3H] (query, key, value side by side), context [R, H], logSumExp [R, heads], and, when asked for,
-// probabilities [samples, heads, longest, longest] of each direction.
+// probabilities [samples, heads, mapSide, mapSide] of each direction; longer samples are cut to it.
 struct AttentionForward {
   AttentionShape shape;
-  int64_t longest;
+  int64_t mapSide;
   Values qkv, context;
   Floats logSumExp, probabilitiesA, probabilitiesB;
 
   static AttentionForward read(ArgReader& r) {
     AttentionForward a{};
     a.shape = AttentionShape::read(r);
-    a.longest = r.integer("longest", 0, kMaxAttentionLength);
+    a.mapSide = r.integer("mapSide", 0, kMaxAttentionLength);
     const auto& s = a.shape;
-    const int64_t hidden = s.heads * s.headDim, map = s.samples * s.heads * a.longest * a.longest;
+    const int64_t hidden = s.heads * s.headDim, map = s.samples * s.heads * a.mapSide * a.mapSide;
     a.qkv = r.values("qkv", s.rows.capacity * 3 * hidden);
     a.context = r.values("context", s.rows.capacity * hidden);
     a.logSumExp = r.tensor<float>("logSumExp", s.rows.capacity * s.heads);

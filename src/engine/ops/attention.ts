@@ -7,27 +7,34 @@ import { checkShape, elements, type Tensor } from '../tensor.js';
 /** Longest sample (tokens or objects) that attention takes. */
 export const maxAttentionLength = 512;
 
+/** Where the samples of a stream begin, and how many rows each has at most. */
+export interface SampleRows {
+  /** [samples + 1] i32: each sample's first row within the stream. */
+  readonly offsets: Tensor;
+  /** 1 to maxAttentionLength. Kernels are launched for so many rows a sample, so round it up to few different numbers. */
+  readonly longest: number;
+}
+
 export interface AttentionOptions {
   readonly heads: number;
   readonly dropout: number;
   /** [rows, 2]: global sample and row in the sample of each row. */
   readonly rowIds: Tensor;
-  /** Receives the probabilities, [samples, heads, longest, longest], of each direction: for comparisons and pictures. */
+  /** Receives the probabilities, [samples, heads, side, side], of each direction: for comparisons and pictures. */
   readonly probabilities?: readonly Tensor[];
 }
 
 /**
  * Self-attention of each sample's rows: qkv [rows, 3H] (query, key, value side by side) → context [rows, H].
- * `offsets` [samples + 1] are the samples' first rows.
  */
 export function packedAttention(
   tape: Tape,
   rows: Rows,
   qkv: Tensor,
-  offsets: Tensor,
+  samples: SampleRows,
   options: AttentionOptions,
 ): Tensor {
-  return attention(tape, rows, qkv, [offsets], options);
+  return attention(tape, rows, qkv, samples, null, options);
 }
 
 /**
@@ -38,25 +45,35 @@ export function crossAttention(
   tape: Tape,
   rows: Rows,
   qkv: Tensor,
-  languageOffsets: Tensor,
-  visionOffsets: Tensor,
+  language: SampleRows,
+  vision: SampleRows,
   options: AttentionOptions,
 ): Tensor {
   if (rows.set !== 'stacked') throw new LxmertError('INTERNAL', `crossAttention takes stacked rows, not ${rows.set}`);
-  return attention(tape, rows, qkv, [languageOffsets, visionOffsets], options);
+  return attention(tape, rows, qkv, language, vision, options);
 }
 
-function attention(tape: Tape, rows: Rows, qkv: Tensor, offsets: readonly Tensor[], options: AttentionOptions): Tensor {
+function attention(
+  tape: Tape,
+  rows: Rows,
+  qkv: Tensor,
+  first: SampleRows,
+  second: SampleRows | null,
+  options: AttentionOptions,
+): Tensor {
   const { heads } = options;
   const hidden = qkv.shape[1] / 3;
-  const samples = elements(offsets[0].shape) - 1;
+  const samples = elements(first.offsets.shape) - 1;
   if (hidden % heads !== 0)
     throw new LxmertError('BAD_ARGUMENT', `attention: a hidden size of ${hidden} does not divide into ${heads} heads`);
   checkShape('attention', 'qkv', qkv, [rows.capacity, 3 * hidden]);
   const context = tape.activation([rows.capacity, hidden]);
   const logSumExp = tape.activation([rows.capacity, heads], 'f32');
   const dropout: Dropout = tape.dropout(options.dropout, options.rowIds);
-  const shape: OpArgument[] = [rows, samples, heads, hidden / heads, offsets[0], offsets[1] ?? null, dropout];
+  const shape: OpArgument[] = [
+    ...[rows, samples, heads, hidden / heads, first.offsets, second?.offsets ?? null],
+    ...[first.longest, second?.longest ?? 0, dropout],
+  ];
   const maps = options.probabilities;
   tape.engine.run('attentionForward', [
     ...shape,

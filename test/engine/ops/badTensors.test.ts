@@ -143,6 +143,7 @@ describe('ops refuse tensors of other shapes', () => {
   }
 
   const norm = ({ weight }: Room, width: number) => ({ weight: weight(width), bias: weight(width) });
+  const samplesOf = ({ ints }: Room) => ({ offsets: ints(2), longest: 4 });
   const table = (room: Room) => ({
     word: room.weight(9, 8),
     position: room.weight(5, 8),
@@ -175,15 +176,15 @@ describe('ops refuse tensors of other shapes', () => {
     ],
     [
       'packedAttention: heads',
-      (r) => packedAttention(r.tape, rows, r.of(4, 24), r.ints(2), { heads: 3, dropout: 0, rowIds: r.ints(4, 2) }),
+      (r) => packedAttention(r.tape, rows, r.of(4, 24), samplesOf(r), { heads: 3, dropout: 0, rowIds: r.ints(4, 2) }),
     ],
     [
       'packedAttention: rows',
-      (r) => packedAttention(r.tape, rows, r.of(3, 24), r.ints(2), { heads: 2, dropout: 0, rowIds: r.ints(4, 2) }),
+      (r) => packedAttention(r.tape, rows, r.of(3, 24), samplesOf(r), { heads: 2, dropout: 0, rowIds: r.ints(4, 2) }),
     ],
     [
       'packedAttention: no step record',
-      (r) => packedAttention(r.tape, rows, r.of(4, 24), r.ints(2), { heads: 2, dropout: 0, rowIds: r.ints(4, 2) }),
+      (r) => packedAttention(r.tape, rows, r.of(4, 24), samplesOf(r), { heads: 2, dropout: 0, rowIds: r.ints(4, 2) }),
     ],
     ['gatherRows: indices', (r) => gatherRows(r.tape, rows, r.of(5, 8), r.ints(3))],
     ['gatherRows: indices of floats', (r) => gatherRows(r.tape, rows, r.of(5, 8), r.of(4))],
@@ -225,7 +226,7 @@ describe('ops refuse tensors of other shapes', () => {
   test('crossAttention takes stacked rows only', () => {
     const room = openRoom();
     expect(() =>
-      crossAttention(room.tape, rows, room.of(4, 24), room.ints(2), room.ints(2), {
+      crossAttention(room.tape, rows, room.of(4, 24), samplesOf(room), samplesOf(room), {
         heads: 2,
         dropout: 0,
         rowIds: room.ints(4, 2),

@@ -15,7 +15,7 @@ test('the table has every op of the addon, and no other', () => {
   expect([...opNames].sort()).toEqual([...loadAddon().opNames].sort());
 });
 
-describe.each(backends)('$name', ({ open, precision, alignment }) => {
+describe.each(backends)('$name', ({ open, precision, dtype, alignment }) => {
   let engine: Engine;
   beforeAll(() => {
     engine = open();
@@ -26,7 +26,7 @@ describe.each(backends)('$name', ({ open, precision, alignment }) => {
   test.each(opNames)('%s is its float64 reference', async (op) => {
     const problems: string[] = [];
     for (let seed = 0; seed < cases; seed++) {
-      const opCase = opTable[op](new Rng(seed), worldSizes[seed]);
+      const opCase = opTable[op](new Rng(seed), worldSizes[seed], dtype);
       const run = await runOp(engine, op, opCase.args, { alignment, layoutSeed: seed });
       problems.push(...problemsOf(opCase, run, tolerances[precision]).map((problem) => `seed ${seed}: ${problem}`));
     }

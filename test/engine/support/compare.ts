@@ -1,5 +1,7 @@
 /** Holds what an op wrote against what was expected of it. */
 import { abs, fround, isFinite, isNaN, max, sqrt } from './fastMath.js';
+import type { DType } from '../../../src/engine/index.js';
+import { roundToBf16 } from './bf16.js';
 import type { CaseTensor, Expectation } from './opCase.js';
 
 type Values = Float32Array | Int32Array;
@@ -11,7 +13,7 @@ export function compare(tensor: CaseTensor, actual: Values, expected: Expectatio
   if (values.length !== actual.length) return [`${where}: the table expects ${values.length} values`];
   const rigid = rigidElements(expected);
   for (let i = 0; i < actual.length; i++)
-    if ((exact || rigid[i] === 1 || !isFinite(values[i])) && !same(actual[i], values[i]))
+    if ((exact || rigid[i] === 1 || !isFinite(values[i])) && !same(actual[i], values[i], tensor.dtype))
       return [`${where}: element ${i} is ${actual[i]}, expected exactly ${values[i]}`];
   if (exact) return [];
 
@@ -61,6 +63,6 @@ function measure(
   return { norm: sqrt(norm), distance: sqrt(distance), worst };
 }
 
-/** To the bit of a float32; 0 and -0 are the same. */
-const same = (actual: number, expected: number): boolean =>
-  actual === fround(expected) || (isNaN(actual) && isNaN(expected));
+/** To the bit of what the tensor holds; 0 and -0 are the same. */
+const same = (actual: number, expected: number, dtype: DType): boolean =>
+  actual === (dtype === 'bf16' ? roundToBf16(expected) : fround(expected)) || (isNaN(actual) && isNaN(expected));

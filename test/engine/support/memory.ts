@@ -1,6 +1,7 @@
 /** Lays the tensors of a call out in an engine's arenas, between guard zones, and reads all of it back. */
 import type { ArenaName, Engine, Tensor } from '../../../src/engine/index.js';
 import type { OpArgument } from '../../../src/engine/engine.js';
+import { bf16Bits, fromBf16Bits } from './bf16.js';
 import { isRows, isTensor, tensorsOf, type CaseArgument, type CaseTensor } from './opCase.js';
 import type { Rng } from './rng.js';
 
@@ -8,11 +9,11 @@ type FixedArena = Exclude<ArenaName, 'workspace'>;
 const arenas: readonly FixedArena[] = ['parameters', 'gradients', 'state', 'inputs'];
 
 /**
- * Between tensors, and in outputs before a run. Both are NaN as floats, so that reading them shows. The first is a
- * signalling one: arithmetic makes it a quiet one, so that adding to it shows, too.
+ * Between tensors, and in outputs before a run. Both are NaN as float32 and their halves as bfloat16, so that reading them
+ * shows. The first are signalling ones: arithmetic makes them quiet ones, so that adding to them shows, too.
  */
-const guardWord = 0x7fa0dead;
-const poisonWord = 0x7fc0b0b0;
+const guardWord = 0x7fa07fad;
+const poisonWord = 0x7fc07fcb;
 
 const arenaWords = 1 << 20;
 
@@ -42,19 +43,37 @@ export function placeTensors(args: readonly CaseArgument[], rng: Rng, alignment:
     const arena = rng.pick(arenas);
     const offset = Math.ceil((ends[arena] + rng.int(8, 40)) / unit) * unit;
     places.set(tensor, { arena, offset });
-    ends[arena] = offset + tensor.values.length;
+    ends[arena] = offset + wordsOf(tensor);
   }
   const memoryOf = (arena: FixedArena): Int32Array => new Int32Array(ends[arena] + 64).fill(guardWord);
   const before = Object.fromEntries(arenas.map((arena) => [arena, memoryOf(arena)])) as Record<FixedArena, Int32Array>;
   for (const [tensor, { arena, offset }] of places) {
-    const { values, role } = tensor;
-    const poisoned = role === 'output' || role === 'scratch';
-    const words = poisoned
-      ? new Int32Array(values.length).fill(poisonWord)
-      : new Int32Array(values.buffer, values.byteOffset, values.length);
-    before[arena].set(words, offset);
+    const { role } = tensor;
+    if (role === 'output' || role === 'scratch') halvesAt(before[arena], tensor, offset).set(poison(tensor));
+    else halvesAt(before[arena], tensor, offset).set(bitsOf(tensor));
   }
   return { places, before };
+}
+
+/** A tensor's elements take one half word each, or two. */
+const halvesPerElement = ({ dtype }: CaseTensor): number => (dtype === 'bf16' ? 1 : 2);
+const wordsOf = (tensor: CaseTensor): number => Math.ceil((halvesPerElement(tensor) * tensor.values.length) / 2);
+
+/** Where a tensor lies, by half words. */
+function halvesAt(words: Int32Array, tensor: CaseTensor, offset: number): Uint16Array {
+  return new Uint16Array(words.buffer, words.byteOffset + 4 * offset, halvesPerElement(tensor) * tensor.values.length);
+}
+
+function bitsOf({ values, dtype }: CaseTensor): Uint16Array {
+  if (dtype === 'bf16') return Uint16Array.from(values, bf16Bits);
+  return new Uint16Array(values.buffer, values.byteOffset, 2 * values.length);
+}
+
+function poison(tensor: CaseTensor): Uint16Array {
+  return new Uint16Array(new Int32Array(wordsOf(tensor)).fill(poisonWord).buffer).subarray(
+    0,
+    halvesPerElement(tensor) * tensor.values.length,
+  );
 }
 
 /** The call as the engine takes it. */
@@ -87,6 +106,7 @@ export async function download(engine: Engine, like: Memory): Promise<Memory> {
 
 /** The values of a tensor in a copy of memory. */
 export function valuesOf(memory: Memory, tensor: CaseTensor, { arena, offset }: Placed): Float32Array | Int32Array {
+  if (tensor.dtype === 'bf16') return Float32Array.from(halvesAt(memory[arena], tensor, offset), fromBf16Bits);
   const view = tensor.dtype === 'f32' ? Float32Array : Int32Array;
   return new view(memory[arena].buffer as ArrayBuffer, memory[arena].byteOffset + 4 * offset, tensor.values.length);
 }
@@ -96,16 +116,19 @@ export function strayWrites({ places, before }: Layout, after: Memory): string[]
   const problems: string[] = [];
   for (const arena of arenas) {
     const owners = [...places].filter(([, place]) => place.arena === arena);
-    const writable = new Uint8Array(before[arena].length);
+    const halves = (words: Int32Array): Uint16Array =>
+      new Uint16Array(words.buffer, words.byteOffset, 2 * words.length);
+    const [was, is] = [halves(before[arena]), halves(after[arena])];
+    const writable = new Uint8Array(was.length);
     for (const [tensor, { offset }] of owners)
-      if (tensor.role !== 'input') writable.fill(1, offset, offset + tensor.values.length);
+      if (tensor.role !== 'input')
+        writable.fill(1, 2 * offset, 2 * offset + halvesPerElement(tensor) * tensor.values.length);
     const strays: number[] = [];
-    for (let i = 0; i < writable.length; i++)
-      if (writable[i] === 0 && before[arena][i] !== after[arena][i]) strays.push(i);
+    for (let i = 0; i < writable.length; i++) if (writable[i] === 0 && was[i] !== is[i]) strays.push(i);
     if (strays.length === 0) continue;
-    const near = owners.map(([tensor, { offset }]) => `${tensor.name} ${offset}-${offset + tensor.values.length}`);
+    const near = owners.map(([tensor, { offset }]) => `${tensor.name} ${offset}-${offset + wordsOf(tensor)}`);
     problems.push(
-      `wrote to word ${strays[0]} and ${strays.length - 1} more of ${arena}, which holds ${near.join(', ')}`,
+      `wrote to half word ${strays[0]} and ${strays.length - 1} more of ${arena}, whose words hold ${near.join(', ')}`,
     );
   }
   return problems;

@@ -1,5 +1,6 @@
 /** What one run of one op is: its arguments, and what must be in memory afterwards. Knows no engine and no back end. */
 import type { DType, RowSet } from '../../../src/engine/index.js';
+import { roundToBf16 } from './bf16.js';
 import { sqrt } from './fastMath.js';
 
 /**
@@ -13,7 +14,7 @@ export interface CaseTensor {
   readonly dtype: DType;
   readonly shape: readonly number[];
   readonly role: Role;
-  /** Before the run; of an output or scratch: how much memory it takes. */
+  /** Before the run, of bf16 those that it can hold; of an output or scratch: how much memory it takes. */
   readonly values: Float32Array | Int32Array;
 }
 
@@ -77,20 +78,26 @@ export function tensorsOf(args: readonly CaseArgument[]): CaseTensor[] {
 type Values = Float32Array | Int32Array;
 type Shape = readonly number[];
 
-const dtypeOf = (values: Values): DType => (values instanceof Float32Array ? 'f32' : 'i32');
+/** What a back end keeps its activations in. */
+export type FloatType = 'f32' | 'bf16';
 
-export function input(name: string, shape: Shape, values: Values): CaseTensor {
-  return { name, shape, values, role: 'input', dtype: dtypeOf(values) };
+function holding(dtype: FloatType, values: Values): Pick<CaseTensor, 'dtype' | 'values'> {
+  if (values instanceof Int32Array) return { dtype: 'i32', values };
+  return { dtype, values: dtype === 'bf16' ? values.map(roundToBf16) : values };
 }
 
-export function update(name: string, shape: Shape, values: Values): CaseTensor {
-  return { name, shape, values, role: 'update', dtype: dtypeOf(values) };
+export function input(name: string, shape: Shape, values: Values, dtype: FloatType = 'f32'): CaseTensor {
+  return { name, shape, role: 'input', ...holding(dtype, values) };
+}
+
+export function update(name: string, shape: Shape, values: Values, dtype: FloatType = 'f32'): CaseTensor {
+  return { name, shape, role: 'update', ...holding(dtype, values) };
 }
 
 const sizeOf = (shape: Shape): number => shape.reduce((product, n) => product * n, 1);
 
-export function output(name: string, shape: Shape): CaseTensor {
-  return { name, shape, values: new Float32Array(sizeOf(shape)), role: 'output', dtype: 'f32' };
+export function output(name: string, shape: Shape, dtype: FloatType = 'f32'): CaseTensor {
+  return { name, shape, values: new Float32Array(sizeOf(shape)), role: 'output', dtype };
 }
 
 export function intOutput(name: string, shape: Shape): CaseTensor {
@@ -102,8 +109,8 @@ export function scratch(name: string, shape: Shape): CaseTensor {
 }
 
 /** A target of a gradient: written over, or added to `before`. */
-export function target(name: string, shape: Shape, before: Float32Array | null): CaseTensor {
-  return before ? update(name, shape, before) : output(name, shape);
+export function target(name: string, shape: Shape, before: Values | null, dtype: FloatType = 'f32'): CaseTensor {
+  return before ? update(name, shape, before, dtype) : output(name, shape, dtype);
 }
 
 /** What is in a target afterwards. */

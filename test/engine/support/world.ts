@@ -1,13 +1,13 @@
 /** The rows that an op works on: a batch of samples with its step record, as the program would stage it. */
 import { stepRecordWords, writeStepRecord, type RowSet, type StepRecord } from '../../../src/engine/index.js';
-import { input, type CaseDropout, type CaseRows, type CaseTensor, type OpCase } from './opCase.js';
+import { input, type FloatType, type CaseDropout, type CaseRows, type CaseTensor, type OpCase } from './opCase.js';
 import type { Rng } from './rng.js';
 
 /** Objects count from here within their sample (src/model/inputs.ts). */
 const firstObjectRowId = 0x10000;
 
-/** Makes a random call; `size` says how many rows it works on, where it works on rows. */
-export type MakeCase = (rng: Rng, size?: WorldSize) => OpCase;
+/** Makes a random call; `size` says how many rows it works on, where it works on rows; `dtype` what activations are. */
+export type MakeCase = (rng: Rng, size?: WorldSize, dtype?: FloatType) => OpCase;
 
 export interface World {
   readonly step: number;
@@ -24,7 +24,8 @@ export interface World {
 }
 
 export interface WorldOptions {
-  /** Rows of one sample in one stream, at most. */
+  /** Rows of one sample in one stream, at least and at most. */
+  readonly shortest?: number;
   readonly longest?: number;
   readonly size?: WorldSize | undefined;
 }
@@ -37,11 +38,11 @@ export type WorldSize = (typeof worldSizes)[number];
  * row is active. Capacities are the counts or a little more.
  */
 export function makeWorld(rng: Rng, options: WorldOptions = {}): World {
-  const { longest = 12, size = rng.chance(0.7) ? 'small' : rng.pick(worldSizes) } = options;
+  const { shortest = 1, longest = 12, size = rng.chance(0.7) ? 'small' : rng.pick(worldSizes) } = options;
   const samples = { small: rng.int(1, 5), large: rng.int(30, 36), single: 1, empty: 0 }[size];
   const lengths = (): number[] =>
     Array.from({ length: samples }, () =>
-      size === 'single' ? 1 : rng.int(size === 'large' ? longest - 4 : 1, longest),
+      size === 'single' ? 1 : rng.int(size === 'large' ? longest - 4 : shortest, longest),
     );
   const sum = (list: readonly number[]): number => list.reduce((total, n) => total + n, 0);
   const tokens = lengths();

@@ -6,6 +6,7 @@ import {
   type CaseArgument,
   type CaseTensor,
   type Expectation,
+  type FloatType,
   type OpCase,
 } from '../opCase.js';
 import { attentionBackward, attentionForward, readersOf } from '../reference/attention.js';
@@ -14,29 +15,35 @@ import type { Rng } from '../rng.js';
 import { makeDropout, makeWorld, rowValues, type World, type WorldSize } from '../world.js';
 import { maskKeys } from './layerNorm.js';
 
-interface Kind {
+/** What attention is tried on. */
+export interface AttentionKind {
   readonly size: WorldSize;
+  /** Rows of a sample in a stream, at most. */
   readonly longest: number;
   readonly headDims: readonly number[];
 }
 
-const kinds: readonly Kind[] = [
-  { size: 'small', longest: 3, headDims: [1, 8, 24, 32, 64, 128, 256] },
-  { size: 'small', longest: 12, headDims: [8, 20, 32, 64] },
-  { size: 'small', longest: 20, headDims: [8, 16] },
-  { size: 'small', longest: 70, headDims: [5, 8] },
+const kinds: readonly AttentionKind[] = [
+  { size: 'small', longest: 3, headDims: [1, 8, 24, 32, 64, 100, 128] },
+  { size: 'small', longest: 12, headDims: [8, 16, 20, 32, 64] },
+  { size: 'small', longest: 20, headDims: [8, 16, 64] },
+  { size: 'small', longest: 40, headDims: [16, 64] },
+  { size: 'small', longest: 70, headDims: [5, 8, 32] },
+  { size: 'small', longest: 128, headDims: [4, 16] },
   { size: 'large', longest: 8, headDims: [8, 16] },
   { size: 'single', longest: 1, headDims: [8, 128] },
   { size: 'empty', longest: 1, headDims: [8, 64] },
 ];
 
-function setting(rng: Rng, size?: WorldSize) {
-  // Long samples, large heads, many samples: one at a time, for the reference is slow.
-  const kind = rng.pick(kinds.filter((k) => size === undefined || k.size === size));
+// Long samples, large heads, many samples: one at a time, for the reference is slow.
+const kindFor = (rng: Rng, size?: WorldSize): AttentionKind =>
+  rng.pick(kinds.filter((k) => size === undefined || k.size === size));
+
+function setting(rng: Rng, kind: AttentionKind, dtype: FloatType) {
   const { longest, headDims } = kind;
   const heads = rng.int(1, 3);
   const headDim = rng.pick(headDims);
-  const world = makeWorld(rng, { longest, size: kind.size });
+  const world = makeWorld(rng, { shortest: rng.chance(0.3) ? 0 : 1, longest, size: kind.size });
   const stream = rng.pick(['language', 'vision', 'stacked', 'stacked'] as const);
   const rows = world.rows(stream);
   const offsetsA = stream === 'vision' ? world.objectOffsets : world.tokenOffsets;
@@ -49,54 +56,59 @@ function setting(rng: Rng, size?: WorldSize) {
     readers: readersOf(activeSamples(world), offsetsA.values, offsetsB?.values ?? null, rows.split),
     mask: maskKeys(world, dropout),
   };
-  const shape: CaseArgument[] = [rows, world.sampleCapacity, heads, headDim, offsetsA, offsetsB, dropout];
+  const announced = (): number => rng.pick([longest, Math.ceil(longest / 16) * 16]);
+  const shape: CaseArgument[] = [
+    ...[rows, world.sampleCapacity, heads, headDim, offsetsA, offsetsB],
+    ...[announced(), offsetsB ? announced() : 0, dropout],
+  ];
   const hidden = heads * headDim;
-  const qkv = input('qkv', [rows.capacity, 3 * hidden], rowValues(rng, rows, 3 * hidden, rng.pick([0.3, 1])));
+  const qkv = input('qkv', [rows.capacity, 3 * hidden], rowValues(rng, rows, 3 * hidden, rng.pick([0.3, 1])), dtype);
   return { rows, s, shape, qkv, hidden, samples: world.sampleCapacity };
 }
 
 const activeSamples = (world: World): number => world.rows('samples').active.length;
 
-/** The maps [samples, heads, longest, longest] of one direction, over what was there; longer samples are cut. */
+/** The maps [samples, heads, side, side] of one direction, over what was there; longer samples are cut. */
 function mapsAfter(before: CaseTensor, { queries }: AttentionResult, direction: number): Float64Array {
-  const [, heads, longest] = before.shape;
+  const [, heads, side] = before.shape;
   const values = Float64Array.from(before.values);
   for (const { reader, head, row, probabilities } of queries) {
     const i = row - reader.queryBegin;
-    if (reader.direction !== direction || i >= longest) continue;
-    const first = ((reader.sample * heads + head) * longest + i) * longest;
-    values.set(probabilities.slice(0, longest), first);
+    if (reader.direction !== direction || i >= side) continue;
+    const first = ((reader.sample * heads + head) * side + i) * side;
+    values.set(probabilities.slice(0, side), first);
   }
   return values;
 }
 
-export const attentionOps = {
-  attentionForward(rng: Rng, size?: WorldSize): OpCase {
-    const { rows, s, shape, qkv, hidden, samples } = setting(rng, size);
-    const context = output('context', [rows.capacity, hidden]);
+/** Random calls of one kind. */
+export const attentionCases = {
+  attentionForward(rng: Rng, kind: AttentionKind, dtype: FloatType): OpCase {
+    const { rows, s, shape, qkv, hidden, samples } = setting(rng, kind, dtype);
+    const context = output('context', [rows.capacity, hidden], dtype);
     const logSumExp = output('logSumExp', [rows.capacity, s.heads]);
     const result = attentionForward(s, qkv.values);
     const expected = new Map<CaseTensor, Expectation>([
       [context, { values: result.context, rows }],
       [logSumExp, { values: result.logSumExp, rows, scale: Math.sqrt(rows.active.length * s.heads) }],
     ]);
-    const longest = rng.chance(0.4) ? rng.int(1, 12) : 0;
+    const side = rng.chance(0.4) ? rng.int(1, 12) : 0;
     const maps = [0, 1].map((direction) => {
-      if (longest === 0 || (direction === 1 && rows.set !== 'stacked')) return null;
-      const mapShape = [samples, s.heads, longest, longest];
-      const map = update(`probabilities ${direction}`, mapShape, rng.floats(samples * s.heads * longest * longest));
+      if (side === 0 || (direction === 1 && rows.set !== 'stacked')) return null;
+      const mapShape = [samples, s.heads, side, side];
+      const map = update(`probabilities ${direction}`, mapShape, rng.floats(samples * s.heads * side * side));
       expected.set(map, { values: mapsAfter(map, result, direction) });
       return map;
     });
-    return { args: [...shape, longest, qkv, context, logSumExp, ...maps], expected };
+    return { args: [...shape, side, qkv, context, logSumExp, ...maps], expected };
   },
 
-  attentionBackward(rng: Rng, size?: WorldSize): OpCase {
-    const { rows, s, shape, qkv, hidden } = setting(rng, size);
+  attentionBackward(rng: Rng, kind: AttentionKind, dtype: FloatType): OpCase {
+    const { rows, s, shape, qkv, hidden } = setting(rng, kind, dtype);
     const kept = attentionForward(s, qkv.values).logSumExp;
     const logSumExp = input('logSumExp', [rows.capacity, s.heads], Float32Array.from(kept));
-    const dContext = input('dContext', [rows.capacity, hidden], rowValues(rng, rows, hidden));
-    const dQkv = output('dQkv', [rows.capacity, 3 * hidden]);
+    const dContext = input('dContext', [rows.capacity, hidden], rowValues(rng, rows, hidden), dtype);
+    const dQkv = output('dQkv', [rows.capacity, 3 * hidden], dtype);
     const { dQkv: values, terms } = attentionBackward(s, qkv.values, dContext.values);
     // A query that reads one key has no gradient: dS is P (dP - Σ P dP).
     const blocks = [0, 1, 2].map((part) => {
@@ -108,5 +120,14 @@ export const attentionOps = {
       };
     });
     return { args: [...shape, qkv, logSumExp, dContext, dQkv], expected: new Map([[dQkv, { values, rows, blocks }]]) };
+  },
+};
+
+export const attentionOps = {
+  attentionForward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
+    return attentionCases.attentionForward(rng, kindFor(rng, size), dtype);
+  },
+  attentionBackward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
+    return attentionCases.attentionBackward(rng, kindFor(rng, size), dtype);
   },
 };

@@ -5,11 +5,11 @@ import { anySet, makeWorld, rowValues, widthFor, type MakeCase, type WorldSize }
 
 /** y = f(x) in the active rows. In GELU's lower tail x and x erf x cancel: errors are measured against x. */
 function forward(f: (x: number) => number): MakeCase {
-  return (rng, size) => {
+  return (rng, size, dtype) => {
     const { rows, width } = shapeOf(rng, size);
     // Far into both tails now and then.
-    const x = input('x', [rows.capacity, width], rowValues(rng, rows, width, rng.pick([0.05, 1, 4, 30])));
-    const y = output('y', [rows.capacity, width]);
+    const x = input('x', [rows.capacity, width], rowValues(rng, rows, width, rng.pick([0.05, 1, 4, 30])), dtype);
+    const y = output('y', [rows.capacity, width], dtype);
     const values = mapActive(rows, width, (i) => f(x.values[i]));
     const scale = normOf(x.values);
     return { args: [rows, width, x, y], expected: new Map([[y, { values, rows, scale }]]) };
@@ -18,18 +18,18 @@ function forward(f: (x: number) => number): MakeCase {
 
 /** dx = dy · derivative(kept); dx may be dy. */
 function backward(kept: (x: number) => number, derivative: (kept: number) => number): MakeCase {
-  return (rng, size) => {
+  return (rng, size, dtype) => {
     const { rows, width } = shapeOf(rng, size);
     const values = rowValues(rng, rows, width, rng.pick([0.05, 1, 4])).map(kept);
-    const keep = input('kept', [rows.capacity, width], values);
+    const shape = [rows.capacity, width];
+    const keep = input('kept', shape, values, dtype);
     const inPlace = rng.chance(0.5);
     const gradient = rowValues(rng, rows, width);
-    const dy = inPlace
-      ? update('dy = dx', [rows.capacity, width], gradient)
-      : input('dy', [rows.capacity, width], gradient);
-    const dx = inPlace ? dy : output('dx', [rows.capacity, width]);
-    const expected = mapActive(rows, width, (i) => gradient[i] * derivative(values[i]));
-    const wanted = { values: expected, rows, scale: normOf(gradient) };
+    const dy = inPlace ? update('dy = dx', shape, gradient, dtype) : input('dy', shape, gradient, dtype);
+    const dx = inPlace ? dy : output('dx', shape, dtype);
+    const given = Float64Array.from(dy.values); // dx may take its place
+    const expected = mapActive(rows, width, (i) => given[i] * derivative(keep.values[i]));
+    const wanted = { values: expected, rows, scale: normOf(given) };
     return { args: [rows, width, keep, dy, dx], expected: new Map([[dx, wanted]]) };
   };
 }

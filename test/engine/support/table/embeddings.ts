@@ -1,5 +1,5 @@
 import { added, input, normOf, output, scratch, target, update } from '../opCase.js';
-import type { CaseArgument, CaseTensor, Expectation, OpCase } from '../opCase.js';
+import type { CaseArgument, CaseTensor, Expectation, FloatType, OpCase } from '../opCase.js';
 import * as reference from '../reference/embeddings.js';
 import type { Rng } from '../rng.js';
 import { makeDropout, makeWorld, rowValues, type WorldSize } from '../world.js';
@@ -32,13 +32,13 @@ function tokenSetting(rng: Rng, size?: WorldSize) {
   return { rows, s, t, beta, vocabSize, positions, shape, mask: maskKeys(world, dropout) };
 }
 
-function objectSetting(rng: Rng, size?: WorldSize) {
+function objectSetting(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32') {
   const world = makeWorld(rng, { size });
   const rows = world.rows(rng.pick(['vision', 'vision', 'all', 'maskedObjects']));
   const s = normShape(rng, rows);
   const { width } = s;
   const dropout = makeDropout(rng, world, rows);
-  const x = input('x', [rows.capacity, width], rowValues(rng, rows, width, 2, 1));
+  const x = input('x', [rows.capacity, width], rowValues(rng, rows, width, 2, 1), dtype);
   const boxes = input('boxes', [rows.capacity, 4], rowValues(rng, rows, 4, 0.3, 0.5));
   const boxWeight = input('boxWeight', [width, 4], rng.floats(4 * width));
   const boxBias = input('boxBias', [width], rng.floats(width));
@@ -65,9 +65,9 @@ const meanAndDeviation = (first: number, width: number, values: ArrayLike<number
 ];
 
 export const embeddingOps = {
-  tokenEmbeddingForward(rng: Rng, size?: WorldSize): OpCase {
+  tokenEmbeddingForward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
     const { rows, s, t, beta, shape, mask } = tokenSetting(rng, size);
-    const [out, stats] = [output('out', [rows.capacity, s.width]), output('stats', [rows.capacity, 2])];
+    const [out, stats] = [output('out', [rows.capacity, s.width], dtype), output('stats', [rows.capacity, 2])];
     const wanted = reference.tokenForward(s, t, mask);
     const sumSize = Math.sqrt(3 * rows.active.length * s.width);
     const expected = new Map<CaseTensor, Expectation>([
@@ -77,13 +77,13 @@ export const embeddingOps = {
     return { args: [...shape, s.epsilon, beta, out, stats], expected };
   },
 
-  tokenEmbeddingBackward(rng: Rng, size?: WorldSize): OpCase {
+  tokenEmbeddingBackward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
     const { rows, s, t, vocabSize, positions, shape, mask } = tokenSetting(rng, size);
     const { width } = s;
     const accumulate = rng.chance(0.5);
     const before = (): Float32Array | null => (accumulate ? rng.floats(width) : null);
     const stats = input('stats', [rows.capacity, 2], Float32Array.from(reference.tokenForward(s, t, mask).stats));
-    const dOut = input('dOut', [rows.capacity, width], rowValues(rng, rows, width));
+    const dOut = input('dOut', [rows.capacity, width], rowValues(rng, rows, width), dtype);
     const dWord = update('dWord', [vocabSize, width], rng.floats(vocabSize * width));
     const dPosition = update('dPosition', [positions, width], rng.floats(positions * width));
     const [dGamma, dBeta] = [target('dGamma', [width], before()), target('dBeta', [width], before())];
@@ -98,9 +98,9 @@ export const embeddingOps = {
     return { args: [...shape, ...rest], expected };
   },
 
-  objectEmbeddingForward(rng: Rng, size?: WorldSize): OpCase {
-    const { rows, s, o, featureBeta, boxBeta, shape, mask } = objectSetting(rng, size);
-    const [out, stats] = [output('out', [rows.capacity, s.width]), output('stats', [rows.capacity, 4])];
+  objectEmbeddingForward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
+    const { rows, s, o, featureBeta, boxBeta, shape, mask } = objectSetting(rng, size, dtype);
+    const [out, stats] = [output('out', [rows.capacity, s.width], dtype), output('stats', [rows.capacity, 4])];
     const wanted = reference.objectForward(s, o, mask);
     const boxSize = Math.sqrt(3 * rows.active.length * s.width);
     const blocks = [...meanAndDeviation(0, s.width, o.x), ...meanAndDeviation(2, s.width, [boxSize])];
@@ -111,14 +111,14 @@ export const embeddingOps = {
     return { args: [...shape, s.epsilon, featureBeta, boxBeta, out, stats], expected };
   },
 
-  objectEmbeddingBackward(rng: Rng, size?: WorldSize): OpCase {
-    const { rows, s, o, shape, mask } = objectSetting(rng, size);
+  objectEmbeddingBackward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
+    const { rows, s, o, shape, mask } = objectSetting(rng, size, dtype);
     const { width } = s;
     const accumulate = rng.chance(0.5);
     const kept = reference.objectForward(s, o, mask).stats;
     const stats = input('stats', [rows.capacity, 4], Float32Array.from(kept));
-    const dOut = input('dOut', [rows.capacity, width], rowValues(rng, rows, width));
-    const dx = output('dx', [rows.capacity, width]);
+    const dOut = input('dOut', [rows.capacity, width], rowValues(rng, rows, width), dtype);
+    const dx = output('dx', [rows.capacity, width], dtype);
     const g = reference.objectBackward(s, o, mask, dOut.values);
     const expected = new Map<CaseTensor, Expectation>([
       [dx, { values: g.dx, rows, ...cancelled(width, g.featureTerms) }],

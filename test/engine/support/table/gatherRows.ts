@@ -1,4 +1,4 @@
-import { added, input, output, update, type CaseArgument, type OpCase } from '../opCase.js';
+import { added, input, output, update, type CaseArgument, type FloatType, type OpCase } from '../opCase.js';
 import { gatherRowsBackward, gatherRowsForward } from '../reference/gatherRows.js';
 import type { Rng } from '../rng.js';
 import { anySet, makeWorld, rowValues, widthFor, type WorldSize } from '../world.js';
@@ -18,18 +18,18 @@ function setting(rng: Rng, size?: WorldSize) {
 }
 
 export const gatherRowsOps = {
-  gatherRowsForward(rng: Rng, size?: WorldSize): OpCase {
+  gatherRowsForward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
     const { rows, s, indices, first } = setting(rng, size);
-    const from = input('from', [s.fromRows, s.width], rng.floats(s.fromRows * s.width));
-    const to = output('to', [s.capacity, s.width]);
+    const from = input('from', [s.fromRows, s.width], rng.floats(s.fromRows * s.width), dtype);
+    const to = output('to', [s.capacity, s.width], dtype);
     const values = gatherRowsForward(s, indices, from.values);
     return { args: [...first, from, to], expected: new Map([[to, { values, rows, exact: true }]]) };
   },
 
-  gatherRowsBackward(rng: Rng, size?: WorldSize): OpCase {
+  gatherRowsBackward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
     const { rows, s, indices, first } = setting(rng, size);
-    const from = update('dFrom', [s.fromRows, s.width], rng.floats(s.fromRows * s.width));
-    const to = input('dTo', [s.capacity, s.width], rowValues(rng, rows, s.width));
+    const from = update('dFrom', [s.fromRows, s.width], rng.floats(s.fromRows * s.width), dtype);
+    const to = input('dTo', [s.capacity, s.width], rowValues(rng, rows, s.width), dtype);
     const values = added(from, gatherRowsBackward(s, indices, to.values));
     return { args: [...first, from, to], expected: new Map([[from, { values }]]) };
   },

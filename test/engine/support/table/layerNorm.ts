@@ -1,4 +1,4 @@
-import type { CaseDropout, CaseRows, CaseTensor, Expectation, OpCase } from '../opCase.js';
+import type { CaseDropout, CaseRows, CaseTensor, Expectation, FloatType, OpCase } from '../opCase.js';
 import { added, input, normOf, output, target, update } from '../opCase.js';
 import type { MaskKeys } from '../reference/dropout.js';
 import { dropped } from '../reference/embeddings.js';
@@ -38,13 +38,13 @@ function setting(rng: Rng, size?: WorldSize) {
 }
 
 export const layerNormOps = {
-  layerNormForward(rng: Rng, size?: WorldSize): OpCase {
+  layerNormForward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
     const { rows, s, dropout, mask, shape } = setting(rng, size);
     const [deviation, mean] = [rng.pick([0.2, 1, 10]), rng.pick([0, 2])];
-    const z = update('z', shape, rowValues(rng, rows, s.width, deviation, mean));
-    const residual = rng.chance(0.6) ? input('residual', shape, rowValues(rng, rows, s.width, 1, mean)) : null;
+    const z = update('z', shape, rowValues(rng, rows, s.width, deviation, mean), dtype);
+    const residual = rng.chance(0.6) ? input('residual', shape, rowValues(rng, rows, s.width, 1, mean), dtype) : null;
     const [gamma, beta] = [gammaOf(rng, s.width), betaOf(rng, s.width)];
-    const [out, stats] = [output('out', shape), output('stats', [rows.capacity, 2])];
+    const [out, stats] = [output('out', shape, dtype), output('stats', [rows.capacity, 2])];
     const sum = dropped(s, z.values, mask).map((value, i) => value + (residual ? residual.values[i] : 0));
     const result = layerNormForward(s, sum, gamma.values, beta.values);
     const expected = new Map<CaseTensor, Expectation>([
@@ -65,11 +65,11 @@ export const layerNormOps = {
     return { args: [rows, s.width, s.epsilon, dropout, z, residual, gamma, beta, out, stats], expected };
   },
 
-  layerNormBackward(rng: Rng, size?: WorldSize): OpCase {
+  layerNormBackward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
     const { rows, s, dropout, mask, shape } = setting(rng, size);
-    const z = input('z', shape, rowValues(rng, rows, s.width, rng.pick([0.2, 1, 10]), rng.pick([0, 2])));
+    const z = input('z', shape, rowValues(rng, rows, s.width, rng.pick([0.2, 1, 10]), rng.pick([0, 2])), dtype);
     const gamma = gammaOf(rng, s.width);
-    const dOut = input('dOut', shape, rowValues(rng, rows, s.width));
+    const dOut = input('dOut', shape, rowValues(rng, rows, s.width), dtype);
     const kept = layerNormForward(s, z.values, gamma.values, new Float64Array(s.width)).stats;
     const stats = input('stats', [rows.capacity, 2], Float32Array.from(kept));
     const hasResidual = rng.chance(0.7);
@@ -77,9 +77,9 @@ export const layerNormOps = {
     const accumulate = rng.chance(0.5);
     const before = (on: boolean): Float32Array | null => (on ? rng.floats(s.width) : null);
     const dResidual = hasResidual
-      ? target('dResidual', shape, accumulateResidual ? rowValues(rng, rows, s.width) : null)
+      ? target('dResidual', shape, accumulateResidual ? rowValues(rng, rows, s.width) : null, dtype)
       : null;
-    const dy = output('dy', shape);
+    const dy = output('dy', shape, dtype);
     const dGamma = target('dGamma', [s.width], before(accumulate));
     const dBeta = target('dBeta', [s.width], before(accumulate));
     const g = layerNormBackward(s, z.values, gamma.values, dOut.values);

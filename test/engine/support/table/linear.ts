@@ -1,7 +1,10 @@
-import { added, input, target, type CaseTensor, type Expectation, type OpCase } from '../opCase.js';
+import { added, input, target, type CaseTensor, type FloatType, type Expectation, type OpCase } from '../opCase.js';
 import { linearBackwardInput, linearBackwardWeight, linearForward, type LinearShape } from '../reference/linear.js';
 import type { Rng } from '../rng.js';
 import { anySet, makeWorld, rowValues, widths, type WorldSize } from '../world.js';
+
+/** Input features stay f32. */
+const xType = (rng: Rng, dtype: FloatType): FloatType => (dtype === 'bf16' && rng.chance(0.3) ? 'f32' : dtype);
 
 function shapeOf(rng: Rng, size?: WorldSize) {
   const rows = makeWorld(rng, { size }).rows(rng.pick(anySet));
@@ -10,31 +13,31 @@ function shapeOf(rng: Rng, size?: WorldSize) {
 }
 
 export const linearOps = {
-  linearForward(rng: Rng, size?: WorldSize): OpCase {
+  linearForward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
     const { rows, s } = shapeOf(rng, size);
-    const x = input('x', [s.capacity, s.in], rowValues(rng, rows, s.in));
+    const x = input('x', [s.capacity, s.in], rowValues(rng, rows, s.in), xType(rng, dtype));
     const weight = input('weight', [s.out, s.in], rng.floats(s.out * s.in, 0.3));
     const bias = rng.chance(0.7) ? input('bias', [s.out], rng.floats(s.out)) : null;
-    const y = target('y', [s.capacity, s.out], null);
+    const y = target('y', [s.capacity, s.out], null, dtype);
     const values = linearForward(s, x.values, weight.values, bias?.values ?? null);
     return { args: [rows, s.in, s.out, x, weight, bias, y], expected: new Map([[y, { values, rows }]]) };
   },
 
-  linearBackwardInput(rng: Rng, size?: WorldSize): OpCase {
+  linearBackwardInput(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
     const { rows, s } = shapeOf(rng, size);
     const accumulate = rng.chance(0.5);
-    const dy = input('dy', [s.capacity, s.out], rowValues(rng, rows, s.out));
+    const dy = input('dy', [s.capacity, s.out], rowValues(rng, rows, s.out), dtype);
     const weight = input('weight', [s.out, s.in], rng.floats(s.out * s.in, 0.3));
-    const dx = target('dx', [s.capacity, s.in], accumulate ? rowValues(rng, rows, s.in) : null);
+    const dx = target('dx', [s.capacity, s.in], accumulate ? rowValues(rng, rows, s.in) : null, dtype);
     const values = added(dx, linearBackwardInput(s, dy.values, weight.values));
     return { args: [rows, s.in, s.out, accumulate, dy, weight, dx], expected: new Map([[dx, { values, rows }]]) };
   },
 
-  linearBackwardWeight(rng: Rng, size?: WorldSize): OpCase {
+  linearBackwardWeight(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
     const { rows, s } = shapeOf(rng, size);
     const [accumulateWeight, accumulateBias] = [rng.chance(0.5), rng.chance(0.5)];
-    const x = input('x', [s.capacity, s.in], rowValues(rng, rows, s.in));
-    const dy = input('dy', [s.capacity, s.out], rowValues(rng, rows, s.out));
+    const x = input('x', [s.capacity, s.in], rowValues(rng, rows, s.in), xType(rng, dtype));
+    const dy = input('dy', [s.capacity, s.out], rowValues(rng, rows, s.out), dtype);
     const elements = s.out * s.in;
     const dWeight = target('dWeight', [s.out, s.in], accumulateWeight ? rng.floats(elements) : null);
     const dBias = rng.chance(0.7) ? target('dBias', [s.out], accumulateBias ? rng.floats(s.out) : null) : null;

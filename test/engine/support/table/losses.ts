@@ -1,4 +1,13 @@
-import { input, intOutput, output, update, type CaseTensor, type Expectation, type OpCase } from '../opCase.js';
+import {
+  input,
+  intOutput,
+  output,
+  update,
+  type CaseTensor,
+  type Expectation,
+  type FloatType,
+  type OpCase,
+} from '../opCase.js';
 import * as reference from '../reference/losses.js';
 import type { Rng } from '../rng.js';
 import { anySet, makeWorld, rowValues, widthFor, type WorldSize } from '../world.js';
@@ -12,7 +21,7 @@ function setting(rng: Rng, withRecord: boolean, size?: WorldSize) {
   return { rows, s, shape: [rows.capacity, width], slot, scale: Math.fround(world.lossScale[slot]) };
 }
 
-function classification(rng: Rng, withRecord: boolean, size?: WorldSize) {
+function classification(rng: Rng, withRecord: boolean, size?: WorldSize, dtype?: FloatType) {
   const at = setting(rng, withRecord, size);
   const { rows, s, shape } = at;
   // Whole numbers make ties, whose arg-max is the first.
@@ -24,7 +33,7 @@ function classification(rng: Rng, withRecord: boolean, size?: WorldSize) {
   const confs = Float32Array.from({ length: rows.capacity }, () => rng.uniform());
   return {
     ...at,
-    logits: (role: typeof input) => role('logits', shape, values),
+    logits: (role: typeof input) => role('logits', shape, values, dtype),
     labels: input('labels', [rows.capacity], labels),
     weights: rng.chance(0.5) ? input('weights', [rows.capacity], confs) : null,
   };
@@ -39,8 +48,8 @@ const tallyOf = (rng: Rng): CaseTensor =>
   update('tally', [4], Float32Array.of(10 * rng.uniform(), rng.int(0, 50), rng.int(0, 50), rng.normal()));
 
 export const lossOps = {
-  softmaxCrossEntropyForward(rng: Rng, size?: WorldSize): OpCase {
-    const { rows, s, logits: logitsAs, labels, weights } = classification(rng, false, size);
+  softmaxCrossEntropyForward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
+    const { rows, s, logits: logitsAs, labels, weights } = classification(rng, false, size, dtype);
     const logits = logitsAs(input);
     const logSumExp = output('logSumExp', [rows.capacity]);
     const predictions = intOutput('predictions', [rows.capacity]);
@@ -57,8 +66,8 @@ export const lossOps = {
     return { args: [rows, s.width, logits, weights, labels, logSumExp, predictions, rowLoss, tally], expected };
   },
 
-  softmaxCrossEntropyBackward(rng: Rng, size?: WorldSize): OpCase {
-    const { rows, s, slot, scale, logits: logitsAs, labels, weights } = classification(rng, true, size);
+  softmaxCrossEntropyBackward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
+    const { rows, s, slot, scale, logits: logitsAs, labels, weights } = classification(rng, true, size, dtype);
     const logits = logitsAs(update);
     const kept = reference.crossEntropyForward(s, logits.values, labels.values, null).logSumExp;
     const logSumExp = input('logSumExp', [rows.capacity], Float32Array.from(kept));
@@ -68,9 +77,9 @@ export const lossOps = {
     return { args: [rows, s.width, slot, logits, weights, labels, logSumExp], expected };
   },
 
-  smoothL1Forward(rng: Rng, size?: WorldSize): OpCase {
+  smoothL1Forward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
     const { rows, s, shape } = setting(rng, false, size);
-    const prediction = input('prediction', shape, rowValues(rng, rows, s.width, rng.pick([0.3, 2])));
+    const prediction = input('prediction', shape, rowValues(rng, rows, s.width, rng.pick([0.3, 2])), dtype);
     const wanted = input('target', shape, rowValues(rng, rows, s.width));
     const rowLoss = output('rowLoss', [rows.capacity]);
     const tally = tallyOf(rng);
@@ -83,9 +92,9 @@ export const lossOps = {
     return { args: [rows, s.width, prediction, wanted, rowLoss, tally], expected };
   },
 
-  smoothL1Backward(rng: Rng, size?: WorldSize): OpCase {
+  smoothL1Backward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
     const { rows, s, slot, scale, shape } = setting(rng, true, size);
-    const prediction = update('prediction', shape, rowValues(rng, rows, s.width, rng.pick([0.3, 2])));
+    const prediction = update('prediction', shape, rowValues(rng, rows, s.width, rng.pick([0.3, 2])), dtype);
     const wanted = input('target', shape, rowValues(rng, rows, s.width));
     const values = reference.smoothL1Backward(s, prediction.values, wanted.values, scale);
     return { args: [rows, s.width, slot, prediction, wanted], expected: new Map([[prediction, { values, rows }]]) };

@@ -1,8 +1,17 @@
-import { input, output, scratch, update, type CaseTensor, type Expectation, type OpCase } from '../opCase.js';
+import {
+  input,
+  output,
+  scratch,
+  update,
+  type CaseTensor,
+  type Expectation,
+  type FloatType,
+  type OpCase,
+} from '../opCase.js';
 import * as reference from '../reference/optimizer.js';
 import { fillNormal } from '../reference/normal.js';
 import type { Rng } from '../rng.js';
-import { makeWorld } from '../world.js';
+import { makeWorld, type WorldSize } from '../world.js';
 
 /** Chunks that lie apart, touch, or are empty, in an arena of which they cover a part. */
 function setting(rng: Rng) {
@@ -78,9 +87,9 @@ export const optimizerOps = {
     return { args: [...options, parameters, gradients, firstMoment, secondMoment, flags], expected };
   },
 
-  fill(rng: Rng): OpCase {
+  fill(rng: Rng, _size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
     const value = rng.pick([0, 1, -2.5, 0.1]);
-    const x = output('x', [rng.pick([1, 2, 7, 64, 130, 100000])]);
+    const x = output('x', [rng.pick([1, 2, 7, 64, 130, 100000])], dtype);
     const values = new Float64Array(x.shape[0]).fill(Math.fround(value));
     return { args: [value, x], expected: new Map([[x, { values, exact: true }]]) };
   },

@@ -1,0 +1,165 @@
+// What the attention kernels share: one call's shape as they take it, and which head of which sample a block has.
+//
+// A block computes one head of one sample in one direction. How many rows that sample has is known on the device only;
+// what a launch depends on is the host's bound for it, AttentionShape::longestA and longestB. Every gradient row is
+// written by one block: in cross-attention a stream's dQ comes from the direction in which it reads, its dK and dV from
+// the one in which it is read, and they are different columns.
+#pragma once
+
+#include <algorithm>
+
+#include "cuda/device.h"
+#include "engine/ops.h"
+
+namespace lxmert::cuda {
+
+// Rows of a sample in one stream, and columns of a head.
+constexpr int kLongestSample = 128, kWidestHead = 128;
+
+// Blocks behind those of the heads, which clear the inactive rows.
+constexpr int kClearingBlocks = 64;
+
+LXMERT_HOST_DEVICE int roundUp(int n, int to) { return (n + to - 1) / to * to; }
+
+// One call, as a kernel takes it.
+struct AttentionCall {
+  Rows rows;
+  const int32_t *offsetsA, *offsetsB;
+  const int32_t* rowIds;
+  int samples, heads, headDim, hidden;
+  int longestA, longestB, longest;
+  int blocks;         // of heads, in all
+  bool wholeVectors;  // rows of each head begin at 16 bytes and are a multiple of that
+  float scale;        // 1 / √headDim
+  bool dropout;
+  float keepScale;  // 1 / (1 - p)
+  uint32_t threshold, instance;
+};
+
+// The probabilities asked for: [samples, heads, side, side] of each direction, or null.
+struct AttentionMaps {
+  float *a, *b;
+  int side;
+
+  // Of one direction, one head of one sample.
+  __device__ __forceinline__ float* at(int direction, int64_t head) const {
+    float* const map = direction == 0 ? a : b;
+    return map ? map + head * side * side : nullptr;
+  }
+};
+
+// Rows of a packed stream; of the first `active` the results are written, the others stay zero.
+struct SampleRows {
+  int begin, count, active;
+};
+
+// Ends of the active rows of the one stream, or of both: Rows::active without an array, which would not stay in registers.
+struct ActiveRows {
+  int64_t firstEnd, secondBegin, secondEnd;
+
+  __device__ __forceinline__ explicit ActiveRows(const Rows& rows) {
+    const Segments s = rows.active();
+    const bool both = s.count == 2;
+    firstEnd = s.part[0].end;
+    secondBegin = both ? s.part[1].begin : rows.capacity;
+    secondEnd = both ? s.part[1].end : rows.capacity;
+  }
+};
+
+struct Head {
+  int sample, head, direction;
+  SampleRows query, key;
+};
+
+// A sample's rows in the stream that has rows [first, end), cut to the stream's capacity and to the host's bound.
+__device__ __forceinline__ SampleRows sampleRows(const int32_t* offsets, int sample, int first, int end, int longest,
+                                                 int64_t activeEnd) {
+  const int capacity = end - first;
+  const auto begin = static_cast<int>(Rows::clamp(offsets[sample], capacity));
+  const int64_t length = int64_t{offsets[sample + 1]} - begin;
+  const auto count = static_cast<int>(Rows::clamp(length, min(capacity - begin, longest)));
+  return {first + begin, count, static_cast<int>(Rows::clamp(activeEnd - first - begin, count))};
+}
+
+// The block's head; false when its sample is beyond the batch.
+__device__ __forceinline__ bool headOf(const AttentionCall& c, int block, Head& h) {
+  const int directions = c.offsetsB ? 2 : 1;
+  h.head = block % c.heads;
+  h.direction = block / c.heads % directions;
+  h.sample = block / c.heads / directions;
+  if (h.sample >= c.rows.record->samples) return false;
+  const auto capacity = static_cast<int>(c.rows.capacity);
+  const int split = c.offsetsB ? static_cast<int>(c.rows.split) : capacity;
+  const ActiveRows active(c.rows);
+  const SampleRows a = sampleRows(c.offsetsA, h.sample, 0, split, c.longestA, active.firstEnd);
+  SampleRows b = a;
+  if (c.offsetsB) b = sampleRows(c.offsetsB, h.sample, split, capacity, c.longestB, active.secondEnd);
+  h.query = h.direction == 0 ? a : b;
+  h.key = h.direction == 0 ? b : a;
+  return true;
+}
+
+// Zeros in [begin, end), by the `part`-th of `parts` blocks.
+template <class T>
+__device__ __forceinline__ void clear(T* begin, T* end, int part, int parts) {
+  const int64_t thread = int64_t{part} * blockDim.x + threadIdx.x, threads = int64_t{parts} * blockDim.x;
+  T* const middle = reinterpret_cast<T*>((reinterpret_cast<uintptr_t>(begin) + 15) / 16 * 16);
+  T* const middleEnd = reinterpret_cast<T*>(reinterpret_cast<uintptr_t>(end) / 16 * 16);
+  if (middle >= middleEnd) {
+    for (int64_t i = thread; i < end - begin; i += threads) begin[i] = fromFloat<T>(0.0f);
+    return;
+  }
+  const int64_t vectors = (middleEnd - middle) * static_cast<int64_t>(sizeof(T)) / 16;
+  for (int64_t i = thread; i < vectors; i += threads) reinterpret_cast<uint4*>(middle)[i] = make_uint4(0, 0, 0, 0);
+  for (int64_t i = thread; i < middle - begin; i += threads) begin[i] = fromFloat<T>(0.0f);
+  for (int64_t i = thread; i < end - middleEnd; i += threads) middleEnd[i] = fromFloat<T>(0.0f);
+}
+
+// Zeros in the inactive rows, by the blocks behind those of the heads.
+template <class T>
+__device__ __forceinline__ void clearInactive(const AttentionCall& c, T* rows, int width) {
+  const int part = static_cast<int>(blockIdx.x) - c.blocks;
+  const ActiveRows active(c.rows);
+  clear(rows + active.firstEnd * width, rows + active.secondBegin * width, part, kClearingBlocks);
+  clear(rows + active.secondEnd * width, rows + c.rows.capacity * width, part, kClearingBlocks);
+}
+
+// The dropout of one query row, which has the columns of its head's keys.
+struct RowMask {
+  uint32_t sample = 0, row = 0, first = 0;
+  uint32_t seed = 0, step = 0, instance = 0, threshold = 0;
+
+  __device__ __forceinline__ RowMask(const AttentionCall& c, const Head& h, int query) {
+    if (!c.dropout || query >= h.query.count) return;
+    const int64_t at = 2 * (int64_t{h.query.begin} + query);
+    sample = static_cast<uint32_t>(c.rowIds[at]), row = static_cast<uint32_t>(c.rowIds[at + 1]);
+    first = static_cast<uint32_t>(h.head) * (kMaxAttentionLength / 4);
+    seed = c.rows.record->seed, step = c.rows.record->step;
+    instance = c.instance, threshold = c.threshold;
+  }
+
+  // Which of the keys 4 group … 4 group + 3 are kept: one bit each.
+  __device__ __forceinline__ uint32_t kept(int group) const {
+    const Philox4 r = philox(first + static_cast<uint32_t>(group), row, sample, instance, seed, step);
+    return uint32_t{r.v[0] >= threshold} | uint32_t{r.v[1] >= threshold} << 1 | uint32_t{r.v[2] >= threshold} << 2 |
+           uint32_t{r.v[3] >= threshold} << 3;
+  }
+};
+
+// The kernels on tensor cores (attention_forward.cu, attention_backward.cu): shared memory that a launch takes, and the
+// launch. Those of plain arithmetic (attention_plain.cu) take float32, and whatever the others have no room for.
+size_t tensorForwardBytes(const AttentionCall& call);
+size_t tensorBackwardBytes(const AttentionCall& call);
+void tensorForward(CudaDevice& device, const AttentionCall& call, const AttentionForward& a);
+void tensorBackward(CudaDevice& device, const AttentionCall& call, const AttentionBackward& a);
+
+template <class T>
+void plainForward(CudaDevice& device, const AttentionCall& call, const AttentionForward& a);
+template <class T>
+void plainBackward(CudaDevice& device, const AttentionCall& call, const AttentionBackward& a);
+
+inline AttentionMaps mapsOf(const AttentionForward& a) {
+  return {a.probabilitiesA.data, a.probabilitiesB.data, static_cast<int>(a.mapSide)};
+}
+
+}  // namespace lxmert::cuda

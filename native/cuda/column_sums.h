@@ -1,0 +1,22 @@
+// The second half of sums over rows: partial sums of blocks, added up in the order of the blocks.
+#pragma once
+
+#include <initializer_list>
+
+#include "cuda/device.h"
+
+namespace lxmert::cuda {
+
+// Blocks that make partial sums, at most: enough for every multiprocessor to have several.
+constexpr int64_t kMostPartials = 512;
+
+struct ColumnTarget {
+  float* data;
+  int64_t first, count;  // columns of the partial sums
+};
+
+// target (+)= Σ over blocks of its columns of partial [blocks, columns]; at most 6 targets.
+void sumPartials(CudaDevice& device, const float* partial, int64_t blocks, int64_t columns,
+                 std::initializer_list<ColumnTarget> targets, bool accumulate);
+
+}  // namespace lxmert::cuda

@@ -1,0 +1,40 @@
+// Sums and maxima over the lanes of a warp and the threads of a block, always in the same order.
+#pragma once
+
+#include "cuda/platform.h"
+
+namespace lxmert::cuda {
+
+constexpr int kLanes = 32;
+constexpr uint32_t kAllLanes = 0xFFFFFFFFu;
+
+__device__ __forceinline__ int laneOf() { return static_cast<int>(threadIdx.x) % kLanes; }
+
+// Every lane gets the sum.
+__device__ __forceinline__ float warpSum(float x) {
+#pragma unroll
+  for (int distance = kLanes / 2; distance > 0; distance /= 2) x += __shfl_xor_sync(kAllLanes, x, distance);
+  return x;
+}
+
+// Every thread gets the sum. `shared` holds one float a warp, and nobody else uses it until the block has met again.
+__device__ __forceinline__ float blockSum(float x, float* shared) {
+  x = warpSum(x);
+  if (laneOf() == 0) shared[threadIdx.x / kLanes] = x;
+  __syncthreads();
+  float sum = 0;
+  for (unsigned warp = 0; warp < blockDim.x / kLanes; ++warp) sum += shared[warp];
+  return sum;
+}
+
+// Thread 0 gets the sum; of others the result is a part. `shared` holds one double a thread; blockDim.x is a power of two.
+__device__ __forceinline__ double blockSumDouble(double x, double* shared) {
+  shared[threadIdx.x] = x;
+  for (unsigned half = blockDim.x / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (threadIdx.x < half) shared[threadIdx.x] += shared[threadIdx.x + half];
+  }
+  return shared[threadIdx.x];
+}
+
+}  // namespace lxmert::cuda

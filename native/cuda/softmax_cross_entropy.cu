@@ -1,0 +1,161 @@
+// loss = Σ_rows w (log Σ_c exp(l_c) - l_label) over rows whose label is a class.
+//
+// Backward, in place: l_c becomes scale · w · (exp(l_c - logSumExp) - [c = label]); other rows become zeros.
+//
+// A block a row; the logits are read once (maximum and sum go along together) and no probability is ever stored. A row of
+// 30,522 bf16 begins anywhere, so single elements lead to the first 16 aligned bytes and follow the last.
+#include "cuda/kernels.h"
+#include "cuda/rows.cuh"
+#include "cuda/tally.h"
+
+namespace lxmert::cuda {
+
+namespace {
+
+constexpr int kMostThreads = 512;
+
+// Threads for a row: each has a few vectors of it.
+int threadsFor(int64_t classes) { return classes <= 512 ? 32 : classes <= 4096 ? 128 : kMostThreads; }
+
+// body(c, l) for this thread's elements of a row, ascending: V at a time where they are aligned, single ones at the ends.
+template <class T, class Body>
+__device__ __forceinline__ void eachClass(const T* row, int classes, Body&& body) {
+  constexpr int V = kWide<T>;
+  const int misplaced = static_cast<int>(reinterpret_cast<uintptr_t>(row) % 16 / sizeof(T));
+  const int begin = min(classes, (V - misplaced) % V), end = begin + (classes - begin) / V * V;
+  const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
+  if (thread < begin) {
+    float l[1] = {toFloat(row[thread])};
+    body(thread, l);
+  }
+#pragma unroll 4
+  for (int c = begin + thread * V; c < end; c += threads * V) {
+    float l[V];
+    load<V>(row + c, l);
+    body(c, l);
+  }
+  if (end + thread < classes) {
+    float l[1] = {toFloat(row[end + thread])};
+    body(end + thread, l);
+  }
+}
+
+// What is known of a part of a row: its largest logit, the first place of it (-1: all are NaN), and Σ exp(l - largest).
+struct Part {
+  float largest = -INFINITY, sum = 0;
+  int place = -1;
+
+  // Adds logits behind all those before.
+  template <int V>
+  __device__ __forceinline__ void add(int c, const float (&l)[V]) {
+    float top = l[0];
+#pragma unroll
+    for (int i = 1; i < V; ++i) top = l[i] > top || !(top == top) ? l[i] : top;
+    if (top > largest || (place < 0 && top == largest)) {
+      if (top > largest) sum *= __expf(largest - top);
+      largest = top;
+#pragma unroll
+      for (int i = V - 1; i >= 0; --i) place = l[i] == top ? c + i : place;
+    }
+    // Among logits of -∞ alone the difference would be NaN.
+    const float base = largest == -INFINITY ? 0.0f : largest;
+#pragma unroll
+    for (int i = 0; i < V; ++i) sum += __expf(l[i] - base);
+  }
+
+  __device__ __forceinline__ void add(const Part& other) {
+    const float top = other.largest > largest ? other.largest : largest;
+    const float base = top == -INFINITY ? 0.0f : top;
+    sum = sum * __expf(largest - base) + other.sum * __expf(other.largest - base);
+    const bool theirs = other.place >= 0 && (place < 0 || other.largest > largest ||
+                                             (other.largest == largest && other.place < place));
+    place = theirs ? other.place : place;
+    largest = top;
+  }
+};
+
+// Every thread gets the whole of its warp.
+__device__ __forceinline__ void addWarp(Part& part) {
+#pragma unroll
+  for (int distance = kLanes / 2; distance > 0; distance /= 2) {
+    Part other;
+    other.largest = __shfl_xor_sync(kAllLanes, part.largest, distance);
+    other.sum = __shfl_xor_sync(kAllLanes, part.sum, distance);
+    other.place = __shfl_xor_sync(kAllLanes, part.place, distance);
+    part.add(other);
+  }
+}
+
+template <class T>
+__global__ void __launch_bounds__(kMostThreads) softmaxCrossEntropyForwardKernel(const SoftmaxCrossEntropyForward a) {
+  LXMERT_SHARED(Part, warps);
+  const int classes = static_cast<int>(a.classes);
+  blockRows(a.rows, [&](int64_t row, bool active) {
+    if (!active) {
+      if (threadIdx.x == 0) a.logSumExp.data[row] = 0, a.predictions.data[row] = 0, a.rowLoss.data[row] = 0;
+      return;
+    }
+    const T* logits = at<T>(a.logits, row * a.classes);
+    Part part;
+    eachClass(logits, classes, [&]<int V>(int c, const float(&l)[V]) { part.add(c, l); });
+    addWarp(part);
+    if (laneOf() == 0) warps[threadIdx.x / kLanes] = part;
+    __syncthreads();
+    if (threadIdx.x == 0) {
+      for (unsigned w = 1; w < blockDim.x / kLanes; ++w) part.add(warps[w]);
+      const int32_t label = a.labels.data[row];
+      const float logSumExp = part.largest + logf(part.sum);
+      const float weight = a.weights.data ? a.weights.data[row] : 1.0f;
+      const bool labelled = label >= 0 && label < classes;
+      a.logSumExp.data[row] = logSumExp;
+      a.predictions.data[row] = part.place;
+      a.rowLoss.data[row] = labelled ? weight * (logSumExp - toFloat(logits[label])) : 0.0f;
+    }
+    __syncthreads();
+  });
+}
+
+template <class T>
+__global__ void __launch_bounds__(kMostThreads) softmaxCrossEntropyBackwardKernel(const SoftmaxCrossEntropyBackward a) {
+  const int classes = static_cast<int>(a.classes);
+  const float lossScale = a.rows.record->lossScale[a.slot];
+  blockRows(a.rows, [&](int64_t row, bool active) {
+    T* logits = at<T>(a.logits, row * a.classes);
+    const int32_t label = active ? a.labels.data[row] : -1;
+    const bool labelled = label >= 0 && label < classes;
+    const float scale = labelled ? lossScale * (a.weights.data ? a.weights.data[row] : 1.0f) : 0.0f;
+    const float logSumExp = labelled ? a.logSumExp.data[row] : 0.0f;
+    eachClass(logits, classes, [&]<int V>(int c, const float(&l)[V]) {
+      float d[V] = {};
+      if (labelled) {
+#pragma unroll
+        for (int i = 0; i < V; ++i) {
+          d[i] = scale * __expf(l[i] - logSumExp);
+          if (c + i == label) d[i] -= scale;
+        }
+      }
+      store<V>(logits + c, d);
+    });
+  });
+}
+
+}  // namespace
+
+void softmaxCrossEntropyForward(Device& device, const SoftmaxCrossEntropyForward& a) {
+  CudaDevice& cuda = cudaOf(device);
+  const int threads = threadsFor(a.classes);
+  withType(a.logits.dtype, [&](auto t) {
+    LXMERT_LAUNCH(softmaxCrossEntropyForwardKernel<decltype(t)>, rowBlocks(a.rows.capacity, 1), threads,
+                  threads / kLanes * sizeof(Part), cuda.stream(), a);
+  });
+  addToTally(cuda, {a.rows, a.rowLoss.data, a.predictions.data, a.labels.data, a.classes}, a.tally.data);
+}
+
+void softmaxCrossEntropyBackward(Device& device, const SoftmaxCrossEntropyBackward& a) {
+  withType(a.logits.dtype, [&](auto t) {
+    LXMERT_LAUNCH(softmaxCrossEntropyBackwardKernel<decltype(t)>, rowBlocks(a.rows.capacity, 1), threadsFor(a.classes),
+                  0, cudaOf(device).stream(), a);
+  });
+}
+
+}  // namespace lxmert::cuda

@@ -1,0 +1,103 @@
+// Loads and stores of V elements at once, as float32: 16 bytes where a row's width and place allow (`aligned`), else one
+// element after the other.
+#pragma once
+
+#include <initializer_list>
+
+#include "cuda/platform.h"
+
+namespace lxmert::cuda {
+
+// Elements of T in 16 bytes.
+template <class T>
+constexpr int kWide = 16 / static_cast<int>(sizeof(T));
+
+// Whether rows of `width` elements can be read V at a time. A place that is null is not read.
+template <int V>
+bool aligned(int64_t width, std::initializer_list<const void*> places) {
+  for (const void* place : places)
+    if (reinterpret_cast<uintptr_t>(place) % 16 != 0) return false;
+  return width % V == 0;
+}
+
+// V elements of T as they lie in memory: half the registers of the float32 that they are, if T is bf16.
+template <class T, int V>
+struct Packed {
+  static constexpr int kWords = V * static_cast<int>(sizeof(T)) / 4;
+  uint32_t word[kWords];
+};
+template <class T>
+struct Packed<T, 1> {
+  T value;
+};
+
+template <int V, class T>
+__device__ __forceinline__ Packed<T, V> loadPacked(const T* p) {
+  Packed<T, V> x;
+  if constexpr (V == 1) {
+    x.value = *p;
+  } else if constexpr (x.kWords == 2) {
+    const uint2 pair = *reinterpret_cast<const uint2*>(p);
+    x.word[0] = pair.x, x.word[1] = pair.y;
+  } else {
+#pragma unroll
+    for (int i = 0; i < x.kWords; i += 4) {
+      const uint4 four = *reinterpret_cast<const uint4*>(p + i * static_cast<int>(4 / sizeof(T)));
+      x.word[i] = four.x, x.word[i + 1] = four.y, x.word[i + 2] = four.z, x.word[i + 3] = four.w;
+    }
+  }
+  return x;
+}
+
+template <class T, int V>
+__device__ __forceinline__ void unpack(const Packed<T, V>& packed, float (&x)[V]) {
+  if constexpr (V == 1) {
+    x[0] = toFloat(packed.value);
+  } else if constexpr (sizeof(T) == 4) {
+#pragma unroll
+    for (int i = 0; i < V; ++i) x[i] = __uint_as_float(packed.word[i]);
+  } else {
+#pragma unroll
+    for (int i = 0; i < V / 2; ++i) {
+      const float2 both = unpackBf16(packed.word[i]);
+      x[2 * i] = both.x, x[2 * i + 1] = both.y;
+    }
+  }
+}
+
+template <int V, class T>
+__device__ __forceinline__ void load(const T* p, float (&x)[V]) {
+  unpack(loadPacked<V>(p), x);
+}
+
+template <int V, class T>
+__device__ __forceinline__ void store(T* p, const float (&x)[V]) {
+  if constexpr (V == 1) {
+    *p = fromFloat<T>(x[0]);
+  } else {
+    uint32_t word[Packed<T, V>::kWords];
+#pragma unroll
+    for (int i = 0; i < Packed<T, V>::kWords; ++i) {
+      if constexpr (sizeof(T) == 4)
+        word[i] = __float_as_uint(x[i]);
+      else
+        word[i] = packBf16(x[2 * i], x[2 * i + 1]);
+    }
+    if constexpr (Packed<T, V>::kWords == 2) {
+      *reinterpret_cast<uint2*>(p) = make_uint2(word[0], word[1]);
+    } else {
+#pragma unroll
+      for (int i = 0; i < Packed<T, V>::kWords; i += 4)
+        *reinterpret_cast<uint4*>(p + i * static_cast<int>(4 / sizeof(T))) =
+            make_uint4(word[i], word[i + 1], word[i + 2], word[i + 3]);
+    }
+  }
+}
+
+template <int V, class T>
+__device__ __forceinline__ void storeZeros(T* p) {
+  const float zeros[V] = {};
+  store<V>(p, zeros);
+}
+
+}  // namespace lxmert::cuda

@@ -1,0 +1,159 @@
+// The CUDA back end: build-cuda/lxmert_cuda.so, by nvcc alone. It links the CUDA runtime statically and opens cuBLASLt at run
+// time, so it builds wherever there is an nvcc, GPU or not.
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { basename, dirname, join, resolve } from 'node:path';
+import { at, filesBelow, fingerprint, readJson, root } from './paths.mjs';
+import { outputOf, runStep, say, StepError, tailOf } from './process.mjs';
+
+/** Not in build/, which node-gyp wipes. */
+export const folder = at('build-cuda');
+export const libraryPath = join(folder, 'lxmert_cuda.so');
+const recordPath = join(folder, 'compiled-from.json');
+
+export const nvcc = process.env.NVCC || 'nvcc';
+
+/** nvcc's version, or null where there is none. */
+export const nvccVersion = () => /release \S+ (V\S+)/.exec(outputOf(nvcc, ['--version']) ?? '')?.[1] ?? null;
+
+/** Compute capabilities to build for: those of the list that this nvcc knows. */
+function targets(wanted) {
+  const known = new Set(outputOf(nvcc, ['--list-gpu-code'])?.match(/\d+/g) ?? []);
+  const absent = wanted.filter((target) => !known.has(target));
+  if (absent.length > 0) say(`cuda: this nvcc does not know sm_${absent.join(', sm_')}: left out`);
+  return wanted.filter((target) => known.has(target));
+}
+
+function compilation() {
+  const { variables } = readJson(at('native', 'sources.gypi'));
+  return {
+    sources: [...variables.lxmert_cuda_sources, ...variables.lxmert_cuda_toolkit_sources],
+    flags: [
+      ...variables.lxmert_cuda_flags,
+      ...targets(variables.lxmert_cuda_targets).map((target) => `-gencode=arch=compute_${target},code=sm_${target}`),
+    ],
+  };
+}
+
+const objectOf = (source) => join(folder, `${basename(source)}.o`);
+
+/** The project's own files that a compilation read. @param {string} rule of make */
+const inputsOf = (rule) =>
+  rule
+    .replace(/^[^:]*:/, '')
+    .split(/\s+/)
+    .filter((word) => word !== '' && word !== '\\')
+    .map((path) => resolve(root, path))
+    .filter((path) => path.startsWith(at('native')));
+
+/** A file that launches nothing has nothing to compile for each target. */
+const isHostOnly = (source) => !/__global__|LXMERT_LAUNCH/.test(readFileSync(at(source), 'utf8'));
+
+/** Compiles one file; returns what it read and what ptxas said of its kernels. */
+async function compile(source, allFlags) {
+  const flags = isHostOnly(source) ? allFlags.filter((flag) => !flag.startsWith('-gencode')) : allFlags;
+  const object = objectOf(source);
+  const rule = `${object}.d`;
+  const child = spawn(nvcc, [...flags, '-Xptxas', '-v', '-MMD', '-MF', rule, '-c', source, '-o', object], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text));
+  const code = await new Promise((done, fail) => {
+    child.on('error', (error) => fail(new StepError(`cannot start ${nvcc}: ${error.message}`)));
+    child.on('close', done);
+  });
+  if (code !== 0) throw new StepError(`${source} does not compile`, { tail: tailOf(output) });
+  return { inputs: inputsOf(readFileSync(rule, 'utf8')), report: output };
+}
+
+/** As many at a time as there are cores; whatever fails, what was compiled is kept. */
+async function compileAll(sources, flags, extra, record) {
+  const queue = [...sources];
+  const work = async () => {
+    for (let source = queue.shift(); source !== undefined; source = queue.shift()) {
+      delete record.objects[source];
+      const start = performance.now();
+      const { inputs, report } = await compile(source, flags);
+      record.objects[source] = { inputs, report, fingerprint: fingerprint(inputs, extra) };
+      say(`cuda: ${source}: ${((performance.now() - start) / 1000).toFixed(1)} s`);
+    }
+  };
+  const results = await Promise.allSettled(Array.from({ length: availableParallelism() }, work));
+  writeFileSync(recordPath, JSON.stringify(record));
+  const failed = results.find((result) => result.status === 'rejected');
+  if (failed) throw failed.reason;
+}
+
+/**
+ * Builds the library unless it is up to date.
+ * @returns {Promise<{ built: boolean, reports: Map<string, string> }>} what ptxas said, by source file
+ */
+export async function ensureCuda() {
+  const version = nvccVersion();
+  if (version === null)
+    throw new StepError(`there is no nvcc (${nvcc}), which the CUDA back end is compiled by`, {
+      hint: "Install NVIDIA's CUDA toolkit, 12.8 or newer, or name its nvcc: NVCC=/usr/local/cuda/bin/nvcc npm run build:cuda",
+    });
+  mkdirSync(folder, { recursive: true });
+  const { sources, flags } = compilation();
+  const extra = [...flags, version];
+  const record = readJson(recordPath) ?? { objects: {} };
+  const isCurrent = (source) => {
+    const known = record.objects[source];
+    return (
+      known !== undefined &&
+      existsSync(objectOf(source)) &&
+      known.inputs.every(existsSync) &&
+      fingerprint(known.inputs, extra) === known.fingerprint
+    );
+  };
+  const stale = sources.filter((source) => !isCurrent(source));
+  if (stale.length > 0) {
+    say(`cuda: compiling ${stale.length} of ${sources.length} files with nvcc ${version} ...`);
+    await compileAll(stale, flags, extra, record);
+  }
+  const linked = sources.map((source) => record.objects[source].fingerprint).join();
+  const built = !existsSync(libraryPath) || record.linked !== linked;
+  if (built) {
+    rmSync(libraryPath, { force: true });
+    const args = ['-shared', '-cudart=static', ...sources.map(objectOf), '-Xlinker', '--no-undefined', '-ldl'];
+    await runStep('linking the CUDA back end', nvcc, [...args, '-o', libraryPath], { cwd: root });
+    record.linked = linked;
+    writeFileSync(recordPath, JSON.stringify(record));
+  }
+  noteCublasLt();
+  return { built, reports: new Map(sources.map((source) => [source, record.objects[source].report])) };
+}
+
+/** The folder of the toolkit, above nvcc's. */
+function toolkit() {
+  const found = outputOf('sh', ['-c', `command -v "${nvcc}"`])?.trim();
+  return found ? dirname(dirname(realpathSync(found))) : null;
+}
+
+/** A libcublasLt.so of the toolkit, or of the wheel nvidia-cublas in build-cuda/venv or in the python3 at hand; null without. */
+export function findCublasLt() {
+  const python = [join(folder, 'venv', 'bin', 'python'), 'python3'];
+  const wheel = "import nvidia, os; print(os.linesep.join(nvidia.__path__))";
+  const wheels = python.flatMap((program) => outputOf(program, ['-c', wheel])?.split('\n') ?? []);
+  const toolkits = [process.env.CUDA_HOME, process.env.CUDA_PATH, toolkit(), '/usr/local/cuda'].flatMap((home) =>
+    home ? ['lib64', 'lib', join('targets', 'x86_64-linux', 'lib')].map((part) => join(home, part)) : [],
+  );
+  const library = /^libcublasLt\.so\.\d+$/;
+  for (const place of [...toolkits, ...wheels.filter((path) => path !== '')]) {
+    const [file] = filesBelow(place, (path) => library.test(basename(path)));
+    if (file) return realpathSync(file);
+  }
+  return null;
+}
+
+/** Where the plugin may look for cuBLASLt, should the system not find it (native/cuda/cublaslt.cu). */
+function noteCublasLt() {
+  const note = join(folder, 'cublaslt.path');
+  const library = findCublasLt();
+  if (library) writeFileSync(note, `${library}\n`);
+  else rmSync(note, { force: true });
+}
