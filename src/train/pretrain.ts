@@ -13,8 +13,9 @@ import type { TrainObserver } from './observer.js';
 import type { PretrainModel, PretrainSource } from './ports.js';
 import { RunFolder, lookIntoRun, newestState } from './runFolder.js';
 import { checkTaskMix } from './taskMix.js';
-import { totalSteps, train } from './trainer.js';
-import type { TrainSummary } from './trainer.js';
+import { totalSteps } from './schedule.js';
+import { train } from './trainer.js';
+import type { TrainSummary } from './trainOptions.js';
 import { isFinished } from './trainerState.js';
 import type { TrainerState } from './trainerState.js';
 
