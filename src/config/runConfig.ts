@@ -15,6 +15,7 @@ export const visualLossNames = ['obj', 'attr', 'feat'] as const;
 export const deviceNames = ['auto', 'cpu', 'cuda'] as const;
 
 export type TaskName = (typeof taskNames)[number];
+export type DeviceName = (typeof deviceNames)[number];
 
 /** The epochs, counted from 0, in which a task is on. */
 const span = (task: string) =>
