@@ -54,7 +54,7 @@ export async function benchAnswers(options: AnswersBenchOptions): Promise<Answer
   const machine = thisMachine();
   const threads = threadCount(options.threads);
   const batches = options.batches.map((samples) => benchBatch(config, { samples, tokens, objects, seed }));
-  const peer =
+  using peer =
     peerPython === undefined
       ? null
       : await Peer.start(peerPython, 'torch_answers.py', {
@@ -96,7 +96,6 @@ export async function benchAnswers(options: AnswersBenchOptions): Promise<Answer
         }),
     };
   } finally {
-    peer?.kill();
     await pretrainer.dispose();
   }
 }

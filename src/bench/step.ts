@@ -67,7 +67,7 @@ export async function benchStep(options: StepBenchOptions): Promise<StepReport> 
   const machine = thisMachine();
   const threads = threadCount(options.threads);
   const batch = benchBatch(config, { samples: options.batch, tokens: options.tokens, objects: options.objects, seed });
-  const peer =
+  using peer =
     peerPython === undefined ? null : await Peer.start(peerPython, 'torch_step.py', peerSetup(config, batch, threads));
   const pretrainer = new Pretrainer({ config, adam, engine: { device: 'cpu', threads } });
   try {
@@ -103,7 +103,6 @@ export async function benchStep(options: StepBenchOptions): Promise<StepReport> 
       },
     };
   } finally {
-    peer?.kill();
     await pretrainer.dispose();
   }
 }
