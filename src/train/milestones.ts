@@ -3,13 +3,13 @@ import type { BatchPosition } from '../data/batching.js';
 import { LxmertError, isLxmertError } from '../errors.js';
 import { lossNames } from '../tasks/losses.js';
 import type { LossWeights } from '../tasks/losses.js';
-import { loadCheckpoint, rewriteTrainerState } from './checkpoint.js';
+import { loadCheckpoint, readCheckpointAnswers, rewriteTrainerState } from './checkpoint.js';
 import { CheckpointStore } from './checkpointStore.js';
 import type { StepRecord, ValidRecord } from './metrics.js';
 import { Recorder } from './recorder.js';
 import { lossWeights } from './taskMix.js';
 import type { TrainOptions, TrainSummary } from './trainOptions.js';
-import { after, before, demandSameSchedule, isFinished, startOf, stopsEarly } from './trainerState.js';
+import { after, before, demandSameStart, isFinished, startOf, stopsEarly } from './trainerState.js';
 import type { TrainerState } from './trainerState.js';
 import { validate } from './validation.js';
 
@@ -37,11 +37,13 @@ export class Milestones {
 
   /** Loads the checkpoint that the run goes on from, or clears the folder for one that starts. */
   static async prepare(options: TrainOptions): Promise<Milestones> {
-    const { config, run, model, source, from, observer } = options;
-    const state = from ?? startOf(config, source.batchesPerEpoch);
+    const { config, run, model, source, samples, from, observer } = options;
+    const start = startOf(config, source.batchesPerEpoch, samples);
+    const state = from ?? start;
     const store = new CheckpointStore(run.checkpoints, { keep: config.keep });
     if (from) {
-      demandSameSchedule(from, startOf(config, source.batchesPerEpoch));
+      demandSameStart(from, start);
+      demandSameAnswers(await readCheckpointAnswers(store.path(from.step)), options.answers, store.path(from.step));
       await loadCheckpoint(store.path(from.step), model);
       await store.prepare();
       await store.settle(from.best?.step);
@@ -213,4 +215,23 @@ export class Milestones {
     this.#saved = step;
     observer?.saved?.(path, step);
   }
+}
+
+/** @throws BAD_CHECKPOINT when a row of the answer head would mean another answer than it has learnt */
+function demandSameAnswers(
+  saved: readonly string[] | undefined,
+  now: readonly string[] | undefined,
+  checkpoint: string,
+): void {
+  const said = (answers: readonly string[] | undefined, row: number): string =>
+    answers === undefined ? 'no answer table' : JSON.stringify(answers[row] ?? 'nothing');
+  const most = Math.max(saved?.length ?? 0, now?.length ?? 0);
+  for (let row = 0; row < most; row++)
+    if (saved?.[row] !== now?.[row])
+      throw new LxmertError(
+        'BAD_CHECKPOINT',
+        `${checkpoint}: its answer table is not that of the data: answer ${row} is ${said(saved, row)} there and ` +
+          `${said(now, row)} here. Give the data it was trained on, or start another run with --init ${checkpoint}, ` +
+          'which carries the answers over by their words',
+      );
 }

@@ -5,7 +5,6 @@ import { resolveRunConfig } from '../config/resolveConfig.js';
 import type { DataFacts } from '../config/resolveConfig.js';
 import type { ResolvedRunConfig, RunConfig } from '../config/runConfig.js';
 import { LxmertError } from '../errors.js';
-
 import { CheckpointStore } from './checkpointStore.js';
 import { loadInitialWeights } from './initialWeights.js';
 import { lastValidation } from './metrics.js';
@@ -28,6 +27,8 @@ export interface OpenedData {
   /** Absent: there is no answer table, QA is off. */
   readonly answers?: readonly string[] | undefined;
   readonly source: PretrainSource;
+  /** Changes with the training samples; absent: nobody can tell whether they are the same. */
+  readonly samples?: string;
   close(): Promise<void>;
 }
 
@@ -104,8 +105,8 @@ async function runIn(
     try {
       if (!from) await initialize(model, resolved, data.answers, observer);
       await run.writeConfig({ ...resolved, out: run.path });
-      const { source, answers } = data;
-      return await train({ config: resolved, run, model, source, answers, from, observer, signal });
+      const { source, answers, samples } = data;
+      return await train({ config: resolved, run, model, source, answers, samples, from, observer, signal });
     } finally {
       await model.dispose();
     }

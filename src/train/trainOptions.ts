@@ -10,6 +10,8 @@ export interface TrainOptions {
   readonly run: RunFolder;
   readonly model: PretrainModel;
   readonly source: PretrainSource;
+  /** Changes with the training samples. */
+  readonly samples?: string | undefined;
   /** The answer table; absent: QA is off. */
   readonly answers?: readonly string[] | undefined;
   /** Where to go on; absent: at the start, with the weights that the model has. */

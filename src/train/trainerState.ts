@@ -15,6 +15,8 @@ export const trainerStateSchema = z.strictObject({
   position: z.strictObject({ epoch: count, batch: count }),
   /** Every random number is drawn from the seed and a position, so there is no generator state to keep. */
   seeds: z.strictObject({ run: count }),
+  /** Checksum of the training samples; absent where nobody could tell. */
+  samples: z.string().optional(),
   schedule: z.strictObject({
     totalSteps: count.min(1),
     warmup: z.number(),
@@ -61,12 +63,13 @@ export function parseTrainerState(text: string, file: string): TrainerState {
 }
 
 /** The state of a run that has done nothing yet. */
-export function startOf(config: ResolvedRunConfig, batchesPerEpoch: number): TrainerState {
+export function startOf(config: ResolvedRunConfig, batchesPerEpoch: number, samples?: string): TrainerState {
   return {
     format: 1,
     step: 0,
     position: { epoch: 0, batch: 0 },
     seeds: { run: config.seed },
+    ...(samples === undefined ? {} : { samples }),
     schedule: {
       totalSteps: totalSteps(config, batchesPerEpoch),
       warmup: config.optimizer.warmup,
@@ -80,8 +83,13 @@ export function startOf(config: ResolvedRunConfig, batchesPerEpoch: number): Tra
 }
 
 /** @throws BAD_CONFIG when the run would not go on as it began */
-export function demandSameSchedule(saved: TrainerState, now: TrainerState): void {
-  const facts = ({ seeds, schedule }: TrainerState) => Object.entries({ ...schedule, seed: seeds.run });
+export function demandSameStart(saved: TrainerState, now: TrainerState): void {
+  const facts = ({ seeds, schedule, samples }: TrainerState) =>
+    Object.entries({
+      ...schedule,
+      seed: seeds.run,
+      ...(samples === undefined ? {} : { 'checksum of the samples': samples }),
+    });
   const current = new Map(facts(now));
   const changes = facts(saved).flatMap(([name, value]) =>
     current.get(name) === value ? [] : [`${name}: was ${value}, is ${current.get(name)}`],
