@@ -133,7 +133,7 @@ interface Reading {
   readonly answers: readonly string[] | undefined;
 }
 
-/** @throws BAD_DATA when the sentences are not those of synthetic scenes */
+/** @throws BAD_DATA when the sentences are not those of synthetic scenes, or the model lacks an answer to a question */
 async function openScenes(folder: string, splits: readonly string[], reading: Reading): Promise<Scenes> {
   const { vocabulary, maxTokens, answers } = reading;
   const wordPiece = await WordPiece.load(vocabulary === undefined ? {} : { vocabFile: vocabulary });
@@ -158,6 +158,12 @@ async function openScenes(folder: string, splits: readonly string[], reading: Re
         `${folder}: ${splits.join(', ')} holds no synthetic scenes` +
           (strange === undefined ? '' : ` (${JSON.stringify(sentences[strange])} is none of their questions)`) +
           '; `lxmert scenes` writes some',
+      );
+    const { unknownAnswers } = data.report;
+    if (unknownAnswers > 0)
+      throw new LxmertError(
+        'BAD_DATA',
+        `${folder}: ${unknownAnswers} answers of ${splits.join(', ')} are not in the answer table of the checkpoint`,
       );
     return { data, wordPiece, sentences, captions, asked };
   } catch (error) {

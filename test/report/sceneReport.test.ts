@@ -141,7 +141,10 @@ describe('a report', () => {
     await writeScenes({ out: other, images: 20, featureDim: 8, pictures: 0 });
     await wrong({ data: other }, 'BAD_DATA', 'features of 8 floats an object; the model takes 16');
     const json = join(other, 'valid.json');
-    await writeFile(json, (await readFile(json, 'utf8')).replaceAll('what color', 'which color'));
+    const text = await readFile(json, 'utf8');
+    await writeFile(json, text.replace('{"yes":1}', '{"perhaps":1}'));
+    await wrong({ data: other }, 'BAD_DATA', '1 answers of valid are not in the answer table of the checkpoint');
+    await writeFile(json, text.replaceAll('what color', 'which color'));
     await wrong({ data: other }, 'BAD_DATA', 'holds no synthetic scenes ("');
   });
 
