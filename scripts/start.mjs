@@ -1,5 +1,5 @@
 // `npm start`: from a fresh clone to a trained model: setup, synthetic scenes, pre-training, and what it learnt.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { at, root } from './lib/paths.mjs';
 import { runForeground, say, StepError } from './lib/process.mjs';
 import { main, setup } from './lib/setup.mjs';
@@ -10,6 +10,7 @@ const RUN = 'runs/first';
 /** Scenes are written once; a run that was stopped goes on, and one that is finished says so. */
 const SCENES = ['scenes', '--out', DATA];
 const PRETRAIN = ['pretrain', '--data', DATA, '--out', RUN, '--preset', 'tiny', '--resume'];
+const REPORT = ['report', RUN];
 
 /** Runs a command; false when Ctrl-C or a signal ended it. */
 async function lxmert(args) {
@@ -24,33 +25,18 @@ async function lxmert(args) {
   return true;
 }
 
-/** The last validation in the run's metrics. */
-function lastValidation() {
-  const lines = readFileSync(at(RUN, 'metrics.jsonl'), 'utf8').trimEnd().split('\n');
-  return lines.map((line) => JSON.parse(line)).findLast((record) => record.split === 'valid');
-}
+const WHERE_TO_GO_ON = `
+The model is ${RUN}/checkpoints/best; its curves are ${RUN}/metrics.jsonl, a line a step, and TensorBoard's:
+  tensorboard --logdir runs
+The scenes are in ${DATA}: pictures/ to look at, train.json to read. docs/scenes.md says how to read the table.
 
-function tellWhatWasLearnt() {
-  const { step, accuracy } = lastValidation() ?? {};
-  if (accuracy === undefined) return;
-  const share = (value) => (value === undefined ? 'not measured' : `${(100 * value).toFixed(1)} %`);
-  process.stdout.write(
-    [
-      '',
-      `After ${step} steps, on scenes that it has never seen, the model is right about`,
-      `  whether a sentence belongs to a picture   ${share(accuracy.matched)}   (guessing: 50 %)`,
-      `  the answer to a question                  ${share(accuracy.qa)}`,
-      `  a word that was hidden in a sentence      ${share(accuracy.maskedLm)}`,
-      '',
-      `The scenes are in ${DATA} (pictures/ to look at), the run in ${RUN}: metrics.jsonl has a line a step,`,
-      `checkpoints/best is the model. \`npx lxmert --help\` shows what else there is.`,
-      '',
-    ].join('\n'),
-  );
-}
+Next, see what becomes of it without the hidden words and objects:
+  npx lxmert pretrain --data ${DATA} --out runs/second --preset tiny --tasks matched,qa
+  npx lxmert report runs/second
+`;
 
 await main(async () => {
   await setup();
   if (!existsSync(at(DATA, 'data.yaml')) && !(await lxmert(SCENES))) return;
-  if (await lxmert(PRETRAIN)) tellWhatWasLearnt();
+  if ((await lxmert(PRETRAIN)) && (await lxmert(REPORT))) process.stdout.write(WHERE_TO_GO_ON);
 });

@@ -59,7 +59,7 @@ export async function benchAnswers(options: AnswersBenchOptions): Promise<Answer
   const threads = threadCount(options.threads);
   const { precision = 'float32' } = options;
   const batches = options.batches.map((samples) => benchBatch(config, { samples, tokens, objects, seed }));
-  const peer =
+  using peer =
     peerPython === undefined
       ? null
       : await Peer.start(peerPython, 'torch_answers.py', {
@@ -102,7 +102,6 @@ export async function benchAnswers(options: AnswersBenchOptions): Promise<Answer
         }),
     };
   } finally {
-    peer?.kill();
     await pretrainer.dispose();
   }
 }

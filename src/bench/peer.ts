@@ -65,7 +65,8 @@ export class Peer {
     return peakMemoryBytes;
   }
 
-  kill(): void {
+  /** Ends it at once; `using` does so on every way out. */
+  [Symbol.dispose](): void {
     this.child.kill();
   }
 }

@@ -71,7 +71,7 @@ export async function benchStep(options: StepBenchOptions): Promise<StepReport> 
   const threads = threadCount(options.threads);
   const { precision = 'float32' } = options;
   const batch = benchBatch(config, { samples: options.batch, tokens: options.tokens, objects: options.objects, seed });
-  const peer =
+  using peer =
     peerPython === undefined ? null : await Peer.start(peerPython, 'torch_step.py', peerSetup(config, batch, threads));
   const pretrainer = new Pretrainer({ config, adam, engine: { device: 'cpu', threads, precision } });
   try {
@@ -107,7 +107,6 @@ export async function benchStep(options: StepBenchOptions): Promise<StepReport> 
       },
     };
   } finally {
-    peer?.kill();
     await pretrainer.dispose();
   }
 }

@@ -6,6 +6,7 @@ const commands: CommandTable = {
   parity: () => import('./parity.js'),
   scenes: () => import('./scenes.js'),
   pretrain: () => import('./pretrain.js'),
+  report: () => import('./report.js'),
   config: () => import('./config.js'),
   doctor: () => import('./doctor.js'),
   bench: () => import('./bench.js'),

@@ -71,9 +71,11 @@ export class TrainProgress {
     this.#stepTime = this.#stepTime === undefined ? time : 0.95 * this.#stepTime + 0.05 * time;
     const losses = Object.entries(record.losses).map(([name, loss]) => `${name} ${figure(loss)}`);
     const left = ((this.#totalSteps - record.step) * this.#stepTime) / 1000;
+    // What is most wanted stands first: a narrow terminal cuts the losses off.
     this.#report(
-      `step ${whole(record.step)}/${whole(this.#totalSteps)}  loss ${figure(record.loss)} (${losses.join(', ')})  ` +
-        `${figure(record.samplesPerSecond)} samples/s  ${duration(left)} left`,
+      (this.#stream.isTTY ? `${bar(record.step / this.#totalSteps)} ` : '') +
+        `step ${whole(record.step)}/${whole(this.#totalSteps)}  ${duration(left)} left  ` +
+        `${figure(record.samplesPerSecond)} samples/s  loss ${figure(record.loss)} (${losses.join(', ')})`,
     );
   }
 
@@ -86,6 +88,13 @@ export class TrainProgress {
     this.#unreported = undefined;
     this.#stream.write(`\r\x1b[K${text.slice(0, Math.max(20, (this.#stream.columns ?? 80) - 1))}`);
   }
+}
+
+const barWidth = 20;
+
+function bar(share: number): string {
+  const full = Math.round(barWidth * share);
+  return '█'.repeat(full) + '░'.repeat(barWidth - full);
 }
 
 /** One line: losses and accuracies of a validation. */

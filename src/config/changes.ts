@@ -5,7 +5,9 @@ import type { ConfigTree } from './presets.js';
 /** Settings that may change when a run is resumed: where and how it runs, not what it computes. */
 const free = new Set([
   'out',
+  // What they hold is in the checksum of the samples, which is compared.
   'data.folder',
+  'data.exclude',
   'data.maxMissingShare',
   'data.workers',
   'device',

@@ -16,6 +16,7 @@ export const deviceNames = ['auto', 'cpu', 'cuda'] as const;
 export const precisionNames = ['float32', 'bfloat16'] as const;
 
 export type TaskName = (typeof taskNames)[number];
+export type DeviceName = (typeof deviceNames)[number];
 
 /** The epochs, counted from 0, in which a task is on. */
 const span = (task: string) =>

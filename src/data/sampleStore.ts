@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { WordPiece } from '../text/wordPiece.js';
 import type { AnswerTable } from './answers.js';
 import { Growable } from './growable.js';
@@ -25,6 +26,18 @@ export interface Samples extends SampleArrays {
   /** Name of the sentence set (`mscoco`, `vqa`) and the number of the sentence in it. */
   setOf(sample: number): string;
   numberOf(sample: number): number;
+}
+
+/** Changes with the samples: their sentences, pictures, answers, order, and which were left out. */
+export function samplesChecksum(samples: SampleArrays): string {
+  const hash = createHash('sha256');
+  const { images, tokens, tokenOffsets, answerIds, answerScores, answerOffsets } = samples;
+  for (const { buffer, byteOffset, byteLength } of [
+    ...[images, tokens, tokenOffsets],
+    ...[answerIds, answerScores, answerOffsets],
+  ])
+    hash.update(new Uint8Array(buffer, byteOffset, byteLength));
+  return hash.digest('hex').slice(0, 16);
 }
 
 export interface SampleCounts {

@@ -30,6 +30,9 @@ export interface SplitResult {
   readonly languageOnly: LanguageOnlyMajority;
 }
 
+/** What the files call the two kinds of sentences. */
+export const sentenceSets = { captions: 'captions', questions: 'vqa' } as const;
+
 /** Scenes between two writes. */
 const block = 256;
 
@@ -37,8 +40,8 @@ const block = 256;
 function jsonEntry(scene: Scene, { captions, questions }: Sentences): string {
   return JSON.stringify({
     img_id: scene.id,
-    sentf: { captions, vqa: questions.map(({ sentence }) => sentence) },
-    labelf: { vqa: questions.map(({ answer }) => ({ [answer]: 1 })) },
+    sentf: { [sentenceSets.captions]: captions, [sentenceSets.questions]: questions.map(({ sentence }) => sentence) },
+    labelf: { [sentenceSets.questions]: questions.map(({ answer }) => ({ [answer]: 1 })) },
   });
 }
 

@@ -95,6 +95,17 @@ export async function readCheckpointAnswers(folder: string): Promise<readonly st
 }
 
 /**
+ * Takes the weights of a checkpoint of exactly this model; its moments stay in the file.
+ * @throws BAD_CHECKPOINT saying what does not fit; FILE_MISSING, FILE_ACCESS
+ */
+export async function loadWeights(folder: string, model: PretrainModel): Promise<void> {
+  await withFiles([join(folder, checkpointFiles.model)], async ([weights]) => {
+    demandWhole(weights.path, cover(weights, model.parameters));
+    for (const { name } of model.parameters) await model.write('parameter', name, await weights.readFloat32(name));
+  });
+}
+
+/**
  * Continues from a checkpoint: all weights and moments, of exactly this model. Nothing is written to the model before
  * all names and shapes are checked.
  * @throws BAD_CHECKPOINT saying what does not fit; FILE_MISSING, FILE_ACCESS

@@ -3,6 +3,7 @@ import type { ResolvedRunConfig, TaskName } from '../config/runConfig.js';
 import { openPretrainData } from '../data/pretrainData.js';
 import type { PretrainData } from '../data/pretrainData.js';
 import { pretrainSource } from '../data/pretrainSource.js';
+import { samplesChecksum } from '../data/sampleStore.js';
 import { Pretrainer } from '../tasks/pretrainer.js';
 import { WordPiece } from '../text/wordPiece.js';
 import type { TrainObserver } from './observer.js';
@@ -65,7 +66,7 @@ export async function openPretrainRun(config: DescribedRun, observer?: TrainObse
       numAttrLabels: train.attributeLabels,
       ...(train.answers ? { numQaLabels: train.answers.size } : {}),
     };
-    return { facts, source, answers: train.answers?.answers, close };
+    return { facts, source, answers: train.answers?.answers, samples: samplesChecksum(train), close };
   } catch (error) {
     await close();
     throw error;

@@ -5,7 +5,6 @@ import { resolveRunConfig } from '../config/resolveConfig.js';
 import type { DataFacts } from '../config/resolveConfig.js';
 import type { ResolvedRunConfig, RunConfig } from '../config/runConfig.js';
 import { LxmertError } from '../errors.js';
-
 import { CheckpointStore } from './checkpointStore.js';
 import { loadInitialWeights } from './initialWeights.js';
 import { lastValidation } from './metrics.js';
@@ -13,8 +12,9 @@ import type { TrainObserver } from './observer.js';
 import type { PretrainModel, PretrainSource } from './ports.js';
 import { RunFolder, lookIntoRun, newestState } from './runFolder.js';
 import { checkTaskMix } from './taskMix.js';
-import { totalSteps, train } from './trainer.js';
-import type { TrainSummary } from './trainer.js';
+import { totalSteps } from './schedule.js';
+import { train } from './trainer.js';
+import type { TrainSummary } from './trainOptions.js';
 import { isFinished } from './trainerState.js';
 import type { TrainerState } from './trainerState.js';
 
@@ -27,6 +27,8 @@ export interface OpenedData {
   /** Absent: there is no answer table, QA is off. */
   readonly answers?: readonly string[] | undefined;
   readonly source: PretrainSource;
+  /** Changes with the training samples; absent: nobody can tell whether they are the same. */
+  readonly samples?: string;
   close(): Promise<void>;
 }
 
@@ -103,8 +105,8 @@ async function runIn(
     try {
       if (!from) await initialize(model, resolved, data.answers, observer);
       await run.writeConfig({ ...resolved, out: run.path });
-      const { source, answers } = data;
-      return await train({ config: resolved, run, model, source, answers, from, observer, signal });
+      const { source, answers, samples } = data;
+      return await train({ config: resolved, run, model, source, answers, samples, from, observer, signal });
     } finally {
       await model.dispose();
     }

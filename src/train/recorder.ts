@@ -35,7 +35,8 @@ export class Recorder {
   async step(record: StepRecord): Promise<void> {
     await this.#metrics.append(record);
     const { step, loss, losses, lr, gradNorm, samplesPerSecond } = record;
-    const scalars = { loss, lr, gradNorm, samplesPerSecond };
+    // The lines of metrics.jsonl can be compared between runs; memory is the machine's affair.
+    const scalars = { loss, lr, gradNorm, samplesPerSecond, processMemoryBytes: process.memoryUsage.rss() };
     await this.#events.scalars(step, { ...tagged('train/', scalars), ...tagged('train/loss/', losses) });
   }
 

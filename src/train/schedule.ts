@@ -1,3 +1,5 @@
+import type { RunConfig } from '../config/runConfig.js';
+
 export interface ScheduleOptions {
   /** Highest learning rate, reached at the end of the warm-up. */
   readonly peak: number;
@@ -14,4 +16,12 @@ export interface ScheduleOptions {
 export function learningRate(step: number, { peak, totalSteps, warmup }: ScheduleOptions): number {
   const x = step / totalSteps;
   return peak * (x < warmup ? x / warmup : Math.max((x - 1) / (warmup - 1), 0));
+}
+
+/** Optimizer steps of a whole run. */
+export function totalSteps(
+  { epochs, maxSteps }: Pick<RunConfig, 'epochs' | 'maxSteps'>,
+  batchesPerEpoch: number,
+): number {
+  return maxSteps ?? (epochs ?? 1) * batchesPerEpoch;
 }

@@ -1,5 +1,8 @@
 import { z } from 'zod';
+import type { ResolvedRunConfig } from '../config/runConfig.js';
+import type { BatchPosition } from '../data/batching.js';
 import { LxmertError } from '../errors.js';
+import { totalSteps } from './schedule.js';
 
 const count = z.number().int().min(0);
 
@@ -12,6 +15,8 @@ export const trainerStateSchema = z.strictObject({
   position: z.strictObject({ epoch: count, batch: count }),
   /** Every random number is drawn from the seed and a position, so there is no generator state to keep. */
   seeds: z.strictObject({ run: count }),
+  /** Checksum of the training samples; absent where nobody could tell. */
+  samples: z.string().optional(),
   schedule: z.strictObject({
     totalSteps: count.min(1),
     warmup: z.number(),
@@ -56,3 +61,46 @@ export function parseTrainerState(text: string, file: string): TrainerState {
   const issue = result.error.issues[0];
   throw new LxmertError('BAD_CHECKPOINT', `${file}: ${issue.path.join('.') || 'contents'}: ${issue.message}`);
 }
+
+/** The state of a run that has done nothing yet. */
+export function startOf(config: ResolvedRunConfig, batchesPerEpoch: number, samples?: string): TrainerState {
+  return {
+    format: 1,
+    step: 0,
+    position: { epoch: 0, batch: 0 },
+    seeds: { run: config.seed },
+    ...(samples === undefined ? {} : { samples }),
+    schedule: {
+      totalSteps: totalSteps(config, batchesPerEpoch),
+      warmup: config.optimizer.warmup,
+      peak: config.optimizer.lr,
+      batchSize: config.batchSize,
+      batchesPerEpoch,
+    },
+    validationsSinceBest: 0,
+    validationDue: false,
+  };
+}
+
+/** @throws BAD_CONFIG when the run would not go on as it began */
+export function demandSameStart(saved: TrainerState, now: TrainerState): void {
+  const facts = ({ seeds, schedule, samples }: TrainerState) =>
+    Object.entries({
+      ...schedule,
+      seed: seeds.run,
+      ...(samples === undefined ? {} : { 'checksum of the samples': samples }),
+    });
+  const current = new Map(facts(now));
+  const changes = facts(saved).flatMap(([name, value]) =>
+    current.get(name) === value ? [] : [`${name}: was ${value}, is ${current.get(name)}`],
+  );
+  if (changes.length > 0)
+    throw new LxmertError('BAD_CONFIG', `the run cannot go on as it began (other data?): ${changes.join('; ')}`);
+}
+
+/** The global batch after one, and the one before. */
+export const after = ({ epoch, batch }: BatchPosition, perEpoch: number): BatchPosition =>
+  batch + 1 === perEpoch ? { epoch: epoch + 1, batch: 0 } : { epoch, batch: batch + 1 };
+
+export const before = ({ epoch, batch }: BatchPosition, perEpoch: number): BatchPosition =>
+  batch === 0 ? { epoch: epoch - 1, batch: perEpoch - 1 } : { epoch, batch: batch - 1 };

@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
@@ -28,6 +28,11 @@ require('node:readline').createInterface({ input: process.stdin }).on('line', (l
   else console.log(JSON.stringify({ seconds: 2 }));
 });
 `;
+/** The same, and says who it is. */
+const named = standIn.replace(
+  'let first',
+  "require('node:fs').writeFileSync(__filename + '.pid', String(process.pid));\nlet first",
+);
 const failing = `#!${process.execPath}
 console.error("ModuleNotFoundError: No module named 'torch'");
 process.exit(1);
@@ -43,11 +48,19 @@ console.log('Hello from a library');
 process.stdin.resume();
 `;
 
+function isThere(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
 let folder: string;
 const program = (name: string): string => join(folder, name);
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'bench-'));
-  for (const [name, text] of Object.entries({ standIn, failing, dying, babbling })) {
+  for (const [name, text] of Object.entries({ standIn, named, failing, dying, babbling })) {
     await writeFile(program(name), text);
     await chmod(program(name), 0o755);
   }
@@ -111,6 +124,17 @@ describe('bench step', () => {
       code: 'BAD_ARGUMENT',
       message: expect.stringContaining(message),
     });
+  });
+
+  test.each(['step', 'answers'])('ends the peer when the engine does not start: %s', async (what) => {
+    const huge = { ...config, vocabSize: 2 ** 40 };
+    const options = { ...sizes, config: huge, steps: 1, warmup: 0, threads: 1, peerPython: program('named') };
+    const bench = what === 'step' ? benchStep({ ...options, batch: 1 }) : benchAnswers({ ...options, batches: [1] });
+    await expect(bench).rejects.toMatchObject({ code: 'OUT_OF_MEMORY' });
+    const pid = Number(await readFile(`${program('named')}.pid`, 'utf8'));
+    // Signal 0 only asks whether the process is there; it goes some time after it is killed.
+    for (let tries = 0; tries < 500 && isThere(pid); tries++) await new Promise((done) => setTimeout(done, 20));
+    expect(isThere(pid)).toBe(false);
   });
 
   test('ends when the peer is killed half-way', async () => {

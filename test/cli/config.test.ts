@@ -32,7 +32,7 @@ test('show prints what file, preset and flags come to, as a file that comes to t
   await writeFile(shown, out);
   const config = await loadRunConfig({ file: shown });
   expect(config).toEqual(await loadRunConfig({ file, flags: { lr: '0.5', 'matched-to-epoch': '7' } }));
-  expect(config).toMatchObject({ seed: 3, optimizer: { lr: 0.5 }, model: { hiddenSize: 128 } });
+  expect(config).toMatchObject({ seed: 3, optimizer: { lr: 0.5 }, model: { hiddenSize: 96 } });
   expect(config.tasks.schedule).toMatchObject({ matched: { from: 0, to: 7 }, qa: { from: 2, to: 5 } });
   out = '';
   expect(await run('show', '--config', shown, '--json')).toBe(0);

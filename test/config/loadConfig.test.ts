@@ -42,7 +42,7 @@ describe('layers', () => {
     const config = await loadRunConfig({ file, flags: { lr: '7e-3', 'visual-losses': 'feat' } });
     expect(config.optimizer).toMatchObject({ lr: 7e-3, warmup: 0.2, beta1: 0.9 });
     expect(config).toMatchObject({ seed: 3, batchSize: 64, data: { train: ['a', 'b'] } });
-    expect(config.model.hiddenSize).toBe(128);
+    expect(config.model.hiddenSize).toBe(96);
     expect(config.tasks.visualLosses).toEqual(['feat']);
     expect((await loadRunConfig({ file, preset: 'base' })).batchSize).toBe(256);
   });

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { readExclusionList } from '../../src/data/exclusion.js';
 import { openPretrainData } from '../../src/data/pretrainData.js';
+import { samplesChecksum } from '../../src/data/sampleStore.js';
 import { WordPiece } from '../../src/text/wordPiece.js';
 import { TestFolders, testData, testText } from './samples.js';
 
@@ -127,6 +128,26 @@ describe('images left out', () => {
       'image_6',
     ]);
     await data.close();
+  });
+
+  test('show in the checksum of the samples, whatever the list is called', async () => {
+    const dir = await folders.make({
+      ...testData({ images: 4 }),
+      'one.txt': 'image_1\n',
+      'same.json': '["image_1", "nobody"]',
+      'two.txt': 'image_2\n',
+    });
+    const checksum = async (...lists: string[]) => {
+      const exclude = lists.map((name) => join(dir, name));
+      const data = await openPretrainData({ dir, splits: 'train', wordPiece, exclude });
+      await data.close();
+      return samplesChecksum(data);
+    };
+    const one = await checksum('one.txt');
+    expect(one).toMatch(/^[0-9a-f]{16}$/);
+    expect(await checksum('same.json')).toBe(one);
+    expect(await checksum('two.txt')).not.toBe(one);
+    expect(await checksum()).not.toBe(one);
   });
 
   test('all of a split left out, or a list that cannot be read, is an error', async () => {

@@ -237,8 +237,22 @@ describe('--resume', () => {
     await fakeRun(out, { resume: true, flags: { 'save-every': '5', threads: '1', keep: '1' } });
   });
 
-  test('with other data is refused', async () => {
+  test('with another answer table is refused, and says where it differs', async () => {
     await expect(fakeRun(out, { fake: { failAfter: 15 } })).rejects.toThrow('cut short');
+    const resumed = (answers: string[] | null) => fakeRun(out, { resume: true, fake: { answers } });
+    await expect(resumed(['yes', 'two', 'no'])).rejects.toMatchObject({
+      code: 'BAD_CHECKPOINT',
+      message: expect.stringContaining('answer 1 is "no" there and "two" here'),
+    });
+    await expect(resumed(['yes', 'no'])).rejects.toThrow('answer 2 is "two" there and "nothing" here');
+  });
+
+  test('with other data is refused', async () => {
+    await expect(fakeRun(out, { fake: { failAfter: 15, samples: 'abc' } })).rejects.toThrow('cut short');
+    await expect(fakeRun(out, { resume: true, fake: { samples: 'def' } })).rejects.toMatchObject({
+      code: 'BAD_CONFIG',
+      message: expect.stringContaining('checksum of the samples: was abc, is def'),
+    });
     await expect(fakeRun(out, { resume: true, fake: { batchesPerEpoch: 6 } })).rejects.toMatchObject({
       code: 'BAD_CONFIG',
       message: expect.stringContaining('batchesPerEpoch: was 5, is 6'),

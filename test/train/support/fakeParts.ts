@@ -12,6 +12,8 @@ export interface FakeDataOptions {
   /** Global batches served before the data fail. */
   readonly failAfter?: number;
   readonly visualFeatDim?: number;
+  /** Checksum of the training samples. */
+  readonly samples?: string;
 }
 
 /** Two samples of three words and two objects; the words tell where the batch stands. */
@@ -81,6 +83,7 @@ export function fakeParts(options: FakeOptions = {}): PretrainParts & { readonly
         },
         source: fakeSource(options),
         answers: answers ?? undefined,
+        ...(options.samples === undefined ? {} : { samples: options.samples }),
         async close() {
           parts.closed++;
         },

@@ -1,0 +1,220 @@
+import type { DeviceName } from '../config/runConfig.js';
+import { AnswerTable } from '../data/answers.js';
+import { findSplit, readManifest } from '../data/manifest.js';
+import { openPretrainData } from '../data/pretrainData.js';
+import type { PretrainData } from '../data/pretrainData.js';
+import { readSentences } from '../data/sentences.js';
+import { LxmertError } from '../errors.js';
+import { contentWords, languageOnlyMajority, questionType, questionTypes, sentenceSets } from '../scenes/index.js';
+import type { QuestionType } from '../scenes/index.js';
+import type { Pretrainer } from '../tasks/pretrainer.js';
+import { WordPiece } from '../text/wordPiece.js';
+import { hiddenObjects, hiddenWords, matching, putTo, questions, reportDraws, withOtherPictures } from './probes.js';
+import type { Answers } from './probes.js';
+import { findTrainedRun, openTrained } from './trained.js';
+import type { CheckpointLink } from './trained.js';
+
+export interface SceneReportOptions {
+  /** Run folder. */
+  readonly run: string;
+  /** Default: the best by validation loss. */
+  readonly checkpoint?: CheckpointLink | undefined;
+  /** Data folder with scenes; default: that of the run. */
+  readonly data?: string | undefined;
+  /** Default: the run's validation splits. */
+  readonly splits?: readonly string[] | undefined;
+  readonly device?: DeviceName | undefined;
+  readonly threads?: number | undefined;
+  readonly onProgress?: (what: string) => void;
+}
+
+/** How often the model is right, beside what is right without it or without the picture. Shares, 0 to 1. */
+export interface Score {
+  /** How many things were asked. */
+  readonly asked: number;
+  readonly right: number;
+  /** The level to be measured against. */
+  readonly floor: number;
+}
+
+/** What a checkpoint knows of scenes. Absent: a task that it was not trained for. */
+export interface SceneReport {
+  readonly checkpoint: string;
+  readonly data: string;
+  readonly splits: readonly string[];
+  readonly scenes: number;
+  /** One hidden content word of each caption; floor: the same with the picture of another scene. */
+  readonly words?: Score;
+  /** Class and attribute of one object with its feature hidden; floor: the most frequent one. */
+  readonly objectClass?: Score;
+  readonly attribute?: Score;
+  /** Whether sentence and picture belong together, half of them swapped; floor: the more frequent of the two. */
+  readonly matching?: Score;
+  /** Questions by type and `all`; floor: the most frequent answer of each template. */
+  readonly questions?: Readonly<Partial<Record<QuestionType | 'all', Score>>>;
+}
+
+/**
+ * Measures a run's checkpoint on a split of synthetic scenes: nothing is hidden or swapped but what is asked for, and
+ * all of it is drawn from one fixed seed, so any two reports compare.
+ * @throws RUN_FOLDER, BAD_CHECKPOINT; BAD_DATA when the data are no synthetic scenes; what opening data throws
+ */
+export async function reportOnScenes(options: SceneReportOptions): Promise<SceneReport> {
+  const trained = await findTrainedRun(options.run, options.checkpoint);
+  const { config, checkpoint } = trained;
+  const folder = options.data ?? config.data.folder;
+  if (folder === undefined) throw new LxmertError('BAD_ARGUMENT', `--data is missing: ${options.run} names no data`);
+  const splits = options.splits ?? config.data.valid;
+  if (splits.length === 0)
+    throw new LxmertError('BAD_ARGUMENT', `--splits is missing: ${options.run} has no validation split`);
+  const scenes = await openScenes(folder, splits, {
+    vocabulary: config.data.vocabulary,
+    maxTokens: config.data.maxTokens,
+    answers: trained.answers,
+  });
+  try {
+    const model = await openTrained(trained, options);
+    try {
+      const { on, visualLosses } = config.tasks;
+      const draw = reportDraws();
+      const { data, captions, asked } = scenes;
+      const tell = (what: string) => options.onProgress?.(what);
+      const score = (answers: Answers): Score => withFloor(answers, mostFrequent(answers.right));
+      const objectScore = async (head: 'obj' | 'attr'): Promise<Score> =>
+        score(await putTo(model, hiddenObjects(data, { samples: captions, head, draw })));
+      const seesObjects = (loss: 'obj' | 'attr') => on.includes('objects') && visualLosses.includes(loss);
+
+      tell('words');
+      const words = on.includes('maskedLm') ? await wordScore(model, scenes) : undefined;
+      tell('objects');
+      const objectClass = seesObjects('obj') ? await objectScore('obj') : undefined;
+      const attribute = seesObjects('attr') ? await objectScore('attr') : undefined;
+      tell('matching');
+      const every = Array.from({ length: data.size }, (_, sample) => sample);
+      const matched = on.includes('matched') ? score(await putTo(model, matching(data, every, draw))) : undefined;
+      tell('questions');
+      const answered =
+        on.includes('qa') && trained.answers
+          ? questionScores(scenes, await putTo(model, questions(data, asked)))
+          : undefined;
+      return {
+        checkpoint,
+        data: folder,
+        splits,
+        scenes: data.report.images,
+        ...(words && { words }),
+        ...(objectClass && { objectClass }),
+        ...(attribute && { attribute }),
+        ...(matched && { matching: matched }),
+        ...(answered && { questions: answered }),
+      };
+    } finally {
+      await model.dispose();
+    }
+  } finally {
+    await scenes.data.close();
+  }
+}
+
+/** A split of scenes: its samples as a model reads them, and their words. */
+interface Scenes {
+  readonly data: PretrainData;
+  readonly wordPiece: WordPiece;
+  /** Sentences by sample. */
+  readonly sentences: readonly string[];
+  /** Samples that are captions with a word to hide, and those that are questions. */
+  readonly captions: readonly number[];
+  readonly asked: readonly number[];
+}
+
+interface Reading {
+  readonly vocabulary: string | undefined;
+  readonly maxTokens: number;
+  readonly answers: readonly string[] | undefined;
+}
+
+/** @throws BAD_DATA when the sentences are not those of synthetic scenes, or the model lacks an answer to a question */
+async function openScenes(folder: string, splits: readonly string[], reading: Reading): Promise<Scenes> {
+  const { vocabulary, maxTokens, answers } = reading;
+  const wordPiece = await WordPiece.load(vocabulary === undefined ? {} : { vocabFile: vocabulary });
+  const data = await openPretrainData({
+    ...{ dir: folder, splits, wordPiece, maxTokens, maxMissingShare: 0 },
+    ...(answers && { answers: new AnswerTable(answers) }),
+  });
+  try {
+    const sentences: string[] = [];
+    const manifest = await readManifest(folder);
+    for (const split of splits)
+      await readSentences((await findSplit(manifest, split, 'pretrain')).text, ({ sets }) =>
+        sets.forEach((set) => sentences.push(...set.sentences)),
+      );
+    const samples = sentences.map((_, sample) => sample);
+    const captions = samples.filter((sample) => data.setOf(sample) === sentenceSets.captions);
+    const asked = samples.filter((sample) => data.setOf(sample) === sentenceSets.questions);
+    const strange = asked.find((sample) => questionType(sentences[sample]) === undefined);
+    if (captions.length === 0 || asked.length === 0 || strange !== undefined)
+      throw new LxmertError(
+        'BAD_DATA',
+        `${folder}: ${splits.join(', ')} holds no synthetic scenes` +
+          (strange === undefined ? '' : ` (${JSON.stringify(sentences[strange])} is none of their questions)`) +
+          '; `lxmert scenes` writes some',
+      );
+    const { unknownAnswers } = data.report;
+    if (unknownAnswers > 0)
+      throw new LxmertError(
+        'BAD_DATA',
+        `${folder}: ${unknownAnswers} answers of ${splits.join(', ')} are not in the answer table of the checkpoint`,
+      );
+    return { data, wordPiece, sentences, captions, asked };
+  } catch (error) {
+    await data.close();
+    throw error;
+  }
+}
+
+/** One content word of each caption, drawn at random, with its own picture and with another. */
+async function wordScore(model: Pretrainer, { data, wordPiece, captions }: Scenes): Promise<Score> {
+  const draw = reportDraws();
+  const places = new Map<number, number>();
+  for (const sample of captions) {
+    const ids = data.tokens.subarray(data.tokenOffsets[sample], data.tokenOffsets[sample + 1]);
+    const content = contentWords(Array.from(ids, (id) => wordPiece.token(id)));
+    if (content.length > 0) places.set(sample, content[draw(sample, 'words').below(content.length)]);
+  }
+  const samples = [...places.keys()];
+  const placeOf = (sample: number): number => places.get(sample)!;
+  const own = await putTo(model, hiddenWords(data, samples, placeOf));
+  const other = await putTo(model, hiddenWords(withOtherPictures(data, draw), samples, placeOf));
+  return withFloor(own, shareRight(other));
+}
+
+/** Accuracy by type of question, beside that of who gives each template's most frequent answer. */
+function questionScores({ sentences, asked }: Scenes, { said, right }: Answers): SceneReport['questions'] {
+  const majority = languageOnlyMajority(
+    asked.map((sample, i) => ({ sentence: sentences[sample], answer: String(right[i]) })),
+  );
+  const types = asked.map((sample) => questionType(sentences[sample]));
+  const scores = [...questionTypes, 'all' as const].flatMap((key) => {
+    const chosen = asked.flatMap((_, i) => (key === 'all' || types[i] === key ? [i] : []));
+    if (chosen.length === 0) return [];
+    const answers = { said: chosen.map((i) => said[i]), right: chosen.map((i) => right[i]) };
+    return [[key, withFloor(answers, majority.majority[key] ?? 0)] as const];
+  });
+  return Object.fromEntries(scores);
+}
+
+const shareRight = ({ said, right }: Answers): number =>
+  said.reduce((sum, one, i) => sum + (one === right[i] ? 1 : 0), 0) / Math.max(1, said.length);
+
+const withFloor = (answers: Answers, floor: number): Score => ({
+  asked: answers.said.length,
+  right: shareRight(answers),
+  floor,
+});
+
+/** Share of the most frequent value. */
+function mostFrequent(values: readonly number[]): number {
+  const counts = new Map<number, number>();
+  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
+  return Math.max(0, ...counts.values()) / Math.max(1, values.length);
+}

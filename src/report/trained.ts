@@ -1,0 +1,80 @@
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { loadRunConfig } from '../config/loadConfig.js';
+import type { DeviceName, RunConfig } from '../config/runConfig.js';
+import { fromTransformersJson } from '../config/transformers.js';
+import { LxmertError } from '../errors.js';
+import { fileError } from '../formats/fileErrors.js';
+import { Pretrainer } from '../tasks/pretrainer.js';
+import { checkpointFiles, loadWeights, lookIntoRun, readCheckpointAnswers, runFiles } from '../train/index.js';
+
+/** Which of a run's checkpoints: the link's name in `RUN/checkpoints`. */
+export const checkpointLinks = ['best', 'last'] as const;
+export type CheckpointLink = (typeof checkpointLinks)[number];
+
+/** A run's model as it lies on disk. */
+export interface TrainedRun {
+  /** How the run was described. */
+  readonly config: RunConfig;
+  /** Folder of the checkpoint. */
+  readonly checkpoint: string;
+  /** Answers by row of the answer head; absent when the model cannot answer. */
+  readonly answers: readonly string[] | undefined;
+}
+
+/**
+ * Finds a checkpoint of a run.
+ * @param link which one; the best by validation loss unless given, or the last where no validation was made
+ * @throws RUN_FOLDER when there is no run, or no such checkpoint yet; BAD_CHECKPOINT, FILE_ACCESS
+ */
+export async function findTrainedRun(folder: string, link?: CheckpointLink): Promise<TrainedRun> {
+  const { config: saved, checkpoints } = await lookIntoRun(folder);
+  if (!saved) throw new LxmertError('RUN_FOLDER', `${folder} holds no run: it has no ${runFiles.config}`);
+  if (checkpoints.length === 0)
+    throw new LxmertError(
+      'RUN_FOLDER',
+      `${folder} has no checkpoint yet; \`lxmert pretrain --resume\` goes on with it`,
+    );
+  const config = await loadRunConfig({ saved });
+  for (const name of link ? [link] : checkpointLinks) {
+    const checkpoint = join(folder, runFiles.checkpoints, name);
+    if (await isThere(checkpoint)) return { config, checkpoint, answers: await readCheckpointAnswers(checkpoint) };
+  }
+  throw new LxmertError(
+    'RUN_FOLDER',
+    `${folder} has no ${link ?? 'last'} checkpoint; it has those of steps ${checkpoints.join(', ')}`,
+  );
+}
+
+/**
+ * The model of a checkpoint, ready to be asked; dispose of it afterwards.
+ * @throws BAD_CHECKPOINT, FILE_MISSING, and what making an engine throws
+ */
+export async function openTrained(
+  { checkpoint, config }: TrainedRun,
+  { device, threads }: { readonly device?: DeviceName | undefined; readonly threads?: number | undefined },
+): Promise<Pretrainer> {
+  const file = join(checkpoint, checkpointFiles.config);
+  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+    throw fileError(error, 'read', file);
+  });
+  const { beta1, beta2, eps, weightDecay, maxGradNorm } = config.optimizer;
+  const model = new Pretrainer({
+    config: fromTransformersJson(text, file),
+    adam: { beta1, beta2, epsilon: eps, weightDecay, maxGradNorm },
+    engine: { ...(device && { device }), ...(threads && { threads }) },
+  });
+  try {
+    await loadWeights(checkpoint, model);
+    return model;
+  } catch (error) {
+    await model.dispose();
+    throw error;
+  }
+}
+
+const isThere = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );

@@ -1,0 +1,21 @@
+import { colors, shapes, sizes } from './world.js';
+import { numberWords, numbered } from './descriptions.js';
+
+const comparisons = ['more', 'fewer', 'larger', 'smaller', 'left', 'right', 'above', 'below'] as const;
+
+const content: ReadonlySet<string> = new Set([
+  ...colors,
+  ...shapes,
+  ...shapes.map((shape) => numbered(shape, 2)),
+  ...sizes,
+  ...numberWords,
+  ...comparisons,
+]);
+
+/**
+ * The places of a caption's words that say something of the picture: colours, shapes, sizes, numbers, comparisons. The
+ * others follow from the sentence alone, "one" at its end among them ("two red shapes and one blue one").
+ */
+export function contentWords(words: readonly string[]): number[] {
+  return words.flatMap((word, i) => (content.has(word) && !(word === 'one' && words[i + 1] === '.') ? [i] : []));
+}

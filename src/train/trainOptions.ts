@@ -1,0 +1,37 @@
+import type { ResolvedRunConfig } from '../config/runConfig.js';
+import type { StepRecord, ValidRecord } from './metrics.js';
+import type { TrainObserver } from './observer.js';
+import type { PretrainModel, PretrainSource } from './ports.js';
+import type { RunFolder } from './runFolder.js';
+import type { TrainerState } from './trainerState.js';
+
+export interface TrainOptions {
+  readonly config: ResolvedRunConfig;
+  readonly run: RunFolder;
+  readonly model: PretrainModel;
+  readonly source: PretrainSource;
+  /** Changes with the training samples. */
+  readonly samples?: string | undefined;
+  /** The answer table; absent: QA is off. */
+  readonly answers?: readonly string[] | undefined;
+  /** Where to go on; absent: at the start, with the weights that the model has. */
+  readonly from?: TrainerState | undefined;
+  readonly observer?: TrainObserver | undefined;
+  /** Ends the run after the step at hand, with a checkpoint. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface TrainSummary {
+  readonly step: number;
+  readonly totalSteps: number;
+  /** False when the signal came first. */
+  readonly finished: boolean;
+  /** Whether `earlyStop` ended it before its last step. */
+  readonly stoppedEarly: boolean;
+  /** The newest checkpoint. */
+  readonly checkpoint: string;
+  readonly best?: TrainerState['best'];
+  /** Of this process: the last step and the last validation. */
+  readonly lastStep?: StepRecord;
+  readonly lastValidation?: ValidRecord;
+}
