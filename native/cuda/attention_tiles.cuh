@@ -13,9 +13,9 @@ namespace lxmert::cuda {
 template <int kDim>
 constexpr int kPitch = kDim + 8;
 
-// Blocks of a multiprocessor that must find registers: without a bound ptxas spills to make room for one more.
-template <int kTiles>
-constexpr int kResidentBlocks = kTiles <= 4 ? 12 / kTiles : 1;
+// Blocks that a multiprocessor is to have registers for, by the warps that keep enough loads in flight. Given fewer, ptxas
+// takes more registers than pay; given none, it spills to make room for one more block.
+constexpr int residentBlocks(int warps, int tiles) { return tiles <= 4 ? warps / tiles : 1; }
 
 struct Lane {
   int lane = static_cast<int>(threadIdx.x) % 32;
