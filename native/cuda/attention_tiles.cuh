@@ -144,7 +144,7 @@ __device__ __forceinline__ float overRow(float x, Op&& op) {
 // even lane makes it for row g, the odd one for row g + 8, and they exchange the bits.
 struct TileMask {
   bool upper;
-  RowMask mask;
+  QueryMask mask;
 
   __device__ __forceinline__ TileMask(const AttentionCall& c, const Head& h, int first)
       : upper(Lane().t % 2), mask(c, h, first + Lane().g + (upper ? 8 : 0)) {}
