@@ -54,10 +54,10 @@ struct SampleRows {
 };
 
 // Ends of the active rows of the one stream, or of both: Rows::active without an array, which would not stay in registers.
-struct ActiveRows {
+struct ActiveEnds {
   int64_t firstEnd, secondBegin, secondEnd;
 
-  __device__ __forceinline__ explicit ActiveRows(const Rows& rows) {
+  __device__ __forceinline__ explicit ActiveEnds(const Rows& rows) {
     const Segments s = rows.active();
     const bool both = s.count == 2;
     firstEnd = s.part[0].end;
@@ -90,7 +90,7 @@ __device__ __forceinline__ bool headOf(const AttentionCall& c, int block, Head& 
   if (h.sample >= c.rows.record->samples) return false;
   const auto capacity = static_cast<int>(c.rows.capacity);
   const int split = c.offsetsB ? static_cast<int>(c.rows.split) : capacity;
-  const ActiveRows active(c.rows);
+  const ActiveEnds active(c.rows);
   const SampleRows a = sampleRows(c.offsetsA, h.sample, 0, split, c.longestA, active.firstEnd);
   SampleRows b = a;
   if (c.offsetsB) b = sampleRows(c.offsetsB, h.sample, split, capacity, c.longestB, active.secondEnd);
@@ -119,17 +119,17 @@ __device__ __forceinline__ void clear(T* begin, T* end, int part, int parts) {
 template <class T>
 __device__ __forceinline__ void clearInactive(const AttentionCall& c, T* rows, int width) {
   const int part = static_cast<int>(blockIdx.x) - c.blocks;
-  const ActiveRows active(c.rows);
+  const ActiveEnds active(c.rows);
   clear(rows + active.firstEnd * width, rows + active.secondBegin * width, part, kClearingBlocks);
   clear(rows + active.secondEnd * width, rows + c.rows.capacity * width, part, kClearingBlocks);
 }
 
 // The dropout of one query row, which has the columns of its head's keys.
-struct RowMask {
+struct QueryMask {
   uint32_t sample = 0, row = 0, first = 0;
   uint32_t seed = 0, step = 0, instance = 0, threshold = 0;
 
-  __device__ __forceinline__ RowMask(const AttentionCall& c, const Head& h, int query) {
+  __device__ __forceinline__ QueryMask(const AttentionCall& c, const Head& h, int query) {
     if (!c.dropout || query >= h.query.count) return;
     const int64_t at = 2 * (int64_t{h.query.begin} + query);
     sample = static_cast<uint32_t>(c.rowIds[at]), row = static_cast<uint32_t>(c.rowIds[at + 1]);
