@@ -82,14 +82,23 @@ function toJson({ lastStep, lastValidation, ...rest }: TrainSummary): object {
   };
 }
 
+/**
+ * Milliseconds in which a second signal is the same wish: a terminal and `timeout` signal the whole group, and a parent
+ * such as `npm start` passes it on besides.
+ */
+const sameWish = 500;
+
 /** The first SIGINT or SIGTERM aborts the signal, the second ends the process. */
 function stopOnSignal(tellOf: (signal: string) => void) {
   const controller = new AbortController();
-  const state: { received: keyof typeof signals | undefined } = { received: undefined };
+  const state: { received: keyof typeof signals | undefined; at: number } = { received: undefined, at: 0 };
   const listeners = Object.entries(signals).map(([signal, code]) => {
     const listener = () => {
+      const now = performance.now();
+      if (state.received && now - state.at < sameWish) return;
       if (state.received) process.exit(code);
       state.received = signal as keyof typeof signals;
+      state.at = now;
       controller.abort();
       tellOf(signal);
     };

@@ -1,4 +1,4 @@
-import type { DeviceName } from '../config/runConfig.js';
+import type { DeviceName, RunConfig } from '../config/runConfig.js';
 import { AnswerTable } from '../data/answers.js';
 import { findSplit, readManifest } from '../data/manifest.js';
 import { openPretrainData } from '../data/pretrainData.js';
@@ -10,7 +10,7 @@ import type { QuestionType } from '../scenes/index.js';
 import type { Pretrainer } from '../tasks/pretrainer.js';
 import { WordPiece } from '../text/wordPiece.js';
 import { hiddenObjects, hiddenWords, matching, putTo, questions, reportDraws, withOtherPictures } from './probes.js';
-import type { Answers } from './probes.js';
+import type { Answers, Probe } from './probes.js';
 import { findTrainedRun, openTrained } from './trained.js';
 import type { CheckpointLink } from './trained.js';
 
@@ -75,45 +75,49 @@ export async function reportOnScenes(options: SceneReportOptions): Promise<Scene
   try {
     const model = await openTrained(trained, options);
     try {
-      const { on, visualLosses } = config.tasks;
-      const draw = reportDraws();
-      const { data, captions, asked } = scenes;
-      const tell = (what: string) => options.onProgress?.(what);
-      const score = (answers: Answers): Score => withFloor(answers, mostFrequent(answers.right));
-      const objectScore = async (head: 'obj' | 'attr'): Promise<Score> =>
-        score(await putTo(model, hiddenObjects(data, { samples: captions, head, draw })));
-      const seesObjects = (loss: 'obj' | 'attr') => on.includes('objects') && visualLosses.includes(loss);
-
-      tell('words');
-      const words = on.includes('maskedLm') ? await wordScore(model, scenes) : undefined;
-      tell('objects');
-      const objectClass = seesObjects('obj') ? await objectScore('obj') : undefined;
-      const attribute = seesObjects('attr') ? await objectScore('attr') : undefined;
-      tell('matching');
-      const every = Array.from({ length: data.size }, (_, sample) => sample);
-      const matched = on.includes('matched') ? score(await putTo(model, matching(data, every, draw))) : undefined;
-      tell('questions');
-      const answered =
-        on.includes('qa') && trained.answers
-          ? questionScores(scenes, await putTo(model, questions(data, asked)))
-          : undefined;
-      return {
-        checkpoint,
-        data: folder,
-        splits,
-        scenes: data.report.images,
-        ...(words && { words }),
-        ...(objectClass && { objectClass }),
-        ...(attribute && { attribute }),
-        ...(matched && { matching: matched }),
-        ...(answered && { questions: answered }),
-      };
+      // A run whose data had no answer table has learnt no answers, whatever tasks it names.
+      const on = config.tasks.on.filter((task) => task !== 'qa' || trained.answers);
+      const measured = await measure(model, scenes, { ...config.tasks, on }, options.onProgress);
+      return { checkpoint, data: folder, splits, scenes: scenes.data.report.images, ...measured };
     } finally {
       await model.dispose();
     }
   } finally {
     await scenes.data.close();
   }
+}
+
+/** Asks for all that the model was trained for. */
+async function measure(
+  model: Pretrainer,
+  scenes: Scenes,
+  { on, visualLosses }: RunConfig['tasks'],
+  tell: (what: string) => void = () => undefined,
+): Promise<Omit<SceneReport, 'checkpoint' | 'data' | 'splits' | 'scenes'>> {
+  const { data, captions, asked } = scenes;
+  const draw = reportDraws();
+  const beside = async (probe: Probe): Promise<Score> => {
+    const answers = await putTo(model, probe);
+    return withFloor(answers, mostFrequent(answers.right));
+  };
+  const knows = (loss: 'obj' | 'attr'): boolean => on.includes('objects') && visualLosses.includes(loss);
+  tell('words');
+  const words = on.includes('maskedLm') && (await wordScore(model, scenes));
+  tell('objects');
+  const objectClass = knows('obj') && (await beside(hiddenObjects(data, { samples: captions, head: 'obj', draw })));
+  const attribute = knows('attr') && (await beside(hiddenObjects(data, { samples: captions, head: 'attr', draw })));
+  tell('matching');
+  const every = Array.from({ length: data.size }, (_, sample) => sample);
+  const matched = on.includes('matched') && (await beside(matching(data, every, draw)));
+  tell('questions');
+  const answered = on.includes('qa') && questionScores(scenes, await putTo(model, questions(data, asked)));
+  return {
+    ...(words && { words }),
+    ...(objectClass && { objectClass }),
+    ...(attribute && { attribute }),
+    ...(matched && { matching: matched }),
+    ...(answered && { questions: answered }),
+  };
 }
 
 /** A split of scenes: its samples as a model reads them, and their words. */

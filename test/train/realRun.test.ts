@@ -92,10 +92,13 @@ test('killed and resumed, the run comes out bit by bit like one that was not', a
   expect(again.errors).toContain('is finished: all 14 steps are done');
 });
 
-test('the first SIGTERM saves and ends with 143; what is wrong ends with 1 or 2 and says so', async () => {
+test('SIGTERM, told twice at once, saves and ends with 143; what is wrong ends with 1 or 2 and says so', async () => {
   const out = join(folder, 'term');
   const run = pretrain(out);
   await recorded(run, out, 1);
+  run.kill('SIGTERM');
+  // A parent passes on what the whole group was told: the same wish.
+  await new Promise((done) => setTimeout(done, 20));
   run.kill('SIGTERM');
   expect([0, 143]).toContain(await run.ended);
   expect(run.errors).toContain('SIGTERM: stops after this step and saves');
