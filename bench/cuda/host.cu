@@ -1,0 +1,72 @@
+// What the device is compared with: the CPU back end's kernels, which the op table's tests compare with float64, and plain
+// loops for its products, so that no library is needed.
+#include "cases.h"
+#include "cpu/kernels.h"
+
+namespace lxmert::bench {
+
+namespace {
+
+void zeroInactive(const Rows& rows, float* data, int64_t width) {
+  for (int64_t row = 0; row < rows.capacity; ++row)
+    if (!rows.isActive(row)) std::fill(data + row * width, data + (row + 1) * width, 0.0f);
+}
+
+void linearForward(Device&, const LinearForward& a) {
+#pragma omp parallel for
+  for (int64_t row = 0; row < a.rows.capacity; ++row)
+    for (int64_t o = 0; o < a.out; ++o) {
+      double sum = a.bias ? a.bias[o] : 0;
+      for (int64_t i = 0; i < a.in; ++i) sum += static_cast<double>(a.x[row * a.in + i]) * a.weight[o * a.in + i];
+      a.y[row * a.out + o] = static_cast<float>(sum);
+    }
+  zeroInactive(a.rows, a.y.data, a.out);
+}
+
+void linearBackwardInput(Device&, const LinearBackwardInput& a) {
+#pragma omp parallel for
+  for (int64_t row = 0; row < a.rows.capacity; ++row) {
+    std::vector<double> sum(a.in, 0.0);
+    if (a.accumulate) sum.assign(a.dx.data + row * a.in, a.dx.data + (row + 1) * a.in);
+    for (int64_t o = 0; o < a.out; ++o)
+      for (int64_t i = 0; i < a.in; ++i) sum[i] += static_cast<double>(a.dy[row * a.out + o]) * a.weight[o * a.in + i];
+    for (int64_t i = 0; i < a.in; ++i) a.dx[row * a.in + i] = static_cast<float>(sum[i]);
+  }
+  if (!a.accumulate) zeroInactive(a.rows, a.dx.data, a.in);
+}
+
+void linearBackwardWeight(Device&, const LinearBackwardWeight& a) {
+#pragma omp parallel for
+  for (int64_t o = 0; o < a.out; ++o) {
+    std::vector<double> sum(a.in, 0.0);
+    double bias = 0;
+    for (int64_t row = 0; row < a.rows.capacity; ++row) {
+      const double dy = a.dy[row * a.out + o];
+      if (!a.rows.isActive(row)) continue;
+      bias += dy;
+      for (int64_t i = 0; i < a.in; ++i) sum[i] += dy * a.x[row * a.in + i];
+    }
+    for (int64_t i = 0; i < a.in; ++i)
+      a.dWeight[o * a.in + i] = static_cast<float>(sum[i] + (a.accumulateWeight ? a.dWeight[o * a.in + i] : 0));
+    if (a.dBias) a.dBias[o] = static_cast<float>(bias + (a.accumulateBias ? a.dBias[o] : 0));
+  }
+}
+
+OpColumn column() {
+  OpColumn result;
+  // Those of this file for the products, which those of cpu/ leave to oneDNN.
+  using namespace cpu;
+#define OP(name, Args) result.name = &name;
+  LXMERT_OPS(OP)
+#undef OP
+  return result;
+}
+
+}  // namespace
+
+const OpColumn& hostColumn() {
+  static const OpColumn all = column();
+  return all;
+}
+
+}  // namespace lxmert::bench

@@ -1,0 +1,202 @@
+// Checks the CUDA kernels against the host's, then times them beside the machine's own rates. Needs no Node.
+//   kernels [--check] [--bench] [--json FILE]       both by default; exit code 1 when a kernel is wrong
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+
+#include "cases.h"
+#include "cuda/device.h"
+#include "cuda/probe.h"
+
+namespace lxmert::bench {
+
+namespace {
+
+using cuda::CudaDevice;
+
+// ‖device - host‖ / ‖host‖ at most.
+constexpr double kTolerance[] = {1e-5, 1e-2};
+constexpr double kSecondsOfACase = 0.02;
+constexpr Precision kPrecisions[] = {Precision::Float32, Precision::BFloat16};
+
+const char* nameOf(Precision precision) { return precision == Precision::BFloat16 ? "bfloat16" : "float32"; }
+
+// Small, with odd ends: some samples without tokens or objects, rows that no sample uses.
+constexpr Shape kChecked[] = {
+    {5, 20, 36, 3, 64, 200, 100, 1003, 40'000, true},
+    {4, 12, 36, 2, 32, 128, 64, 500, 16'384, true},
+    {3, 128, 128, 1, 128, 96, 33, 97, 5'000, true},
+};
+
+// Of the base model: batches of pre-training.
+Shape baseShape(int64_t batch, int64_t tokens) {
+  return {batch, tokens, 36, 12, 64, 3072, 2048, 30'522, 64 << 20, false};
+}
+
+int check() {
+  int wrong = 0, right = 0;
+  for (const Precision precision : kPrecisions) {
+    CudaDevice device(0, precision);
+    device.begin();
+    for (const Shape& shape : kChecked)
+      for (const Case& c : casesOf(shape)) {
+        Tensors tensors(device, device.activations());
+        std::string problem;
+        try {
+          const auto onHost = c.bind(tensors, device, hostColumn());
+          tensors.moveToDevice();
+          c.bind(tensors, device, device.ops())();
+          device.wait();
+          onHost();
+          const auto [error, tensor] = tensors.compare();
+          if (!(error <= kTolerance[precision == Precision::BFloat16]))
+            problem = "differs by " + std::to_string(error) + " in tensor " + std::to_string(tensor);
+        } catch (const Error& error) {
+          problem = error.what();
+        }
+        ++(problem.empty() ? right : wrong);
+        if (!problem.empty())
+          std::printf("WRONG %s %s, %ld tokens, head dimension %ld: %s\n", c.name.c_str(), nameOf(precision),
+                      static_cast<long>(shape.tokens), static_cast<long>(shape.headDim), problem.c_str());
+      }
+  }
+  std::printf("%d kernels right, %d wrong\n", right, wrong);
+  return wrong;
+}
+
+// Seconds of a call, the least of three runs; work and both events are in one stream.
+template <class Work>
+double secondsOf(cudaStream_t stream, Work&& work) {
+  cudaEvent_t begin, end;
+  cuda::check(cudaEventCreate(&begin), "an event");
+  cuda::check(cudaEventCreate(&end), "an event");
+  const auto time = [&](int calls) {
+    cuda::check(cudaEventRecord(begin, stream), "timing");
+    for (int i = 0; i < calls; ++i) work();
+    cuda::check(cudaEventRecord(end, stream), "timing");
+    cuda::check(cudaEventSynchronize(end), "timing");
+    float milliseconds = 0;
+    cuda::check(cudaEventElapsedTime(&milliseconds, begin, end), "timing");
+    return milliseconds * 1e-3 / calls;
+  };
+  time(2);
+  const int calls = std::clamp(static_cast<int>(kSecondsOfACase / std::max(time(2), 1e-7)), 1, 2000);
+  double least = time(calls);
+  for (int i = 0; i < 2; ++i) least = std::min(least, time(calls));
+  cudaEventDestroy(begin);
+  cudaEventDestroy(end);
+  return least;
+}
+
+// Bytes a second, read and written, of the device's own copy.
+double copyRate(CudaDevice& device) {
+  constexpr int64_t kBytes = int64_t{1} << 29;
+  char* memory = device.allocate(ArenaId::Workspace, 2 * kBytes);
+  const double seconds = secondsOf(device.stream(), [&] {
+    cuda::check(cudaMemcpyAsync(memory + kBytes, memory, kBytes, cudaMemcpyDeviceToDevice, device.stream()), "a copy");
+  });
+  device.release(memory, 2 * kBytes);
+  return 2 * kBytes / seconds;
+}
+
+// Operations a second of the library's product of two large square matrices.
+double productRate(CudaDevice& device) {
+  constexpr int64_t n = 8192;
+  const DType type = device.activations();
+  const int64_t bytes = n * n * (type == DType::BF16 ? 2 : 4);
+  char* memory = device.allocate(ArenaId::Workspace, 3 * bytes);
+  const double seconds = secondsOf(device.stream(), [&] {
+    device.gemms().run(device.stream(), {n, n, n, false, true, type, type, memory, memory + bytes, memory + 2 * bytes});
+  });
+  device.release(memory, 3 * bytes);
+  return 2.0 * n * n * n / seconds;
+}
+
+struct Line {
+  std::string name, precision;
+  int64_t batch, tokens;
+  double seconds, bytes, flops, copyShare, productShare;
+};
+
+std::vector<Line> bench(std::string& rates) {
+  std::vector<Line> lines;
+  for (const Precision precision : kPrecisions) {
+    CudaDevice device(0, precision);
+    device.begin();
+    const double copies = copyRate(device), products = productRate(device);
+    char text[200];
+    std::snprintf(text, sizeof text, "%s\"%s\": {\"copyBytesPerSecond\": %.4g, \"productFlopsPerSecond\": %.4g}",
+                  rates.empty() ? "" : ", ", nameOf(precision), copies, products);
+    rates += text;
+    std::printf("\n%s: copies %.0f GB/s, products %.1f TFLOP/s\n", nameOf(precision), copies * 1e-9, products * 1e-12);
+    std::printf("%-40s %6s %6s %10s %10s %10s %7s %8s\n", "kernel", "batch", "tokens", "us", "MB", "GFLOP", "of copy",
+                "of prod.");
+    const bool all = precision == Precision::BFloat16;  // float32 is for parity
+    for (const int64_t batch : all ? std::vector<int64_t>{32, 128, 256, 512, 1024} : std::vector<int64_t>{256})
+      for (const int64_t tokens : {12, 20})
+        for (const Case& c : casesOf(baseShape(batch, tokens))) {
+          Tensors tensors(device, device.activations());
+          c.bind(tensors, device, OpColumn{});
+          tensors.moveToDevice();
+          const double seconds = secondsOf(device.stream(), c.bind(tensors, device, device.ops()));
+          const auto bytes = static_cast<double>(tensors.bytes());
+          lines.push_back({c.name, nameOf(precision), batch, tokens, seconds, bytes, c.flops, bytes / seconds / copies,
+                           c.flops / seconds / products});
+          const Line& l = lines.back();
+          std::printf("%-40s %6ld %6ld %10.1f %10.2f %10.2f %6.0f%% %7.0f%%\n", l.name.c_str(),
+                      static_cast<long>(batch), static_cast<long>(tokens), seconds * 1e6, bytes * 1e-6, c.flops * 1e-9,
+                      100 * l.copyShare, 100 * l.productShare);
+        }
+  }
+  return lines;
+}
+
+void writeJson(const char* path, const std::string& rates, const std::vector<Line>& lines) {
+  std::ofstream file(path);
+  file << "{\"device\": \"" << cuda::describe(cuda::findGpu(0)) << "\", \"rates\": {" << rates << "}, \"kernels\": [";
+  for (const Line& l : lines)
+    file << (&l == lines.data() ? "\n" : ",\n") << "{\"kernel\": \"" << l.name << "\", \"precision\": \"" << l.precision
+         << "\", \"batch\": " << l.batch << ", \"tokens\": " << l.tokens << ", \"seconds\": " << l.seconds
+         << ", \"bytes\": " << l.bytes << ", \"flops\": " << l.flops << ", \"copyShare\": " << l.copyShare
+         << ", \"productShare\": " << l.productShare << "}";
+  file << "\n]}\n";
+}
+
+int run(int count, char** words) {
+  bool checks = false, benches = false;
+  const char* json = nullptr;
+  for (int i = 1; i < count; ++i) {
+    if (std::strcmp(words[i], "--check") == 0) {
+      checks = true;
+    } else if (std::strcmp(words[i], "--bench") == 0) {
+      benches = true;
+    } else if (std::strcmp(words[i], "--json") == 0 && i + 1 < count) {
+      json = words[++i];
+    } else {
+      std::fprintf(stderr, "usage: kernels [--check] [--bench] [--json FILE]\n");
+      return 2;
+    }
+  }
+  std::printf("%s\n", cuda::describe(cuda::findGpu(0)).c_str());
+  if (!checks && !benches) checks = benches = true;
+  if (checks && check() > 0) return 1;
+  if (!benches) return 0;
+  std::string rates;
+  const std::vector<Line> lines = bench(rates);
+  if (json) writeJson(json, rates, lines);
+  return 0;
+}
+
+}  // namespace
+
+}  // namespace lxmert::bench
+
+int main(int count, char** words) {
+  try {
+    return lxmert::bench::run(count, words);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "kernels: %s\n", error.what());
+    return 1;
+  }
+}
