@@ -1,8 +1,8 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../../../', import.meta.url));
@@ -14,6 +14,13 @@ const { variables } = JSON.parse(readFileSync(join(root, 'native/sources.gypi'),
 /** The emulator by itself, and the CUDA back end as it is compiled for it. */
 export const emulatorSources = variables['lxmert_emulator_sources'];
 export const cudaSources = [...variables['lxmert_cuda_sources'], ...emulatorSources];
+
+/** The program that checks and times the kernels, with the CPU's kernels to compare with. */
+export const kernelSources = [
+  ...['main', 'cases', 'host', 'tensors'].map((name) => `bench/cuda/${name}.cu`),
+  ...variables['lxmert_sources'].filter((path) => /^native\/cpu\/(?!device|linear)/.test(path)),
+  ...cudaSources,
+];
 
 /** Built before the tests, where Boost.Context is (scripts/lib/emulator.mjs says so when it is not). */
 export const emulatorLibrary = join(root, 'build/Release/lxmert_cuda_emulator.so');
@@ -46,32 +53,64 @@ async function compiler(args: readonly string[], cwd: string): Promise<void> {
 
 const compiled = new Map<string, Promise<string>>();
 
-/** Compiles a source once, or takes what was compiled for the library. */
+/** Compiles a source once, or takes what was compiled for the libraries. */
 function objectOf(source: string, sanitized: boolean): Promise<string> {
   if (!sanitized && cudaSources.includes(source))
     return Promise.resolve(join(root, 'build/emulator', `${basename(source)}.o`));
-  const object = join(objectsFolder, `${basename(source)}${sanitized ? '.asan' : ''}.o`);
-  const flags = [
-    ...['-std=c++20', '-O1', '-g1', '-fopenmp', '-Wall', '-Wextra', '-Werror', '-Wno-unknown-pragmas', '-Inative'],
-    ...(sanitized ? ['-fsanitize=address'] : []),
-  ];
-  const known =
-    compiled.get(object) ?? compiler([...flags, '-x', 'c++', '-c', source, '-o', object], root).then(() => object);
+  if (!sanitized && source.startsWith('native/cpu/'))
+    return Promise.resolve(join(root, 'build/Release/obj.target/lxmert', source.replace(/cc$/, 'o')));
+  const object = join(objectsFolder, `${source.replaceAll('/', '-')}${sanitized ? '.asan' : ''}.o`);
+  const known = compiled.get(object) ?? compile(source, object, sanitized ? ['-O0', '-fsanitize=address'] : ['-O1']);
   compiled.set(object, known);
   return known;
 }
 
-/** Builds a program on the emulator; `sanitized` with the address sanitizer. */
-export async function build(program: string, sources: readonly string[], sanitized: boolean): Promise<void> {
-  const objects = await Promise.all(sources.map((source) => objectOf(source, sanitized)));
+async function compile(source: string, object: string, flags: readonly string[]): Promise<string> {
+  const all = ['-std=c++20', '-g1', '-fopenmp', '-Wall', '-Wextra', '-Werror', '-Wno-unknown-pragmas', '-Wno-psabi'];
+  await compiler([...all, ...flags, '-Inative', '-x', 'c++', '-c', source, '-o', object], root);
+  return object;
+}
+
+async function link(program: string, objects: readonly string[], sanitized: boolean): Promise<void> {
   const flags = ['-fopenmp', '-pthread', ...(sanitized ? ['-fsanitize=address'] : [])];
   await compiler([...flags, ...objects, '-o', program, '-lboost_context', '-ldl'], root);
+}
+
+/** Builds a program on the emulator; `sanitized` with the address sanitizer. */
+export async function build(program: string, sources: readonly string[], sanitized: boolean): Promise<void> {
+  await link(program, await Promise.all(sources.map((source) => objectOf(source, sanitized))), sanitized);
+}
+
+/** A mistake made in a copy of one of the project's files. */
+export interface Fault {
+  readonly file: string;
+  /** What is looked for, once, and what stands there instead. */
+  readonly from: string;
+  readonly to: string;
+  /** The source that is compiled with it, where the file is a header. */
+  readonly source?: string;
+}
+
+/** The program of these sources, with a fault in one of them. */
+export async function buildWithFault(program: string, sources: readonly string[], fault: Fault): Promise<void> {
+  const { file, from, to, source = file } = fault;
+  const text = readFileSync(join(root, file), 'utf8');
+  if (text.split(from).length !== 2) throw new Error(`${file} has "${from}" not once`);
+  const folder = `${program}-sources`;
+  mkdirSync(dirname(join(folder, file)), { recursive: true });
+  writeFileSync(
+    join(folder, file),
+    text.replace(from, () => to),
+  );
+  const faulty = compile(source === file ? join(folder, file) : source, `${program}.o`, ['-O1', `-I${folder}/native`]);
+  const objects = sources.map((each) => (each === source ? faulty : objectOf(each, false)));
+  await link(program, await Promise.all(objects), false);
 }
 
 /** Runs a program to its end. What a launch that fails leaves on its threads' stacks is not a leak of ours. */
 export const run = (program: string, args: readonly string[], env: Record<string, string> = {}) =>
   spawnSync(program, args, {
     encoding: 'utf8',
-    timeout: 60_000,
+    timeout: 120_000,
     env: { ...process.env, ASAN_OPTIONS: 'detect_leaks=0', ...env },
   });
