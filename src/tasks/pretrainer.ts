@@ -1,6 +1,7 @@
 import type { ModelConfig } from '../config/modelConfig.js';
 import type { Batch } from '../data/batch.js';
 import {
+  attentionLimits,
   elementBytes,
   Engine,
   GradientLedger,
@@ -62,9 +63,23 @@ export class Pretrainer {
     this.config = config;
     this.adam = adam;
     this.engine = Engine.create(engine);
+    this.checkHeads();
     this.weights = new ModelWeights(this.engine, config);
     this.parameters = this.weights.parameters.map(({ name, spec }) => ({ name, shape: spec.shape }));
     this.state = new ModelState(this.engine, this.weights);
+  }
+
+  private checkHeads(): void {
+    const { device } = this.engine;
+    const { headDim } = attentionLimits[device];
+    const { hiddenSize, numAttentionHeads } = this.config;
+    if (hiddenSize / numAttentionHeads <= headDim) return;
+    void this.engine.dispose();
+    throw new LxmertError(
+      'UNSUPPORTED',
+      `${numAttentionHeads} heads of ${hiddenSize / numAttentionHeads} columns (hiddenSize ${hiddenSize}): attention on ${device} ` +
+        `takes heads of at most ${headDim}; use more heads`,
+    );
   }
 
   /** Fresh weights (section 4.1 of the paper: N(0, 0.02²)), zero moments. */
@@ -242,7 +257,7 @@ export class Pretrainer {
 
   /** The next input slot for a batch, and the workspace bytes that `run` on it needs. Waits only when the slots grow. */
   private async place(batch: Batch, kind: string, weights: LossWeights, run: (staged: StagedBatch) => unknown) {
-    checkBatch(batch, this.config);
+    checkBatch(batch, this.config, attentionLimits[this.engine.device].rows);
     const { engine } = this;
     const featureDim = this.config.visualFeatDim;
     const capacities = capacitiesOf(batch);

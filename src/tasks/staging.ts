@@ -198,14 +198,15 @@ function writeRowIds(
 }
 
 /**
- * Refuses a batch that the model cannot take, naming the sample.
+ * Refuses a batch that the model cannot take, naming the sample. `mostRows`: tokens or objects that the device's attention
+ * takes.
  * @throws LxmertError BAD_DATA
  */
-export function checkBatch(batch: Batch, config: ModelConfig): void {
+export function checkBatch(batch: Batch, config: ModelConfig, mostRows: number = maxAttentionLength): void {
   const rows = { tokens: batch.tokenOffsets, objects: batch.objectOffsets };
   const sampleOf = (offsets: Int32Array, row: number): string =>
     batch.sampleIds[offsets.findLastIndex((offset) => offset <= row)] ?? `row ${row}`;
-  const longest = { tokens: Math.min(maxAttentionLength, config.maxPositionEmbeddings), objects: maxAttentionLength };
+  const longest = { tokens: Math.min(mostRows, config.maxPositionEmbeddings), objects: mostRows };
   for (const kind of ['tokens', 'objects'] as const)
     for (let s = 0; s < batch.size; s++) {
       const n = rows[kind][s + 1] - rows[kind][s];

@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { Engine, type EngineOptions } from '../../src/engine/index.js';
 import { loadAddon } from '../../src/engine/load.js';
-import { emulator } from '../engine/support/backends.js';
+import { cpuMultipliesBFloat16, emulator } from '../engine/support/backends.js';
 
 const withEmulator = emulator ? describe : describe.skip;
 const library = emulator ?? '';
@@ -40,6 +40,10 @@ describe('the choice of a device', () => {
   });
 
   test('bfloat16 on the CPU keeps activations in float32', () => {
+    if (!cpuMultipliesBFloat16) {
+      expect(() => open({ device: 'cpu', precision: 'bfloat16' })).toThrow(/multiplies no bfloat16/);
+      return;
+    }
     const engine = open({ device: 'cpu', precision: 'bfloat16', threads: 1 });
     expect(engine.activationDType).toBe('f32');
   });

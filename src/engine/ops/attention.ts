@@ -4,8 +4,14 @@ import type { Rows } from '../stepRecord.js';
 import type { Tape } from '../tape.js';
 import { checkShape, elements, type Tensor } from '../tensor.js';
 
-/** Longest sample (tokens or objects) that attention takes. */
-export const maxAttentionLength = 512;
+/** What attention takes at most, by device: rows (tokens or objects) of a sample, and columns of a head. */
+export const attentionLimits = {
+  cpu: { rows: 512, headDim: 256 },
+  cuda: { rows: 128, headDim: 128 },
+} as const;
+
+/** Longest sample (tokens or objects) that attention takes anywhere. */
+export const maxAttentionLength = attentionLimits.cpu.rows;
 
 /** Where the samples of a stream begin, and how many rows each has at most. */
 export interface SampleRows {
