@@ -70,7 +70,9 @@ function problemsOf(kernels, { kernels: budgets, nvcc }) {
 
 /** One kernel a line. */
 function write(kernels) {
-  const lines = Object.entries(kernels).map(([name, targets]) => `    ${JSON.stringify(name)}: ${JSON.stringify(targets)}`);
+  const lines = Object.entries(kernels).map(
+    ([name, targets]) => `    ${JSON.stringify(name)}: ${JSON.stringify(targets)}`,
+  );
   const head = `  "nvcc": ${JSON.stringify(nvccVersion())},\n  "unit": ["registers of a thread", "spilled bytes of a thread"],`;
   writeFileSync(budgetsPath, `{\n${head}\n  "kernels": {\n${lines.join(',\n')}\n  }\n}\n`);
 }

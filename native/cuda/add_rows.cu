@@ -11,7 +11,7 @@ namespace {
 
 constexpr int32_t kNoKey = 0x7FFFFFFF;  // sorts last
 constexpr int kSumWarps = 8, kSumThreads = kSumWarps * kLanes;
-constexpr int kTile = 256;     // columns of a block
+constexpr int kTile = 256;      // columns of a block
 constexpr int kRowsAtOnce = 4;  // that a warp reads before it adds
 
 __device__ __forceinline__ int32_t keyOf(const RowKeys& keys, const ActiveRows& active, int64_t row) {
@@ -35,8 +35,7 @@ __global__ void __launch_bounds__(kRowThreads) sortRowsKernel(const RowKeys keys
       before += otherKey < key || (otherKey == key && other < row);
     }
 #pragma unroll
-    for (int distance = kLanes / 2; distance > 0; distance /= 2)
-      before += __shfl_xor_sync(kAllLanes, before, distance);
+    for (int distance = kLanes / 2; distance > 0; distance /= 2) before += __shfl_xor_sync(kAllLanes, before, distance);
     if (laneOf() == 0) sorted[before] = {key, static_cast<int32_t>(row)};
   });
 }

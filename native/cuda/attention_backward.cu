@@ -48,7 +48,7 @@ __device__ __forceinline__ void combineTransposed(float (&out)[kDim / 8][4], con
 }
 
 template <int kDim, int kTiles>
-__global__ void __launch_bounds__(32 * kTiles)
+__global__ void __launch_bounds__(32 * kTiles, residentBlocks(kDim <= 64 ? 16 : 12, kTiles))
     attentionBackwardKernel(AttentionCall c, const bf16* qkv, const float* logSumExp, const bf16* dContext,
                             bf16* dQkv) {
   LXMERT_SHARED(bf16, shared);

@@ -98,7 +98,7 @@ struct Operands {
 };
 
 // The part of the mask that one key of a row has.
-__device__ __forceinline__ bool isKept(const RowMask& mask, int key) { return mask.kept(key / 4) >> key % 4 & 1; }
+__device__ __forceinline__ bool isKept(const QueryMask& mask, int key) { return mask.kept(key / 4) >> key % 4 & 1; }
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
@@ -128,7 +128,7 @@ __global__ void __launch_bounds__(kThreads)
     sum = overWarp(sum, [](float a, float b) { return a + b; });
     if (lane == 0 && i < h.query.active)
       logSumExp[(int64_t{h.query.begin} + i) * c.heads + h.head] = keys > 0 ? largest + logf(sum) : 0.0f;
-    const RowMask mask(c, h, i);
+    const QueryMask mask(c, h, i);
     float* const map = maps.at(h.direction, int64_t{h.sample} * c.heads + h.head);
     for (int j = lane; j < keys; j += 32) {
       p[j] /= sum;
@@ -157,7 +157,7 @@ __global__ void __launch_bounds__(kThreads)
   eachDot(c.headDim, of.q, of.k, s.stage, [&](int i, int j, float dot) {
     if (j >= keys) return;
     const float p = expf(dot * c.scale - logSumExp[(int64_t{h.query.begin} + i) * c.heads + h.head]);
-    at(i, j) = c.dropout && !isKept(RowMask(c, h, i), j) ? -p : p;
+    at(i, j) = c.dropout && !isKept(QueryMask(c, h, i), j) ? -p : p;
   });
   for (int i = static_cast<int>(threadIdx.x); i < queries; i += kThreads) s.dot[i] = 0;
   // rowsum(P ∘ G): a dropped element of G is 0.

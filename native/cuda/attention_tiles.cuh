@@ -13,6 +13,10 @@ namespace lxmert::cuda {
 template <int kDim>
 constexpr int kPitch = kDim + 8;
 
+// Blocks that a multiprocessor is to have registers for, by the warps that keep enough loads in flight. Given fewer, ptxas
+// takes more registers than pay; given none, it spills to make room for one more block.
+constexpr int residentBlocks(int warps, int tiles) { return tiles <= 4 ? warps / tiles : 1; }
+
 struct Lane {
   int lane = static_cast<int>(threadIdx.x) % 32;
   int g = lane / 4, t = lane % 4;
@@ -140,7 +144,7 @@ __device__ __forceinline__ float overRow(float x, Op&& op) {
 // even lane makes it for row g, the odd one for row g + 8, and they exchange the bits.
 struct TileMask {
   bool upper;
-  RowMask mask;
+  QueryMask mask;
 
   __device__ __forceinline__ TileMask(const AttentionCall& c, const Head& h, int first)
       : upper(Lane().t % 2), mask(c, h, first + Lane().g + (upper ? 8 : 0)) {}

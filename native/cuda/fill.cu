@@ -66,8 +66,7 @@ void fill(Device& device, const Fill& a) {
 void fillNormal(Device& device, const FillNormal& a) {
   if (a.x.size == 0) return;
   CudaDevice& cuda = cudaOf(device);
-  LXMERT_LAUNCH(fillNormalKernel, blocksFor((a.x.size + 1) / 2), kThreads, 0, cuda.stream(), a,
-                cuda.shadow(a.x.data));
+  LXMERT_LAUNCH(fillNormalKernel, blocksFor((a.x.size + 1) / 2), kThreads, 0, cuda.stream(), a, cuda.shadow(a.x.data));
 }
 
 }  // namespace lxmert::cuda

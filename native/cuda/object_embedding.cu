@@ -49,7 +49,8 @@ __global__ void __launch_bounds__(kRowThreads)
     loadBox(s, row, box);
     const MadeRow projected(columns, [&](int, int c, float(&p)[V]) { projectBox(s, box, c, p); });
     const Moments f = momentsOf(columns, x, a.epsilon), b = momentsOf(columns, projected, a.epsilon);
-    if (laneOf() == 0) stats[0] = f.mean, stats[1] = f.inverseDeviation, stats[2] = b.mean, stats[3] = b.inverseDeviation;
+    if (laneOf() == 0)
+      stats[0] = f.mean, stats[1] = f.inverseDeviation, stats[2] = b.mean, stats[3] = b.inverseDeviation;
     const RowMask mask(s.dropout, row);
     columns.each([&](int k, int c) {
       float feature[V], place[V], featureGamma[V], featureBeta[V], boxGamma[V], boxBeta[V];
@@ -95,8 +96,7 @@ __global__ void __launch_bounds__(kRowThreads)
     const Moments moments{stats[0], stats[1]};
     const auto nothing = [](int, int, const float(&)[V], const float(&)[V]) {};
     const GradientMeans f = gradientMeans(columns, x, half, moments, s.featureGamma.data, nothing);
-    const GradientMeans b =
-        gradientMeans(columns, projected, half, {stats[2], stats[3]}, s.boxGamma.data, nothing);
+    const GradientMeans b = gradientMeans(columns, projected, half, {stats[2], stats[3]}, s.boxGamma.data, nothing);
     if (laneOf() == 0) means[row] = make_float4(f.g, f.dot, b.g, b.dot);
     rowGradient(columns, x, half, moments, s.featureGamma.data, f,
                 [&](int, int c, const float(&d)[V]) { store<V>(dx + c, d); });
@@ -180,8 +180,8 @@ void objectEmbeddingForward(Device& device, const ObjectEmbeddingForward& a) {
                     cudaOf(device).stream(), a, columns);
     };
     withColumns<T>(s.width,
-                   {s.x.data, s.boxWeight.data, s.boxBias.data, s.featureGamma.data, s.boxGamma.data, a.featureBeta.data,
-                    a.boxBeta.data, a.out.data},
+                   {s.x.data, s.boxWeight.data, s.boxBias.data, s.featureGamma.data, s.boxGamma.data,
+                    a.featureBeta.data, a.boxBeta.data, a.out.data},
                    launch);
   });
 }
@@ -192,8 +192,8 @@ void objectEmbeddingBackward(Device& device, const ObjectEmbeddingBackward& a) {
   auto* means = cuda.scratch<float4>(s.rows.capacity);
   withType(a.dOut.dtype, [&](auto t) {
     using T = decltype(t);
-    const std::initializer_list<const void*> all{s.x.data, s.boxWeight.data, s.boxBias.data, s.featureGamma.data,
-                                                 s.boxGamma.data, a.dOut.data, a.dx.data};
+    const std::initializer_list<const void*> all{s.x.data,        s.boxWeight.data, s.boxBias.data, s.featureGamma.data,
+                                                 s.boxGamma.data, a.dOut.data,      a.dx.data};
     const auto launch = [&]<int V, int K>(const Columns<V, K>& columns) {
       LXMERT_LAUNCH((objectRowsBackwardKernel<T, V, K>), rowBlocks(s.rows.capacity), kRowThreads, 0, cuda.stream(), a,
                     columns, means);

@@ -67,8 +67,8 @@ struct Part {
     const float top = other.largest > largest ? other.largest : largest;
     const float base = top == -INFINITY ? 0.0f : top;
     sum = sum * __expf(largest - base) + other.sum * __expf(other.largest - base);
-    const bool theirs = other.place >= 0 && (place < 0 || other.largest > largest ||
-                                             (other.largest == largest && other.place < place));
+    const bool theirs =
+        other.place >= 0 && (place < 0 || other.largest > largest || (other.largest == largest && other.place < place));
     place = theirs ? other.place : place;
     largest = top;
   }
@@ -104,12 +104,13 @@ __global__ void __launch_bounds__(kMostThreads) softmaxCrossEntropyForwardKernel
     if (threadIdx.x == 0) {
       for (unsigned w = 1; w < blockDim.x / kLanes; ++w) part.add(warps[w]);
       const int32_t label = a.labels.data[row];
-      const float logSumExp = part.largest + logf(part.sum);
+      const float logSum = logf(part.sum);
       const float weight = a.weights.data ? a.weights.data[row] : 1.0f;
       const bool labelled = label >= 0 && label < classes;
-      a.logSumExp.data[row] = logSumExp;
+      a.logSumExp.data[row] = part.largest + logSum;
       a.predictions.data[row] = part.place;
-      a.rowLoss.data[row] = labelled ? weight * (logSumExp - toFloat(logits[label])) : 0.0f;
+      // In this order the loss of a confident row does not cancel.
+      a.rowLoss.data[row] = labelled ? weight * (part.largest - toFloat(logits[label]) + logSum) : 0.0f;
     }
     __syncthreads();
   });

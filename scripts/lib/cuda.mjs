@@ -69,7 +69,7 @@ async function compile(source, allFlags) {
   return { inputs: inputsOf(readFileSync(rule, 'utf8')), report: output };
 }
 
-/** As many at a time as there are cores; whatever fails, what was compiled is kept. */
+/** As many at a time as there are cores. */
 async function compileAll(sources, flags, extra, record) {
   const queue = [...sources];
   const work = async () => {
@@ -78,11 +78,11 @@ async function compileAll(sources, flags, extra, record) {
       const start = performance.now();
       const { inputs, report } = await compile(source, flags);
       record.objects[source] = { inputs, report, fingerprint: fingerprint(inputs, extra) };
+      writeFileSync(recordPath, JSON.stringify(record)); // it takes minutes: what is done stays done
       say(`cuda: ${source}: ${((performance.now() - start) / 1000).toFixed(1)} s`);
     }
   };
   const results = await Promise.allSettled(Array.from({ length: availableParallelism() }, work));
-  writeFileSync(recordPath, JSON.stringify(record));
   const failed = results.find((result) => result.status === 'rejected');
   if (failed) throw failed.reason;
 }
@@ -137,7 +137,7 @@ function toolkit() {
 /** A libcublasLt.so of the toolkit, or of the wheel nvidia-cublas in build-cuda/venv or in the python3 at hand; null without. */
 export function findCublasLt() {
   const python = [join(folder, 'venv', 'bin', 'python'), 'python3'];
-  const wheel = "import nvidia, os; print(os.linesep.join(nvidia.__path__))";
+  const wheel = 'import nvidia, os; print(os.linesep.join(nvidia.__path__))';
   const wheels = python.flatMap((program) => outputOf(program, ['-c', wheel])?.split('\n') ?? []);
   const toolkits = [process.env.CUDA_HOME, process.env.CUDA_PATH, toolkit(), '/usr/local/cuda'].flatMap((home) =>
     home ? ['lib64', 'lib', join('targets', 'x86_64-linux', 'lib')].map((part) => join(home, part)) : [],

@@ -1,4 +1,4 @@
-import { runParity } from '../parity/parity.js';
+import { bounds, runParity } from '../parity/parity.js';
 import { LxmertError } from '../errors.js';
 import { defineCommand, integerOption, jsonOption, numberOption, print, printJson } from './command.js';
 
@@ -10,7 +10,10 @@ export const command = defineCommand({
       .positional('fixture', { type: 'string', demandOption: true, describe: 'folder of the fixture' })
       .option(
         'tolerance',
-        numberOption('tolerance', { describe: 'largest relative error that passes', default: 1e-4, min: 0 }),
+        numberOption('tolerance', {
+          describe: `largest relative error that passes [${bounds.float32.tolerance}; bfloat16: ${bounds.bfloat16.tolerance}]`,
+          min: 0,
+        }),
       )
       .option('device', {
         choices: ['auto', 'cpu', 'cuda'] as const,
@@ -20,7 +23,7 @@ export const command = defineCommand({
       .option('precision', {
         choices: ['float32', 'bfloat16'] as const,
         default: 'float32' as const,
-        describe: 'of matrix products; bfloat16 needs a tolerance of its own',
+        describe: 'of matrix products',
       })
       .option(
         'threads',
@@ -39,12 +42,12 @@ export const command = defineCommand({
             ? `${kind.padEnd(15)} not in the fixture: skipped`
             : `${kind.padEnd(15)} ${String(compared).padStart(4)} compared, worst ${worst.toExponential(2)} (${name})`,
         );
-      print(report.passed ? `all within ${tolerance}` : `above the tolerance of ${tolerance}`);
+      print(report.passed ? `all within ${report.tolerance}` : `above the tolerance of ${report.tolerance}`);
     }
     if (!report.passed)
       throw new LxmertError(
         'BAD_DATA',
-        `${fixture} differs by more than ${tolerance}; the worst of each kind is above`,
+        `${fixture} differs by more than ${report.tolerance}; the worst of each kind is above`,
       );
   },
 });

@@ -50,7 +50,9 @@ export function openDevice(addon: NativeAddon, options: EngineOptions): OpenedDe
     const { code, message } = error as { code?: string; message: string };
     if (code !== 'NO_DEVICE') throw error;
     if (device === 'auto') return cpu(`; no CUDA: ${message}`);
-    throw new LxmertError('NO_DEVICE', `device "cuda" was asked for: ${message}; or use device "cpu"`, { cause: error });
+    throw new LxmertError('NO_DEVICE', `device "cuda" was asked for: ${message}; or use device "cpu"`, {
+      cause: error,
+    });
   }
 }
 

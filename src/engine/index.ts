@@ -2,7 +2,16 @@ export { Engine, type Dropout, type OpArgument, type OpProfile } from './engine.
 export { precisions, type EngineOptions, type Precision } from './device.js';
 export type { OpName } from './native.js';
 export { GradientLedger, Tape, type Parameter } from './tape.js';
-export { bytesOf, dtypeBytes, elementBytes, elements, rowBlock, type ArenaName, type DType, type Tensor } from './tensor.js';
+export {
+  bytesOf,
+  dtypeBytes,
+  elementBytes,
+  elements,
+  rowBlock,
+  type ArenaName,
+  type DType,
+  type Tensor,
+} from './tensor.js';
 export {
   allRows,
   lossSlots,

@@ -16,7 +16,7 @@ export interface KindReport {
   readonly kind: Kind;
   /** Things compared; 0 when the fixture has none. */
   readonly compared: number;
-  /** The largest ‖ours − theirs‖ / max(‖theirs‖, 1e-4 × the largest norm of the kind), and what it was. */
+  /** The largest ‖ours − theirs‖ / max(‖theirs‖, floor × the largest norm of the kind), and what it was. */
   readonly worst: number;
   readonly name: string | null;
 }
@@ -46,16 +46,21 @@ export function compareRows(
   return { kind, name, difference: Math.sqrt(difference), norm: Math.sqrt(norm) };
 }
 
-/** The worst of each kind. NaN counts as infinitely wrong. */
-export function worstOf(comparisons: readonly Comparison[]): KindReport[] {
+/**
+ * The worst of each kind. NaN counts as infinitely wrong.
+ *
+ * @param floor what is smaller than this share of the kind's largest is measured against that: the gradient of a key's
+ *   bias is 0 but for rounding, since softmax does not see what all its arguments have in common
+ */
+export function worstOf(comparisons: readonly Comparison[], floor = 1e-4): KindReport[] {
   return kinds.map((kind) => {
     const own = comparisons.filter((comparison) => comparison.kind === kind);
     const largest = Math.max(0, ...own.map(({ norm }) => norm));
     let worst = 0;
     let name: string | null = null;
     for (const { name: candidate, difference, norm } of own) {
-      const floor = Math.max(norm, 1e-4 * largest);
-      const error = Number.isNaN(difference) ? Infinity : difference === 0 ? 0 : difference / floor;
+      const size = Math.max(norm, floor * largest);
+      const error = Number.isNaN(difference) ? Infinity : difference === 0 ? 0 : difference / size;
       if (name === null || error > worst) [worst, name] = [error, candidate];
     }
     return { kind, compared: own.length, worst, name };

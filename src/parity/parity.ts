@@ -1,5 +1,5 @@
 import { LxmertError } from '../errors.js';
-import type { EngineOptions, Tape, Tensor } from '../engine/index.js';
+import type { EngineOptions, Precision, Tape, Tensor } from '../engine/index.js';
 import type { AttentionMaps } from '../model/encoder.js';
 import { lossNames, plainSum, type LossName } from '../tasks/losses.js';
 import { Pretrainer } from '../tasks/pretrainer.js';
@@ -9,9 +9,15 @@ import { openFixture, type Fixture } from './fixture.js';
 
 export interface ParityOptions {
   readonly engine?: EngineOptions;
-  /** Largest relative error that passes; default 1e-4. */
-  readonly tolerance?: number;
+  /** Largest relative error that passes; by default that of the engine's precision. */
+  readonly tolerance?: number | undefined;
 }
+
+/** Largest relative error that passes, and the share of the largest that rounding alone may come to (`worstOf`). */
+export const bounds: Readonly<Record<Precision, { readonly tolerance: number; readonly floor: number }>> = {
+  float32: { tolerance: 1e-4, floor: 1e-4 },
+  bfloat16: { tolerance: 5e-2, floor: 1e-3 },
+};
 
 export interface ParityReport {
   readonly fixture: string;
@@ -37,13 +43,10 @@ const lossKeys: Readonly<Record<LossName, string>> = {
  * Runs a parity fixture: outputs, attention maps in all directions, losses, every gradient, and the BertAdam trajectory.
  * @throws LxmertError for a fixture that is damaged or does not fit its own config
  */
-export async function runParity(
-  folder: string,
-  { engine, tolerance = 1e-4 }: ParityOptions = {},
-): Promise<ParityReport> {
+export async function runParity(folder: string, { engine, tolerance }: ParityOptions = {}): Promise<ParityReport> {
   const fixture = await openFixture(folder);
   try {
-    return await compareAll(fixture, { tolerance, ...(engine && { engine }) });
+    return await compareAll(fixture, engine, tolerance);
   } finally {
     await fixture.model.close();
     await fixture.expected.close();
@@ -52,8 +55,11 @@ export async function runParity(
 
 async function compareAll(
   fixture: Fixture,
-  { engine, tolerance }: ParityOptions & { readonly tolerance: number },
+  engine: EngineOptions | undefined,
+  given: number | undefined,
 ): Promise<ParityReport> {
+  const { floor, tolerance: usual } = bounds[engine?.precision ?? 'float32'];
+  const tolerance = given ?? usual;
   const { folder, config, trajectory } = fixture;
   const optimizer = trajectory?.optimizer;
   const model = new Pretrainer({
@@ -74,7 +80,7 @@ async function compareAll(
       ...(await compareGradients(fixture, model)),
       ...(await compareTrajectory(fixture, model)),
     ];
-    const kinds = worstOf(comparisons);
+    const kinds = worstOf(comparisons, floor);
     return {
       fixture: folder,
       tolerance,

@@ -33,6 +33,10 @@ describe('native/sources.gypi', () => {
   test.each([
     ['lxmert_sources', /\.cc$/],
     ['lxmert_headers', /\.h$/],
+    ['lxmert_cuda_sources', /\.cu$/],
+    ['lxmert_cuda_toolkit_sources', /\.cu$/],
+    ['lxmert_emulator_sources', /\.cc$/],
+    ['lxmert_cuda_headers', /\.(h|cuh)$/],
   ])('%s holds files of its kind, sorted', (name, kind) => {
     expect(variables[name].length).toBeGreaterThan(0);
     expect(variables[name].filter((path) => !kind.test(path))).toEqual([]);

@@ -3,13 +3,18 @@ import type { Engine } from '../../../src/engine/index.js';
 import { loadAddon } from '../../../src/engine/load.js';
 import { backends, tolerances } from '../support/backends.js';
 import { reserveArenas } from '../support/memory.js';
+import { tensorsOf } from '../support/opCase.js';
 import { opNames, opTable } from '../support/opTable.js';
 import { Rng } from '../support/rng.js';
 import { problemsOf, runOp } from '../support/runCase.js';
-import { worldSizes } from '../support/world.js';
+import { worldSizes, type WorldSize } from '../support/world.js';
 
-/** Random calls of each op; the first of each size, one after the other. */
+/** Random calls of each op; the first of these sizes. */
 const cases = 40;
+const firstSizes: readonly WorldSize[] = [...worldSizes, 'wide', 'wide', 'wide'];
+
+/** Bytes to which a step's tensors are aligned. */
+const alignmentOfSteps = 256;
 
 test('the table has every op of the addon, and no other', () => {
   expect([...opNames].sort()).toEqual([...loadAddon().opNames].sort());
@@ -26,10 +31,23 @@ describe.each(backends)('$name', ({ open, precision, dtype, alignment }) => {
   test.each(opNames)('%s is its float64 reference', async (op) => {
     const problems: string[] = [];
     for (let seed = 0; seed < cases; seed++) {
-      const opCase = opTable[op](new Rng(seed), worldSizes[seed], dtype);
-      const run = await runOp(engine, op, opCase.args, { alignment, layoutSeed: seed });
+      const opCase = opTable[op](new Rng(seed), firstSizes[seed], dtype);
+      const layout = { alignment: seed % 3 === 0 ? alignment : alignmentOfSteps, layoutSeed: seed };
+      const run = await runOp(engine, op, opCase.args, layout);
       problems.push(...problemsOf(opCase, run, tolerances[precision]).map((problem) => `seed ${seed}: ${problem}`));
     }
     expect(problems).toEqual([]);
+  });
+
+  test.each(opNames)('%s gives the same bits again', async (op) => {
+    for (const [seed, size] of (['large', 'wide'] as const).entries()) {
+      const { args } = opTable[op](new Rng(seed), size, dtype);
+      const layout = { alignment: alignmentOfSteps, layoutSeed: seed };
+      const [once, again] = [await runOp(engine, op, args, layout), await runOp(engine, op, args, layout)];
+      for (const tensor of tensorsOf(args).filter(({ role }) => role !== 'scratch')) {
+        const [values, bytes] = [once, again].map((run) => Buffer.from(run.values(tensor).buffer));
+        expect({ seed, tensor: tensor.name, same: values.equals(bytes) }).toMatchObject({ same: true });
+      }
+    }
   });
 });

@@ -35,7 +35,7 @@ function cuda(name: string, cudaLibrary?: string): Backend[] {
 
 function hasGpu(): boolean {
   try {
-    return Engine.describeCuda() !== '';
+    return !Engine.describeCuda().startsWith('emulated');
   } catch {
     return false;
   }

@@ -10,6 +10,7 @@ const firstObjectRowId = 0x10000;
 export type MakeCase = (rng: Rng, size?: WorldSize, dtype?: FloatType) => OpCase;
 
 export interface World {
+  readonly size: WorldSize;
   readonly step: number;
   readonly seed: number;
   readonly learningRate: number;
@@ -30,19 +31,19 @@ export interface WorldOptions {
   readonly size?: WorldSize | undefined;
 }
 
-export const worldSizes = ['small', 'large', 'single', 'empty'] as const;
+export const worldSizes = ['small', 'large', 'single', 'empty', 'wide'] as const;
 export type WorldSize = (typeof worldSizes)[number];
 
 /**
  * `small`: a few samples. `large`: enough rows for every thread to get some. `single`: one row of each kind. `empty`: no
- * row is active. Capacities are the counts or a little more.
+ * row is active. `wide`: a few rows, as wide as those of a real model. Capacities are the counts or a little more.
  */
 export function makeWorld(rng: Rng, options: WorldOptions = {}): World {
   const { shortest = 1, longest = 12, size = rng.chance(0.7) ? 'small' : rng.pick(worldSizes) } = options;
-  const samples = { small: rng.int(1, 5), large: rng.int(30, 36), single: 1, empty: 0 }[size];
+  const samples = { small: rng.int(1, 5), large: rng.int(30, 36), single: 1, empty: 0, wide: rng.int(1, 2) }[size];
   const lengths = (): number[] =>
     Array.from({ length: samples }, () =>
-      size === 'single' ? 1 : rng.int(size === 'large' ? longest - 4 : shortest, longest),
+      size === 'single' ? 1 : rng.int(size === 'large' ? longest - 4 : shortest, size === 'wide' ? 4 : longest),
     );
   const sum = (list: readonly number[]): number => list.reduce((total, n) => total + n, 0);
   const tokens = lengths();
@@ -118,6 +119,7 @@ export function makeWorld(rng: Rng, options: WorldOptions = {}): World {
   }
 
   return {
+    size,
     ...keys,
     record,
     sampleCapacity: capacities.samples,
@@ -180,7 +182,11 @@ export function makeDropout(
 /** Widths around the vector lengths of kernels. */
 export const widths = [1, 2, 7, 8, 16, 33, 64, 96, 130] as const;
 
+/** Hidden sizes (768: the base model's), with those around which kernels change their ways, and one odd. */
+const wideWidths = [256, 520, 768, 768, 1024, 1032, 1001] as const;
+
 /** A width; of many rows a large one, so that there is work for more than one thread. */
-export function widthFor(rng: Rng, rows: CaseRows): number {
+export function widthFor(rng: Rng, rows: CaseRows, { size }: World): number {
+  if (size === 'wide') return rng.pick(wideWidths);
   return rows.active.length > 200 ? rng.pick([64, 96, 130]) : rng.pick(widths);
 }

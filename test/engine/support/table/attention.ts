@@ -15,13 +15,15 @@ import type { Rng } from '../rng.js';
 import { makeDropout, makeWorld, rowValues, type World, type WorldSize } from '../world.js';
 import { maskKeys } from './layerNorm.js';
 
-interface Kind {
+/** What attention is tried on. */
+export interface AttentionKind {
   readonly size: WorldSize;
+  /** Rows of a sample in a stream, at most. */
   readonly longest: number;
   readonly headDims: readonly number[];
 }
 
-const kinds: readonly Kind[] = [
+const kinds: readonly AttentionKind[] = [
   { size: 'small', longest: 3, headDims: [1, 8, 24, 32, 64, 100, 128] },
   { size: 'small', longest: 12, headDims: [8, 16, 20, 32, 64] },
   { size: 'small', longest: 20, headDims: [8, 16, 64] },
@@ -33,9 +35,11 @@ const kinds: readonly Kind[] = [
   { size: 'empty', longest: 1, headDims: [8, 64] },
 ];
 
-function setting(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32') {
-  // Long samples, large heads, many samples: one at a time, for the reference is slow.
-  const kind = rng.pick(kinds.filter((k) => size === undefined || k.size === size));
+// Long samples, large heads, many samples: one at a time, for the reference is slow.
+const kindFor = (rng: Rng, size?: WorldSize): AttentionKind =>
+  rng.pick(kinds.filter((k) => size === undefined || k.size === size));
+
+function setting(rng: Rng, kind: AttentionKind, dtype: FloatType) {
   const { longest, headDims } = kind;
   const heads = rng.int(1, 3);
   const headDim = rng.pick(headDims);
@@ -77,9 +81,10 @@ function mapsAfter(before: CaseTensor, { queries }: AttentionResult, direction: 
   return values;
 }
 
-export const attentionOps = {
-  attentionForward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
-    const { rows, s, shape, qkv, hidden, samples } = setting(rng, size, dtype);
+/** Random calls of one kind. */
+export const attentionCases = {
+  attentionForward(rng: Rng, kind: AttentionKind, dtype: FloatType): OpCase {
+    const { rows, s, shape, qkv, hidden, samples } = setting(rng, kind, dtype);
     const context = output('context', [rows.capacity, hidden], dtype);
     const logSumExp = output('logSumExp', [rows.capacity, s.heads]);
     const result = attentionForward(s, qkv.values);
@@ -98,8 +103,8 @@ export const attentionOps = {
     return { args: [...shape, side, qkv, context, logSumExp, ...maps], expected };
   },
 
-  attentionBackward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
-    const { rows, s, shape, qkv, hidden } = setting(rng, size, dtype);
+  attentionBackward(rng: Rng, kind: AttentionKind, dtype: FloatType): OpCase {
+    const { rows, s, shape, qkv, hidden } = setting(rng, kind, dtype);
     const kept = attentionForward(s, qkv.values).logSumExp;
     const logSumExp = input('logSumExp', [rows.capacity, s.heads], Float32Array.from(kept));
     const dContext = input('dContext', [rows.capacity, hidden], rowValues(rng, rows, hidden), dtype);
@@ -115,5 +120,14 @@ export const attentionOps = {
       };
     });
     return { args: [...shape, qkv, logSumExp, dContext, dQkv], expected: new Map([[dQkv, { values, rows, blocks }]]) };
+  },
+};
+
+export const attentionOps = {
+  attentionForward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
+    return attentionCases.attentionForward(rng, kindFor(rng, size), dtype);
+  },
+  attentionBackward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
+    return attentionCases.attentionBackward(rng, kindFor(rng, size), dtype);
   },
 };

@@ -35,8 +35,9 @@ function backward(kept: (x: number) => number, derivative: (kept: number) => num
 }
 
 function shapeOf(rng: Rng, size?: WorldSize): { rows: CaseRows; width: number } {
-  const rows = makeWorld(rng, { size }).rows(rng.pick(anySet));
-  return { rows, width: widthFor(rng, rows) };
+  const world = makeWorld(rng, { size });
+  const rows = world.rows(rng.pick(anySet));
+  return { rows, width: widthFor(rng, rows, world) };
 }
 
 function mapActive({ capacity, active }: CaseRows, width: number, f: (i: number) => number): Float64Array {

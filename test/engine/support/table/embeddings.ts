@@ -8,7 +8,7 @@ import { betaOf, cancelled, gammaOf, maskKeys, normShape } from './layerNorm.js'
 function tokenSetting(rng: Rng, size?: WorldSize) {
   const world = makeWorld(rng, { size });
   const rows = world.rows(rng.pick(['language', 'language', 'all', 'maskedTokens', 'samples']));
-  const s = normShape(rng, rows);
+  const s = normShape(rng, rows, world);
   const { width } = s;
   const [vocabSize, positions] = [rng.int(1, 40), rng.int(12, 20)];
   const dropout = makeDropout(rng, world, rows);
@@ -35,7 +35,7 @@ function tokenSetting(rng: Rng, size?: WorldSize) {
 function objectSetting(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32') {
   const world = makeWorld(rng, { size });
   const rows = world.rows(rng.pick(['vision', 'vision', 'all', 'maskedObjects']));
-  const s = normShape(rng, rows);
+  const s = normShape(rng, rows, world);
   const { width } = s;
   const dropout = makeDropout(rng, world, rows);
   const x = input('x', [rows.capacity, width], rowValues(rng, rows, width, 2, 1), dtype);

@@ -5,8 +5,9 @@ import { anySet, makeWorld, rowValues, widthFor, type WorldSize } from '../world
 
 /** Indices repeat, and some lie outside. */
 function setting(rng: Rng, size?: WorldSize) {
-  const rows = makeWorld(rng, { size }).rows(rng.pick(anySet));
-  const width = widthFor(rng, rows);
+  const world = makeWorld(rng, { size });
+  const rows = world.rows(rng.pick(anySet));
+  const width = widthFor(rng, rows, world);
   const fromRows = rng.int(1, 30);
   const outside = [-1, -2147483648, fromRows, 2147483647];
   const indices = Int32Array.from({ length: rows.capacity }, () =>

@@ -21,8 +21,8 @@ export function cancelled(width: number, terms: ArrayLike<number>): { scale?: nu
   return width <= 2 ? { scale: normOf(terms) } : {};
 }
 
-export function normShape(rng: Rng, rows: CaseRows): NormShape {
-  const width = widthFor(rng, rows);
+export function normShape(rng: Rng, rows: CaseRows, world: World): NormShape {
+  const width = widthFor(rng, rows, world);
   return { active: rows.active, capacity: rows.capacity, width, epsilon: epsilonFor(rng, width) };
 }
 
@@ -32,7 +32,7 @@ export const betaOf = (rng: Rng, width: number): CaseTensor => input('beta', [wi
 function setting(rng: Rng, size?: WorldSize) {
   const world = makeWorld(rng, { size });
   const rows = world.rows(rng.pick(anySet));
-  const s = normShape(rng, rows);
+  const s = normShape(rng, rows, world);
   const dropout = makeDropout(rng, world, rows);
   return { rows, s, dropout, mask: maskKeys(world, dropout), shape: [rows.capacity, s.width] };
 }

@@ -12,17 +12,20 @@ import * as reference from '../reference/losses.js';
 import type { Rng } from '../rng.js';
 import { anySet, makeWorld, rowValues, widthFor, type WorldSize } from '../world.js';
 
-function setting(rng: Rng, withRecord: boolean, size?: WorldSize) {
+/** Widths of a real model: attributes, object classes, features. */
+const wideWidths = [400, 1600, 2048] as const;
+
+function setting(rng: Rng, withRecord: boolean, size?: WorldSize, wide: readonly number[] = wideWidths) {
   const world = makeWorld(rng, { size });
   const rows = world.rows(rng.pick(withRecord ? anySet.filter((set) => set !== 'all') : anySet));
-  const width = rng.chance(0.1) ? 400 : widthFor(rng, rows);
+  const width = world.size === 'wide' ? rng.pick(wide) : widthFor(rng, rows, world);
   const s: reference.LossShape = { active: rows.active, capacity: rows.capacity, width };
   const slot = rng.int(0, 7);
   return { rows, s, shape: [rows.capacity, width], slot, scale: Math.fround(world.lossScale[slot]) };
 }
 
 function classification(rng: Rng, withRecord: boolean, size?: WorldSize, dtype?: FloatType) {
-  const at = setting(rng, withRecord, size);
+  const at = setting(rng, withRecord, size, [...wideWidths, 30522]);
   const { rows, s, shape } = at;
   // Whole numbers make ties, whose arg-max is the first.
   const ties = rng.chance(0.2);

@@ -19,7 +19,7 @@ function setting(rng: Rng) {
   let end = 0;
   for (let i = rng.pick([1, 2, 7, 40]); i > 0; i--) {
     const begin = end + (rng.chance(0.5) ? 0 : rng.int(1, 9));
-    const length = rng.pick([0, 1, 3, 16, 33, 257]);
+    const length = rng.pick([0, 1, 3, 16, 33, 257, 5000]);
     chunks.push([begin, length]);
     end = begin + length;
   }

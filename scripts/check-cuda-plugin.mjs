@@ -1,0 +1,15 @@
+// `node scripts/check-cuda-plugin.mjs`: the CUDA back end loads into the addon, and where there is no GPU it says what is missing.
+import { Engine } from '../dist/engine/index.js';
+import { say } from './lib/process.mjs';
+
+try {
+  say(`cuda: ${Engine.describeCuda()}`);
+} catch (error) {
+  // Loaded, and nothing but a device is missing.
+  if (error.code !== 'NO_DEVICE' || /not built|does not load|no back end|other sources/.test(error.message))
+    throw error;
+  say(`cuda: loads, and says: ${error.message}`);
+}
+const engine = Engine.create({ device: 'auto' });
+say(`cuda: auto takes ${engine.device}`);
+await engine.dispose();

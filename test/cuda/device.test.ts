@@ -1,0 +1,167 @@
+/** The CUDA device as an engine sees it, on the emulator: choice, copies, the parameters' bf16 copy, memory, errors. */
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { Engine, type EngineOptions } from '../../src/engine/index.js';
+import { loadAddon } from '../../src/engine/load.js';
+import { emulator } from '../engine/support/backends.js';
+
+const withEmulator = emulator ? describe : describe.skip;
+const library = emulator ?? '';
+const engines: Engine[] = [];
+afterEach(async () => {
+  for (const engine of engines.splice(0)) await engine.dispose();
+});
+
+function open(options: EngineOptions = {}): Engine {
+  const engine = Engine.create({ device: 'cuda', cudaLibrary: library, ...options });
+  engines.push(engine);
+  return engine;
+}
+
+describe('the choice of a device', () => {
+  const missing = '/nowhere/lxmert_cuda.so';
+
+  test('cuda without its back end is an error that names the file', () => {
+    expect(() => Engine.create({ device: 'cuda', cudaLibrary: missing })).toThrow(
+      expect.objectContaining({ code: 'NO_DEVICE', message: expect.stringContaining(missing) }),
+    );
+  });
+
+  test('a library that is none is an error, too', () => {
+    expect(() => Engine.create({ device: 'cuda', cudaLibrary: '/proc/self/exe' })).toThrow(
+      expect.objectContaining({ code: 'NO_DEVICE', message: expect.stringMatching(/does not load|no back end/) }),
+    );
+  });
+
+  test('auto takes the CPU then, and says why', async () => {
+    const engine = Engine.create({ device: 'auto', cudaLibrary: missing, threads: 1 });
+    engines.push(engine);
+    expect(engine.device).toBe('cpu');
+    expect(engine.description).toMatch(/^cpu; no CUDA: .*lxmert_cuda\.so/);
+  });
+
+  test('bfloat16 on the CPU keeps activations in float32', () => {
+    const engine = open({ device: 'cpu', precision: 'bfloat16', threads: 1 });
+    expect(engine.activationDType).toBe('f32');
+  });
+
+  test('a precision that is none is refused, also by the addon', () => {
+    expect(() => Engine.create({ precision: 'float16' as 'float32' })).toThrow(
+      expect.objectContaining({ code: 'BAD_ARGUMENT' }),
+    );
+    expect(() => loadAddon().createEngine(1, 'float16')).toThrow(/float16, expected float32 or bfloat16/);
+  });
+});
+
+withEmulator('on the emulator', () => {
+  test('auto takes CUDA where it works', () => {
+    const engine = open({ device: 'auto' });
+    expect(engine.device).toBe('cuda');
+    expect(engine.description).toContain('emulated');
+  });
+
+  test.each(['float32', 'bfloat16'] as const)(
+    '%s: what is uploaded is read back, in order with the ops',
+    async (precision) => {
+      const engine = open({ precision });
+      engine.reserve('state', 1 << 22);
+      const x = engine.tensor('state', 64, [1 << 18]);
+      const values = Float32Array.from({ length: 1 << 18 }, (_, i) => i / 7);
+      const uploaded = engine.upload(x, values);
+      const before = engine.readFloats(x);
+      engine.run('fill', [3, x]);
+      const after = engine.readFloats(x);
+      await uploaded;
+      expect(await before).toEqual(values);
+      expect((await after).every((value) => value === 3)).toBe(true);
+    },
+  );
+
+  test('promises settle in the order of the calls', async () => {
+    const engine = open();
+    engine.reserve('state', 1 << 20);
+    const x = engine.tensor('state', 0, [1 << 16]);
+    const order: number[] = [];
+    await Promise.all(
+      Array.from({ length: 20 }, (_, i) =>
+        (i % 3 === 0 ? engine.synchronize() : engine.readFloats(x)).then(() => order.push(i)),
+      ),
+    );
+    expect(order).toEqual([...order].sort((a, b) => a - b));
+  });
+
+  // Whoever writes parameters writes their bf16 copy, from which products take them.
+  test('uploads, fill and adamUpdate keep the bf16 copy of the parameters', async () => {
+    const engine = open({ precision: 'bfloat16' });
+    const size = 32;
+    for (const arena of ['parameters', 'gradients', 'state', 'inputs', 'workspace'] as const)
+      engine.reserve(arena, 1 << 16);
+    const rows = { set: 'all', capacity: 1, split: 0, record: null } as const;
+    const weight = engine.tensor('parameters', 4 * size, [size, size]);
+    const x = engine.workspace.allocate([1, size], 'bf16', 'bottom');
+    const y = engine.workspace.allocate([1, size], 'bf16', 'bottom');
+    engine.run('fill', [1, x]);
+    const product = async (): Promise<number> => {
+      engine.run('linearForward', [rows, size, size, x, weight, null, y]);
+      return (await engine.readFloats(y))[size - 1];
+    };
+    expect(await product()).toBe(0);
+    await engine.upload(weight, new Float32Array(size * size).fill(0.5));
+    expect(await product()).toBe(size / 2);
+    engine.run('fill', [2, weight]);
+    expect(await product()).toBe(2 * size);
+
+    const whole = [size + size * size];
+    const tensors = {
+      chunks: engine.tensor('state', 0, [1, 2], 'i32'),
+      norm: engine.tensor('state', 64, [2]),
+      first: engine.tensor('inputs', 0, whole),
+      second: engine.tensor('inputs', 8192, whole),
+      record: engine.tensor('state', 256, [16], 'i32'),
+    };
+    const record = new Float32Array(16);
+    record[2] = 1; // learning rate
+    await engine.upload(tensors.record, new Int32Array(record.buffer));
+    await engine.upload(tensors.chunks, Int32Array.of(0, whole[0]));
+    const decay = 0.25; // alone: w -= rate · decay · w
+    const [parameters, gradients] = [engine.tensor('parameters', 0, whole), engine.tensor('gradients', 0, whole)];
+    engine.run('adamUpdate', [
+      ...[1, 0.9, 0.999, 1e-6, decay, 0],
+      ...[tensors.record, tensors.chunks, parameters, gradients, tensors.first, tensors.second, tensors.norm],
+    ]);
+    expect(await product()).toBe(1.5 * size);
+  });
+
+  test('more than the device has is refused with what each arena needs, and leaves it as it was', async () => {
+    const engine = open();
+    engine.reserve('state', 4096);
+    expect(() => engine.reserve('workspace', 2 ** 42)).toThrow(
+      expect.objectContaining({
+        code: 'OUT_OF_MEMORY',
+        message: expect.stringMatching(/state .* GiB, workspace 4\.1e\+03 GiB.*smaller batch/),
+      }),
+    );
+    expect(engine.memory().workspace).toBe(0);
+    expect((await engine.readFloats(engine.tensor('state', 0, [4])))[0]).toBe(0);
+  });
+
+  test('two runs give the same bits', async () => {
+    const result = async (): Promise<Float32Array> => {
+      const engine = open({ precision: 'bfloat16' });
+      engine.reserve('state', 1 << 20);
+      const rows = { set: 'all', capacity: 600, split: 0, record: null } as const;
+      const at = (offset: number, shape: number[], dtype: 'f32' | 'bf16') =>
+        engine.tensor('state', offset, shape, dtype);
+      const [dy, dWeight, dBias] = [at(0, [600, 64], 'bf16'), at(1 << 18, [64, 64], 'f32'), at(1 << 19, [64], 'f32')];
+      await engine.upload(
+        dy,
+        Uint16Array.from({ length: 600 * 64 }, (_, i) => 0x3f00 + ((i * 37) % 255)),
+      );
+      engine.run('linearBackwardWeight', [rows, 64, 64, false, false, dy, dy, dWeight, dBias]);
+      const [weight, bias] = await Promise.all([engine.readFloats(dWeight), engine.readFloats(dBias)]);
+      return Float32Array.of(...weight, ...bias);
+    };
+    const first = await result();
+    expect(first.some((value) => value !== 0)).toBe(true);
+    expect(await result()).toEqual(first);
+  });
+});
