@@ -71,9 +71,11 @@ step build-instructions 60 build_instructions && step instructions 30 "$out/inst
 if command -v npm >/dev/null; then
   step npm-setup 240 npm run setup && step npm-build-cuda 240 npm run build:cuda &&
     step npm-ops 180 npm test -- test/engine/ops/opTable.test.ts -t 'cuda '
-  step parity-float32 60 npx lxmert parity test/fixtures/tiny --device cuda --precision float32
-  # The worst is a key's bias, whose gradient is zero but for rounding: 0.13 on the emulator; all outputs are below 0.01.
-  step parity-bfloat16 60 npx lxmert parity test/fixtures/tiny --device cuda --precision bfloat16 --tolerance 0.25
+  for fixture in test/fixtures/*/; do
+    for precision in float32 bfloat16; do
+      step "parity-$(basename "$fixture")-$precision" 60 npx lxmert parity "$fixture" --device cuda --precision "$precision"
+    done
+  done
 else
   left_out npm 'Node is not installed: neither op table nor parity fixtures ran'
 fi
