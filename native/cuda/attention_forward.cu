@@ -26,7 +26,7 @@ __device__ __forceinline__ void writeMap(const Head& h, float* map, int side, in
 }
 
 template <int kDim, int kTiles>
-__global__ void __launch_bounds__(32 * kTiles, residentBlocks(kDim > 64     ? 16
+__global__ void __launch_bounds__(32 * kTiles, residentBlocks(kDim > 64     ? 12
                                                               : kTiles == 4 ? 20
                                                                             : 24,
                                                               kTiles))
