@@ -25,11 +25,14 @@ __device__ __forceinline__ void writeMap(const Head& h, float* map, int side, in
     }
 }
 
+// Warps of a multiprocessor that registers are shared out to.
 template <int kDim, int kTiles>
-__global__ void __launch_bounds__(32 * kTiles, residentBlocks(kDim > 64     ? 16
-                                                              : kTiles == 4 ? 20
-                                                                            : 24,
-                                                              kTiles))
+constexpr int kForwardWarps = kDim > 64     ? 12
+                              : kTiles == 4 ? 20
+                                            : 24;
+
+template <int kDim, int kTiles>
+__global__ void __launch_bounds__(32 * kTiles, residentBlocks(kForwardWarps<kDim, kTiles>, kTiles))
     attentionForwardKernel(AttentionCall c, const bf16* qkv, bf16* context, float* logSumExp, AttentionMaps maps) {
   LXMERT_SHARED(bf16, shared);
   const auto block = static_cast<int>(blockIdx.x);
