@@ -64,7 +64,7 @@ const faults: readonly (Fault & { readonly what: string; readonly expected: RegE
 ];
 
 withEmulator(describe)('the kernels on the emulator', () => {
-  beforeAll(() => build(join(folder, 'kernels'), kernelSources, false), 240_000);
+  beforeAll(() => build(join(folder, 'kernels'), kernelSources, false), 600_000);
 
   test('are the CPU kernels, in float32 and bfloat16', () => {
     const { stdout, status } = run(join(folder, 'kernels'), ['--check']);
@@ -81,7 +81,7 @@ withEmulator(describe)('the kernels on the emulator', () => {
       expect(stdout).toMatch(fault.expected);
       expect(status).toBe(1);
     },
-    120_000,
+    300_000,
   );
 
   // Two minutes of compiling on one core: for CI, and for whom it concerns (LXMERT_SANITIZE=1).

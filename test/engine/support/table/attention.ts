@@ -33,6 +33,7 @@ const kinds: readonly AttentionKind[] = [
   { size: 'large', longest: 8, headDims: [8, 16] },
   { size: 'single', longest: 1, headDims: [8, 128] },
   { size: 'empty', longest: 1, headDims: [8, 64] },
+  { size: 'wide', longest: 4, headDims: [64, 128] },
 ];
 
 // Long samples, large heads, many samples: one at a time, for the reference is slow.
