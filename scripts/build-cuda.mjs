@@ -4,7 +4,7 @@ import { alone } from './lib/lock.mjs';
 import { say } from './lib/process.mjs';
 import { main } from './lib/setup.mjs';
 
-await main(() => alone(ensureCuda));
+await main(() => alone(ensureCuda, 'build-cuda'));
 if (process.exitCode === undefined || process.exitCode === 0) {
   const library = findCublasLt();
   say(`cuda: ${libraryPath}; cuBLASLt: ${library ?? 'not found, a run will need it (pip install nvidia-cublas)'}`);

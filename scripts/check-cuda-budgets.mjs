@@ -78,7 +78,7 @@ function write(kernels) {
 }
 
 await main(async () => {
-  const { reports } = await alone(ensureCuda);
+  const { reports } = await alone(ensureCuda, 'build-cuda');
   const kernels = measured(reports);
   if (process.argv.includes('--update')) write(kernels);
   const problems = problemsOf(kernels, readJson(budgetsPath) ?? { kernels: {}, nvcc: null });

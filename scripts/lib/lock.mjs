@@ -8,9 +8,10 @@ import { say } from './process.mjs';
 const WAIT_MS = 250;
 
 /** Keyed by the checkout, and outside of it: it is needed before any folder of ours exists. */
-const lockPath = join(tmpdir(), `lxmert-setup-${process.getuid?.() ?? 0}-${fingerprint([], [root]).slice(0, 16)}.lock`);
+const lockOf = (what) =>
+  join(tmpdir(), `lxmert-${what}-${process.getuid?.() ?? 0}-${fingerprint([], [root]).slice(0, 16)}.lock`);
 
-function take() {
+function take(lockPath) {
   try {
     const file = openSync(lockPath, 'wx');
     writeSync(file, identityOf(process.pid));
@@ -23,7 +24,7 @@ function take() {
 }
 
 /** Who holds the lock, as written by `identityOf`; '' when it was just released or is just being written. */
-function holder() {
+function holder(lockPath) {
   try {
     return readFileSync(lockPath, 'utf8');
   } catch {
@@ -44,22 +45,24 @@ function identityOf(pid) {
 }
 
 /**
- * Runs `work` while no other setup of this checkout runs: two at once would compile into each other's files.
+ * Runs `work` while no other setup of this checkout runs (or what else is named): two at once would compile into each
+ * other's files.
  * @template T
  * @param {() => Promise<T>} work
  * @returns {Promise<T>}
  */
-export async function alone(work) {
+export async function alone(work, what = 'setup') {
+  const lockPath = lockOf(what);
   let told = false;
-  while (!take()) {
-    const other = holder();
+  while (!take(lockPath)) {
+    const other = holder(lockPath);
     const pid = other.split(' ')[0];
     if (other !== '' && identityOf(pid) !== other) {
       rmSync(lockPath, { force: true });
       continue;
     }
     if (!told && other !== '') {
-      say(`setup: waiting for another setup of this folder (process ${pid}) ...`);
+      say(`setup: waiting for another ${what} of this folder (process ${pid}) ...`);
       told = true;
     }
     await sleep(WAIT_MS);
