@@ -58,7 +58,7 @@ describe.each(backends)('$name', ({ name, open, precision, dtype }) => {
     });
 
     test.each(oversized)('of $longest rows and head dimensions $headDims: taken, or refused by name', async (kind) => {
-      if (name === 'cpu') return expect(await problemsAt(op, kind, 0)).toEqual([]);
+      if (name.startsWith('cpu')) return expect(await problemsAt(op, kind, 0)).toEqual([]);
       // A failed op ends its engine, so this one has its own.
       const other = open();
       reserveArenas(other);

@@ -144,6 +144,8 @@ function attentionSetting(at: Keys, ids: RowIds) {
     longest,
     input('offsets', [offsets.length], offsets),
     null,
+    longest,
+    0,
     dropout,
   ];
   return { rows, shape, hidden, lengthOf, placeOf, qkv: input('qkv', [rows.capacity, 3 * hidden], values) };

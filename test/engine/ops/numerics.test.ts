@@ -47,7 +47,7 @@ describe('attention', () => {
       mask: p > 0 ? { p, instance: 1, seed: 3, step: 4, rowIds: rowIds.values } : null,
     };
     const qkv = input('qkv', [length, 3 * hidden], new Rng(1).floats(length * 3 * hidden, deviation));
-    return { s, length, hidden, qkv, shape: [rows, 1, heads, headDim, offsets, null, dropout] };
+    return { s, length, hidden, qkv, shape: [rows, 1, heads, headDim, offsets, null, length, 0, dropout] };
   }
 
   test.each([
