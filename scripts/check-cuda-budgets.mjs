@@ -1,6 +1,6 @@
 // `node scripts/check-cuda-budgets.mjs`: holds what ptxas says of the kernels against native/cuda/budgets.json: registers and
 // spilled bytes of each kernel on each target. `-- --update` writes what it says now. More registers than budgeted, a spill
-// that is not, and a kernel that has no budget fail; attention and layer norm may not spill at all.
+// that is not, and a kernel that has no budget fail. Attention and layer norm may not spill at all on what trains in earnest.
 import { writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { ensureCuda, nvccVersion } from './lib/cuda.mjs';
@@ -10,7 +10,7 @@ import { outputOf, say } from './lib/process.mjs';
 import { main } from './lib/setup.mjs';
 
 const budgetsPath = at('native', 'cuda', 'budgets.json');
-const mayNotSpill = /^(attention|layer_norm)/;
+const mayNotSpill = /^(attention|layer_norm).* on sm_(80|90|100)$/;
 
 /** Names as one writes them, without the room's and what is the same for all kernels. */
 function shortNames(mangled) {
@@ -58,7 +58,7 @@ function problemsOf(kernels, { kernels: budgets, nvcc }) {
     for (const [target, [registers, spilled]] of Object.entries(targets)) {
       const budget = budgets[kernel]?.[target];
       const where = `${kernel} on ${target}`;
-      if (spilled > 0 && mayNotSpill.test(kernel)) problems.push(`${where} spills ${spilled} bytes, and may not`);
+      if (spilled > 0 && mayNotSpill.test(where)) problems.push(`${where} spills ${spilled} bytes, and may not`);
       if (!budget) problems.push(`${where} has no budget`);
       else if (spilled > budget[1]) problems.push(`${where} spills ${spilled} bytes, ${budget[1]} are budgeted`);
       else if (sameCompiler && registers > budget[0])
