@@ -15,7 +15,7 @@ const arenas: readonly FixedArena[] = ['parameters', 'gradients', 'state', 'inpu
 const guardWord = 0x7fa07fad;
 const poisonWord = 0x7fc07fcb;
 
-const arenaWords = 1 << 20;
+const arenaWords = 1 << 21;
 
 export interface Placed {
   readonly arena: FixedArena;
