@@ -41,7 +41,7 @@ build_kernels() {
     list lxmert_cuda_toolkit_sources
     printf 'bench/cuda/%s.cu\n' main cases host tensors
   } | xargs -P "$jobs" -I{} sh -c '"$0" "${@:2}" -c "$1" -o "'"$objects"'/$(basename "$1").o"' "$nvcc" {} "${flags[@]}" || return 1
-  list lxmert_sources | grep '^native/cpu/' | grep -v 'linear\|device' |
+  list lxmert_sources | grep '^native/cpu/' | grep -v 'linear\|product\|device' |
     xargs -P "$jobs" -I{} sh -c 'g++ -std=c++20 -O3 -march=native -fno-math-errno -fno-trapping-math -fopenmp \
       -Wno-psabi -I native -c "$1" -o "'"$objects"'/$(basename "$1").o"' sh {} || return 1
   "$nvcc" "$objects"/*.o -o "$out/kernels" -Xcompiler=-fopenmp -ldl

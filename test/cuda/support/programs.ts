@@ -18,7 +18,7 @@ export const cudaSources = [...variables['lxmert_cuda_sources'], ...emulatorSour
 /** The program that checks and times the kernels, with the CPU's kernels to compare with. */
 export const kernelSources = [
   ...['main', 'cases', 'host', 'tensors'].map((name) => `bench/cuda/${name}.cu`),
-  ...variables['lxmert_sources'].filter((path) => /^native\/cpu\/(?!device|linear)/.test(path)),
+  ...variables['lxmert_sources'].filter((path) => /^native\/cpu\/(?!device|linear|product)/.test(path)),
   ...cudaSources,
 ];
 
