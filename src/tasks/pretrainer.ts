@@ -69,6 +69,7 @@ export class Pretrainer {
     this.state = new ModelState(this.engine, this.weights);
   }
 
+  /** Heads wider than the device's attention takes would fail in the first step, and end the engine. */
   private checkHeads(): void {
     const { device } = this.engine;
     const { headDim } = attentionLimits[device];

@@ -1,11 +1,16 @@
 /** The CUDA device as an engine sees it, on the emulator: choice, copies, the parameters' bf16 copy, memory, errors. */
 import { afterEach, describe, expect, test } from '@jest/globals';
+import { benchBatch } from '../../src/bench/batch.js';
 import { Engine, type EngineOptions } from '../../src/engine/index.js';
 import { loadAddon } from '../../src/engine/load.js';
+import { plainSum } from '../../src/tasks/losses.js';
+import { Pretrainer } from '../../src/tasks/pretrainer.js';
 import { cpuMultipliesBFloat16, emulator } from '../engine/support/backends.js';
+import { smallConfig } from '../support/batches.js';
 
 const withEmulator = emulator ? describe : describe.skip;
 const library = emulator ?? '';
+const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-6, weightDecay: 0.01, maxGradNorm: 1 };
 const engines: Engine[] = [];
 afterEach(async () => {
   for (const engine of engines.splice(0)) await engine.dispose();
@@ -79,6 +84,26 @@ withEmulator('on the emulator', () => {
       expect((await after).every((value) => value === 3)).toBe(true);
     },
   );
+
+  test('what its attention does not take is refused before a step, by name', async () => {
+    const engine = { device: 'cuda', cudaLibrary: library } as const;
+    const wide = smallConfig({ hiddenSize: 136, numAttentionHeads: 1 });
+    expect(() => new Pretrainer({ config: wide, adam, engine })).toThrow(
+      expect.objectContaining({
+        code: 'UNSUPPORTED',
+        message: expect.stringMatching(/136.*cuda takes heads of at most 128/),
+      }),
+    );
+
+    const config = smallConfig();
+    const model = new Pretrainer({ config, adam, engine });
+    const batch = benchBatch(config, { samples: 2, tokens: [8, 8], objects: 129, seed: 1 });
+    await expect(model.evaluate(batch, plainSum)).rejects.toMatchObject({
+      code: 'BAD_DATA',
+      message: expect.stringMatching(/has 129 objects, expected 1 to 128/),
+    });
+    await model.dispose();
+  });
 
   test('promises settle in the order of the calls', async () => {
     const engine = open();
