@@ -293,14 +293,15 @@ void addEmbeddings(std::vector<Case>& cases, const World& w) {
 }
 
 void addLosses(std::vector<Case>& cases, const World& w) {
-  const int64_t classes = w.s.classes, width = w.s.features;
+  const int64_t classes = w.s.classes, logits = (classes + 63) / 64 * 64, width = w.s.features;
   cases.push_back(caseOf<SoftmaxCrossEntropyForward>("softmaxCrossEntropyForward", 0,
                                                      &OpColumn::softmaxCrossEntropyForward, [=](Tensors& t) {
                                                        SoftmaxCrossEntropyForward a{};
                                                        a.rows = w.rows(t, RowSet::MaskedTokens);
                                                        const int64_t rows = a.rows.capacity;
                                                        a.classes = classes;
-                                                       a.logits = t.values(rows * classes, Role::In, 4);
+ a.width = logits;
+                                                       a.logits = t.values(rows * logits, Role::In, 4);
                                                        a.labels = t.ints(w.random(rows, classes));
                                                        a.logSumExp = t.floats(rows, Role::Out);
                                                        a.predictions = t.ints(std::vector<int32_t>(rows), Role::Out);
@@ -314,7 +315,8 @@ void addLosses(std::vector<Case>& cases, const World& w) {
         a.rows = w.rows(t, RowSet::MaskedTokens);
         const int64_t rows = a.rows.capacity;
         a.classes = classes;
-        a.logits = t.values(rows * classes, Role::InOut, 4);
+ a.width = logits;
+        a.logits = t.values(rows * logits, Role::InOut, 4);
         a.labels = t.ints(w.random(rows, classes));
         a.logSumExp = t.floats(rows, Role::In);
         t.prepare([&](Device& device) {
@@ -322,6 +324,7 @@ void addLosses(std::vector<Case>& cases, const World& w) {
           std::vector<int32_t> predictions(rows);
           hostColumn().softmaxCrossEntropyForward(device, {a.rows,
                                                            classes,
+ logits,
                                                            a.logits,
                                                            {},
                                                            a.labels,

@@ -249,7 +249,18 @@ function losses(config: ModelConfig): Kernel[] {
         args: (s) => {
           const rows = s.batch[rowsName];
           const n = rows.capacity;
-          return [rows, classes, logits(s), null, labelsOf(s), s.floats(n), s.ints(n), s.floats(n), s.floats(4)];
+          return [
+            rows,
+            classes,
+            classes,
+            logits(s),
+            null,
+            labelsOf(s),
+            s.floats(n),
+            s.ints(n),
+            s.floats(n),
+            s.floats(4),
+          ];
         },
       },
       {
@@ -257,7 +268,7 @@ function losses(config: ModelConfig): Kernel[] {
         shape,
         args: (s) => {
           const rows = s.batch[rowsName];
-          return [rows, classes, 0, logits(s), null, labelsOf(s), s.floats(rows.capacity)];
+          return [rows, classes, classes, 0, logits(s), null, labelsOf(s), s.floats(rows.capacity)];
         },
       },
     ];
