@@ -16,6 +16,7 @@ import type { AttentionMaps } from '../model/encoder.js';
 import { ModelWeights } from '../model/weights.js';
 import { activeGroups, addCounts, labelCounts, lossScale, meanLosses } from './lossMath.js';
 import { lossNames, type LossWeights, type StepOptions, type StepResult, type Tallies } from './losses.js';
+import { explainOutOfMemory, type Room } from './outOfMemory.js';
 import { ModelState, parseReport, type Counts, type StateKind } from './modelState.js';
 import { pretrainForward, type PretrainOutputs } from './pretrainLosses.js';
 import {
@@ -24,6 +25,7 @@ import {
   stageBytes,
   stagedBytes,
   stagedTensors,
+  type Capacities,
   type StagedBatch,
   type StepKeys,
 } from './staging.js';
@@ -236,6 +238,27 @@ export class Pretrainer {
    * memory has to grow.
    */
   private async stage(
+    batch: Batch,
+    keys: StepKeys,
+    kind: string,
+    weights: LossWeights,
+    run: (staged: StagedBatch) => unknown,
+  ): Promise<{ staged: StagedBatch; uploaded: Promise<void> }> {
+    try {
+      return await this.stageInto(batch, keys, kind, weights, run);
+    } catch (error) {
+      this.slotBytes = 0; // the arena may be empty
+      throw await explainOutOfMemory(error, this.engine, batch, (capacities) => this.roomFor(capacities, run));
+    }
+  }
+
+  private roomFor(capacities: Capacities, run: (staged: StagedBatch) => unknown): Room {
+    const { visualFeatDim } = this.config;
+    const workspace = this.engine.plan(() => run(stagedTensors(this.engine, capacities, visualFeatDim, 0)));
+    return { inputs: 2 * stagedBytes(capacities, visualFeatDim), workspace };
+  }
+
+  private async stageInto(
     batch: Batch,
     keys: StepKeys,
     kind: string,
