@@ -17,8 +17,10 @@ enum class Role {
   In,
   Weight,  // read, in the arena of parameters
   Table,   // a weight of which a call touches some rows: not counted in its bytes
+  Sparse,  // the same of activations
   Out,     // begins as NaN
   InOut,
+  SparseInOut,  // added to in some rows: not counted
   Scratch,  // written, of no interest
 };
 
