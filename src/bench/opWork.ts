@@ -65,11 +65,14 @@ function flopsOf(op: OpName, args: readonly OpArgument[], rows: number, n: RowCo
   return 0;
 }
 
-/** Bytes of a number of an operand. Products in bfloat16 read the parameters' copy, which the optimizer writes, too. */
+/** Bytes of a number of an operand: products in bfloat16 read the parameters' copy. */
 function bytesOfNumber(op: OpName, { arena, dtype }: Tensor, activations: DType): number {
-  const reads = activations === 'bf16' && arena === 'parameters';
-  if (reads && op.startsWith('linear')) return dtypeBytes.bf16;
-  return dtypeBytes[dtype] + (reads && op === 'adamUpdate' ? dtypeBytes.bf16 : 0);
+  return dtypeBytes[op.startsWith('linear') && arena === 'parameters' ? activations : dtype];
+}
+
+/** The optimizer writes that copy. */
+function copyBytes(op: OpName, args: readonly OpArgument[], activations: DType): number {
+  return op === 'adamUpdate' && activations === 'bf16' ? dtypeBytes.bf16 * elements((args[8] as Tensor).shape) : 0;
 }
 
 /** What one call has to do for a batch, where activations are kept in `activations`. */
@@ -85,7 +88,11 @@ export function workOf(op: OpName, args: readonly OpArgument[], n: RowCounts, ac
     return whole;
   });
   const again = (inPlace[op] ?? []).reduce((sum, i) => sum + (bytes[i] ?? 0), 0);
-  return { calls: 1, flops: flopsOf(op, args, rows, n), bytes: bytes.reduce((sum, b) => sum + b, 0) + again };
+  return {
+    calls: 1,
+    flops: flopsOf(op, args, rows, n),
+    bytes: bytes.reduce((sum, b) => sum + b, copyBytes(op, args, activations)) + again,
+  };
 }
 
 /** Sums of the work of calls, by op. */

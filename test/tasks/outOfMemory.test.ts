@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, jest, test } from '@jest/globals';
-import { Engine } from '../../src/engine/index.js';
+import type { Engine } from '../../src/engine/index.js';
 import { LxmertError } from '../../src/errors.js';
 import { plainSum } from '../../src/tasks/losses.js';
 import { Pretrainer } from '../../src/tasks/pretrainer.js';
@@ -48,7 +48,7 @@ describe.each(devices)('a batch that does not fit on $name', ({ engine }) => {
     limit(model.engine, enough);
     const error = await model.step([batchOf(100)], keys).then(
       () => null,
-      (reason: LxmertError) => reason,
+      (reason: unknown) => reason as LxmertError,
     );
     expect(error).toMatchObject({ code: 'OUT_OF_MEMORY' });
     const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toPrecision(3)} GiB`;
