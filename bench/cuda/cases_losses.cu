@@ -11,7 +11,7 @@ void addLosses(std::vector<Case>& cases, const World& w) {
                                                        a.rows = w.rows(t, RowSet::MaskedTokens);
                                                        const int64_t rows = a.rows.capacity;
                                                        a.classes = classes;
- a.width = logits;
+                                                       a.width = logits;
                                                        a.logits = t.values(rows * logits, Role::In, 4);
                                                        a.labels = t.ints(w.random(rows, classes));
                                                        a.logSumExp = t.floats(rows, Role::Out);
@@ -26,7 +26,7 @@ void addLosses(std::vector<Case>& cases, const World& w) {
         a.rows = w.rows(t, RowSet::MaskedTokens);
         const int64_t rows = a.rows.capacity;
         a.classes = classes;
- a.width = logits;
+        a.width = logits;
         a.logits = t.values(rows * logits, Role::InOut, 4);
         a.labels = t.ints(w.random(rows, classes));
         a.logSumExp = t.floats(rows, Role::In);
@@ -35,7 +35,7 @@ void addLosses(std::vector<Case>& cases, const World& w) {
           std::vector<int32_t> predictions(rows);
           hostColumn().softmaxCrossEntropyForward(device, {a.rows,
                                                            classes,
- logits,
+                                                           logits,
                                                            a.logits,
                                                            {},
                                                            a.labels,

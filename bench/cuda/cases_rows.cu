@@ -91,8 +91,7 @@ void addGather(std::vector<Case>& cases, const World& w) {
 void addRowOps(std::vector<Case>& cases, const World& w) {
   addLayerNorm(cases, w);
   addElementwise(cases, w, "gelu", RowSet::Stacked, w.s.feedForward, &OpColumn::geluForward, &OpColumn::geluBackward);
-  addElementwise(cases, w, "tanh", RowSet::MaskedTokens, w.s.hidden(), &OpColumn::tanhForward,
-                 &OpColumn::tanhBackward);
+  addElementwise(cases, w, "tanh", RowSet::MaskedTokens, w.s.hidden(), &OpColumn::tanhForward, &OpColumn::tanhBackward);
   addGather(cases, w);
 }
 

@@ -21,7 +21,7 @@ enum class Role {
   Out,     // begins as NaN
   InOut,
   SparseInOut,  // added to in some rows: not counted
-  Scratch,  // written, of no interest
+  Scratch,      // written, of no interest
 };
 
 class Tensors {

@@ -119,10 +119,12 @@ __global__ void __launch_bounds__(kMostThreads) softmaxCrossEntropyForwardKernel
 
 template <class T>
 __global__ void __launch_bounds__(kMostThreads) softmaxCrossEntropyBackwardKernel(const SoftmaxCrossEntropyBackward a) {
-  const int classes = static_cast<int>(a.classes);
+  const int classes = static_cast<int>(a.classes), width = static_cast<int>(a.width);
   const float lossScale = a.rows.record->lossScale[a.slot];
   blockRows(a.rows, [&](int64_t row, bool active) {
     T* logits = at<T>(a.logits, row * a.width);
+    for (int c = classes + static_cast<int>(threadIdx.x); c < width; c += static_cast<int>(blockDim.x))
+      logits[c] = fromFloat<T>(0.0f);
     const int32_t label = active ? a.labels.data[row] : -1;
     const bool labelled = label >= 0 && label < classes;
     const float scale = labelled ? lossScale * (a.weights.data ? a.weights.data[row] : 1.0f) : 0.0f;
@@ -138,7 +140,6 @@ __global__ void __launch_bounds__(kMostThreads) softmaxCrossEntropyBackwardKerne
       }
       store<V>(logits + c, d);
     });
-    for (int64_t c = classes + threadIdx.x; c < a.width; c += blockDim.x) logits[c] = fromFloat<T>(0.0f);
   });
 }
 

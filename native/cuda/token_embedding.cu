@@ -35,9 +35,8 @@ class LookUp {
   const float *word_, *position_, *type_;
 };
 
-// With up to 128 registers a thread: left to itself, ptxas spills on 12.0.
 template <class T, int V, int K>
-__global__ void __launch_bounds__(kRowThreads, 4)
+__global__ void __launch_bounds__(kRowThreads)
     tokenEmbeddingForwardKernel(const TokenEmbeddingForward a, const Columns<V, K> columns) {
   const TokenEmbeddingShape& s = a.shape;
   warpRows(s.rows, [&](int64_t row, bool active) {
