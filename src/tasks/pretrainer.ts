@@ -16,12 +16,13 @@ import type { AttentionMaps } from '../model/encoder.js';
 import { ModelWeights } from '../model/weights.js';
 import { activeGroups, addCounts, labelCounts, lossScale, meanLosses } from './lossMath.js';
 import { lossNames, type LossWeights, type StepOptions, type StepResult, type Tallies } from './losses.js';
+import { HostSlots } from './hostSlots.js';
 import { ModelState, parseReport, type Counts, type StateKind } from './modelState.js';
 import { pretrainForward, type PretrainOutputs } from './pretrainLosses.js';
 import {
   capacitiesOf,
   checkBatch,
-  stageBytes,
+  stageInto,
   stagedBytes,
   stagedTensors,
   type StagedBatch,
@@ -58,6 +59,7 @@ export class Pretrainer {
   private queue: Promise<unknown> = Promise.resolve();
   private slot = 0;
   private slotBytes = 0;
+  private readonly host = new HostSlots();
 
   constructor({ config, adam, engine }: PretrainerOptions) {
     this.config = config;
@@ -250,9 +252,11 @@ export class Pretrainer {
       await engine.synchronize();
       engine.reserve('workspace', needed);
     } else engine.resetWorkspace();
-    const source = stageBytes(batch, keys, capacities, this.config.visualFeatDim);
+    const buffer = await this.host.take(this.slot, bytes);
+    const source = stageInto(buffer, { batch, keys, capacities, featureDim: this.config.visualFeatDim });
     const uploaded = engine.upload(engine.tensor('inputs', start, [bytes / elementBytes], 'i32'), source);
     uploaded.catch(() => undefined); // seen where the step's numbers are read
+    this.host.lend(this.slot, uploaded);
     return { staged, uploaded };
   }
 
