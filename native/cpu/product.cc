@@ -1,12 +1,14 @@
-// Two ways to oneDNN. `dnnl_sgemm` takes any shape without preparation and is the faster one in float32, but for one kind:
-// where both operands are read along k (y = x W^T) it copies all of W, which few rows do not pay for; and where rows are
-// whole pages apart (k a multiple of 1024 floats), all of them fall into the same sets of the caches. There, and for
-// bfloat16, it is the matmul primitive. That is compiled for its shape, so primitives are kept, and callers count rows in
-// steps (`productRows`).
+// Two ways to oneDNN. `dnnl_sgemm` takes any shape without preparation and is the faster one in float32, each thread for a
+// block of its own: its threads together wait for one another. But where both operands are read along k (y = x W^T) and
+// rows are whole pages apart (k a multiple of 1024 floats), all of them fall into the same sets of the caches. There, and
+// for bfloat16, it is the matmul primitive. That is compiled for its shape, so primitives are kept, and callers count rows
+// in steps (`productRows`).
 #include "cpu/product.h"
 
 #include <dnnl.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <dnnl.hpp>
 #include <map>
@@ -21,6 +23,9 @@ namespace lxmert::cpu {
 namespace {
 
 using dnnl::memory;
+
+constexpr int64_t kVector = 16;
+constexpr int64_t kSmallProduct = 1 << 15;  // multiply-adds that one thread does sooner than it wakes another
 
 // Rounds to nearest, ties to even; a NaN stays one.
 const uint16_t* toBFloat16(const float* from, int64_t n, std::vector<uint16_t>& buffer) {
@@ -108,20 +113,59 @@ class Matmul {
   std::vector<uint16_t> a_, b_;
 };
 
-void sgemm(const Product& p) {
-  const int64_t lda = p.transposeA ? p.m : p.k, ldb = p.transposeB ? p.k : p.n;
-  const dnnl_status_t status = dnnl_sgemm(p.transposeA ? 'T' : 'N', p.transposeB ? 'T' : 'N', p.m, p.n, p.k, 1.0f, p.a,
-                                          lda, p.b, ldb, p.accumulate ? 1.0f : 0.0f, p.c, p.n);
-  if (status != dnnl_success)
-    throw Error(ErrorCode::Internal, "oneDNN matrix product failed with status " + std::to_string(status));
-  if (!p.bias) return;
-  parallelFor(p.m, 16384 / p.n + 1, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      float* c = p.c + row * p.n;
+// How threads share C: a grid of blocks, as near to square as can be, so that each copies little of A and B.
+struct Grid {
+  int rows, columns;
+};
+
+Grid gridOf(const Product& p, int threads) {
+  Grid best{1, threads};
+  const auto copied = [&](const Grid& g) { return p.m * g.columns + p.n * g.rows; };
+  for (int rows = 1; rows <= threads; ++rows) {
+    const Grid grid{rows, threads / rows};
+    if (threads % rows == 0 && copied(grid) < copied(best)) best = grid;
+  }
+  return best;
+}
+
+// Part `i` of `parts` of [0, n), in whole vectors.
+Range vectorsOf(int64_t n, int i, int parts) {
+  const Range share = shareOf((n + kVector - 1) / kVector, i, parts);
+  return {std::min(share.begin * kVector, n), std::min(share.end * kVector, n)};
+}
+
+// One thread's block of C.
+dnnl_status_t sgemmBlock(const Product& p, const Range& rows, const Range& columns) {
+  const int64_t m = rows.end - rows.begin, n = columns.end - columns.begin;
+  if (m == 0 || n == 0) return dnnl_success;
+  const float* a = p.a + rows.begin * (p.transposeA ? 1 : p.k);
+  const float* b = p.b + columns.begin * (p.transposeB ? p.k : 1);
+  float* c = p.c + rows.begin * p.n + columns.begin;
+  const dnnl_status_t status =
+      dnnl_sgemm(p.transposeA ? 'T' : 'N', p.transposeB ? 'T' : 'N', m, n, p.k, 1.0f, a, p.transposeA ? p.m : p.k, b,
+                 p.transposeB ? p.k : p.n, p.accumulate ? 1.0f : 0.0f, c, p.n);
+  if (!p.bias) return status;
+  const float* bias = p.bias + columns.begin;
+  for (int64_t row = 0; row < m; ++row, c += p.n)
 #pragma omp simd
-      for (int64_t i = 0; i < p.n; ++i) c[i] += p.bias[i];
-    }
-  });
+    for (int64_t i = 0; i < n; ++i) c[i] += bias[i];
+  return status;
+}
+
+// Inside of a parallel region oneDNN works on the calling thread alone.
+void sgemm(const Product& p) {
+  const int threads = p.m * p.n * p.k < kSmallProduct ? 1 : omp_get_max_threads();
+  const Grid grid = gridOf(p, threads);
+  std::atomic<dnnl_status_t> failed{dnnl_success};
+#pragma omp parallel num_threads(threads)
+  for (int part = omp_get_thread_num(); part < threads; part += omp_get_num_threads()) {
+    const Range rows = vectorsOf(p.m, part / grid.columns, grid.rows);
+    const Range columns = vectorsOf(p.n, part % grid.columns, grid.columns);
+    const dnnl_status_t status = sgemmBlock(p, rows, columns);
+    if (status != dnnl_success) failed = status;
+  }
+  if (failed != dnnl_success)
+    throw Error(ErrorCode::Internal, "oneDNN matrix product failed with status " + std::to_string(failed));
 }
 
 }  // namespace
@@ -142,8 +186,8 @@ void multiply(const Product& p, Precision precision) {
       for (int64_t i = 0; i < p.n; ++i) p.c[row * p.n + i] = p.bias ? p.bias[i] : 0.0f;
     return;
   }
-  const bool alongK = p.transposeB && !p.transposeA, fewRows = p.m >= 32 && p.m <= 512;
-  if (precision == Precision::Float32 && !(alongK && (fewRows || p.k % 1024 == 0))) return sgemm(p);
+  const bool wholePages = p.transposeB && !p.transposeA && p.k % 1024 == 0;
+  if (precision == Precision::Float32 && !wholePages) return sgemm(p);
   try {
     thread_local Matmul matmul;
     matmul.run(p, precision);

@@ -1,7 +1,7 @@
 import type { ModelConfig } from '../config/modelConfig.js';
 import { elementBytes, Engine, type OpName, type Tensor, type Precision } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
-import { capacitiesOf, stageBytes, stagedBytes, stagedTensors, type StagedBatch } from '../tasks/staging.js';
+import { capacitiesOf, stageInto, stagedBytes, stagedTensors, type StagedBatch } from '../tasks/staging.js';
 import { benchBatch } from './batch.js';
 import { rowCounts, type RowCounts } from './flops.js';
 import { KernelSpace, type Kernel } from './kernel.js';
@@ -132,7 +132,7 @@ async function stage(
   const keys = { step: 1, seed, learningRate: 1e-4, lossScale: new Array<number>(6).fill(1 / samples) };
   await engine.upload(
     engine.tensor('inputs', 0, [bytes / elementBytes], 'i32'),
-    stageBytes(batch, keys, capacities, config.visualFeatDim),
+    stageInto(new SharedArrayBuffer(bytes), { batch, keys, capacities, featureDim: config.visualFeatDim }),
   );
   return { staged: stagedTensors(engine, capacities, config.visualFeatDim, 0), counts: rowCounts(batch) };
 }

@@ -70,6 +70,7 @@ export class Tape {
   private readonly ledger: GradientLedger;
   private readonly recorded: Recorded[] = [];
   private readonly gradients = new Map<Tensor, Gradient>();
+  /** Activations of the op being recorded; forward only, all that there are. */
   private pending: Tensor[] = [];
   private instances = 0;
 
@@ -105,9 +106,26 @@ export class Tape {
 
   /** Ends an op: its outputs, and what to run when their gradients are known (never when none of them has any). */
   record(outputs: readonly Tensor[], backward: (() => void) | null): void {
-    const activations = this.pending;
+    if (!this.training) return;
+    this.recorded.push({ outputs, activations: this.pending, backward });
     this.pending = [];
-    if (this.training) this.recorded.push({ outputs, activations, backward });
+  }
+
+  /**
+   * A layer, whose input nobody else reads. Forward only, its input and all that it made but its output are given back at
+   * once; with a backward pass to come, it is that which does so.
+   */
+  through(x: Tensor, layer: (x: Tensor) => Tensor): Tensor {
+    if (this.training) return layer(x);
+    const before = this.pending;
+    this.pending = [];
+    const out = layer(x);
+    const kept = out.root ?? out;
+    const isDead = (tensor: Tensor): boolean => tensor !== kept && (tensor === x || !before.includes(tensor));
+    const all = [...before, ...this.pending];
+    this.pending = all.filter((tensor) => !isDead(tensor));
+    for (const tensor of all.filter(isDead)) this.engine.workspace.release(tensor);
+    return out;
   }
 
   /** Ends an op that is a loss: its backward turns `logits` into their gradient in place. */

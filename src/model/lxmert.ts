@@ -29,7 +29,7 @@ export function lxmert(encoder: Encoder, inputs: ModelInputs): LxmertOutputs {
 /** The same up to the first row of each sentence, [CLS], computing nothing that does not lead there: [samples, H]. */
 export function lxmertFirstRows(encoder: Encoder, inputs: ModelInputs): Tensor {
   const last = encoder.config.xLayers - 1;
-  return lastLayerFirstRows(encoder, inputs, crossed(encoder, inputs, last), last);
+  return encoder.tape.through(crossed(encoder, inputs, last), (x) => lastLayerFirstRows(encoder, inputs, x, last));
 }
 
 /** Both single-modality encoders and the first `layers` cross-modality layers: stacked rows [rows, H]. */
@@ -47,14 +47,18 @@ function crossed(encoder: Encoder, inputs: ModelInputs, layers: number): Tensor 
   let words = sentenceEmbeddings(encoder, inputs, config.lLayers === 0 ? languageBlock : undefined);
   for (let i = 0; i < config.lLayers; i++) {
     const out = i === config.lLayers - 1 ? languageBlock : undefined;
-    words = singleModalityLayer(encoder, languageRows, words, `lxmert.encoder.layer.${i}`, `language.${i}`, out);
+    words = tape.through(words, (x) =>
+      singleModalityLayer(encoder, languageRows, x, `lxmert.encoder.layer.${i}`, `language.${i}`, out),
+    );
   }
   let objects = objectEmbeddings(encoder, inputs, config.rLayers === 0 ? visionBlock : undefined);
   for (let i = 0; i < config.rLayers; i++) {
     const out = i === config.rLayers - 1 ? visionBlock : undefined;
-    objects = singleModalityLayer(encoder, visionRows, objects, `lxmert.encoder.r_layers.${i}`, `vision.${i}`, out);
+    objects = tape.through(objects, (x) =>
+      singleModalityLayer(encoder, visionRows, x, `lxmert.encoder.r_layers.${i}`, `vision.${i}`, out),
+    );
   }
-  for (let i = 0; i < layers; i++) joined = crossModalityLayer(encoder, inputs, joined, i);
+  for (let i = 0; i < layers; i++) joined = tape.through(joined, (x) => crossModalityLayer(encoder, inputs, x, i));
   return joined;
 }
 

@@ -1,28 +1,33 @@
 import type { Batch } from '../data/batch.js';
 import type { Engine } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
-import { capacitiesOf, type Capacities } from './staging.js';
+import { capacitiesOf, stagedBytes, stagedTensors, type StagedBatch } from './staging.js';
 
 /** Bytes of the arenas that grow with the batch. */
-export interface Room {
+interface Room {
   readonly inputs: number;
   readonly workspace: number;
+}
+
+/** What the device had no room for. */
+export interface Refused {
+  readonly engine: Engine;
+  readonly batch: Batch;
+  readonly featureDim: number;
+  /** Makes the op calls of the work on a batch; only planned here. */
+  readonly run: (staged: StagedBatch) => unknown;
 }
 
 /**
  * What to say when the device has no room for a batch: what each arena needs, and how many such samples it would take. Any
  * other error is given back as it is. Leaves both growing arenas empty.
  */
-export async function explainOutOfMemory(
-  error: unknown,
-  engine: Engine,
-  batch: Batch,
-  roomFor: (capacities: Capacities) => Room,
-): Promise<unknown> {
+export async function explainOutOfMemory(error: unknown, refused: Refused): Promise<unknown> {
   if (!isOutOfMemory(error)) return error;
+  const { engine, batch } = refused;
   const { parameters, gradients, state } = engine.memory();
-  const needed = { parameters, gradients, state, ...roomFor(capacitiesOf(batch)) };
-  const most = await largestFitting(batch.size, (samples) => fits(engine, roomFor(capacitiesOf(batch, samples))));
+  const needed = { parameters, gradients, state, ...roomFor(refused, batch.size) };
+  const most = await largestFitting(batch.size, (samples) => fits(engine, roomFor(refused, samples)));
   await empty(engine);
   const each = Object.entries(needed).map(([arena, bytes]) => `${arena} ${gibibytes(bytes)}`);
   const advice =
@@ -34,6 +39,13 @@ export async function explainOutOfMemory(
     `a batch of ${batch.size} samples does not fit: ${each.join(', ')}. ${advice}. The device: ${error.message}`,
     { cause: error },
   );
+}
+
+/** What so many samples like those of the batch need: two slots of inputs, and the workspace. Takes nothing. */
+function roomFor({ engine, batch, featureDim, run }: Refused, samples: number): Room {
+  const capacities = capacitiesOf(batch, samples);
+  const workspace = engine.plan(() => run(stagedTensors(engine, capacities, featureDim, 0)));
+  return { inputs: 2 * stagedBytes(capacities, featureDim), workspace };
 }
 
 /** The largest number below `tooMany` that fits; 0 when none does. More never need less. */

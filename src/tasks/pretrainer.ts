@@ -16,16 +16,16 @@ import type { AttentionMaps } from '../model/encoder.js';
 import { ModelWeights } from '../model/weights.js';
 import { activeGroups, addCounts, labelCounts, lossScale, meanLosses } from './lossMath.js';
 import { lossNames, type LossWeights, type StepOptions, type StepResult, type Tallies } from './losses.js';
-import { explainOutOfMemory, type Room } from './outOfMemory.js';
+import { HostSlots } from './hostSlots.js';
+import { explainOutOfMemory } from './outOfMemory.js';
 import { ModelState, parseReport, type Counts, type StateKind } from './modelState.js';
 import { pretrainForward, type PretrainOutputs } from './pretrainLosses.js';
 import {
   capacitiesOf,
   checkBatch,
-  stageBytes,
+  stageInto,
   stagedBytes,
   stagedTensors,
-  type Capacities,
   type StagedBatch,
   type StepKeys,
 } from './staging.js';
@@ -60,6 +60,7 @@ export class Pretrainer {
   private queue: Promise<unknown> = Promise.resolve();
   private slot = 0;
   private slotBytes = 0;
+  private readonly host = new HostSlots();
 
   constructor({ config, adam, engine }: PretrainerOptions) {
     this.config = config;
@@ -245,20 +246,15 @@ export class Pretrainer {
     run: (staged: StagedBatch) => unknown,
   ): Promise<{ staged: StagedBatch; uploaded: Promise<void> }> {
     try {
-      return await this.stageInto(batch, keys, kind, weights, run);
+      return await this.placeAndUpload(batch, keys, kind, weights, run);
     } catch (error) {
       this.slotBytes = 0; // the arena may be empty
-      throw await explainOutOfMemory(error, this.engine, batch, (capacities) => this.roomFor(capacities, run));
+      const { visualFeatDim } = this.config;
+      throw await explainOutOfMemory(error, { engine: this.engine, batch, featureDim: visualFeatDim, run });
     }
   }
 
-  private roomFor(capacities: Capacities, run: (staged: StagedBatch) => unknown): Room {
-    const { visualFeatDim } = this.config;
-    const workspace = this.engine.plan(() => run(stagedTensors(this.engine, capacities, visualFeatDim, 0)));
-    return { inputs: 2 * stagedBytes(capacities, visualFeatDim), workspace };
-  }
-
-  private async stageInto(
+  private async placeAndUpload(
     batch: Batch,
     keys: StepKeys,
     kind: string,
@@ -273,9 +269,11 @@ export class Pretrainer {
       await engine.synchronize();
       engine.reserve('workspace', needed);
     } else engine.resetWorkspace();
-    const source = stageBytes(batch, keys, capacities, this.config.visualFeatDim);
+    const buffer = await this.host.take(this.slot, bytes);
+    const source = stageInto(buffer, { batch, keys, capacities, featureDim: this.config.visualFeatDim });
     const uploaded = engine.upload(engine.tensor('inputs', start, [bytes / elementBytes], 'i32'), source);
     uploaded.catch(() => undefined); // seen where the step's numbers are read
+    this.host.lend(this.slot, uploaded);
     return { staged, uploaded };
   }
 

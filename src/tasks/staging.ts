@@ -98,13 +98,14 @@ function fieldsOf(c: Capacities, featureDim: number): Record<string, Field> {
 
 const alignment = 64;
 
+const sizeOf = ([shape]: Field): number => shape.reduce((product, n) => product * n, 1);
+
 function layout(c: Capacities, featureDim: number): { offsets: Record<string, number>; bytes: number } {
   const offsets: Record<string, number> = {};
   let bytes = 0;
-  for (const [name, [shape]] of Object.entries(fieldsOf(c, featureDim))) {
+  for (const [name, field] of Object.entries(fieldsOf(c, featureDim))) {
     offsets[name] = bytes;
-    const size = shape.reduce((product, n) => product * n, 1) * elementBytes;
-    bytes += Math.ceil(size / alignment) * alignment;
+    bytes += Math.ceil((sizeOf(field) * elementBytes) / alignment) * alignment;
   }
   return { offsets, bytes };
 }
@@ -136,16 +137,27 @@ export function stagedTensors(engine: Engine, c: Capacities, featureDim: number,
 
 export type StepKeys = Pick<StepRecord, 'step' | 'seed' | 'learningRate' | 'lossScale'>;
 
-/** The bytes of a batch and its step record, as the device will hold them; unused rows are zeros. */
-export function stageBytes(batch: Batch, keys: StepKeys, c: Capacities, featureDim: number): Uint8Array {
+/** What is staged, and where to. */
+export interface Staging {
+  readonly batch: Batch;
+  readonly keys: StepKeys;
+  readonly capacities: Capacities;
+  readonly featureDim: number;
+}
+
+/**
+ * Writes a batch and its step record as the device will hold them; unused rows are zeros. Returns the bytes of `buffer`, of
+ * which there must be `stagedBytes`. Shared memory is uploaded where it lies; what could be transferred would be copied first.
+ */
+export function stageInto(buffer: SharedArrayBuffer, { batch, keys, capacities: c, featureDim }: Staging): Uint8Array {
   const { offsets, bytes } = layout(c, featureDim);
-  // Shared memory is uploaded where it lies; a plain buffer, which could be transferred meanwhile, would be copied first.
-  const buffer = new SharedArrayBuffer(bytes);
-  const ints = (name: string, length: number): Int32Array => new Int32Array(buffer, offsets[name], length);
+  const fields = fieldsOf(c, featureDim);
+  const ints = (name: string): Int32Array => new Int32Array(buffer, offsets[name], sizeOf(fields[name]));
+  const floats = (name: string): Float32Array => new Float32Array(buffer, offsets[name], sizeOf(fields[name]));
   const put = (name: string, values: Int32Array | Float32Array): void => {
-    const { length } = values;
-    if (values instanceof Int32Array) ints(name, length).set(values);
-    else new Float32Array(buffer, offsets[name], length).set(values);
+    const field = values instanceof Int32Array ? ints(name) : floats(name);
+    field.set(values);
+    field.fill(0, values.length);
   };
   writeStepRecord(
     {
@@ -162,13 +174,15 @@ export function stageBytes(batch: Batch, keys: StepKeys, c: Capacities, featureD
   put('tokenIds', batch.tokenIds);
   for (const name of ['tokenOffsets', 'objectOffsets'] as const) {
     const values = batch[name];
-    ints(name, c.samples + 1).fill(values[values.length - 1]);
-    put(name, values);
+    ints(name).set(values);
+    ints(name).fill(values[values.length - 1], values.length);
   }
-  const rowIds = ints('rowIds', 2 * (c.language + c.vision));
+  const rowIds = ints('rowIds');
+  rowIds.fill(0);
   writeRowIds(rowIds, batch.tokenOffsets, batch.firstSample, 0, 0);
   writeRowIds(rowIds, batch.objectOffsets, batch.firstSample, c.language, firstObjectRowId);
-  const firstRowIds = ints('firstRowIds', 2 * batch.size);
+  const firstRowIds = ints('firstRowIds');
+  firstRowIds.fill(0);
   for (let i = 0; i < batch.size; i++) firstRowIds[2 * i] = batch.firstSample + i;
   put('visualFeats', batch.visualFeats);
   put('visualPos', batch.visualPos);
@@ -182,7 +196,7 @@ export function stageBytes(batch: Batch, keys: StepKeys, c: Capacities, featureD
   put('featureTargets', batch.maskedObjects.targets);
   put('matched', batch.matched);
   put('answers', batch.answers);
-  return new Uint8Array(buffer);
+  return new Uint8Array(buffer, 0, bytes);
 }
 
 function writeRowIds(

@@ -12,8 +12,8 @@ afterEach(async () => {
   for (const model of models.splice(0)) await model.dispose();
 });
 
-async function freshModel(): Promise<Pretrainer> {
-  const model = new Pretrainer({ config, adam, engine: { threads: 1 } });
+async function freshModel(changes: Partial<typeof config> = {}): Promise<Pretrainer> {
+  const model = new Pretrainer({ config: { ...config, ...changes }, adam, engine: { threads: 1 } });
   models.push(model);
   await model.initialize(3);
   return model;
@@ -139,6 +139,27 @@ describe('Pretrainer', () => {
       code: 'BAD_DATA',
       message: expect.stringMatching(/sample 2 of seed 10: object class 11 is outside \[0, 11\)/),
     });
+  });
+});
+
+describe('forward only', () => {
+  const noDropout = { hiddenDropoutProb: 0, attentionProbsDropoutProb: 0 };
+  const batch = randomBatch(config, 13, { samples: 9 });
+
+  test('needs no more memory for more layers', async () => {
+    const workspace = async (layers: object): Promise<number> => {
+      const model = await freshModel(layers);
+      await model.evaluate(batch, plainSum);
+      return model.engine.memory().workspace;
+    };
+    const two = await workspace({ lLayers: 2, rLayers: 2, xLayers: 2 });
+    expect(await workspace({ lLayers: 6, rLayers: 5, xLayers: 4 })).toBe(two);
+  });
+
+  test('gives the losses of training', async () => {
+    const model = await freshModel({ ...noDropout, lLayers: 3, rLayers: 2, xLayers: 3 });
+    const trained = await model.gradients([batch], options(plainSum));
+    expect(await model.evaluate(batch, plainSum)).toEqual(trained);
   });
 });
 
