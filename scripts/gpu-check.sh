@@ -120,7 +120,7 @@ else
 fi
 if ((built == 0)); then step bench 120 "$out/kernels" --bench --json "$out/kernels.json" && cat "$out/bench.log"; fi
 if ((node == 1)); then
-  step step-beside-pytorch 180 step_beside_pytorch && step_line && rows+=("$(printf '%-28s %s' '' "$(step_line)")")
+  step step-beside-pytorch 240 step_beside_pytorch && step_line && rows+=("$(printf '%-28s %s' '' "$(step_line)")")
 fi
 if ((built == 0)); then
   # Small shapes only: the sanitizer makes kernels a hundred times slower.
