@@ -120,16 +120,52 @@ Napi::Value reserve(const Napi::CallbackInfo& info) {
   });
 }
 
+struct Numbers {
+  const double* data;
+  size_t count;
+};
+
+// A Float64Array, and how many of its numbers count.
+Numbers numbersOf(const Napi::CallbackInfo& info, size_t index, const char* name) {
+  const Bytes array = bytesOf(info, index, name);
+  if (array.type != napi_float64_array)
+    throw Error(ErrorCode::BadArgument, std::string(name) + " is not a Float64Array");
+  const int64_t count = integerOf(info, index + 1, "count");
+  if (count > array.size / static_cast<int64_t>(sizeof(double)))
+    throw Error(ErrorCode::BadArgument, std::string("count is larger than ") + name);
+  return {reinterpret_cast<const double*>(array.data), static_cast<size_t>(count)};
+}
+
 // enqueue(engine, op, args: Float64Array, count)
 Napi::Value enqueue(const Napi::CallbackInfo& info) {
   return translated(info, [&] {
-    const Bytes args = bytesOf(info, 2, "args");
-    if (args.type != napi_float64_array) throw Error(ErrorCode::BadArgument, "args is not a Float64Array");
-    const int64_t count = integerOf(info, 3, "count");
-    if (count > args.size / static_cast<int64_t>(sizeof(double)))
-      throw Error(ErrorCode::BadArgument, "count is larger than args");
-    handleOf(info).engine().enqueue(static_cast<int>(std::min<int64_t>(integerOf(info, 1, "op"), 1 << 20)),
-                                    reinterpret_cast<const double*>(args.data), count);
+    const Numbers args = numbersOf(info, 2, "args");
+    handleOf(info).engine().enqueue(static_cast<int>(std::min<int64_t>(integerOf(info, 1, "op"), 1 << 20)), args.data,
+                                    args.count);
+    return info.Env().Undefined();
+  });
+}
+
+// record(engine, calls: Float64Array, count): number
+Napi::Value record(const Napi::CallbackInfo& info) {
+  return translated(info, [&] {
+    const Numbers calls = numbersOf(info, 1, "calls");
+    const int64_t recording = handleOf(info).engine().record(calls.data, calls.count);
+    return Napi::Value(Napi::Number::New(info.Env(), static_cast<double>(recording)));
+  });
+}
+
+// replay(engine, recording): string
+Napi::Value replay(const Napi::CallbackInfo& info) {
+  return translated(info, [&] {
+    return Napi::Value(Napi::String::New(info.Env(), handleOf(info).engine().replay(integerOf(info, 1, "recording"))));
+  });
+}
+
+// forget(engine, recording)
+Napi::Value forget(const Napi::CallbackInfo& info) {
+  return translated(info, [&] {
+    handleOf(info).engine().forget(integerOf(info, 1, "recording"));
     return info.Env().Undefined();
   });
 }
@@ -227,6 +263,9 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   add("describePlugin", describePlugin);
   add("reserve", reserve);
   add("enqueue", enqueue);
+  add("record", record);
+  add("replay", replay);
+  add("forget", forget);
   add("upload", upload);
   add("read", read);
   add("synchronize", synchronize);

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "cuda/convert.h"
+#include "cuda/graph.h"
 #include "cuda/kernels.h"
 #include "cuda/probe.h"
 
@@ -30,6 +31,8 @@ std::string gibibytes(int64_t bytes) {
 CudaDevice::CudaDevice(int ordinal, Precision precision)
     : ordinal_(ordinal), precision_(precision), limits_(findGpu(ordinal).limits), gemms_(openGemms()) {
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream");
+  check(cudaStreamCreateWithFlags(&captured_, cudaStreamNonBlocking), "a stream");
+  current_ = stream_;
 #define OP(name, Args)                               \
   column_.name = [](Device& device, const Args& a) { \
     cuda::name(device, a);                           \
@@ -45,7 +48,7 @@ CudaDevice::~CudaDevice() {
   cudaSetDevice(ordinal_);
   completions_.reset();
   cudaStreamSynchronize(stream_);
-  cudaStreamDestroy(stream_);
+  for (const cudaStream_t stream : {stream_, captured_}) cudaStreamDestroy(stream);
 }
 
 void CudaDevice::use() const { check(cudaSetDevice(ordinal_), "choosing the GPU"); }
@@ -130,6 +133,26 @@ void CudaDevice::copyOut(char* host, const char* device, int64_t bytes) {
 }
 
 void CudaDevice::after(Done done) { completions_->add(stream_, std::move(done)); }
+
+// On a stream of its own, since other threads give work to the device's: they zero arenas.
+std::unique_ptr<Captured> CudaDevice::capture(const std::function<void()>& work) {
+  scratch_.settle(stream_);
+  std::unique_ptr<Captured> graph;
+  current_ = captured_;
+  const auto leave = [this] {
+    current_ = stream_;
+    scratch_.fix(false);
+    scratch_.reset();
+  };
+  try {
+    graph = std::make_unique<Graph>(captured_, stream_, scratch_.fix(true), work);
+  } catch (...) {
+    leave();
+    throw;
+  }
+  leave();
+  return graph;
+}
 
 void CudaDevice::wait() { check(cudaStreamSynchronize(stream_), "running kernels"); }
 

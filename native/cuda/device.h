@@ -35,19 +35,20 @@ class CudaDevice final : public Device {
   void copyOut(char* host, const char* device, int64_t bytes) override;
   void after(Done done) override;
   void wait() override;
+  std::unique_ptr<Captured> capture(const std::function<void()>& work) override;
   const OpColumn& ops() const override { return column_; }
   Precision precision() const override { return precision_; }
   DType activations() const override { return precision_ == Precision::BFloat16 ? DType::BF16 : DType::F32; }
   std::string name() const override { return "cuda"; }
 
   // For kernels, on the engine's thread.
-  cudaStream_t stream() const { return stream_; }
+  cudaStream_t stream() const { return current_; }
   const Limits& limits() const { return limits_; }
   Gemms& gemms() { return *gemms_; }
   // Memory of the device until the op's kernels have run, aligned to 256 bytes; an op may ask several times.
   template <class T>
   T* scratch(int64_t elements) {
-    return reinterpret_cast<T*>(scratch_.take(stream_, elements * static_cast<int64_t>(sizeof(T))));
+    return reinterpret_cast<T*>(scratch_.take(current_, elements * static_cast<int64_t>(sizeof(T))));
   }
   // The bf16 copy of a place in the parameter arena. Null in float32 precision, and for any other place. Who writes
   // parameters writes it, too.
@@ -75,7 +76,8 @@ class CudaDevice final : public Device {
   const Precision precision_;
   Limits limits_{};
   OpColumn column_;
-  cudaStream_t stream_ = nullptr;
+  cudaStream_t stream_ = nullptr, captured_ = nullptr;
+  cudaStream_t current_ = nullptr;  // where ops go: the first of these, or the second during a capture
   std::unique_ptr<Gemms> gemms_;
   Scratch scratch_;
   Staging staging_;

@@ -20,6 +20,13 @@ enum class Precision : int32_t { Float32, BFloat16 };
 // thread or one of its device.
 using Done = std::function<void(const Error*)>;
 
+// What a device has made of some work: a CUDA graph.
+class Captured {
+ public:
+  virtual ~Captured() = default;
+  virtual void launch() = 0;
+};
+
 class Device {
  public:
   virtual ~Device() = default;
@@ -39,6 +46,13 @@ class Device {
   virtual void after(Done done) { done(nullptr); }
   // Waits for the same.
   virtual void wait() {}
+
+  // Makes one thing of the ops that `work` calls, without running them; they have been run before. Null where nothing is
+  // faster than calling them again. Throws Error when it fails, and leaves the device as it was.
+  virtual std::unique_ptr<Captured> capture(const std::function<void()>& work) {
+    (void)work;
+    return nullptr;
+  }
 
   virtual const OpColumn& ops() const = 0;
   virtual Precision precision() const { return Precision::Float32; }

@@ -16,6 +16,13 @@ export interface Dropout {
 
 export type OpArgument = number | boolean | Tensor | Rows | Dropout | null;
 
+/** Op calls that have been recorded; its number in the engine. */
+export interface Recording {
+  readonly number: number;
+  /** How often arenas had been reserved by then. */
+  readonly reservations: number;
+}
+
 /** What one op came to since profiling began. */
 export interface OpProfile {
   readonly op: OpName;
@@ -45,11 +52,15 @@ export class Engine implements AsyncDisposable {
   private readonly reserved = new Map<ArenaName, number>();
   private readonly args = new Float64Array(128);
   private planning = false;
+  /** The calls being recorded, in the numbers that the addon takes. */
+  private recorded: number[] | null = null;
+  private reservations = 0;
   private disposed: Promise<void> | null = null;
 
   private constructor(
     private readonly addon: NativeAddon,
     opened: OpenedDevice,
+    private readonly onNote: (text: string) => void,
   ) {
     this.native = opened.native;
     this.device = opened.device;
@@ -61,7 +72,7 @@ export class Engine implements AsyncDisposable {
   /** @throws LxmertError NO_DEVICE, ADDON, BAD_ARGUMENT */
   static create(options: EngineOptions = {}): Engine {
     const addon = loadAddon();
-    return new Engine(addon, openDevice(addon, options));
+    return new Engine(addon, openDevice(addon, options), options.onNote ?? (() => undefined));
   }
 
   /** What CUDA device this machine has, in words. @throws LxmertError NO_DEVICE, saying what is missing; ADDON */
@@ -73,6 +84,7 @@ export class Engine implements AsyncDisposable {
   reserve(arena: ArenaName, bytes: number): void {
     translated(() => this.addon.reserve(this.native, arenaNames.indexOf(arena), bytes));
     this.reserved.set(arena, bytes);
+    this.reservations++;
     if (arena === 'workspace') this.workspace.reset(bytes);
   }
 
@@ -115,8 +127,45 @@ export class Engine implements AsyncDisposable {
     const code = this.opCodes.get(op);
     if (code === undefined) throw new LxmertError('UNSUPPORTED', `the addon has no op ${op}; run \`npm run setup\``);
     const count = this.encode(op, args);
+    if (this.recorded) {
+      this.recorded.push(code, count, ...this.args.subarray(0, count));
+      return;
+    }
     translated(() => this.addon.enqueue(this.native, code, this.args, count));
     this.observer?.(op, args);
+  }
+
+  /**
+   * Records the op calls of `work`, which are checked and bound but not enqueued. `replay` enqueues them, as often as wanted:
+   * on CUDA from the second time on as one launch. A recording holds no memory; it is dead once an arena is reserved.
+   */
+  record(work: () => void): Recording {
+    this.checkNotRecording('record');
+    const calls: number[] = (this.recorded = []);
+    try {
+      work();
+    } finally {
+      this.recorded = null;
+    }
+    const numbers = Float64Array.from(calls);
+    const number = translated(() => this.addon.record(this.native, numbers, numbers.length));
+    return { number, reservations: this.reservations };
+  }
+
+  /** Whether no arena has been reserved since. */
+  isLive({ reservations }: Recording): boolean {
+    return reservations === this.reservations;
+  }
+
+  /** Enqueues what was recorded, in order with all else. @throws LxmertError BAD_ARGUMENT for a dead recording */
+  replay({ number }: Recording): void {
+    const note = translated(() => this.addon.replay(this.native, number));
+    if (note) this.onNote(`steps run op by op, which is slower: ${note}`);
+  }
+
+  /** Gives up what a recording takes, once its replays have run. */
+  forget({ number }: Recording): void {
+    translated(() => this.addon.forget(this.native, number));
   }
 
   /**
@@ -141,6 +190,7 @@ export class Engine implements AsyncDisposable {
    */
   async upload(tensor: Tensor, source: NodeJS.TypedArray): Promise<void> {
     this.checkLive('upload', tensor);
+    this.checkNotRecording('upload');
     if (source.byteLength !== bytesOf(tensor))
       throw new LxmertError(
         'BAD_ARGUMENT',
@@ -154,6 +204,7 @@ export class Engine implements AsyncDisposable {
   /** The values of a tensor once all ops enqueued before have run: Int32Array for i32, Float32Array for all others. */
   async read(tensor: Tensor): Promise<Float32Array | Int32Array> {
     this.checkLive('read', tensor);
+    this.checkNotRecording('read');
     const target = new targets[tensor.dtype](elements(tensor.shape));
     const values = await settled(
       translated(() => this.addon.read(this.native, arenaNames.indexOf(tensor.arena), tensor.offset, target)),
@@ -202,6 +253,10 @@ export class Engine implements AsyncDisposable {
         'DISPOSED',
         `${what}: a tensor [${tensor.shape.join(', ')}] of a workspace that has been reset; read it before the next step`,
       );
+  }
+
+  private checkNotRecording(what: string): void {
+    if (this.recorded) throw new LxmertError('INTERNAL', `${what} inside of a recording, which takes ops only`);
   }
 
   private encode(op: string, args: readonly OpArgument[]): number {
