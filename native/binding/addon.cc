@@ -170,7 +170,7 @@ Napi::Value forget(const Napi::CallbackInfo& info) {
   });
 }
 
-// upload(engine, arena, offset, source): Promise<void>
+// upload(engine, arena, offset, source, ahead): Promise<void>
 //
 // A SharedArrayBuffer is read in place, when its turn comes. The memory of any other can go away under the engine's
 // thread (transferred to a worker that ends, resized), and nothing can hold it: it is copied now.
@@ -179,6 +179,7 @@ Napi::Value upload(const Napi::CallbackInfo& info) {
     const ArenaId arena = arenaOf(info, 1);
     const int64_t offset = integerOf(info, 2, "offset");
     const Bytes source = bytesOf(info, 3, "source");
+    const bool ahead = info[4].IsBoolean() && info[4].As<Napi::Boolean>().Value();
     EngineHandle& handle = handleOf(info);
     handle.engine().checkPlace("upload", arena, offset, source.size);
     std::shared_ptr<char[]> copy;
@@ -187,7 +188,7 @@ Napi::Value upload(const Napi::CallbackInfo& info) {
       if (source.size > 0) std::memcpy(copy.get(), source.data, source.size);
     }
     const auto start = [&](Engine& engine, Done done) {
-      engine.upload(arena, offset, copy ? copy.get() : source.data, source.size,
+      engine.upload(arena, offset, copy ? copy.get() : source.data, source.size, ahead,
                     [copy, done = std::move(done)](const Error* error) { done(error); });
     };
     return Napi::Value(info.Env(), handle.promise(copy ? held(info) : held(info, info[3]), start));

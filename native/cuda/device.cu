@@ -4,6 +4,7 @@
 #include <array>
 #include <numeric>
 #include <sstream>
+#include <utility>
 
 #include "cuda/convert.h"
 #include "cuda/graph.h"
@@ -32,6 +33,9 @@ CudaDevice::CudaDevice(int ordinal, Precision precision)
     : ordinal_(ordinal), precision_(precision), limits_(findGpu(ordinal).limits), gemms_(openGemms()) {
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream");
   check(cudaStreamCreateWithFlags(&captured_, cudaStreamNonBlocking), "a stream");
+  check(cudaStreamCreateWithFlags(&ahead_, cudaStreamNonBlocking), "a stream");
+  check(cudaEventCreateWithFlags(&fence_, cudaEventDisableTiming), "an event");
+  check(cudaEventCreateWithFlags(&copied_, cudaEventDisableTiming), "an event");
   current_ = stream_;
 #define OP(name, Args)                               \
   column_.name = [](Device& device, const Args& a) { \
@@ -48,7 +52,9 @@ CudaDevice::~CudaDevice() {
   cudaSetDevice(ordinal_);
   completions_.reset();
   cudaStreamSynchronize(stream_);
-  for (const cudaStream_t stream : {stream_, captured_}) cudaStreamDestroy(stream);
+  cudaStreamSynchronize(ahead_);
+  for (const cudaEvent_t event : {fence_, copied_}) cudaEventDestroy(event);
+  for (const cudaStream_t stream : {stream_, captured_, ahead_}) cudaStreamDestroy(stream);
 }
 
 void CudaDevice::use() const { check(cudaSetDevice(ordinal_), "choosing the GPU"); }
@@ -90,6 +96,7 @@ char* CudaDevice::allocate(ArenaId arena, int64_t bytes) {
     check(status, "zeroing an arena");
   }
   const std::lock_guard lock(mutex_);
+  zeroing_ = true;
   held_ += all;
   allocated_.push_back({memory, all});
   if (all > bytes) parameters_.push_back({memory, bytes});
@@ -120,6 +127,26 @@ bf16* CudaDevice::shadow(const float* master) const {
 
 void CudaDevice::copyIn(char* device, const char* host, int64_t bytes) {
   staging_.upload(stream_, device, host, bytes);
+  updateShadow(device, bytes);
+}
+
+// The copy waits for what was enqueued before the last one, and for the zeros of a fresh arena; later work waits for it.
+void CudaDevice::copyInAhead(char* device, const char* host, int64_t bytes) {
+  bool zeroing;
+  {
+    const std::lock_guard lock(mutex_);
+    zeroing = std::exchange(zeroing_, false);
+  }
+  if (zeroing) check(cudaEventRecord(fence_, stream_), "an upload");
+  check(cudaStreamWaitEvent(ahead_, fence_, 0), "an upload");
+  check(cudaEventRecord(fence_, stream_), "an upload");
+  staging_.upload(ahead_, device, host, bytes);
+  check(cudaEventRecord(copied_, ahead_), "an upload");
+  check(cudaStreamWaitEvent(stream_, copied_, 0), "an upload");
+  updateShadow(device, bytes);
+}
+
+void CudaDevice::updateShadow(const char* device, int64_t bytes) {
   const auto* first = reinterpret_cast<const float*>(device - reinterpret_cast<uintptr_t>(device) % sizeof(float));
   bf16* copy = shadow(first);
   if (!copy) return;

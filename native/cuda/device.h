@@ -32,6 +32,7 @@ class CudaDevice final : public Device {
   void release(char* memory, int64_t bytes) override;
   void begin() override;
   void copyIn(char* device, const char* host, int64_t bytes) override;
+  void copyInAhead(char* device, const char* host, int64_t bytes) override;
   void copyOut(char* host, const char* device, int64_t bytes) override;
   void after(Done done) override;
   void wait() override;
@@ -70,18 +71,22 @@ class CudaDevice final : public Device {
     int64_t bytes;
   };
   void use() const;
+  void updateShadow(const char* device, int64_t bytes);
   int64_t bytesFor(ArenaId arena, int64_t bytes) const;
 
   const int ordinal_;
   const Precision precision_;
   Limits limits_{};
   OpColumn column_;
-  cudaStream_t stream_ = nullptr, captured_ = nullptr;
+  cudaStream_t stream_ = nullptr, captured_ = nullptr, ahead_ = nullptr;
   cudaStream_t current_ = nullptr;  // where ops go: the first of these, or the second during a capture
+  cudaEvent_t fence_ = nullptr;     // behind what was enqueued before the last copy ahead
+  cudaEvent_t copied_ = nullptr;    // behind that copy
   std::unique_ptr<Gemms> gemms_;
   Scratch scratch_;
   Staging staging_;
   mutable std::mutex mutex_;  // of what follows
+  bool zeroing_ = false;      // an arena, since the last copy ahead
   std::vector<Block> allocated_;
   std::vector<Block> parameters_;  // arenas with their bf16 copy behind them, which does not count here
   int64_t held_ = 0;

@@ -40,6 +40,9 @@ class Device {
   virtual void begin() = 0;  // first thing on the engine's thread
   // `host` is free again when this returns.
   virtual void copyIn(char* device, const char* host, int64_t bytes) = 0;
+  // The same, beside the work that has been enqueued since the last call of this: it must have nothing to do with `device`.
+  // What is enqueued later finds the values.
+  virtual void copyInAhead(char* device, const char* host, int64_t bytes) { copyIn(device, host, bytes); }
   // `host` holds the values when what is given to `after` next is called.
   virtual void copyOut(char* host, const char* device, int64_t bytes) = 0;
   // Calls `done` when everything so far has been done, with its error if it failed. In the order of these calls.

@@ -185,10 +185,11 @@ bool Engine::capture(Recording& recording) {
   return captures_;
 }
 
-void Engine::upload(ArenaId arena, int64_t offset, const char* host, int64_t bytes, Done done) {
+void Engine::upload(ArenaId arena, int64_t offset, const char* host, int64_t bytes, bool ahead, Done done) {
   char* target = place("upload", arena, offset, bytes);
+  const auto copy = ahead ? &Device::copyInAhead : &Device::copyIn;
   queue_.push([=, this, done = std::move(done)] {
-    if (bytes > 0) guarded([&] { device_->copyIn(target, host, bytes); });
+    if (bytes > 0) guarded([&] { (*device_.*copy)(target, host, bytes); });
     finish(done);
   });
 }

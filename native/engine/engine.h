@@ -48,8 +48,9 @@ class Engine {
 
   // Throws BadArgument unless the bytes lie in the arena.
   void checkPlace(const char* what, ArenaId arena, int64_t offset, int64_t bytes) const;
-  // `host` must stay as it is until `done`.
-  void upload(ArenaId arena, int64_t offset, const char* host, int64_t bytes, Done done);
+  // `host` must stay as it is until `done`. In order with all else, or ahead: beside what has been enqueued since the last
+  // upload ahead, which must not use this place.
+  void upload(ArenaId arena, int64_t offset, const char* host, int64_t bytes, bool ahead, Done done);
   void read(ArenaId arena, int64_t offset, char* host, int64_t bytes, Done done);
   void synchronize(Done done);
   // From here in the stream of work on: time each op, from zero, or stop.

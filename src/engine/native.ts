@@ -17,7 +17,13 @@ export interface NativeAddon {
   /** What there is to tell of replays before, or ''. */
   replay(engine: NativeEngine, recording: number): string;
   forget(engine: NativeEngine, recording: number): void;
-  upload(engine: NativeEngine, arena: number, offset: number, source: NodeJS.TypedArray): Promise<void>;
+  upload(
+    engine: NativeEngine,
+    arena: number,
+    offset: number,
+    source: NodeJS.TypedArray,
+    ahead?: boolean,
+  ): Promise<void>;
   read<T extends NodeJS.TypedArray>(engine: NativeEngine, arena: number, offset: number, target: T): Promise<T>;
   synchronize(engine: NativeEngine): Promise<void>;
   profile(engine: NativeEngine, on: boolean): void;

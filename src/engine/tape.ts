@@ -1,4 +1,5 @@
-import type { Dropout, Engine } from './engine.js';
+import type { Dropout } from './encodeCall.js';
+import type { Engine } from './engine.js';
 import type { DType, Tensor } from './tensor.js';
 import { dtypeBytes, elements, elementBytes, rowBlock } from './tensor.js';
 

@@ -64,7 +64,9 @@ export class StepMemory {
       await engine.synchronize();
       engine.reserve('workspace', workspace);
     } else engine.resetWorkspace();
-    const uploaded = engine.upload(slot, stageBytes(batch, keys, capacities, this.config.visualFeatDim));
+    // While the step before computes: it reads the other slot.
+    const bytes = stageBytes(batch, keys, capacities, this.config.visualFeatDim);
+    const uploaded = engine.upload(slot, bytes, { ahead: true });
     uploaded.catch(() => undefined); // seen where the step's numbers are read
     this.slot = 1 - this.slot;
     return { staged, key, uploaded };

@@ -52,6 +52,7 @@ Streams& Streams::all() {
 cudaStream_t Streams::add() { return streams_.emplace_back(new EmulatedStream).get(); }
 
 void Streams::remove(cudaStream_t stream) {
+  if (stream == favoured_) favoured_ = nullptr;  // another one may come to lie there
   std::erase_if(streams_, [&](const auto& each) { return each.get() == stream; });
 }
 
@@ -163,7 +164,8 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned int) {
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   auto lock = Streams::all().lock();
-  Streams::all().waitFor(lock, Streams::end(stream));
+  do Streams::all().waitFor(lock, Streams::end(stream));
+  while (!stream->work.empty());  // whoever waits for all streams has given it something meanwhile
   Streams::all().remove(stream);
   return cudaSuccess;
 }

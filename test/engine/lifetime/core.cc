@@ -182,7 +182,8 @@ void worksInOrder() {
                  [&, i](const Error*) { order.push_back(i); });
   };
   reads(0);
-  engine->upload(kArena, 0, reinterpret_cast<char*>(up.data()), kBytes, [&](const Error*) { order.push_back(10); });
+  engine->upload(kArena, 0, reinterpret_cast<char*>(up.data()), kBytes, false,
+                 [&](const Error*) { order.push_back(10); });
   reads(1);
   enqueueFill(*engine, 7);
   reads(2);
@@ -232,7 +233,7 @@ void wrongCallsLeaveNoTrace() {
   CHECK(codeOf([&] { enqueueFill(*engine, 1, kFloats + 1); }) == "BAD_ARGUMENT");
   CHECK(codeOf([&] { engine->enqueue(Engine::opCount(), nullptr, 0); }) == "BAD_ARGUMENT");
   CHECK(codeOf([&] { engine->enqueue(opNamed("gradNorm"), nullptr, 0); }) == "UNSUPPORTED");  // an empty cell
-  CHECK(codeOf([&] { engine->upload(kArena, 1, nullptr, kBytes, {}); }) == "BAD_ARGUMENT");
+  CHECK(codeOf([&] { engine->upload(kArena, 1, nullptr, kBytes, false, {}); }) == "BAD_ARGUMENT");
   CHECK(codeOf([&] { engine->read(kArena, INT64_MAX, nullptr, 1, {}); }) == "BAD_ARGUMENT");
   CHECK(synchronize(*engine) == "");
 }

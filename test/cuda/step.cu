@@ -1,4 +1,5 @@
-// What CudaDevice makes of recorded ops: a graph, captured without running anything, that holds the scratch space it needs.
+// What a step asks of CudaDevice: a graph of recorded ops, captured without running anything, that holds the scratch space it
+// needs; and uploads beside the kernels, in order with what they feed. The test plants faults in the latter.
 #include <functional>
 #include <future>
 #include <string>
@@ -110,6 +111,21 @@ void whatCannotBeCapturedLeavesTheDeviceAsItWas() {
   CHECK(f.first(db) == 64);
 }
 
+// Steps that read the two slots in turn, each of which is filled while the step before is at work.
+void uploadsAheadKeepTheirOrder() {
+  constexpr int kTrials = 20, kSteps = 24;
+  for (int trial = 0; trial < kTrials; ++trial) {
+    Fixture f;  // a fresh arena: its zeros must not come later than the first upload
+    for (int step = 0; step < kSteps; ++step) {
+      float* const slot = f.at(step % 2 * 64, 1).data;
+      const auto value = static_cast<float>(step + 1);
+      f.device.copyInAhead(reinterpret_cast<char*>(slot), reinterpret_cast<const char*>(&value), sizeof value);
+      cudaMemcpyAsync(f.at(1024 + step, 1).data, slot, sizeof value, cudaMemcpyDeviceToDevice, f.device.stream());
+    }
+    for (int step = 0; step < kSteps; ++step) CHECK(f.first(f.at(1024 + step, 1)) == static_cast<float>(step + 1));
+  }
+}
+
 }  // namespace
 
 }  // namespace lxmert::cuda
@@ -119,6 +135,7 @@ int main() {
   return runTests({
       {"graphs run what was captured", graphsRunWhatWasCaptured},
       {"graphs keep their scratch space", graphsKeepTheirScratch},
+      {"uploads ahead keep their order", uploadsAheadKeepTheirOrder},
       {"what cannot be captured leaves the device as it was", whatCannotBeCapturedLeavesTheDeviceAsItWas},
   });
 }
