@@ -18,18 +18,27 @@ def answer(**fields):
 
 
 def peak_memory():
-    """Bytes of the resident set at its largest."""
+    """Bytes at most: of the device's memory where it was used, else of the resident set."""
+    import torch
+
+    if torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated()
     with open("/proc/self/status") as status:
         return 1024 * next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
 
 
 def serve(prepare):
-    """Reads the set-up, then runs `prepare(setup)(request)` for each request, timed, until told to end."""
+    """Reads the set-up, then runs `prepare(setup)(request)` for each request, timed, until told to end.
+
+    `prepare` may give the function together with words on how it runs.
+    """
     import torch
 
     setup = json.loads(sys.stdin.readline())
-    run = prepare(setup)
-    answer(name=f"PyTorch {torch.__version__}")
+    prepared = prepare(setup)
+    run, how = prepared if isinstance(prepared, tuple) else (prepared, "")
+    device = f" on {torch.cuda.get_device_name()}" if torch.cuda.is_initialized() else ""
+    answer(name=f"PyTorch {torch.__version__}{device}{how and ', ' + how}")
     for line in sys.stdin:
         request = json.loads(line)
         if request.get("end"):

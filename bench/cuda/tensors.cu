@@ -98,7 +98,7 @@ Tensors::Difference Tensors::compare() {
   Difference worst;
   for (size_t i = 0; i < tensors_.size(); ++i) {
     const Tensor& t = tensors_[i];
-    if (t.role != Role::Out && t.role != Role::InOut) continue;
+    if (t.role != Role::Out && t.role != Role::InOut && t.role != Role::SparseInOut) continue;
     std::vector<char> got(deviceBytes(t));
     // Straight from the device: the engine's way back needs its completions.
     cuda::check(cudaMemcpy(got.data(), t.device, got.size(), cudaMemcpyDeviceToHost), "reading a tensor");
@@ -127,7 +127,8 @@ Tensors::Difference Tensors::compare() {
 int64_t Tensors::bytes() const {
   int64_t sum = 0;
   for (const Tensor& t : tensors_)
-    if (t.role != Role::Table) sum += deviceBytes(t) * (t.role == Role::InOut ? 2 : 1);
+    if (t.role != Role::Table && t.role != Role::Sparse && t.role != Role::SparseInOut)
+      sum += deviceBytes(t) * (t.role == Role::InOut ? 2 : 1);
   return sum;
 }
 

@@ -17,9 +17,11 @@ enum class Role {
   In,
   Weight,  // read, in the arena of parameters
   Table,   // a weight of which a call touches some rows: not counted in its bytes
+  Sparse,  // the same of activations
   Out,     // begins as NaN
   InOut,
-  Scratch,  // written, of no interest
+  SparseInOut,  // added to in some rows: not counted
+  Scratch,      // written, of no interest
 };
 
 class Tensors {

@@ -1,6 +1,7 @@
 // loss = Σ_rows w (log Σ_c exp(l_c) - l_label) over rows whose label is a class.
 //
-// Backward, in place: l_c becomes scale · w · (exp(l_c - logSumExp) - [c = label]); other rows become zeros.
+// Backward, in place: l_c becomes scale · w · (exp(l_c - logSumExp) - [c = label]); other rows become zeros,
+// and so does what lies behind the classes.
 #include <cmath>
 
 #include "cpu/kernels.h"
@@ -28,7 +29,7 @@ int32_t argMax(const float* l, int64_t n, float largest) {
 
 void softmaxCrossEntropyForward(Device&, const SoftmaxCrossEntropyForward& a) {
   parallelRows(a.rows, a.classes * 4, [&](int64_t row) {
-    const float* l = a.logits.data + row * a.classes;
+    const float* l = a.logits.data + row * a.width;
     float largest = l[0];
 #pragma omp simd reduction(max : largest)
     for (int64_t c = 0; c < a.classes; ++c) largest = l[c] > largest ? l[c] : largest;
@@ -60,18 +61,19 @@ void softmaxCrossEntropyForward(Device&, const SoftmaxCrossEntropyForward& a) {
 void softmaxCrossEntropyBackward(Device&, const SoftmaxCrossEntropyBackward& a) {
   const float lossScale = a.rows.record->lossScale[a.slot];
   parallelRows(a.rows, a.classes * 4, [&](int64_t row) {
-    float* l = a.logits.data + row * a.classes;
+    float* l = a.logits.data + row * a.width;
     const int64_t label = a.labels[row];
     if (label < 0 || label >= a.classes) {
-      std::memset(l, 0, a.classes * sizeof(float));
+      std::memset(l, 0, a.width * sizeof(float));
       return;
     }
     const float scale = lossScale * (a.weights ? a.weights[row] : 1.0f), logSumExp = a.logSumExp[row];
 #pragma omp simd
     for (int64_t c = 0; c < a.classes; ++c) l[c] = scale * exp(l[c] - logSumExp);
     l[label] -= scale;
+    std::memset(l + a.classes, 0, (a.width - a.classes) * sizeof(float));
   });
-  zeroInactive(a.rows, a.logits.data, a.classes);
+  zeroInactive(a.rows, a.logits.data, a.width);
 }
 
 }  // namespace lxmert::cpu

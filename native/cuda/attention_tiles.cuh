@@ -14,8 +14,16 @@ template <int kDim>
 constexpr int kPitch = kDim + 8;
 
 // Blocks that a multiprocessor is to have registers for, by the warps that keep enough loads in flight. Given fewer, ptxas
-// takes more registers than pay; given none, it spills to make room for one more block.
-constexpr int residentBlocks(int warps, int tiles) { return tiles <= 4 ? warps / tiles : 1; }
+// takes more registers than pay; given none, it spills to make room for one more block. On 12.0 shared memory (100 KB) has
+// room for 12 such warps, and to leave registers for more would only spill.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
+constexpr int kMostWarps = 12;
+#else
+constexpr int kMostWarps = 24;
+#endif
+constexpr int residentBlocks(int warps, int tiles) {
+  return tiles <= 4 ? (warps < kMostWarps ? warps : kMostWarps) / tiles : 1;
+}
 
 struct Lane {
   int lane = static_cast<int>(threadIdx.x) % 32;

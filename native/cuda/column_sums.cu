@@ -3,12 +3,15 @@
 #include <algorithm>
 
 #include "cuda/reduce.cuh"
+#include "cuda/vectors.cuh"
 
 namespace lxmert::cuda {
 
 namespace {
 
 constexpr int kTargets = 6, kGroups = 16;
+constexpr int kWarps = 8;             // of a block of partial sums
+constexpr int64_t kRowsOfBlock = 64;  // so that the widths of the model make several blocks a multiprocessor
 
 struct Targets {
   ColumnTarget of[kTargets];
@@ -35,7 +38,61 @@ __global__ void __launch_bounds__(kLanes* kGroups)
   target.data[column] = all;
 }
 
+// partial [row blocks, columns]. A lane has V neighbouring columns, the warps of a block share its rows and are added up
+// in order: what a column's sum is does not depend on V.
+template <class T, int V>
+__global__ void __launch_bounds__(kLanes* kWarps)
+    partialColumnSums(const T* __restrict__ values, int64_t rows, int64_t columns, float* __restrict__ partial) {
+  constexpr int kWidth = kLanes * V;
+  LXMERT_SHARED(float, sums);  // [warps, width]
+  const int lane = laneOf(), warp = static_cast<int>(threadIdx.x) / kLanes;
+  const int64_t left = static_cast<int64_t>(blockIdx.x) * kWidth, column = left + lane * V;
+  const int64_t first = blockIdx.y * kRowsOfBlock, end = min(first + kRowsOfBlock, rows);
+  float sum[V] = {};
+  if (column < columns) {
+#pragma unroll 4
+    for (int64_t row = first + warp; row < end; row += kWarps) {
+      float x[V];
+      load<V>(values + row * columns + column, x);
+#pragma unroll
+      for (int i = 0; i < V; ++i) sum[i] += x[i];
+    }
+  }
+  store<V>(sums + warp * kWidth + lane * V, sum);
+  __syncthreads();
+  const int c = static_cast<int>(threadIdx.x);
+  if (c >= kWidth || left + c >= columns) return;
+  float all = sums[c];
+  for (int w = 1; w < kWarps; ++w) all += sums[w * kWidth + c];
+  partial[blockIdx.y * columns + left + c] = all;
+}
+
+template <class T, int V>
+void sumBlocks(CudaDevice& device, const Values& values, int64_t rows, int64_t columns, unsigned blocks,
+               float* partial) {
+  static_assert(V <= kWarps, "each thread adds up one column at most");
+  constexpr int64_t kWidth = kLanes * V;
+  const dim3 grid(static_cast<unsigned>((columns + kWidth - 1) / kWidth), blocks);
+  LXMERT_LAUNCH((partialColumnSums<T, V>), grid, kLanes * kWarps, kWarps * kWidth * sizeof(float), device.stream(),
+                values.as<const T>(), rows, columns, partial);
+}
+
 }  // namespace
+
+void sumColumns(CudaDevice& device, const Values& values, int64_t rows, int64_t columns, bool accumulate,
+                float* target) {
+  const auto blocks = static_cast<unsigned>((rows + kRowsOfBlock - 1) / kRowsOfBlock);
+  float* partial = device.scratch<float>(std::max<int64_t>(blocks, 1) * columns);
+  if (blocks > 0)
+    withType(values.dtype, [&](auto t) {
+      using T = decltype(t);
+      if (aligned<kWide<T>>(columns, {values.data}))
+        sumBlocks<T, kWide<T>>(device, values, rows, columns, blocks, partial);
+      else
+        sumBlocks<T, 1>(device, values, rows, columns, blocks, partial);
+    });
+  sumPartials(device, partial, blocks, columns, {{target, 0, columns}}, accumulate);
+}
 
 void sumPartials(CudaDevice& device, const float* partial, int64_t blocks, int64_t columns,
                  std::initializer_list<ColumnTarget> targets, bool accumulate) {

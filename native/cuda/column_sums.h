@@ -1,4 +1,4 @@
-// The second half of sums over rows: partial sums of blocks, added up in the order of the blocks.
+// Sums over rows into columns: partial sums of blocks of rows, added up in the order of the blocks.
 #pragma once
 
 #include <initializer_list>
@@ -18,5 +18,9 @@ struct ColumnTarget {
 // target (+)= Σ over blocks of its columns of partial [blocks, columns]; at most 6 targets.
 void sumPartials(CudaDevice& device, const float* partial, int64_t blocks, int64_t columns,
                  std::initializer_list<ColumnTarget> targets, bool accumulate);
+
+// target [columns] (+)= Σ over rows of values [rows, columns].
+void sumColumns(CudaDevice& device, const Values& values, int64_t rows, int64_t columns, bool accumulate,
+                float* target);
 
 }  // namespace lxmert::cuda

@@ -3,8 +3,6 @@
 // Inactive rows are zeros, so products over all rows of the capacity are those over the active ones; only the bias fills
 // them, and they are zeroed again. In bf16 precision weights and bias come from the parameters' bf16 copy, and gradients
 // of parameters are float32.
-#include <algorithm>
-
 #include "cuda/column_sums.h"
 #include "cuda/convert.h"
 #include "cuda/device.h"
@@ -15,26 +13,7 @@ namespace lxmert::cuda {
 
 namespace {
 
-constexpr int kColumns = 64, kStrides = 4;  // of a block of column sums
-constexpr int64_t kRowsOfBlock = 256;       // summed in one partial sum
-constexpr int kRowsOfZeroBlock = 8;         // a warp each
-
-// partial [row blocks, columns]: the sums of one block of rows each, in an order that does not depend on the device.
-template <class T>
-__global__ void partialColumnSums(const T* __restrict__ values, int64_t rows, int64_t columns,
-                                  float* __restrict__ partial) {
-  LXMERT_SHARED(float, sums);  // [strides, columns]
-  const int64_t column = static_cast<int64_t>(blockIdx.x) * kColumns + threadIdx.x;
-  const int64_t first = blockIdx.y * kRowsOfBlock, end = min(first + kRowsOfBlock, rows);
-  float sum = 0;
-  if (column < columns)
-    for (int64_t row = first + threadIdx.y; row < end; row += kStrides) sum += toFloat(values[row * columns + column]);
-  sums[threadIdx.y * kColumns + threadIdx.x] = sum;
-  __syncthreads();
-  if (threadIdx.y > 0 || column >= columns) return;
-  for (int stride = 1; stride < kStrides; ++stride) sum += sums[stride * kColumns + threadIdx.x];
-  partial[blockIdx.y * columns + column] = sum;
-}
+constexpr int kRowsOfZeroBlock = 8;  // a warp each
 
 template <class T>
 __global__ void zeroInactiveRows(Rows rows, T* __restrict__ values, int64_t width) {
@@ -74,16 +53,6 @@ void multiply(CudaDevice& device, const Gemm& g) {
   if (g.beta == 0) check(cudaMemsetAsync(g.c, 0, g.m * g.n * bytesOf(g.output), device.stream()), "a linear op");
 }
 
-template <class T>
-void sumColumns(CudaDevice& device, const T* values, int64_t rows, int64_t columns, bool accumulate, float* target) {
-  const unsigned blocks = blocksOf(rows, kRowsOfBlock);
-  float* partial = device.scratch<float>(std::max<int64_t>(blocks, 1) * columns);
-  if (blocks > 0)
-    LXMERT_LAUNCH(partialColumnSums<T>, dim3(blocksOf(columns, kColumns), blocks), dim3(kColumns, kStrides),
-                  kColumns * kStrides * sizeof(float), device.stream(), values, rows, columns, partial);
-  sumPartials(device, partial, blocks, columns, {{target, 0, columns}}, accumulate);
-}
-
 }  // namespace
 
 void linearForward(Device& base, const LinearForward& a) {
@@ -119,7 +88,7 @@ void linearBackwardWeight(Device& base, const LinearBackwardWeight& a) {
     const T* x = operand<T>(device, a.x, rows * a.in);
     multiply(device, {a.out, a.in, rows, true, false, a.dy.dtype, DType::F32, a.dy.data, x, a.dWeight.data, nullptr,
                       a.accumulateWeight ? 1.0f : 0.0f});
-    if (a.dBias) sumColumns<T>(device, a.dy.as<const T>(), rows, a.out, a.accumulateBias, a.dBias.data);
+    if (a.dBias) sumColumns(device, a.dy, rows, a.out, a.accumulateBias, a.dBias.data);
   });
 }
 

@@ -1,6 +1,7 @@
 // loss = Σ_rows w (log Σ_c exp(l_c) - l_label) over rows whose label is a class.
 //
-// Backward, in place: l_c becomes scale · w · (exp(l_c - logSumExp) - [c = label]); other rows become zeros.
+// Backward, in place: l_c becomes scale · w · (exp(l_c - logSumExp) - [c = label]); other rows become zeros,
+// and so does what lies behind the classes.
 //
 // A block a row; the logits are read once (maximum and sum go along together) and no probability is ever stored. A row of
 // 30,522 bf16 begins anywhere, so single elements lead to the first 16 aligned bytes and follow the last.
@@ -95,7 +96,7 @@ __global__ void __launch_bounds__(kMostThreads) softmaxCrossEntropyForwardKernel
       if (threadIdx.x == 0) a.logSumExp.data[row] = 0, a.predictions.data[row] = 0, a.rowLoss.data[row] = 0;
       return;
     }
-    const T* logits = at<T>(a.logits, row * a.classes);
+    const T* logits = at<T>(a.logits, row * a.width);
     Part part;
     eachClass(logits, classes, [&]<int V>(int c, const float(&l)[V]) { part.add(c, l); });
     addWarp(part);
@@ -118,10 +119,12 @@ __global__ void __launch_bounds__(kMostThreads) softmaxCrossEntropyForwardKernel
 
 template <class T>
 __global__ void __launch_bounds__(kMostThreads) softmaxCrossEntropyBackwardKernel(const SoftmaxCrossEntropyBackward a) {
-  const int classes = static_cast<int>(a.classes);
+  const int classes = static_cast<int>(a.classes), width = static_cast<int>(a.width);
   const float lossScale = a.rows.record->lossScale[a.slot];
   blockRows(a.rows, [&](int64_t row, bool active) {
-    T* logits = at<T>(a.logits, row * a.classes);
+    T* logits = at<T>(a.logits, row * a.width);
+    for (int c = classes + static_cast<int>(threadIdx.x); c < width; c += static_cast<int>(blockDim.x))
+      logits[c] = fromFloat<T>(0.0f);
     const int32_t label = active ? a.labels.data[row] : -1;
     const bool labelled = label >= 0 && label < classes;
     const float scale = labelled ? lossScale * (a.weights.data ? a.weights.data[row] : 1.0f) : 0.0f;

@@ -17,8 +17,9 @@ export const nvcc = process.env.NVCC || 'nvcc';
 /** nvcc's version, or null where there is none. */
 export const nvccVersion = () => /release \S+ (V\S+)/.exec(outputOf(nvcc, ['--version']) ?? '')?.[1] ?? null;
 
-/** Compute capabilities to build for: those of the list that this nvcc knows. */
-function targets(wanted) {
+/** Compute capabilities to build for: those of the list (or of LXMERT_CUDA_TARGETS, as 80,90) that this nvcc knows. */
+function targets(listed) {
+  const wanted = process.env.LXMERT_CUDA_TARGETS?.split(',') ?? listed;
   const known = new Set(outputOf(nvcc, ['--list-gpu-code'])?.match(/\d+/g) ?? []);
   const absent = wanted.filter((target) => !known.has(target));
   if (absent.length > 0) say(`cuda: this nvcc does not know sm_${absent.join(', sm_')}: left out`);

@@ -1,4 +1,12 @@
-import { bytesOf, elements, type OpArgument, type OpName, type Rows, type Tensor } from '../engine/index.js';
+import {
+  dtypeBytes,
+  elements,
+  type DType,
+  type OpArgument,
+  type OpName,
+  type Rows,
+  type Tensor,
+} from '../engine/index.js';
 import type { RowCounts } from './flops.js';
 
 /** What op calls have to do at least. */
@@ -30,7 +38,7 @@ function activeRows({ set, capacity }: Rows, n: RowCounts): number {
 /** Operands that are read and written in one call, by their place in it. */
 const inPlace: Partial<Record<OpName, readonly number[]>> = {
   layerNormForward: [4], // z
-  softmaxCrossEntropyBackward: [3], // logits
+  softmaxCrossEntropyBackward: [4], // logits
   smoothL1Backward: [3], // prediction
   gatherRowsBackward: [4], // the gradient that is added to
   adamUpdate: [8, 10, 11], // parameters and both moments
@@ -57,23 +65,43 @@ function flopsOf(op: OpName, args: readonly OpArgument[], rows: number, n: RowCo
   return 0;
 }
 
-/** What one call has to do for a batch. */
-export function workOf(op: OpName, args: readonly OpArgument[], n: RowCounts): OpWork {
+/** Bytes of a number of an operand: products in bfloat16 read the parameters' copy. */
+function bytesOfNumber(op: OpName, { arena, dtype }: Tensor, activations: DType): number {
+  return dtypeBytes[op.startsWith('linear') && arena === 'parameters' ? activations : dtype];
+}
+
+/** The optimizer writes that copy. */
+function copyBytes(op: OpName, args: readonly OpArgument[], activations: DType): number {
+  return op === 'adamUpdate' && activations === 'bf16' ? dtypeBytes.bf16 * elements((args[8] as Tensor).shape) : 0;
+}
+
+/** What one call has to do for a batch, where activations are kept in `activations`. */
+export function workOf(op: OpName, args: readonly OpArgument[], n: RowCounts, activations: DType = 'f32'): OpWork {
   const set = args.find(isRows);
   const rows = set ? activeRows(set, n) : 0;
   const bytes = args.map((arg) => {
     if (!isTensor(arg)) return 0;
-    const width = elements(arg.shape.slice(1)) * 4;
-    if (set && (arg.shape[0] === set.capacity || lookUps.includes(op))) return Math.min(bytesOf(arg), rows * width);
-    return bytesOf(arg);
+    const number = bytesOfNumber(op, arg, activations);
+    const whole = elements(arg.shape) * number;
+    if (set && (arg.shape[0] === set.capacity || lookUps.includes(op)))
+      return Math.min(whole, rows * elements(arg.shape.slice(1)) * number);
+    return whole;
   });
   const again = (inPlace[op] ?? []).reduce((sum, i) => sum + (bytes[i] ?? 0), 0);
-  return { calls: 1, flops: flopsOf(op, args, rows, n), bytes: bytes.reduce((sum, b) => sum + b, 0) + again };
+  return {
+    calls: 1,
+    flops: flopsOf(op, args, rows, n),
+    bytes: bytes.reduce((sum, b) => sum + b, copyBytes(op, args, activations)) + again,
+  };
 }
 
 /** Sums of the work of calls, by op. */
 export class WorkByOp {
   private readonly sums = new Map<OpName, OpWork>();
+
+  get ops(): readonly OpName[] {
+    return [...this.sums.keys()];
+  }
 
   add(op: OpName, work: OpWork): void {
     const { calls, flops, bytes } = this.of(op);

@@ -10,18 +10,20 @@ import { peakMemory, thisMachine, threadCount, type Machine } from './machine.js
 import { WorkByOp, workOf } from './opWork.js';
 import { Peer } from './peer.js';
 import { RateMeter, type Rates } from './rates.js';
+import { adam, learningRate, seed } from './recipe.js';
 import { opReports, type OpReport, type PeerReport } from './report.js';
 import { timed, timesOf, type Times } from './statistics.js';
 
 /** Tokens that the original pads every sentence to; a longer sentence makes it more. */
 const paddedTokens = 20;
-const seed = 9595;
-/** BertAdam as in pre-training; the rate only has to keep the numbers sane. */
-const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-6, weightDecay: 0.01, maxGradNorm: 1 };
-const learningRate = 1e-5;
+
+/** Where a bench runs. */
+export type BenchDevice = 'cpu' | 'cuda';
 
 export interface StepBenchOptions {
   readonly config: ModelConfig;
+  /** Ours, and what a peer runs on; `cpu` by default. */
+  readonly device?: BenchDevice | undefined;
   /** Samples of a step. */
   readonly batch: number;
   /** Fewest and most tokens of a sample. */
@@ -32,7 +34,7 @@ export interface StepBenchOptions {
   readonly warmup: number;
   /** 0: one a core. */
   readonly threads: number;
-  /** Of the products; `float32` by default. */
+  /** Of the products; `float32` by default. A peer on CUDA computes in it, too, one on the CPU always in float32. */
   readonly precision?: Precision | undefined;
   /** A Python with torch and transformers, to run the same step there. */
   readonly peerPython?: string | undefined;
@@ -44,7 +46,7 @@ export interface StepReport extends Rates {
   readonly gflops: number;
   /** `gflops` over the rate of large matrix products of the same precision, measured between the steps. */
   readonly sgemmShare: number;
-  /** High-water mark of the process, without what measuring the rates took. */
+  /** High-water mark of the process, without what measuring the rates took; on CUDA, what the device holds. */
   readonly peakMemoryBytes: number;
   readonly stepMilliseconds: Times;
   readonly gflopPerSample: number;
@@ -55,6 +57,8 @@ export interface StepReport extends Rates {
   readonly ops: readonly OpReport[];
   /** Of a step, outside of all ops: staging, uploads, enqueuing, waiting. */
   readonly otherMilliseconds: number;
+  /** In words. */
+  readonly device: string;
   readonly machine: Machine;
   /** `memoryRatio`: our peak over the peer's. */
   readonly peer?: PeerReport & { readonly peakMemoryBytes: number; readonly memoryRatio: number };
@@ -69,11 +73,13 @@ export async function benchStep(options: StepBenchOptions): Promise<StepReport> 
   const { config, peerPython, onProgress: tell = () => undefined } = options;
   const machine = thisMachine();
   const threads = threadCount(options.threads);
-  const { precision = 'float32' } = options;
+  const { precision = 'float32', device = 'cpu' } = options;
   const batch = benchBatch(config, { samples: options.batch, tokens: options.tokens, objects: options.objects, seed });
   using peer =
-    peerPython === undefined ? null : await Peer.start(peerPython, 'torch_step.py', peerSetup(config, batch, threads));
-  const pretrainer = new Pretrainer({ config, adam, engine: { device: 'cpu', threads, precision } });
+    peerPython === undefined
+      ? null
+      : await Peer.start(peerPython, 'torch_step.py', { ...peerSetup(config, batch, threads), device, precision });
+  const pretrainer = new Pretrainer({ config, adam, engine: { device, threads, precision } });
   try {
     await pretrainer.initialize(seed);
     const run = new StepRun(pretrainer, batch);
@@ -91,7 +97,8 @@ export async function benchStep(options: StepBenchOptions): Promise<StepReport> 
       const shown = [`${ours.toFixed(1)} ms`, ...(their === undefined ? [] : [`peer ${their.toFixed(1)} ms`])];
       tell(`step ${i} of ${options.steps}: ${shown.join(', ')}`);
     }
-    const report = { ...run.report(threads), precision, machine };
+    if (device === 'cuda') await run.profileStep();
+    const report = { ...run.report(threads), device: pretrainer.engine.description, precision, machine };
     if (!peer) return report;
     const milliseconds = timesOf(theirs);
     const peakMemoryBytes = await peer.end();
@@ -132,18 +139,32 @@ class StepRun {
     await this.pretrainer.step([this.batch], { step: this.steps++, learningRate, seed, weights: plainSum });
   }
 
-  /** The machine's rates, then one step. */
+  /** The machine's rates, then one step. Timing each op makes CUDA wait for each: there it is left to `profileStep`. */
   async measure(): Promise<number> {
-    const { engine } = this.pretrainer;
     await this.rates.measure();
-    if (this.times.length === 0) engine.observer = (op, args) => this.work.add(op, workOf(op, args, this.counts));
+    const onCpu = this.pretrainer.engine.device === 'cpu';
+    const milliseconds = await timed(() => (onCpu ? this.profileStep() : this.step()));
+    this.times.push(milliseconds);
+    return milliseconds;
+  }
+
+  /** A step whose ops are timed one by one. */
+  async profileStep(): Promise<void> {
+    const { engine } = this.pretrainer;
+    if (this.profiles.length === 0)
+      engine.observer = (op, args) => this.work.add(op, workOf(op, args, this.counts, engine.activationDType));
     engine.profile(true);
-    const milliseconds = await timed(() => this.step());
+    await this.step();
     engine.observer = null;
     this.profiles.push(await engine.readProfile());
     engine.profile(false);
-    this.times.push(milliseconds);
-    return milliseconds;
+  }
+
+  private peakMemory(): number {
+    const { engine } = this.pretrainer;
+    const grown = this.rates.grownBytes;
+    if (engine.device === 'cpu') return peakMemory() - grown;
+    return Object.values(engine.memory()).reduce((sum, bytes) => sum + bytes, 0) - grown;
   }
 
   /** Starts counting anew. */
@@ -152,26 +173,27 @@ class StepRun {
     this.profiles = [];
   }
 
-  report(threads: number): Omit<StepReport, 'machine' | 'precision'> {
+  report(threads: number): Omit<StepReport, 'machine' | 'precision' | 'device'> {
     const { batch, times } = this;
     const rates = this.rates.best;
     const stepMilliseconds = timesOf(times);
     const mean = times.reduce((sum, ms) => sum + ms, 0) / times.length;
     const ops = opReports(this.profiles, mean, (op) => this.work.of(op), rates);
+    const inOps = ops.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
     const flops = pretrainFlops(this.pretrainer.config, this.counts);
     const gflops = flops / stepMilliseconds.median / 1e6;
     return {
       samplesPerSecond: (1000 * batch.size) / stepMilliseconds.median,
       gflops,
       sgemmShare: gflops / rates.sgemmGflops,
-      peakMemoryBytes: peakMemory() - this.rates.grownBytes,
+      peakMemoryBytes: this.peakMemory(),
       stepMilliseconds,
       gflopPerSample: flops / batch.size / 1e9,
       batch: batch.size,
       threads,
       ...rates,
       ops,
-      otherMilliseconds: mean - ops.reduce((sum, { milliseconds }) => sum + milliseconds, 0),
+      otherMilliseconds: Math.max(0, mean - inOps),
     };
   }
 }

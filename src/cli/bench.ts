@@ -5,13 +5,15 @@ import {
   benchKernels,
   benchPresets,
   benchStep,
+  h200,
+  stepFloors,
   type BenchPreset,
   type Layers,
 } from '../bench/index.js';
 import type { ModelConfig } from '../config/modelConfig.js';
 import { precisionNames } from '../config/runConfig.js';
 import { LxmertError } from '../errors.js';
-import { answersLines, kernelsLines, stepLines } from './benchTables.js';
+import { answersLines, floorsLines, kernelsLines, stepLines } from './benchTables.js';
 import { defineCommand, integerOption, jsonOption, note, print, printJson, type GlobalOptions } from './command.js';
 
 /** Whole numbers of a flag, separated as `separator` says. */
@@ -73,7 +75,7 @@ const commonOptions = (yargs: Argv<GlobalOptions>) =>
     .option('precision', {
       choices: precisionNames,
       default: 'float32' as const,
-      describe: 'of the products; a peer computes in float32 in any case',
+      describe: 'of the products; a peer on the CPU computes in float32 in any case',
     })
     .option('objects', integerOption('objects', { describe: 'objects a sample', default: 36, min: 1, max: 512 }))
     .option('json', jsonOption);
@@ -114,8 +116,18 @@ const step = defineCommand({
       .option('steps', stepsOption(5))
       .option('warmup', warmupOption(2))
       .option('threads', threadsOption)
-      .option('peer-python', peerOption),
-  handler: async ({ json, ...args }) => {
+      .option('peer-python', peerOption)
+      .option('device', { choices: ['cpu', 'cuda'] as const, default: 'cpu' as const, describe: 'what both run on' })
+      .option('floors', {
+        type: 'boolean',
+        default: false,
+        describe: 'instead: what each op needs at least on an H200, computed without a device',
+      }),
+  handler: async ({ json, floors, ...args }) => {
+    if (floors) {
+      const computed = await stepFloors({ ...args, config: configOf(args), rates: h200 });
+      return show(json, computed, () => floorsLines(computed));
+    }
     const report = await benchStep({ ...args, config: configOf(args), onProgress: note });
     show(json, report, () => stepLines(report));
   },

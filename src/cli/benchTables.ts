@@ -1,4 +1,13 @@
-import type { AnswersReport, KernelsReport, Machine, PeerReport, Rates, StepReport, Times } from '../bench/index.js';
+import type {
+  AnswersReport,
+  FloorsReport,
+  KernelsReport,
+  Machine,
+  PeerReport,
+  Rates,
+  StepReport,
+  Times,
+} from '../bench/index.js';
 
 const fixed = (value: number, digits = 1): string => value.toFixed(digits);
 const percent = (share: number): string => `${fixed(100 * share)} %`;
@@ -45,7 +54,7 @@ export function stepLines(report: StepReport): string[] {
   const { peer, ops } = report;
   const whole = ops.reduce((sum, { milliseconds }) => sum + milliseconds, 0) + report.otherMilliseconds;
   return [
-    machineLine(report.machine),
+    report.device.startsWith('cuda') ? report.device : machineLine(report.machine),
     ratesLine(report, report.threads),
     '',
     `batch ${report.batch}: ${fixed(report.samplesPerSecond, 2)} samples/s, ${spread(report.stepMilliseconds)} a step`,
@@ -74,6 +83,28 @@ export function stepLines(report: StepReport): string[] {
           '',
         ],
       ],
+      1,
+    ),
+  ];
+}
+
+export function floorsLines(report: FloorsReport): string[] {
+  const { total } = report;
+  const cells = ({ calls, launches, flops, bytes, milliseconds }: FloorsReport['total']): string[] => [
+    ...[calls, launches].map(String),
+    fixed(flops / 1e9),
+    fixed(bytes / 1e6),
+    fixed(milliseconds, 3),
+  ];
+  return [
+    `computed, not measured: ${report.precision}, products ${fixed(report.sgemmGflops / 1000, 0)} TFLOP/s, ` +
+      `copies ${fixed(report.copyGigabytesPerSecond / 1000)} TB/s`,
+    `batch ${report.batch}: at least ${fixed(total.milliseconds)} ms a step, ` +
+      `${fixed((1000 * report.batch) / total.milliseconds, 0)} samples/s at most`,
+    '',
+    ...table(
+      ['op', 'calls', 'launches', 'GFLOP', 'MB', 'ms'],
+      [...report.ops.map((op) => [op.op, ...cells(op)]), ['(all)', ...cells(total)]],
       1,
     ),
   ];

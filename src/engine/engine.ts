@@ -1,5 +1,6 @@
 import { LxmertError } from '../errors.js';
 import { describeCuda, openDevice, type EngineOptions, type OpenedDevice } from './device.js';
+import { dryAddon } from './dryRun.js';
 import { encodeCall, type OpArgument } from './encodeCall.js';
 import { loadAddon } from './load.js';
 import { settled, translated, type NativeAddon, type NativeEngine, type OpName } from './native.js';
@@ -72,8 +73,13 @@ export class Engine implements AsyncDisposable {
 
   /** @throws LxmertError NO_DEVICE, ADDON, BAD_ARGUMENT */
   static create(options: EngineOptions = {}): Engine {
-    const addon = loadAddon();
-    return new Engine(addon, openDevice(addon, options), options.onNote ?? (() => undefined));
+    const onNote = options.onNote ?? (() => undefined);
+    if (!options.dryRun) {
+      const addon = loadAddon();
+      return new Engine(addon, openDevice(addon, options), onNote);
+    }
+    const dry = dryAddon(loadAddon(), options.precision ?? 'float32');
+    return new Engine(dry, openDevice(dry, { device: 'cpu' }), onNote);
   }
 
   /** What CUDA device this machine has, in words. @throws LxmertError NO_DEVICE, saying what is missing; ADDON */
@@ -114,7 +120,7 @@ export class Engine implements AsyncDisposable {
         'BAD_ARGUMENT',
         `a tensor [${shape.join(', ')}] at byte ${offset}: expected whole sizes and a multiple of ${dtypeBytes[dtype]} bytes`,
       );
-    const size = this.reserved.get(arena) ?? 0;
+    const size = this.planning ? Infinity : (this.reserved.get(arena) ?? 0);
     if (!(offset >= 0 && offset + bytesOf(tensor) <= size))
       throw new LxmertError(
         'BAD_ARGUMENT',
@@ -171,7 +177,7 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * The workspace bytes that a step needs: runs `step` with nothing enqueued and an endless workspace. What the step
+   * The workspace bytes that a step needs: runs `step` with nothing enqueued and endless arenas. What the step
    * made meanwhile is dead afterwards.
    */
   plan(step: () => void): number {

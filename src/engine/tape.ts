@@ -33,9 +33,9 @@ export class GradientLedger {
   /** Marks a gradient; true if it had been written before. */
   mark(parameter: Parameter): boolean {
     const { offset, shape } = parameter.gradient;
-    const before = this.written.has(offset);
-    this.written.set(offset, offset + elements(shape) * elementBytes);
-    return before;
+    const before = this.written.get(offset);
+    this.written.set(offset, Math.max(before ?? 0, offset + elements(shape) * elementBytes));
+    return before !== undefined;
   }
 
   /** What is left of [begin, end) of the gradient arena, in bytes. */

@@ -7,14 +7,14 @@ function transform({ tape, weights }: Encoder, rows: Rows, x: Tensor, name: stri
   return layerNorm(tape, rows, gelu(tape, rows, dense), weights.norm(`${name}.LayerNorm`));
 }
 
-/** Word logits at the given rows of the language output; the decoder is the word-embedding table: [rows, vocabSize]. */
+/**
+ * Word logits at the given rows of the language output; the decoder is the word-embedding table: [rows, vocabSize], and
+ * zeros up to a multiple of 64 columns.
+ */
 export function maskedLmHead(encoder: Encoder, language: Tensor, rows: Rows, at: Tensor): Tensor {
   const { tape, weights } = encoder;
   const masked = gatherRows(tape, rows, language, at);
-  return linear(tape, rows, transform(encoder, rows, masked, 'cls.predictions.transform'), {
-    weight: weights.get('lxmert.embeddings.word_embeddings.weight'),
-    bias: weights.get('cls.predictions.bias'),
-  });
+  return linear(tape, rows, transform(encoder, rows, masked, 'cls.predictions.transform'), weights.wordDecoder());
 }
 
 /** Whether sentence and image belong together: [samples, 2], class 1 for yes. */

@@ -22,6 +22,11 @@ export interface StoredParameter extends Parameter {
   readonly offset: number;
 }
 
+/** The shape of what a parameter has room for. */
+function roomOf({ shape: [rows, ...row], roomRows = rows }: ParameterSpec): number[] {
+  return [roomRows, ...row];
+}
+
 /** All weights of a model and their gradients, by transformers' names, at fixed places of the two arenas. */
 export class ModelWeights {
   readonly parameters: readonly StoredParameter[];
@@ -40,7 +45,7 @@ export class ModelWeights {
       const touches = /\.(key|value)\.(weight|bias)$/.test(spec.name);
       const offset = touches ? end : Math.ceil(end / alignment) * alignment;
       offsets[i] = offset;
-      end = offset + elements(spec.shape) * elementBytes;
+      end = offset + elements(roomOf(spec)) * elementBytes;
     });
     this.bytes = Math.ceil(end / alignment) * alignment;
     engine.reserve('parameters', this.bytes);
@@ -79,6 +84,15 @@ export class ModelWeights {
       return this.place(`${name}.qkv.${part}`, offset, [3 * spec.shape[0], ...spec.shape.slice(1)]);
     };
     return { weight: fused('weight'), bias: fused('bias') };
+  }
+
+  /** The word-embedding table as the decoder of word logits, and its bias, with all the rows that they have room for. */
+  wordDecoder(): Required<LinearWeights> {
+    const whole = (name: string): Parameter => {
+      const { offset, spec } = this.get(name);
+      return this.place(name, offset, roomOf(spec));
+    };
+    return { weight: whole('lxmert.embeddings.word_embeddings.weight'), bias: whole('cls.predictions.bias') };
   }
 
   /** Byte ranges [begin, end) of the groups, neighbours joined. */

@@ -20,7 +20,10 @@ export interface PretrainOutputs {
   readonly vision?: Tensor;
   /** [samples, H]; absent when neither matching nor QA is on. */
   readonly pooled?: Tensor;
-  /** Logits (feat: regressed features) by loss, before their loss's backward; rows as `rowsOf`. */
+  /**
+   * Logits (feat: regressed features) by loss, before their loss's backward; rows as `rowsOf`. Those of words have a few
+   * columns more than `vocabSize`, which stand for nothing.
+   */
   readonly logits: Readonly<Partial<Record<LossName, Tensor>>>;
   /** Arg-max of each row. */
   readonly predictions: Readonly<Partial<Record<LossName, Tensor>>>;
@@ -63,7 +66,7 @@ export function pretrainForward(
       'maskedLm',
       batch.maskedTokens,
       maskedLmHead(encoder, streams.language, batch.maskedTokens, batch.maskedTokenRows),
-      { labels: batch.maskedTokenLabels },
+      { labels: batch.maskedTokenLabels, classes: encoder.config.vocabSize },
     );
 
   if (streams && readsObjects) {

@@ -49,14 +49,16 @@ export interface StagedBatch extends ModelInputs {
   readonly answers: Tensor;
 }
 
-export function capacitiesOf(batch: Batch): Capacities {
+/** Those of a batch, or of one with another number of samples like its own. */
+export function capacitiesOf(batch: Batch, samples = batch.size): Capacities {
   const rounded = (n: number, to: number): number => Math.max(1, Math.ceil(n / to)) * to;
+  const share = (n: number): number => rounded((n * samples) / batch.size, rowRounding);
   return {
-    samples: rounded(batch.size, sampleRounding),
-    language: rounded(batch.tokenIds.length, rowRounding),
-    vision: rounded(batch.objects.labels.length, rowRounding),
-    maskedTokens: rounded(batch.maskedTokens.rows.length, rowRounding),
-    maskedObjects: rounded(batch.maskedObjects.rows.length, rowRounding),
+    samples: rounded(samples, sampleRounding),
+    language: share(batch.tokenIds.length),
+    vision: share(batch.objects.labels.length),
+    maskedTokens: share(batch.maskedTokens.rows.length),
+    maskedObjects: share(batch.maskedObjects.rows.length),
     tokensOfSample: rounded(longestOf(batch.tokenOffsets), lengthRounding),
     objectsOfSample: rounded(longestOf(batch.objectOffsets), lengthRounding),
   };

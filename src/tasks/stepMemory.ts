@@ -2,6 +2,7 @@ import type { ModelConfig } from '../config/modelConfig.js';
 import type { Batch } from '../data/batch.js';
 import { attentionLimits, elementBytes, type Engine, type Tensor } from '../engine/index.js';
 import { HostSlots } from './hostSlots.js';
+import { explainOutOfMemory } from './outOfMemory.js';
 import { lossNames, type LossWeights } from './losses.js';
 import {
   capacitiesOf,
@@ -20,6 +21,13 @@ export interface StagedWork {
   readonly kind: string;
   readonly weights: LossWeights;
   readonly run: (staged: StagedBatch) => unknown;
+}
+
+interface Uploaded {
+  readonly staged: StagedBatch;
+  /** All that the work's op calls depend on. */
+  readonly key: string;
+  readonly uploaded: Promise<void>;
 }
 
 interface Placed {
@@ -50,14 +58,27 @@ export class StepMemory {
   ) {}
 
   /**
-   * Uploads a batch into the next slot and makes room for the work on it. Waits only when memory has to grow.
-   * @throws LxmertError BAD_DATA
+   * Uploads a batch into the next slot and makes room for the work on it. Waits for the upload of the batch before the last,
+   * and when memory has to grow.
+   * @throws LxmertError BAD_DATA, OUT_OF_MEMORY with the largest batch that fits
    */
-  async stage(
-    batch: Batch,
-    keys: StepKeys,
-    work: StagedWork,
-  ): Promise<{ staged: StagedBatch; key: string; uploaded: Promise<void> }> {
+  async stage(batch: Batch, keys: StepKeys, work: StagedWork): Promise<Uploaded> {
+    try {
+      return await this.placeAndUpload(batch, keys, work);
+    } catch (error) {
+      const { engine, config } = this;
+      const explained = await explainOutOfMemory(error, {
+        engine,
+        batch,
+        featureDim: config.visualFeatDim,
+        run: work.run,
+      });
+      if (explained !== error) this.slotBytes = 0; // the arena is empty
+      throw explained;
+    }
+  }
+
+  private async placeAndUpload(batch: Batch, keys: StepKeys, work: StagedWork): Promise<Uploaded> {
     const { engine } = this;
     const { staged, capacities, slot, workspace, key } = await this.place(batch, work);
     if (workspace > engine.memory().workspace) {

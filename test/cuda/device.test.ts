@@ -6,6 +6,7 @@ import { loadAddon } from '../../src/engine/load.js';
 import { plainSum } from '../../src/tasks/losses.js';
 import { Pretrainer } from '../../src/tasks/pretrainer.js';
 import { cpuMultipliesBFloat16, emulator } from '../engine/support/backends.js';
+import { roundToBf16 } from '../engine/support/bf16.js';
 import { smallConfig } from '../support/batches.js';
 
 const withEmulator = emulator ? describe : describe.skip;
@@ -119,7 +120,7 @@ withEmulator('on the emulator', () => {
   });
 
   // Whoever writes parameters writes their bf16 copy, from which products take them.
-  test('uploads, fill and adamUpdate keep the bf16 copy of the parameters', async () => {
+  test('uploads, fill, fillNormal and adamUpdate keep the bf16 copy of the parameters', async () => {
     const engine = open({ precision: 'bfloat16' });
     const size = 32;
     for (const arena of ['parameters', 'gradients', 'state', 'inputs', 'workspace'] as const)
@@ -138,6 +139,10 @@ withEmulator('on the emulator', () => {
     expect(await product()).toBe(size / 2);
     engine.run('fill', [2, weight]);
     expect(await product()).toBe(2 * size);
+    engine.run('fillNormal', [1, 5, 0, weight]);
+    const last = (await engine.readFloats(weight)).slice(-size).map(roundToBf16);
+    expect(await product()).toBe(roundToBf16(last.reduce((sum, value) => sum + value, 0)));
+    engine.run('fill', [2, weight]);
 
     const whole = [size + size * size];
     const tensors = {

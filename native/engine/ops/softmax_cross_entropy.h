@@ -4,11 +4,12 @@
 
 namespace lxmert {
 
-// Cross-entropy of softmax(logits) [R, C] at labels [R] (outside [0, C): ignored), weighted by weights [R] if given.
+// Cross-entropy of softmax(logits) [R, C] at labels [R] (outside [0, C): ignored), weighted by weights [R] if given. A row
+// of logits has `width` columns; those behind the C classes stand for nothing.
 // Adds Σ weight × loss, right arg-maxes and labels to tally[0..2]; logSumExp [R] is kept, predictions [R] are arg-maxes.
 struct SoftmaxCrossEntropyForward {
   Rows rows;
-  int64_t classes;
+  int64_t classes, width;
   Values logits;
   Floats weights;
   Ints labels;
@@ -20,7 +21,9 @@ struct SoftmaxCrossEntropyForward {
     SoftmaxCrossEntropyForward a{};
     a.rows = r.rows();
     a.classes = r.dim("classes");
-    a.logits = r.values("logits", a.rows.capacity * a.classes);
+    a.width = r.dim("width");
+    if (a.width < a.classes) r.fail("width", "is less than the number of classes");
+    a.logits = r.values("logits", a.rows.capacity * a.width);
     a.weights = r.optional<float>("weights", a.rows.capacity);
     a.labels = r.tensor<int32_t>("labels", a.rows.capacity);
     a.logSumExp = r.tensor<float>("logSumExp", a.rows.capacity);
@@ -31,10 +34,10 @@ struct SoftmaxCrossEntropyForward {
   }
 };
 
-// logits become their gradient: lossScale[slot] × weight × (softmax - onehot).
+// logits become their gradient: lossScale[slot] × weight × (softmax - onehot), and zeros behind the classes.
 struct SoftmaxCrossEntropyBackward {
   Rows rows;
-  int64_t classes;
+  int64_t classes, width;
   int64_t slot;
   Values logits;
   Floats weights;
@@ -45,9 +48,11 @@ struct SoftmaxCrossEntropyBackward {
     SoftmaxCrossEntropyBackward a{};
     a.rows = r.rows();
     a.classes = r.dim("classes");
+    a.width = r.dim("width");
+    if (a.width < a.classes) r.fail("width", "is less than the number of classes");
     a.slot = r.integer("slot", 0, kLossSlots - 1);
     if (!a.rows.record) r.fail("record", "is missing");
-    a.logits = r.values("logits", a.rows.capacity * a.classes);
+    a.logits = r.values("logits", a.rows.capacity * a.width);
     a.weights = r.optional<float>("weights", a.rows.capacity);
     a.labels = r.tensor<int32_t>("labels", a.rows.capacity);
     a.logSumExp = r.tensor<float>("logSumExp", a.rows.capacity);

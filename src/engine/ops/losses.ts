@@ -14,10 +14,12 @@ export interface CrossEntropyTargets {
   readonly labels: Tensor;
   /** [rows] f32; default 1. */
   readonly weights?: Tensor;
+  /** Columns of the logits that are classes, the first ones; default all. The others get gradient 0. */
+  readonly classes?: number;
 }
 
 /**
- * Σ over labelled rows of weight × cross-entropy of softmax(logits) [rows, classes]. The probabilities are never stored.
+ * Σ over labelled rows of weight × cross-entropy of softmax(logits) [rows, width]. The probabilities are never stored.
  * The backward pass turns `logits` into their gradient in place: they must be the output of the op before.
  * @returns arg-max of each row, [rows] i32
  */
@@ -25,21 +27,22 @@ export function softmaxCrossEntropy(
   tape: Tape,
   rows: Rows,
   logits: Tensor,
-  { labels, weights }: CrossEntropyTargets,
+  { labels, weights, classes = logits.shape[1] }: CrossEntropyTargets,
   { tally, slot }: LossSlot,
 ): Tensor {
-  const classes = logits.shape[1];
+  const width = logits.shape[1];
   checkShape('softmaxCrossEntropy', 'labels', labels, [rows.capacity], 'i32');
   const logSumExp = tape.activation([rows.capacity], 'f32');
   const predictions = tape.activation([rows.capacity], 'i32');
   const kept = [logSumExp, predictions];
   const forward = (rowLoss: Tensor): void => {
-    const args = [rows, classes, logits, weights ?? null, labels, ...kept, rowLoss, tally];
+    const args = [rows, classes, width, logits, weights ?? null, labels, ...kept, rowLoss, tally];
     tape.engine.run('softmaxCrossEntropyForward', args);
   };
   tape.temporary([rows.capacity], forward, 'f32');
   tape.recordLoss(logits, () => {
-    tape.engine.run('softmaxCrossEntropyBackward', [rows, classes, slot, logits, weights ?? null, labels, logSumExp]);
+    const args = [rows, classes, width, slot, logits, weights ?? null, labels, logSumExp];
+    tape.engine.run('softmaxCrossEntropyBackward', args);
   });
   return predictions;
 }

@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,7 +17,9 @@ export const cudaSources = [...variables['lxmert_cuda_sources'], ...emulatorSour
 
 /** The program that checks and times the kernels, with the CPU's kernels to compare with. */
 export const kernelSources = [
-  ...['main', 'cases', 'host', 'tensors'].map((name) => `bench/cuda/${name}.cu`),
+  ...readdirSync(join(root, 'bench/cuda'))
+    .filter((name) => name.endsWith('.cu'))
+    .map((name) => `bench/cuda/${name}`),
   ...variables['lxmert_sources'].filter((path) => /^native\/cpu\/(?!device|linear|product)/.test(path)),
   ...cudaSources,
 ];

@@ -1,6 +1,7 @@
 /** Where float32 is at its limits: the longest samples, large values, long sums. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { Engine } from '../../../src/engine/index.js';
+import { attentionLimits, type Engine } from '../../../src/engine/index.js';
+import { backends, tolerances } from '../support/backends.js';
 import { distance } from '../support/finiteDifference.js';
 import { reserveArenas } from '../support/memory.js';
 import { input, intOutput, output, scratch, update } from '../support/opCase.js';
@@ -13,13 +14,6 @@ import { Rng } from '../support/rng.js';
 import { runOp } from '../support/runCase.js';
 import { recordOf } from '../support/world.js';
 
-let engine: Engine;
-beforeAll(() => {
-  engine = Engine.create({ device: 'cpu', threads: 2 });
-  reserveArenas(engine);
-});
-afterAll(() => engine.dispose());
-
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 const allOf = (capacity: number) => ({
   set: 'all' as const,
@@ -29,118 +23,132 @@ const allOf = (capacity: number) => ({
   active: range(capacity),
 });
 
-describe('attention', () => {
-  /** One sample of `length` rows; scores grow with `deviation`. */
-  function setting(length: number, deviation: number, p: number) {
-    const [heads, headDim] = [2, 16];
-    const hidden = heads * headDim;
-    const record = recordOf({ samples: 1, languageRows: length, seed: 3, step: 4 });
-    const rows = { set: 'language' as const, capacity: length, split: 0, record, active: range(length) };
-    const rowIds = input('rowIds', [length, 2], Int32Array.from(range(length).flatMap((row) => [7, row])));
-    const offsets = input('offsets', [2], Int32Array.of(0, length));
-    const dropout = { p, instance: 1, rowIds };
-    const s = {
-      capacity: length,
-      heads,
-      headDim,
-      readers: readersOf(1, offsets.values, null, 0),
-      mask: p > 0 ? { p, instance: 1, seed: 3, step: 4, rowIds: rowIds.values } : null,
-    };
-    const qkv = input('qkv', [length, 3 * hidden], new Rng(1).floats(length * 3 * hidden, deviation));
-    return { s, length, hidden, qkv, shape: [rows, 1, heads, headDim, offsets, null, length, 0, dropout] };
-  }
-
-  test.each([
-    ['the longest sample', 512, 1, 0.2, 1e-5],
-    ['scores that saturate the softmax', 40, 12, 0, 1e-4],
-    ['scores beyond the range of exp', 20, 60, 0, 1e-3],
-  ])('%s', async (_, rows, deviation, p, tolerance) => {
-    const { s, length, hidden, qkv, shape } = setting(rows, deviation, p);
-    const context = output('context', [length, hidden]);
-    const logSumExp = output('logSumExp', [length, s.heads]);
-    const forward = await runOp(engine, 'attentionForward', [...shape, 0, qkv, context, logSumExp, null, null]);
-    const wanted = attentionForward(s, qkv.values);
-    expect(distance(forward.values(context), wanted.context)).toBeLessThan(tolerance);
-    expect(distance(forward.values(logSumExp), wanted.logSumExp)).toBeLessThan(tolerance);
-
-    const kept = input('logSumExp', [length, s.heads], Float32Array.from(forward.values(logSumExp)));
-    const dContext = input('dContext', [length, hidden], new Rng(2).floats(length * hidden));
-    const dQkv = output('dQkv', [length, 3 * hidden]);
-    const backward = await runOp(engine, 'attentionBackward', [...shape, qkv, kept, dContext, dQkv]);
-    const gradient = attentionBackward(s, qkv.values, dContext.values).dQkv;
-    expect(distance(backward.values(dQkv), gradient)).toBeLessThan(tolerance);
-    expect([...forward.strays, ...backward.strays]).toEqual([]);
+describe.each(backends)('$name', ({ open, dtype, precision }) => {
+  /** What the precision of the products allows at best, and the rounding of one number. */
+  const least = precision === 'bfloat16' ? tolerances.bfloat16 : 0;
+  const rounding = dtype === 'bf16' ? 2 ** -8 : 1e-6;
+  let engine: Engine;
+  beforeAll(() => {
+    engine = open();
+    reserveArenas(engine);
   });
-});
+  afterAll(() => engine.dispose());
 
-test('gelu and its derivative stay accurate far out', async () => {
-  const values = Float32Array.of(
-    -1e30,
-    -1e4,
-    -100,
-    -20,
-    -9,
-    -6,
-    -5,
-    -1e-3,
-    -1e-30,
-    0,
-    1e-30,
-    1e-3,
-    5,
-    9,
-    100,
-    1e4,
-    1e30,
-  );
-  const x = input('x', [1, values.length], values);
-  const y = output('y', [1, values.length]);
-  const run = await runOp(engine, 'geluForward', [allOf(1), values.length, x, y]);
-  const dy = input('dy', [1, values.length], new Float32Array(values.length).fill(1));
-  const dx = output('dx', [1, values.length]);
-  const back = await runOp(engine, 'geluBackward', [allOf(1), values.length, x, dy, dx]);
-  values.forEach((value, i) => {
-    const scale = Math.max(Math.abs(value), 1e-30);
-    expect(Math.abs(run.values(y)[i] - gelu(value)) / scale).toBeLessThan(1e-6);
-    expect(Math.abs(back.values(dx)[i] - geluDerivative(value))).toBeLessThan(1e-6);
+  describe('attention', () => {
+    /** One sample of `length` rows; scores grow with `deviation`. */
+    function setting(length: number, deviation: number, p: number) {
+      const [heads, headDim] = [2, 16];
+      const hidden = heads * headDim;
+      const record = recordOf({ samples: 1, languageRows: length, seed: 3, step: 4 });
+      const rows = { set: 'language' as const, capacity: length, split: 0, record, active: range(length) };
+      const rowIds = input('rowIds', [length, 2], Int32Array.from(range(length).flatMap((row) => [7, row])));
+      const offsets = input('offsets', [2], Int32Array.of(0, length));
+      const dropout = { p, instance: 1, rowIds };
+      const s = {
+        capacity: length,
+        heads,
+        headDim,
+        readers: readersOf(1, offsets.values, null, 0),
+        mask: p > 0 ? { p, instance: 1, seed: 3, step: 4, rowIds: rowIds.values } : null,
+      };
+      const qkv = input('qkv', [length, 3 * hidden], new Rng(1).floats(length * 3 * hidden, deviation), dtype);
+      return { s, length, hidden, qkv, shape: [rows, 1, heads, headDim, offsets, null, length, 0, dropout] };
+    }
+
+    test.each([
+      ['the longest sample', Infinity, 1, 0.2, 1e-5],
+      ['scores that saturate the softmax', 40, 12, 0, 1e-4],
+      ['scores beyond the range of exp', 20, 60, 0, 1e-3],
+    ])('%s', async (_, rows, deviation, p, wanted32) => {
+      const tolerance = Math.max(wanted32, least);
+      const most = attentionLimits[engine.device].rows;
+      const { s, length, hidden, qkv, shape } = setting(Math.min(rows, most), deviation, p);
+      const context = output('context', [length, hidden], dtype);
+      const logSumExp = output('logSumExp', [length, s.heads]);
+      const forward = await runOp(engine, 'attentionForward', [...shape, 0, qkv, context, logSumExp, null, null]);
+      const wanted = attentionForward(s, qkv.values);
+      expect(distance(forward.values(context), wanted.context)).toBeLessThan(tolerance);
+      expect(distance(forward.values(logSumExp), wanted.logSumExp)).toBeLessThan(tolerance);
+
+      const kept = input('logSumExp', [length, s.heads], Float32Array.from(forward.values(logSumExp)));
+      const dContext = input('dContext', [length, hidden], new Rng(2).floats(length * hidden), dtype);
+      const dQkv = output('dQkv', [length, 3 * hidden], dtype);
+      const backward = await runOp(engine, 'attentionBackward', [...shape, qkv, kept, dContext, dQkv]);
+      const gradient = attentionBackward(s, qkv.values, dContext.values).dQkv;
+      expect(distance(backward.values(dQkv), gradient)).toBeLessThan(tolerance);
+      expect([...forward.strays, ...backward.strays]).toEqual([]);
+    });
   });
-});
 
-test('layer norm of rows far from zero', async () => {
-  const [capacity, width] = [30, 130];
-  const s = { active: range(capacity), capacity, width, epsilon: 1e-12 };
-  const z = update('z', [capacity, width], new Rng(4).floats(capacity * width, 1, 1000));
-  const ones = input('gamma', [width], new Float32Array(width).fill(1));
-  const zeros = input('beta', [width], new Float32Array(width));
-  const [out, stats] = [output('out', [capacity, width]), output('stats', [capacity, 2])];
-  const dropout = { p: 0, instance: 0, rowIds: null };
-  const args = [allOf(capacity), width, 1e-12, dropout, z, null, ones, zeros, out, stats];
-  const run = await runOp(engine, 'layerNormForward', args);
-  const wanted = layerNormForward(s, z.values, ones.values, zeros.values);
-  // The rows themselves carry 3e-5 of rounding at 1000.
-  expect(distance(run.values(out), wanted.out)).toBeLessThan(1e-4);
-});
+  test('gelu and its derivative stay accurate far out', async () => {
+    const values = Float32Array.of(
+      -1e30,
+      -1e4,
+      -100,
+      -20,
+      -9,
+      -6,
+      -5,
+      -1e-3,
+      -1e-30,
+      0,
+      1e-30,
+      1e-3,
+      5,
+      9,
+      100,
+      1e4,
+      1e30,
+    );
+    const x = input('x', [1, values.length], values, dtype);
+    const y = output('y', [1, values.length], dtype);
+    const run = await runOp(engine, 'geluForward', [allOf(1), values.length, x, y]);
+    const dy = input('dy', [1, values.length], new Float32Array(values.length).fill(1), dtype);
+    const dx = output('dx', [1, values.length], dtype);
+    const back = await runOp(engine, 'geluBackward', [allOf(1), values.length, x, dy, dx]);
+    x.values.forEach((value, i) => {
+      const scale = Math.max(Math.abs(value), 1e-30);
+      expect(Math.abs(run.values(y)[i] - gelu(value)) / scale).toBeLessThan(rounding);
+      expect(Math.abs(back.values(dx)[i] - geluDerivative(value))).toBeLessThan(rounding);
+    });
+  });
 
-test('cross-entropy of logits beyond the range of exp', async () => {
-  const [capacity, classes] = [40, 33];
-  const s = { active: range(capacity), capacity, width: classes };
-  const logits = input('logits', [capacity, classes], new Rng(5).floats(capacity * classes, 400));
-  const labels = input('labels', [capacity], new Rng(6).ints(capacity, 0, classes - 1));
-  const [logSumExp, rowLoss] = [output('logSumExp', [capacity]), output('rowLoss', [capacity])];
-  const tally = update('tally', [4], new Float32Array(4));
-  const tensors = [logits, null, labels, logSumExp, intOutput('predictions', [capacity]), rowLoss, tally];
-  const run = await runOp(engine, 'softmaxCrossEntropyForward', [allOf(capacity), classes, ...tensors]);
-  const wanted = crossEntropyForward(s, logits.values, labels.values, null);
-  expect(distance(run.values(rowLoss), wanted.rowLoss)).toBeLessThan(1e-6);
-  expect(run.values(tally)[0] / wanted.lossSum).toBeCloseTo(1, 6);
-});
+  test('layer norm of rows far from zero', async () => {
+    const [capacity, width] = [30, 130];
+    const s = { active: range(capacity), capacity, width, epsilon: 1e-12 };
+    const z = update('z', [capacity, width], new Rng(4).floats(capacity * width, 1, 1000), dtype);
+    const ones = input('gamma', [width], new Float32Array(width).fill(1));
+    const zeros = input('beta', [width], new Float32Array(width));
+    const [out, stats] = [output('out', [capacity, width], dtype), output('stats', [capacity, 2])];
+    const dropout = { p: 0, instance: 0, rowIds: null };
+    const args = [allOf(capacity), width, 1e-12, dropout, z, null, ones, zeros, out, stats];
+    const run = await runOp(engine, 'layerNormForward', args);
+    const wanted = layerNormForward(s, z.values, ones.values, zeros.values);
+    // The rows themselves carry 3e-5 of rounding at 1000.
+    expect(distance(run.values(out), wanted.out)).toBeLessThan(Math.max(1e-4, least));
+  });
 
-test.each([1e-15, 1, 1e15])('the norm of a million gradients of size %p', async (size) => {
-  const chunks = range(15).map((i) => [65536 * i, 65536] as const);
-  const gradients = input('gradients', [15 * 65536], new Rng(7).floats(15 * 65536, size));
-  const norm = output('norm', [2]);
-  const table = input('chunks', [15, 2], Int32Array.from(chunks.flat()));
-  const run = await runOp(engine, 'gradNorm', [15, table, gradients, scratch('partial', [15]), norm]);
-  expect(run.values(norm)[0] / gradNorm(chunks, gradients.values)).toBeCloseTo(1, 5);
-  expect(run.values(norm)[1]).toBe(0);
+  test('cross-entropy of logits beyond the range of exp', async () => {
+    const [capacity, classes] = [40, 33];
+    const s = { active: range(capacity), capacity, width: classes };
+    const logits = input('logits', [capacity, classes], new Rng(5).floats(capacity * classes, 400), dtype);
+    const labels = input('labels', [capacity], new Rng(6).ints(capacity, 0, classes - 1));
+    const [logSumExp, rowLoss] = [output('logSumExp', [capacity]), output('rowLoss', [capacity])];
+    const tally = update('tally', [4], new Float32Array(4));
+    const tensors = [logits, null, labels, logSumExp, intOutput('predictions', [capacity]), rowLoss, tally];
+    const run = await runOp(engine, 'softmaxCrossEntropyForward', [allOf(capacity), classes, classes, ...tensors]);
+    const wanted = crossEntropyForward(s, logits.values, labels.values, null);
+    expect(distance(run.values(rowLoss), wanted.rowLoss)).toBeLessThan(1e-6);
+    expect(run.values(tally)[0] / wanted.lossSum).toBeCloseTo(1, 6);
+  });
+
+  test.each([1e-15, 1, 1e15])('the norm of a million gradients of size %p', async (size) => {
+    const chunks = range(15).map((i) => [65536 * i, 65536] as const);
+    const gradients = input('gradients', [15 * 65536], new Rng(7).floats(15 * 65536, size));
+    const norm = output('norm', [2]);
+    const table = input('chunks', [15, 2], Int32Array.from(chunks.flat()));
+    const run = await runOp(engine, 'gradNorm', [15, table, gradients, scratch('partial', [15]), norm]);
+    expect(run.values(norm)[0] / gradNorm(chunks, gradients.values)).toBeCloseTo(1, 5);
+    expect(run.values(norm)[1]).toBe(0);
+  });
 });

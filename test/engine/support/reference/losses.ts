@@ -6,8 +6,10 @@ type Vector = ArrayLike<number>;
 export interface LossShape {
   readonly active: readonly number[];
   readonly capacity: number;
-  /** Classes, or the width of what is regressed. */
+  /** Columns of a row. */
   readonly width: number;
+  /** The first columns that are classes; all by default. */
+  readonly classes?: number;
 }
 
 export interface CrossEntropy {
@@ -38,13 +40,14 @@ export function crossEntropyForward(
   const logSumExp = new Float64Array(s.capacity);
   const predictions = new Int32Array(s.capacity);
   const rowLoss = new Float64Array(s.capacity);
+  const { classes = s.width } = s;
   let [lossSum, correct, labelled] = [0, 0, 0];
   for (const row of s.active) {
     const first = row * s.width;
-    logSumExp[row] = logSumExpOf(logits, first, s.width);
-    for (let c = 1; c < s.width; c++) if (logits[first + c] > logits[first + predictions[row]]) predictions[row] = c;
+    logSumExp[row] = logSumExpOf(logits, first, classes);
+    for (let c = 1; c < classes; c++) if (logits[first + c] > logits[first + predictions[row]]) predictions[row] = c;
     const label = labels[row];
-    if (label < 0 || label >= s.width) continue;
+    if (label < 0 || label >= classes) continue;
     rowLoss[row] = (weights ? weights[row] : 1) * (logSumExp[row] - logits[first + label]);
     lossSum += rowLoss[row];
     correct += predictions[row] === label ? 1 : 0;
@@ -61,14 +64,15 @@ export function crossEntropyBackward(
   weights: Vector | null,
   scale: number,
 ): Float64Array {
+  const { classes = s.width } = s;
   const gradient = new Float64Array(s.capacity * s.width);
   for (const row of s.active) {
     const label = labels[row];
-    if (label < 0 || label >= s.width) continue;
+    if (label < 0 || label >= classes) continue;
     const first = row * s.width;
-    const logSumExp = logSumExpOf(logits, first, s.width);
+    const logSumExp = logSumExpOf(logits, first, classes);
     const factor = scale * (weights ? weights[row] : 1);
-    for (let c = 0; c < s.width; c++)
+    for (let c = 0; c < classes; c++)
       gradient[first + c] = factor * (exp(logits[first + c] - logSumExp) - (c === label ? 1 : 0));
   }
   return gradient;

@@ -24,18 +24,29 @@ function setting(rng: Rng, withRecord: boolean, size?: WorldSize, wide: readonly
   return { rows, s, shape: [rows.capacity, width], slot, scale: Math.fround(world.lossScale[slot]) };
 }
 
+/** What is in columns that stand for nothing: would change every sum that it got into. */
+const behindClasses = 1000;
+
 function classification(rng: Rng, withRecord: boolean, size?: WorldSize, dtype?: FloatType) {
-  const at = setting(rng, withRecord, size, [...wideWidths, 30522]);
-  const { rows, s, shape } = at;
+  const { slot, scale, ...at } = setting(rng, withRecord, size, [...wideWidths, 30522]);
+  const { rows } = at;
+  const classes = at.s.width;
+  const s: reference.LossShape = { ...at.s, classes, width: classes + rng.pick([0, 0, 1, 6, 40]) };
+  const shape = [rows.capacity, s.width];
   // Whole numbers make ties, whose arg-max is the first.
   const ties = rng.chance(0.2);
-  const values = rowValues(rng, rows, s.width, rng.pick([0.5, 3])).map((x) => (ties ? Math.round(x) : x));
+  const values = rowValues(rng, rows, s.width, rng.pick([0.5, 3])).map((x, i) =>
+    i % s.width >= classes ? behindClasses : ties ? Math.round(x) : x,
+  );
   const labels = Int32Array.from({ length: rows.capacity }, () =>
-    rng.chance(0.2) ? rng.pick([-1, s.width, -2147483648, 2147483647]) : rng.int(0, s.width - 1),
+    rng.chance(0.2) ? rng.pick([-1, classes, -2147483648, 2147483647]) : rng.int(0, classes - 1),
   );
   const confs = Float32Array.from({ length: rows.capacity }, () => rng.uniform());
   return {
-    ...at,
+    rows,
+    s,
+    slot,
+    scale,
     logits: (role: typeof input) => role('logits', shape, values, dtype),
     labels: input('labels', [rows.capacity], labels),
     weights: rng.chance(0.5) ? input('weights', [rows.capacity], confs) : null,
@@ -66,7 +77,10 @@ export const lossOps = {
       [rowLoss, { values: wanted.rowLoss, rows }],
       [tally, { values: tallyAfter(tally, sums), blocks: [0, 1, 2, 3].map((i) => ({ begin: i, end: i + 1 })) }],
     ]);
-    return { args: [rows, s.width, logits, weights, labels, logSumExp, predictions, rowLoss, tally], expected };
+    return {
+      args: [rows, s.classes!, s.width, logits, weights, labels, logSumExp, predictions, rowLoss, tally],
+      expected,
+    };
   },
 
   softmaxCrossEntropyBackward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
@@ -77,7 +91,7 @@ export const lossOps = {
     const confs = weights?.values ?? null;
     const values = reference.crossEntropyBackward(s, logits.values, labels.values, confs, scale);
     const expected = new Map([[logits, { values, rows }]]);
-    return { args: [rows, s.width, slot, logits, weights, labels, logSumExp], expected };
+    return { args: [rows, s.classes!, s.width, slot, logits, weights, labels, logSumExp], expected };
   },
 
   smoothL1Forward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {

@@ -1,0 +1,49 @@
+// What the cases of all ops are made of: a batch with its rows, and how a call becomes a case.
+#pragma once
+
+#include "cases.h"
+
+namespace lxmert::bench {
+
+constexpr float kDropout = 0.1f, kEpsilon = 1e-12f;
+
+template <class Args>
+using Make = std::function<Args(Tensors&)>;
+
+template <class Args>
+Case caseOf(std::string name, double flops, void (*OpColumn::*op)(Device&, const Args&), Make<Args> make) {
+  return {std::move(name), flops, [op, make](Tensors& t, Device& device, const OpColumn& column) {
+            const Args args = make(t);
+            return [=, &device] { (column.*op)(device, args); };
+          }};
+}
+
+// A batch: how long its samples are, and how its rows lie.
+struct World {
+  explicit World(const Shape& shape);
+
+  int64_t languageRows() const { return language.back(); }
+  int64_t visionRows() const { return vision.back(); }
+  int64_t maskedRows() const;
+  // Products of queries and keys.
+  double pairs(bool cross) const;
+
+  Rows rows(Tensors& t, RowSet set) const;
+  Dropout dropout(Tensors& t, const Rows& rows) const;
+  // Below a limit.
+  std::vector<int32_t> random(int64_t n, int64_t limit) const;
+
+  Shape s;
+  std::vector<int32_t> language, vision;  // offsets of the samples
+  int64_t spare;
+};
+
+// The cases of a family of ops, added to those there are.
+void addProducts(std::vector<Case>& cases, const World& w, const char* name, int64_t in, int64_t out);
+void addAttention(std::vector<Case>& cases, const World& w, bool cross);
+void addRowOps(std::vector<Case>& cases, const World& w);
+void addEmbeddings(std::vector<Case>& cases, const World& w);
+void addLosses(std::vector<Case>& cases, const World& w);
+void addOptimizer(std::vector<Case>& cases, const World& w);
+
+}  // namespace lxmert::bench

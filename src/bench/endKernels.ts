@@ -1,0 +1,136 @@
+import type { ModelConfig } from '../config/modelConfig.js';
+import type { OpArgument, Tensor } from '../engine/index.js';
+import { epsilon, p, type Kernel, type KernelSpace } from './kernel.js';
+
+// What a step begins and ends with.
+
+export function embeddings({
+  hiddenSize: hidden,
+  vocabSize,
+  maxPositionEmbeddings,
+  typeVocabSize,
+}: ModelConfig): Kernel[] {
+  const tokens = (s: KernelSpace): OpArgument[] => [
+    s.batch.language,
+    hidden,
+    vocabSize,
+    maxPositionEmbeddings,
+    s.dropout(p),
+    s.batch.tokenIds,
+    s.batch.rowIds,
+    s.floats(vocabSize, hidden),
+    s.floats(maxPositionEmbeddings, hidden),
+    s.floats(typeVocabSize, hidden),
+    s.floats(hidden),
+  ];
+  const objects = (s: KernelSpace): OpArgument[] => [
+    s.batch.vision,
+    hidden,
+    s.dropout(p),
+    s.floats(s.batch.vision.capacity, hidden),
+    s.batch.visualPos,
+    s.floats(hidden, 4),
+    s.floats(hidden),
+    s.floats(hidden),
+    s.floats(hidden),
+  ];
+  const vectors = (s: KernelSpace, n: number): Tensor[] => Array.from({ length: n }, () => s.floats(hidden));
+  return [
+    {
+      op: 'tokenEmbeddingForward',
+      shape: `language ${hidden}`,
+      args: (s) => {
+        const { capacity: n } = s.batch.language;
+        return [...tokens(s), epsilon, s.floats(hidden), s.floats(n, hidden), s.floats(n, 2)];
+      },
+    },
+    {
+      op: 'tokenEmbeddingBackward',
+      shape: `language ${hidden}`,
+      args: (s) => {
+        const { capacity: n } = s.batch.language;
+        const tables = [s.floats(vocabSize, hidden), s.floats(maxPositionEmbeddings, hidden)];
+        const given = [s.floats(n, 2), s.floats(n, hidden), s.floats(n, hidden)];
+        return [...tokens(s), false, ...given, ...tables, ...vectors(s, 2)];
+      },
+    },
+    {
+      op: 'objectEmbeddingForward',
+      shape: `vision ${hidden}`,
+      args: (s) => {
+        const { capacity: n } = s.batch.vision;
+        return [...objects(s), epsilon, ...vectors(s, 2), s.floats(n, hidden), s.floats(n, 4)];
+      },
+    },
+    {
+      op: 'objectEmbeddingBackward',
+      shape: `vision ${hidden}`,
+      args: (s) => {
+        const { capacity: n } = s.batch.vision;
+        const given = [s.floats(n, 4), s.floats(n, hidden), s.floats(n, hidden)];
+        return [...objects(s), false, ...given, s.floats(hidden, 4), ...vectors(s, 5)];
+      },
+    },
+  ];
+}
+
+export function losses(config: ModelConfig): Kernel[] {
+  const crossEntropy = (rowsName: 'maskedTokens' | 'vision', classes: number): Kernel[] => {
+    const shape = `${rowsName} ${classes}`;
+    const labelsOf = (s: KernelSpace): Tensor =>
+      rowsName === 'vision' ? s.batch.objectLabels : s.batch.maskedTokenLabels;
+    const logits = (s: KernelSpace): Tensor => s.floats(s.batch[rowsName].capacity, classes);
+    return [
+      {
+        op: 'softmaxCrossEntropyForward',
+        shape,
+        args: (s) => {
+          const rows = s.batch[rowsName];
+          const n = rows.capacity;
+          return [
+            rows,
+            classes,
+            classes,
+            logits(s),
+            null,
+            labelsOf(s),
+            s.floats(n),
+            s.ints(n),
+            s.floats(n),
+            s.floats(4),
+          ];
+        },
+      },
+      {
+        op: 'softmaxCrossEntropyBackward',
+        shape,
+        args: (s) => {
+          const rows = s.batch[rowsName];
+          return [rows, classes, classes, 0, logits(s), null, labelsOf(s), s.floats(rows.capacity)];
+        },
+      },
+    ];
+  };
+  const width = config.visualFeatDim;
+  return [
+    ...crossEntropy('maskedTokens', config.vocabSize),
+    ...crossEntropy('vision', config.numObjectLabels),
+    {
+      op: 'smoothL1Forward',
+      shape: `maskedObjects ${width}`,
+      args: (s) => {
+        const rows = s.batch.maskedObjects;
+        const n = rows.capacity;
+        return [rows, width, s.floats(n, width), s.batch.featureTargets, s.floats(n), s.floats(4)];
+      },
+    },
+    {
+      op: 'smoothL1Backward',
+      shape: `maskedObjects ${width}`,
+      args: (s) => {
+        const rows = s.batch.maskedObjects;
+        return [rows, width, 0, s.floats(rows.capacity, width), s.batch.featureTargets];
+      },
+    },
+  ];
+}

@@ -1,0 +1,79 @@
+import type { ModelConfig } from '../config/modelConfig.js';
+import type { OpName, Precision } from '../engine/index.js';
+import { plainSum } from '../tasks/losses.js';
+import { Pretrainer } from '../tasks/pretrainer.js';
+import { adam, learningRate, seed } from './recipe.js';
+import { benchBatch } from './batch.js';
+import { rowCounts } from './flops.js';
+import { launchesOf } from './launches.js';
+import { workOf, type OpWork } from './opWork.js';
+import type { Rates } from './rates.js';
+
+/** What NVIDIA's H200 has been measured to do elsewhere: dense bfloat16 products, and copies in its memory. */
+export const h200: Rates = { sgemmGflops: 785_000, copyGigabytesPerSecond: 4000 };
+
+export interface FloorsOptions {
+  readonly config: ModelConfig;
+  readonly batch: number;
+  readonly tokens: readonly [number, number];
+  readonly objects: number;
+  readonly precision?: Precision | undefined;
+  /** Of the device; an H200's by default. */
+  readonly rates?: Rates | undefined;
+}
+
+export interface OpFloor extends OpWork {
+  readonly op: OpName;
+  /** Kernels launched on CUDA. */
+  readonly launches: number;
+  /** For each call the larger of FLOPs over the product rate and bytes over the copy rate. */
+  readonly milliseconds: number;
+}
+
+export interface FloorsReport extends Rates {
+  readonly batch: number;
+  readonly precision: Precision;
+  /** The longest first. */
+  readonly ops: readonly OpFloor[];
+  readonly total: Omit<OpFloor, 'op'>;
+}
+
+const nothing = { calls: 0, launches: 0, flops: 0, bytes: 0, milliseconds: 0 };
+
+/**
+ * The least time that a pre-training step could take on a device of such rates, by op: computed from the step's op calls,
+ * which are counted without a device.
+ */
+export async function stepFloors(options: FloorsOptions): Promise<FloorsReport> {
+  const { config, tokens, objects, precision = 'bfloat16', rates = h200 } = options;
+  const batch = benchBatch(config, { samples: options.batch, tokens, objects, seed });
+  const counts = rowCounts(batch);
+  const model = new Pretrainer({ config, adam, engine: { dryRun: true, precision } });
+  const floors = new Map<OpName, Omit<OpFloor, 'op'>>();
+  const { activationDType } = model.engine;
+  model.engine.observer = (op, args) => {
+    const { flops, bytes } = workOf(op, args, counts, activationDType);
+    const milliseconds = Math.max(flops / rates.sgemmGflops, bytes / rates.copyGigabytesPerSecond) / 1e6;
+    const launches = launchesOf(op, args, activationDType);
+    floors.set(op, sumOf(floors.get(op) ?? nothing, { calls: 1, launches, flops, bytes, milliseconds }));
+  };
+  await model.step([batch], { step: 0, learningRate, seed, weights: plainSum });
+  await model.dispose();
+  return {
+    batch: batch.size,
+    precision,
+    ...rates,
+    ops: [...floors].map(([op, floor]) => ({ op, ...floor })).sort((a, b) => b.milliseconds - a.milliseconds),
+    total: [...floors.values()].reduce(sumOf, nothing),
+  };
+}
+
+function sumOf(a: Omit<OpFloor, 'op'>, b: Omit<OpFloor, 'op'>): Omit<OpFloor, 'op'> {
+  return {
+    calls: a.calls + b.calls,
+    launches: a.launches + b.launches,
+    flops: a.flops + b.flops,
+    bytes: a.bytes + b.bytes,
+    milliseconds: a.milliseconds + b.milliseconds,
+  };
+}

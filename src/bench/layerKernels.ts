@@ -1,0 +1,110 @@
+import type { ModelConfig } from '../config/modelConfig.js';
+import type { OpArgument, OpName, Rows } from '../engine/index.js';
+import { epsilon, p, type Kernel, type KernelSpace, type RowsName } from './kernel.js';
+
+/** The three products of `x W^T + b` on one set of rows. */
+export function linear(rowsName: RowsName, width: number, out: number): Kernel[] {
+  const shape = `${rowsName} ${width} → ${out}`;
+  const on = (op: OpName, rest: (space: KernelSpace, n: number) => OpArgument[]): Kernel => ({
+    op,
+    shape,
+    args: (space) => {
+      const rows = space.batch[rowsName];
+      return [rows, width, out, ...rest(space, rows.capacity)];
+    },
+  });
+  return [
+    on('linearForward', (s, n) => [s.floats(n, width), s.floats(out, width), s.floats(out), s.floats(n, out)]),
+    on('linearBackwardInput', (s, n) => [false, s.floats(n, out), s.floats(out, width), s.floats(n, width)]),
+    on('linearBackwardWeight', (s, n) => [
+      false,
+      false,
+      s.floats(n, width),
+      s.floats(n, out),
+      s.floats(out, width),
+      s.floats(out),
+    ]),
+  ];
+}
+
+export function elementwise(name: 'gelu' | 'tanh', rowsName: RowsName, width: number): Kernel[] {
+  const kernel = (op: OpName, operands: number): Kernel => ({
+    op,
+    shape: `${rowsName} ${width}`,
+    args: (space) => {
+      const rows = space.batch[rowsName];
+      return [rows, width, ...Array.from({ length: operands }, () => space.floats(rows.capacity, width))];
+    },
+  });
+  return [kernel(`${name}Forward`, 2), kernel(`${name}Backward`, 3)];
+}
+
+export function attention(config: ModelConfig, rowsName: 'language' | 'vision' | 'stacked'): Kernel[] {
+  const { hiddenSize: hidden, numAttentionHeads: heads } = config;
+  const shape = `${rowsName === 'stacked' ? 'cross' : rowsName} ${heads} × ${hidden / heads}`;
+  const common = (space: KernelSpace): readonly [OpArgument[], Rows] => {
+    const { batch } = space;
+    const rows = batch[rowsName];
+    const { tokens, objects } = batch;
+    const [first, second] = { language: [tokens], vision: [objects], stacked: [tokens, objects] }[rowsName];
+    const places = [first.offsets, second?.offsets ?? null, first.longest, second?.longest ?? 0];
+    return [[rows, batch.samples.capacity, heads, hidden / heads, ...places, space.dropout(p)], rows];
+  };
+  return [
+    {
+      op: 'attentionForward',
+      shape,
+      args: (s) => {
+        const [args, { capacity: n }] = common(s);
+        return [...args, 0, s.floats(n, 3 * hidden), s.floats(n, hidden), s.floats(n, heads), null, null];
+      },
+    },
+    {
+      op: 'attentionBackward',
+      shape,
+      args: (s) => {
+        const [args, { capacity: n }] = common(s);
+        return [...args, s.floats(n, 3 * hidden), s.floats(n, heads), s.floats(n, hidden), s.floats(n, 3 * hidden)];
+      },
+    },
+  ];
+}
+
+export function layerNorm({ hiddenSize: hidden }: ModelConfig): Kernel[] {
+  const shape = `stacked ${hidden}`;
+  return [
+    {
+      op: 'layerNormForward',
+      shape,
+      args: (s) => {
+        const rows = s.batch.stacked;
+        const [z, residual, out] = [0, 1, 2].map(() => s.floats(rows.capacity, hidden));
+        const weights = [s.floats(hidden), s.floats(hidden)];
+        return [rows, hidden, epsilon, s.dropout(p), z, residual, ...weights, out, s.floats(rows.capacity, 2)];
+      },
+    },
+    {
+      op: 'layerNormBackward',
+      shape,
+      args: (s) => {
+        const rows = s.batch.stacked;
+        const [z, dOut, dResidual, dy] = [0, 1, 2, 3].map(() => s.floats(rows.capacity, hidden));
+        const kept = [z, s.floats(rows.capacity, 2), s.floats(hidden)];
+        const gradients = [dResidual, dy, s.floats(hidden), s.floats(hidden)];
+        return [rows, hidden, s.dropout(p), false, false, ...kept, dOut, ...gradients];
+      },
+    },
+  ];
+}
+
+export function gather({ hiddenSize: hidden }: ModelConfig): Kernel[] {
+  return (['gatherRowsForward', 'gatherRowsBackward'] as const).map((op) => ({
+    op,
+    shape: `maskedTokens ${hidden}`,
+    args: (s) => {
+      const { maskedTokens: rows, language } = s.batch;
+      const [from, to] = [s.floats(language.capacity, hidden), s.floats(rows.capacity, hidden)];
+      return [rows, hidden, language.capacity, s.batch.maskedTokenRows, from, to];
+    },
+  }));
+}

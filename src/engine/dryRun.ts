@@ -1,0 +1,27 @@
+import type { NativeAddon, NativeEngine } from './native.js';
+import type { Precision } from './device.js';
+
+/**
+ * An addon that takes no memory and does nothing: what an engine on it is told reaches its observer alone, and what it reads
+ * is zeros. Activations are kept in the precision, as on CUDA.
+ */
+export function dryAddon(addon: NativeAddon, precision: Precision): NativeAddon {
+  const nothing = (): void => undefined;
+  const done = async (): Promise<void> => undefined;
+  return {
+    ...addon,
+    createEngine: () => ({}) as NativeEngine,
+    activationsOf: () => (precision === 'bfloat16' ? 'bf16' : 'f32'),
+    reserve: nothing,
+    enqueue: nothing,
+    record: () => 0,
+    replay: () => '',
+    forget: nothing,
+    upload: done,
+    read: async (_engine, _arena, _offset, target) => target,
+    synchronize: done,
+    profile: nothing,
+    readProfile: async (_engine, target) => target,
+    dispose: done,
+  };
+}
