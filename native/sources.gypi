@@ -55,6 +55,7 @@
       "native/engine/ops/token_embedding.h",
       "native/engine/philox.h",
       "native/engine/plugin.h",
+      "native/engine/recording.h",
       "native/engine/step_record.h"
     ],
     "lxmert_cuda_sources": [
@@ -71,6 +72,7 @@
       "native/cuda/elementwise.cu",
       "native/cuda/fill.cu",
       "native/cuda/gather_rows.cu",
+      "native/cuda/graph.cu",
       "native/cuda/layer_norm.cu",
       "native/cuda/linear.cu",
       "native/cuda/object_embedding.cu",
@@ -88,11 +90,13 @@
     ],
     "lxmert_emulator_sources": [
       "native/cuda/emulator/block.cc",
+      "native/cuda/emulator/capture.cc",
       "native/cuda/emulator/fiber.cc",
       "native/cuda/emulator/gemm.cc",
       "native/cuda/emulator/launch.cc",
       "native/cuda/emulator/ptx.cc",
-      "native/cuda/emulator/runtime.cc"
+      "native/cuda/emulator/runtime.cc",
+      "native/cuda/emulator/streams.cc"
     ],
     "lxmert_cuda_headers": [
       "native/cuda/add_rows.h",
@@ -115,8 +119,10 @@
       "native/cuda/emulator/ptx.h",
       "native/cuda/emulator/random.h",
       "native/cuda/emulator/runtime.h",
+      "native/cuda/emulator/streams.h",
       "native/cuda/emulator/warp.h",
       "native/cuda/gemm.h",
+      "native/cuda/graph.h",
       "native/cuda/kernels.h",
       "native/cuda/layer_norm.cuh",
       "native/cuda/platform.h",

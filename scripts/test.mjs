@@ -10,5 +10,7 @@ await main(async () => {
   await alone(ensureEmulatorForTests);
   const jest = at('node_modules', 'jest', 'bin', 'jest.js');
   const node = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning'];
+  // Many small loops on a machine that is not ours alone: a thread that spins in wait for the others keeps them waiting.
+  process.env.OMP_WAIT_POLICY ??= 'passive';
   process.exitCode = await runForeground(process.execPath, [...node, jest, ...process.argv.slice(2)], { cwd: root });
 });

@@ -120,21 +120,57 @@ Napi::Value reserve(const Napi::CallbackInfo& info) {
   });
 }
 
+struct Numbers {
+  const double* data;
+  size_t count;
+};
+
+// A Float64Array, and how many of its numbers count.
+Numbers numbersOf(const Napi::CallbackInfo& info, size_t index, const char* name) {
+  const Bytes array = bytesOf(info, index, name);
+  if (array.type != napi_float64_array)
+    throw Error(ErrorCode::BadArgument, std::string(name) + " is not a Float64Array");
+  const int64_t count = integerOf(info, index + 1, "count");
+  if (count > array.size / static_cast<int64_t>(sizeof(double)))
+    throw Error(ErrorCode::BadArgument, std::string("count is larger than ") + name);
+  return {reinterpret_cast<const double*>(array.data), static_cast<size_t>(count)};
+}
+
 // enqueue(engine, op, args: Float64Array, count)
 Napi::Value enqueue(const Napi::CallbackInfo& info) {
   return translated(info, [&] {
-    const Bytes args = bytesOf(info, 2, "args");
-    if (args.type != napi_float64_array) throw Error(ErrorCode::BadArgument, "args is not a Float64Array");
-    const int64_t count = integerOf(info, 3, "count");
-    if (count > args.size / static_cast<int64_t>(sizeof(double)))
-      throw Error(ErrorCode::BadArgument, "count is larger than args");
-    handleOf(info).engine().enqueue(static_cast<int>(std::min<int64_t>(integerOf(info, 1, "op"), 1 << 20)),
-                                    reinterpret_cast<const double*>(args.data), count);
+    const Numbers args = numbersOf(info, 2, "args");
+    handleOf(info).engine().enqueue(static_cast<int>(std::min<int64_t>(integerOf(info, 1, "op"), 1 << 20)), args.data,
+                                    args.count);
     return info.Env().Undefined();
   });
 }
 
-// upload(engine, arena, offset, source): Promise<void>
+// record(engine, calls: Float64Array, count): number
+Napi::Value record(const Napi::CallbackInfo& info) {
+  return translated(info, [&] {
+    const Numbers calls = numbersOf(info, 1, "calls");
+    const int64_t recording = handleOf(info).engine().record(calls.data, calls.count);
+    return Napi::Value(Napi::Number::New(info.Env(), static_cast<double>(recording)));
+  });
+}
+
+// replay(engine, recording): string
+Napi::Value replay(const Napi::CallbackInfo& info) {
+  return translated(info, [&] {
+    return Napi::Value(Napi::String::New(info.Env(), handleOf(info).engine().replay(integerOf(info, 1, "recording"))));
+  });
+}
+
+// forget(engine, recording)
+Napi::Value forget(const Napi::CallbackInfo& info) {
+  return translated(info, [&] {
+    handleOf(info).engine().forget(integerOf(info, 1, "recording"));
+    return info.Env().Undefined();
+  });
+}
+
+// upload(engine, arena, offset, source, ahead): Promise<void>
 //
 // A SharedArrayBuffer is read in place, when its turn comes. The memory of any other can go away under the engine's
 // thread (transferred to a worker that ends, resized), and nothing can hold it: it is copied now.
@@ -143,6 +179,7 @@ Napi::Value upload(const Napi::CallbackInfo& info) {
     const ArenaId arena = arenaOf(info, 1);
     const int64_t offset = integerOf(info, 2, "offset");
     const Bytes source = bytesOf(info, 3, "source");
+    const bool ahead = info[4].IsBoolean() && info[4].As<Napi::Boolean>().Value();
     EngineHandle& handle = handleOf(info);
     handle.engine().checkPlace("upload", arena, offset, source.size);
     std::shared_ptr<char[]> copy;
@@ -151,7 +188,7 @@ Napi::Value upload(const Napi::CallbackInfo& info) {
       if (source.size > 0) std::memcpy(copy.get(), source.data, source.size);
     }
     const auto start = [&](Engine& engine, Done done) {
-      engine.upload(arena, offset, copy ? copy.get() : source.data, source.size,
+      engine.upload(arena, offset, copy ? copy.get() : source.data, source.size, ahead,
                     [copy, done = std::move(done)](const Error* error) { done(error); });
     };
     return Napi::Value(info.Env(), handle.promise(copy ? held(info) : held(info, info[3]), start));
@@ -227,6 +264,9 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   add("describePlugin", describePlugin);
   add("reserve", reserve);
   add("enqueue", enqueue);
+  add("record", record);
+  add("replay", replay);
+  add("forget", forget);
   add("upload", upload);
   add("read", read);
   add("synchronize", synchronize);

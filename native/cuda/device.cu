@@ -4,8 +4,10 @@
 #include <array>
 #include <numeric>
 #include <sstream>
+#include <utility>
 
 #include "cuda/convert.h"
+#include "cuda/graph.h"
 #include "cuda/kernels.h"
 #include "cuda/probe.h"
 
@@ -30,6 +32,11 @@ std::string gibibytes(int64_t bytes) {
 CudaDevice::CudaDevice(int ordinal, Precision precision)
     : ordinal_(ordinal), precision_(precision), limits_(findGpu(ordinal).limits), gemms_(openGemms()) {
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream");
+  check(cudaStreamCreateWithFlags(&captured_, cudaStreamNonBlocking), "a stream");
+  check(cudaStreamCreateWithFlags(&ahead_, cudaStreamNonBlocking), "a stream");
+  check(cudaEventCreateWithFlags(&fence_, cudaEventDisableTiming), "an event");
+  check(cudaEventCreateWithFlags(&copied_, cudaEventDisableTiming), "an event");
+  current_ = stream_;
 #define OP(name, Args)                               \
   column_.name = [](Device& device, const Args& a) { \
     cuda::name(device, a);                           \
@@ -45,7 +52,9 @@ CudaDevice::~CudaDevice() {
   cudaSetDevice(ordinal_);
   completions_.reset();
   cudaStreamSynchronize(stream_);
-  cudaStreamDestroy(stream_);
+  cudaStreamSynchronize(ahead_);
+  for (const cudaEvent_t event : {fence_, copied_}) cudaEventDestroy(event);
+  for (const cudaStream_t stream : {stream_, captured_, ahead_}) cudaStreamDestroy(stream);
 }
 
 void CudaDevice::use() const { check(cudaSetDevice(ordinal_), "choosing the GPU"); }
@@ -87,6 +96,7 @@ char* CudaDevice::allocate(ArenaId arena, int64_t bytes) {
     check(status, "zeroing an arena");
   }
   const std::lock_guard lock(mutex_);
+  zeroing_ = true;
   held_ += all;
   allocated_.push_back({memory, all});
   if (all > bytes) parameters_.push_back({memory, bytes});
@@ -117,6 +127,26 @@ bf16* CudaDevice::shadow(const float* master) const {
 
 void CudaDevice::copyIn(char* device, const char* host, int64_t bytes) {
   staging_.upload(stream_, device, host, bytes);
+  updateShadow(device, bytes);
+}
+
+// The copy waits for what was enqueued before the last one, and for the zeros of a fresh arena; later work waits for it.
+void CudaDevice::copyInAhead(char* device, const char* host, int64_t bytes) {
+  bool zeroing;
+  {
+    const std::lock_guard lock(mutex_);
+    zeroing = std::exchange(zeroing_, false);
+  }
+  if (zeroing) check(cudaEventRecord(fence_, stream_), "an upload");
+  check(cudaStreamWaitEvent(ahead_, fence_, 0), "an upload");
+  check(cudaEventRecord(fence_, stream_), "an upload");
+  staging_.upload(ahead_, device, host, bytes);
+  check(cudaEventRecord(copied_, ahead_), "an upload");
+  check(cudaStreamWaitEvent(stream_, copied_, 0), "an upload");
+  updateShadow(device, bytes);
+}
+
+void CudaDevice::updateShadow(const char* device, int64_t bytes) {
   const auto* first = reinterpret_cast<const float*>(device - reinterpret_cast<uintptr_t>(device) % sizeof(float));
   bf16* copy = shadow(first);
   if (!copy) return;
@@ -130,6 +160,26 @@ void CudaDevice::copyOut(char* host, const char* device, int64_t bytes) {
 }
 
 void CudaDevice::after(Done done) { completions_->add(stream_, std::move(done)); }
+
+// On a stream of its own, since other threads give work to the device's: they zero arenas.
+std::unique_ptr<Captured> CudaDevice::capture(const std::function<void()>& work) {
+  scratch_.settle(stream_);
+  std::unique_ptr<Captured> graph;
+  current_ = captured_;
+  const auto leave = [this] {
+    current_ = stream_;
+    scratch_.fix(false);
+    scratch_.reset();
+  };
+  try {
+    graph = std::make_unique<Graph>(captured_, stream_, scratch_.fix(true), work);
+  } catch (...) {
+    leave();
+    throw;
+  }
+  leave();
+  return graph;
+}
 
 void CudaDevice::wait() { check(cudaStreamSynchronize(stream_), "running kernels"); }
 

@@ -32,22 +32,24 @@ class CudaDevice final : public Device {
   void release(char* memory, int64_t bytes) override;
   void begin() override;
   void copyIn(char* device, const char* host, int64_t bytes) override;
+  void copyInAhead(char* device, const char* host, int64_t bytes) override;
   void copyOut(char* host, const char* device, int64_t bytes) override;
   void after(Done done) override;
   void wait() override;
+  std::unique_ptr<Captured> capture(const std::function<void()>& work) override;
   const OpColumn& ops() const override { return column_; }
   Precision precision() const override { return precision_; }
   DType activations() const override { return precision_ == Precision::BFloat16 ? DType::BF16 : DType::F32; }
   std::string name() const override { return "cuda"; }
 
   // For kernels, on the engine's thread.
-  cudaStream_t stream() const { return stream_; }
+  cudaStream_t stream() const { return current_; }
   const Limits& limits() const { return limits_; }
   Gemms& gemms() { return *gemms_; }
   // Memory of the device until the op's kernels have run, aligned to 256 bytes; an op may ask several times.
   template <class T>
   T* scratch(int64_t elements) {
-    return reinterpret_cast<T*>(scratch_.take(stream_, elements * static_cast<int64_t>(sizeof(T))));
+    return reinterpret_cast<T*>(scratch_.take(current_, elements * static_cast<int64_t>(sizeof(T))));
   }
   // The bf16 copy of a place in the parameter arena. Null in float32 precision, and for any other place. Who writes
   // parameters writes it, too.
@@ -69,17 +71,22 @@ class CudaDevice final : public Device {
     int64_t bytes;
   };
   void use() const;
+  void updateShadow(const char* device, int64_t bytes);
   int64_t bytesFor(ArenaId arena, int64_t bytes) const;
 
   const int ordinal_;
   const Precision precision_;
   Limits limits_{};
   OpColumn column_;
-  cudaStream_t stream_ = nullptr;
+  cudaStream_t stream_ = nullptr, captured_ = nullptr, ahead_ = nullptr;
+  cudaStream_t current_ = nullptr;  // where ops go: the first of these, or the second during a capture
+  cudaEvent_t fence_ = nullptr;     // behind what was enqueued before the last copy ahead
+  cudaEvent_t copied_ = nullptr;    // behind that copy
   std::unique_ptr<Gemms> gemms_;
   Scratch scratch_;
   Staging staging_;
   mutable std::mutex mutex_;  // of what follows
+  bool zeroing_ = false;      // an arena, since the last copy ahead
   std::vector<Block> allocated_;
   std::vector<Block> parameters_;  // arenas with their bf16 copy behind them, which does not count here
   int64_t held_ = 0;

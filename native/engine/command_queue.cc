@@ -44,6 +44,7 @@ void CommandQueue::drop() {
     if (dropped_.empty()) dropped_.swap(commands_);
     ending_ = true;
   }
+  dropping_ = true;
   wake_.notify_one();
 }
 

@@ -1,6 +1,7 @@
 // A thread that runs commands in the order given. The engine's stream of work on a device without one of its own.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -23,6 +24,8 @@ class CommandQueue {
   void drop();
   // The same, and waits for what has started. Not from the queue's own thread.
   void abort();
+  // Whether one of these has been called: a long command may look, and end early.
+  bool isDropping() const { return dropping_; }
 
  private:
   void run(const Command& begin);
@@ -33,6 +36,7 @@ class CommandQueue {
   std::deque<Command> commands_;
   std::deque<Command> dropped_;  // may own memory that the running command works on: freed after it
   bool ending_ = false;
+  std::atomic<bool> dropping_ = false;
   std::thread thread_;
 };
 

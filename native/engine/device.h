@@ -20,6 +20,13 @@ enum class Precision : int32_t { Float32, BFloat16 };
 // thread or one of its device.
 using Done = std::function<void(const Error*)>;
 
+// What a device has made of some work: a CUDA graph.
+class Captured {
+ public:
+  virtual ~Captured() = default;
+  virtual void launch() = 0;
+};
+
 class Device {
  public:
   virtual ~Device() = default;
@@ -33,12 +40,22 @@ class Device {
   virtual void begin() = 0;  // first thing on the engine's thread
   // `host` is free again when this returns.
   virtual void copyIn(char* device, const char* host, int64_t bytes) = 0;
+  // The same, beside the work that has been enqueued since the last call of this: it must have nothing to do with `device`.
+  // What is enqueued later finds the values.
+  virtual void copyInAhead(char* device, const char* host, int64_t bytes) { copyIn(device, host, bytes); }
   // `host` holds the values when what is given to `after` next is called.
   virtual void copyOut(char* host, const char* device, int64_t bytes) = 0;
   // Calls `done` when everything so far has been done, with its error if it failed. In the order of these calls.
   virtual void after(Done done) { done(nullptr); }
   // Waits for the same.
   virtual void wait() {}
+
+  // Makes one thing of the ops that `work` calls, without running them; they have been run before. Null where nothing is
+  // faster than calling them again. Throws Error when it fails, and leaves the device as it was.
+  virtual std::unique_ptr<Captured> capture(const std::function<void()>& work) {
+    (void)work;
+    return nullptr;
+  }
 
   virtual const OpColumn& ops() const = 0;
   virtual Precision precision() const { return Precision::Float32; }

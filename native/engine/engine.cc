@@ -3,6 +3,7 @@
 #include <new>
 #include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace lxmert {
@@ -117,10 +118,78 @@ void Engine::enqueue(int op, const double* args, size_t count) {
   });
 }
 
-void Engine::upload(ArenaId arena, int64_t offset, const char* host, int64_t bytes, Done done) {
+int64_t Engine::record(const double* calls, size_t count) {
+  std::vector<Recording::Call> bound;
+  for (const double *at = calls, *end = calls + count; at < end;) {
+    const double op = at[0], args = end - at > 1 ? at[1] : -1;
+    if (!(op >= 0 && op < opCount()) || !(args >= 0 && args <= static_cast<double>(end - at - 2)))
+      throw Error(ErrorCode::BadArgument, "record: call " + std::to_string(bound.size()) +
+                                              " is no op's number, a count of arguments and these");
+    const OpEntry& entry = kOps[static_cast<int>(op)];
+    ArgReader reader(entry.name, at + 2, static_cast<size_t>(args), arenas_, device_->activations());
+    bound.push_back({static_cast<int>(op), entry.enqueue(*device_, reader)});
+    at += 2 + static_cast<size_t>(args);
+  }
+  recordings_[++lastRecording_] = std::make_shared<Recording>(std::move(bound), arenas_);
+  return lastRecording_;
+}
+
+std::shared_ptr<Recording> Engine::recordingAt(const char* what, int64_t recording) const {
+  const auto at = recordings_.find(recording);
+  if (at == recordings_.end())
+    throw Error(ErrorCode::BadArgument,
+                std::string(what) + ": there is no recording number " + std::to_string(recording));
+  return at->second;
+}
+
+std::string Engine::replay(int64_t number) {
+  const std::shared_ptr<Recording> recording = recordingAt("replay", number);
+  if (!recording->fits(arenas_))
+    throw Error(ErrorCode::BadArgument, "replay: an arena has been reserved since this was recorded; record it again");
+  queue_.push([this, recording] { guarded([&] { play(*recording); }); });
+  const std::lock_guard lock(noteMutex_);
+  return std::exchange(note_, {});
+}
+
+void Engine::forget(int64_t number) {
+  queue_.push([old = recordingAt("forget", number)] {});
+  recordings_.erase(number);
+}
+
+// The first time the ops are called one by one: they get their scratch space and whatever else they make once. Between
+// two ops an engine that is to end does so.
+void Engine::play(Recording& recording) {
+  const auto call = [&] {
+    for (const Recording::Call& each : recording.calls()) {
+      if (queue_.isDropping()) return;
+      timer_.on() ? timer_.time(each.op, [&] { each.run(), device_->wait(); }) : each.run();
+    }
+  };
+  if (timer_.on()) return call();
+  if (recording.captured || (recording.ran && captures_ && capture(recording))) return recording.captured->launch();
+  call();
+  recording.ran = true;
+}
+
+// One that fails costs speed, not the run: from then on ops are called one by one.
+bool Engine::capture(Recording& recording) {
+  try {
+    recording.captured = device_->capture([&] {
+      for (const Recording::Call& each : recording.calls()) each.run();
+    });
+  } catch (const Error& error) {
+    const std::lock_guard lock(noteMutex_);
+    note_ = error.what();
+  }
+  captures_ = recording.captured != nullptr;
+  return captures_;
+}
+
+void Engine::upload(ArenaId arena, int64_t offset, const char* host, int64_t bytes, bool ahead, Done done) {
   char* target = place("upload", arena, offset, bytes);
+  const auto copy = ahead ? &Device::copyInAhead : &Device::copyIn;
   queue_.push([=, this, done = std::move(done)] {
-    if (bytes > 0) guarded([&] { device_->copyIn(target, host, bytes); });
+    if (bytes > 0) guarded([&] { (*device_.*copy)(target, host, bytes); });
     finish(done);
   });
 }
@@ -135,7 +204,8 @@ void Engine::read(ArenaId arena, int64_t offset, char* host, int64_t bytes, Done
 
 void Engine::dispose(Done done) {
   std::shared_ptr<std::vector<Arena>> arenas = std::make_shared<std::vector<Arena>>(arenas_, arenas_ + kArenas);
-  queue_.push([this, arenas, done = std::move(done)] {
+  queue_.push([this, arenas, recordings = std::exchange(recordings_, {}), done = std::move(done)]() mutable {
+    recordings.clear();
     arenas->clear();
     device_->claim({});
     device_->after([done](const Error*) { done(nullptr); });

@@ -5,12 +5,16 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <string>
 
 #include "engine/command_queue.h"
 #include "engine/device.h"
 #include "engine/op_timer.h"
+#include "engine/recording.h"
 
 namespace lxmert {
 
@@ -32,10 +36,21 @@ class Engine {
   DType activations() const { return device_->activations(); }
 
   void enqueue(int op, const double* args, size_t count);
+
+  // Binds op calls, each as its number, the count of its arguments and these; returns the recording's number. Nothing is
+  // enqueued.
+  int64_t record(const double* calls, size_t count);
+  // Enqueues the calls of a recording. Throws BadArgument when an arena has been reserved since. Returns what is to be told
+  // of replays before, once: "" or why the device does not make one thing of them.
+  std::string replay(int64_t recording);
+  // Forgets a recording, once the replays enqueued so far have run.
+  void forget(int64_t recording);
+
   // Throws BadArgument unless the bytes lie in the arena.
   void checkPlace(const char* what, ArenaId arena, int64_t offset, int64_t bytes) const;
-  // `host` must stay as it is until `done`.
-  void upload(ArenaId arena, int64_t offset, const char* host, int64_t bytes, Done done);
+  // `host` must stay as it is until `done`. In order with all else, or ahead: beside what has been enqueued since the last
+  // upload ahead, which must not use this place.
+  void upload(ArenaId arena, int64_t offset, const char* host, int64_t bytes, bool ahead, Done done);
   void read(ArenaId arena, int64_t offset, char* host, int64_t bytes, Done done);
   void synchronize(Done done);
   // From here in the stream of work on: time each op, from zero, or stop.
@@ -52,12 +67,20 @@ class Engine {
  private:
   char* place(const char* what, ArenaId arena, int64_t offset, int64_t bytes) const;
   ArenaSizes sizes() const;
+  std::shared_ptr<Recording> recordingAt(const char* what, int64_t recording) const;
+  void play(Recording& recording);
+  bool capture(Recording& recording);
   void finish(Done done);
   template <class Work>
   void guarded(Work&& work);
 
   std::unique_ptr<Device> device_;
   Arena arenas_[kArenas];
+  std::map<int64_t, std::shared_ptr<Recording>> recordings_;
+  int64_t lastRecording_ = 0;
+  std::mutex noteMutex_;
+  std::string note_;              // under its mutex: for the next replay to tell
+  bool captures_ = true;          // engine's thread only: until a capture fails
   std::optional<Error> failure_;  // engine's thread only: the first error; all later work is skipped
   OpTimer timer_{opCount()};      // engine's thread only
   CommandQueue queue_;            // last: its thread uses the others

@@ -1,21 +1,28 @@
 import { LxmertError } from '../errors.js';
 import { describeCuda, openDevice, type EngineOptions, type OpenedDevice } from './device.js';
 import { dryAddon } from './dryRun.js';
+import { encodeCall, type OpArgument } from './encodeCall.js';
 import { loadAddon } from './load.js';
 import { settled, translated, type NativeAddon, type NativeEngine, type OpName } from './native.js';
-import type { Rows } from './stepRecord.js';
-import { rowSets } from './stepRecord.js';
-import { arenaNames, bytesOf, dtypeBytes, elements, type ArenaName, type DType, type Tensor } from './tensor.js';
+import {
+  arenaNames,
+  bf16ToFloats,
+  bytesOf,
+  dtypeBytes,
+  elements,
+  overlap,
+  type ArenaName,
+  type DType,
+  type Tensor,
+} from './tensor.js';
 import { Workspace } from './workspace.js';
 
-/** Dropout of one op: its probability, the op's number in the step, and who each row is ([rows, 2] i32). */
-export interface Dropout {
-  readonly p: number;
-  readonly instance: number;
-  readonly rowIds: Tensor | null;
+/** Op calls that have been recorded; its number in the engine. */
+export interface Recording {
+  readonly number: number;
+  /** How often arenas had been reserved by then. */
+  readonly reservations: number;
 }
-
-export type OpArgument = number | boolean | Tensor | Rows | Dropout | null;
 
 /** What one op came to since profiling began. */
 export interface OpProfile {
@@ -46,11 +53,16 @@ export class Engine implements AsyncDisposable {
   private readonly reserved = new Map<ArenaName, number>();
   private readonly args = new Float64Array(128);
   private planning = false;
+  /** The calls being recorded, in the numbers that the addon takes. */
+  private recorded: number[] | null = null;
+  private reservations = 0;
+  private uploadedAhead: Tensor | null = null;
   private disposed: Promise<void> | null = null;
 
   private constructor(
     private readonly addon: NativeAddon,
     opened: OpenedDevice,
+    private readonly onNote: (text: string) => void,
   ) {
     this.native = opened.native;
     this.device = opened.device;
@@ -61,12 +73,13 @@ export class Engine implements AsyncDisposable {
 
   /** @throws LxmertError NO_DEVICE, ADDON, BAD_ARGUMENT */
   static create(options: EngineOptions = {}): Engine {
+    const onNote = options.onNote ?? (() => undefined);
     if (!options.dryRun) {
       const addon = loadAddon();
-      return new Engine(addon, openDevice(addon, options));
+      return new Engine(addon, openDevice(addon, options), onNote);
     }
     const dry = dryAddon(loadAddon(), options.precision ?? 'float32');
-    return new Engine(dry, openDevice(dry, { device: 'cpu' }));
+    return new Engine(dry, openDevice(dry, { device: 'cpu' }), onNote);
   }
 
   /** What CUDA device this machine has, in words. @throws LxmertError NO_DEVICE, saying what is missing; ADDON */
@@ -78,6 +91,8 @@ export class Engine implements AsyncDisposable {
   reserve(arena: ArenaName, bytes: number): void {
     translated(() => this.addon.reserve(this.native, arenaNames.indexOf(arena), bytes));
     this.reserved.set(arena, bytes);
+    this.reservations++;
+    if (this.uploadedAhead?.arena === arena) this.uploadedAhead = null;
     if (arena === 'workspace') this.workspace.reset(bytes);
   }
 
@@ -119,9 +134,46 @@ export class Engine implements AsyncDisposable {
     if (this.planning) return;
     const code = this.opCodes.get(op);
     if (code === undefined) throw new LxmertError('UNSUPPORTED', `the addon has no op ${op}; run \`npm run setup\``);
-    const count = this.encode(op, args);
+    const count = encodeCall(args, this.args, (tensor) => this.checkLive(op, tensor));
+    if (this.recorded) {
+      this.recorded.push(code, count, ...this.args.subarray(0, count));
+      return;
+    }
     translated(() => this.addon.enqueue(this.native, code, this.args, count));
     this.observer?.(op, args);
+  }
+
+  /**
+   * Records the op calls of `work`, which are checked and bound but not enqueued. `replay` enqueues them, as often as wanted:
+   * on CUDA from the second time on as one launch. A recording holds no memory; it is dead once an arena is reserved.
+   */
+  record(work: () => void): Recording {
+    this.checkNotRecording('record');
+    const calls: number[] = (this.recorded = []);
+    try {
+      work();
+    } finally {
+      this.recorded = null;
+    }
+    const numbers = Float64Array.from(calls);
+    const number = translated(() => this.addon.record(this.native, numbers, numbers.length));
+    return { number, reservations: this.reservations };
+  }
+
+  /** Whether no arena has been reserved since. */
+  isLive({ reservations }: Recording): boolean {
+    return reservations === this.reservations;
+  }
+
+  /** Enqueues what was recorded, in order with all else. @throws LxmertError BAD_ARGUMENT for a dead recording */
+  replay({ number }: Recording): void {
+    const note = translated(() => this.addon.replay(this.native, number));
+    if (note) this.onNote(`steps run op by op, which is slower: ${note}`);
+  }
+
+  /** Gives up what a recording takes, once its replays have run. */
+  forget({ number }: Recording): void {
+    translated(() => this.addon.forget(this.native, number));
   }
 
   /**
@@ -143,22 +195,27 @@ export class Engine implements AsyncDisposable {
   /**
    * Copies host values into a tensor, in order with the ops. A plain source is copied at once; one in a SharedArrayBuffer is
    * read where it lies and must stay unchanged until the promise resolves.
+   *
+   * `ahead` lets CUDA copy while it computes: beside the work enqueued since the last upload ahead, which therefore must
+   * not use this tensor. Two slots in turn keep that rule: what the last upload was for reads the other one.
    */
-  async upload(tensor: Tensor, source: NodeJS.TypedArray): Promise<void> {
+  async upload(tensor: Tensor, source: NodeJS.TypedArray, { ahead = false } = {}): Promise<void> {
     this.checkLive('upload', tensor);
+    this.checkNotRecording('upload');
     if (source.byteLength !== bytesOf(tensor))
       throw new LxmertError(
         'BAD_ARGUMENT',
         `upload: ${source.byteLength} bytes into a tensor [${tensor.shape.join(', ')}] of ${bytesOf(tensor)}`,
       );
-    await settled(
-      translated(() => this.addon.upload(this.native, arenaNames.indexOf(tensor.arena), tensor.offset, source)),
-    );
+    if (ahead) this.checkSlot(tensor);
+    const arena = arenaNames.indexOf(tensor.arena);
+    await settled(translated(() => this.addon.upload(this.native, arena, tensor.offset, source, ahead)));
   }
 
   /** The values of a tensor once all ops enqueued before have run: Int32Array for i32, Float32Array for all others. */
   async read(tensor: Tensor): Promise<Float32Array | Int32Array> {
     this.checkLive('read', tensor);
+    this.checkNotRecording('read');
     const target = new targets[tensor.dtype](elements(tensor.shape));
     const values = await settled(
       translated(() => this.addon.read(this.native, arenaNames.indexOf(tensor.arena), tensor.offset, target)),
@@ -209,38 +266,20 @@ export class Engine implements AsyncDisposable {
       );
   }
 
-  private encode(op: string, args: readonly OpArgument[]): number {
-    const out = this.args;
-    let n = 0;
-    const tensor = (t: Tensor | null): void => {
-      if (t) this.checkLive(op, t);
-      out[n++] = t ? arenaNames.indexOf(t.arena) : -1;
-      out[n++] = t ? t.offset : 0;
-      out[n++] = t ? elements(t.shape) : 0;
-      out[n++] = t?.dtype === 'bf16' ? 1 : 0;
-    };
-    for (const arg of args) {
-      if (typeof arg === 'number') out[n++] = arg;
-      else if (typeof arg === 'boolean') out[n++] = arg ? 1 : 0;
-      else if (arg === null || 'arena' in arg) tensor(arg);
-      else if ('set' in arg) {
-        tensor(arg.record);
-        out[n++] = rowSets.indexOf(arg.set);
-        out[n++] = arg.capacity;
-        out[n++] = arg.split;
-      } else {
-        out[n++] = arg.p;
-        out[n++] = arg.instance;
-        tensor(arg.rowIds);
-      }
-    }
-    return n;
+  /** The work since the last upload ahead reads that one's tensor, at least. */
+  private checkSlot(tensor: Tensor): void {
+    const last = this.uploadedAhead;
+    if (last && overlap(last, tensor))
+      throw new LxmertError(
+        'BAD_ARGUMENT',
+        'upload ahead: the last one went to the same place, where work may read it',
+      );
+    this.uploadedAhead = tensor;
+  }
+
+  private checkNotRecording(what: string): void {
+    if (this.recorded) throw new LxmertError('INTERNAL', `${what} inside of a recording, which takes ops only`);
   }
 }
 
 const targets = { f32: Float32Array, i32: Int32Array, bf16: Uint16Array } as const;
-
-/** A bf16 number is the upper half of the float32 that it stands for. */
-function bf16ToFloats(values: Uint16Array): Float32Array {
-  return new Float32Array(Uint32Array.from(values, (bits) => bits << 16).buffer);
-}

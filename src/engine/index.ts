@@ -1,4 +1,6 @@
-export { Engine, type Dropout, type OpArgument, type OpProfile } from './engine.js';
+export { Engine, type OpProfile, type Recording } from './engine.js';
+export type { Dropout, OpArgument } from './encodeCall.js';
+export { Recordings } from './recordings.js';
 export { precisions, type EngineOptions, type Precision } from './device.js';
 export type { OpName } from './native.js';
 export { GradientLedger, Tape, type Parameter } from './tape.js';

@@ -12,7 +12,18 @@ export interface NativeAddon {
   describePlugin(plugin: string): string;
   reserve(engine: NativeEngine, arena: number, bytes: number): void;
   enqueue(engine: NativeEngine, op: number, args: Float64Array, count: number): void;
-  upload(engine: NativeEngine, arena: number, offset: number, source: NodeJS.TypedArray): Promise<void>;
+  /** Binds calls: each its op, the count of its arguments, and these. The number of the recording. */
+  record(engine: NativeEngine, calls: Float64Array, count: number): number;
+  /** What there is to tell of replays before, or ''. */
+  replay(engine: NativeEngine, recording: number): string;
+  forget(engine: NativeEngine, recording: number): void;
+  upload(
+    engine: NativeEngine,
+    arena: number,
+    offset: number,
+    source: NodeJS.TypedArray,
+    ahead?: boolean,
+  ): Promise<void>;
   read<T extends NodeJS.TypedArray>(engine: NativeEngine, arena: number, offset: number, target: T): Promise<T>;
   synchronize(engine: NativeEngine): Promise<void>;
   profile(engine: NativeEngine, on: boolean): void;

@@ -1,4 +1,5 @@
-import type { Dropout, Engine } from './engine.js';
+import type { Dropout } from './encodeCall.js';
+import type { Engine } from './engine.js';
 import type { DType, Tensor } from './tensor.js';
 import { dtypeBytes, elements, elementBytes, rowBlock } from './tensor.js';
 
@@ -17,7 +18,17 @@ export interface Target {
 
 /** Which parameter gradients the step has written so far, over all parts of an accumulated batch. */
 export class GradientLedger {
-  private readonly written = new Map<number, number>();
+  private readonly written: Map<number, number>;
+
+  /** With the marks of another one. */
+  constructor(before?: GradientLedger) {
+    this.written = new Map(before?.written);
+  }
+
+  /** The same for the same marks, made in the same order. */
+  get key(): string {
+    return [...this.written.keys()].join(' ');
+  }
 
   /** Marks a gradient; true if it had been written before. */
   mark(parameter: Parameter): boolean {

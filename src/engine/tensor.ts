@@ -35,6 +35,11 @@ export function bytesOf(tensor: Tensor): number {
   return elements(tensor.shape) * dtypeBytes[tensor.dtype];
 }
 
+/** Whether two tensors share memory. */
+export function overlap(a: Tensor, b: Tensor): boolean {
+  return a.arena === b.arena && a.offset < b.offset + bytesOf(b) && b.offset < a.offset + bytesOf(a);
+}
+
 /** Rows `first … first + count - 1` of a tensor whose first dimension counts rows. */
 export function rowBlock(tensor: Tensor, first: number, count: number): Tensor {
   const rows = tensor.shape[0];
@@ -70,4 +75,9 @@ export function checkShape(
       'BAD_ARGUMENT',
       `${op}: ${name} is ${tensor.dtype} [${shape.join(', ')}], expected ${dtype === 'float' ? 'f32 or bf16' : dtype} [${expected.join(', ')}]`,
     );
+}
+
+/** A bf16 number is the upper half of the float32 that it stands for. */
+export function bf16ToFloats(values: Uint16Array): Float32Array {
+  return new Float32Array(Uint32Array.from(values, (bits) => bits << 16).buffer);
 }

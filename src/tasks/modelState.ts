@@ -91,20 +91,9 @@ export class ModelState {
         fill(this.engine, this.engine.tensor('gradients', from, [(to - from) / elementBytes]), 0);
   }
 
-  /** Norm, clipping and BertAdam over the groups; other parameters and their moments are not touched at all. */
-  async update(groups: ReadonlySet<ParameterGroup>, record: Tensor, adam: AdamOptions): Promise<void> {
-    await this.listChunks(groups);
+  /** Tells the device which groups are to be updated. Waits only when they are others than before. */
+  async prepareUpdate(groups: ReadonlySet<ParameterGroup>): Promise<void> {
     this.momentsUntouched = false;
-    const tensors = {
-      ...this.fixed,
-      chunks: this.engine.tensor('state', this.chunkStart, [this.chunkCount, 2], 'i32'),
-      partial: this.engine.tensor('state', this.partialStart, [this.chunkCount]),
-    };
-    gradNorm(this.engine, tensors);
-    adamUpdate(this.engine, tensors, record, adam);
-  }
-
-  private async listChunks(groups: ReadonlySet<ParameterGroup>): Promise<void> {
     const key = [...groups].join(' ');
     if (key === this.activeKey) return;
     const table: number[] = [];
@@ -117,6 +106,20 @@ export class ModelState {
     );
     this.chunkCount = table.length / 2;
     this.activeKey = key;
+  }
+
+  /**
+   * Norm, clipping and BertAdam over the groups for which `prepareUpdate` was called last; other parameters and their moments
+   * are not touched at all.
+   */
+  update(record: Tensor, adam: AdamOptions): void {
+    const tensors = {
+      ...this.fixed,
+      chunks: this.engine.tensor('state', this.chunkStart, [this.chunkCount, 2], 'i32'),
+      partial: this.engine.tensor('state', this.partialStart, [this.chunkCount]),
+    };
+    gradNorm(this.engine, tensors);
+    adamUpdate(this.engine, tensors, record, adam);
   }
 }
 

@@ -2,9 +2,9 @@ import type { ModelConfig } from '../config/modelConfig.js';
 import type { Batch } from '../data/batch.js';
 import {
   attentionLimits,
-  elementBytes,
   Engine,
   GradientLedger,
+  Recordings,
   Tape,
   type AdamOptions,
   type ArenaName,
@@ -16,19 +16,22 @@ import type { AttentionMaps } from '../model/encoder.js';
 import { ModelWeights } from '../model/weights.js';
 import { activeGroups, addCounts, labelCounts, lossScale, meanLosses } from './lossMath.js';
 import { lossNames, type LossWeights, type StepOptions, type StepResult, type Tallies } from './losses.js';
-import { HostSlots } from './hostSlots.js';
-import { explainOutOfMemory } from './outOfMemory.js';
-import { ModelState, parseReport, type Counts, type StateKind } from './modelState.js';
+import { ModelState, parseReport, type StateKind } from './modelState.js';
 import { pretrainForward, type PretrainOutputs } from './pretrainLosses.js';
-import {
-  capacitiesOf,
-  checkBatch,
-  stageInto,
-  stagedBytes,
-  stagedTensors,
-  type StagedBatch,
-  type StepKeys,
-} from './staging.js';
+import type { StagedBatch, StepKeys } from './staging.js';
+import { StepMemory, type StagedWork } from './stepMemory.js';
+
+/** Parts of steps that are kept as recordings: one for each slot, place in a step and set of capacities that occur. */
+const mostRecordings = 64;
+
+/** Where a part stands in its step. */
+interface PartOf {
+  readonly weights: LossWeights;
+  readonly first: boolean;
+  readonly last: boolean;
+  /** Whether the step ends with an update. */
+  readonly update: boolean;
+}
 
 export interface PretrainerOptions {
   readonly config: ModelConfig;
@@ -55,12 +58,9 @@ export class Pretrainer {
   readonly parameters: readonly { readonly name: string; readonly shape: readonly number[] }[];
   private readonly adam: AdamOptions;
   private readonly state: ModelState;
-  /** Workspace bytes by what is run: capacities, losses, direction. */
-  private readonly plans = new Map<string, number>();
+  private readonly memory: StepMemory;
+  private readonly recordings: Recordings<GradientLedger>;
   private queue: Promise<unknown> = Promise.resolve();
-  private slot = 0;
-  private slotBytes = 0;
-  private readonly host = new HostSlots();
 
   constructor({ config, adam, engine }: PretrainerOptions) {
     this.config = config;
@@ -70,6 +70,8 @@ export class Pretrainer {
     this.weights = new ModelWeights(this.engine, config);
     this.parameters = this.weights.parameters.map(({ name, spec }) => ({ name, shape: spec.shape }));
     this.state = new ModelState(this.engine, this.weights);
+    this.memory = new StepMemory(this.engine, config);
+    this.recordings = new Recordings(this.engine, mostRecordings);
   }
 
   /** Heads wider than the device's attention takes would fail in the first step, and end the engine. */
@@ -111,9 +113,7 @@ export class Pretrainer {
    * @throws LxmertError NOT_FINITE, BAD_DATA
    */
   async step(parts: readonly Batch[], options: StepOptions): Promise<StepResult> {
-    const { tallies, gradNorm, finite } = await this.train(parts, options, (record) =>
-      this.state.update(activeGroups(options.weights), record, this.adam),
-    );
+    const { tallies, gradNorm, finite } = await this.train(parts, options, true);
     const { total, losses } = this.losses(tallies, options.weights);
     if (!finite || !Number.isFinite(total)) throw notFinite(parts, options, losses);
     return { loss: total, losses, gradNorm };
@@ -121,7 +121,7 @@ export class Pretrainer {
 
   /** The gradients of a step without its update; read them with `read('gradient', name)`. */
   async gradients(parts: readonly Batch[], options: StepOptions): Promise<Tallies> {
-    return (await this.train(parts, options, async () => undefined)).tallies;
+    return (await this.train(parts, options, false)).tallies;
   }
 
   /**
@@ -132,10 +132,8 @@ export class Pretrainer {
     return this.inOrder(async () => {
       let workspace = 0;
       for (const part of parts) {
-        const { needed } = await this.place(part, 'train', weights, (staged) =>
-          this.forwardAndBackward(staged, weights, new GradientLedger()),
-        );
-        workspace = Math.max(workspace, needed);
+        const placed = await this.memory.place(part, this.trainWork(weights));
+        workspace = Math.max(workspace, placed.workspace);
       }
       return { ...this.engine.memory(), workspace };
     });
@@ -157,8 +155,8 @@ export class Pretrainer {
         const encoder = { tape, weights: this.weights, config: this.config, maps };
         return [pretrainForward(encoder, staged, weights, this.state.tallies), maps];
       };
-      const plan = makeMaps ? 'forward with maps' : 'forward';
-      const { staged, uploaded } = await this.stage(batch, keys, plan, weights, run);
+      const kind = makeMaps ? 'forward with maps' : 'forward';
+      const { staged, uploaded } = await this.memory.stage(batch, keys, { kind, weights, run });
       this.state.clearTallies();
       const [outputs, maps] = run(staged);
       const tallies = async (): Promise<Tallies> =>
@@ -185,26 +183,28 @@ export class Pretrainer {
     return result;
   }
 
-  /** Forward and backward of all parts into the gradient arena, then `finish`; later calls wait for the enqueuing only. */
+  /** Forward and backward of all parts into the gradient arena, and the update if wanted; later calls wait for the enqueuing only. */
   private async train(
     parts: readonly Batch[],
     options: StepOptions,
-    finish: (record: Tensor) => Promise<void>,
+    update: boolean,
   ): Promise<ReturnType<typeof parseReport>> {
     if (parts.length === 0) throw new LxmertError('BAD_ARGUMENT', 'a step needs at least one batch');
+    const { step, seed, learningRate, weights } = options;
     const counts = addCounts(parts.map(labelCounts));
+    const keys = { step, seed, learningRate, lossScale: lossScale(weights, counts, this.config.visualLossNormalizer) };
     const started = await this.inOrder(async () => {
-      const ledger = new GradientLedger();
-      this.state.clearTallies();
+      if (update) await this.state.prepareUpdate(activeGroups(weights));
       const uploads: Promise<void>[] = [];
-      let record: Tensor | null = null;
-      for (const part of parts) {
-        const { staged, uploaded } = await this.accumulate(part, options, counts, ledger);
-        record = staged.record;
+      let ledger = new GradientLedger();
+      for (const [i, part] of parts.entries()) {
+        const { staged, key, uploaded } = await this.memory.stage(part, keys, this.trainWork(weights));
         uploads.push(uploaded);
+        const of: PartOf = { weights, first: i === 0, last: i === parts.length - 1, update };
+        ledger = this.recordings.run(JSON.stringify([key, of.first, of.last, update, ledger.key]), () =>
+          this.trainPart(staged, of, new GradientLedger(ledger)),
+        );
       }
-      this.state.clearUnwritten(activeGroups(options.weights), ledger);
-      await finish(record as Tensor);
       const done = Promise.all([this.engine.readFloats(this.state.report), ...uploads]);
       return { done };
     });
@@ -212,95 +212,24 @@ export class Pretrainer {
     return parseReport(report, counts);
   }
 
-  /** Forward and backward of one part, added to what the ledger says is there. */
-  private async accumulate(
-    part: Batch,
-    { step, seed, learningRate, weights }: StepOptions,
-    counts: Counts,
-    ledger: GradientLedger,
-  ): Promise<{ staged: StagedBatch; uploaded: Promise<void> }> {
-    const scales = lossScale(weights, counts, this.config.visualLossNormalizer);
-    const keys: StepKeys = { step, seed, learningRate, lossScale: scales };
-    const result = await this.stage(part, keys, 'train', weights, (staged) =>
-      this.forwardAndBackward(staged, weights, new GradientLedger()),
-    );
-    this.forwardAndBackward(result.staged, weights, ledger);
-    return result;
+  /** One part's share of a step, added to what the ledger says is there; the ledger afterwards. */
+  private trainPart(staged: StagedBatch, { weights, first, last, update }: PartOf, ledger: GradientLedger) {
+    if (first) this.state.clearTallies();
+    this.forwardAndBackward(staged, weights, ledger);
+    if (last) this.state.clearUnwritten(activeGroups(weights), ledger);
+    if (last && update) this.state.update(staged.record, this.adam);
+    return ledger;
+  }
+
+  private trainWork(weights: LossWeights): StagedWork {
+    const run = (staged: StagedBatch): void => this.forwardAndBackward(staged, weights, new GradientLedger());
+    return { kind: 'train', weights, run };
   }
 
   private forwardAndBackward(staged: StagedBatch, weights: LossWeights, ledger: GradientLedger): void {
     const tape = new Tape(this.engine, { training: true, ledger });
     pretrainForward({ tape, weights: this.weights, config: this.config }, staged, weights, this.state.tallies);
     tape.backward();
-  }
-
-  /**
-   * Puts a batch into the next of the two input slots and makes room in the workspace for `run` on it. Waits only when
-   * memory has to grow.
-   */
-  private async stage(
-    batch: Batch,
-    keys: StepKeys,
-    kind: string,
-    weights: LossWeights,
-    run: (staged: StagedBatch) => unknown,
-  ): Promise<{ staged: StagedBatch; uploaded: Promise<void> }> {
-    try {
-      return await this.placeAndUpload(batch, keys, kind, weights, run);
-    } catch (error) {
-      this.slotBytes = 0; // the arena may be empty
-      const { visualFeatDim } = this.config;
-      throw await explainOutOfMemory(error, { engine: this.engine, batch, featureDim: visualFeatDim, run });
-    }
-  }
-
-  private async placeAndUpload(
-    batch: Batch,
-    keys: StepKeys,
-    kind: string,
-    weights: LossWeights,
-    run: (staged: StagedBatch) => unknown,
-  ): Promise<{ staged: StagedBatch; uploaded: Promise<void> }> {
-    const { engine } = this;
-    const { staged, capacities, start, bytes, needed } = await this.place(batch, kind, weights, run);
-    if (needed > engine.memory().workspace) {
-      // Not both at a time: what the old one held is dead.
-      engine.reserve('workspace', 0);
-      await engine.synchronize();
-      engine.reserve('workspace', needed);
-    } else engine.resetWorkspace();
-    const buffer = await this.host.take(this.slot, bytes);
-    const source = stageInto(buffer, { batch, keys, capacities, featureDim: this.config.visualFeatDim });
-    const uploaded = engine.upload(engine.tensor('inputs', start, [bytes / elementBytes], 'i32'), source);
-    uploaded.catch(() => undefined); // seen where the step's numbers are read
-    this.host.lend(this.slot, uploaded);
-    return { staged, uploaded };
-  }
-
-  /** The next input slot for a batch, and the workspace bytes that `run` on it needs. Waits only when the slots grow. */
-  private async place(batch: Batch, kind: string, weights: LossWeights, run: (staged: StagedBatch) => unknown) {
-    checkBatch(batch, this.config, attentionLimits[this.engine.device].rows);
-    const { engine } = this;
-    const featureDim = this.config.visualFeatDim;
-    const capacities = capacitiesOf(batch);
-    const bytes = stagedBytes(capacities, featureDim);
-    if (bytes > this.slotBytes) {
-      await engine.synchronize();
-      this.slotBytes = bytes;
-      engine.reserve('inputs', 2 * bytes);
-    }
-    this.slot = 1 - this.slot;
-    const start = this.slot * this.slotBytes;
-    const staged = stagedTensors(engine, capacities, featureDim, start);
-    const on = lossNames.filter((name) => weights[name] !== 0);
-    const needed = this.planned(JSON.stringify([kind, capacities, on]), () => run(staged));
-    return { staged, capacities, start, bytes, needed };
-  }
-
-  private planned(key: string, run: () => unknown): number {
-    const bytes = this.plans.get(key) ?? this.engine.plan(run);
-    this.plans.set(key, bytes);
-    return bytes;
   }
 }
 

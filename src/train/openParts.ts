@@ -82,7 +82,12 @@ export async function openPretrainer(
   const pretrainer = new Pretrainer({
     config: model,
     adam: { beta1, beta2, epsilon: eps, weightDecay, maxGradNorm },
-    engine: { device, precision, ...(threads === undefined ? {} : { threads }) },
+    engine: {
+      device,
+      precision,
+      ...(threads === undefined ? {} : { threads }),
+      onNote: (text) => observer?.note?.(text),
+    },
   });
   if (device === 'auto') observer?.note?.(`device ${pretrainer.engine.description}`);
   return pretrainer;

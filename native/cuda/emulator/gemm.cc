@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "cuda/emulator/streams.h"
+
 namespace lxmert::emulator {
 
 namespace {

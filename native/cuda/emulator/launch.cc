@@ -7,6 +7,7 @@
 #include <numeric>
 #include <string>
 
+#include "cuda/emulator/streams.h"
 #include "engine/error.h"
 
 namespace lxmert::emulator {
@@ -20,14 +21,6 @@ constexpr uint64_t kMostBlocksY = 65535;
 constexpr uint64_t kMostBlocksX = 2147483647;
 // Work for which a second thread of the CPU is worth waking.
 constexpr int64_t kFewThreads = 2048;
-
-uint64_t seedOfProcess() {
-  static const uint64_t seed = [] {
-    const char* text = std::getenv("LXMERT_EMULATOR_SEED");
-    return text ? std::strtoull(text, nullptr, 10) : 1;
-  }();
-  return seed;
-}
 
 uint64_t seedOfLaunch() {
   static std::atomic<uint64_t> launches = 0;
@@ -54,6 +47,14 @@ void check(const Launch& l) {
 }
 
 }  // namespace
+
+uint64_t seedOfProcess() {
+  static const uint64_t seed = [] {
+    const char* text = std::getenv("LXMERT_EMULATOR_SEED");
+    return text ? std::strtoull(text, nullptr, 10) : 1;
+  }();
+  return seed;
+}
 
 void runGrid(const Launch& launch) {
   const dim3 grid = launch.grid;
@@ -86,7 +87,9 @@ void runGrid(const Launch& launch) {
 
 void enqueue(cudaStream_t stream, const Launch& launch, std::shared_ptr<void> arguments) {
   check(launch);
-  submit(stream, [launch, arguments = std::move(arguments)] { runGrid(launch); });
+  const cudaError_t status = submit(stream, [launch, arguments = std::move(arguments)] { runGrid(launch); });
+  if (status != cudaSuccess)
+    throw Error(ErrorCode::Internal, std::string(launch.name) + ": the launch failed: " + cudaGetErrorName(status));
 }
 
 }  // namespace lxmert::emulator

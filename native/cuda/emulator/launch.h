@@ -10,8 +10,11 @@
 
 namespace lxmert::emulator {
 
-// Runs the launch, or records it where its stream is being captured. Throws Error for what a device would refuse and for
-// what the blocks report.
+// LXMERT_EMULATOR_SEED.
+uint64_t seedOfProcess();
+
+// Runs the launch in its turn, or records it where its stream is being captured. Throws Error for what a device would refuse;
+// what the blocks report fails the stream.
 void enqueue(cudaStream_t stream, const Launch& launch, std::shared_ptr<void> arguments);
 
 template <class... Parameters, class... Arguments>

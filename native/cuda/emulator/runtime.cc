@@ -3,28 +3,17 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
-#include <vector>
 
 #include "cuda/emulator/fiber.h"
+#include "cuda/emulator/streams.h"
 
-struct EmulatedGraph {
-  std::vector<std::function<void()>> work;
-  std::vector<cudaStream_t> streams;  // that are being captured into it
-};
-
-struct EmulatedStream {
-  EmulatedGraph* capture = nullptr;
-};
-
-struct EmulatedEvent {
-  EmulatedGraph* capture = nullptr;  // recorded during it
-  std::chrono::steady_clock::time_point time;
-};
+using lxmert::emulator::drain;
+using lxmert::emulator::refusedInCapture;
+using lxmert::emulator::submit;
 
 namespace {
 
@@ -73,14 +62,33 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorIllegalAddress";
     case cudaErrorNotReady:
       return "cudaErrorNotReady";
+    case cudaErrorLaunchFailure:
+      return "cudaErrorLaunchFailure";
     case cudaErrorStreamCaptureUnsupported:
       return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureInvalidated:
+      return "cudaErrorStreamCaptureInvalidated";
+    case cudaErrorStreamCaptureMerge:
+      return "cudaErrorStreamCaptureMerge";
+    case cudaErrorStreamCaptureUnmatched:
+      return "cudaErrorStreamCaptureUnmatched";
+    case cudaErrorStreamCaptureUnjoined:
+      return "cudaErrorStreamCaptureUnjoined";
+    case cudaErrorStreamCaptureIsolation:
+      return "cudaErrorStreamCaptureIsolation";
+    case cudaErrorStreamCaptureImplicit:
+      return "cudaErrorStreamCaptureImplicit";
+    case cudaErrorCapturedEvent:
+      return "cudaErrorCapturedEvent";
+    case cudaErrorStreamCaptureWrongThread:
+      return "cudaErrorStreamCaptureWrongThread";
   }
   return "cudaErrorUnknown";
 }
 
 const char* cudaGetErrorString(cudaError_t error) {
   return error == cudaErrorIllegalAddress     ? "something wrote behind an allocation of the emulated device"
+         : error == cudaErrorLaunchFailure    ? lxmert::emulator::failureSeen()
          : error == cudaErrorMemoryAllocation ? "out of memory of the emulated device"
                                               : "refused by the emulated device";
 }
@@ -141,6 +149,7 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
 
 cudaError_t cudaMalloc(void** result, size_t bytes) {
   *result = nullptr;
+  if (const cudaError_t refused = refusedInCapture(); refused != cudaSuccess) return refused;
   if (bytes == 0) return cudaSuccess;
   Memory& m = memory();
   const std::lock_guard lock(m.mutex);
@@ -155,8 +164,11 @@ cudaError_t cudaMalloc(void** result, size_t bytes) {
   return cudaSuccess;
 }
 
+// Waits for all work, as CUDA's does.
 cudaError_t cudaFree(void* address) {
+  if (const cudaError_t refused = refusedInCapture(); refused != cudaSuccess) return refused;
   if (!address) return cudaSuccess;
+  drain();
   Memory& m = memory();
   const std::lock_guard lock(m.mutex);
   const auto found = m.bytes.find(address);
@@ -170,113 +182,38 @@ cudaError_t cudaFree(void* address) {
 }
 
 cudaError_t cudaMallocHost(void** result, size_t bytes) {
+  *result = nullptr;
+  if (const cudaError_t refused = refusedInCapture(); refused != cudaSuccess) return refused;
   *result = std::malloc(std::max<size_t>(bytes, 1));
   return *result ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 
 cudaError_t cudaFreeHost(void* address) {
+  if (const cudaError_t refused = refusedInCapture(); refused != cudaSuccess) return refused;
   std::free(address);
   return cudaSuccess;
 }
 
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned int) {
-  *stream = new EmulatedStream;
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  delete stream;
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  return stream && stream->capture ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
-}
-
-// A stream that waits for an event of a capture takes part in it.
-cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned int) {
-  if (event->capture && stream->capture != event->capture) {
-    stream->capture = event->capture;
-    event->capture->streams.push_back(stream);
-  }
-  return cudaSuccess;
-}
-
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned int) {
-  *event = new EmulatedEvent;
-  return cudaSuccess;
-}
-
-cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  delete event;
-  return cudaSuccess;
-}
-
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-  event->capture = stream ? stream->capture : nullptr;
-  event->time = std::chrono::steady_clock::now();
-  return cudaSuccess;
-}
-
-cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-  return event->capture ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
-}
-
-cudaError_t cudaEventQuery(cudaEvent_t event) { return cudaEventSynchronize(event); }
-
-cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
-  *milliseconds = std::chrono::duration<float, std::milli>(to->time - from->time).count();
-  return cudaSuccess;
-}
-
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
-  lxmert::emulator::submit(stream, [=] { std::memcpy(to, from, bytes); });
-  return cudaSuccess;
+  return submit(stream, [=] { std::memcpy(to, from, bytes); });
 }
 
 cudaError_t cudaMemsetAsync(void* address, int value, size_t bytes, cudaStream_t stream) {
-  lxmert::emulator::submit(stream, [=] { std::memset(address, value, bytes); });
-  return cudaSuccess;
+  return submit(stream, [=] { std::memset(address, value, bytes); });
 }
 
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
-  if (!stream || stream->capture) return cudaErrorInvalidValue;
-  stream->capture = new EmulatedGraph{{}, {stream}};
-  return cudaSuccess;
+cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
+  const cudaError_t refused = refusedInCapture();
+  return refused == cudaSuccess ? cudaMemcpyAsync(to, from, bytes, kind) : refused;
 }
 
-cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
-  *graph = stream->capture;
-  if (!*graph) return cudaErrorInvalidValue;
-  for (cudaStream_t captured : (*graph)->streams) captured->capture = nullptr;
-  (*graph)->streams.clear();
-  return cudaSuccess;
+cudaError_t cudaMemset(void* address, int value, size_t bytes) {
+  const cudaError_t refused = refusedInCapture();
+  return refused == cudaSuccess ? cudaMemsetAsync(address, value, bytes) : refused;
 }
 
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
-  *executable = new EmulatedGraph(*graph);
-  return cudaSuccess;
+cudaError_t cudaDeviceSynchronize() {
+  const cudaError_t refused = refusedInCapture();
+  if (refused == cudaSuccess) drain();
+  return refused;
 }
-
-cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
-  for (const auto& work : executable->work) lxmert::emulator::submit(stream, work);
-  return cudaSuccess;
-}
-
-cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-  delete graph;
-  return cudaSuccess;
-}
-
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) { return cudaGraphDestroy(executable); }
-
-namespace lxmert::emulator {
-
-void submit(cudaStream_t stream, std::function<void()> work) {
-  if (stream && stream->capture)
-    stream->capture->work.push_back(std::move(work));
-  else
-    work();
-}
-
-}  // namespace lxmert::emulator

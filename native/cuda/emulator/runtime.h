@@ -1,10 +1,8 @@
-// The calls of the CUDA runtime that this project makes, for one device that is this CPU. Work is done when it is
-// enqueued, so every stream is idle and every event has happened; what a stream captures is a list of such work. Fresh
-// memory holds NaN.
+// The calls of the CUDA runtime that this project makes, for one device that is this CPU. When what is
+// enqueued is done: streams.h. Fresh memory holds NaN.
 #pragma once
 
 #include <cstddef>
-#include <functional>
 
 // NOLINTBEGIN: CUDA's own names
 enum cudaError_t {
@@ -16,7 +14,16 @@ enum cudaError_t {
   cudaErrorInsufficientDriver = 35,
   cudaErrorIllegalAddress = 700,
   cudaErrorNotReady = 600,
+  cudaErrorLaunchFailure = 719,
   cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorStreamCaptureInvalidated = 901,
+  cudaErrorStreamCaptureMerge = 902,
+  cudaErrorStreamCaptureUnmatched = 903,
+  cudaErrorStreamCaptureUnjoined = 904,
+  cudaErrorStreamCaptureIsolation = 905,
+  cudaErrorStreamCaptureImplicit = 906,
+  cudaErrorCapturedEvent = 907,
+  cudaErrorStreamCaptureWrongThread = 908,
 };
 const char* cudaGetErrorName(cudaError_t error);
 const char* cudaGetErrorString(cudaError_t error);
@@ -43,7 +50,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device);
 cudaError_t cudaDriverGetVersion(int* version);
 cudaError_t cudaRuntimeGetVersion(int* version);
-inline cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+cudaError_t cudaDeviceSynchronize();
 
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total);
 cudaError_t cudaMalloc(void** memory, size_t bytes);
@@ -87,10 +94,8 @@ enum cudaMemcpyKind {
 };
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream = {});
 cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream = {});
-inline cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
-  return cudaMemcpyAsync(to, from, bytes, kind);
-}
-inline cudaError_t cudaMemset(void* memory, int value, size_t bytes) { return cudaMemsetAsync(memory, value, bytes); }
+cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind);
+cudaError_t cudaMemset(void* memory, int value, size_t bytes);
 
 enum cudaStreamCaptureMode {
   cudaStreamCaptureModeGlobal,
@@ -104,10 +109,3 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable);
 // NOLINTEND
-
-namespace lxmert::emulator {
-
-// Does the work, or records it where the stream is being captured.
-void submit(cudaStream_t stream, std::function<void()> work);
-
-}  // namespace lxmert::emulator

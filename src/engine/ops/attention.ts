@@ -1,5 +1,5 @@
 import { LxmertError } from '../../errors.js';
-import type { Dropout, OpArgument } from '../engine.js';
+import type { Dropout, OpArgument } from '../encodeCall.js';
 import type { Rows } from '../stepRecord.js';
 import type { Tape } from '../tape.js';
 import { checkShape, elements, type Tensor } from '../tensor.js';

@@ -1,4 +1,4 @@
-import type { OpArgument } from '../engine.js';
+import type { OpArgument } from '../encodeCall.js';
 import type { Rows } from '../stepRecord.js';
 import type { Tape } from '../tape.js';
 import { checkShape, type Tensor } from '../tensor.js';

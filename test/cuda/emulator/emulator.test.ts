@@ -14,6 +14,8 @@ const programs = [
   { name: 'instructions', sanitized: false },
   { name: 'instructions', sanitized: true },
   { name: 'machinery', sanitized: false },
+  { name: 'streams', sanitized: false },
+  { name: 'streams', sanitized: true },
   { name: 'faults', sanitized: false },
   { name: 'faults', sanitized: true },
 ];

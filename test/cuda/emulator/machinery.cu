@@ -1,4 +1,4 @@
-// The emulator itself: order by chance, poison, limits, capture, and the twin of the GEMM library.
+// The emulator itself: order by chance, poison, limits, and the twin of the GEMM library.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -106,46 +106,6 @@ void memoryHasAnEnd() {
   CHECK(after == free);
 }
 
-__global__ void addOne(float* x) { x[threadIdx.x] += 1; }
-
-// Two streams that part and meet, recorded once, replayed twice.
-void captureRecordsAndReplays() {
-  cudaStream_t first, second;
-  cudaEvent_t parted, met;
-  cudaStreamCreateWithFlags(&first, cudaStreamNonBlocking);
-  cudaStreamCreateWithFlags(&second, cudaStreamNonBlocking);
-  cudaEventCreateWithFlags(&parted, cudaEventDisableTiming);
-  cudaEventCreateWithFlags(&met, cudaEventDisableTiming);
-  Array<float> x(std::vector<float>(32, 0.0f)), y(32);
-  CHECK(cudaStreamBeginCapture(first, cudaStreamCaptureModeThreadLocal) == cudaSuccess);
-  LXMERT_LAUNCH(addOne, 1, 32, 0, first, x.data());
-  cudaEventRecord(parted, first);
-  cudaStreamWaitEvent(second, parted);
-  cudaMemcpyAsync(y.data(), x.data(), 32 * sizeof(float), cudaMemcpyDeviceToDevice, second);
-  LXMERT_LAUNCH(addOne, 1, 32, 0, second, y.data());
-  cudaEventRecord(met, second);
-  cudaStreamWaitEvent(first, met);
-  CHECK(cudaStreamSynchronize(second) == cudaErrorStreamCaptureUnsupported);
-  cudaGraph_t graph;
-  cudaGraphExec_t executable;
-  CHECK(cudaStreamEndCapture(first, &graph) == cudaSuccess);
-  CHECK(cudaGraphInstantiate(&executable, graph) == cudaSuccess);
-  cudaGraphDestroy(graph);
-  CHECK(x.read()[5] == 0);  // nothing has run
-  for (int i = 1; i <= 2; ++i) {
-    cudaGraphLaunch(executable, first);
-    CHECK(cudaStreamSynchronize(first) == cudaSuccess);
-    CHECK(x.read()[31] == i && y.read()[31] == i + 1);
-  }
-  LXMERT_LAUNCH(addOne, 1, 32, 0, second, x.data());
-  CHECK(x.read()[0] == 3);  // the stream is itself again
-  cudaGraphExecDestroy(executable);
-  cudaEventDestroy(parted);
-  cudaEventDestroy(met);
-  cudaStreamDestroy(first);
-  cudaStreamDestroy(second);
-}
-
 template <class In, class Out>
 void gemmIsItsLoop(int64_t m, int64_t n, int64_t k, bool transposeA, bool transposeB, bool bias, float beta) {
   const auto fill = [](auto& values, float limit) {
@@ -207,7 +167,6 @@ int main() {
       {"memory begins as NaN", memoryBeginsAsNan},
       {"launches over the limits are refused", launchesAreRefused},
       {"memory has an end", memoryHasAnEnd},
-      {"capture records and replays", captureRecordsAndReplays},
       {"GEMMs of all layouts and types", gemms},
   });
 }

@@ -1,6 +1,6 @@
 /** Lays the tensors of a call out in an engine's arenas, between guard zones, and reads all of it back. */
 import type { ArenaName, Engine, Tensor } from '../../../src/engine/index.js';
-import type { OpArgument } from '../../../src/engine/engine.js';
+import type { OpArgument } from '../../../src/engine/encodeCall.js';
 import { bf16Bits, fromBf16Bits } from './bf16.js';
 import { isRows, isTensor, tensorsOf, type CaseArgument, type CaseTensor } from './opCase.js';
 import type { Rng } from './rng.js';

@@ -1,0 +1,231 @@
+#include "cuda/emulator/streams.h"
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "cuda/emulator/launch.h"
+
+namespace lxmert::emulator {
+
+namespace {
+
+constexpr uint32_t kLongestFavour = 10;  // powers of two
+
+thread_local std::string seen;
+
+bool isReady(const EmulatedStream& stream) {
+  return !stream.work.empty() && (!stream.work.front().waits || stream.work.front().waits->reached);
+}
+
+cudaError_t statusOf(const PointPtr& point) {
+  if (point->failure.empty()) return cudaSuccess;
+  seen = point->failure;
+  return cudaErrorLaunchFailure;
+}
+
+cudaError_t lookAt(cudaEvent_t event, bool wait) {
+  if (const cudaError_t refused = refusedInCapture(); refused != cudaSuccess) return refused;
+  Streams& streams = Streams::all();
+  auto lock = streams.lock();
+  if (event->capture) return event->capture->fail(cudaErrorCapturedEvent);
+  const PointPtr point = event->point;
+  if (!point) return cudaSuccess;  // never recorded
+  if (wait)
+    streams.waitFor(lock, point);
+  else
+    streams.nudge();
+  return point->reached ? statusOf(point) : cudaErrorNotReady;
+}
+
+}  // namespace
+
+Streams::Streams() : random_(seedOfProcess()) {
+  std::thread([this] { work(); }).detach();
+}
+
+Streams& Streams::all() {
+  static Streams& all = *new Streams;
+  return all;
+}
+
+cudaStream_t Streams::add() { return streams_.emplace_back(new EmulatedStream).get(); }
+
+void Streams::remove(cudaStream_t stream) {
+  if (stream == favoured_) favoured_ = nullptr;  // another one may come to lie there
+  std::erase_if(streams_, [&](const auto& each) { return each.get() == stream; });
+}
+
+PointPtr Streams::end(cudaStream_t stream) {
+  const PointPtr point = std::make_shared<Point>();
+  stream->work.push_back({nullptr, {}, point});
+  return point;
+}
+
+std::vector<PointPtr> Streams::ends() const {
+  std::vector<PointPtr> points;
+  for (const auto& stream : streams_) points.push_back(end(stream.get()));
+  return points;
+}
+
+void Streams::waitFor(Lock& lock, const PointPtr& point) {
+  waitedFor_.push_back(point);
+  wanted_.notify_one();
+  done_.wait(lock, [&] { return point->reached; });
+}
+
+void Streams::nudge() {
+  ++nudges_;
+  wanted_.notify_one();
+}
+
+bool Streams::isWanted() {
+  std::erase_if(waitedFor_, [](const PointPtr& point) { return point->reached; });
+  return !waitedFor_.empty() || nudges_ > 0;
+}
+
+void Streams::work() {
+  Lock lock(mutex_);
+  for (;;) {
+    EmulatedStream* stream = nullptr;
+    wanted_.wait(lock, [&] { return isWanted() && (stream = next()); });
+    nudges_ = 0;
+    Work work = std::move(stream->work.front());
+    stream->work.pop_front();
+    perform(lock, *stream, std::move(work));
+    if (stream->passing && stream->work.empty()) remove(stream);
+  }
+}
+
+void Streams::perform(Lock& lock, EmulatedStream& stream, Work work) {
+  if (work.waits && stream.failure.empty()) stream.failure = work.waits->failure;
+  if (work.run && stream.failure.empty()) {
+    lock.unlock();
+    std::string failure;
+    try {
+      work.run();
+    } catch (const std::exception& error) {
+      failure = error.what();
+    }
+    work.run = nullptr;
+    lock.lock();
+    stream.failure = failure;
+  }
+  if (!work.reaches) return;
+  *work.reaches = {true, stream.failure, std::chrono::steady_clock::now()};
+  done_.notify_all();
+}
+
+// One stream is favoured for a while that is drawn, too: the others may fall far behind it.
+EmulatedStream* Streams::next() {
+  std::vector<EmulatedStream*> ready;
+  for (const auto& stream : streams_)
+    if (isReady(*stream)) ready.push_back(stream.get());
+  if (ready.empty()) return nullptr;
+  if (left_ > 0 && std::find(ready.begin(), ready.end(), favoured_) != ready.end()) {
+    --left_;
+  } else {
+    left_ = 1u << random_.below(kLongestFavour);
+    favoured_ = ready[random_.below(static_cast<uint32_t>(ready.size()))];
+  }
+  return favoured_;
+}
+
+cudaError_t submit(cudaStream_t stream, std::function<void()> work) {
+  if (stream) {
+    const auto lock = Streams::all().lock();
+    stream->add({nullptr, std::move(work), nullptr});
+    return cudaSuccess;
+  }
+  if (refusedInCapture() != cudaSuccess) return cudaErrorStreamCaptureImplicit;
+  work();
+  return cudaSuccess;
+}
+
+void drain() {
+  Streams& streams = Streams::all();
+  auto lock = streams.lock();
+  for (const PointPtr& end : streams.ends()) streams.waitFor(lock, end);
+}
+
+const char* failureSeen() { return seen.c_str(); }
+
+}  // namespace lxmert::emulator
+
+using lxmert::emulator::lookAt;
+using lxmert::emulator::PointPtr;
+using lxmert::emulator::Streams;
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned int) {
+  const auto lock = Streams::all().lock();
+  *stream = Streams::all().add();
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  auto lock = Streams::all().lock();
+  do Streams::all().waitFor(lock, Streams::end(stream));
+  while (!stream->work.empty());  // whoever waits for all streams has given it something meanwhile
+  Streams::all().remove(stream);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  if (const cudaError_t refused = lxmert::emulator::refusedInCapture(); refused != cudaSuccess) return refused;
+  if (!stream) return cudaSuccess;
+  auto lock = Streams::all().lock();
+  if (stream->capture) return stream->capture->fail(cudaErrorStreamCaptureUnsupported);
+  const PointPtr end = Streams::end(stream);
+  Streams::all().waitFor(lock, end);
+  return lxmert::emulator::statusOf(end);
+}
+
+// A stream that waits for an event of a capture takes part in it; one that takes part waits for no other event.
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned int) {
+  const auto lock = Streams::all().lock();
+  if (event->capture && !event->capture->active) return cudaErrorCapturedEvent;
+  if (stream->capture && !event->capture) return stream->capture->fail(cudaErrorStreamCaptureIsolation);
+  if (stream->capture && stream->capture != event->capture) {
+    stream->capture->failed = true;
+    return event->capture->fail(cudaErrorStreamCaptureMerge);
+  }
+  if (event->capture && !stream->capture) {
+    stream->capture = event->capture;
+    event->capture->streams.push_back(stream);
+  }
+  if (event->point) stream->add({event->point, {}, nullptr});
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned int) {
+  *event = new EmulatedEvent;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete event;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  const auto lock = Streams::all().lock();
+  event->point = std::make_shared<lxmert::emulator::Point>();
+  event->capture = stream ? stream->capture : nullptr;
+  if (stream)
+    stream->add({nullptr, {}, event->point});
+  else
+    *event->point = {true, {}, std::chrono::steady_clock::now()};
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event) { return lookAt(event, true); }
+
+cudaError_t cudaEventQuery(cudaEvent_t event) { return lookAt(event, false); }
+
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
+  const auto lock = Streams::all().lock();
+  if (!from->point || !to->point) return cudaErrorInvalidValue;
+  if (!from->point->reached || !to->point->reached) return cudaErrorNotReady;
+  *milliseconds = std::chrono::duration<float, std::milli>(to->point->time - from->point->time).count();
+  return cudaSuccess;
+}

@@ -1,0 +1,43 @@
+// Op calls that are bound once and run again and again: what a step enqueues, without the host's work for it.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "engine/arenas.h"
+#include "engine/device.h"
+
+namespace lxmert {
+
+class Recording {
+ public:
+  struct Call {
+    int op;
+    std::function<void()> run;
+  };
+
+  Recording(std::vector<Call> calls, const Arena (&arenas)[kArenas]) : calls_(std::move(calls)) {
+    for (int i = 0; i < kArenas; ++i) arenas_[i] = arenas[i].memory;
+  }
+
+  // Whether the memory that the calls were bound to is still that of the arenas. Does not keep it.
+  bool fits(const Arena (&arenas)[kArenas]) const {
+    for (int i = 0; i < kArenas; ++i)
+      if (arenas_[i].owner_before(arenas[i].memory) || arenas[i].memory.owner_before(arenas_[i])) return false;
+    return true;
+  }
+
+  const std::vector<Call>& calls() const { return calls_; }
+
+  // For the engine's thread: whether the calls have been run once, and what the device has made of them since.
+  bool ran = false;
+  std::unique_ptr<Captured> captured;
+
+ private:
+  std::vector<Call> calls_;
+  std::array<std::weak_ptr<char>, kArenas> arenas_;
+};
+
+}  // namespace lxmert

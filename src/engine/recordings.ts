@@ -1,0 +1,47 @@
+import type { Engine, Recording } from './engine.js';
+
+interface Kept<T> {
+  readonly recording: Recording;
+  readonly result: T;
+}
+
+/**
+ * Recordings of work that comes again, by a key that says everything its op calls depend on. The least recently used goes
+ * when there are too many, and all go when an arena has been reserved.
+ */
+export class Recordings<T> {
+  private readonly kept = new Map<string, Kept<T>>();
+
+  constructor(
+    private readonly engine: Engine,
+    private readonly most: number,
+  ) {}
+
+  /** Enqueues `work`: its result, or what it was when it was recorded. With an observer the ops are called one by one. */
+  run(key: string, work: () => T): T {
+    const { engine, kept } = this;
+    if (engine.observer) return work();
+    const [oldest] = kept.values();
+    if (oldest && !engine.isLive(oldest.recording)) this.forget(kept.size);
+    const found = kept.get(key) ?? this.record(work);
+    kept.delete(key);
+    kept.set(key, found);
+    engine.replay(found.recording);
+    return found.result;
+  }
+
+  private record(work: () => T): Kept<T> {
+    this.forget(this.kept.size - this.most + 1);
+    let result: T;
+    const recording = this.engine.record(() => (result = work()));
+    return { recording, result: result! };
+  }
+
+  /** So many of the least recently used. */
+  private forget(count: number): void {
+    for (const [key, { recording }] of [...this.kept].slice(0, Math.max(0, count))) {
+      this.engine.forget(recording);
+      this.kept.delete(key);
+    }
+  }
+}
