@@ -11,7 +11,7 @@ addon.reserve(engine, arena.state, 4 * words);
 async function arrives(source, meanwhile) {
   source.fill(source.length % 97);
   const expected = source[0];
-  for (let i = 0; i < 10; i++) product(engine);
+  for (let i = 0; i < 60; i++) product(engine);
   let settled = false;
   const uploaded = addon.upload(engine, arena.state, 0, source).then(() => (settled = true));
   await meanwhile();
