@@ -134,11 +134,19 @@ export function stagedTensors(engine: Engine, c: Capacities, featureDim: number,
 
 export type StepKeys = Pick<StepRecord, 'step' | 'seed' | 'learningRate' | 'lossScale'>;
 
-/** The bytes of a batch and its step record, as the device will hold them; unused rows are zeros. */
-export function stageBytes(batch: Batch, keys: StepKeys, c: Capacities, featureDim: number): Uint8Array {
+/**
+ * Writes a batch and its step record into `buffer`, as the device will hold them; unused rows are zeros.
+ * @returns what of the buffer is to be uploaded
+ */
+export function stageBytes(
+  batch: Batch,
+  keys: StepKeys,
+  c: Capacities,
+  featureDim: number,
+  buffer = new SharedArrayBuffer(stagedBytes(c, featureDim)),
+): Uint8Array {
   const { offsets, bytes } = layout(c, featureDim);
-  // Shared memory is uploaded where it lies; a plain buffer, which could be transferred meanwhile, would be copied first.
-  const buffer = new SharedArrayBuffer(bytes);
+  const staged = new Uint8Array(buffer, 0, bytes).fill(0);
   const ints = (name: string, length: number): Int32Array => new Int32Array(buffer, offsets[name], length);
   const put = (name: string, values: Int32Array | Float32Array): void => {
     const { length } = values;
@@ -180,7 +188,7 @@ export function stageBytes(batch: Batch, keys: StepKeys, c: Capacities, featureD
   put('featureTargets', batch.maskedObjects.targets);
   put('matched', batch.matched);
   put('answers', batch.answers);
-  return new Uint8Array(buffer);
+  return staged;
 }
 
 function writeRowIds(

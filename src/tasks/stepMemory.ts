@@ -1,6 +1,6 @@
 import type { ModelConfig } from '../config/modelConfig.js';
 import type { Batch } from '../data/batch.js';
-import { attentionLimits, elementBytes, type Engine, type Tensor } from '../engine/index.js';
+import { attentionLimits, bytesOf, elementBytes, type Engine, type Tensor } from '../engine/index.js';
 import { lossNames, type LossWeights } from './losses.js';
 import {
   capacitiesOf,
@@ -39,6 +39,8 @@ interface Placed {
 export class StepMemory {
   private slot = 0;
   private slotBytes = 0;
+  /** What the last batch of each slot was staged in, and when that has been uploaded. */
+  private readonly hosts: { readonly buffer: SharedArrayBuffer; readonly free: Promise<void> }[] = [];
   /** Workspace bytes by capacities, losses and kind of work. */
   private readonly plans = new Map<string, number>();
 
@@ -48,7 +50,8 @@ export class StepMemory {
   ) {}
 
   /**
-   * Uploads a batch into the next slot and makes room for the work on it. Waits only when memory has to grow.
+   * Uploads a batch into the next slot and makes room for the work on it. Waits for the upload of the batch before the last,
+   * and when memory has to grow.
    * @throws LxmertError BAD_DATA
    */
   async stage(
@@ -64,12 +67,25 @@ export class StepMemory {
       await engine.synchronize();
       engine.reserve('workspace', workspace);
     } else engine.resetWorkspace();
+    const buffer = await this.hostBuffer(bytesOf(slot));
+    const bytes = stageBytes(batch, keys, capacities, this.config.visualFeatDim, buffer);
     // While the step before computes: it reads the other slot.
-    const bytes = stageBytes(batch, keys, capacities, this.config.visualFeatDim);
     const uploaded = engine.upload(slot, bytes, { ahead: true });
-    uploaded.catch(() => undefined); // seen where the step's numbers are read
+    // Its error is seen where the step's numbers are read.
+    this.hosts[this.slot] = { buffer, free: uploaded.catch(() => undefined) };
     this.slot = 1 - this.slot;
     return { staged, key, uploaded };
+  }
+
+  /**
+   * Memory to stage the next batch in, that of the batch before the last if it is large enough. Shared memory is uploaded
+   * where it lies; a plain buffer, which could be transferred meanwhile, would be copied first.
+   */
+  private async hostBuffer(bytes: number): Promise<SharedArrayBuffer> {
+    const last = this.hosts[this.slot];
+    if (!last || last.buffer.byteLength < bytes) return new SharedArrayBuffer(bytes);
+    await last.free;
+    return last.buffer;
   }
 
   /** The slot for the next batch, and what the work on it needs. Waits only when the slots grow. @throws LxmertError BAD_DATA */
