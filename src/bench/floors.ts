@@ -18,6 +18,8 @@ export interface FloorsOptions {
   readonly tokens: readonly [number, number];
   readonly objects: number;
   readonly precision?: Precision | undefined;
+  /** Whose op calls; `cuda` by default. */
+  readonly device?: 'cpu' | 'cuda' | undefined;
   /** Of the device; an H200's by default. */
   readonly rates?: Rates | undefined;
 }
@@ -45,10 +47,10 @@ const nothing = { calls: 0, launches: 0, flops: 0, bytes: 0, milliseconds: 0 };
  * which are counted without a device.
  */
 export async function stepFloors(options: FloorsOptions): Promise<FloorsReport> {
-  const { config, tokens, objects, precision = 'bfloat16', rates = h200 } = options;
+  const { config, tokens, objects, precision = 'bfloat16', device = 'cuda', rates = h200 } = options;
   const batch = benchBatch(config, { samples: options.batch, tokens, objects, seed });
   const counts = rowCounts(batch);
-  const model = new Pretrainer({ config, adam, engine: { dryRun: true, precision } });
+  const model = new Pretrainer({ config, adam, engine: { dryRun: true, device, precision } });
   const floors = new Map<OpName, Omit<OpFloor, 'op'>>();
   const { activationDType } = model.engine;
   model.engine.observer = (op, args) => {

@@ -125,7 +125,7 @@ const step = defineCommand({
       }),
   handler: async ({ json, floors, ...args }) => {
     if (floors) {
-      const computed = await stepFloors({ ...args, config: configOf(args), rates: h200 });
+      const computed = await stepFloors({ ...args, device: 'cuda', config: configOf(args), rates: h200 });
       return show(json, computed, () => floorsLines(computed));
     }
     const report = await benchStep({ ...args, config: configOf(args), onProgress: note });

@@ -19,7 +19,7 @@ export interface EngineOptions {
   readonly cudaLibrary?: string | undefined;
   /** Told, once, when the device runs recorded ops one by one because it could not make one thing of them. */
   readonly onNote?: ((text: string) => void) | undefined;
-  /** Neither device nor memory: op calls reach `Engine.observer`, and that is all. For counting a step's work. */
+  /** Neither device nor memory: op calls as for CUDA, or for `cpu`, reach `Engine.observer`, and that is all. For counting work. */
   readonly dryRun?: boolean | undefined;
 }
 

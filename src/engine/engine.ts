@@ -79,7 +79,8 @@ export class Engine implements AsyncDisposable {
       return new Engine(addon, openDevice(addon, options), onNote);
     }
     const dry = dryAddon(loadAddon(), options.precision ?? 'float32');
-    return new Engine(dry, openDevice(dry, { device: 'cpu' }), onNote);
+    const device = options.device === 'cpu' ? 'cpu' : 'cuda';
+    return new Engine(dry, { ...openDevice(dry, { device: 'cpu' }), device }, onNote);
   }
 
   /** What CUDA device this machine has, in words. @throws LxmertError NO_DEVICE, saying what is missing; ADDON */

@@ -29,7 +29,7 @@ describe('the floors of a step', () => {
       real.add(op, workOf(op, args, rowCounts(batch), model.engine.activationDType));
     await model.step([batch], { step: 0, learningRate, seed, weights: plainSum });
     await model.dispose();
-    const { ops } = await stepFloors({ ...sizes, rates, precision: engine.precision });
+    const { ops } = await stepFloors({ ...sizes, rates, precision: engine.precision, device: engine.device });
     expect(ops.map(({ op }) => op).sort()).toEqual([...real.ops].sort());
     for (const { op, calls, flops, bytes } of ops) expect({ op, calls, flops, bytes }).toEqual({ op, ...real.of(op) });
   });

@@ -17,8 +17,8 @@ export interface FeedForwardWeights {
 }
 
 /**
- * `W₂ gelu(W₁ x + b₁) + b₂` on each active row: [rows, H] → [rows, H]. Only the input of GELU is kept; its output is
- * made again in the backward pass.
+ * `W₂ gelu(W₁ x + b₁) + b₂` on each active row: [rows, H] → [rows, H]. The input of GELU is kept. Its output is kept, too, on
+ * CUDA, whose memory is large beside what moving it costs; on the CPU the backward pass makes it again.
  */
 export function feedForward(tape: Tape, rows: Rows, x: Tensor, weights: FeedForwardWeights): Tensor {
   const { engine } = tape;
@@ -26,19 +26,25 @@ export function feedForward(tape: Tape, rows: Rows, x: Tensor, weights: FeedForw
   const [width] = weights.output.weight.tensor.shape;
   const h = tape.activation([rows.capacity, inner]);
   const y = tape.activation([rows.capacity, width]);
+  const kept = engine.device === 'cuda' && tape.training ? tape.activation(h.shape) : null;
+  const activate = (to: Tensor): void => engine.run('geluForward', [rows, inner, h, to]);
+  const activated = (use: (activated: Tensor) => void): void =>
+    tape.temporary(h.shape, (place) => {
+      activate(place);
+      use(place);
+    });
+
   linearForward(tape, rows, x, weights.intermediate, h);
-  tape.temporary(h.shape, (activated) => {
-    engine.run('geluForward', [rows, inner, h, activated]);
-    linearForward(tape, rows, activated, weights.output, y);
-  });
+  if (kept) {
+    activate(kept);
+    linearForward(tape, rows, kept, weights.output, y);
+  } else activated((a) => linearForward(tape, rows, a, weights.output, y));
   tape.record([y], () => {
     const dy = tape.gradient(y);
     if (!dy) return;
     tape.temporary(h.shape, (dh) => {
-      tape.temporary(h.shape, (activated) => {
-        engine.run('geluForward', [rows, inner, h, activated]);
-        linearBackwardWeight(tape, rows, activated, weights.output, dy);
-      });
+      if (kept) linearBackwardWeight(tape, rows, kept, weights.output, dy);
+      else activated((a) => linearBackwardWeight(tape, rows, a, weights.output, dy));
       linearBackwardInput(tape, rows, weights.output, dy, dh, false);
       engine.run('geluBackward', [rows, inner, h, dh, dh]);
       linearBackward(tape, rows, x, weights.intermediate, dh);
