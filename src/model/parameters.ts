@@ -42,8 +42,8 @@ function attention(name: string, inner: string, hidden: number): Entry[] {
 }
 
 /**
- * Columns that the word logits have: the vocabulary, up to a multiple of 64. Matrix products are several times slower on
- * rows that do not begin at 16 bytes, as those of 30,522 bfloat16 numbers. The additional words' parameters are zeros.
+ * Columns that the word logits have: the vocabulary, up to a multiple of 64. Rows of 30,522 bfloat16 numbers begin at multiples
+ * of 4 bytes, where tensor cores want 16. The additional words' parameters are zeros.
  */
 const wordColumns = ({ vocabSize }: ModelConfig): number => 64 * Math.ceil(vocabSize / 64);
 
