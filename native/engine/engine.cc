@@ -113,9 +113,11 @@ void Engine::finish(Done done) {
 void Engine::enqueue(int op, const double* args, size_t count) {
   if (op < 0 || op >= opCount()) throw Error(ErrorCode::BadArgument, "there is no op number " + std::to_string(op));
   ArgReader reader(kOps[op].name, args, count, arenas_, device_->activations());
-  queue_.push([this, op, run = kOps[op].enqueue(*device_, reader)] {
-    guarded([&] { timer_.on() ? timer_.time(op, [&] { run(), device_->wait(); }) : run(); });
-  });
+  queue_.push([this, op, run = kOps[op].enqueue(*device_, reader)] { guarded([&] { call(op, run); }); });
+}
+
+void Engine::call(int op, const std::function<void()>& run) {
+  timer_.on() ? timer_.time(op, [&] { run(), device_->wait(); }) : run();
 }
 
 int64_t Engine::record(const double* calls, size_t count) {
@@ -159,15 +161,12 @@ void Engine::forget(int64_t number) {
 // The first time the ops are called one by one: they get their scratch space and whatever else they make once. Between
 // two ops an engine that is to end does so.
 void Engine::play(Recording& recording) {
-  const auto call = [&] {
-    for (const Recording::Call& each : recording.calls()) {
-      if (queue_.isDropping()) return;
-      timer_.on() ? timer_.time(each.op, [&] { each.run(), device_->wait(); }) : each.run();
-    }
-  };
-  if (timer_.on()) return call();
-  if (recording.captured || (recording.ran && captures_ && capture(recording))) return recording.captured->launch();
-  call();
+  const auto canLaunch = [&] { return recording.captured || (recording.ran && captures_ && capture(recording)); };
+  if (!timer_.on() && canLaunch()) return recording.captured->launch();
+  for (const Recording::Call& each : recording.calls()) {
+    if (queue_.isDropping()) return;
+    call(each.op, each.run);
+  }
   recording.ran = true;
 }
 

@@ -68,6 +68,7 @@ class Engine {
   char* place(const char* what, ArenaId arena, int64_t offset, int64_t bytes) const;
   ArenaSizes sizes() const;
   std::shared_ptr<Recording> recordingAt(const char* what, int64_t recording) const;
+  void call(int op, const std::function<void()>& run);
   void play(Recording& recording);
   bool capture(Recording& recording);
   void finish(Done done);

@@ -1,6 +1,6 @@
 import type { ModelConfig } from '../config/modelConfig.js';
 import type { OpName } from '../engine/index.js';
-import { embeddings, losses } from './endKernels.js';
+import { embeddings, losses } from './embeddingLossKernels.js';
 import type { Kernel } from './kernel.js';
 import { attention, elementwise, gather, layerNorm, linear } from './layerKernels.js';
 

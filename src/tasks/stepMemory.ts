@@ -106,8 +106,8 @@ export class StepMemory {
     const bytes = stagedBytes(capacities, featureDim);
     if (bytes > this.slotBytes) {
       await engine.synchronize();
-      this.slotBytes = bytes;
       engine.reserve('inputs', 2 * bytes);
+      this.slotBytes = bytes;
     }
     const start = this.slot * this.slotBytes;
     const staged = stagedTensors(engine, capacities, featureDim, start);

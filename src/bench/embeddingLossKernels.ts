@@ -2,7 +2,7 @@ import type { ModelConfig } from '../config/modelConfig.js';
 import type { OpArgument, Tensor } from '../engine/index.js';
 import { epsilon, p, type Kernel, type KernelSpace } from './kernel.js';
 
-// What a step begins and ends with.
+// What a step begins and ends with: embeddings and losses.
 
 export function embeddings({
   hiddenSize: hidden,
