@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "cuda/emulator/races.h"
 #include "cuda/emulator/streams.h"
 
 namespace lxmert::emulator {
@@ -80,10 +81,22 @@ void multiply(const Gemm& g) {
   }
 }
 
+void noteUses(const Gemm& g) {
+  const auto bytes = [](int64_t elements, DType type) { return elements * (type == DType::BF16 ? 2 : 4); };
+  const auto use = [](Use how, const void* data, size_t size) { noteWhole("a product", how, data, size); };
+  use(Use::Read, g.a, bytes(g.m * g.k, g.input));
+  use(Use::Read, g.b, bytes(g.k * g.n, g.input));
+  if (g.bias) use(Use::Read, g.bias, bytes(g.n, g.output));
+  use(Use::Write, g.c, bytes(g.m * g.n, g.output));
+}
+
 class EmulatedGemms final : public cuda::Gemms {
  public:
   void run(cudaStream_t stream, const Gemm& gemm) override {
-    submit(stream, [gemm] { multiply(gemm); });
+    submit(stream, [gemm] {
+      noteUses(gemm);
+      multiply(gemm);
+    });
   }
   std::string name() const override { return "loops on the CPU"; }
 };
