@@ -14,12 +14,10 @@ const INSTRUMENT = [
 
 const LINK = ['-fopenmp', '-pthread', '-lboost_context', '-ldl'];
 
-const isOurs = (source) => source.startsWith('native/cuda/emulator/') || source.startsWith('native/cpu/');
-
-/** Kernels and programs are instrumented; the emulator, which runs them, and the CPU's kernels are not. */
+/** Kernels and programs are instrumented; the emulator, which runs them, is not. */
 function flagsOf(source) {
   const flags = [...emulatorFlags(), '-g1', '-DLXMERT_RACECHECK'];
-  return isOurs(source) ? [...flags, '-O2'] : [...flags, '-O1', ...INSTRUMENT];
+  return source.startsWith('native/cuda/emulator/') ? [...flags, '-O2'] : [...flags, '-O1', ...INSTRUMENT];
 }
 
 /** Whether the compiler can do that. */
@@ -33,41 +31,50 @@ function cudaSources() {
   );
 }
 
-/** The program that checks every kernel, with the CPU's kernels to compare with. */
-function kernelSources() {
-  const { variables } = readJson(at('native', 'sources.gypi'));
-  const bench = readdirSync(at('bench', 'cuda')).filter((name) => name.endsWith('.cu'));
-  return [
-    ...bench.map((name) => `bench/cuda/${name}`),
-    ...variables.lxmert_sources.filter((path) => /^native\/cpu\/(?!device|linear|product)/.test(path)),
-  ];
-}
+/** Of the program that checks every kernel. */
+const benchSources = () =>
+  readdirSync(at('bench', 'cuda'))
+    .filter((name) => name.endsWith('.cu'))
+    .map((name) => `bench/cuda/${name}`);
+
+/** The CPU's kernels, which it compares with, as they were compiled for the addon. */
+const cpuObjects = () =>
+  readJson(at('native', 'sources.gypi'))
+    .variables.lxmert_sources.filter((path) => /^native\/cpu\/(?!device|linear|product)/.test(path))
+    .map((path) => at('build', 'Release', 'obj.target', 'lxmert', path.replace(/cc$/, 'o')));
 
 /**
  * Compiles, where something has changed, what programs that look for races are made of; also these further sources.
- * @returns each source's object, and the flags for one more source like the kernels.
+ * @returns objects of the CUDA back end on the emulator, of the program that checks the kernels, and of the further sources
  */
 export async function raceObjects(further = []) {
   await ensureSystemPackages();
   await ensureEmulatorPackages();
-  const sources = [...cudaSources(), ...kernelSources(), ...further];
+  const cuda = cudaSources(),
+    bench = benchSources();
   const objects = new Objects(at('build', 'emulator-races'), 'the search for races');
-  await objects.ensure(sources, flagsOf);
-  return {
-    cuda: cudaSources().map((source) => objects.path(source)),
-    kernels: kernelSources().map((source) => objects.path(source)),
-    further: further.map((source) => objects.path(source)),
-    flags: flagsOf('native/cuda'),
-    link: LINK,
-  };
+  await objects.ensure([...cuda, ...bench, ...further], flagsOf);
+  const of = (sources) => sources.map((source) => objects.path(source));
+  return { cuda: of(cuda), kernels: [...of(bench), ...cpuObjects()], further: of(further) };
 }
+
+/** For one more source like the kernels, and for what is linked of it. */
+export const raceFlags = () => ({ compile: flagsOf(''), link: LINK });
 
 /** Builds a program of a source (null: the one that checks the kernels) and gives its path. */
 export async function buildRaceProgram(source) {
-  const { cuda, kernels, further, link } = await raceObjects(source === null ? [] : [source]);
+  const { cuda, kernels, further } = await raceObjects(source === null ? [] : [source]);
   const name = source === null ? 'kernels' : source.replaceAll('/', '-').replace(/\.cu$/, '');
-  const program = at('build', 'emulator-races', name);
-  const own = source === null ? kernels : further;
-  await runStep(`linking ${name}`, compiler, [...own, ...cuda, ...link, '-o', program], { cwd: root });
-  return program;
+  return link(name, [...cuda, ...(source === null ? kernels : further)]);
+}
+
+/** Builds the library, for whole models: LXMERT_CUDA_LIBRARY names it. */
+export async function buildRaceLibrary() {
+  return link('lxmert_cuda_emulator.so', (await raceObjects()).cuda, ['-shared', '-Wl,--no-undefined']);
+}
+
+async function link(name, objects, flags = []) {
+  const result = at('build', 'emulator-races', name);
+  await runStep(`linking ${name}`, compiler, [...flags, ...objects, ...LINK, '-o', result], { cwd: root });
+  return result;
 }

@@ -17,9 +17,6 @@ using lxmert::emulator::Use;
 
 namespace {
 
-// The names of these functions are the compilers'.
-#define LXMERT_PLACE __builtin_return_address(0)
-
 // A thread's own variables lie on its stack, above the function that it calls.
 inline void use(Use how, const void* address, size_t bytes, const void* place, const void* frame) {
   if (!current ||
@@ -60,8 +57,12 @@ void __tsan_func_exit() {}
 void __tsan_vptr_update(void**, void*) {}
 void __tsan_vptr_read(void**) {}
 
+// Where the function was called, and where its caller's variables begin.
+#define LXMERT_USE(how, address, bytes) \
+  use(how, address, bytes, __builtin_return_address(0), __builtin_frame_address(0))
+
 #define LXMERT_ACCESS(name, how, bytes) \
-  void __tsan_##name(void* address) { use(how, address, bytes, LXMERT_PLACE, __builtin_frame_address(0)); }
+  void __tsan_##name(void* address) { LXMERT_USE(how, address, bytes); }
 #define LXMERT_ACCESSES(bytes)                           \
   LXMERT_ACCESS(read##bytes, Use::Read, bytes)           \
   LXMERT_ACCESS(write##bytes, Use::Write, bytes)         \
@@ -72,42 +73,36 @@ LXMERT_ACCESSES(2)
 LXMERT_ACCESSES(4)
 LXMERT_ACCESSES(8)
 LXMERT_ACCESSES(16)
+void __tsan_read_range(void* address, size_t bytes) { LXMERT_USE(Use::Read, address, bytes); }
+void __tsan_write_range(void* address, size_t bytes) { LXMERT_USE(Use::Write, address, bytes); }
 
-void __tsan_read_range(void* address, size_t bytes) {
-  use(Use::Read, address, bytes, LXMERT_PLACE, __builtin_frame_address(0));
-}
-void __tsan_write_range(void* address, size_t bytes) {
-  use(Use::Write, address, bytes, LXMERT_PLACE, __builtin_frame_address(0));
-}
-
-#define LXMERT_UPDATE(bits, type, name)                                                                   \
-  type __tsan_atomic##bits##_##name(volatile type* address, type value, int) {                            \
-    use(Use::Atomic, const_cast<type*>(address), sizeof(type), LXMERT_PLACE, __builtin_frame_address(0)); \
-    return __atomic_##name(address, value, __ATOMIC_SEQ_CST);                                             \
+#define LXMERT_UPDATE(bits, type, name, operation)                    \
+  type __tsan_atomic##bits##_##name(type* address, type value, int) { \
+    LXMERT_USE(Use::Atomic, address, sizeof(type));                   \
+    return operation(address, value, __ATOMIC_SEQ_CST);               \
   }
-#define LXMERT_ATOMICS(bits, type)                                                                                  \
-  type __tsan_atomic##bits##_load(const volatile type* address, int) {                                              \
-    use(Use::Atomic, const_cast<type*>(address), sizeof(type), LXMERT_PLACE, __builtin_frame_address(0));           \
-    return __atomic_load_n(address, __ATOMIC_SEQ_CST);                                                              \
-  }                                                                                                                 \
-  void __tsan_atomic##bits##_store(volatile type* address, type value, int) {                                       \
-    use(Use::Atomic, const_cast<type*>(address), sizeof(type), LXMERT_PLACE, __builtin_frame_address(0));           \
-    __atomic_store_n(address, value, __ATOMIC_SEQ_CST);                                                             \
-  }                                                                                                                 \
-  int __tsan_atomic##bits##_compare_exchange_strong(volatile type* address, type* expected, type value, int, int) { \
-    use(Use::Atomic, const_cast<type*>(address), sizeof(type), LXMERT_PLACE, __builtin_frame_address(0));           \
-    return __atomic_compare_exchange_n(address, expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);        \
-  }                                                                                                                 \
-  int __tsan_atomic##bits##_compare_exchange_weak(volatile type* address, type* expected, type value, int, int) {   \
-    use(Use::Atomic, const_cast<type*>(address), sizeof(type), LXMERT_PLACE, __builtin_frame_address(0));           \
-    return __atomic_compare_exchange_n(address, expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);        \
-  }                                                                                                                 \
-  LXMERT_UPDATE(bits, type, exchange_n)                                                                             \
-  LXMERT_UPDATE(bits, type, fetch_add)                                                                              \
-  LXMERT_UPDATE(bits, type, fetch_sub)                                                                              \
-  LXMERT_UPDATE(bits, type, fetch_and)                                                                              \
-  LXMERT_UPDATE(bits, type, fetch_or)                                                                               \
-  LXMERT_UPDATE(bits, type, fetch_xor)
+#define LXMERT_EXCHANGE(bits, type, name)                                                                    \
+  int __tsan_atomic##bits##_compare_exchange_##name(type* address, type* expected, type value, int, int) {   \
+    LXMERT_USE(Use::Atomic, address, sizeof(type));                                                          \
+    return __atomic_compare_exchange_n(address, expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
+  }
+#define LXMERT_ATOMICS(bits, type)                                   \
+  type __tsan_atomic##bits##_load(type* address, int) {              \
+    LXMERT_USE(Use::Atomic, address, sizeof(type));                  \
+    return __atomic_load_n(address, __ATOMIC_SEQ_CST);               \
+  }                                                                  \
+  void __tsan_atomic##bits##_store(type* address, type value, int) { \
+    LXMERT_USE(Use::Atomic, address, sizeof(type));                  \
+    __atomic_store_n(address, value, __ATOMIC_SEQ_CST);              \
+  }                                                                  \
+  LXMERT_EXCHANGE(bits, type, strong)                                \
+  LXMERT_EXCHANGE(bits, type, weak)                                  \
+  LXMERT_UPDATE(bits, type, exchange, __atomic_exchange_n)           \
+  LXMERT_UPDATE(bits, type, fetch_add, __atomic_fetch_add)           \
+  LXMERT_UPDATE(bits, type, fetch_sub, __atomic_fetch_sub)           \
+  LXMERT_UPDATE(bits, type, fetch_and, __atomic_fetch_and)           \
+  LXMERT_UPDATE(bits, type, fetch_or, __atomic_fetch_or)             \
+  LXMERT_UPDATE(bits, type, fetch_xor, __atomic_fetch_xor)
 LXMERT_ATOMICS(8, uint8_t)
 LXMERT_ATOMICS(16, uint16_t)
 LXMERT_ATOMICS(32, uint32_t)
