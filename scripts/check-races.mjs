@@ -22,7 +22,7 @@ await main(async () => {
   } else {
     const program = await exclusively(() => buildRaceProgram(what));
     // The kernels twice: with tensors at round places, and at any.
-    const runs = what === null ? [['--check'], ['--displaced']] : [rest];
+    const runs = what === null ? [['--check'], ['--check', '--displaced']] : [rest];
     for (const args of runs) process.exitCode ||= await runForeground(program, args, { cwd: root });
   }
 });

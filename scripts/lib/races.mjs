@@ -38,24 +38,26 @@ const benchSources = () =>
     .map((name) => `bench/cuda/${name}`);
 
 /** The CPU's kernels, which it compares with, as they were compiled for the addon. */
-const cpuObjects = () =>
-  readJson(at('native', 'sources.gypi'))
-    .variables.lxmert_sources.filter((path) => /^native\/cpu\/(?!device|linear|product)/.test(path))
-    .map((path) => at('build', 'Release', 'obj.target', 'lxmert', path.replace(/cc$/, 'o')));
+const cpuSources = () =>
+  readJson(at('native', 'sources.gypi')).variables.lxmert_sources.filter((path) =>
+    /^native\/cpu\/(?!device|linear|product)/.test(path),
+  );
+const cpuObjectOf = (source) => at('build', 'Release', 'obj.target', 'lxmert', source.replace(/cc$/, 'o'));
 
 /**
  * Compiles, where something has changed, what programs that look for races are made of; also these further sources.
- * @returns objects of the CUDA back end on the emulator, of the program that checks the kernels, and of the further sources
+ * @returns by source, the objects of the CUDA back end on the emulator, of the program that checks the kernels, and of the
+ * further sources
  */
 export async function raceObjects(further = []) {
   await ensureSystemPackages();
   await ensureEmulatorPackages();
-  const cuda = cudaSources(),
-    bench = benchSources();
+  const [cuda, bench] = [cudaSources(), benchSources()];
   const objects = new Objects(at('build', 'emulator-races'), 'the search for races');
   await objects.ensure([...cuda, ...bench, ...further], flagsOf);
-  const of = (sources) => sources.map((source) => objects.path(source));
-  return { cuda: of(cuda), kernels: [...of(bench), ...cpuObjects()], further: of(further) };
+  const of = (sources) => Object.fromEntries(sources.map((source) => [source, objects.path(source)]));
+  const cpu = Object.fromEntries(cpuSources().map((source) => [source, cpuObjectOf(source)]));
+  return { cuda: of(cuda), kernels: { ...of(bench), ...cpu }, further: of(further) };
 }
 
 /** For one more source like the kernels, and for what is linked of it. */
@@ -65,7 +67,7 @@ export const raceFlags = () => ({ compile: flagsOf(''), link: LINK });
 export async function buildRaceProgram(source) {
   const { cuda, kernels, further } = await raceObjects(source === null ? [] : [source]);
   const name = source === null ? 'kernels' : source.replaceAll('/', '-').replace(/\.cu$/, '');
-  return link(name, [...cuda, ...(source === null ? kernels : further)]);
+  return link(name, { ...cuda, ...(source === null ? kernels : further) });
 }
 
 /** Builds the library, for whole models: LXMERT_CUDA_LIBRARY names it. */
@@ -75,6 +77,8 @@ export async function buildRaceLibrary() {
 
 async function link(name, objects, flags = []) {
   const result = at('build', 'emulator-races', name);
-  await runStep(`linking ${name}`, compiler, [...flags, ...objects, ...LINK, '-o', result], { cwd: root });
+  await runStep(`linking ${name}`, compiler, [...flags, ...Object.values(objects), ...LINK, '-o', result], {
+    cwd: root,
+  });
   return result;
 }

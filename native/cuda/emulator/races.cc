@@ -1,8 +1,10 @@
 #include "cuda/emulator/races.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
-#include <cstdlib>
 #include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -31,19 +33,24 @@ struct Cell {
   Access others[3];  // reads and atomics since
 };
 
-struct Free {
-  void operator()(Cell* cells) const { std::free(cells); }
+struct Unmap {
+  size_t bytes;
+  void operator()(Cell* cells) const { munmap(cells, bytes); }
 };
+using Cells = std::unique_ptr<Cell[], Unmap>;
 
-// Of zeros, which take memory when they are used.
-std::unique_ptr<Cell[], Free> cellsFor(size_t bytes) {
-  return std::unique_ptr<Cell[], Free>(static_cast<Cell*>(std::calloc(bytes / kGrain + 1, sizeof(Cell))));
+// Fresh pages: of zeros, which take memory when they are used, and with each cell in one line of the cache.
+Cells cellsFor(size_t bytes) {
+  const size_t size = (bytes / kGrain + 1) * sizeof(Cell);
+  void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  return {static_cast<Cell*>(memory), Unmap{size}};
 }
 
 struct Region {
   const char* begin;
   size_t bytes;
-  std::unique_ptr<Cell[], Free> cells;
+  Cells cells;
 
   bool has(const char* address) const { return address >= begin && address < begin + bytes; }
 };
@@ -60,14 +67,14 @@ struct State {
   std::vector<Region> regions;
   size_t last = 0;  // the region that was used last
   // Of the block that runs; what others have left there counts as nothing.
-  std::unique_ptr<Cell[], Free> shared = cellsFor(kMostSharedBytes);
+  Cells shared = cellsFor(kMostSharedBytes);
   std::vector<Piece> pieces{1};
   const Clock* clock = nullptr;  // what comes before the last piece
 };
 
 State& state() {
-  static State& all = *new State;
-  return all;
+  static State* const all = new State;
+  return *all;
 }
 
 // What is used now, with all that decides what comes before it.
@@ -89,8 +96,8 @@ struct Now {
            !isAfter(other);
   }
   bool isSame(const Access& other) const {
-    return other.work == access.work && other.block == access.block && other.thread == access.thread &&
-           other.time == access.time;
+    return other.use == access.use && other.work == access.work && other.block == access.block &&
+           other.thread == access.thread && other.time == access.time;
   }
   // How much the two have in common: of what is alike a few are enough.
   int nearness(const Access& other) const {
@@ -198,13 +205,14 @@ Access accessBy(Use use, const Thread* thread, const void* place) {
 
 // The access with which this one races, or null; then it is noted.
 const Access* noteIn(Cell& cell, const Now& now) {
+  if (now.access.how() == Use::Read && now.isSame(cell.others[0])) return nullptr;  // it was looked at then
   if (now.races(cell.write)) return &cell.write;
   for (const Access& other : cell.others)
     if (now.races(other)) return &other;
   const Use use = now.access.how();
   if (use == Use::Write || use == Use::Copy) {
     cell = {now.access, {}};
-  } else if (!now.isSame(cell.write)) {
+  } else {
     keep(cell, now);
   }
   return nullptr;
