@@ -22,10 +22,15 @@ constexpr uint32_t kMostTime = (1u << 20) - 1;
 struct Access {
   uint32_t work;  // its number, 0: there was none
   uint32_t block;
-  uint32_t thread : 10, use : 2, time : 20;
+  uint32_t who;  // thread, use and time
   int32_t place;
 
-  Use how() const { return static_cast<Use>(use); }
+  static uint32_t whoOf(uint32_t thread, Use use, uint32_t time) {
+    return thread | static_cast<uint32_t>(use) << 10 | time << 12;
+  }
+  int thread() const { return static_cast<int>(who & 1023); }
+  Use use() const { return static_cast<Use>(who >> 10 & 3); }
+  uint32_t time() const { return who >> 12; }
 };
 
 struct Cell {
@@ -83,27 +88,26 @@ struct Now {
   const Thread* thread;
 
   bool isAfter(const Access& other) const {
-    if (other.how() == Use::Copy) return false;
+    if (other.use() == Use::Copy) return false;
     if (other.work != access.work) {
       const Piece& piece = state().pieces[other.work];
       return state().clock->of(piece.line) >= piece.place;
     }
     if (other.block != access.block) return false;
-    return !thread || thread->block->order().isBefore(other.thread, other.time, access.thread);
+    return !thread || thread->block->order().isBefore(other.thread(), other.time(), access.thread());
   }
   bool races(const Access& other) const {
-    return other.work != 0 && !(other.use == access.use && (other.how() == Use::Read || other.how() == Use::Atomic)) &&
-           !isAfter(other);
+    const bool areAlike = other.use() == access.use() && (other.use() == Use::Read || other.use() == Use::Atomic);
+    return other.work != 0 && !areAlike && !isAfter(other);
   }
   bool isSame(const Access& other) const {
-    return other.use == access.use && other.work == access.work && other.block == access.block &&
-           other.thread == access.thread && other.time == access.time;
+    return other.work == access.work && other.block == access.block && other.who == access.who;
   }
   // How much the two have in common: of what is alike a few are enough.
   int nearness(const Access& other) const {
     if (other.work != access.work) return 0;
     if (other.block != access.block) return 1;
-    return other.thread / 32 == access.thread / 32 ? 3 : 2;
+    return other.thread() / 32 == access.thread() / 32 ? 3 : 2;
   }
 };
 
@@ -125,15 +129,15 @@ std::string describe(const Now& now, const Access& other, const std::string& wha
   const auto at = [](const Access& a) { return a.place == 0 ? std::string() : " (" + sourceOf(a.place) + ")"; };
   const bool sameWork = other.work == now.access.work, sameBlock = sameWork && other.block == now.access.block;
   std::string text = "race on " + what + ": ";
-  text += now.thread ? "thread " + std::to_string(now.access.thread) : "it";
-  text += std::string(now.access.how() == Use::Read ? " reads" : " writes") + at(now.access) + "; ";
+  text += now.thread ? "thread " + std::to_string(now.access.thread()) : "it";
+  text += std::string(now.access.use() == Use::Read ? " reads" : " writes") + at(now.access) + "; ";
   if (!sameWork) text += std::string(state().pieces[other.work].name) + ": ";
-  if (other.place != 0) text += "thread " + std::to_string(other.thread) + " ";
+  if (other.place != 0) text += "thread " + std::to_string(other.thread()) + " ";
   if (other.place != 0 && !sameBlock) text += "of block " + std::to_string(other.block) + " ";
-  text += didTo(other.how()) + at(other);
+  text += didTo(other.use()) + at(other);
   if (!sameWork) return text + "; no stream or event orders the two";
   if (!sameBlock) return text + "; nothing orders the blocks of a launch";
-  return other.how() == Use::Copy ? text : text + "; no barrier of both is between";
+  return other.use() == Use::Copy ? text : text + "; no barrier of both is between";
 }
 
 [[noreturn]] void fail(const Thread* thread, const std::string& text) {
@@ -145,7 +149,7 @@ void keep(Cell& cell, const Now& now) {
   Access* place = nullptr;
   int nearest = -1;
   for (Access& other : cell.others) {
-    if (other.work == 0 || (other.use == now.access.use && now.isAfter(other))) {
+    if (other.work == 0 || (other.use() == now.access.use() && now.isAfter(other))) {
       place = &other;
       break;
     }
@@ -190,26 +194,22 @@ void forgetOthers(Cell& cell, const Access& mine) {
 }
 
 Access accessBy(Use use, const Thread* thread, const void* place) {
-  Access access{};
-  access.work = static_cast<uint32_t>(state().pieces.size() - 1);
-  access.use = static_cast<unsigned>(use);
-  access.place = offsetOf(place);
+  Access access{static_cast<uint32_t>(state().pieces.size() - 1), 0, Access::whoOf(0, use, 0), offsetOf(place)};
   if (!thread) return access;
   const uint32_t number = thread->number(), time = thread->block->order().time(static_cast<int>(number));
   if (time > kMostTime) fail(thread, "more barriers in one block than the search for races can count");
   access.block = thread->block->number();
-  access.thread = number;
-  access.time = time;
+  access.who = Access::whoOf(number, use, time);
   return access;
 }
 
 // The access with which this one races, or null; then it is noted.
 const Access* noteIn(Cell& cell, const Now& now) {
-  if (now.access.how() == Use::Read && now.isSame(cell.others[0])) return nullptr;  // it was looked at then
+  if (now.access.use() == Use::Read && now.isSame(cell.others[0])) return nullptr;  // it was looked at then
   if (now.races(cell.write)) return &cell.write;
   for (const Access& other : cell.others)
     if (now.races(other)) return &other;
-  const Use use = now.access.how();
+  const Use use = now.access.use();
   if (use == Use::Write || use == Use::Copy) {
     cell = {now.access, {}};
   } else {
@@ -257,11 +257,8 @@ void note(Use use, const void* address, size_t bytes, const Thread* thread, cons
 
 void noteLanded(const void* shared, size_t bytes, const Thread& thread) {
   Cell* const cells = find(static_cast<const char*>(shared), &thread).cells;
-  for (size_t i = 0; i < bytes / kGrain; ++i) {
-    Access& copy = cells[i].write;
-    copy.use = static_cast<unsigned>(Use::Write);
-    copy.time = accessBy(Use::Write, &thread, nullptr).time;
-  }
+  const uint32_t who = accessBy(Use::Write, &thread, nullptr).who;
+  for (size_t i = 0; i < bytes / kGrain; ++i) cells[i].write.who = who;
 }
 
 }  // namespace lxmert::emulator
