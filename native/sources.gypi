@@ -73,6 +73,7 @@
       "native/cuda/fill.cu",
       "native/cuda/gather_rows.cu",
       "native/cuda/graph.cu",
+      "native/cuda/lanes.cu",
       "native/cuda/layer_norm.cu",
       "native/cuda/linear.cu",
       "native/cuda/object_embedding.cu",
@@ -136,6 +137,7 @@
       "native/cuda/gemm.h",
       "native/cuda/graph.h",
       "native/cuda/kernels.h",
+      "native/cuda/lanes.h",
       "native/cuda/layer_norm.cuh",
       "native/cuda/platform.h",
       "native/cuda/probe.h",
@@ -144,6 +146,7 @@
       "native/cuda/rows.cuh",
       "native/cuda/scratch.h",
       "native/cuda/staging.h",
+      "native/cuda/streams.h",
       "native/cuda/tally.h",
       "native/cuda/vectors.cuh"
     ],
