@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { run, withEmulator, type Fault } from './support/programs.js';
-import { buildForRaces, raceObjects } from './support/races.js';
+import { buildForRaces, raceLibrary, raceObjects } from './support/races.js';
 
 // What shows in no value: data races and misaligned accesses, in kernels that tell the emulator of each load and store.
 const folder = mkdtempSync(join(tmpdir(), 'lxmert-races-'));
@@ -83,10 +83,36 @@ const faults: readonly (Fault & { what: string; op: string; displaced?: boolean;
   },
 ];
 
-/** In what orders the streams of a device: test/cuda/step.cu. */
+const device = 'native/cuda/device.cu';
+const lanes = 'native/cuda/lanes.cu';
+
+/** What orders the streams of a device, as test/cuda/step.cu uses them. */
 const waits = [
-  ['the kernels wait for the upload', 'check(cudaStreamWaitEvent(stream_, copied_, 0), "an upload");'],
-  ['the upload waits for the readers', 'check(cudaStreamWaitEvent(ahead_, fence_, 0), "an upload");'],
+  [
+    'the kernels wait for the upload',
+    { file: device, from: 'check(cudaStreamWaitEvent(stream_, copied_, 0), "an upload");', to: '' },
+    'uploads ahead',
+  ],
+  [
+    'the upload waits for the readers',
+    { file: device, from: 'check(cudaStreamWaitEvent(ahead_, fence_, 0), "an upload");', to: '' },
+    'uploads ahead',
+  ],
+  [
+    'a lane waits for what came before',
+    { file: lanes, from: 'check(cudaStreamWaitEvent(side_, parted_, 0), "lanes");', to: '' },
+    'lanes part and join',
+  ],
+  [
+    'the step waits for a lane',
+    {
+      file: lanes,
+      from: 'status == cudaSuccess ? cudaStreamWaitEvent(main_, joined_, 0) : status',
+      to: 'status',
+    },
+    'lanes part and join',
+  ],
+  ['each lane has its scratch space', { file: lanes, from: 'lane_ == kSide ? 1 : 0', to: '0' }, 'lanes part and join'],
 ] as const;
 
 withEmulator(describe)('races and alignment', () => {
@@ -146,10 +172,16 @@ withEmulator(describe)('races and alignment', () => {
 
   test.each(waits)(
     'it is found when not: %s',
-    async (_, from) => {
-      await buildForRaces(path('faulty-step'), 'test/cuda/step.cu', { file: 'native/cuda/device.cu', from, to: '' });
-      expect(run(path('faulty-step'), []).stdout).toMatch(/race on byte .*; no stream or event orders the two/);
+    async (_, fault, only) => {
+      await buildForRaces(path('faulty-step'), 'test/cuda/step.cu', fault);
+      expect(run(path('faulty-step'), [only]).stdout).toMatch(/race on byte .*; no stream or event orders the two/);
     },
     120_000,
   );
+
+  test('a whole model has none, in lanes and in graphs', async () => {
+    const args = ['dist/cli/main.js', 'parity', 'test/fixtures/tiny', '--device', 'cuda', '--precision', 'bfloat16'];
+    const { stdout, stderr } = run(process.execPath, args, { LXMERT_CUDA_LIBRARY: await raceLibrary() });
+    expect(stdout + stderr).toMatch(/all within 0\.05\n$/);
+  }, 180_000);
 });

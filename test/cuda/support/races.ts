@@ -21,9 +21,23 @@ async function printed(args: readonly string[]): Promise<string> {
 
 let objects: Promise<RaceObjects> | undefined;
 
+/** Builds the library for whole models, and gives its path. */
+export async function raceLibrary(): Promise<string> {
+  const text = await printed(['scripts/check-races.mjs', '--library']);
+  return text.trim().replace('export LXMERT_CUDA_LIBRARY=', '');
+}
+
 /** Compiles what has changed since the last time, in build/emulator-races. */
 export const raceObjects = (): Promise<RaceObjects> =>
   (objects ??= printed(['scripts/check-races.mjs', '--objects']).then((text) => JSON.parse(text) as RaceObjects));
+
+const compiled = new Map<string, Promise<string>>();
+
+async function compile(from: string, object: string, include: readonly string[] = []): Promise<string> {
+  const { flags } = await raceObjects();
+  await compiler([...include, ...flags.compile, '-x', 'c++', '-c', from, '-o', object], root);
+  return object;
+}
 
 /**
  * Builds a program that looks for races: of a source beside the CUDA back end, or (null) the one that checks the kernels.
@@ -32,11 +46,11 @@ export const raceObjects = (): Promise<RaceObjects> =>
 export async function buildForRaces(program: string, source: string | null, fault?: Fault): Promise<void> {
   const { cuda, kernels, flags } = await raceObjects();
   const all = new Map(Object.entries(source === null ? { ...cuda, ...kernels } : cuda));
-  const compile = async (from: string, object: string, include: readonly string[]): Promise<string> => {
-    await compiler([...include, ...flags.compile, '-x', 'c++', '-c', from, '-o', object], root);
-    return object;
-  };
-  if (source !== null) all.set(source, await compile(source, `${program}-own.o`, []));
+  if (source !== null) {
+    const own = compiled.get(source) ?? compile(source, `${program}-own.o`);
+    compiled.set(source, own);
+    all.set(source, await own);
+  }
   if (fault) {
     const { folder, compiled } = writeFault(program, fault);
     all.set(fault.source ?? fault.file, await compile(compiled, `${program}-faulty.o`, [`-I${folder}/native`]));
