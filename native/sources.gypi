@@ -21,6 +21,7 @@
       "native/engine/plugin.cc"
     ],
     "lxmert_headers": [
+      "native/binding/arguments.h",
       "native/binding/engine_handle.h",
       "native/binding/errors.h",
       "native/cpu/device.h",

@@ -205,8 +205,16 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Copies host values into a tensor, in order with the ops. A plain source is copied at once; one in a SharedArrayBuffer is
-   * read where it lies and must stay unchanged until the promise resolves.
+   * Host memory of so many bytes, zeroed, to upload from again and again: pinned for CUDA, which copies from it without help.
+   * @throws LxmertError OUT_OF_MEMORY, BAD_ARGUMENT for none, or more than 8 GiB
+   */
+  hostMemory(bytes: number): ArrayBuffer {
+    return translated(() => this.addon.hostMemory(this.native, bytes));
+  }
+
+  /**
+   * Copies host values into a tensor, in order with the ops. A plain source is copied at once; one in `hostMemory` or in a
+   * SharedArrayBuffer is read where it lies and must stay unchanged until the promise resolves.
    *
    * `ahead` lets CUDA copy while it computes: beside the work enqueued since the last upload ahead, which therefore must
    * not use this tensor. Two slots in turn keep that rule: what the last upload was for reads the other one.

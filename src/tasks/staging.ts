@@ -157,9 +157,9 @@ export interface Staging {
 
 /**
  * Writes a batch and its step record as the device will hold them; unused rows are zeros. Returns the bytes of `buffer`, of
- * which there must be `stagedBytes`. Shared memory is uploaded where it lies; what could be transferred would be copied first.
+ * which there must be `stagedBytes`. From the engine's `hostMemory` they are uploaded without another copy.
  */
-export function stageInto(buffer: SharedArrayBuffer, { batch, keys, capacities: c, featureDim }: Staging): Uint8Array {
+export function stageInto(buffer: ArrayBufferLike, { batch, keys, capacities: c, featureDim }: Staging): Uint8Array {
   const { offsets, bytes } = layout(c, featureDim);
   const fields = fieldsOf(c, featureDim);
   const ints = (name: string): Int32Array => new Int32Array(buffer, offsets[name], sizeOf(fields[name]));
