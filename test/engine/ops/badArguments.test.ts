@@ -44,10 +44,10 @@ function smallCase(op: OpName): { opCase: OpCase; layout: Layout } {
 
 /** Numbers that no argument of a kind may be; a function takes the right one. */
 const wrong: Readonly<Record<RawKind, readonly (number | ((value: number) => number))[]>> = {
-  arena: [-2, 5, 0.5, NaN, Infinity],
+  arena: [-2, 5, 6, 0.5, NaN, Infinity],
   offset: [-4, (value) => value + 2, NaN, 0.5, 2 ** 52, 2 ** 63, arenaBytes + 4, Infinity],
   elements: [-1, NaN, 0.5, 2 ** 40, 2 ** 51, 1e300, arenaBytes],
-  dtype: [-1, 1, 2, 0.5, NaN], // the CPU takes no bf16
+  dtype: [-1, 1, (value) => (value === 2 ? 0 : 2), 3, 0.5, NaN], // the CPU takes no bf16
   rowSet: [-1, 7, 0.5, NaN],
   capacity: [-1, NaN, 0.5, 2 ** 28, 2 ** 40, (value) => value + arenaBytes],
   split: [-1, NaN, 0.5, 2 ** 28],
