@@ -1,6 +1,7 @@
 /** What one run of one op is: its arguments, and what must be in memory afterwards. Knows no engine and no back end. */
 import type { DType, RowSet } from '../../../src/engine/index.js';
 import { roundToBf16 } from './bf16.js';
+import { roundToHalf } from './half.js';
 import { sqrt } from './fastMath.js';
 
 /**
@@ -14,7 +15,7 @@ export interface CaseTensor {
   readonly dtype: DType;
   readonly shape: readonly number[];
   readonly role: Role;
-  /** Before the run, of bf16 those that it can hold; of an output or scratch: how much memory it takes. */
+  /** Before the run, of bf16 and f16 those that they can hold; of an output or scratch: how much memory it takes. */
   readonly values: Float32Array | Int32Array;
 }
 
@@ -81,12 +82,13 @@ type Shape = readonly number[];
 /** What a back end keeps its activations in. */
 export type FloatType = 'f32' | 'bf16';
 
-function holding(dtype: FloatType, values: Values): Pick<CaseTensor, 'dtype' | 'values'> {
+function holding(dtype: FloatType | 'f16', values: Values): Pick<CaseTensor, 'dtype' | 'values'> {
   if (values instanceof Int32Array) return { dtype: 'i32', values };
-  return { dtype, values: dtype === 'bf16' ? values.map(roundToBf16) : values };
+  const rounded = { f32: () => values, bf16: () => values.map(roundToBf16), f16: () => values.map(roundToHalf) };
+  return { dtype, values: rounded[dtype]() };
 }
 
-export function input(name: string, shape: Shape, values: Values, dtype: FloatType = 'f32'): CaseTensor {
+export function input(name: string, shape: Shape, values: Values, dtype: FloatType | 'f16' = 'f32'): CaseTensor {
   return { name, shape, role: 'input', ...holding(dtype, values) };
 }
 
