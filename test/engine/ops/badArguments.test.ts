@@ -147,8 +147,7 @@ describe('the addon itself', () => {
       expect(refusal(call)).toMatchObject({ code: 'BAD_ARGUMENT' });
   });
 
-  test.each([-1, 25, 1e9, NaN, 0.5, Infinity, '0', null, undefined])('refuses op number %p', (op) => {
-    expect(addon.opNames.length).toBe(25);
+  test.each([-1, addon.opNames.length, 1e9, NaN, 0.5, Infinity, '0', null, undefined])('refuses op number %p', (op) => {
     expect(refusal(() => addon.enqueue(native, op as number, numbers, 4))).toMatchObject({ code: 'BAD_ARGUMENT' });
   });
 
