@@ -115,8 +115,8 @@ export class BatchWorkers {
   /** Memory for features and regression targets. */
   #takeBlocks({ samples, unmasked }: AssembleJob): Float32Array[] {
     const { memory, settings } = this.#options;
-    if (memory === undefined) return [];
     const { images, features } = this.#data;
+    if (memory === undefined || 'firstRow' in features) return [];
     const objects = samples.reduce((sum, sample) => sum + features.numObjects(images[sample]), 0);
     const { tasks, rates } = settings.masking;
     const targets = unmasked === true || !tasks.objects ? 0 : Math.ceil(objects * rates.objects * TARGET_MARGIN);
