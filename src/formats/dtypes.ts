@@ -65,7 +65,7 @@ export function floatToHalf(value: number): number {
 }
 
 /**
- * Bits of the nearest half floats, at a gigabyte a second.
+ * Bits of the nearest half floats.
  * @returns the place of the first value that none is near (beyond ±65504), or -1
  */
 export function floatsToHalves(values: Float32Array, halves: Uint16Array): number {

@@ -122,10 +122,11 @@ async function runIn(
 async function loadFeatures(model: PretrainModel, table: FeatureTable, observer?: TrainObserver): Promise<void> {
   const start = performance.now();
   await model.loadFeatures(table, observer?.loading);
-  const gigabytes = ((2 * table.rows * table.featureDim) / 1e9).toPrecision(3);
+  const number = (value: number) => value.toLocaleString('en-US', { maximumSignificantDigits: 4 });
+  const megabytes = (2 * table.rows * table.featureDim) / 1e6;
   observer?.note?.(
-    `features of ${table.rows.toLocaleString('en-US')} objects are on the device: ${gigabytes} GB of float16, ` +
-      `loaded in ${((performance.now() - start) / 1000).toFixed(1)} s`,
+    `features of ${table.rows.toLocaleString('en-US')} objects are on the device: ${number(megabytes)} MB of float16, ` +
+      `loaded in ${number((performance.now() - start) / 1000)} s`,
   );
 }
 

@@ -1,12 +1,13 @@
 /** A step that is replayed is the same, bit for bit, as one whose ops are called one by one. */
 import { afterEach, describe, expect, test } from '@jest/globals';
 import type { Batch } from '../../src/data/batch.js';
+import type { FeatureTable } from '../../src/data/residentFeatures.js';
 import type { EngineOptions } from '../../src/engine/index.js';
 import { plainSum, type LossWeights, type StepResult } from '../../src/tasks/losses.js';
 import { Pretrainer } from '../../src/tasks/pretrainer.js';
 import { capacitiesOf } from '../../src/tasks/staging.js';
 import { emulator } from '../engine/support/backends.js';
-import { randomBatch, smallConfig, splitBatch } from '../support/batches.js';
+import { randomBatch, residentBatches, smallConfig, splitBatch } from '../support/batches.js';
 
 const config = smallConfig();
 const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-6, weightDecay: 0.01, maxGradNorm: 1 };
@@ -60,8 +61,9 @@ async function train(model: Pretrainer, steps: readonly Step[], first = 0) {
 }
 
 /** The same steps with recordings and without. */
-async function compare(engine: EngineOptions, steps: readonly Step[]): Promise<void> {
+async function compare(engine: EngineOptions, steps: readonly Step[], table?: FeatureTable): Promise<void> {
   const [replayed, eager] = [await open(engine, true), await open(engine, false)];
+  if (table) for (const model of [replayed, eager]) await model.loadFeatures(table);
   const expected = await train(eager, steps);
   const got = await train(replayed, steps);
   expect(got.results).toEqual(expected.results);
@@ -122,6 +124,15 @@ describe.each(devices)('recordings on %s', (_, engine) => {
     await compare(
       engine,
       all.map((batch, i) => ({ parts: [batch], weights: weights[i] })),
+    );
+  });
+
+  test('features that lie on the device', async () => {
+    const { resident, table } = residentBatches(alike(), config.visualFeatDim);
+    await compare(
+      engine,
+      resident.map((batch) => ({ parts: [batch] })),
+      table,
     );
   });
 
