@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Batch } from '../../src/data/batch.js';
 import { trainBatches, validBatches } from '../../src/data/batching.js';
 import type { PreparationOptions } from '../../src/data/batching.js';
+import { allocateObjectRows } from '../../src/data/featureSource.js';
 import { openPretrainData } from '../../src/data/pretrainData.js';
 import type { OpenPretrainOptions, PretrainData } from '../../src/data/pretrainData.js';
 import { defaultWorkers, pretrainSource } from '../../src/data/pretrainSource.js';
@@ -13,7 +14,7 @@ import type { FeatureTable } from '../../src/data/residentFeatures.js';
 import { floatToHalf, halfToFloat } from '../../src/formats/dtypes.js';
 import { WordPiece } from '../../src/text/wordPiece.js';
 import { CompiledCopy } from '../train/support/compile.js';
-import { TestFolders, testData, testImage, tsvText } from './samples.js';
+import { TestFolders, testData, testImage, tsvFields, tsvText } from './samples.js';
 
 const folders = new TestFolders();
 const opened: PretrainData[] = [];
@@ -121,10 +122,33 @@ describe('residentFeatures', () => {
     const of = (splits: string) => openPretrainData({ dir, splits, wordPiece, inMemory: false });
     const sets = [await of('a'), await of('b')];
     opened.push(...sets);
-    const { table } = residentFeatures(sets);
+    const { table, sets: resident } = residentFeatures(sets);
     expect(table.rows).toBe(2 * (3 + 2));
     const images = [8, 5, 2, 7, 2].map((i) => testImage(i, 2, 3).features);
     expect(await numbersOf(table)).toEqual(rounded(Float32Array.from(images.flat())));
+    for (const [set, data] of sets.entries())
+      for (const image of data.images) {
+        const [own, whole] = [allocateObjectRows(2, 0), allocateObjectRows(2, 3)];
+        await resident[set].features.read(image, own, 0);
+        await data.features.read(image, whole, 0);
+        expect(own).toEqual({ ...whole, features: new Float32Array(0) });
+      }
+  });
+
+  test('comes in pieces of whole images', async () => {
+    const [objects, width, images] = [16, 32768, 11]; // 2 MiB each as float32
+    const line = tsvFields(testImage(0, objects, width))
+      .slice(1)
+      .join('\t');
+    const data = await open({
+      ...testData({ images }),
+      'f/train.tsv': Array.from({ length: images }, (_, i) => `image_${i}\t${line}\n`).join(''),
+    });
+    const { table } = residentFeatures([data]);
+    const pieces: number[][] = [];
+    for await (const piece of table.pieces()) pieces.push([piece.length, ...piece.subarray(-2)]);
+    const last = Array.from(Float32Array.from(testImage(0, objects, width).features.slice(-2)), floatToHalf);
+    expect(pieces).toEqual([8, 3].map((count) => [count * objects * width, ...last]));
   });
 
   test('no thread is wanted, and no memory for features', async () => {

@@ -87,6 +87,20 @@ describe('a table of features', () => {
     expect(other.inputs - own.inputs).toBeGreaterThan(2 * objects * (4 * config.visualFeatDim - 4));
   });
 
+  test('costs a step two ops: it has no gradient', async () => {
+    const opsOf = async (model: Pretrainer, batch: Batch): Promise<string[]> => {
+      const ops: string[] = [];
+      model.engine.observer = (op) => ops.push(op);
+      await model.step([batch], { step: 0, learningRate: 0, seed: 5, weights: plainSum });
+      return ops;
+    };
+    const model = await open(cpu);
+    await model.loadFeatures(table);
+    const own = await opsOf(model, resident[0]);
+    expect(own.filter((op) => op === 'gatherFeatures')).toHaveLength(2);
+    expect(own.filter((op) => op !== 'gatherFeatures')).toEqual(await opsOf(await open(cpu), plain[0]));
+  });
+
   test('that does not fit is refused before it is read, with what it takes', async () => {
     const model = await open(cpu);
     const huge = {
