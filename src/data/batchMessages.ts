@@ -1,5 +1,5 @@
 import { types } from 'node:util';
-import type { AssembleJob, AssemblyData, UnnamedBatch } from './assembleBatch.js';
+import type { AssembleJob, AssemblyData, UnnamedBatch } from './assembly.js';
 import type { SharedObjects } from './featureSource.js';
 import type { Masking } from './masking.js';
 import { LxmertError, isLxmertError } from '../errors.js';

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { LxmertError } from '../errors.js';
-import type { AssembleJob, AssemblyData, UnnamedBatch } from './assembleBatch.js';
+import type { AssembleJob, AssemblyData, UnnamedBatch } from './assembly.js';
 import { handOver, receiveError, shareData } from './batchMessages.js';
 import type { WorkerReply, WorkerRequest, WorkerStart } from './batchMessages.js';
 import type { FeatureMemory } from './featureMemory.js';

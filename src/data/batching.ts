@@ -1,7 +1,7 @@
 import { LxmertError } from '../errors.js';
 import { ahead } from './ahead.js';
 import { openAssembler } from './assembler.js';
-import type { AssembleJob } from './assembleBatch.js';
+import type { AssembleJob } from './assembly.js';
 import type { Assembler, NamedData } from './assembler.js';
 import type { Batch } from './batch.js';
 import { describeValue } from './describe.js';

@@ -14,8 +14,8 @@ import type {
 } from './featureSource.js';
 import { Growable } from './growable.js';
 import { MemoryReader } from './memoryFeatures.js';
-import { TableReader } from './residentFeatures.js';
 import { sharedArrays } from './sharedArrays.js';
+import { TableReader } from './tableReader.js';
 import { reopenTsv } from './tsvReader.js';
 
 /** Opens features of whatever form lies at `path`. Rejects as `openFeatureTsv` does. */

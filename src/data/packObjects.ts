@@ -1,4 +1,4 @@
-import type { AssembleOptions, AssemblyData } from './assembleBatch.js';
+import type { AssembleOptions, AssemblyData } from './assembly.js';
 import type { Batch } from './batch.js';
 import { allocateObjectRows } from './featureSource.js';
 import type { FeatureReader, ResidentReader } from './featureSource.js';

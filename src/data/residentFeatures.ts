@@ -2,11 +2,11 @@ import { LxmertError } from '../errors.js';
 import { floatsToHalves } from '../formats/dtypes.js';
 import type { NamedData } from './assembler.js';
 import { describeValue } from './describe.js';
-import type { FeatureSource, ObjectRows, ResidentReader, SharedResident } from './featureSource.js';
+import type { FeatureSource, ObjectRows, SharedResident } from './featureSource.js';
 import { inGroups } from './inGroups.js';
-import { copyDetections } from './memoryFeatures.js';
 import type { PretrainData } from './pretrainData.js';
 import { sharedArrays } from './sharedArrays.js';
+import { TableReader } from './tableReader.js';
 
 /** Rows go by 32-bit numbers. */
 const MOST_ROWS = 2 ** 31 - 1;
@@ -75,40 +75,6 @@ export function residentFeatures(sets: readonly PretrainData[]): ResidentData {
       return { ...data, features: new TableReader({ form: 'resident', path, featureDim, rows, ...places[i] }) };
     }),
   };
-}
-
-/** Reads what is left in host memory of features that are on the device. */
-export class TableReader implements ResidentReader {
-  readonly shared: SharedResident;
-
-  constructor(shared: SharedResident) {
-    this.shared = shared;
-  }
-
-  get path(): string {
-    return this.shared.path;
-  }
-
-  get featureDim(): number {
-    return this.shared.featureDim;
-  }
-
-  numObjects(image: number): number {
-    return this.shared.numObjects[image];
-  }
-
-  firstRow(image: number): number {
-    return this.shared.firstRows[image];
-  }
-
-  async read(image: number, into: ObjectRows, row: number): Promise<void> {
-    const from = this.firstRow(image);
-    copyDetections(this.shared.rows, from, from + this.numObjects(image), into, row);
-  }
-
-  async close(): Promise<void> {
-    // Nothing to release: the arrays go with this object.
-  }
 }
 
 type PlacedSource = Places & { readonly source: FeatureSource };

@@ -1,13 +1,13 @@
 /** Lays the tensors of a call out in an engine's arenas, between guard zones, and reads all of it back. */
-import type { ArenaName, Engine, Tensor } from '../../../src/engine/index.js';
+import type { Engine, Tensor } from '../../../src/engine/index.js';
 import type { OpArgument } from '../../../src/engine/encodeCall.js';
 import { floatToHalf, halfToFloat } from '../../../src/formats/dtypes.js';
 import { bf16Bits, fromBf16Bits } from './bf16.js';
 import { isRows, isTensor, tensorsOf, type CaseArgument, type CaseTensor } from './opCase.js';
 import type { Rng } from './rng.js';
 
-type FixedArena = Exclude<ArenaName, 'workspace'>;
-const arenas: readonly FixedArena[] = ['parameters', 'gradients', 'state', 'inputs'];
+const arenas = ['parameters', 'gradients', 'state', 'inputs'] as const;
+type FixedArena = (typeof arenas)[number];
 
 /**
  * Between tensors, and in outputs before a run. Both are NaN as float32 and their halves as bfloat16, so that reading them

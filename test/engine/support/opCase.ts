@@ -82,14 +82,17 @@ type Shape = readonly number[];
 /** What a back end keeps its activations in. */
 export type FloatType = 'f32' | 'bf16';
 
-function holding(dtype: FloatType | 'f16', values: Values): Pick<CaseTensor, 'dtype' | 'values'> {
+function holding(dtype: FloatType, values: Values): Pick<CaseTensor, 'dtype' | 'values'> {
   if (values instanceof Int32Array) return { dtype: 'i32', values };
-  const rounded = { f32: () => values, bf16: () => values.map(roundToBf16), f16: () => values.map(roundToHalf) };
-  return { dtype, values: rounded[dtype]() };
+  return { dtype, values: dtype === 'bf16' ? values.map(roundToBf16) : values };
 }
 
-export function input(name: string, shape: Shape, values: Values, dtype: FloatType | 'f16' = 'f32'): CaseTensor {
+export function input(name: string, shape: Shape, values: Values, dtype: FloatType = 'f32'): CaseTensor {
   return { name, shape, role: 'input', ...holding(dtype, values) };
+}
+
+export function halfInput(name: string, shape: Shape, values: Float32Array): CaseTensor {
+  return { name, shape, role: 'input', dtype: 'f16', values: values.map(roundToHalf) };
 }
 
 export function update(name: string, shape: Shape, values: Values, dtype: FloatType = 'f32'): CaseTensor {

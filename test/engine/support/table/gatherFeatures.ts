@@ -1,4 +1,4 @@
-import { input, output, type FloatType, type OpCase } from '../opCase.js';
+import { halfInput, input, output, type FloatType, type OpCase } from '../opCase.js';
 import { gatherRowsForward } from '../reference/gatherRows.js';
 import type { Rng } from '../rng.js';
 import { anySet, makeWorld, widthFor, type WorldSize } from '../world.js';
@@ -17,7 +17,7 @@ export const gatherFeaturesOps = {
     const numbers = rng
       .floats(fromRows * width)
       .map((x) => (rng.chance(0.02) ? rng.pick([NaN, Infinity, -Infinity]) : x * 2 ** rng.int(-22, 12)));
-    const table = input('table', [fromRows, width], numbers, 'f16');
+    const table = halfInput('table', [fromRows, width], numbers);
     const to = output('to', [rows.capacity, width], rng.chance(0.3) ? 'f32' : dtype);
     const values = gatherRowsForward(
       { active: rows.active, capacity: rows.capacity, width, fromRows },
