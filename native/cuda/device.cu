@@ -16,7 +16,8 @@ namespace lxmert::cuda {
 namespace {
 
 constexpr int64_t kAlignment = 256;
-constexpr std::array<const char*, kArenas> kArenaNames = {"parameters", "gradients", "state", "inputs", "workspace"};
+constexpr std::array<const char*, kArenas> kArenaNames = {"parameters", "gradients", "state",
+                                                          "inputs",     "workspace", "features"};
 
 int64_t aligned(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 

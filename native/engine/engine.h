@@ -1,4 +1,4 @@
-// One device, one stream of work, five arenas. Calls check, enqueue and return; `done` callbacks come in the order of the
+// One device, one stream of work, six arenas. Calls check, enqueue and return; `done` callbacks come in the order of the
 // calls, on the engine's thread or one of its device. Knows neither JavaScript nor CUDA.
 //
 // All members are to be called from one thread (the owner's); only the queue crosses over.

@@ -60,6 +60,7 @@ export type OpName =
   | 'objectEmbeddingBackward'
   | 'gatherRowsForward'
   | 'gatherRowsBackward'
+  | 'gatherFeatures'
   | 'softmaxCrossEntropyForward'
   | 'softmaxCrossEntropyBackward'
   | 'smoothL1Forward'

@@ -1,6 +1,7 @@
 import type { ModelConfig } from '../config/modelConfig.js';
 import type { Batch } from '../data/batch.js';
 import { attentionLimits, elementBytes, type Engine, type Tensor } from '../engine/index.js';
+import { featureTable } from './featureTable.js';
 import { HostSlots } from './hostSlots.js';
 import { explainOutOfMemory } from './outOfMemory.js';
 import { lossNames, type LossWeights } from './losses.js';
@@ -102,8 +103,9 @@ export class StepMemory {
   /** The slot for the next batch, and what the work on it needs. Waits only when the slots grow. @throws LxmertError BAD_DATA */
   async place(batch: Batch, { kind, weights, run }: StagedWork): Promise<Placed> {
     const { engine } = this;
-    checkBatch(batch, this.config, attentionLimits[engine.device].rows);
     const featureDim = this.config.visualFeatDim;
+    const [tableRows] = featureTable(engine, featureDim).shape;
+    checkBatch(batch, this.config, { mostRows: attentionLimits[engine.device].rows, tableRows });
     const capacities = capacitiesOf(batch);
     const bytes = stagedBytes(capacities, featureDim);
     if (bytes > this.slotBytes) {

@@ -110,3 +110,26 @@ describe.each(backends)('uploads ahead on $name', ({ open }) => {
     await engine.upload(low, new Float32Array(4)); // in order with all else
   });
 });
+
+describe.each(backends)('float16 on $name', ({ open }) => {
+  test('is kept in an arena of its own and read back; no op computes in it', async () => {
+    const engine = open();
+    engines.push(engine);
+    engine.reserve('features', 64);
+    engine.reserve('inputs', 64);
+    expect(engine.memory()).toMatchObject({ features: 64, inputs: 64 });
+    const kept = engine.tensor('features', 2, [2, 3], 'f16');
+    // The smallest, the smallest normal and the largest number among them.
+    await engine.upload(kept, Uint16Array.of(0x0001, 0x0400, 0x7bff, 0xc000, 0x3555, 0x8000));
+    expect(await engine.readFloats(kept)).toEqual(Float32Array.of(2 ** -24, 2 ** -14, 65504, -2, 1365 / 4096, -0));
+    const rows = { set: 'all', capacity: 2, split: 0, record: null } as const;
+    const out = engine.tensor('inputs', 0, [2, 3]);
+    const refused = (message: string) => expect.objectContaining({ code: 'BAD_ARGUMENT', message });
+    expect(() => engine.run('fill', [1, kept])).toThrow(
+      refused('fill: x is f16, expected what activations are kept in'),
+    );
+    expect(() => engine.run('gatherRowsForward', [rows, 3, 2, kept, out, out])).toThrow(
+      refused('gatherRowsForward: indices is f16, expected words of 4 bytes'),
+    );
+  });
+});
