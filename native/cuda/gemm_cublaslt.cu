@@ -135,7 +135,7 @@ class CublasLtGemms final : public Gemms {
     const Status status = lt_.MatmulAlgoGetHeuristic(handle_, p.matmul, p.first, p.second, p.result, p.result,
                                                      preference, 1, &best, &found);
     lt_.MatmulPreferenceDestroy(preference);
-    if (status != 0 || found == 0)
+    if (status != 0 || found == 0 || best.state != 0)
       throw Error(ErrorCode::Unsupported, "cuBLASLt has no product of [" + std::to_string(g.m) + ", " +
                                               std::to_string(g.k) + "] and [" + std::to_string(g.k) + ", " +
                                               std::to_string(g.n) + "] (status " + std::to_string(status) + ')');
