@@ -30,7 +30,7 @@ char* pinned(int64_t bytes) {
 Staging::~Staging() {
   for (const Pinned& buffer : uploads_) {
     if (buffer.copied) cudaEventDestroy(buffer.copied);
-    cudaFreeHost(buffer.base);
+    if (buffer.base) cudaFreeHost(buffer.base);
   }
   for (const Pinned& buffer : free_) cudaFreeHost(buffer.base);
 }
@@ -43,9 +43,11 @@ void Staging::uploadPart(cudaStream_t stream, char* device, const char* host, in
   Pinned& buffer = uploads_[turn_];
   turn_ = 1 - turn_;
   if (buffer.copied) check(cudaEventSynchronize(buffer.copied), "waiting for an upload");
-  if (!buffer.copied) check(cudaEventCreateWithFlags(&buffer.copied, cudaEventDisableTiming), "an event for uploads");
+  // To wait for a step would keep a core busy without the second flag.
+  constexpr unsigned kFlags = cudaEventDisableTiming | cudaEventBlockingSync;
+  if (!buffer.copied) check(cudaEventCreateWithFlags(&buffer.copied, kFlags), "an event for uploads");
   if (buffer.bytes < bytes) {
-    cudaFreeHost(buffer.base);
+    if (buffer.base) cudaFreeHost(buffer.base);
     buffer.base = nullptr;
     buffer.bytes = 0;
     buffer.base = pinned(sizeFor(bytes));

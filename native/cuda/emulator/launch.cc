@@ -87,7 +87,8 @@ void runGrid(const Launch& launch) {
 
 void enqueue(cudaStream_t stream, const Launch& launch, std::shared_ptr<void> arguments) {
   check(launch);
-  const cudaError_t status = submit(stream, [launch, arguments = std::move(arguments)] { runGrid(launch); });
+  cudaError_t status = submit(stream, [launch, arguments = std::move(arguments)] { runGrid(launch); });
+  if (status == cudaSuccess) status = cudaGetLastError();  // as platform.h does on a device
   if (status != cudaSuccess)
     throw Error(ErrorCode::Internal, std::string(launch.name) + ": the launch failed: " + cudaGetErrorName(status));
 }

@@ -27,9 +27,8 @@ enum cudaError_t {
 };
 const char* cudaGetErrorName(cudaError_t error);
 const char* cudaGetErrorString(cudaError_t error);
-// A launch that fails throws; nothing is left to be asked for.
-inline cudaError_t cudaGetLastError() { return cudaSuccess; }
-inline cudaError_t cudaPeekAtLastError() { return cudaSuccess; }
+// Of calls to do with memory and devices: what a launch would find when it asks.
+cudaError_t cudaGetLastError();
 
 struct cudaDeviceProp {
   char name[256];
