@@ -72,12 +72,21 @@ __device__ __forceinline__ float2 unpackBf16(uint32_t word) {
   extern __shared__ __align__(16) unsigned char lxmertShared[]; \
   type* const name = reinterpret_cast<type*>(lxmertShared)
 
+// Allows a kernel all the shared memory that the current device gives. Not what one launch takes: this belongs to the
+// kernel, and another thread may be about to launch it with more.
+inline cudaError_t allowShared(const void* kernel) {
+  int device = 0, most = 0;
+  cudaError_t status = cudaGetDevice(&device);
+  if (status == cudaSuccess) status = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  if (status != cudaSuccess) return status;
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most);
+}
+
 template <class... Parameters, class... Arguments>
 void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t sharedBytes,
             cudaStream_t stream, Arguments&&... arguments) {
   cudaError_t status = cudaSuccess;
-  if (sharedBytes > kSharedBytesUnasked)
-    status = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(sharedBytes));
+  if (sharedBytes > kSharedBytesUnasked) status = allowShared(reinterpret_cast<const void*>(kernel));
   if (status == cudaSuccess) {
     kernel<<<grid, block, sharedBytes, stream>>>(static_cast<Parameters>(std::forward<Arguments>(arguments))...);
     status = cudaGetLastError();
