@@ -59,6 +59,7 @@
       "native/engine/step_record.h"
     ],
     "lxmert_cuda_sources": [
+      "native/comm/nccl.cu",
       "native/cuda/adam.cu",
       "native/cuda/add_rows.cu",
       "native/cuda/attention.cu",
@@ -75,6 +76,7 @@
       "native/cuda/graph.cu",
       "native/cuda/layer_norm.cu",
       "native/cuda/linear.cu",
+      "native/cuda/nvidia_library.cu",
       "native/cuda/object_embedding.cu",
       "native/cuda/plugin.cu",
       "native/cuda/probe.cu",
@@ -99,6 +101,7 @@
       "native/cuda/emulator/streams.cc"
     ],
     "lxmert_cuda_headers": [
+      "native/comm/nccl.h",
       "native/cuda/add_rows.h",
       "native/cuda/attention.h",
       "native/cuda/attention_tiles.cuh",
@@ -125,6 +128,7 @@
       "native/cuda/graph.h",
       "native/cuda/kernels.h",
       "native/cuda/layer_norm.cuh",
+      "native/cuda/nvidia_library.h",
       "native/cuda/platform.h",
       "native/cuda/probe.h",
       "native/cuda/ptx.cuh",

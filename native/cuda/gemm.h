@@ -10,7 +10,7 @@
 
 namespace lxmert::cuda {
 
-// Bytes. cuBLASLt is told how matrices are aligned; of a bias it cannot be told, and reads it in vectors.
+// Bytes. cuBLASLt judges a bias by its pointer, no preference says more; kernels were seen to fault on less.
 constexpr uintptr_t kBiasAlignment = 16;
 
 // C = op(A) op(B) + beta C, and the bias added to each row. All matrices are dense and row-major: C [m, n], op(A) [m, k],

@@ -33,7 +33,7 @@ uint32_t alignmentOf(const void* place) {
 }
 
 // All that the choice of a kernel depends on.
-using Key = std::array<int64_t, 11>;
+using Key = std::array<int64_t, 12>;
 
 Key keyOf(const Gemm& g) {
   return {g.m,
@@ -46,7 +46,8 @@ Key keyOf(const Gemm& g) {
           (g.bias ? 1 : 0) + (g.beta != 0 ? 2 : 0),
           alignmentOf(g.a),
           alignmentOf(g.b),
-          alignmentOf(g.c)};
+          alignmentOf(g.c),
+          alignmentOf(g.bias)};
 }
 
 class CublasLtGemms final : public Gemms {

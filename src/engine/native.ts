@@ -10,6 +10,8 @@ export interface NativeAddon {
   activationsOf(engine: NativeEngine): 'f32' | 'bf16';
   /** The plugin's device in words; an error with code NO_DEVICE says what is missing. */
   describePlugin(plugin: string): string;
+  /** What the plugin's devices would talk to each other by; NO_DEVICE, likewise. */
+  describeNccl(plugin: string): string;
   reserve(engine: NativeEngine, arena: number, bytes: number): void;
   enqueue(engine: NativeEngine, op: number, args: Float64Array, count: number): void;
   /** Binds calls: each its op, the count of its arguments, and these. The number of the recording. */
