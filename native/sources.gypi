@@ -74,6 +74,7 @@
       "native/cuda/fill.cu",
       "native/cuda/gather_rows.cu",
       "native/cuda/graph.cu",
+      "native/cuda/lanes.cu",
       "native/cuda/layer_norm.cu",
       "native/cuda/linear.cu",
       "native/cuda/nvidia_library.cu",
@@ -127,6 +128,7 @@
       "native/cuda/gemm.h",
       "native/cuda/graph.h",
       "native/cuda/kernels.h",
+      "native/cuda/lanes.h",
       "native/cuda/layer_norm.cuh",
       "native/cuda/nvidia_library.h",
       "native/cuda/platform.h",
@@ -136,6 +138,7 @@
       "native/cuda/rows.cuh",
       "native/cuda/scratch.h",
       "native/cuda/staging.h",
+      "native/cuda/streams.h",
       "native/cuda/tally.h",
       "native/cuda/vectors.cuh"
     ],

@@ -153,6 +153,14 @@ Napi::Value enqueue(const Napi::CallbackInfo& info) {
   });
 }
 
+// enterLane(engine, lane)
+Napi::Value enterLane(const Napi::CallbackInfo& info) {
+  return translated(info, [&] {
+    handleOf(info).engine().enterLane(static_cast<double>(integerOf(info, 1, "lane")));
+    return info.Env().Undefined();
+  });
+}
+
 // record(engine, calls: Float64Array, count): number
 Napi::Value record(const Napi::CallbackInfo& info) {
   return translated(info, [&] {
@@ -272,6 +280,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   add("describeNccl", describeNccl);
   add("reserve", reserve);
   add("enqueue", enqueue);
+  add("enterLane", enterLane);
   add("record", record);
   add("replay", replay);
   add("forget", forget);

@@ -30,13 +30,7 @@ std::string gibibytes(int64_t bytes) {
 }  // namespace
 
 CudaDevice::CudaDevice(int ordinal, Precision precision)
-    : ordinal_(ordinal), precision_(precision), limits_(findGpu(ordinal).limits), gemms_(openGemms()) {
-  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream");
-  check(cudaStreamCreateWithFlags(&captured_, cudaStreamNonBlocking), "a stream");
-  check(cudaStreamCreateWithFlags(&ahead_, cudaStreamNonBlocking), "a stream");
-  check(cudaEventCreateWithFlags(&fence_, cudaEventDisableTiming), "an event");
-  check(cudaEventCreateWithFlags(&copied_, cudaEventDisableTiming), "an event");
-  current_ = stream_;
+    : ordinal_(ordinal), precision_(precision), limits_(findGpu(ordinal).limits) {
 #define OP(name, Args)                               \
   column_.name = [](Device& device, const Args& a) { \
     cuda::name(device, a);                           \
@@ -106,7 +100,8 @@ char* CudaDevice::allocate(ArenaId arena, int64_t bytes) {
 // Waits for what runs on it: cudaFree may do so, says its reference.
 void CudaDevice::release(char* memory, int64_t) {
   cudaSetDevice(ordinal_);
-  for (const cudaStream_t stream : {stream_, ahead_}) cudaStreamSynchronize(stream);
+  lanes_.settle();
+  cudaStreamSynchronize(ahead_);
   cudaFree(memory);
   const std::lock_guard lock(mutex_);
   const auto at = [&](const Block& block) { return block.base == memory; };
@@ -127,12 +122,14 @@ bf16* CudaDevice::shadow(const float* master) const {
 }
 
 void CudaDevice::copyIn(char* device, const char* host, int64_t bytes) {
+  lanes_.leave();
   staging_.upload(stream_, device, host, bytes);
   updateShadow(device, bytes);
 }
 
 // The copy waits for what was enqueued before the last one, and for the zeros of a fresh arena; later work waits for it.
 void CudaDevice::copyInAhead(char* device, const char* host, int64_t bytes) {
+  lanes_.leave();
   bool zeroing;
   {
     const std::lock_guard lock(mutex_);
@@ -157,31 +154,26 @@ void CudaDevice::updateShadow(const char* device, int64_t bytes) {
 }
 
 void CudaDevice::copyOut(char* host, const char* device, int64_t bytes) {
+  lanes_.leave();
   staging_.download(stream_, *completions_, host, device, bytes);
 }
 
-void CudaDevice::after(Done done) { completions_->add(stream_, std::move(done)); }
+void CudaDevice::after(Done done) {
+  lanes_.leave();
+  completions_->add(stream_, std::move(done));
+}
 
 // On a stream of its own, since other threads give work to the device's: they zero arenas.
 std::unique_ptr<Captured> CudaDevice::capture(const std::function<void()>& work) {
-  scratch_.settle(stream_);
-  std::unique_ptr<Captured> graph;
-  current_ = captured_;
-  const auto leave = [this] {
-    current_ = stream_;
-    scratch_.fix(false);
-    scratch_.reset();
-  };
-  try {
-    graph = std::make_unique<Graph>(captured_, stream_, scratch_.fix(true), work);
-  } catch (...) {
-    leave();
-    throw;
-  }
-  leave();
-  return graph;
+  lanes_.leave();
+  struct Capture {
+    Lanes& lanes;
+    cudaStream_t before;
+    ~Capture() { lanes.endCapture(before); }
+  } capture{lanes_, stream_};
+  return std::make_unique<Graph>(captured_, stream_, lanes_.beginCapture(captured_), work);
 }
 
-void CudaDevice::wait() { check(cudaStreamSynchronize(stream_), "running kernels"); }
+void CudaDevice::wait() { lanes_.wait(); }
 
 }  // namespace lxmert::cuda

@@ -38,6 +38,9 @@ class Device {
   virtual void release(char* memory, int64_t bytes) = 0;
 
   virtual void begin() = 0;  // first thing on the engine's thread
+  // Ops go to lane 1 or 2 from here on, which may run side by side: behind all that came before the two parted, and in no
+  // order with each other. 0: behind both. A device with one stream does them in order.
+  virtual void enterLane(int lane) { (void)lane; }
   // `host` is free again when this returns.
   virtual void copyIn(char* device, const char* host, int64_t bytes) = 0;
   // The same, beside the work that has been enqueued since the last call of this: it must have nothing to do with `device`.

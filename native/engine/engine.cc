@@ -10,10 +10,10 @@ namespace lxmert {
 
 namespace {
 
-using Enqueue = std::function<void()> (*)(Device&, ArgReader&);
+using Bind = std::function<void()> (*)(Device&, ArgReader&);
 
 template <class Args>
-std::function<void()> bind(Device& device, ArgReader& reader, void (*kernel)(Device&, const Args&), const char* op) {
+std::function<void()> bindOp(Device& device, ArgReader& reader, void (*kernel)(Device&, const Args&), const char* op) {
   if (!kernel) throw Error(ErrorCode::Unsupported, std::string("the ") + device.name() + " back end has no op " + op);
   const Args args = Args::read(reader);
   reader.finish();
@@ -22,12 +22,12 @@ std::function<void()> bind(Device& device, ArgReader& reader, void (*kernel)(Dev
 
 struct OpEntry {
   const char* name;
-  Enqueue enqueue;
+  Bind bind;
 };
 
 const OpEntry kOps[] = {
 #define OP(name, Args) \
-  {#name, [](Device& device, ArgReader& reader) { return bind<Args>(device, reader, device.ops().name, #name); }},
+  {#name, [](Device& device, ArgReader& reader) { return bindOp<Args>(device, reader, device.ops().name, #name); }},
     LXMERT_OPS(OP)
 #undef OP
 };
@@ -112,24 +112,39 @@ void Engine::finish(Done done) {
 
 void Engine::enqueue(int op, const double* args, size_t count) {
   if (op < 0 || op >= opCount()) throw Error(ErrorCode::BadArgument, "there is no op number " + std::to_string(op));
-  ArgReader reader(kOps[op].name, args, count, arenas_, device_->activations());
-  queue_.push([this, op, run = kOps[op].enqueue(*device_, reader)] { guarded([&] { call(op, run); }); });
+  queue_.push([this, each = bindCall(op, args, count)] { guarded([&] { call(each); }); });
 }
 
-void Engine::call(int op, const std::function<void()>& run) {
-  timer_.on() ? timer_.time(op, [&] { run(), device_->wait(); }) : run();
+Recording::Call Engine::bindCall(int op, const double* args, size_t count) {
+  if (op == kLaneChange) return {op, laneChange(args[0])};
+  ArgReader reader(kOps[op].name, args, count, arenas_, device_->activations());
+  return {op, kOps[op].bind(*device_, reader)};
+}
+
+std::function<void()> Engine::laneChange(double lane) {
+  if (lane != 0 && lane != 1 && lane != 2)
+    throw Error(ErrorCode::BadArgument, "there is no lane " + std::to_string(lane) + ": expected 1, 2, or 0");
+  return [this, lane] { device_->enterLane(static_cast<int>(lane)); };
+}
+
+void Engine::enterLane(double lane) {
+  queue_.push([this, run = laneChange(lane)] { guarded(run); });
+}
+
+void Engine::call(const Recording::Call& each) {
+  const bool timed = timer_.on() && each.op != kLaneChange;
+  timed ? timer_.time(each.op, [&] { each.run(), device_->wait(); }) : each.run();
 }
 
 int64_t Engine::record(const double* calls, size_t count) {
   std::vector<Recording::Call> bound;
   for (const double *at = calls, *end = calls + count; at < end;) {
     const double op = at[0], args = end - at > 1 ? at[1] : -1;
-    if (!(op >= 0 && op < opCount()) || !(args >= 0 && args <= static_cast<double>(end - at - 2)))
+    const bool known = (op >= 0 && op < opCount()) || (op == kLaneChange && args == 1);
+    if (!known || !(args >= 0 && args <= static_cast<double>(end - at - 2)))
       throw Error(ErrorCode::BadArgument, "record: call " + std::to_string(bound.size()) +
                                               " is no op's number, a count of arguments and these");
-    const OpEntry& entry = kOps[static_cast<int>(op)];
-    ArgReader reader(entry.name, at + 2, static_cast<size_t>(args), arenas_, device_->activations());
-    bound.push_back({static_cast<int>(op), entry.enqueue(*device_, reader)});
+    bound.push_back(bindCall(static_cast<int>(op), at + 2, static_cast<size_t>(args)));
     at += 2 + static_cast<size_t>(args);
   }
   recordings_[++lastRecording_] = std::make_shared<Recording>(std::move(bound), arenas_);
@@ -165,7 +180,7 @@ void Engine::play(Recording& recording) {
   if (!timer_.on() && canLaunch()) return recording.captured->launch();
   for (const Recording::Call& each : recording.calls()) {
     if (queue_.isDropping()) return;
-    call(each.op, each.run);
+    call(each);
   }
   recording.ran = true;
 }

@@ -24,6 +24,7 @@ class Engine {
   // Drops what has not started and waits for what has.
   ~Engine();
 
+  static constexpr int kLaneChange = -1;
   static int opCount();
   static const char* opName(int op);
 
@@ -36,9 +37,11 @@ class Engine {
   DType activations() const { return device_->activations(); }
 
   void enqueue(int op, const double* args, size_t count);
+  // Ops go to lane 1 or 2 from here on, or with 0 behind both: Device::enterLane. Whatever is no op leaves the lanes.
+  void enterLane(double lane);
 
   // Binds op calls, each as its number, the count of its arguments and these; returns the recording's number. Nothing is
-  // enqueued.
+  // enqueued. kLaneChange instead of an op has a lane as its argument.
   int64_t record(const double* calls, size_t count);
   // Enqueues the calls of a recording. Throws BadArgument when an arena has been reserved since. Returns what is to be told
   // of replays before, once: "" or why the device does not make one thing of them.
@@ -68,7 +71,9 @@ class Engine {
   char* place(const char* what, ArenaId arena, int64_t offset, int64_t bytes) const;
   ArenaSizes sizes() const;
   std::shared_ptr<Recording> recordingAt(const char* what, int64_t recording) const;
-  void call(int op, const std::function<void()>& run);
+  std::function<void()> laneChange(double lane);
+  Recording::Call bindCall(int op, const double* args, size_t count);
+  void call(const Recording::Call& each);
   void play(Recording& recording);
   bool capture(Recording& recording);
   void finish(Done done);

@@ -14,6 +14,7 @@ export function dryAddon(addon: NativeAddon, precision: Precision): NativeAddon 
     activationsOf: () => (precision === 'bfloat16' ? 'bf16' : 'f32'),
     reserve: nothing,
     enqueue: nothing,
+    enterLane: nothing,
     record: () => 0,
     replay: () => '',
     forget: nothing,

@@ -82,7 +82,8 @@ void multiply(const Gemm& g) {
 
 class EmulatedGemms final : public cuda::Gemms {
  public:
-  void run(cudaStream_t stream, const Gemm& gemm) override {
+  int64_t workspaceBytes() const override { return 0; }
+  void run(cudaStream_t stream, void*, const Gemm& gemm) override {
     if (reinterpret_cast<uintptr_t>(gemm.bias) % cuda::kBiasAlignment != 0)
       throw Error(ErrorCode::Internal, "a matrix product: its bias is not aligned as cuBLASLt may ask for");
     submit(stream, [gemm] { multiply(gemm); });
