@@ -99,7 +99,8 @@
       "native/cuda/emulator/launch.cc",
       "native/cuda/emulator/ptx.cc",
       "native/cuda/emulator/runtime.cc",
-      "native/cuda/emulator/streams.cc"
+      "native/cuda/emulator/streams.cc",
+      "native/cuda/emulator/trace.cc"
     ],
     "lxmert_cuda_headers": [
       "native/comm/nccl.h",
@@ -124,6 +125,7 @@
       "native/cuda/emulator/random.h",
       "native/cuda/emulator/runtime.h",
       "native/cuda/emulator/streams.h",
+      "native/cuda/emulator/trace.h",
       "native/cuda/emulator/warp.h",
       "native/cuda/gemm.h",
       "native/cuda/graph.h",

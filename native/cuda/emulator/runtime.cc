@@ -11,10 +11,12 @@
 
 #include "cuda/emulator/fiber.h"
 #include "cuda/emulator/streams.h"
+#include "cuda/emulator/trace.h"
 
 using lxmert::emulator::drain;
 using lxmert::emulator::refusedInCapture;
 using lxmert::emulator::submit;
+using lxmert::emulator::trace;
 
 namespace {
 
@@ -213,10 +215,12 @@ cudaError_t cudaFreeHost(void* address) {
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
+  trace("copy");
   return submit(stream, [=] { std::memcpy(to, from, bytes); });
 }
 
 cudaError_t cudaMemsetAsync(void* address, int value, size_t bytes, cudaStream_t stream) {
+  trace("fill");
   return submit(stream, [=] { std::memset(address, value, bytes); });
 }
 
