@@ -58,8 +58,14 @@ export async function inspectMachine(options: DoctorEngineOptions = {}): Promise
     cores: availableParallelism(),
     memory: machineMemory(),
     engine: await inspectEngine(options),
-    cuda: wordsOf(Engine.describeCuda, (device) => ({ device })),
-    nccl: wordsOf(Engine.describeNccl, (library) => ({ library })),
+    cuda: wordsOf(
+      () => Engine.describeCuda(),
+      (device) => ({ device }),
+    ),
+    nccl: wordsOf(
+      () => Engine.describeNccl(),
+      (library) => ({ library }),
+    ),
   };
 }
 
