@@ -135,9 +135,22 @@ int64_t cacheBytes() {
   return bytes;
 }
 
-std::vector<Line> bench(std::string& rates) {
+void writeJson(const char* path, const std::string& rates, const std::vector<Line>& lines) {
+  std::ofstream file(path);
+  file << "{\"device\": \"" << cuda::describe(cuda::findGpu(0)) << "\", \"rates\": {" << rates << "}, \"kernels\": [";
+  for (const Line& l : lines)
+    file << (&l == lines.data() ? "\n" : ",\n") << "{\"kernel\": \"" << l.name << "\", \"precision\": \"" << l.precision
+         << "\", \"batch\": " << l.batch << ", \"tokens\": " << l.tokens << ", \"seconds\": " << l.seconds
+         << ", \"bytes\": " << l.bytes << ", \"flops\": " << l.flops << ", \"copyShare\": " << l.copyShare
+         << ", \"productShare\": " << l.productShare << ", \"cached\": " << (l.cached ? "true" : "false") << "}";
+  file << "\n]}\n";
+}
+
+// The file is written anew after each batch: whoever has no more time has those before.
+void bench(const char* json) {
   std::vector<Line> lines;
-  for (const Precision precision : kPrecisions) {
+  std::string rates;
+  for (const Precision precision : {Precision::BFloat16, Precision::Float32}) {
     CudaDevice device(0, precision);
     device.begin();
     const double copies = copyRate(device), products = productRate(device);
@@ -150,7 +163,7 @@ std::vector<Line> bench(std::string& rates) {
     std::printf("%-40s %6s %6s %10s %10s %10s %7s %8s\n", "kernel", "batch", "tokens", "us", "MB", "GFLOP", "of copy",
                 "of prod.");
     const bool all = precision == Precision::BFloat16;  // float32 is for parity
-    for (const int64_t batch : all ? std::vector<int64_t>{32, 128, 256, 512, 1024} : std::vector<int64_t>{256})
+    for (const int64_t batch : all ? std::vector<int64_t>{32, 128, 256, 512, 1024} : std::vector<int64_t>{256}) {
       for (const int64_t tokens : {12, 20})
         for (const Case& c : casesOf(baseShape(batch, tokens))) {
           Tensors tensors(device, device.activations());
@@ -165,19 +178,10 @@ std::vector<Line> bench(std::string& rates) {
                       static_cast<long>(batch), static_cast<long>(tokens), seconds * 1e6, bytes * 1e-6, c.flops * 1e-9,
                       100 * l.copyShare, l.cached ? "*" : " ", 100 * l.productShare);
         }
+      std::fflush(stdout);
+      if (json) writeJson(json, rates, lines);
+    }
   }
-  return lines;
-}
-
-void writeJson(const char* path, const std::string& rates, const std::vector<Line>& lines) {
-  std::ofstream file(path);
-  file << "{\"device\": \"" << cuda::describe(cuda::findGpu(0)) << "\", \"rates\": {" << rates << "}, \"kernels\": [";
-  for (const Line& l : lines)
-    file << (&l == lines.data() ? "\n" : ",\n") << "{\"kernel\": \"" << l.name << "\", \"precision\": \"" << l.precision
-         << "\", \"batch\": " << l.batch << ", \"tokens\": " << l.tokens << ", \"seconds\": " << l.seconds
-         << ", \"bytes\": " << l.bytes << ", \"flops\": " << l.flops << ", \"copyShare\": " << l.copyShare
-         << ", \"productShare\": " << l.productShare << ", \"cached\": " << (l.cached ? "true" : "false") << "}";
-  file << "\n]}\n";
 }
 
 int run(int count, char** words) {
@@ -198,10 +202,7 @@ int run(int count, char** words) {
   std::printf("%s\n", cuda::describe(cuda::findGpu(0)).c_str());
   if (!checks && !benches) checks = benches = true;
   if (checks && check() > 0) return 1;
-  if (!benches) return 0;
-  std::string rates;
-  const std::vector<Line> lines = bench(rates);
-  if (json) writeJson(json, rates, lines);
+  if (benches) bench(json);
   return 0;
 }
 

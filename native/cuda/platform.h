@@ -24,6 +24,9 @@ namespace lxmert::cuda {
 constexpr size_t kSharedBytesUnasked = 48 * 1024;
 constexpr size_t kSharedBytesMost = 99 * 1024;
 
+// Ends the message of an error that the device does not come back from.
+constexpr const char* kDeviceIsLost = ". This engine is dead, and this process can use the GPU no more: start it again";
+
 #ifdef __CUDACC__
 using bf16 = __nv_bfloat16;
 
@@ -92,7 +95,9 @@ void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 blo
     status = cudaGetLastError();
   }
   if (status != cudaSuccess)
-    throw Error(ErrorCode::Internal, std::string(name) + ": the launch failed: " + cudaGetErrorString(status));
+    // Also of a kernel that ran before: the first call after it is told.
+    throw Error(ErrorCode::Internal, std::string(name) + ": the launch failed: " + cudaGetErrorName(status) + ": " +
+                                         cudaGetErrorString(status) + kDeviceIsLost);
 }
 
 #define LXMERT_LAUNCH(kernel, grid, block, sharedBytes, stream, ...) \

@@ -21,7 +21,14 @@ int64_t sizeFor(int64_t bytes) {
 
 char* pinned(int64_t bytes) {
   void* memory = nullptr;
-  check(cudaMallocHost(&memory, bytes), "pinned host memory for copies");
+  const cudaError_t status = cudaMallocHost(&memory, bytes);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    throw Error(ErrorCode::OutOfMemory,
+                "the machine, not the GPU, has no " + std::to_string(bytes / kMebibyte) +
+                    " MiB left that can be pinned for copies; free memory, or take a smaller batch");
+  }
+  check(status, "pinning memory for copies");
   return static_cast<char*>(memory);
 }
 
