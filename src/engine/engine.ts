@@ -1,5 +1,5 @@
 import { LxmertError } from '../errors.js';
-import { describeCuda, openDevice, type EngineOptions, type OpenedDevice } from './device.js';
+import { describeCuda, describeNccl, openDevice, type EngineOptions, type OpenedDevice } from './device.js';
 import { dryAddon } from './dryRun.js';
 import { encodeCall, type OpArgument } from './encodeCall.js';
 import { Lanes } from './lanes.js';
@@ -85,6 +85,11 @@ export class Engine implements AsyncDisposable {
   /** What CUDA device this machine has, in words. @throws LxmertError NO_DEVICE, saying what is missing; ADDON */
   static describeCuda(): string {
     return describeCuda(loadAddon());
+  }
+
+  /** Which NCCL several GPUs would use, in words; one needs none. @throws LxmertError NO_DEVICE, saying what is missing; ADDON */
+  static describeNccl(): string {
+    return describeNccl(loadAddon());
   }
 
   /** Gives an arena its size, zeroed; what it held is lost. Work enqueued so far still finds the old one. */
