@@ -8,6 +8,7 @@
       "native/cpu/device.cc",
       "native/cpu/elementwise.cc",
       "native/cpu/fill.cc",
+      "native/cpu/gather_features.cc",
       "native/cpu/gather_rows.cc",
       "native/cpu/layer_norm.cc",
       "native/cpu/linear.cc",
@@ -21,6 +22,7 @@
       "native/engine/plugin.cc"
     ],
     "lxmert_headers": [
+      "native/binding/arguments.h",
       "native/binding/engine_handle.h",
       "native/binding/errors.h",
       "native/cpu/device.h",
@@ -38,6 +40,7 @@
       "native/engine/device.h",
       "native/engine/engine.h",
       "native/engine/error.h",
+      "native/engine/half.h",
       "native/engine/op_table.h",
       "native/engine/op_timer.h",
       "native/engine/ops.h",
@@ -46,6 +49,7 @@
       "native/engine/ops/dropout.h",
       "native/engine/ops/elementwise.h",
       "native/engine/ops/fill.h",
+      "native/engine/ops/gather_features.h",
       "native/engine/ops/gather_rows.h",
       "native/engine/ops/layer_norm.h",
       "native/engine/ops/linear.h",
@@ -59,6 +63,7 @@
       "native/engine/step_record.h"
     ],
     "lxmert_cuda_sources": [
+      "native/comm/nccl.cu",
       "native/cuda/adam.cu",
       "native/cuda/add_rows.cu",
       "native/cuda/attention.cu",
@@ -71,11 +76,13 @@
       "native/cuda/device.cu",
       "native/cuda/elementwise.cu",
       "native/cuda/fill.cu",
+      "native/cuda/gather_features.cu",
       "native/cuda/gather_rows.cu",
       "native/cuda/graph.cu",
       "native/cuda/lanes.cu",
       "native/cuda/layer_norm.cu",
       "native/cuda/linear.cu",
+      "native/cuda/nvidia_library.cu",
       "native/cuda/object_embedding.cu",
       "native/cuda/plugin.cu",
       "native/cuda/probe.cu",
@@ -100,7 +107,8 @@
       "native/cuda/emulator/ptx.cc",
       "native/cuda/emulator/runtime.cc",
       "native/cuda/emulator/shared_memory.cc",
-      "native/cuda/emulator/streams.cc"
+      "native/cuda/emulator/streams.cc",
+      "native/cuda/emulator/trace.cc"
     ],
     "lxmert_racecheck_sources": [
       "native/cuda/emulator/instrumented.cc",
@@ -108,6 +116,7 @@
       "native/cuda/emulator/source_place.cc"
     ],
     "lxmert_cuda_headers": [
+      "native/comm/nccl.h",
       "native/cuda/add_rows.h",
       "native/cuda/attention.h",
       "native/cuda/attention_tiles.cuh",
@@ -133,12 +142,14 @@
       "native/cuda/emulator/shared_memory.h",
       "native/cuda/emulator/source_place.h",
       "native/cuda/emulator/streams.h",
+      "native/cuda/emulator/trace.h",
       "native/cuda/emulator/warp.h",
       "native/cuda/gemm.h",
       "native/cuda/graph.h",
       "native/cuda/kernels.h",
       "native/cuda/lanes.h",
       "native/cuda/layer_norm.cuh",
+      "native/cuda/nvidia_library.h",
       "native/cuda/platform.h",
       "native/cuda/probe.h",
       "native/cuda/ptx.cuh",

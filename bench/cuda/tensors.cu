@@ -15,17 +15,15 @@ using cuda::toFloat;
 
 constexpr int64_t kAlignment = 256;
 
-int64_t elementBytes(DType dtype) { return dtype == DType::BF16 ? 2 : 4; }
-
 bool isWeight(Role role) { return role == Role::Weight || role == Role::Table; }
 
 }  // namespace
 
-int64_t Tensors::deviceBytes(const Tensor& t) { return t.elements * elementBytes(t.dtype); }
+int64_t Tensors::deviceBytes(const Tensor& t) { return t.elements * bytesOf(t.dtype); }
 
 // With what lies before it.
 int64_t Tensors::placeFor(const Tensor& t) const {
-  const int64_t bytes = deviceBytes(t) + (displaced_ ? elementBytes(t.dtype) : 0);
+  const int64_t bytes = deviceBytes(t) + (displaced_ ? bytesOf(t.dtype) : 0);
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
@@ -71,6 +69,15 @@ Ints Tensors::ints(const std::vector<int32_t>& values, Role role) {
   return {reinterpret_cast<int32_t*>(data), n};
 }
 
+// Below 2, so that all are numbers.
+Halves Tensors::halves(int64_t n, Role role) {
+  char* data = take(n, DType::F16, false, role, [&](char* host) {
+    for (int64_t i = 0; i < n; ++i)
+      reinterpret_cast<uint16_t*>(host)[i] = static_cast<uint16_t>((1 + random(1)) * 0x2000);
+  });
+  return {reinterpret_cast<uint16_t*>(data), n};
+}
+
 void Tensors::moveToDevice() {
   onDevice_ = true;
   for (Tensor& t : tensors_) (isWeight(t.role) ? parameterBytes_ : workspaceBytes_) += placeFor(t);
@@ -81,16 +88,16 @@ void Tensors::moveToDevice() {
   char *parameters = parameters_, *workspace = workspace_;
   for (Tensor& t : tensors_) {
     char*& place = isWeight(t.role) ? parameters : workspace;
-    t.device = place + (displaced_ ? elementBytes(t.dtype) : 0);
+    t.device = place + (displaced_ ? bytesOf(t.dtype) : 0);
     place += placeFor(t);
-    if (t.dtype == DType::F32) {
-      device_.copyIn(t.device, t.host.get(), deviceBytes(t));
+    if (t.dtype != DType::BF16) {
+      device_.copyIn(t.device, {t.host.get(), deviceBytes(t)});
       continue;
     }
     std::vector<bf16> narrow(t.elements);
     const auto* wide = reinterpret_cast<const float*>(t.host.get());
     for (int64_t i = 0; i < t.elements; ++i) narrow[i] = fromFloat<bf16>(wide[i]);
-    device_.copyIn(t.device, reinterpret_cast<const char*>(narrow.data()), deviceBytes(t));
+    device_.copyIn(t.device, {reinterpret_cast<const char*>(narrow.data()), deviceBytes(t)});
   }
   device_.wait();
 }

@@ -41,12 +41,13 @@ export const command = defineCommand({
   },
 });
 
-function tellMachine({ node, platform, cpu, cores, memory, engine, cuda }: MachineReport): string[] {
+function tellMachine({ node, platform, cpu, cores, memory, engine, cuda, nccl }: MachineReport): string[] {
   return [
     `Node        ${node} on ${platform}`,
     `CPU         ${cpu}, ${cores} cores`,
     `Memory      ${size(memory.total)}, ${size(memory.available)} of it available`,
     `CUDA        ${'device' in cuda ? cuda.device : `none: ${cuda.missing}`}`,
+    `NCCL        ${'library' in nccl ? nccl.library : `none, and one GPU needs none: ${nccl.missing}`}`,
     ...('error' in engine
       ? []
       : [
@@ -65,7 +66,7 @@ function tellPlan({ parameters, batchesPerEpoch, totalSteps, memory, disk, time,
     '',
     `Memory      ${size(memory.total)} of ${size(memory.available)}`,
     row('process', memory.process),
-    ...Object.entries(memory.arenas).map(([name, bytes]) => row(name, bytes)),
+    ...Object.entries(memory.arenas).flatMap(([name, bytes]) => (bytes > 0 ? [row(name, bytes)] : [])),
     `Disk        ${size(disk.total)}: up to ${disk.checkpoints} checkpoints of ${size(disk.checkpoint)}` +
       (disk.free === undefined ? '' : `; ${size(disk.free)} free`),
     time

@@ -7,6 +7,7 @@
 
 #include "cuda/emulator/races.h"
 #include "cuda/emulator/streams.h"
+#include "cuda/emulator/trace.h"
 
 namespace lxmert::emulator {
 
@@ -96,6 +97,9 @@ class EmulatedGemms final : public cuda::Gemms {
  public:
   int64_t workspaceBytes() const override { return kWorkspaceBytes; }
   void run(cudaStream_t stream, void* workspace, const Gemm& gemm) override {
+    if (reinterpret_cast<uintptr_t>(gemm.bias) % cuda::kBiasAlignment != 0)
+      throw Error(ErrorCode::Internal, "a matrix product: its bias is not aligned as cuBLASLt may ask for");
+    trace("product");
     submit(stream, [workspace, gemm] {
       noteUses(gemm, workspace);
       multiply(gemm);
