@@ -67,7 +67,7 @@ const faults: readonly (Fault & { what: string; op: string; displaced?: boolean;
   {
     what: "the block's own place",
     file: 'native/cuda/column_sums.cu',
-    from: 'partial[blockIdx.y * columns + left + c] = all',
+    from: 'partial[blockIdx.x * columns + left + c] = all',
     to: 'partial[left + c] = all',
     op: 'linearBackwardWeight',
     expected: /of device memory: .*nothing orders the blocks of a launch/,
