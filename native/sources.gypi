@@ -98,14 +98,22 @@
     ],
     "lxmert_emulator_sources": [
       "native/cuda/emulator/block.cc",
+      "native/cuda/emulator/block_report.cc",
       "native/cuda/emulator/capture.cc",
       "native/cuda/emulator/fiber.cc",
       "native/cuda/emulator/gemm.cc",
       "native/cuda/emulator/launch.cc",
+      "native/cuda/emulator/order.cc",
       "native/cuda/emulator/ptx.cc",
       "native/cuda/emulator/runtime.cc",
+      "native/cuda/emulator/shared_memory.cc",
       "native/cuda/emulator/streams.cc",
       "native/cuda/emulator/trace.cc"
+    ],
+    "lxmert_racecheck_sources": [
+      "native/cuda/emulator/instrumented.cc",
+      "native/cuda/emulator/races.cc",
+      "native/cuda/emulator/source_place.cc"
     ],
     "lxmert_cuda_headers": [
       "native/comm/nccl.h",
@@ -126,9 +134,13 @@
       "native/cuda/emulator/fiber.h",
       "native/cuda/emulator/language.h",
       "native/cuda/emulator/launch.h",
+      "native/cuda/emulator/order.h",
       "native/cuda/emulator/ptx.h",
+      "native/cuda/emulator/races.h",
       "native/cuda/emulator/random.h",
       "native/cuda/emulator/runtime.h",
+      "native/cuda/emulator/shared_memory.h",
+      "native/cuda/emulator/source_place.h",
       "native/cuda/emulator/streams.h",
       "native/cuda/emulator/trace.h",
       "native/cuda/emulator/warp.h",

@@ -1,5 +1,7 @@
 // Checks the CUDA kernels against the host's, then times them beside the machine's own rates. Needs no Node.
-//   kernels [--check] [--bench] [--json FILE]       both by default; exit code 1 when a kernel is wrong
+//   kernels [--check] [--displaced] [--only NAME] [--bench] [--json FILE]
+// Both by default; exit code 1 when a kernel is wrong. --displaced checks with tensors that begin at any element, --only
+// checks the ops of which the name begins so.
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -34,14 +36,15 @@ Shape baseShape(int64_t batch, int64_t tokens) {
   return {batch, tokens, 36, 12, 64, 3072, 2048, 30'522, 64 << 20, false};
 }
 
-int check() {
+int check(bool displaced, const std::string& only) {
   int wrong = 0, right = 0;
   for (const Precision precision : kPrecisions) {
     CudaDevice device(0, precision);
     device.begin();
     for (const Shape& shape : kChecked)
       for (const Case& c : casesOf(shape)) {
-        Tensors tensors(device, device.activations());
+        if (c.name.rfind(only, 0) != 0) continue;
+        Tensors tensors(device, device.activations(), displaced);
         std::string problem;
         try {
           const auto onHost = c.bind(tensors, device, hostColumn());
@@ -185,23 +188,27 @@ void bench(const char* json) {
 }
 
 int run(int count, char** words) {
-  bool checks = false, benches = false;
-  const char* json = nullptr;
+  bool checks = false, benches = false, displaced = false;
+  const char *json = nullptr, *only = "";
   for (int i = 1; i < count; ++i) {
     if (std::strcmp(words[i], "--check") == 0) {
       checks = true;
+    } else if (std::strcmp(words[i], "--displaced") == 0) {
+      checks = displaced = true;
+    } else if (std::strcmp(words[i], "--only") == 0 && i + 1 < count) {
+      only = words[++i];
     } else if (std::strcmp(words[i], "--bench") == 0) {
       benches = true;
     } else if (std::strcmp(words[i], "--json") == 0 && i + 1 < count) {
       json = words[++i];
     } else {
-      std::fprintf(stderr, "usage: kernels [--check] [--bench] [--json FILE]\n");
+      std::fprintf(stderr, "usage: kernels [--check] [--displaced] [--only NAME] [--bench] [--json FILE]\n");
       return 2;
     }
   }
   std::printf("%s\n", cuda::describe(cuda::findGpu(0)).c_str());
   if (!checks && !benches) checks = benches = true;
-  if (checks && check() > 0) return 1;
+  if (checks && check(displaced, only) > 0) return 1;
   if (benches) bench(json);
   return 0;
 }

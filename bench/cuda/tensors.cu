@@ -21,6 +21,12 @@ bool isWeight(Role role) { return role == Role::Weight || role == Role::Table; }
 
 int64_t Tensors::deviceBytes(const Tensor& t) { return t.elements * bytesOf(t.dtype); }
 
+// With what lies before it.
+int64_t Tensors::placeFor(const Tensor& t) const {
+  const int64_t bytes = deviceBytes(t) + (displaced_ ? bytesOf(t.dtype) : 0);
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
 char* Tensors::take(int64_t n, DType dtype, bool integer, Role role, const std::function<void(char*)>& fill) {
   if (onDevice_) return tensors_[next_++].device;
   tensors_.push_back({std::make_unique<char[]>(n * 4), n, dtype, integer, role, nullptr});
@@ -74,8 +80,7 @@ Halves Tensors::halves(int64_t n, Role role) {
 
 void Tensors::moveToDevice() {
   onDevice_ = true;
-  const auto aligned = [](int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; };
-  for (Tensor& t : tensors_) (isWeight(t.role) ? parameterBytes_ : workspaceBytes_) += aligned(deviceBytes(t));
+  for (Tensor& t : tensors_) (isWeight(t.role) ? parameterBytes_ : workspaceBytes_) += placeFor(t);
   parameterBytes_ += kAlignment;
   workspaceBytes_ += kAlignment;
   parameters_ = device_.allocate(ArenaId::Parameters, parameterBytes_);
@@ -83,8 +88,8 @@ void Tensors::moveToDevice() {
   char *parameters = parameters_, *workspace = workspace_;
   for (Tensor& t : tensors_) {
     char*& place = isWeight(t.role) ? parameters : workspace;
-    t.device = place;
-    place += aligned(deviceBytes(t));
+    t.device = place + (displaced_ ? bytesOf(t.dtype) : 0);
+    place += placeFor(t);
     if (t.dtype != DType::BF16) {
       device_.copyIn(t.device, {t.host.get(), deviceBytes(t)});
       continue;

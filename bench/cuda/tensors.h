@@ -26,8 +26,10 @@ enum class Role {
 
 class Tensors {
  public:
-  // On the host; values that the device has in bfloat16 are rounded to it.
-  Tensors(Device& device, DType dtype) : device_(device), dtype_(dtype) {}
+  // On the host; values that the device has in bfloat16 are rounded to it. There each lies at a multiple of 256 bytes, or,
+  // `displaced`, one element behind it: the least that an op may ask for.
+  Tensors(Device& device, DType dtype, bool displaced = false)
+      : device_(device), dtype_(dtype), displaced_(displaced) {}
 
   // Of activations, in [-limit, limit].
   Values values(int64_t n, Role role, float limit = 1);
@@ -67,6 +69,7 @@ class Tensors {
     char* device;
   };
   static int64_t deviceBytes(const Tensor& tensor);
+  int64_t placeFor(const Tensor& tensor) const;
   char* take(int64_t n, DType dtype, bool integer, Role role, const std::function<void(char*)>& fill);
   // A linear congruential generator: there are hundreds of millions to draw.
   float random(float limit) {
@@ -76,6 +79,7 @@ class Tensors {
 
   Device& device_;
   const DType dtype_;
+  const bool displaced_;
   uint64_t numbers_ = 11;
   std::vector<Tensor> tensors_;
   size_t next_ = 0;

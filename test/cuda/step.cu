@@ -44,8 +44,13 @@ struct Fixture {
     float value = NAN;
     device.copyOut(reinterpret_cast<char*>(&value), reinterpret_cast<const char*>(x.data), sizeof(float));
     std::promise<void> done;
-    device.after([&](const Error*) { done.set_value(); });
-    done.get_future().wait();
+    device.after([&](const Error* error) {
+      if (error)
+        done.set_exception(std::make_exception_ptr(*error));
+      else
+        done.set_value();
+    });
+    done.get_future().get();
     return value;
   }
 };
@@ -210,9 +215,9 @@ void hostMemoryStaysUntilItIsCopied() {
 
 }  // namespace lxmert::cuda
 
-int main() {
+int main(int count, char** words) {
   using namespace lxmert::cuda;
-  return runTests({
+  const std::vector<Test> tests = {
       {"graphs run what was captured", graphsRunWhatWasCaptured},
       {"graphs keep their scratch space", graphsKeepTheirScratch},
       {"lanes part and join", lanesPartAndJoin},
@@ -221,5 +226,6 @@ int main() {
       {"host memory stays until it is copied", hostMemoryStaysUntilItIsCopied},
       {"uploads ahead keep their order", uploadsAheadKeepTheirOrder},
       {"what cannot be captured leaves the device as it was", whatCannotBeCapturedLeavesTheDeviceAsItWas},
-  });
+  };
+  return runTests(tests, count > 1 ? words[1] : "");
 }

@@ -8,37 +8,6 @@
 
 namespace lxmert::emulator {
 
-namespace {
-
-// Before and behind shared memory: watched by the address sanitizer, else looked at after each block.
-constexpr size_t kZone = 256;
-constexpr unsigned char kZoneByte = 0xA5;
-
-std::string text(const uint3& i) {
-  return "(" + std::to_string(i.x) + ", " + std::to_string(i.y) + ", " + std::to_string(i.z) + ")";
-}
-
-// The last part of a path and a line.
-std::string text(const Place& p) {
-  const char* slash = std::strrchr(p.file, '/');
-  return std::string(slash ? slash + 1 : p.file) + ":" + std::to_string(p.line);
-}
-
-// "3, 5-9, 31" for sorted numbers.
-std::string ranges(const std::vector<int>& numbers) {
-  std::string result;
-  for (size_t i = 0; i < numbers.size();) {
-    size_t end = i + 1;
-    while (end < numbers.size() && numbers[end] == numbers[end - 1] + 1) ++end;
-    result += (result.empty() ? "" : ", ") + std::to_string(numbers[i]);
-    if (end - i > 1) result += "-" + std::to_string(numbers[end - 1]);
-    i = end;
-  }
-  return result;
-}
-
-}  // namespace
-
 Block& Block::ofThisThread() {
   static thread_local Block block;
   return block;
@@ -76,7 +45,8 @@ void Block::begin(const Launch& launch, uint3 index, uint64_t seed) {
   copied_ = false;
   atBarrier_ = returned_ = 0;
   drawOrder();
-  prepareShared();
+  shared_.prepare(launch.sharedBytes);
+  if constexpr (kRacecheck) order_.begin(threads_.size());
 }
 
 // Blocks of one launch have the same.
@@ -132,6 +102,7 @@ bool Block::pass() {
   }
   atBarrier_ = 0;
   for (Warp& warp : warps_) warp.ready = warp.all;
+  if constexpr (kRacecheck) order_.syncThreads();
   drawOrder();
   return true;
 }
@@ -208,7 +179,7 @@ void Block::barrier(Place place) {
   Thread& me = *current;
   if (atBarrier_ == 0) barrier_ = place;
   if (place.line != barrier_.line || std::strcmp(place.file, barrier_.file) != 0)
-    fail("threads of one block meet at two barriers, " + text(barrier_) + " and " + text(place));
+    fail("threads of one block meet at two barriers, " + barrier_.text() + " and " + place.text());
   ++atBarrier_;
   me.wait = "__syncthreads";
   me.place = place;
@@ -221,7 +192,7 @@ void Block::meet(uint32_t mask, const char* name, Together together, void* opera
   const uint32_t mine = 1u << me.lane;
   me.wait = name;
   me.place = place;
-  if (!(mask & mine)) fail(std::string(name) + " at " + text(place) + ": the mask lacks the calling lane");
+  if (!(mask & mine)) fail(std::string(name) + " at " + place.text() + ": the mask lacks the calling lane");
   warp.operands[me.lane] = operand;
   const auto meeting = std::find_if(warp.meetings.begin(), warp.meetings.end(), [&](const Meeting& m) {
     return m.mask == mask && m.together == together && !(m.arrived & mine);
@@ -242,67 +213,14 @@ void Block::meet(uint32_t mask, const char* name, Together together, void* opera
   warp.ready |= mask & ~mine;
 }
 
+void Block::syncWarp(uint32_t mask) {
+  if constexpr (kRacecheck) order_.syncWarp(warps_[current->warp].first, mask);
+}
+
 void Block::fail(std::string what) {
   failure_ = std::move(what);
   current->fiber->switchTo(main_);
   __builtin_unreachable();
-}
-
-std::string Block::where() const { return std::string("kernel ") + launch_->name + ", block " + text(index_); }
-
-// Who waits in vain, where, and what became of the others.
-std::string Block::whoWaits() const {
-  struct Group {
-    std::string what;
-    std::vector<int> threads;
-  };
-  std::vector<Group> groups;
-  for (int t = 0; t < static_cast<int>(threads_.size()); ++t) {
-    const Thread& thread = threads_[t];
-    const std::string what = warps_[thread.warp].returned >> thread.lane & 1
-                                 ? "have returned"
-                                 : "wait in " + std::string(thread.wait) + " at " + text(thread.place);
-    auto group = std::find_if(groups.begin(), groups.end(), [&](const Group& g) { return g.what == what; });
-    if (group == groups.end()) group = groups.insert(group, {what, {}});
-    group->threads.push_back(t);
-  }
-  std::string result =
-      atBarrier_ > 0 ? "barrier not reached by all threads:" : "warp operation not reached by all lanes:";
-  for (const Group& g : groups)
-    result += (&g == groups.data() ? " threads " : "; threads ") + ranges(g.threads) + " " + g.what;
-  return result;
-}
-
-// Shared memory begins as NaN: what was not written must not look like anything.
-void Block::prepareShared() {
-  const size_t bytes = launch_->sharedBytes, all = kZone + bytes + kZone;
-#if LXMERT_ASAN
-  if (!memory_.empty()) __asan_unpoison_memory_region(memory_.data(), memory_.size());
-#endif
-  if (memory_.size() < all) memory_.resize(all);
-  shared_ = memory_.data() + kZone;
-  std::memset(memory_.data(), kZoneByte, kZone);
-  std::memset(shared_, 0xFF, bytes);
-  std::memset(shared_ + bytes, kZoneByte, kZone);
-#if LXMERT_ASAN
-  __asan_poison_memory_region(memory_.data(), kZone);
-  __asan_poison_memory_region(shared_ + bytes, memory_.data() + memory_.size() - (shared_ + bytes));
-#endif
-}
-
-void Block::checkShared() const {
-#if !LXMERT_ASAN
-  const auto bytes = static_cast<ptrdiff_t>(launch_->sharedBytes), zone = static_cast<ptrdiff_t>(kZone);
-  for (ptrdiff_t i = -zone; i < bytes + zone; i = i == -1 ? bytes : i + 1)
-    if (static_cast<unsigned char>(shared_[i]) != kZoneByte)
-      throw Error(ErrorCode::Internal, where() + ": wrote beside its " + std::to_string(bytes) +
-                                           " bytes of shared memory, at byte " + std::to_string(i));
-#endif
-}
-
-bool Block::ownsShared(const void* address, size_t bytes) const {
-  const char* at = static_cast<const char*>(address);
-  return at >= shared_ && at + bytes <= shared_ + launch_->sharedBytes;
 }
 
 }  // namespace lxmert::emulator

@@ -10,7 +10,9 @@
 
 #include "cuda/emulator/fiber.h"
 #include "cuda/emulator/language.h"
+#include "cuda/emulator/order.h"
 #include "cuda/emulator/random.h"
+#include "cuda/emulator/shared_memory.h"
 
 namespace lxmert::emulator {
 
@@ -21,6 +23,7 @@ struct Place {
   const char* file;
   int line;
   constexpr Place(const char* file = __builtin_FILE(), int line = __builtin_LINE()) : file(file), line(line) {}
+  std::string text() const;
 };
 
 // One of cp.async, which lands when its thread waits for it.
@@ -39,6 +42,8 @@ struct Thread {
   Place place;       // and where
   std::vector<Copy> copies;
   int copyGroup = 0;
+
+  uint32_t number() const { return static_cast<uint32_t>(warp * warpSize + lane); }
 };
 
 // Does the work of all lanes of `mask` at once, from their operands and into them.
@@ -78,13 +83,16 @@ class Block {
   // From the running thread:
   void barrier(Place place);
   void meet(uint32_t mask, const char* name, Together together, void* operand, Place place);
+  // All lanes of the mask have come to one __syncwarp.
+  void syncWarp(uint32_t mask);
   [[noreturn]] void fail(std::string what);
 
   void noteCopies() { copied_ = true; }
   const Launch& launch() const { return *launch_; }
   const uint3& index() const { return index_; }
-  char* shared() { return shared_; }
-  bool ownsShared(const void* address, size_t bytes) const;
+  uint32_t number() const { return index_.x + launch_->grid.x * (index_.y + launch_->grid.y * index_.z); }
+  const SharedMemory& shared() const { return shared_; }
+  const BlockOrder& order() const { return order_; }
 
  private:
   static void fiberMain();
@@ -92,7 +100,6 @@ class Block {
   void numberThreads(dim3 size);
   void drawOrder();
   bool pass();
-  void prepareShared();
   void checkShared() const;
   int nextLane(Warp& warp);
   void leave();
@@ -117,14 +124,14 @@ class Block {
   std::vector<std::unique_ptr<Fiber>> fibers_;
   std::vector<Fiber*> free_;
 
-  std::vector<char> memory_;  // shared memory between two zones
-  char* shared_ = nullptr;    // aligned to 16 bytes, as the vector's memory is
+  SharedMemory shared_;
+  BlockOrder order_;  // known where races are looked for
 };
 
 // The thread that runs on this thread of the CPU. A fiber never changes the latter.
 __attribute__((tls_model("initial-exec"))) inline constinit thread_local Thread* current = nullptr;
 
-inline void* sharedMemory() { return current->block->shared(); }
+inline void* sharedMemory() { return current->block->shared().data(); }
 
 }  // namespace lxmert::emulator
 

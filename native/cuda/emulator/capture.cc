@@ -97,7 +97,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
     const bool first = &lane == &executable->lanes.front();
     cudaStream_t target = first ? stream : Streams::all().add();
     target->passing = !first;
-    for (const Work& work : lane) target->work.push_back({fresh(work.waits), work.run, fresh(work.reaches)});
+    for (const Work& work : lane) target->add({fresh(work.waits), work.run, fresh(work.reaches), {}});
   }
   return cudaSuccess;
 }

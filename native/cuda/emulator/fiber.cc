@@ -9,8 +9,6 @@ namespace lxmert::emulator {
 namespace {
 
 constexpr size_t kGuardBytes = 4096;
-// Arrays that are registers on the device lie here; the address sanitizer puts zones between them.
-constexpr size_t kStackBytes = LXMERT_ASAN ? 512 * 1024 : 128 * 1024;
 
 }  // namespace
 

@@ -14,6 +14,9 @@
 
 namespace lxmert::emulator {
 
+// Arrays that are registers on the device lie here; the address sanitizer puts zones between them.
+constexpr size_t kStackBytes = LXMERT_ASAN ? 512 * 1024 : 128 * 1024;
+
 class Fiber {
  public:
   // The stack that is running already.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "cuda/emulator/races.h"
 #include "cuda/emulator/streams.h"
 #include "cuda/emulator/trace.h"
 
@@ -17,8 +18,9 @@ using cuda::fromFloat;
 using cuda::Gemm;
 using cuda::toFloat;
 
-constexpr int64_t kRows = 4, kColumns = 64;  // of a block of C, in registers and the nearest cache
-constexpr int64_t kSmall = 1 << 15;          // multiplications that one thread does sooner alone
+constexpr int64_t kRows = 4, kColumns = 64;                // of a block of C, in registers and the nearest cache
+constexpr int64_t kWorkspaceBytes = kRacecheck ? 256 : 0;  // only so that two products of one workspace race
+constexpr int64_t kSmall = 1 << 15;                        // multiplications that one thread does sooner alone
 
 // op(X) [rows, columns] as float32, padded with zeros to whole vectors of `stride`.
 template <class T>
@@ -81,14 +83,27 @@ void multiply(const Gemm& g) {
   }
 }
 
+void noteUses(const Gemm& g, void* workspace) {
+  const auto bytes = [](int64_t elements, DType type) { return elements * (type == DType::BF16 ? 2 : 4); };
+  const auto use = [](Use how, const void* data, size_t size) { noteWhole("a product", how, data, size); };
+  use(Use::Read, g.a, bytes(g.m * g.k, g.input));
+  use(Use::Read, g.b, bytes(g.k * g.n, g.input));
+  if (g.bias) use(Use::Read, g.bias, bytes(g.n, g.output));
+  use(Use::Write, g.c, bytes(g.m * g.n, g.output));
+  use(Use::Write, workspace, kWorkspaceBytes);
+}
+
 class EmulatedGemms final : public cuda::Gemms {
  public:
-  int64_t workspaceBytes() const override { return 0; }
-  void run(cudaStream_t stream, void*, const Gemm& gemm) override {
+  int64_t workspaceBytes() const override { return kWorkspaceBytes; }
+  void run(cudaStream_t stream, void* workspace, const Gemm& gemm) override {
     if (reinterpret_cast<uintptr_t>(gemm.bias) % cuda::kBiasAlignment != 0)
       throw Error(ErrorCode::Internal, "a matrix product: its bias is not aligned as cuBLASLt may ask for");
     trace("product");
-    submit(stream, [gemm] { multiply(gemm); });
+    submit(stream, [workspace, gemm] {
+      noteUses(gemm, workspace);
+      multiply(gemm);
+    });
   }
   std::string name() const override { return "loops on the CPU"; }
 };

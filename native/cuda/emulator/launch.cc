@@ -7,6 +7,7 @@
 #include <numeric>
 #include <string>
 
+#include "cuda/emulator/races.h"
 #include "cuda/emulator/streams.h"
 #include "cuda/emulator/trace.h"
 #include "engine/error.h"
@@ -15,8 +16,6 @@ namespace lxmert::emulator {
 
 namespace {
 
-// Of compute capability 12.0, the least of those we build for.
-constexpr size_t kMostSharedBytes = 99 * 1024;
 constexpr uint64_t kMostThreads = 1024;
 constexpr uint64_t kMostBlocksY = 65535;
 constexpr uint64_t kMostBlocksX = 2147483647;
@@ -73,6 +72,7 @@ void runGrid(const Launch& launch) {
   const dim3 grid = launch.grid;
   const int64_t blocks = int64_t{grid.x} * grid.y * grid.z;
   const int64_t threads = int64_t{launch.block.x} * launch.block.y * launch.block.z;
+  if constexpr (kRacecheck) nameWork(launch.name);
   Random random(seedOfLaunch());
   const uint64_t seed = random.next();
   // i -> i * step + first: every block once, when the step shares no factor with their number.
@@ -83,7 +83,7 @@ void runGrid(const Launch& launch) {
   std::atomic<bool> failed = false;
   std::exception_ptr failure;
   std::mutex mutex;
-#pragma omp parallel for schedule(dynamic) if (blocks > 1 && blocks * threads >= kFewThreads)
+#pragma omp parallel for schedule(dynamic) if (!kRacecheck && blocks > 1 && blocks * threads >= kFewThreads)
   for (int64_t i = 0; i < blocks; ++i) {
     if (failed) continue;
     const auto b = static_cast<uint32_t>((i * step + first) % blocks);

@@ -10,6 +10,9 @@
 
 namespace lxmert::emulator {
 
+// Of shared memory, of compute capability 12.0: the least of those we build for.
+constexpr size_t kMostSharedBytes = 99 * 1024;
+
 // LXMERT_EMULATOR_SEED.
 uint64_t seedOfProcess();
 

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "cuda/emulator/races.h"
+
 namespace lxmert::emulator {
 
 namespace {
@@ -46,13 +48,19 @@ template <bool transposed>
 void ldmatrix(void* const* operands, uint32_t) {
   for (int i = 0; i < 4; ++i) {
     uint16_t m[8][8];
-    for (int row = 0; row < 8; ++row)
-      std::memcpy(m[row], static_cast<const Ldmatrix*>(operands[8 * i + row])->row, sizeof m[row]);
+    const auto rowOf = [&](int row) { return static_cast<const Ldmatrix*>(operands[8 * i + row])->row; };
+    for (int row = 0; row < 8; ++row) std::memcpy(m[row], rowOf(row), sizeof m[row]);
     for (int lane = 0; lane < warpSize; ++lane) {
       const int g = lane / 4, t = lane % 4;
       const uint16_t first = transposed ? m[2 * t][g] : m[g][2 * t];
       const uint16_t second = transposed ? m[2 * t + 1][g] : m[g][2 * t + 1];
-      static_cast<const Ldmatrix*>(operands[lane])->r[i] = uint32_t{first} | uint32_t{second} << 16;
+      const Ldmatrix& to = *static_cast<const Ldmatrix*>(operands[lane]);
+      // A lane reads what it gets, whoever gave the address.
+      if constexpr (kRacecheck)
+        for (int row = transposed ? 2 * t : g; row <= (transposed ? 2 * t + 1 : g); ++row)
+          note(Use::Read, static_cast<const char*>(rowOf(row)) + (transposed ? 2 * g : 4 * t), transposed ? 2 : 4,
+               to.thread, to.place);
+      to.r[i] = uint32_t{first} | uint32_t{second} << 16;
     }
   }
 }
@@ -60,12 +68,15 @@ void ldmatrix(void* const* operands, uint32_t) {
 template void ldmatrix<false>(void* const*, uint32_t);
 template void ldmatrix<true>(void* const*, uint32_t);
 
+const void* here() { return __builtin_return_address(0); }
+
 void copyLater(void* shared, const void* global, bool valid) {
   Block& block = *current->block;
   if (reinterpret_cast<uintptr_t>(shared) % 16 != 0 || reinterpret_cast<uintptr_t>(global) % 16 != 0)
     block.fail("cpAsync16: an address is not aligned to 16 bytes");
-  if (!block.ownsShared(shared, 16)) block.fail("cpAsync16: writes beside shared memory");
+  if (!block.shared().owns(shared, 16)) block.fail("cpAsync16: writes beside shared memory");
   block.noteCopies();
+  if constexpr (kRacecheck) note(Use::Copy, shared, 16, current, __builtin_return_address(0));
   current->copies.push_back({shared, valid ? global : nullptr, current->copyGroup});
 }
 
@@ -75,6 +86,10 @@ void awaitCopies(int pending) {
   size_t landed = 0;
   for (; landed < copies.size() && copies[landed].group < current->copyGroup - pending; ++landed) {
     const Copy& copy = copies[landed];
+    if constexpr (kRacecheck) {
+      if (copy.global) note(Use::Read, copy.global, 16, current, __builtin_return_address(0));
+      noteLanded(copy.shared, 16, *current);
+    }
     if (copy.global)
       std::memcpy(copy.shared, copy.global, 16);
     else

@@ -14,16 +14,21 @@ void mma(void* const* operands, uint32_t mask);
 struct Ldmatrix {
   uint32_t* r;
   const void* row;
+  const Thread* thread;
+  const void* place;  // in the program
 };
 template <bool transposed>
 void ldmatrix(void* const* operands, uint32_t mask);
 
+// Where it is called.
+const void* here();
+
 template <bool transposed>
-void ldmatrix(uint32_t (&r)[4], const void* row, const char* name, Place place) {
-  Ldmatrix mine{r, row};
+__forceinline__ void ldmatrix(uint32_t (&r)[4], const void* row, const char* name, Place place) {
+  Ldmatrix mine{r, row, current, here()};
   if (reinterpret_cast<uintptr_t>(row) % 16 != 0)
     current->block->fail(std::string(name) + ": an address is not aligned to 16 bytes");
-  if (!current->block->ownsShared(row, 16)) current->block->fail(std::string(name) + ": reads beside shared memory");
+  if (!current->block->shared().owns(row, 16)) current->block->fail(std::string(name) + ": reads beside shared memory");
   current->block->meet(~0u, name, &ldmatrix<transposed>, &mine, place);
 }
 
@@ -39,10 +44,10 @@ inline void mma16816(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[
   emulator::current->block->meet(~0u, "mma16816", &emulator::mma, &mine, place);
 }
 
-inline void ldmatrixX4(uint32_t (&r)[4], const void* shared, emulator::Place place = {}) {
+__forceinline__ void ldmatrixX4(uint32_t (&r)[4], const void* shared, emulator::Place place = {}) {
   emulator::ldmatrix<false>(r, shared, "ldmatrixX4", place);
 }
-inline void ldmatrixX4Trans(uint32_t (&r)[4], const void* shared, emulator::Place place = {}) {
+__forceinline__ void ldmatrixX4Trans(uint32_t (&r)[4], const void* shared, emulator::Place place = {}) {
   emulator::ldmatrix<true>(r, shared, "ldmatrixX4Trans", place);
 }
 

@@ -10,13 +10,12 @@
 #include <utility>
 
 #include "cuda/emulator/fiber.h"
+#include "cuda/emulator/launch.h"
+#include "cuda/emulator/races.h"
 #include "cuda/emulator/streams.h"
 #include "cuda/emulator/trace.h"
 
-using lxmert::emulator::drain;
-using lxmert::emulator::refusedInCapture;
-using lxmert::emulator::submit;
-using lxmert::emulator::trace;
+using namespace lxmert::emulator;
 
 namespace {
 
@@ -25,7 +24,6 @@ constexpr size_t kAlignment = 256;
 constexpr size_t kBehind = LXMERT_ASAN ? 0 : 256;
 constexpr unsigned char kBehindByte = 0xA5;
 constexpr int kCapability[2] = {12, 0};  // the one with the least shared memory
-constexpr int kSharedBytes = 99 * 1024;
 constexpr int kVersion = 13000;
 
 struct Memory {
@@ -120,7 +118,7 @@ cudaError_t cudaGetDevice(int* device) {
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (device != 0) return cudaErrorInvalidDevice;
-  *properties = {"emulated on the CPU", kCapability[0], kCapability[1], totalMemory(), kSharedBytes, 4};
+  *properties = {"emulated on the CPU", kCapability[0], kCapability[1], totalMemory(), kMostSharedBytes, 4};
   return cudaSuccess;
 }
 
@@ -157,6 +155,7 @@ cudaError_t cudaMalloc(void** result, size_t bytes) {
   }
   std::memset(*result, 0xFF, bytes);
   std::memset(static_cast<char*>(*result) + bytes, kBehindByte, kBehind);
+  if constexpr (kRacecheck) watch(*result, bytes);
   m.bytes[*result] = bytes;
   m.held += bytes;
   return cudaSuccess;
@@ -180,6 +179,7 @@ cudaError_t cudaFree(void* address) {
   const bool whole = std::all_of(behind, behind + kBehind, [](unsigned char byte) { return byte == kBehindByte; });
   m.held -= found->second;
   m.bytes.erase(found);
+  if constexpr (kRacecheck) unwatch(address);
   std::free(address);
   return told(whole ? cudaSuccess : cudaErrorIllegalAddress);
 }
@@ -201,12 +201,19 @@ cudaError_t cudaFreeHost(void* address) {
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
   trace("copy");
-  return submit(stream, [=] { std::memcpy(to, from, bytes); });
+  return submit(stream, [=] {
+    noteWhole("a copy", Use::Read, from, bytes);
+    noteWhole("a copy", Use::Write, to, bytes);
+    std::memcpy(to, from, bytes);
+  });
 }
 
 cudaError_t cudaMemsetAsync(void* address, int value, size_t bytes, cudaStream_t stream) {
   trace("fill");
-  return submit(stream, [=] { std::memset(address, value, bytes); });
+  return submit(stream, [=] {
+    noteWhole("a memset", Use::Write, address, bytes);
+    std::memset(address, value, bytes);
+  });
 }
 
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {

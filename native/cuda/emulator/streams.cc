@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "cuda/emulator/launch.h"
+#include "cuda/emulator/races.h"
 
 namespace lxmert::emulator {
 
@@ -35,6 +36,7 @@ cudaError_t lookAt(cudaEvent_t event, bool wait) {
     streams.waitFor(lock, point);
   else
     streams.nudge();
+  if (point->reached) Line::ofHost().clock.join(point->clock);
   return point->reached ? statusOf(point) : cudaErrorNotReady;
 }
 
@@ -58,7 +60,7 @@ void Streams::remove(cudaStream_t stream) {
 
 PointPtr Streams::end(cudaStream_t stream) {
   const PointPtr point = std::make_shared<Point>();
-  stream->work.push_back({nullptr, {}, point});
+  stream->work.push_back({nullptr, {}, point, {}});
   return point;
 }
 
@@ -72,6 +74,7 @@ void Streams::waitFor(Lock& lock, const PointPtr& point) {
   waitedFor_.push_back(point);
   wanted_.notify_one();
   done_.wait(lock, [&] { return point->reached; });
+  Line::ofHost().clock.join(point->clock);
 }
 
 void Streams::nudge() {
@@ -98,12 +101,14 @@ void Streams::work() {
 }
 
 void Streams::perform(Lock& lock, EmulatedStream& stream, Work work) {
+  stream.line.clock.join(work.given);
+  if (work.waits) stream.line.clock.join(work.waits->clock);
   if (work.waits && stream.failure.empty()) stream.failure = work.waits->failure;
   if (work.run && stream.failure.empty()) {
     lock.unlock();
     std::string failure;
     try {
-      work.run();
+      inTurn(stream.line, work.run);
     } catch (const std::exception& error) {
       failure = error.what();
     }
@@ -112,7 +117,7 @@ void Streams::perform(Lock& lock, EmulatedStream& stream, Work work) {
     stream.failure = failure;
   }
   if (!work.reaches) return;
-  *work.reaches = {true, stream.failure, std::chrono::steady_clock::now()};
+  *work.reaches = {true, stream.failure, std::chrono::steady_clock::now(), stream.line.clock};
   done_.notify_all();
 }
 
@@ -134,11 +139,11 @@ EmulatedStream* Streams::next() {
 cudaError_t submit(cudaStream_t stream, std::function<void()> work) {
   if (stream) {
     const auto lock = Streams::all().lock();
-    stream->add({nullptr, std::move(work), nullptr});
+    stream->add({nullptr, std::move(work), nullptr, {}});
     return cudaSuccess;
   }
   if (refusedInCapture() != cudaSuccess) return cudaErrorStreamCaptureImplicit;
-  work();
+  inTurn(Line::ofHost(), work);
   return cudaSuccess;
 }
 
@@ -193,7 +198,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     stream->capture = event->capture;
     event->capture->streams.push_back(stream);
   }
-  if (event->point) stream->add({event->point, {}, nullptr});
+  if (event->point) stream->add({event->point, {}, nullptr, {}});
   return cudaSuccess;
 }
 
@@ -212,9 +217,9 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   event->point = std::make_shared<lxmert::emulator::Point>();
   event->capture = stream ? stream->capture : nullptr;
   if (stream)
-    stream->add({nullptr, {}, event->point});
+    stream->add({nullptr, {}, event->point, {}});
   else
-    *event->point = {true, {}, std::chrono::steady_clock::now()};
+    *event->point = {true, {}, std::chrono::steady_clock::now(), lxmert::emulator::Line::ofHost().clock};
   return cudaSuccess;
 }
 

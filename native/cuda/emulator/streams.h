@@ -17,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "cuda/emulator/order.h"
 #include "cuda/emulator/random.h"
 #include "cuda/emulator/runtime.h"
 
@@ -27,6 +28,7 @@ struct Point {
   bool reached = false;
   std::string failure;  // of the stream, by then
   std::chrono::steady_clock::time_point time;
+  Clock clock;  // what has been done by then
 };
 using PointPtr = std::shared_ptr<Point>;
 
@@ -35,6 +37,7 @@ struct Work {
   PointPtr waits;
   std::function<void()> run;
   PointPtr reaches;
+  Clock given;  // what the host knew to be done when it gave this to the stream
 };
 using Lane = std::deque<Work>;
 
@@ -57,10 +60,14 @@ struct EmulatedStream {
   lxmert::emulator::Lane work;
   std::string failure;   // after which nothing is done
   bool passing = false;  // of a launched graph: gone when its work is done
+  lxmert::emulator::Line line;
   lxmert::emulator::CapturePtr capture;
   lxmert::emulator::Lane captured;
 
-  void add(lxmert::emulator::Work item) { (capture ? captured : work).push_back(std::move(item)); }
+  void add(lxmert::emulator::Work item) {
+    item.given = lxmert::emulator::Line::ofHost().clock;
+    (capture ? captured : work).push_back(std::move(item));
+  }
 };
 
 struct EmulatedEvent {

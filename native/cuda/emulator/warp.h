@@ -63,7 +63,8 @@ inline uint32_t ballot(uint32_t mask, bool yes, const char* name, Place place) {
 // NOLINTBEGIN: CUDA's own names
 inline void __syncwarp(uint32_t mask = ~0u, ::lxmert::emulator::Place place = {}) {
   ::lxmert::emulator::current->block->meet(
-      mask, "__syncwarp", [](void* const*, uint32_t) {}, nullptr, place);
+      mask, "__syncwarp", [](void* const*, uint32_t lanes) { ::lxmert::emulator::current->block->syncWarp(lanes); },
+      nullptr, place);
 }
 
 // Lanes form groups of `width` (a power of two); a source beyond the group's end is the lane itself, as on the device.

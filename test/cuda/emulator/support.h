@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <random>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -21,8 +22,10 @@ inline int failures = 0;
 
 using Test = std::pair<const char*, void (*)()>;
 
-inline int runTests(const std::vector<Test>& tests) {
+// Those of which the name begins so.
+inline int runTests(const std::vector<Test>& tests, const std::string& only = "") {
   for (const auto& [name, test] : tests) {
+    if (std::string(name).rfind(only, 0) != 0) continue;
     const int before = failures;
     try {
       test();

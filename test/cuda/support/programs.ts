@@ -38,7 +38,7 @@ let running = 0;
 const waiting: (() => void)[] = [];
 
 /** The compiler, on as many files at a time as there are cores. */
-async function compiler(args: readonly string[], cwd: string): Promise<void> {
+export async function compiler(args: readonly string[], cwd: string): Promise<void> {
   if (running >= availableParallelism()) await new Promise<void>((go) => waiting.push(go));
   ++running;
   try {
@@ -93,8 +93,8 @@ export interface Fault {
   readonly source?: string;
 }
 
-/** The program of these sources, with a fault in one of them. */
-export async function buildWithFault(program: string, sources: readonly string[], fault: Fault): Promise<void> {
+/** Writes the faulty copy: the folder it lies in, and the source to compile, which finds it there. */
+export function writeFault(program: string, fault: Fault): { folder: string; compiled: string } {
   const { file, from, to, source = file } = fault;
   const text = readFileSync(join(root, file), 'utf8');
   if (text.split(from).length !== 2) throw new Error(`${file} has "${from}" not once`);
@@ -104,8 +104,14 @@ export async function buildWithFault(program: string, sources: readonly string[]
     join(folder, file),
     text.replace(from, () => to),
   );
-  const faulty = compile(source === file ? join(folder, file) : source, `${program}.o`, ['-O1', `-I${folder}/native`]);
-  const objects = sources.map((each) => (each === source ? faulty : objectOf(each, false)));
+  return { folder, compiled: source === file ? join(folder, file) : source };
+}
+
+/** The program of these sources, with a fault in one of them. */
+export async function buildWithFault(program: string, sources: readonly string[], fault: Fault): Promise<void> {
+  const { folder, compiled } = writeFault(program, fault);
+  const faulty = compile(compiled, `${program}.o`, ['-O1', `-I${folder}/native`]);
+  const objects = sources.map((each) => (each === (fault.source ?? fault.file) ? faulty : objectOf(each, false)));
   await link(program, await Promise.all(objects), false);
 }
 

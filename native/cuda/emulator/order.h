@@ -1,0 +1,82 @@
+// What comes before what on a device, for the search for races (races.h): among pieces of work, and among the threads of a
+// block. What neither says comes in any order.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+namespace lxmert::emulator {
+
+#ifdef LXMERT_RACECHECK
+inline constexpr bool kRacecheck = true;
+#else
+inline constexpr bool kRacecheck = false;
+#endif
+
+// How far each line of work has come, as far as somebody knows: a vector clock. A line is a stream, or a thread of the host,
+// which does the default stream's work at once.
+class Clock {
+ public:
+  uint32_t of(uint32_t line) const { return line < pieces_.size() ? pieces_[line] : 0; }
+  void advance(uint32_t line) {
+    if (line >= pieces_.size()) pieces_.resize(line + 1);
+    ++pieces_[line];
+  }
+  void join(const Clock& other) {
+    if (other.pieces_.size() > pieces_.size()) pieces_.resize(other.pieces_.size());
+    for (size_t i = 0; i < other.pieces_.size(); ++i) pieces_[i] = std::max(pieces_[i], other.pieces_[i]);
+  }
+
+ private:
+  std::vector<uint32_t> pieces_;
+};
+
+// A line, and what comes before its next piece of work.
+struct Line {
+  uint32_t number = fresh();
+  Clock clock;
+
+  // Of the running thread of the host. What mutexes order among these is not known here.
+  static Line& ofHost();
+
+ private:
+  static uint32_t fresh();
+};
+
+// The threads of a block: __syncthreads orders all of them, __syncwarp the lanes of its mask, and nothing else any. A
+// shuffle or a vote hands over values, not memory.
+class BlockOrder {
+ public:
+  void begin(size_t threads) {
+    known_.resize(threads);
+    barrier_ = latest_ = 0;
+    syncThreads();
+  }
+  void syncThreads() {
+    barrier_ = ++latest_;
+    for (size_t t = 0; t < known_.size(); ++t) {
+      std::fill(std::begin(known_[t].of), std::end(known_[t].of), barrier_ - 1);
+      known_[t].of[t % 32] = barrier_;
+    }
+  }
+  // Lanes of the warp that begins with this thread.
+  void syncWarp(int first, uint32_t mask);
+
+  // Of what a thread does now.
+  uint32_t time(int thread) const { return known_[thread].of[thread % 32]; }
+  // Whether what a thread did at this time comes before what the other does now.
+  bool isBefore(int thread, uint32_t time, int other) const {
+    return time < barrier_ || thread == other || (thread / 32 == other / 32 && time <= known_[other].of[thread % 32]);
+  }
+
+ private:
+  // Until when a thread knows of each lane of its warp, itself included.
+  struct Known {
+    uint32_t of[32];
+  };
+  std::vector<Known> known_;
+  uint32_t barrier_ = 0, latest_ = 0;  // times of the last barrier, and of what came last
+};
+
+}  // namespace lxmert::emulator

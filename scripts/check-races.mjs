@@ -1,0 +1,28 @@
+// Kernels on the emulator, and what they do wrong that does not show: data races and misaligned accesses (docs/emulator.md).
+//   node scripts/check-races.mjs                      every kernel, in both precisions
+//   node scripts/check-races.mjs test/cuda/step.cu    a program of its own, on the device or on kernels beside it
+//   node scripts/check-races.mjs --library            builds the library instead, and prints how to use it
+//   node scripts/check-races.mjs --objects            only compiles; prints what programs are made of, as JSON
+import { alone } from './lib/lock.mjs';
+import { root } from './lib/paths.mjs';
+import { runForeground, StepError } from './lib/process.mjs';
+import { buildRaceLibrary, buildRaceProgram, canInstrument, raceFlags, raceObjects } from './lib/races.mjs';
+import { main } from './lib/setup.mjs';
+
+const [what = null, ...rest] = process.argv.slice(2);
+const exclusively = (work) => alone(work, 'search for races');
+
+await main(async () => {
+  if (!canInstrument())
+    throw new StepError('the compiler knows no -fsanitize=thread', { hint: 'Use g++ 10 or newer on x86-64 or ARM64.' });
+  if (what === '--objects') {
+    process.stdout.write(JSON.stringify({ ...(await exclusively(() => raceObjects())), flags: raceFlags() }));
+  } else if (what === '--library') {
+    process.stdout.write(`export LXMERT_CUDA_LIBRARY=${await exclusively(buildRaceLibrary)}\n`);
+  } else {
+    const program = await exclusively(() => buildRaceProgram(what));
+    // The kernels twice: with tensors at round places, and at any.
+    const runs = what === null ? [['--check'], ['--check', '--displaced']] : [rest];
+    for (const args of runs) process.exitCode ||= await runForeground(program, args, { cwd: root });
+  }
+});

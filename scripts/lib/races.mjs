@@ -1,0 +1,84 @@
+import { readdirSync } from 'node:fs';
+import { compiler } from './compiler.mjs';
+import { emulatorFlags, Objects } from './objects.mjs';
+import { at, readJson, root } from './paths.mjs';
+import { outputOf, runStep } from './process.mjs';
+import { ensureEmulatorPackages, ensureSystemPackages } from './systemPackages.mjs';
+
+/** The compiler makes each load and store call us (native/cuda/emulator/instrumented.cc), and what is misaligned. */
+const INSTRUMENT = [
+  '-fsanitize=thread,alignment,bounds,shift,signed-integer-overflow',
+  '-fno-sanitize-recover=all',
+  '-fno-sanitize=null',
+];
+
+const LINK = ['-fopenmp', '-pthread', '-lboost_context', '-ldl'];
+
+/** Kernels and programs are instrumented; the emulator, which runs them, is not. */
+function flagsOf(source) {
+  const flags = [...emulatorFlags(), '-g1', '-DLXMERT_RACECHECK'];
+  return source.startsWith('native/cuda/emulator/') ? [...flags, '-O2'] : [...flags, '-O1', ...INSTRUMENT];
+}
+
+/** Whether the compiler can do that. */
+export const canInstrument = () => outputOf(compiler, [...INSTRUMENT, '-x', 'c++', '-fsyntax-only', '-'], '') !== null;
+
+/** The CUDA back end on the emulator that looks for races. */
+function cudaSources() {
+  const { variables } = readJson(at('native', 'sources.gypi'));
+  return ['lxmert_cuda_sources', 'lxmert_emulator_sources', 'lxmert_racecheck_sources'].flatMap(
+    (list) => variables[list],
+  );
+}
+
+/** Of the program that checks every kernel. */
+const benchSources = () =>
+  readdirSync(at('bench', 'cuda'))
+    .filter((name) => name.endsWith('.cu'))
+    .map((name) => `bench/cuda/${name}`);
+
+/** The CPU's kernels, which it compares with, as they were compiled for the addon. */
+const cpuSources = () =>
+  readJson(at('native', 'sources.gypi')).variables.lxmert_sources.filter((path) =>
+    /^native\/cpu\/(?!device|linear|product)/.test(path),
+  );
+const cpuObjectOf = (source) => at('build', 'Release', 'obj.target', 'lxmert', source.replace(/cc$/, 'o'));
+
+/**
+ * Compiles, where something has changed, what programs that look for races are made of; also these further sources.
+ * @returns by source, the objects of the CUDA back end on the emulator, of the program that checks the kernels, and of the
+ * further sources
+ */
+export async function raceObjects(further = []) {
+  await ensureSystemPackages();
+  await ensureEmulatorPackages();
+  const [cuda, bench] = [cudaSources(), benchSources()];
+  const objects = new Objects(at('build', 'emulator-races'), 'the search for races');
+  await objects.ensure([...cuda, ...bench, ...further], flagsOf);
+  const of = (sources) => Object.fromEntries(sources.map((source) => [source, objects.path(source)]));
+  const cpu = Object.fromEntries(cpuSources().map((source) => [source, cpuObjectOf(source)]));
+  return { cuda: of(cuda), kernels: { ...of(bench), ...cpu }, further: of(further) };
+}
+
+/** For one more source like the kernels, and for what is linked of it. */
+export const raceFlags = () => ({ compile: flagsOf(''), link: LINK });
+
+/** Builds a program of a source (null: the one that checks the kernels) and gives its path. */
+export async function buildRaceProgram(source) {
+  const { cuda, kernels, further } = await raceObjects(source === null ? [] : [source]);
+  const name = source === null ? 'kernels' : source.replaceAll('/', '-').replace(/\.cu$/, '');
+  return link(name, { ...cuda, ...(source === null ? kernels : further) });
+}
+
+/** Builds the library, for whole models: LXMERT_CUDA_LIBRARY names it. */
+export async function buildRaceLibrary() {
+  return link('lxmert_cuda_emulator.so', (await raceObjects()).cuda, ['-shared', '-Wl,--no-undefined']);
+}
+
+async function link(name, objects, flags = []) {
+  const result = at('build', 'emulator-races', name);
+  await runStep(`linking ${name}`, compiler, [...flags, ...Object.values(objects), ...LINK, '-o', result], {
+    cwd: root,
+  });
+  return result;
+}
