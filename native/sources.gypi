@@ -22,6 +22,7 @@
       "native/engine/plugin.cc"
     ],
     "lxmert_headers": [
+      "native/binding/arguments.h",
       "native/binding/engine_handle.h",
       "native/binding/errors.h",
       "native/cpu/device.h",
@@ -77,6 +78,7 @@
       "native/cuda/gather_features.cu",
       "native/cuda/gather_rows.cu",
       "native/cuda/graph.cu",
+      "native/cuda/lanes.cu",
       "native/cuda/layer_norm.cu",
       "native/cuda/linear.cu",
       "native/cuda/object_embedding.cu",
@@ -128,6 +130,7 @@
       "native/cuda/gemm.h",
       "native/cuda/graph.h",
       "native/cuda/kernels.h",
+      "native/cuda/lanes.h",
       "native/cuda/layer_norm.cuh",
       "native/cuda/platform.h",
       "native/cuda/probe.h",
@@ -136,6 +139,7 @@
       "native/cuda/rows.cuh",
       "native/cuda/scratch.h",
       "native/cuda/staging.h",
+      "native/cuda/streams.h",
       "native/cuda/tally.h",
       "native/cuda/vectors.cuh"
     ],

@@ -107,7 +107,8 @@ double productRate(CudaDevice& device) {
   const int64_t bytes = n * n * (type == DType::BF16 ? 2 : 4);
   char* memory = device.allocate(ArenaId::Workspace, 3 * bytes);
   const double seconds = secondsOf(device.stream(), [&] {
-    device.gemms().run(device.stream(), {n, n, n, false, true, type, type, memory, memory + bytes, memory + 2 * bytes});
+    device.multiply({n, n, n, false, true, type, type, memory, memory + bytes, memory + 2 * bytes});
+    device.endOp();
   });
   device.release(memory, 3 * bytes);
   return 2.0 * n * n * n / seconds;

@@ -86,13 +86,13 @@ void Tensors::moveToDevice() {
     t.device = place;
     place += aligned(deviceBytes(t));
     if (t.dtype != DType::BF16) {
-      device_.copyIn(t.device, t.host.get(), deviceBytes(t));
+      device_.copyIn(t.device, {t.host.get(), deviceBytes(t)});
       continue;
     }
     std::vector<bf16> narrow(t.elements);
     const auto* wide = reinterpret_cast<const float*>(t.host.get());
     for (int64_t i = 0; i < t.elements; ++i) narrow[i] = fromFloat<bf16>(wide[i]);
-    device_.copyIn(t.device, reinterpret_cast<const char*>(narrow.data()), deviceBytes(t));
+    device_.copyIn(t.device, {reinterpret_cast<const char*>(narrow.data()), deviceBytes(t)});
   }
   device_.wait();
 }

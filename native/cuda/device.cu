@@ -31,13 +31,7 @@ std::string gibibytes(int64_t bytes) {
 }  // namespace
 
 CudaDevice::CudaDevice(int ordinal, Precision precision)
-    : ordinal_(ordinal), precision_(precision), limits_(findGpu(ordinal).limits), gemms_(openGemms()) {
-  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream");
-  check(cudaStreamCreateWithFlags(&captured_, cudaStreamNonBlocking), "a stream");
-  check(cudaStreamCreateWithFlags(&ahead_, cudaStreamNonBlocking), "a stream");
-  check(cudaEventCreateWithFlags(&fence_, cudaEventDisableTiming), "an event");
-  check(cudaEventCreateWithFlags(&copied_, cudaEventDisableTiming), "an event");
-  current_ = stream_;
+    : ordinal_(ordinal), precision_(precision), limits_(findGpu(ordinal).limits) {
 #define OP(name, Args)                               \
   column_.name = [](Device& device, const Args& a) { \
     cuda::name(device, a);                           \
@@ -51,9 +45,10 @@ CudaDevice::CudaDevice(int ordinal, Precision precision)
 // Errors mean nothing any more.
 CudaDevice::~CudaDevice() {
   cudaSetDevice(ordinal_);
-  completions_.reset();
+  // What the device still copies from goes with what waits for it.
   cudaStreamSynchronize(stream_);
   cudaStreamSynchronize(ahead_);
+  completions_.reset();
   for (const cudaEvent_t event : {fence_, copied_}) cudaEventDestroy(event);
   for (const cudaStream_t stream : {stream_, captured_, ahead_}) cudaStreamDestroy(stream);
 }
@@ -126,13 +121,20 @@ bf16* CudaDevice::shadow(const float* master) const {
   return nullptr;
 }
 
-void CudaDevice::copyIn(char* device, const char* host, int64_t bytes) {
-  staging_.upload(stream_, device, host, bytes);
-  updateShadow(device, bytes);
+std::shared_ptr<char> CudaDevice::hostMemory(int64_t bytes) {
+  use();
+  return pinned(bytes);
+}
+
+void CudaDevice::copyIn(char* device, const HostBytes& host) {
+  lanes_.leave();
+  staging_.upload(stream_, device, host);
+  updateShadow(device, host.size);
 }
 
 // The copy waits for what was enqueued before the last one, and for the zeros of a fresh arena; later work waits for it.
-void CudaDevice::copyInAhead(char* device, const char* host, int64_t bytes) {
+void CudaDevice::copyInAhead(char* device, const HostBytes& host) {
+  lanes_.leave();
   bool zeroing;
   {
     const std::lock_guard lock(mutex_);
@@ -141,10 +143,10 @@ void CudaDevice::copyInAhead(char* device, const char* host, int64_t bytes) {
   if (zeroing) check(cudaEventRecord(fence_, stream_), "an upload");
   check(cudaStreamWaitEvent(ahead_, fence_, 0), "an upload");
   check(cudaEventRecord(fence_, stream_), "an upload");
-  staging_.upload(ahead_, device, host, bytes);
+  staging_.upload(ahead_, device, host);
   check(cudaEventRecord(copied_, ahead_), "an upload");
   check(cudaStreamWaitEvent(stream_, copied_, 0), "an upload");
-  updateShadow(device, bytes);
+  updateShadow(device, host.size);
 }
 
 void CudaDevice::updateShadow(const char* device, int64_t bytes) {
@@ -157,31 +159,26 @@ void CudaDevice::updateShadow(const char* device, int64_t bytes) {
 }
 
 void CudaDevice::copyOut(char* host, const char* device, int64_t bytes) {
+  lanes_.leave();
   staging_.download(stream_, *completions_, host, device, bytes);
 }
 
-void CudaDevice::after(Done done) { completions_->add(stream_, std::move(done)); }
+void CudaDevice::after(Done done) {
+  lanes_.leave();
+  completions_->add(stream_, std::move(done));
+}
 
 // On a stream of its own, since other threads give work to the device's: they zero arenas.
 std::unique_ptr<Captured> CudaDevice::capture(const std::function<void()>& work) {
-  scratch_.settle(stream_);
-  std::unique_ptr<Captured> graph;
-  current_ = captured_;
-  const auto leave = [this] {
-    current_ = stream_;
-    scratch_.fix(false);
-    scratch_.reset();
-  };
-  try {
-    graph = std::make_unique<Graph>(captured_, stream_, scratch_.fix(true), work);
-  } catch (...) {
-    leave();
-    throw;
-  }
-  leave();
-  return graph;
+  lanes_.leave();
+  struct Capture {
+    Lanes& lanes;
+    cudaStream_t before;
+    ~Capture() { lanes.endCapture(before); }
+  } capture{lanes_, stream_};
+  return std::make_unique<Graph>(captured_, stream_, lanes_.beginCapture(captured_), work);
 }
 
-void CudaDevice::wait() { check(cudaStreamSynchronize(stream_), "running kernels"); }
+void CudaDevice::wait() { lanes_.wait(); }
 
 }  // namespace lxmert::cuda

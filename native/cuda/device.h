@@ -8,9 +8,10 @@
 
 #include "cuda/completions.h"
 #include "cuda/gemm.h"
+#include "cuda/lanes.h"
 #include "cuda/platform.h"
-#include "cuda/scratch.h"
 #include "cuda/staging.h"
+#include "cuda/streams.h"
 #include "engine/device.h"
 
 namespace lxmert::cuda {
@@ -31,8 +32,10 @@ class CudaDevice final : public Device {
   char* allocate(ArenaId arena, int64_t bytes) override;
   void release(char* memory, int64_t bytes) override;
   void begin() override;
-  void copyIn(char* device, const char* host, int64_t bytes) override;
-  void copyInAhead(char* device, const char* host, int64_t bytes) override;
+  void enterLane(int lane) override { lanes_.enter(lane); }
+  std::shared_ptr<char> hostMemory(int64_t bytes) override;
+  void copyIn(char* device, const HostBytes& host) override;
+  void copyInAhead(char* device, const HostBytes& host) override;
   void copyOut(char* host, const char* device, int64_t bytes) override;
   void after(Done done) override;
   void wait() override;
@@ -43,13 +46,14 @@ class CudaDevice final : public Device {
   std::string name() const override { return "cuda"; }
 
   // For kernels, on the engine's thread.
-  cudaStream_t stream() const { return current_; }
+  cudaStream_t stream() const { return lanes_.stream(); }
   const Limits& limits() const { return limits_; }
-  Gemms& gemms() { return *gemms_; }
+  // A matrix product on that stream.
+  void multiply(const Gemm& gemm) { gemms_->run(stream(), scratch<char>(gemms_->workspaceBytes()), gemm); }
   // Memory of the device until the op's kernels have run, aligned to 256 bytes; an op may ask several times.
   template <class T>
   T* scratch(int64_t elements) {
-    return reinterpret_cast<T*>(scratch_.take(current_, elements * static_cast<int64_t>(sizeof(T))));
+    return reinterpret_cast<T*>(lanes_.scratch().take(stream(), elements * static_cast<int64_t>(sizeof(T))));
   }
   // The bf16 copy of a place in the parameter arena. Null in float32 precision, and for any other place. Who writes
   // parameters writes it, too.
@@ -63,7 +67,7 @@ class CudaDevice final : public Device {
       return shadow(master);
   }
   // What an op took is free for the next.
-  void endOp() { scratch_.reset(); }
+  void endOp() { lanes_.scratch().reset(); }
 
  private:
   struct Block {
@@ -78,12 +82,11 @@ class CudaDevice final : public Device {
   const Precision precision_;
   Limits limits_{};
   OpColumn column_;
-  cudaStream_t stream_ = nullptr, captured_ = nullptr, ahead_ = nullptr;
-  cudaStream_t current_ = nullptr;  // where ops go: the first of these, or the second during a capture
-  cudaEvent_t fence_ = nullptr;     // behind what was enqueued before the last copy ahead
-  cudaEvent_t copied_ = nullptr;    // behind that copy
-  std::unique_ptr<Gemms> gemms_;
-  Scratch scratch_;
+  const cudaStream_t stream_ = newStream(), captured_ = newStream(), ahead_ = newStream();
+  const cudaEvent_t fence_ = newEvent();   // behind what was enqueued before the last copy ahead
+  const cudaEvent_t copied_ = newEvent();  // behind that copy
+  const std::unique_ptr<Gemms> gemms_ = openGemms();
+  Lanes lanes_{stream_};
   Staging staging_;
   mutable std::mutex mutex_;  // of what follows
   bool zeroing_ = false;      // an arena, since the last copy ahead

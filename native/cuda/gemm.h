@@ -28,8 +28,10 @@ struct Gemm {
 class Gemms {
  public:
   virtual ~Gemms() = default;
+  // Device memory that a product works with; two at a time must not have the same.
+  virtual int64_t workspaceBytes() const = 0;
   // Enqueues; the same call gives the same bits each time. Throws Error.
-  virtual void run(cudaStream_t stream, const Gemm& gemm) = 0;
+  virtual void run(cudaStream_t stream, void* workspace, const Gemm& gemm) = 0;
   // In words: which library, which version.
   virtual std::string name() const = 0;
 };

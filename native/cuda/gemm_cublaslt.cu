@@ -51,21 +51,19 @@ Key keyOf(const Gemm& g) {
 
 class CublasLtGemms final : public Gemms {
  public:
-  CublasLtGemms() {
-    demand(lt_.Create(&handle_), "cublasLtCreate");
-    check(cudaMalloc(&workspace_, kWorkspaceBytes), "the workspace of matrix products");
-  }
+  CublasLtGemms() { demand(lt_.Create(&handle_), "cublasLtCreate"); }
 
   ~CublasLtGemms() override {
     for (const auto& [key, plan] : plans_) {
       lt_.MatmulDescDestroy(plan.matmul);
       for (const Layout layout : {plan.first, plan.second, plan.result}) lt_.MatrixLayoutDestroy(layout);
     }
-    cudaFree(workspace_);
     lt_.Destroy(handle_);
   }
 
-  void run(cudaStream_t stream, const Gemm& g) override {
+  int64_t workspaceBytes() const override { return kWorkspaceBytes; }
+
+  void run(cudaStream_t stream, void* workspace, const Gemm& g) override {
     const Key key = keyOf(g);
     auto at = plans_.find(key);
     if (at == plans_.end()) at = plans_.emplace(key, plan(g)).first;
@@ -73,7 +71,7 @@ class CublasLtGemms final : public Gemms {
     if (g.bias) demand(lt_.MatmulDescSetAttribute(p.matmul, kBiasPointer, &g.bias, sizeof(g.bias)), "setting the bias");
     const float alpha = 1;
     demand(lt_.Matmul(handle_, p.matmul, &alpha, g.b, p.first, g.a, p.second, &g.beta, g.c, p.result, g.c, p.result,
-                      &p.algorithm, workspace_, kWorkspaceBytes, stream),
+                      &p.algorithm, workspace, kWorkspaceBytes, stream),
            "a matrix product");
   }
 
@@ -144,7 +142,6 @@ class CublasLtGemms final : public Gemms {
 
   const Library& lt_ = cublaslt::open();
   Handle handle_ = nullptr;
-  void* workspace_ = nullptr;
   std::map<Key, Plan> plans_;
 };
 

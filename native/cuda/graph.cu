@@ -19,7 +19,7 @@ void checkCapture(cudaError_t status, const char* what) {
 }  // namespace
 
 // The thread's own mode: other threads may allocate meanwhile, and wait for events.
-Graph::Graph(cudaStream_t stream, cudaStream_t target, std::shared_ptr<char> memory, const std::function<void()>& work)
+Graph::Graph(cudaStream_t stream, cudaStream_t target, Lanes::Memory memory, const std::function<void()>& work)
     : target_(target), memory_(std::move(memory)) {
   checkCapture(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
   cudaGraph_t graph = nullptr;

@@ -4,7 +4,7 @@
 #include <functional>
 #include <memory>
 
-#include "cuda/platform.h"
+#include "cuda/lanes.h"
 #include "engine/device.h"
 
 namespace lxmert::cuda {
@@ -13,7 +13,7 @@ class Graph final : public Captured {
  public:
   // Captures what `work` gives to `stream`, which must be idle and nobody else's; it will be launched on `target`. `memory`
   // is kept as long as the graph. Throws Error, also what `work` throws, and then nothing has happened.
-  Graph(cudaStream_t stream, cudaStream_t target, std::shared_ptr<char> memory, const std::function<void()>& work);
+  Graph(cudaStream_t stream, cudaStream_t target, Lanes::Memory memory, const std::function<void()>& work);
   ~Graph() override;
   Graph(const Graph&) = delete;
 
@@ -21,7 +21,7 @@ class Graph final : public Captured {
 
  private:
   cudaStream_t target_;
-  std::shared_ptr<char> memory_;
+  Lanes::Memory memory_;
   cudaGraphExec_t executable_ = nullptr;
 };
 

@@ -49,7 +49,7 @@ const T* parameter(CudaDevice& device, const Floats& master, int64_t count) {
 
 void multiply(CudaDevice& device, const Gemm& g) {
   if (g.m == 0 || g.n == 0) return;
-  if (g.k > 0) return device.gemms().run(device.stream(), g);
+  if (g.k > 0) return device.multiply(g);
   if (g.beta == 0) check(cudaMemsetAsync(g.c, 0, g.m * g.n * bytesOf(g.output), device.stream()), "a linear op");
 }
 

@@ -20,7 +20,9 @@ class Scratch {
   Scratch() = default;
   Scratch(const Scratch&) = delete;
 
+  // Null for none.
   char* take(cudaStream_t stream, int64_t bytes) {
+    if (bytes == 0) return nullptr;
     const int64_t size = (bytes + kAlignment - 1) / kAlignment * kAlignment;
     if (used_ == 0 && !fixed_) settle(stream);
     if (blocks_.empty() || used_ + size > blocks_.back().bytes) grow(size);

@@ -10,10 +10,10 @@ namespace lxmert {
 
 namespace {
 
-using Enqueue = std::function<void()> (*)(Device&, ArgReader&);
+using Bind = std::function<void()> (*)(Device&, ArgReader&);
 
 template <class Args>
-std::function<void()> bind(Device& device, ArgReader& reader, void (*kernel)(Device&, const Args&), const char* op) {
+std::function<void()> bindOp(Device& device, ArgReader& reader, void (*kernel)(Device&, const Args&), const char* op) {
   if (!kernel) throw Error(ErrorCode::Unsupported, std::string("the ") + device.name() + " back end has no op " + op);
   const Args args = Args::read(reader);
   reader.finish();
@@ -22,12 +22,12 @@ std::function<void()> bind(Device& device, ArgReader& reader, void (*kernel)(Dev
 
 struct OpEntry {
   const char* name;
-  Enqueue enqueue;
+  Bind bind;
 };
 
 const OpEntry kOps[] = {
 #define OP(name, Args) \
-  {#name, [](Device& device, ArgReader& reader) { return bind<Args>(device, reader, device.ops().name, #name); }},
+  {#name, [](Device& device, ArgReader& reader) { return bindOp<Args>(device, reader, device.ops().name, #name); }},
     LXMERT_OPS(OP)
 #undef OP
 };
@@ -112,24 +112,39 @@ void Engine::finish(Done done) {
 
 void Engine::enqueue(int op, const double* args, size_t count) {
   if (op < 0 || op >= opCount()) throw Error(ErrorCode::BadArgument, "there is no op number " + std::to_string(op));
-  ArgReader reader(kOps[op].name, args, count, arenas_, device_->activations());
-  queue_.push([this, op, run = kOps[op].enqueue(*device_, reader)] { guarded([&] { call(op, run); }); });
+  queue_.push([this, each = bindCall(op, args, count)] { guarded([&] { call(each); }); });
 }
 
-void Engine::call(int op, const std::function<void()>& run) {
-  timer_.on() ? timer_.time(op, [&] { run(), device_->wait(); }) : run();
+Recording::Call Engine::bindCall(int op, const double* args, size_t count) {
+  if (op == kLaneChange) return {op, laneChange(args[0])};
+  ArgReader reader(kOps[op].name, args, count, arenas_, device_->activations());
+  return {op, kOps[op].bind(*device_, reader)};
+}
+
+std::function<void()> Engine::laneChange(double lane) {
+  if (lane != 0 && lane != 1 && lane != 2)
+    throw Error(ErrorCode::BadArgument, "there is no lane " + std::to_string(lane) + ": expected 1, 2, or 0");
+  return [this, lane] { device_->enterLane(static_cast<int>(lane)); };
+}
+
+void Engine::enterLane(double lane) {
+  queue_.push([this, run = laneChange(lane)] { guarded(run); });
+}
+
+void Engine::call(const Recording::Call& each) {
+  const bool timed = timer_.on() && each.op != kLaneChange;
+  timed ? timer_.time(each.op, [&] { each.run(), device_->wait(); }) : each.run();
 }
 
 int64_t Engine::record(const double* calls, size_t count) {
   std::vector<Recording::Call> bound;
   for (const double *at = calls, *end = calls + count; at < end;) {
     const double op = at[0], args = end - at > 1 ? at[1] : -1;
-    if (!(op >= 0 && op < opCount()) || !(args >= 0 && args <= static_cast<double>(end - at - 2)))
+    const bool known = (op >= 0 && op < opCount()) || (op == kLaneChange && args == 1);
+    if (!known || !(args >= 0 && args <= static_cast<double>(end - at - 2)))
       throw Error(ErrorCode::BadArgument, "record: call " + std::to_string(bound.size()) +
                                               " is no op's number, a count of arguments and these");
-    const OpEntry& entry = kOps[static_cast<int>(op)];
-    ArgReader reader(entry.name, at + 2, static_cast<size_t>(args), arenas_, device_->activations());
-    bound.push_back({static_cast<int>(op), entry.enqueue(*device_, reader)});
+    bound.push_back(bindCall(static_cast<int>(op), at + 2, static_cast<size_t>(args)));
     at += 2 + static_cast<size_t>(args);
   }
   recordings_[++lastRecording_] = std::make_shared<Recording>(std::move(bound), arenas_);
@@ -165,7 +180,7 @@ void Engine::play(Recording& recording) {
   if (!timer_.on() && canLaunch()) return recording.captured->launch();
   for (const Recording::Call& each : recording.calls()) {
     if (queue_.isDropping()) return;
-    call(each.op, each.run);
+    call(each);
   }
   recording.ran = true;
 }
@@ -184,12 +199,31 @@ bool Engine::capture(Recording& recording) {
   return captures_;
 }
 
-void Engine::upload(ArenaId arena, int64_t offset, const char* host, int64_t bytes, bool ahead, Done done) {
-  char* target = place("upload", arena, offset, bytes);
-  const auto copy = ahead ? &Device::copyInAhead : &Device::copyIn;
-  queue_.push([=, this, done = std::move(done)] {
-    if (bytes > 0) guarded([&] { (*device_.*copy)(target, host, bytes); });
-    finish(done);
+std::shared_ptr<char> Engine::hostMemory(int64_t bytes) {
+  constexpr int64_t kMost = int64_t{1} << 33;
+  if (bytes < 1 || bytes > kMost)
+    throw Error(ErrorCode::BadArgument, "hostMemory of " + std::to_string(bytes) + " bytes: expected 1 to 2^33");
+  const std::shared_ptr<char> memory = device_->hostMemory(bytes);
+  std::erase_if(hostBlocks_, [](const HostBlock& block) { return block.memory.expired(); });
+  hostBlocks_.push_back({memory, bytes});
+  return memory;
+}
+
+std::shared_ptr<char> Engine::hostMemoryAt(const char* bytes, int64_t size) {
+  for (const HostBlock& block : hostBlocks_)
+    if (std::shared_ptr<char> memory = block.memory.lock())
+      if (bytes >= memory.get() && bytes + size <= memory.get() + block.bytes) return memory;
+  return nullptr;
+}
+
+void Engine::upload(const Upload& u, Done done) {
+  char* target = place("upload", u.arena, u.offset, u.bytes);
+  const auto copy = u.ahead ? &Device::copyInAhead : &Device::copyIn;
+  const HostBytes source{u.host, u.bytes, u.memory != nullptr};
+  // A device that works behind has done with the memory when it calls `done`.
+  queue_.push([=, this, memory = u.memory, done = std::move(done)] {
+    if (source.size > 0) guarded([&] { (*device_.*copy)(target, source); });
+    finish([memory, done](const Error* error) { done(error); });
   });
 }
 

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/command_queue.h"
 #include "engine/device.h"
@@ -24,6 +25,7 @@ class Engine {
   // Drops what has not started and waits for what has.
   ~Engine();
 
+  static constexpr int kLaneChange = -1;
   static int opCount();
   static const char* opName(int op);
 
@@ -36,9 +38,11 @@ class Engine {
   DType activations() const { return device_->activations(); }
 
   void enqueue(int op, const double* args, size_t count);
+  // Ops go to lane 1 or 2 from here on, or with 0 behind both: Device::enterLane. Whatever is no op leaves the lanes.
+  void enterLane(double lane);
 
   // Binds op calls, each as its number, the count of its arguments and these; returns the recording's number. Nothing is
-  // enqueued.
+  // enqueued. kLaneChange instead of an op has a lane as its argument.
   int64_t record(const double* calls, size_t count);
   // Enqueues the calls of a recording. Throws BadArgument when an arena has been reserved since. Returns what is to be told
   // of replays before, once: "" or why the device does not make one thing of them.
@@ -46,11 +50,23 @@ class Engine {
   // Forgets a recording, once the replays enqueued so far have run.
   void forget(int64_t recording);
 
+  // Memory of the host to upload from, 1 byte to 8 GiB: Device::hostMemory. An upload from it holds it.
+  std::shared_ptr<char> hostMemory(int64_t bytes);
+  // The memory that the bytes are part of; null unless it is hostMemory.
+  std::shared_ptr<char> hostMemoryAt(const char* bytes, int64_t size);
   // Throws BadArgument unless the bytes lie in the arena.
   void checkPlace(const char* what, ArenaId arena, int64_t offset, int64_t bytes) const;
-  // `host` must stay as it is until `done`. In order with all else, or ahead: beside what has been enqueued since the last
-  // upload ahead, which must not use this place.
-  void upload(ArenaId arena, int64_t offset, const char* host, int64_t bytes, bool ahead, Done done);
+  // The host's bytes must stay as they are until `done`.
+  struct Upload {
+    ArenaId arena;
+    int64_t offset;
+    const char* host;
+    int64_t bytes;
+    // In order with all else, or beside what has been enqueued since the last upload ahead, which must not use this place.
+    bool ahead = false;
+    std::shared_ptr<char> memory = nullptr;  // the hostMemory that they are part of, if they are
+  };
+  void upload(const Upload& upload, Done done);
   void read(ArenaId arena, int64_t offset, char* host, int64_t bytes, Done done);
   void synchronize(Done done);
   // From here in the stream of work on: time each op, from zero, or stop.
@@ -68,7 +84,9 @@ class Engine {
   char* place(const char* what, ArenaId arena, int64_t offset, int64_t bytes) const;
   ArenaSizes sizes() const;
   std::shared_ptr<Recording> recordingAt(const char* what, int64_t recording) const;
-  void call(int op, const std::function<void()>& run);
+  std::function<void()> laneChange(double lane);
+  Recording::Call bindCall(int op, const double* args, size_t count);
+  void call(const Recording::Call& each);
   void play(Recording& recording);
   bool capture(Recording& recording);
   void finish(Done done);
@@ -77,6 +95,11 @@ class Engine {
 
   std::unique_ptr<Device> device_;
   Arena arenas_[kArenas];
+  struct HostBlock {
+    std::weak_ptr<char> memory;
+    int64_t bytes;
+  };
+  std::vector<HostBlock> hostBlocks_;
   std::map<int64_t, std::shared_ptr<Recording>> recordings_;
   int64_t lastRecording_ = 0;
   std::mutex noteMutex_;

@@ -36,6 +36,8 @@ export interface StepBenchOptions {
   readonly threads: number;
   /** Of the products; `float32` by default. A peer on CUDA computes in it, too, one on the CPU always in float32. */
   readonly precision?: Precision | undefined;
+  /** Of CUDA: language and vision side by side; the default. */
+  readonly lanes?: boolean | undefined;
   /** A Python with torch and transformers, to run the same step there. */
   readonly peerPython?: string | undefined;
   readonly onProgress?: (line: string) => void;
@@ -79,7 +81,7 @@ export async function benchStep(options: StepBenchOptions): Promise<StepReport> 
     peerPython === undefined
       ? null
       : await Peer.start(peerPython, 'torch_step.py', { ...peerSetup(config, batch, threads), device, precision });
-  const pretrainer = new Pretrainer({ config, adam, engine: { device, threads, precision } });
+  const pretrainer = new Pretrainer({ config, adam, engine: { device, threads, precision, lanes: options.lanes } });
   try {
     await pretrainer.initialize(seed);
     const run = new StepRun(pretrainer, batch);

@@ -118,6 +118,11 @@ const step = defineCommand({
       .option('threads', threadsOption)
       .option('peer-python', peerOption)
       .option('device', { choices: ['cpu', 'cuda'] as const, default: 'cpu' as const, describe: 'what both run on' })
+      .option('lanes', {
+        type: 'boolean',
+        default: true,
+        describe: "the model's two streams side by side, on cuda; --no-lanes: one after the other",
+      })
       .option('floors', {
         type: 'boolean',
         default: false,

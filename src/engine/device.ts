@@ -17,6 +17,8 @@ export interface EngineOptions {
   readonly threads?: number | undefined;
   /** The CUDA back end's file; LXMERT_CUDA_LIBRARY by default, and without that the one that `npm run build:cuda` makes. */
   readonly cudaLibrary?: string | undefined;
+  /** Whether independent work runs side by side on CUDA: the default. The numbers are the same without. */
+  readonly lanes?: boolean | undefined;
   /** Told, once, when the device runs recorded ops one by one because it could not make one thing of them. */
   readonly onNote?: ((text: string) => void) | undefined;
   /** Neither device nor memory: op calls as for CUDA, or for `cpu`, reach `Engine.observer`, and that is all. For counting work. */

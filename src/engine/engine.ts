@@ -2,15 +2,16 @@ import { LxmertError } from '../errors.js';
 import { describeCuda, openDevice, type EngineOptions, type OpenedDevice } from './device.js';
 import { dryAddon } from './dryRun.js';
 import { encodeCall, type OpArgument } from './encodeCall.js';
+import { Lanes } from './lanes.js';
 import { loadAddon } from './load.js';
+import { opProfiles, type OpProfile } from './opProfile.js';
 import { settled, translated, type NativeAddon, type NativeEngine, type OpName } from './native.js';
 import {
   arenaNames,
-  bf16ToFloats,
   bytesOf,
   dtypeBytes,
   elements,
-  f16ToFloats,
+  halvesToFloats,
   overlap,
   type ArenaName,
   type DType,
@@ -23,14 +24,6 @@ export interface Recording {
   readonly number: number;
   /** How often arenas had been reserved by then. */
   readonly reservations: number;
-}
-
-/** What one op came to since profiling began. */
-export interface OpProfile {
-  readonly op: OpName;
-  readonly calls: number;
-  /** On the engine's own clock: no waiting, no enqueuing. */
-  readonly milliseconds: number;
 }
 
 /**
@@ -50,6 +43,9 @@ export class Engine implements AsyncDisposable {
   observer: ((op: OpName, args: readonly OpArgument[]) => void) | null = null;
   readonly workspace = new Workspace();
   private readonly native: NativeEngine;
+  private readonly onNote: (text: string) => void;
+  /** CUDA has lanes, unless the options say no. */
+  private readonly lanes: Lanes | null;
   private readonly opCodes: ReadonlyMap<string, number>;
   private readonly reserved = new Map<ArenaName, number>();
   private readonly args = new Float64Array(128);
@@ -63,25 +59,26 @@ export class Engine implements AsyncDisposable {
   private constructor(
     private readonly addon: NativeAddon,
     opened: OpenedDevice,
-    private readonly onNote: (text: string) => void,
+    { onNote = () => undefined, lanes = true }: EngineOptions,
   ) {
     this.native = opened.native;
     this.device = opened.device;
     this.description = opened.description;
     this.activationDType = addon.activationsOf(this.native);
+    this.lanes = lanes && this.device === 'cuda' ? new Lanes(this.workspace, (lane) => this.enterLane(lane)) : null;
+    this.onNote = onNote;
     this.opCodes = new Map(addon.opNames.map((name, code) => [name, code]));
   }
 
   /** @throws LxmertError NO_DEVICE, ADDON, BAD_ARGUMENT */
   static create(options: EngineOptions = {}): Engine {
-    const onNote = options.onNote ?? (() => undefined);
     if (!options.dryRun) {
       const addon = loadAddon();
-      return new Engine(addon, openDevice(addon, options), onNote);
+      return new Engine(addon, openDevice(addon, options), options);
     }
     const dry = dryAddon(loadAddon(), options.precision ?? 'float32');
     const device = options.device === 'cpu' ? 'cpu' : 'cuda';
-    return new Engine(dry, { ...openDevice(dry, { device: 'cpu' }), device }, onNote);
+    return new Engine(dry, { ...openDevice(dry, { device: 'cpu' }), device }, options);
   }
 
   /** What CUDA device this machine has, in words. @throws LxmertError NO_DEVICE, saying what is missing; ADDON */
@@ -136,13 +133,26 @@ export class Engine implements AsyncDisposable {
     if (this.planning) return;
     const code = this.opCodes.get(op);
     if (code === undefined) throw new LxmertError('UNSUPPORTED', `the addon has no op ${op}; run \`npm run setup\``);
-    const count = encodeCall(args, this.args, (tensor) => this.checkLive(op, tensor));
+    const count = encodeCall(args, this.args, (tensor) => {
+      this.checkLive(op, tensor);
+      this.lanes?.use(op, tensor);
+    });
     if (this.recorded) {
       this.recorded.push(code, count, ...this.args.subarray(0, count));
       return;
     }
     translated(() => this.addon.enqueue(this.native, code, this.args, count));
     this.observer?.(op, args);
+  }
+
+  /**
+   * Does two works side by side where the device can: after all that was enqueued before, and before all that is enqueued
+   * later. Neither may use what the other does, but for parameters and inputs. @throws LxmertError INTERNAL when one does
+   */
+  beside(first: () => void, second: () => void): void {
+    if (this.lanes) return this.lanes.beside(first, second);
+    first();
+    second();
   }
 
   /**
@@ -195,8 +205,16 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Copies host values into a tensor, in order with the ops. A plain source is copied at once; one in a SharedArrayBuffer is
-   * read where it lies and must stay unchanged until the promise resolves.
+   * Host memory of so many bytes, zeroed, to upload from again and again: pinned for CUDA, which copies from it without help.
+   * @throws LxmertError OUT_OF_MEMORY, BAD_ARGUMENT for none, or more than 8 GiB
+   */
+  hostMemory(bytes: number): ArrayBuffer {
+    return translated(() => this.addon.hostMemory(this.native, bytes));
+  }
+
+  /**
+   * Copies host values into a tensor, in order with the ops. A plain source is copied at once; one in `hostMemory` or in a
+   * SharedArrayBuffer is read where it lies and must stay unchanged until the promise resolves.
    *
    * `ahead` lets CUDA copy while it computes: beside the work enqueued since the last upload ahead, which therefore must
    * not use this tensor. Two slots in turn keep that rule: what the last upload was for reads the other one.
@@ -222,8 +240,7 @@ export class Engine implements AsyncDisposable {
     const values = await settled(
       translated(() => this.addon.read(this.native, arenaNames.indexOf(tensor.arena), tensor.offset, target)),
     );
-    if (!(values instanceof Uint16Array)) return values;
-    return tensor.dtype === 'f16' ? f16ToFloats(values) : bf16ToFloats(values);
+    return values instanceof Uint16Array ? halvesToFloats(values, tensor.dtype) : values;
   }
 
   /** `read` of a tensor that is not i32. */
@@ -245,10 +262,7 @@ export class Engine implements AsyncDisposable {
   async readProfile(): Promise<OpProfile[]> {
     const { opNames } = this.addon;
     const target = new Float64Array(2 * opNames.length);
-    const cells = await settled(translated(() => this.addon.readProfile(this.native, target)));
-    return opNames
-      .map((op, i) => ({ op: op as OpName, calls: cells[2 * i], milliseconds: 1000 * cells[2 * i + 1] }))
-      .filter(({ calls }) => calls > 0);
+    return opProfiles(opNames, await settled(translated(() => this.addon.readProfile(this.native, target))));
   }
 
   /** Lets the queued work finish, then gives all memory back. Later calls are refused; calling it again is fine. */
@@ -259,6 +273,13 @@ export class Engine implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
+  }
+
+  /** Where ops go from here on: lane 1 or 2, or 0, behind both. */
+  private enterLane(lane: number): void {
+    if (this.planning) return;
+    if (this.recorded) this.recorded.push(laneChange, 1, lane);
+    else translated(() => this.addon.enterLane(this.native, lane));
   }
 
   private checkLive(what: string, tensor: Tensor): void {
@@ -284,5 +305,8 @@ export class Engine implements AsyncDisposable {
     if (this.recorded) throw new LxmertError('INTERNAL', `${what} inside of a recording, which takes ops only`);
   }
 }
+
+/** In place of an op's number in a recording: its argument is a lane (native/engine/engine.h). */
+const laneChange = -1;
 
 const targets = { f32: Float32Array, i32: Int32Array, bf16: Uint16Array, f16: Uint16Array } as const;

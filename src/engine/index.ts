@@ -1,9 +1,11 @@
-export { Engine, type OpProfile, type Recording } from './engine.js';
+export { Engine, type Recording } from './engine.js';
+export type { OpProfile } from './opProfile.js';
 export type { Dropout, OpArgument } from './encodeCall.js';
 export { Recordings } from './recordings.js';
 export { precisions, type EngineOptions, type Precision } from './device.js';
 export type { OpName } from './native.js';
-export { GradientLedger, Tape, type Parameter } from './tape.js';
+export { GradientLedger, type Parameter } from './gradientLedger.js';
+export { Tape } from './tape.js';
 export {
   bytesOf,
   dtypeBytes,

@@ -12,11 +12,14 @@ export interface NativeAddon {
   describePlugin(plugin: string): string;
   reserve(engine: NativeEngine, arena: number, bytes: number): void;
   enqueue(engine: NativeEngine, op: number, args: Float64Array, count: number): void;
-  /** Binds calls: each its op, the count of its arguments, and these. The number of the recording. */
+  /** What is enqueued next goes to lane 1 or 2, which run side by side, or, with 0, behind both. */
+  enterLane(engine: NativeEngine, lane: number): void;
+  /** Binds calls: each its op (-1: enterLane), the count of its arguments, and these. The number of the recording. */
   record(engine: NativeEngine, calls: Float64Array, count: number): number;
   /** What there is to tell of replays before, or ''. */
   replay(engine: NativeEngine, recording: number): string;
   forget(engine: NativeEngine, recording: number): void;
+  hostMemory(engine: NativeEngine, bytes: number): ArrayBuffer;
   upload(
     engine: NativeEngine,
     arena: number,

@@ -1,55 +1,14 @@
 import type { Dropout } from './encodeCall.js';
 import type { Engine } from './engine.js';
+import { GradientLedger, type Parameter } from './gradientLedger.js';
+import { Ranges } from './ranges.js';
 import type { DType, Tensor } from './tensor.js';
-import { dtypeBytes, elements, elementBytes, rowBlock } from './tensor.js';
-
-/** A weight and the place of its gradient. */
-export interface Parameter {
-  readonly name: string;
-  readonly tensor: Tensor;
-  readonly gradient: Tensor;
-}
+import { dtypeBytes, elements, rowBlock } from './tensor.js';
 
 /** Where to put a gradient: over what is there, or added to it. */
 export interface Target {
   readonly tensor: Tensor;
   readonly accumulate: boolean;
-}
-
-/** Which parameter gradients the step has written so far, over all parts of an accumulated batch. */
-export class GradientLedger {
-  private readonly written: Map<number, number>;
-
-  /** With the marks of another one. */
-  constructor(before?: GradientLedger) {
-    this.written = new Map(before?.written);
-  }
-
-  /** The same for the same marks, made in the same order. */
-  get key(): string {
-    return [...this.written.keys()].join(' ');
-  }
-
-  /** Marks a gradient; true if it had been written before. */
-  mark(parameter: Parameter): boolean {
-    const { offset, shape } = parameter.gradient;
-    const before = this.written.get(offset);
-    this.written.set(offset, Math.max(before ?? 0, offset + elements(shape) * elementBytes));
-    return before !== undefined;
-  }
-
-  /** What is left of [begin, end) of the gradient arena, in bytes. */
-  unwritten(begin: number, end: number): [number, number][] {
-    const gaps: [number, number][] = [];
-    let at = begin;
-    for (const [from, to] of [...this.written].sort((a, b) => a[0] - b[0])) {
-      if (to <= at || from >= end) continue;
-      if (from > at) gaps.push([at, from]);
-      at = Math.max(at, to);
-    }
-    if (at < end) gaps.push([at, end]);
-    return gaps;
-  }
 }
 
 interface Recorded {
@@ -58,12 +17,19 @@ interface Recorded {
   readonly backward: (() => void) | null;
 }
 
+/** What was recorded of works that are done side by side. */
+interface Lanes {
+  readonly lanes: readonly Entry[][];
+}
+
+type Entry = Recorded | Lanes;
+
 interface Gradient {
   readonly tensor: Tensor;
   /** The memory is an activation's own: a loss turns its logits into their gradient in place. */
   readonly inPlace: boolean;
-  /** Row ranges of the root that hold something. */
-  written: [number, number][];
+  /** Rows of the root that hold something. */
+  readonly written: Ranges;
 }
 
 export interface TapeOptions {
@@ -79,12 +45,15 @@ export interface TapeOptions {
 export class Tape {
   readonly training: boolean;
   private readonly ledger: GradientLedger;
-  private readonly recorded: Recorded[] = [];
+  /** Of the tape, or of the lane that is being recorded. */
+  private recorded: Entry[] = [];
   private readonly gradients = new Map<Tensor, Gradient>();
   /** Activations of the op being recorded; forward only, all that there are. */
   private pending: Tensor[] = [];
   private readonly withoutGradient = new WeakSet<Tensor>();
   private instances = 0;
+  /** What the lane whose backward is under way has made. */
+  private madeInLane: ReadonlySet<Tensor> | null = null;
 
   constructor(
     readonly engine: Engine,
@@ -147,11 +116,35 @@ export class Tape {
     return out;
   }
 
+  /**
+   * Two works that are done side by side where the device can; so are their backwards. Neither may use what the other one
+   * makes or changes.
+   */
+  beside<A, B>(first: () => A, second: () => B): [A, B] {
+    const before = this.recorded;
+    const lanes: Entry[][] = [];
+    const inLane = <T>(work: () => T): T => {
+      lanes.push((this.recorded = []));
+      return work();
+    };
+    const made: Partial<[A, B]> = [];
+    try {
+      this.engine.beside(
+        () => (made[0] = inLane(first)),
+        () => (made[1] = inLane(second)),
+      );
+    } finally {
+      this.recorded = before;
+    }
+    if (this.training) this.recorded.push({ lanes });
+    return made as [A, B];
+  }
+
   /** Ends an op that is a loss: its backward turns `logits` into their gradient in place. */
   recordLoss(logits: Tensor, backward: () => void): void {
     this.record([], () => {
       backward();
-      this.gradients.set(logits, { tensor: logits, inPlace: true, written: [[0, logits.shape[0]]] });
+      this.gradients.set(logits, { tensor: logits, inPlace: true, written: rowsOf([0, logits.shape[0]]) });
     });
   }
 
@@ -164,9 +157,8 @@ export class Tape {
   /** The gradient of an output in its op's backward; null when nothing used the output. */
   gradient(tensor: Tensor): Tensor | null {
     const gradient = this.gradients.get(tensor.root ?? tensor);
-    if (!gradient || gradient.written.length === 0) return null;
     const [begin, end] = rowRange(tensor);
-    if (!gradient.written.some(([from, to]) => from < end && to > begin)) return null;
+    if (!gradient?.written.overlaps(begin, end)) return null;
     this.complete(gradient, begin, end);
     return blockOf(gradient.tensor, tensor);
   }
@@ -177,14 +169,16 @@ export class Tape {
     if (root.arena !== 'workspace' || this.withoutGradient.has(root)) return null;
     let gradient = this.gradients.get(root);
     if (!gradient) {
-      const place = this.engine.workspace.allocate(root.shape, root.dtype, 'top');
-      gradient = { tensor: place, inPlace: false, written: [] };
+      // Other lanes have a share in what was made before them.
+      const forAll = this.madeInLane?.has(root) === false;
+      const place = this.engine.workspace.allocate(root.shape, root.dtype, 'top', { forAll });
+      gradient = { tensor: place, inPlace: false, written: new Ranges() };
       this.gradients.set(root, gradient);
     }
     const [begin, end] = rowRange(tensor);
-    const accumulate = gradient.written.some(([from, to]) => from < end && to > begin);
+    const accumulate = gradient.written.overlaps(begin, end);
     if (accumulate) this.complete(gradient, begin, end);
-    else gradient.written.push([begin, end]);
+    else gradient.written.add(begin, end);
     return { tensor: blockOf(gradient.tensor, tensor), accumulate };
   }
 
@@ -202,32 +196,46 @@ export class Tape {
 
   /** Runs the backward of everything recorded, last first, and forgets it. */
   backward(): void {
-    for (let op = this.recorded.pop(); op; op = this.recorded.pop()) {
-      // A loss has no output; an op none of whose outputs was used has nothing to do.
-      const wanted = op.outputs.length === 0 || op.outputs.some((output) => this.gradient(output));
-      if (wanted) op.backward?.();
-      for (const output of op.outputs) {
-        if (output.root) continue; // its gradient goes with the op that made the root
-        const gradient = this.gradients.get(output);
-        if (gradient && !gradient.inPlace) this.engine.workspace.release(gradient.tensor);
-        this.gradients.delete(output);
-      }
-      for (const activation of op.activations.toReversed()) this.engine.workspace.release(activation);
+    this.unwind(this.recorded);
+  }
+
+  private unwind(entries: Entry[]): void {
+    for (let entry = entries.pop(); entry; entry = entries.pop())
+      if ('lanes' in entry) this.unwindLanes(entry.lanes);
+      else this.unwindOp(entry);
+  }
+
+  private unwindLanes([first, second]: Lanes['lanes']): void {
+    const unwound = (entries: Entry[]) => (): void => {
+      this.madeInLane = new Set(entries.flatMap((entry) => ('outputs' in entry ? entry.outputs : [])));
+      this.unwind(entries);
+      this.madeInLane = null;
+    };
+    this.engine.beside(unwound(second), unwound(first));
+  }
+
+  private unwindOp({ outputs, activations, backward }: Recorded): void {
+    // A loss has no output; an op none of whose outputs was used has nothing to do.
+    const wanted = outputs.length === 0 || outputs.some((output) => this.gradient(output));
+    if (wanted) backward?.();
+    for (const output of outputs) {
+      if (output.root) continue; // its gradient goes with the op that made the root
+      const gradient = this.gradients.get(output);
+      if (gradient && !gradient.inPlace) this.engine.workspace.release(gradient.tensor);
+      this.gradients.delete(output);
     }
+    for (const activation of activations.toReversed()) this.engine.workspace.release(activation);
   }
 
   /** Zeros where [begin, end) of a gradient holds nothing yet. */
-  private complete(gradient: Gradient, begin: number, end: number): void {
-    let at = begin;
-    for (const [from, to] of gradient.written.toSorted((a, b) => a[0] - b[0])) {
-      if (to <= at || from >= end) continue;
-      if (from > at) this.engine.run('fill', [0, rowBlock(gradient.tensor, at, from - at)]);
-      at = Math.max(at, to);
-    }
-    if (at < end) this.engine.run('fill', [0, rowBlock(gradient.tensor, at, end - at)]);
-    gradient.written.push([begin, end]);
+  private complete({ tensor, written }: Gradient, begin: number, end: number): void {
+    for (const gap of written.gaps(begin, end))
+      this.engine.run('fill', [0, rowBlock(tensor, gap.begin, gap.end - gap.begin)]);
+    written.add(begin, end);
   }
 }
+
+const rowsOf = ([begin, end]: [number, number]): Ranges => new Ranges([{ begin, end }]);
 
 /** The rows of its root that a tensor covers. */
 function rowRange(tensor: Tensor): [number, number] {

@@ -140,7 +140,7 @@ function bothCrossAttentions(encoder: Encoder, inputs: ModelInputs, x: Tensor, n
 
 /**
  * A cross-modality layer (LXMERT, section 2.2): one cross-attention sub-layer whose weights both directions share, then
- * self-attention and feed-forward of each stream. Both streams are rows of one stacked tensor, in and out.
+ * self-attention and feed-forward of each stream, side by side. Both streams are rows of one stacked tensor, in and out.
  */
 export function crossModalityLayer(encoder: Encoder, inputs: ModelInputs, x: Tensor, index: number): Tensor {
   const { tape } = encoder;
@@ -151,20 +151,15 @@ export function crossModalityLayer(encoder: Encoder, inputs: ModelInputs, x: Ten
   const crossed = attentionOutput(encoder, { rows: stacked, rowIds: inputs.rowIds }, x, context, cross);
 
   const out = tape.buffer(x.shape);
-  for (const [short, modality, stream] of [
-    ['lang', 'language', languageStream(inputs)],
-    ['visn', 'vision', visionStream(inputs)],
-  ] as const) {
-    const first = short === 'lang' ? 0 : stacked.split;
+  const ownLayer = (short: 'lang' | 'visn', modality: string, stream: Stream, first: number) => (): Tensor => {
     const block = (of: Tensor): Tensor => rowBlock(of, first, stream.rows.capacity);
-    selfLayer(
-      encoder,
-      stream,
-      block(crossed),
-      streamNames(layer, short, `cross_self_${modality}.${index}`),
-      block(out),
-    );
-  }
+    const names = streamNames(layer, short, `cross_self_${modality}.${index}`);
+    return selfLayer(encoder, stream, block(crossed), names, block(out));
+  };
+  tape.beside(
+    ownLayer('lang', 'language', languageStream(inputs), 0),
+    ownLayer('visn', 'vision', visionStream(inputs), stacked.split),
+  );
   return out;
 }
 

@@ -44,20 +44,26 @@ function crossed(encoder: Encoder, inputs: ModelInputs, layers: number): Tensor 
   const languageBlock = rowBlock(joined, 0, language.capacity);
   const visionBlock = rowBlock(joined, stacked.split, vision.capacity);
 
-  let words = sentenceEmbeddings(encoder, inputs, config.lLayers === 0 ? languageBlock : undefined);
-  for (let i = 0; i < config.lLayers; i++) {
-    const out = i === config.lLayers - 1 ? languageBlock : undefined;
-    words = tape.through(words, (x) =>
-      singleModalityLayer(encoder, languageRows, x, `lxmert.encoder.layer.${i}`, `language.${i}`, out),
-    );
-  }
-  let objects = objectEmbeddings(encoder, inputs, config.rLayers === 0 ? visionBlock : undefined);
-  for (let i = 0; i < config.rLayers; i++) {
-    const out = i === config.rLayers - 1 ? visionBlock : undefined;
-    objects = tape.through(objects, (x) =>
-      singleModalityLayer(encoder, visionRows, x, `lxmert.encoder.r_layers.${i}`, `vision.${i}`, out),
-    );
-  }
+  tape.beside(
+    () => {
+      let words = sentenceEmbeddings(encoder, inputs, config.lLayers === 0 ? languageBlock : undefined);
+      for (let i = 0; i < config.lLayers; i++) {
+        const out = i === config.lLayers - 1 ? languageBlock : undefined;
+        words = tape.through(words, (x) =>
+          singleModalityLayer(encoder, languageRows, x, `lxmert.encoder.layer.${i}`, `language.${i}`, out),
+        );
+      }
+    },
+    () => {
+      let objects = objectEmbeddings(encoder, inputs, config.rLayers === 0 ? visionBlock : undefined);
+      for (let i = 0; i < config.rLayers; i++) {
+        const out = i === config.rLayers - 1 ? visionBlock : undefined;
+        objects = tape.through(objects, (x) =>
+          singleModalityLayer(encoder, visionRows, x, `lxmert.encoder.r_layers.${i}`, `vision.${i}`, out),
+        );
+      }
+    },
+  );
   for (let i = 0; i < layers; i++) joined = tape.through(joined, (x) => crossModalityLayer(encoder, inputs, x, i));
   return joined;
 }

@@ -87,8 +87,8 @@ export class ModelState {
   /** Gradients of the groups that no op has written: a task without labels, a branch that nothing reads. */
   clearUnwritten(groups: ReadonlySet<ParameterGroup>, ledger: GradientLedger): void {
     for (const [begin, end] of this.weights.ranges(groups))
-      for (const [from, to] of ledger.unwritten(begin, end))
-        fill(this.engine, this.engine.tensor('gradients', from, [(to - from) / elementBytes]), 0);
+      for (const gap of ledger.unwritten(begin, end))
+        fill(this.engine, this.engine.tensor('gradients', gap.begin, [(gap.end - gap.begin) / elementBytes]), 0);
   }
 
   /** Tells the device which groups are to be updated. Waits only when they are others than before. */

@@ -56,23 +56,25 @@ export function pretrainForward(
   };
 
   const first = (): Tensor => (streams ? firstRows(encoder, batch, streams.language) : lxmertFirstRows(encoder, batch));
-  const pooled = weights.matched || weights.qa ? pooler(encoder, batch, first()) : undefined;
-  if (pooled && weights.matched)
-    classify('matched', batch.samples, matchingHead(encoder, batch.samples, pooled), { labels: batch.matched });
-  if (pooled && weights.qa)
-    classify('qa', batch.samples, answerHead(encoder, batch.samples, pooled), { labels: batch.answers });
+  const readLanguage = (): Tensor | undefined => {
+    const pooled = weights.matched || weights.qa ? pooler(encoder, batch, first()) : undefined;
+    if (pooled && weights.matched)
+      classify('matched', batch.samples, matchingHead(encoder, batch.samples, pooled), { labels: batch.matched });
+    if (pooled && weights.qa)
+      classify('qa', batch.samples, answerHead(encoder, batch.samples, pooled), { labels: batch.answers });
+    if (streams && weights.maskedLm)
+      classify(
+        'maskedLm',
+        batch.maskedTokens,
+        maskedLmHead(encoder, streams.language, batch.maskedTokens, batch.maskedTokenRows),
+        { labels: batch.maskedTokenLabels, classes: encoder.config.vocabSize },
+      );
+    return pooled;
+  };
 
-  if (streams && weights.maskedLm)
-    classify(
-      'maskedLm',
-      batch.maskedTokens,
-      maskedLmHead(encoder, streams.language, batch.maskedTokens, batch.maskedTokenRows),
-      { labels: batch.maskedTokenLabels, classes: encoder.config.vocabSize },
-    );
-
-  if (streams && readsObjects) {
-    const objects = objectTransform(encoder, batch.vision, streams.vision);
-    // Class and attribute of every object, as sure as the detector is; the feature of the masked ones.
+  // Class and attribute of every object, as sure as the detector is; the feature of the masked ones.
+  const readVision = (vision: Tensor): void => {
+    const objects = objectTransform(encoder, batch.vision, vision);
     if (weights.obj)
       classify('obj', batch.vision, objectDecoder(encoder, batch.vision, objects, 'obj'), {
         labels: batch.objectLabels,
@@ -89,6 +91,9 @@ export function pretrainForward(
       const targets = featuresOf(tape, batch.maskedObjects, batch.featureTargets, 'f32'); // whatever is computed in
       smoothL1(tape, batch.maskedObjects, logits.feat, targets, slotOf('feat'));
     }
-  }
+  };
+
+  const [pooled] =
+    streams && readsObjects ? tape.beside(readLanguage, () => readVision(streams.vision)) : [readLanguage()];
   return { ...streams, ...(pooled && { pooled }), logits, predictions };
 }

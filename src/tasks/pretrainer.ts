@@ -24,7 +24,7 @@ import type { StagedBatch, StepKeys } from './staging.js';
 import { StepMemory, type StagedWork } from './stepMemory.js';
 
 /** Parts of steps that are kept as recordings: one for each slot, place in a step and set of capacities that occur. */
-const mostRecordings = 64;
+const mostRecordings = 128;
 
 /** Where a part stands in its step. */
 interface PartOf {

@@ -17,8 +17,13 @@ import { LxmertError } from '../errors.js';
 import { firstObjectRowId, type ModelInputs } from '../model/inputs.js';
 import { featureTable } from './featureTable.js';
 
-/** Capacities are rounded up to this, so that few different ones occur. */
+/**
+ * Capacities are rounded up, so that few different ones occur and most steps are replays of a recording: those of rows to a
+ * multiple of a power of two, at least this, that is a small part of them. Heads of masked rows cost little: they take a larger one.
+ */
 const rowRounding = 64;
+const partOfRows = 1 / 64;
+const partOfMaskedRows = 1 / 4;
 const sampleRounding = 8;
 const lengthRounding = 16;
 
@@ -56,13 +61,18 @@ export interface StagedBatch extends ModelInputs {
 /** Those of a batch, or of one with another number of samples like its own. */
 export function capacitiesOf(batch: Batch, samples = batch.size): Capacities {
   const rounded = (n: number, to: number): number => Math.max(1, Math.ceil(n / to)) * to;
-  const share = (n: number): number => rounded((n * samples) / batch.size, rowRounding);
+  const share = (n: number, part: number): number => {
+    const rows = (n * samples) / batch.size;
+    let step = rowRounding;
+    while (step < rows * part) step *= 2;
+    return rounded(rows, step);
+  };
   return {
     samples: rounded(samples, sampleRounding),
-    language: share(batch.tokenIds.length),
-    vision: share(batch.objects.labels.length),
-    maskedTokens: share(batch.maskedTokens.rows.length),
-    maskedObjects: share(batch.maskedObjects.rows.length),
+    language: share(batch.tokenIds.length, partOfRows),
+    vision: share(batch.objects.labels.length, partOfRows),
+    maskedTokens: share(batch.maskedTokens.rows.length, partOfMaskedRows),
+    maskedObjects: share(batch.maskedObjects.rows.length, partOfMaskedRows),
     tokensOfSample: rounded(longestOf(batch.tokenOffsets), lengthRounding),
     objectsOfSample: rounded(longestOf(batch.objectOffsets), lengthRounding),
     resident: batch.resident !== undefined,
@@ -157,9 +167,9 @@ export interface Staging {
 
 /**
  * Writes a batch and its step record as the device will hold them; unused rows are zeros. Returns the bytes of `buffer`, of
- * which there must be `stagedBytes`. Shared memory is uploaded where it lies; what could be transferred would be copied first.
+ * which there must be `stagedBytes`. From the engine's `hostMemory` they are uploaded without another copy.
  */
-export function stageInto(buffer: SharedArrayBuffer, { batch, keys, capacities: c, featureDim }: Staging): Uint8Array {
+export function stageInto(buffer: ArrayBufferLike, { batch, keys, capacities: c, featureDim }: Staging): Uint8Array {
   const { offsets, bytes } = layout(c, featureDim);
   const fields = fieldsOf(c, featureDim);
   const ints = (name: string): Int32Array => new Int32Array(buffer, offsets[name], sizeOf(fields[name]));

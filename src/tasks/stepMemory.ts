@@ -49,14 +49,16 @@ interface Placed {
 export class StepMemory {
   private slot = 0;
   private slotBytes = 0;
-  private readonly host = new HostSlots();
+  private readonly host: HostSlots;
   /** Workspace bytes by capacities, losses and kind of work. */
   private readonly plans = new Map<string, number>();
 
   constructor(
     private readonly engine: Engine,
     private readonly config: ModelConfig,
-  ) {}
+  ) {
+    this.host = new HostSlots(engine);
+  }
 
   /**
    * Uploads a batch into the next slot and makes room for the work on it. Waits for the upload of the batch before the last,

@@ -101,7 +101,7 @@ export async function openPretrainer(
       onNote: (text) => observer?.note?.(text),
     },
   });
-  if (device === 'auto') observer?.note?.(`device ${pretrainer.engine.description}`);
+  if (device !== 'cpu') observer?.note?.(`device ${pretrainer.engine.description}`);
   return pretrainer;
 }
 

@@ -28,14 +28,14 @@ struct Fixture {
     device.ops().fill(device, args);
   }
 
-  // db = the sums of dy's columns, by way of scratch space; dW, too.
+  // db = the sums of dy's columns, by way of scratch space; dW, too, behind it.
   void sumColumns(int64_t rows, int64_t columns, Floats dy, Floats db) {
     LinearBackwardWeight args{};
     args.rows = {nullptr, RowSet::All, rows, 0};
     args.in = 1;
     args.out = columns;
     args.x = args.dy = {dy, DType::F32};
-    args.dWeight = at(kBytes / 8, columns);
+    args.dWeight = {db.data + columns, columns};
     args.dBias = db;
     device.ops().linearBackwardWeight(device, args);
   }
@@ -84,6 +84,67 @@ void graphsKeepTheirScratch() {
   CHECK(f.first(db) == 64);
 }
 
+// What each lane makes of what came before them, by way of scratch space, is read after them.
+void sumInLanes(Fixture& f, float value, const Floats (&out)[2]) {
+  const Floats dy = f.at(0, 64 * 32);
+  f.fill(value, dy);
+  for (int lane = 0; lane < 2; ++lane) {
+    f.device.enterLane(lane + 1);
+    const Floats shifted = f.at(4096 + 4096 * lane, 64 * 32), db = f.at(16384 + 4096 * lane, 32);
+    cudaMemcpyAsync(shifted.data, dy.data, dy.size * sizeof(float), cudaMemcpyDeviceToDevice, f.device.stream());
+    if (lane == 1) f.fill(1, {shifted.data, 32});
+    f.sumColumns(64, 32, shifted, db);
+    cudaMemcpyAsync(out[lane].data, db.data, sizeof(float), cudaMemcpyDeviceToDevice, f.device.stream());
+  }
+  f.device.enterLane(0);
+}
+
+void lanesPartAndJoin() {
+  constexpr int kTrials = 20, kSteps = 6;
+  for (int trial = 0; trial < kTrials; ++trial) {
+    Fixture f;
+    for (int step = 0; step < kSteps; ++step) {
+      sumInLanes(f, static_cast<float>(step), {f.at(32768, 1), f.at(32769, 1)});
+      cudaMemcpyAsync(f.at(40960 + 2 * step, 2).data, f.at(32768, 2).data, 2 * sizeof(float), cudaMemcpyDeviceToDevice,
+                      f.device.stream());
+      f.fill(-1, f.at(32768, 2));
+    }
+    for (int step = 0; step < kSteps; ++step) {
+      CHECK(f.first(f.at(40960 + 2 * step, 1)) == static_cast<float>(64 * step));
+      CHECK(f.first(f.at(40961 + 2 * step, 1)) == static_cast<float>(63 * step + 1));
+    }
+  }
+}
+
+void lanesAreCaptured() {
+  Fixture f;
+  const auto work = [&] { sumInLanes(f, 3, {f.at(32768, 1), f.at(32769, 1)}); };
+  work();
+  const auto graph = f.device.capture(work);
+  for (int i = 0; i < 10; ++i) {
+    f.fill(-1, f.at(0, 40960));
+    graph->launch();
+    CHECK(f.first(f.at(32768, 1)) == 64 * 3);
+    CHECK(f.first(f.at(32769, 1)) == 63 * 3 + 1);
+  }
+}
+
+// What is no op is behind both lanes, also when nobody has left them.
+void allElseIsBehindTheLanes() {
+  for (int trial = 0; trial < 20; ++trial) {
+    Fixture f;
+    f.device.enterLane(1);
+    f.device.enterLane(2);
+    for (int i = 0; i < 4; ++i) f.fill(static_cast<float>(i), f.at(0, 64));
+    CHECK(f.first(f.at(0, 64)) == 3);
+    f.device.enterLane(2);
+    f.fill(4, f.at(0, 64));
+    const float value = 5;
+    f.device.copyIn(f.memory, {reinterpret_cast<const char*>(&value), sizeof value});
+    CHECK(f.first(f.at(0, 64)) == 5);
+  }
+}
+
 std::string errorOf(const std::function<void()>& work) {
   try {
     work();
@@ -119,10 +180,29 @@ void uploadsAheadKeepTheirOrder() {
     for (int step = 0; step < kSteps; ++step) {
       float* const slot = f.at(step % 2 * 64, 1).data;
       const auto value = static_cast<float>(step + 1);
-      f.device.copyInAhead(reinterpret_cast<char*>(slot), reinterpret_cast<const char*>(&value), sizeof value);
+      f.device.copyInAhead(reinterpret_cast<char*>(slot), {reinterpret_cast<const char*>(&value), sizeof value});
       cudaMemcpyAsync(f.at(1024 + step, 1).data, slot, sizeof value, cudaMemcpyDeviceToDevice, f.device.stream());
     }
     for (int step = 0; step < kSteps; ++step) CHECK(f.first(f.at(1024 + step, 1)) == static_cast<float>(step + 1));
+  }
+}
+
+// Copied from where it lies, some time before what is given to `after` next is called.
+void hostMemoryStaysUntilItIsCopied() {
+  Fixture f;
+  const std::shared_ptr<char> memory = f.device.hostMemory(2 * sizeof(float));
+  auto* const values = reinterpret_cast<float*>(memory.get());
+  CHECK(values[0] == 0 && values[1] == 0);
+  for (int step = 0; step < 24; ++step) {
+    const int slot = step % 2;
+    values[slot] = static_cast<float>(step);
+    f.device.copyInAhead(reinterpret_cast<char*>(f.at(64 * slot, 1).data),
+                         {reinterpret_cast<char*>(values + slot), sizeof(float), true});
+    std::promise<void> done;
+    f.device.after([&](const Error*) { done.set_value(); });
+    done.get_future().wait();
+    values[slot] = -1;
+    CHECK(f.first(f.at(64 * slot, 1)) == static_cast<float>(step));
   }
 }
 
@@ -135,6 +215,10 @@ int main() {
   return runTests({
       {"graphs run what was captured", graphsRunWhatWasCaptured},
       {"graphs keep their scratch space", graphsKeepTheirScratch},
+      {"lanes part and join", lanesPartAndJoin},
+      {"lanes are captured", lanesAreCaptured},
+      {"all else is behind the lanes", allElseIsBehindTheLanes},
+      {"host memory stays until it is copied", hostMemoryStaysUntilItIsCopied},
       {"uploads ahead keep their order", uploadsAheadKeepTheirOrder},
       {"what cannot be captured leaves the device as it was", whatCannotBeCapturedLeavesTheDeviceAsItWas},
   });

@@ -7,6 +7,72 @@ afterEach(async () => {
   for (const engine of engines.splice(0)) await engine.dispose();
 });
 
+describe.each(backends)('host memory on $name', ({ open }) => {
+  test('is zeroed, and what is uploaded from it stays until the promise resolves', async () => {
+    const engine = open();
+    engines.push(engine);
+    engine.reserve('inputs', 1 << 16);
+    const tensor = engine.tensor('inputs', 0, [1 << 14]);
+    const values = new Float32Array(engine.hostMemory(4 << 14));
+    expect(values.every((value) => value === 0)).toBe(true);
+    for (let round = 1; round <= 5; round++) {
+      values.fill(round);
+      const uploaded = engine.upload(tensor, values, { ahead: false });
+      const read = engine.readFloats(tensor);
+      await uploaded;
+      values.fill(-1);
+      expect(new Set(await read)).toEqual(new Set([round]));
+    }
+  });
+
+  test('parts of it, and two slots in turn', async () => {
+    const engine = open();
+    engines.push(engine);
+    engine.reserve('inputs', 4096);
+    const slots = [0, 1].map((i) => ({
+      tensor: engine.tensor('inputs', 1024 * i, [256]),
+      values: new Float32Array(engine.hostMemory(4096), 256, 256),
+    }));
+    const seen: Promise<Float32Array>[] = [];
+    let sent: Promise<void>[] = [Promise.resolve(), Promise.resolve()];
+    for (let step = 0; step < 8; step++) {
+      const { tensor, values } = slots[step % 2];
+      await sent[step % 2];
+      values.fill(step);
+      sent = sent.with(step % 2, engine.upload(tensor, values, { ahead: true }));
+      seen.push(engine.readFloats(tensor));
+    }
+    expect((await Promise.all(seen)).map((values) => values[255])).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+  });
+
+  test('lives as long as an upload needs it, whatever becomes of the buffer', async () => {
+    const engine = open();
+    engines.push(engine);
+    engine.reserve('inputs', 1 << 20);
+    const tensor = engine.tensor('inputs', 0, [1 << 18]);
+    const uploads = Array.from({ length: 8 }, (_, i) => {
+      const buffer = engine.hostMemory(1 << 20);
+      const uploaded = engine.upload(tensor, new Float32Array(buffer).fill(i));
+      structuredClone(buffer, { transfer: [buffer] });
+      return uploaded;
+    });
+    globalThis.gc?.();
+    await Promise.all(uploads);
+    expect(new Set(await engine.readFloats(tensor))).toEqual(new Set([7]));
+    const kept = engine.hostMemory(64);
+    await engine.dispose();
+    expect(new Uint8Array(kept)[63]).toBe(0);
+    expect(() => engine.hostMemory(64)).toThrow(expect.objectContaining({ code: 'DISPOSED' }));
+  });
+
+  test('of no size is refused', () => {
+    const engine = open();
+    engines.push(engine);
+    for (const bytes of [0, -1, 0.5, NaN, 2 ** 33 + 1, 2 ** 60])
+      expect(() => engine.hostMemory(bytes)).toThrow(expect.objectContaining({ code: 'BAD_ARGUMENT' }));
+  });
+});
+
 describe.each(backends)('uploads ahead on $name', ({ open }) => {
   test('what is enqueued later finds the values, in two slots in turn', async () => {
     const engine = open();

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { Ranges, type Range } from '../../src/engine/ranges.js';
 import { bytesOf, type Tensor } from '../../src/engine/tensor.js';
 import { Workspace } from '../../src/engine/workspace.js';
 
@@ -91,5 +92,69 @@ describe('Workspace', () => {
     workspace.allocate([16], 'f32', 'bottom');
     workspace.release(old);
     expect(workspace.allocate([16], 'f32', 'bottom').offset).toBe(64);
+  });
+});
+
+describe('Workspace in lanes', () => {
+  /** Work of either lane, in any order: allocations, for both or not, and releases of what is its own. */
+  const lanes = fc.array(
+    fc.record({
+      lane: fc.nat(1),
+      elements: fc.integer({ min: 1, max: 300 }),
+      end: fc.constantFrom('bottom' as const, 'top' as const),
+      forAll: fc.boolean(),
+      release: fc.option(fc.nat(20)),
+    }),
+    { maxLength: 60 },
+  );
+  const spanOf = (tensor: Tensor): Range => ({
+    begin: tensor.offset,
+    end: tensor.offset + Math.max(64, bytesOf(tensor)),
+  });
+
+  test('neither gets what the other one has used', () => {
+    fc.assert(
+      fc.property(operations, lanes, (before, work) => {
+        const workspace = new Workspace();
+        workspace.reset(1 << 20);
+        const { living } = perform(workspace, before);
+        workspace.fork(2);
+        const used = [new Ranges(), new Ranges()];
+        const own: Tensor[][] = [living.splice(0, living.length / 2), []];
+        for (const tensor of own[0]) used[0].add(spanOf(tensor).begin, spanOf(tensor).end);
+        const shared: Tensor[] = [];
+        for (const { lane, elements, end, forAll, release } of work) {
+          workspace.enter(lane);
+          if (release !== null) {
+            if (own[lane].length > 0) workspace.release(own[lane].splice(release % own[lane].length, 1)[0]);
+            continue;
+          }
+          const tensor = workspace.allocate([elements], 'f32', end, { forAll });
+          const span = spanOf(tensor);
+          expect(used[1 - lane].overlaps(span.begin, span.end)).toBe(false);
+          if (forAll) expect(used[lane].overlaps(span.begin, span.end)).toBe(false);
+          for (const each of forAll ? used : [used[lane]]) each.add(span.begin, span.end);
+          (forAll ? shared : own[lane]).push(tensor);
+        }
+        workspace.join();
+        for (const tensor of [...living, ...shared, ...own.flat()]) workspace.release(tensor);
+        expect(workspace.allocate([(1 << 20) / 4], 'f32', 'bottom').offset).toBe(0);
+      }),
+    );
+  });
+
+  test('what a lane gives back is its own, in one piece with what is free for all, until they join', () => {
+    const workspace = new Workspace();
+    workspace.reset(1024);
+    workspace.fork(2);
+    workspace.release(workspace.allocate([64], 'f32', 'bottom'));
+    workspace.enter(1);
+    expect(() => workspace.allocate([256], 'f32', 'bottom')).toThrow(/no room/);
+    workspace.enter(0);
+    workspace.release(workspace.allocate([256], 'f32', 'bottom'));
+    workspace.enter(1);
+    expect(() => workspace.allocate([1], 'f32', 'bottom')).toThrow(/no room/);
+    workspace.join();
+    expect(workspace.allocate([256], 'f32', 'bottom').offset).toBe(0);
   });
 });

@@ -3,62 +3,18 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import type { Batch } from '../../src/data/batch.js';
 import type { FeatureTable } from '../../src/data/residentFeatures.js';
 import type { EngineOptions } from '../../src/engine/index.js';
-import { plainSum, type LossWeights, type StepResult } from '../../src/tasks/losses.js';
-import { Pretrainer } from '../../src/tasks/pretrainer.js';
+import { plainSum, type StepResult } from '../../src/tasks/losses.js';
 import { capacitiesOf } from '../../src/tasks/staging.js';
 import { emulator } from '../engine/support/backends.js';
-import { randomBatch, residentBatches, smallConfig, splitBatch } from '../support/batches.js';
+import { randomBatch, residentBatches, splitBatch } from '../support/batches.js';
+import { batches, config, disposeModels, emulated, kinds, open, stateOf, train, type Step } from './training.js';
 
-const config = smallConfig();
-const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-6, weightDecay: 0.01, maxGradNorm: 1 };
-const models: Pretrainer[] = [];
-afterEach(async () => {
-  for (const model of models.splice(0)) await model.dispose();
-});
+afterEach(disposeModels);
 
-const emulated = (precision: 'float32' | 'bfloat16'): EngineOptions => ({
-  device: 'cuda',
-  precision,
-  cudaLibrary: emulator ?? '',
-});
 const devices: [string, EngineOptions][] = [
   ['cpu', { device: 'cpu', threads: 1 }],
   ...(emulator ? [['emulated cuda', emulated('float32')] as [string, EngineOptions]] : []),
 ];
-
-interface Step {
-  readonly parts: readonly Batch[];
-  readonly weights?: LossWeights;
-}
-
-const kinds = ['parameter', 'firstMoment', 'secondMoment'] as const;
-
-async function stateOf(model: Pretrainer): Promise<Map<string, Float32Array>> {
-  const values = new Map<string, Float32Array>();
-  for (const { name } of model.parameters)
-    for (const kind of kinds) values.set(`${kind} ${name}`, await model.read(kind, name));
-  return values;
-}
-
-async function open(engine: EngineOptions, recorded: boolean): Promise<Pretrainer> {
-  const notes: string[] = [];
-  const model = new Pretrainer({ config, adam, engine: { ...engine, onNote: (text) => notes.push(text) } });
-  models.push(model);
-  if (!recorded) model.engine.observer = () => undefined; // ops one by one
-  await model.initialize(3);
-  expect(notes).toEqual([]);
-  return model;
-}
-
-/** Results of all steps, enqueued together, and the state afterwards. */
-async function train(model: Pretrainer, steps: readonly Step[], first = 0) {
-  const results: StepResult[] = await Promise.all(
-    steps.map(({ parts, weights = plainSum }, i) =>
-      model.step(parts, { step: first + i, learningRate: 1e-2 / (1 + i), seed: 5, weights }),
-    ),
-  );
-  return { results, state: await stateOf(model) };
-}
 
 /** The same steps with recordings and without. */
 async function compare(engine: EngineOptions, steps: readonly Step[], table?: FeatureTable): Promise<void> {
@@ -70,9 +26,6 @@ async function compare(engine: EngineOptions, steps: readonly Step[], table?: Fe
   for (const [name, values] of expected.state) expect([name, got.state.get(name)]).toEqual([name, values]);
   expect(new Set(expected.results.map(({ loss }) => loss)).size).toBe(steps.length);
 }
-
-const batches = (n: number, options: Parameters<typeof randomBatch>[2] = {}): Batch[] =>
-  Array.from({ length: n }, (_, i) => randomBatch(config, i + 1, options));
 
 /** Batches of different lengths and the same capacities. */
 function alike(): Batch[] {

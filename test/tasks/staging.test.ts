@@ -2,6 +2,8 @@ import { describe, expect, test } from '@jest/globals';
 import { benchBatch } from '../../src/bench/batch.js';
 import { HostSlots } from '../../src/tasks/hostSlots.js';
 import { capacitiesOf, stagedBytes, stageInto } from '../../src/tasks/staging.js';
+import type { Batch } from '../../src/data/batch.js';
+import { Rng } from '../engine/support/rng.js';
 import { smallConfig } from '../support/batches.js';
 
 const config = smallConfig();
@@ -23,9 +25,66 @@ describe('stageInto', () => {
   });
 });
 
+describe('capacitiesOf', () => {
+  /** What capacities depend on. */
+  const batchOf = (tokens: readonly number[], objects: readonly number[], random: Rng): Batch => {
+    const offsets = (lengths: readonly number[]): Int32Array => {
+      let end = 0;
+      return Int32Array.from([0, ...lengths], (n) => (end += n));
+    };
+    const rows = (lengths: readonly number[]): number => lengths.reduce((sum, n) => sum + n, 0);
+    const masked = (n: number) => ({
+      rows: new Int32Array([...Array(n).keys()].filter(() => random.chance(0.15)).length),
+    });
+    return {
+      size: tokens.length,
+      tokenIds: new Int32Array(rows(tokens)),
+      tokenOffsets: offsets(tokens),
+      objectOffsets: offsets(objects),
+      objects: { labels: new Int32Array(rows(objects)) },
+      maskedTokens: masked(rows(tokens)),
+      maskedObjects: masked(rows(objects)),
+    } as unknown as Batch;
+  };
+  const draw = (random: Rng, samples: number, low: number, high: number): number[] =>
+    Array.from({ length: samples }, () => random.int(low, high));
+
+  test('have room for all rows, and little more', () => {
+    const random = new Rng(1);
+    for (let samples = 1; samples < 1500; samples = Math.ceil(samples * 1.7)) {
+      const batch = batchOf(draw(random, samples, 5, 20), draw(random, samples, 10, 60), random);
+      const c = capacitiesOf(batch);
+      const pairs = [
+        [batch.tokenIds.length, c.language, 1 / 32],
+        [batch.objects.labels.length, c.vision, 1 / 32],
+        [batch.maskedTokens.rows.length, c.maskedTokens, 1 / 2],
+        [batch.maskedObjects.rows.length, c.maskedObjects, 1 / 2],
+      ];
+      for (const [rows, capacity, part] of pairs) {
+        expect(capacity).toBeGreaterThanOrEqual(rows);
+        expect(capacity - rows).toBeLessThan(Math.max(64, part * rows));
+        expect(capacity % 64).toBe(0);
+      }
+    }
+  });
+
+  test.each([
+    ['36 objects an image', [36, 36], 30],
+    ['10 to 60 objects an image', [10, 60], 100],
+  ] as const)('few different ones among batches of 256: %s', (_, [fewest, most], different) => {
+    const random = new Rng(2);
+    const seen = new Set<string>();
+    for (let i = 0; i < 300; i++) {
+      const batch = batchOf(draw(random, 256, 5, 20), draw(random, 256, fewest, most), random);
+      seen.add(JSON.stringify(capacitiesOf(batch)));
+    }
+    expect(seen.size).toBeLessThan(different / 2); // there are two slots
+  });
+});
+
 describe('HostSlots', () => {
   test('gives the same memory again, unless it is too small', async () => {
-    const slots = new HostSlots();
+    const slots = new HostSlots({ hostMemory: (bytes) => new ArrayBuffer(bytes) });
     const first = await slots.take(0, 100);
     expect(await slots.take(1, 100)).not.toBe(first);
     expect(await slots.take(0, 50)).toBe(first);
@@ -35,7 +94,7 @@ describe('HostSlots', () => {
   });
 
   test('waits until what was staged there has been copied, or could not be', async () => {
-    const slots = new HostSlots();
+    const slots = new HostSlots({ hostMemory: (bytes) => new ArrayBuffer(bytes) });
     const first = await slots.take(0, 8);
     let copied: () => void = () => undefined;
     slots.lend(0, new Promise<void>((resolve) => (copied = resolve)));

@@ -82,7 +82,8 @@ void multiply(const Gemm& g) {
 
 class EmulatedGemms final : public cuda::Gemms {
  public:
-  void run(cudaStream_t stream, const Gemm& gemm) override {
+  int64_t workspaceBytes() const override { return 0; }
+  void run(cudaStream_t stream, void*, const Gemm& gemm) override {
     submit(stream, [gemm] { multiply(gemm); });
   }
   std::string name() const override { return "loops on the CPU"; }

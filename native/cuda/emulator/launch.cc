@@ -46,6 +46,17 @@ void check(const Launch& l) {
            std::to_string(kMostSharedBytes));
 }
 
+// A device that breaks: LXMERT_EMULATOR_BREAKS_AT is the number of a launch.
+void breakWhereAsked(const Launch& launch) {
+  static const uint64_t where = [] {
+    const char* text = std::getenv("LXMERT_EMULATOR_BREAKS_AT");
+    return text ? std::strtoull(text, nullptr, 10) : 0;
+  }();
+  static std::atomic<uint64_t> launches = 0;
+  if (where > 0 && ++launches == where)
+    throw Error(ErrorCode::Internal, std::string(launch.name) + ": broken by LXMERT_EMULATOR_BREAKS_AT");
+}
+
 }  // namespace
 
 uint64_t seedOfProcess() {
@@ -57,6 +68,7 @@ uint64_t seedOfProcess() {
 }
 
 void runGrid(const Launch& launch) {
+  breakWhereAsked(launch);
   const dim3 grid = launch.grid;
   const int64_t blocks = int64_t{grid.x} * grid.y * grid.z;
   const int64_t threads = int64_t{launch.block.x} * launch.block.y * launch.block.z;

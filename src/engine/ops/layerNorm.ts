@@ -1,6 +1,7 @@
 import type { OpArgument } from '../encodeCall.js';
+import type { Parameter } from '../gradientLedger.js';
 import type { Rows } from '../stepRecord.js';
-import type { Parameter, Tape } from '../tape.js';
+import type { Tape } from '../tape.js';
 import { checkShape, type Tensor } from '../tensor.js';
 
 export interface LayerNormWeights {

@@ -1,5 +1,6 @@
+import type { Parameter } from '../gradientLedger.js';
 import type { Rows } from '../stepRecord.js';
-import type { Parameter, Tape } from '../tape.js';
+import type { Tape } from '../tape.js';
 import { checkShape, type Tensor } from '../tensor.js';
 
 export interface LinearWeights {

@@ -1,0 +1,53 @@
+#include "cuda/lanes.h"
+
+namespace lxmert::cuda {
+
+// Errors mean nothing any more.
+Lanes::~Lanes() {
+  cudaStreamSynchronize(side_);
+  for (const cudaEvent_t event : {parted_, joined_}) cudaEventDestroy(event);
+  cudaStreamDestroy(side_);
+}
+
+void Lanes::enter(int lane) {
+  if (lane_ == 0 && lane != 0) {
+    check(cudaEventRecord(parted_, main_), "lanes");
+    check(cudaStreamWaitEvent(side_, parted_, 0), "lanes");
+  }
+  if (lane_ != 0 && lane == 0) check(join(), "lanes");
+  lane_ = lane;
+}
+
+void Lanes::leave() {
+  if (lane_ != 0) join();
+  lane_ = 0;
+}
+
+cudaError_t Lanes::join() const {
+  const cudaError_t status = cudaEventRecord(joined_, side_);
+  return status == cudaSuccess ? cudaStreamWaitEvent(main_, joined_, 0) : status;
+}
+
+Scratch& Lanes::scratch() { return scratch_[lane_ == kSide ? 1 : 0]; }
+
+void Lanes::wait() const {
+  for (const cudaStream_t stream : {main_, side_}) check(cudaStreamSynchronize(stream), "running kernels");
+}
+
+Lanes::Memory Lanes::beginCapture(cudaStream_t main) {
+  scratch_[0].settle(main_);
+  scratch_[1].settle(side_);
+  main_ = main;
+  return {scratch_[0].fix(true), scratch_[1].fix(true)};
+}
+
+void Lanes::endCapture(cudaStream_t main) {
+  main_ = main;
+  lane_ = 0;
+  for (Scratch& scratch : scratch_) {
+    scratch.fix(false);
+    scratch.reset();
+  }
+}
+
+}  // namespace lxmert::cuda

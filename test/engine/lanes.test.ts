@@ -1,0 +1,126 @@
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { fill, rowBlock, type Engine, type Tensor } from '../../src/engine/index.js';
+import { backends } from './support/backends.js';
+
+const engines: Engine[] = [];
+afterEach(async () => {
+  for (const engine of engines.splice(0)) await engine.dispose();
+});
+
+describe.each(backends)('lanes on $name', ({ open }) => {
+  function start(): { engine: Engine; x: Tensor; rows: [Tensor, Tensor] } {
+    const engine = open();
+    engines.push(engine);
+    engine.reserve('state', 4096);
+    const x = engine.tensor('state', 0, [2, 8]);
+    return { engine, x, rows: [rowBlock(x, 0, 1), rowBlock(x, 1, 1)] };
+  }
+
+  const work = ({ engine, x, rows }: ReturnType<typeof start>): void => {
+    fill(engine, x, 9);
+    engine.beside(
+      () => [1, 2].forEach((value) => fill(engine, rows[0], value)),
+      () => [3, 4].forEach((value) => fill(engine, rows[1], value)),
+    );
+  };
+
+  test('come after what was enqueued before, and before what is enqueued later', async () => {
+    const world = start();
+    const { engine, x } = world;
+    const seen: Promise<Float32Array>[] = [];
+    for (let i = 0; i < 20; i++) {
+      work(world);
+      seen.push(engine.readFloats(x));
+      fill(engine, x, 0);
+    }
+    for (const values of await Promise.all(seen))
+      expect([...values]).toEqual([...new Array<number>(8).fill(2), ...new Array<number>(8).fill(4)]);
+  });
+
+  test('are recorded and replayed', async () => {
+    const world = start();
+    const { engine, x } = world;
+    const recording = engine.record(() => work(world));
+    for (let i = 0; i < 4; i++) {
+      fill(engine, x, 0);
+      engine.replay(recording);
+      expect((await engine.readFloats(x)).filter((_, n) => n % 8 === 7)).toEqual(Float32Array.of(2, 4));
+    }
+  });
+
+  test('a lane that fails leaves the engine as it was', async () => {
+    const world = start();
+    const { engine, x, rows } = world;
+    const fail = (): void => {
+      throw new Error('half-way');
+    };
+    const half = (): void =>
+      engine.beside(
+        () => fill(engine, rows[0], 1),
+        () => (fill(engine, rows[1], 2), fail()),
+      );
+    expect(half).toThrow('half-way');
+    expect(() => engine.record(half)).toThrow('half-way');
+    work(world);
+    expect((await engine.readFloats(x)).filter((_, n) => n % 8 === 7)).toEqual(Float32Array.of(2, 4));
+  });
+
+  test('a lane that is no lane is refused by the addon', async () => {
+    const { engine } = start();
+    const { addon, native } = engine as unknown as {
+      addon: Record<string, (...args: unknown[]) => unknown>;
+      native: unknown;
+    };
+    for (const lane of [3, -1, 0.5, NaN, '1', undefined])
+      expect(() => addon['enterLane'](native, lane)).toThrow(expect.objectContaining({ code: 'BAD_ARGUMENT' }));
+    for (const call of [[-1, 1, 3], [-1, 1, NaN], [-1, 1], [-1, 0], [-1], [-1, 2, 1, 1], [-2, 1, 1], [-0.5, 1, 1]])
+      expect(() => addon['record'](native, Float64Array.from(call), call.length)).toThrow(
+        expect.objectContaining({ code: 'BAD_ARGUMENT' }),
+      );
+    // In any order they are harmless.
+    for (const lane of [2, 2, 1, 0, 0, 1, 2]) addon['enterLane'](native, lane);
+    await engine.synchronize();
+  });
+});
+
+describe.each(backends.filter(({ name }) => !name.startsWith('cpu')))('lanes on $name are kept apart', ({ open }) => {
+  const shared = /shares memory with what is used beside it, in another lane/;
+  const start = (): Engine => {
+    const engine = open();
+    engines.push(engine);
+    engine.reserve('state', 4096);
+    engine.reserve('workspace', 4096);
+    return engine;
+  };
+
+  test('what both use is refused, also when it was free in between', () => {
+    const engine = start();
+    const x = engine.tensor('state', 0, [4, 8]);
+    const twice = (first: Tensor, second: Tensor) => (): void =>
+      engine.beside(
+        () => fill(engine, first, 1),
+        () => fill(engine, second, 2),
+      );
+    expect(twice(x, rowBlock(x, 3, 1))).toThrow(shared);
+    expect(twice(rowBlock(x, 0, 2), rowBlock(x, 1, 2))).toThrow(shared);
+    expect(twice(rowBlock(x, 0, 2), rowBlock(x, 2, 2))).not.toThrow();
+
+    const y = engine.workspace.allocate([8], engine.activationDType, 'top');
+    const reuse = (): void =>
+      engine.beside(
+        () => fill(engine, y, 1),
+        () => {
+          engine.workspace.release(y);
+          fill(engine, engine.workspace.allocate([8], engine.activationDType, 'top'), 2);
+        },
+      );
+    expect(reuse).toThrow(shared);
+  });
+
+  test('a lane has no lanes', () => {
+    const engine = start();
+    const nothing = (): void => undefined;
+    expect(() => engine.beside(() => engine.beside(nothing, nothing), nothing)).toThrow('lanes inside of a lane');
+    expect(() => engine.beside(nothing, nothing)).not.toThrow();
+  });
+});

@@ -1,0 +1,62 @@
+/** Small models that are trained for a few steps, and what became of them. */
+import type { Batch } from '../../src/data/batch.js';
+import type { EngineOptions } from '../../src/engine/index.js';
+import { plainSum, type LossWeights, type StepResult } from '../../src/tasks/losses.js';
+import { Pretrainer } from '../../src/tasks/pretrainer.js';
+import { emulator } from '../engine/support/backends.js';
+import { randomBatch, smallConfig } from '../support/batches.js';
+
+export const config = smallConfig();
+const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-6, weightDecay: 0.01, maxGradNorm: 1 };
+const models: Pretrainer[] = [];
+
+/** Of all models that were opened. */
+export async function disposeModels(): Promise<void> {
+  for (const model of models.splice(0)) await model.dispose();
+}
+
+/** CUDA on the emulator; a test with it is left out where there is none. */
+export const emulated = (precision: 'float32' | 'bfloat16'): EngineOptions => ({
+  device: 'cuda',
+  precision,
+  cudaLibrary: emulator ?? '',
+});
+
+export interface Step {
+  readonly parts: readonly Batch[];
+  readonly weights?: LossWeights;
+}
+
+export const kinds = ['parameter', 'firstMoment', 'secondMoment'] as const;
+
+export async function stateOf(model: Pretrainer): Promise<Map<string, Float32Array>> {
+  const values = new Map<string, Float32Array>();
+  for (const { name } of model.parameters)
+    for (const kind of kinds) values.set(`${kind} ${name}`, await model.read(kind, name));
+  return values;
+}
+
+/** A model that has nothing to say of how its steps run. */
+export async function open(engine: EngineOptions, recorded: boolean): Promise<Pretrainer> {
+  const onNote = (text: string): void => {
+    throw new Error(text);
+  };
+  const model = new Pretrainer({ config, adam, engine: { ...engine, onNote } });
+  models.push(model);
+  if (!recorded) model.engine.observer = () => undefined; // ops one by one
+  await model.initialize(3);
+  return model;
+}
+
+/** Results of all steps, enqueued together, and the state afterwards. */
+export async function train(model: Pretrainer, steps: readonly Step[], first = 0) {
+  const results: StepResult[] = await Promise.all(
+    steps.map(({ parts, weights = plainSum }, i) =>
+      model.step(parts, { step: first + i, learningRate: 1e-2 / (1 + i), seed: 5, weights }),
+    ),
+  );
+  return { results, state: await stateOf(model) };
+}
+
+export const batches = (n: number, options: Parameters<typeof randomBatch>[2] = {}): Batch[] =>
+  Array.from({ length: n }, (_, i) => randomBatch(config, i + 1, options));
