@@ -63,6 +63,7 @@
       "native/engine/step_record.h"
     ],
     "lxmert_cuda_sources": [
+      "native/comm/nccl.cu",
       "native/cuda/adam.cu",
       "native/cuda/add_rows.cu",
       "native/cuda/attention.cu",
@@ -81,6 +82,7 @@
       "native/cuda/lanes.cu",
       "native/cuda/layer_norm.cu",
       "native/cuda/linear.cu",
+      "native/cuda/nvidia_library.cu",
       "native/cuda/object_embedding.cu",
       "native/cuda/plugin.cu",
       "native/cuda/probe.cu",
@@ -102,9 +104,11 @@
       "native/cuda/emulator/launch.cc",
       "native/cuda/emulator/ptx.cc",
       "native/cuda/emulator/runtime.cc",
-      "native/cuda/emulator/streams.cc"
+      "native/cuda/emulator/streams.cc",
+      "native/cuda/emulator/trace.cc"
     ],
     "lxmert_cuda_headers": [
+      "native/comm/nccl.h",
       "native/cuda/add_rows.h",
       "native/cuda/attention.h",
       "native/cuda/attention_tiles.cuh",
@@ -126,12 +130,14 @@
       "native/cuda/emulator/random.h",
       "native/cuda/emulator/runtime.h",
       "native/cuda/emulator/streams.h",
+      "native/cuda/emulator/trace.h",
       "native/cuda/emulator/warp.h",
       "native/cuda/gemm.h",
       "native/cuda/graph.h",
       "native/cuda/kernels.h",
       "native/cuda/lanes.h",
       "native/cuda/layer_norm.cuh",
+      "native/cuda/nvidia_library.h",
       "native/cuda/platform.h",
       "native/cuda/probe.h",
       "native/cuda/ptx.cuh",

@@ -98,6 +98,10 @@ nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | 
   { echo 'gpu-check: nvidia-smi finds no GPU' >&2; exit 1; }
 capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)
 
+# The library of matrix products may have come with PyTorch alone.
+wheel=$("$python" -c 'import glob, nvidia; print(*sorted(f for p in nvidia.__path__ for f in glob.glob(p + "/**/libcublasLt.so.1*", recursive=True))[-1:])' 2>/dev/null)
+if [[ -z ${LXMERT_CUBLASLT:-} && -f $wheel ]] && ! ldconfig -p | grep -q libcublasLt; then export LXMERT_CUBLASLT=$wheel; fi
+
 # Functions of this file as steps: timeout runs programs only.
 export -f list build_kernels build_instructions build_node step_beside_pytorch
 export out objects nvcc python jobs capability
@@ -132,7 +136,10 @@ if ((built == 0)); then
   fi
 fi
 step build-instructions 60 build_instructions && step instructions 30 "$out/instructions"
-if ((node == 1)); then step ops 180 npm test -- test/engine/ops/opTable.test.ts -t 'cuda '; fi
+if ((node == 1)); then
+  step ops 180 npm test -- test/engine/ops/opTable.test.ts -t 'cuda '
+  step bench-ops 60 npx lxmert bench kernels --device cuda --precision bfloat16 --batch 256 --tokens 12-12
+fi
 if "$python" -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then
   step torch-kernels 150 "$python" bench/cuda/torch_kernels.py "$out/torch.json" && cat "$out/torch-kernels.log"
 else

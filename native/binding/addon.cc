@@ -58,6 +58,13 @@ Napi::Value describePlugin(const Napi::CallbackInfo& info) {
   });
 }
 
+// describeNccl(plugin): string
+Napi::Value describeNccl(const Napi::CallbackInfo& info) {
+  return translated(info, [&] {
+    return Napi::Value(Napi::String::New(info.Env(), openPlugin(textOf(info, 0, "plugin")).describeNccl()));
+  });
+}
+
 // reserve(engine, arena, bytes)
 Napi::Value reserve(const Napi::CallbackInfo& info) {
   return translated(info, [&] {
@@ -215,6 +222,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   add("createEngine", createEngine);
   add("activationsOf", activationsOf);
   add("describePlugin", describePlugin);
+  add("describeNccl", describeNccl);
   add("reserve", reserve);
   add("enqueue", enqueue);
   add("enterLane", enterLane);

@@ -17,9 +17,7 @@ inline void check(cudaError_t status, const char* what) {
     cudaGetLastError();  // not a sticky one
     throw Error(ErrorCode::OutOfMemory, std::string("the GPU has no memory left for ") + what + " (" + reason + ")");
   }
-  throw Error(ErrorCode::Internal,
-              std::string("CUDA failed at ") + what + ": " + reason +
-                  ". This engine is dead, and this process can use the GPU no more: start it again");
+  throw Error(ErrorCode::Internal, std::string("CUDA failed at ") + what + ": " + reason + kDeviceIsLost);
 }
 
 }  // namespace lxmert::cuda

@@ -46,8 +46,8 @@ __global__ void __launch_bounds__(kLanes* kWarps)
   constexpr int kWidth = kLanes * V;
   LXMERT_SHARED(float, sums);  // [warps, width]
   const int lane = laneOf(), warp = static_cast<int>(threadIdx.x) / kLanes;
-  const int64_t left = static_cast<int64_t>(blockIdx.x) * kWidth, column = left + lane * V;
-  const int64_t first = blockIdx.y * kRowsOfBlock, end = min(first + kRowsOfBlock, rows);
+  const int64_t left = static_cast<int64_t>(blockIdx.y) * kWidth, column = left + lane * V;
+  const int64_t first = blockIdx.x * kRowsOfBlock, end = min(first + kRowsOfBlock, rows);
   float sum[V] = {};
   if (column < columns) {
 #pragma unroll 4
@@ -64,7 +64,7 @@ __global__ void __launch_bounds__(kLanes* kWarps)
   if (c >= kWidth || left + c >= columns) return;
   float all = sums[c];
   for (int w = 1; w < kWarps; ++w) all += sums[w * kWidth + c];
-  partial[blockIdx.y * columns + left + c] = all;
+  partial[blockIdx.x * columns + left + c] = all;
 }
 
 template <class T, int V>
@@ -72,7 +72,8 @@ void sumBlocks(CudaDevice& device, const Values& values, int64_t rows, int64_t c
                float* partial) {
   static_assert(V <= kWarps, "each thread adds up one column at most");
   constexpr int64_t kWidth = kLanes * V;
-  const dim3 grid(static_cast<unsigned>((columns + kWidth - 1) / kWidth), blocks);
+  // Rows along x, of which a grid has 2^31 - 1: it has 65,535 along y, enough for two million columns.
+  const dim3 grid(blocks, static_cast<unsigned>((columns + kWidth - 1) / kWidth));
   LXMERT_LAUNCH((partialColumnSums<T, V>), grid, kLanes * kWarps, kWarps * kWidth * sizeof(float), device.stream(),
                 values.as<const T>(), rows, columns, partial);
 }

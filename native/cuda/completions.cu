@@ -43,7 +43,9 @@ cudaEvent_t Completions::freshEvent() {
       events_.pop_back();
     }
   }
-  if (!event && cudaEventCreateWithFlags(&event, cudaEventDisableTiming) != cudaSuccess) return nullptr;
+  // To wait for a step would keep a core busy without the second flag.
+  constexpr unsigned kFlags = cudaEventDisableTiming | cudaEventBlockingSync;
+  if (!event && cudaEventCreateWithFlags(&event, kFlags) != cudaSuccess) return nullptr;
   return event;
 }
 
@@ -61,7 +63,7 @@ void Completions::run(int ordinal) {
     }
     std::optional<Error> failure;
     try {
-      check(next.event ? cudaEventSynchronize(next.event) : cudaPeekAtLastError(), "running kernels");
+      check(next.event ? cudaEventSynchronize(next.event) : cudaDeviceSynchronize(), "running kernels");
     } catch (const Error& error) {
       failure.emplace(error);
     }

@@ -99,9 +99,11 @@ char* CudaDevice::allocate(ArenaId arena, int64_t bytes) {
   return memory;
 }
 
-// Waits for the kernels that run.
+// Waits for what runs on it: cudaFree may do so, says its reference.
 void CudaDevice::release(char* memory, int64_t) {
   cudaSetDevice(ordinal_);
+  lanes_.settle();
+  cudaStreamSynchronize(ahead_);
   cudaFree(memory);
   const std::lock_guard lock(mutex_);
   const auto at = [&](const Block& block) { return block.base == memory; };

@@ -10,9 +10,12 @@
 
 namespace lxmert::cuda {
 
+// Bytes. cuBLASLt judges a bias by its pointer, no preference says more; kernels were seen to fault on less.
+constexpr uintptr_t kBiasAlignment = 16;
+
 // C = op(A) op(B) + beta C, and the bias added to each row. All matrices are dense and row-major: C [m, n], op(A) [m, k],
 // op(B) [k, n]; a transposed A lies in memory as [k, m], a transposed B as [n, k]. Sums are float32, whatever the types;
-// the result is rounded once. m, n and k are at least 1, pointers aligned to their elements only.
+// the result is rounded once. m, n and k are at least 1, pointers aligned to their elements only, but the bias'.
 struct Gemm {
   int64_t m, n, k;
   bool transposeA, transposeB;

@@ -33,7 +33,7 @@ uint32_t alignmentOf(const void* place) {
 }
 
 // All that the choice of a kernel depends on.
-using Key = std::array<int64_t, 11>;
+using Key = std::array<int64_t, 12>;
 
 Key keyOf(const Gemm& g) {
   return {g.m,
@@ -46,7 +46,8 @@ Key keyOf(const Gemm& g) {
           (g.bias ? 1 : 0) + (g.beta != 0 ? 2 : 0),
           alignmentOf(g.a),
           alignmentOf(g.b),
-          alignmentOf(g.c)};
+          alignmentOf(g.c),
+          alignmentOf(g.bias)};
 }
 
 class CublasLtGemms final : public Gemms {
@@ -133,7 +134,7 @@ class CublasLtGemms final : public Gemms {
     const Status status = lt_.MatmulAlgoGetHeuristic(handle_, p.matmul, p.first, p.second, p.result, p.result,
                                                      preference, 1, &best, &found);
     lt_.MatmulPreferenceDestroy(preference);
-    if (status != 0 || found == 0)
+    if (status != 0 || found == 0 || best.state != 0)
       throw Error(ErrorCode::Unsupported, "cuBLASLt has no product of [" + std::to_string(g.m) + ", " +
                                               std::to_string(g.k) + "] and [" + std::to_string(g.k) + ", " +
                                               std::to_string(g.n) + "] (status " + std::to_string(status) + ')');

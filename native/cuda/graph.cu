@@ -36,7 +36,11 @@ Graph::Graph(cudaStream_t stream, cudaStream_t target, Lanes::Memory memory, con
   checkCapture(status, "cudaGraphInstantiate");
 }
 
-Graph::~Graph() { cudaGraphExecDestroy(executable_); }
+// A launch survives it, but not the memory that goes with it.
+Graph::~Graph() {
+  cudaGraphExecDestroy(executable_);
+  cudaStreamSynchronize(target_);
+}
 
 void Graph::launch() { check(cudaGraphLaunch(executable_, target_), "launching a graph"); }
 

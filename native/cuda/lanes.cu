@@ -34,6 +34,10 @@ void Lanes::wait() const {
   for (const cudaStream_t stream : {main_, side_}) check(cudaStreamSynchronize(stream), "running kernels");
 }
 
+void Lanes::settle() const {
+  for (const cudaStream_t stream : {main_, side_}) cudaStreamSynchronize(stream);
+}
+
 Lanes::Memory Lanes::beginCapture(cudaStream_t main) {
   scratch_[0].settle(main_);
   scratch_[1].settle(side_);

@@ -25,6 +25,8 @@ class Lanes {
   cudaStream_t stream() const { return lane_ == kSide ? side_ : main_; }
   Scratch& scratch();
   void wait() const;
+  // The same, for what must not fail.
+  void settle() const;
 
   // What a capture needs to hold, of each lane.
   using Memory = std::array<std::shared_ptr<char>, 2>;

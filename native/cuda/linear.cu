@@ -47,6 +47,17 @@ const T* parameter(CudaDevice& device, const Floats& master, int64_t count) {
   return operand<T>(device, {master, DType::F32}, count);
 }
 
+// A bias where a product may read it.
+template <class T>
+const T* biasOf(CudaDevice& device, const Floats& master, int64_t count) {
+  const T* bias = parameter<T>(device, master, count);
+  if (reinterpret_cast<uintptr_t>(bias) % kBiasAlignment == 0) return bias;
+  T* moved = device.scratch<T>(count);
+  const int64_t bytes = count * static_cast<int64_t>(sizeof(T));
+  check(cudaMemcpyAsync(moved, bias, bytes, cudaMemcpyDeviceToDevice, device.stream()), "a linear op");
+  return moved;
+}
+
 void multiply(CudaDevice& device, const Gemm& g) {
   if (g.m == 0 || g.n == 0) return;
   if (g.k > 0) return device.multiply(g);
@@ -62,7 +73,7 @@ void linearForward(Device& base, const LinearForward& a) {
     using T = decltype(t);
     const T* x = operand<T>(device, a.x, rows * a.in);
     const T* weight = parameter<T>(device, a.weight, a.out * a.in);
-    const T* bias = parameter<T>(device, a.bias, a.out);
+    const T* bias = biasOf<T>(device, a.bias, a.out);
     multiply(device, {rows, a.out, a.in, false, true, a.y.dtype, a.y.dtype, x, weight, a.y.data, bias, 0.0f});
     if (!bias || a.rows.set == RowSet::All || rows == 0) return;
     LXMERT_LAUNCH(zeroInactiveRows<T>, dim3(blocksOf(rows, kRowsOfZeroBlock)), dim3(kLanes, kRowsOfZeroBlock), 0,

@@ -24,6 +24,9 @@ namespace lxmert::cuda {
 constexpr size_t kSharedBytesUnasked = 48 * 1024;
 constexpr size_t kSharedBytesMost = 99 * 1024;
 
+// Ends the message of an error that the device does not come back from.
+constexpr const char* kDeviceIsLost = ". This engine is dead, and this process can use the GPU no more: start it again";
+
 #ifdef __CUDACC__
 using bf16 = __nv_bfloat16;
 
@@ -72,18 +75,29 @@ __device__ __forceinline__ float2 unpackBf16(uint32_t word) {
   extern __shared__ __align__(16) unsigned char lxmertShared[]; \
   type* const name = reinterpret_cast<type*>(lxmertShared)
 
+// Allows a kernel all the shared memory that the current device gives. Not what one launch takes: this belongs to the
+// kernel, and another thread may be about to launch it with more.
+inline cudaError_t allowShared(const void* kernel) {
+  int device = 0, most = 0;
+  cudaError_t status = cudaGetDevice(&device);
+  if (status == cudaSuccess) status = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+  if (status != cudaSuccess) return status;
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most);
+}
+
 template <class... Parameters, class... Arguments>
 void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t sharedBytes,
             cudaStream_t stream, Arguments&&... arguments) {
   cudaError_t status = cudaSuccess;
-  if (sharedBytes > kSharedBytesUnasked)
-    status = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(sharedBytes));
+  if (sharedBytes > kSharedBytesUnasked) status = allowShared(reinterpret_cast<const void*>(kernel));
   if (status == cudaSuccess) {
     kernel<<<grid, block, sharedBytes, stream>>>(static_cast<Parameters>(std::forward<Arguments>(arguments))...);
     status = cudaGetLastError();
   }
   if (status != cudaSuccess)
-    throw Error(ErrorCode::Internal, std::string(name) + ": the launch failed: " + cudaGetErrorString(status));
+    // Also of a kernel that ran before: the first call after it is told.
+    throw Error(ErrorCode::Internal, std::string(name) + ": the launch failed: " + cudaGetErrorName(status) + ": " +
+                                         cudaGetErrorString(status) + kDeviceIsLost);
 }
 
 #define LXMERT_LAUNCH(kernel, grid, block, sharedBytes, stream, ...) \

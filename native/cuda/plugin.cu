@@ -1,6 +1,7 @@
 // The library's one C function; engine/plugin.h says what it gives.
 #include "engine/plugin.h"
 
+#include "comm/nccl.h"
 #include "cuda/device.h"
 #include "cuda/probe.h"
 
@@ -14,6 +15,7 @@ const Plugin kPlugin = {
       const std::string gpu = cuda::describe(cuda::findGpu(ordinal));
       return gpu + ", " + cuda::openGemms()->name();
     },
+    &nccl::describe,
     [](const DeviceOptions& options) -> std::unique_ptr<Device> {
       return std::make_unique<cuda::CudaDevice>(options.ordinal, options.precision);
     },

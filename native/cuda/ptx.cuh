@@ -1,5 +1,5 @@
 // The instructions that CUDA C++ has no name for, the only inline assembly of the project; emulator/ptx.h has their
-// twins. PTX ISA 8: wmma fragments of m16n8k16, ldmatrix, cp.async.
+// twins. PTX ISA 9: matrix fragments of mma.m16n8k16 (bf16), ldmatrix, cp.async.
 #pragma once
 
 #include "cuda/platform.h"
@@ -39,21 +39,6 @@ __device__ __forceinline__ void ldmatrixX4(uint32_t (&r)[4], const void* shared)
 __device__ __forceinline__ void ldmatrixX4Trans(uint32_t (&r)[4], const void* shared) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(sharedAddress(shared))
-               : "memory");
-}
-
-// Two matrices, whose addresses come from lanes 0 to 15.
-__device__ __forceinline__ void ldmatrixX2(uint32_t (&r)[2], const void* shared) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
-               : "=r"(r[0]), "=r"(r[1])
-               : "r"(sharedAddress(shared))
-               : "memory");
-}
-
-__device__ __forceinline__ void ldmatrixX2Trans(uint32_t (&r)[2], const void* shared) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%0, %1}, [%2];"
-               : "=r"(r[0]), "=r"(r[1])
                : "r"(sharedAddress(shared))
                : "memory");
 }

@@ -23,7 +23,14 @@ int64_t sizeFor(int64_t bytes) {
 
 std::shared_ptr<char> pinned(int64_t bytes) {
   void* memory = nullptr;
-  check(cudaMallocHost(&memory, bytes), "pinned host memory for copies");
+  const cudaError_t status = cudaMallocHost(&memory, bytes);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    throw Error(ErrorCode::OutOfMemory,
+                "the machine, not the GPU, has no " + std::to_string(bytes / kMebibyte) +
+                    " MiB left that can be pinned for copies; free memory, or take a smaller batch");
+  }
+  check(status, "pinning memory for copies");
   std::memset(memory, 0, bytes);
   return {static_cast<char*>(memory), [](char* base) { cudaFreeHost(base); }};
 }
@@ -44,7 +51,9 @@ void Staging::uploadPart(cudaStream_t stream, char* device, const char* host, in
   Pinned& buffer = uploads_[turn_];
   turn_ = 1 - turn_;
   if (buffer.copied) check(cudaEventSynchronize(buffer.copied), "waiting for an upload");
-  if (!buffer.copied) check(cudaEventCreateWithFlags(&buffer.copied, cudaEventDisableTiming), "an event for uploads");
+  // To wait for a step would keep a core busy without the second flag.
+  constexpr unsigned kFlags = cudaEventDisableTiming | cudaEventBlockingSync;
+  if (!buffer.copied) check(cudaEventCreateWithFlags(&buffer.copied, kFlags), "an event for uploads");
   if (buffer.bytes < bytes) {
     buffer.memory.reset();
     buffer.bytes = 0;

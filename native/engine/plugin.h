@@ -20,6 +20,8 @@ struct Plugin {
   uint64_t abi;  // kPluginAbi of the headers that it was built with; the rest is read only when it is ours
   // In words: the device and the libraries it uses. Throws NoDevice, saying what is missing and how to get it.
   std::string (*describe)(int ordinal);
+  // In words: the library that several devices talk to each other by, which one does without. Throws NoDevice, likewise.
+  std::string (*describeNccl)();
   // Throws NoDevice, likewise.
   std::unique_ptr<Device> (*open)(const DeviceOptions& options);
 };
@@ -38,7 +40,7 @@ constexpr uint64_t pluginAbi() {
   const auto addName = [&](std::string_view name) {
     for (const char c : name) add(static_cast<unsigned char>(c));
   };
-  constexpr uint64_t kVersion = 6;
+  constexpr uint64_t kVersion = 7;
   add(kVersion);
 #define OP(name, Args) \
   addName(#name);      \

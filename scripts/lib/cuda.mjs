@@ -125,7 +125,7 @@ export async function ensureCuda() {
     record.linked = linked;
     writeFileSync(recordPath, JSON.stringify(record));
   }
-  noteCublasLt();
+  noteLibraries();
   return { built, reports: new Map(sources.map((source) => [source, record.objects[source].report])) };
 }
 
@@ -135,26 +135,36 @@ function toolkit() {
   return found ? dirname(dirname(realpathSync(found))) : null;
 }
 
-/** A libcublasLt.so of the toolkit, or of the wheel nvidia-cublas in build-cuda/venv or in the python3 at hand; null without. */
-export function findCublasLt() {
+/** NVIDIA's libraries that the plugin opens (native/cuda/nvidia_library.h): their files, wheels, and notes for the plugin. */
+export const nvidiaLibraries = {
+  cublasLt: { file: /^libcublasLt\.so\.\d+$/, header: 'cublasLt.h', wheel: 'nvidia-cublas', note: 'cublaslt.path' },
+  nccl: { file: /^libnccl\.so\.\d+$/, header: 'nccl.h', wheel: 'nvidia-nccl-cu13', note: 'nccl.path' },
+};
+
+/**
+ * A library of the toolkit, of the system, or of a wheel in build-cuda/venv or in the python3 at hand; null without.
+ * @param {{ file: RegExp }} library
+ */
+export function findLibrary({ file }) {
   const python = [join(folder, 'venv', 'bin', 'python'), 'python3'];
   const wheel = 'import nvidia, os; print(os.linesep.join(nvidia.__path__))';
   const wheels = python.flatMap((program) => outputOf(program, ['-c', wheel])?.split('\n') ?? []);
   const toolkits = [process.env.CUDA_HOME, process.env.CUDA_PATH, toolkit(), '/usr/local/cuda'].flatMap((home) =>
     home ? ['lib64', 'lib', join('targets', 'x86_64-linux', 'lib')].map((part) => join(home, part)) : [],
   );
-  const library = /^libcublasLt\.so\.\d+$/;
-  for (const place of [...toolkits, ...wheels.filter((path) => path !== '')]) {
-    const [file] = filesBelow(place, (path) => library.test(basename(path)));
-    if (file) return realpathSync(file);
+  const places = [...toolkits, '/usr/lib/x86_64-linux-gnu', ...wheels.filter((path) => path !== '')];
+  for (const place of places) {
+    const [found] = filesBelow(place, (path) => file.test(basename(path)));
+    if (found) return realpathSync(found);
   }
   return null;
 }
 
-/** Where the plugin may look for cuBLASLt, should the system not find it (native/cuda/cublaslt.cu). */
-function noteCublasLt() {
-  const note = join(folder, 'cublaslt.path');
-  const library = findCublasLt();
-  if (library) writeFileSync(note, `${library}\n`);
-  else rmSync(note, { force: true });
+/** Where the plugin may look for a library, should the system not find it. */
+function noteLibraries() {
+  for (const library of Object.values(nvidiaLibraries)) {
+    const found = findLibrary(library);
+    if (found) writeFileSync(join(folder, library.note), `${found}\n`);
+    else rmSync(join(folder, library.note), { force: true });
+  }
 }

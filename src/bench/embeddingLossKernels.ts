@@ -1,5 +1,6 @@
 import type { ModelConfig } from '../config/modelConfig.js';
 import type { OpArgument, Tensor } from '../engine/index.js';
+import { wordColumns } from '../model/parameters.js';
 import { epsilon, p, type Kernel, type KernelSpace } from './kernel.js';
 
 // What a step begins and ends with: embeddings and losses.
@@ -27,7 +28,7 @@ export function embeddings({
     s.batch.vision,
     hidden,
     s.dropout(p),
-    s.floats(s.batch.vision.capacity, hidden),
+    s.values(s.batch.vision.capacity, hidden),
     s.batch.visualPos,
     s.floats(hidden, 4),
     s.floats(hidden),
@@ -41,7 +42,7 @@ export function embeddings({
       shape: `language ${hidden}`,
       args: (s) => {
         const { capacity: n } = s.batch.language;
-        return [...tokens(s), epsilon, s.floats(hidden), s.floats(n, hidden), s.floats(n, 2)];
+        return [...tokens(s), epsilon, s.floats(hidden), s.values(n, hidden), s.floats(n, 2)];
       },
     },
     {
@@ -50,7 +51,7 @@ export function embeddings({
       args: (s) => {
         const { capacity: n } = s.batch.language;
         const tables = [s.floats(vocabSize, hidden), s.floats(maxPositionEmbeddings, hidden)];
-        const given = [s.floats(n, 2), s.floats(n, hidden), s.floats(n, hidden)];
+        const given = [s.floats(n, 2), s.values(n, hidden), s.floats(n, hidden)];
         return [...tokens(s), false, ...given, ...tables, ...vectors(s, 2)];
       },
     },
@@ -59,7 +60,7 @@ export function embeddings({
       shape: `vision ${hidden}`,
       args: (s) => {
         const { capacity: n } = s.batch.vision;
-        return [...objects(s), epsilon, ...vectors(s, 2), s.floats(n, hidden), s.floats(n, 4)];
+        return [...objects(s), epsilon, ...vectors(s, 2), s.values(n, hidden), s.floats(n, 4)];
       },
     },
     {
@@ -67,7 +68,7 @@ export function embeddings({
       shape: `vision ${hidden}`,
       args: (s) => {
         const { capacity: n } = s.batch.vision;
-        const given = [s.floats(n, 4), s.floats(n, hidden), s.floats(n, hidden)];
+        const given = [s.floats(n, 4), s.values(n, hidden), s.values(n, hidden)];
         return [...objects(s), false, ...given, s.floats(hidden, 4), ...vectors(s, 5)];
       },
     },
@@ -75,11 +76,11 @@ export function embeddings({
 }
 
 export function losses(config: ModelConfig): Kernel[] {
-  const crossEntropy = (rowsName: 'maskedTokens' | 'vision', classes: number): Kernel[] => {
-    const shape = `${rowsName} ${classes}`;
+  const crossEntropy = (rowsName: 'maskedTokens' | 'vision', classes: number, width = classes): Kernel[] => {
+    const shape = `${rowsName} ${width}`;
     const labelsOf = (s: KernelSpace): Tensor =>
       rowsName === 'vision' ? s.batch.objectLabels : s.batch.maskedTokenLabels;
-    const logits = (s: KernelSpace): Tensor => s.floats(s.batch[rowsName].capacity, classes);
+    const logits = (s: KernelSpace): Tensor => s.values(s.batch[rowsName].capacity, width);
     return [
       {
         op: 'softmaxCrossEntropyForward',
@@ -87,18 +88,7 @@ export function losses(config: ModelConfig): Kernel[] {
         args: (s) => {
           const rows = s.batch[rowsName];
           const n = rows.capacity;
-          return [
-            rows,
-            classes,
-            classes,
-            logits(s),
-            null,
-            labelsOf(s),
-            s.floats(n),
-            s.ints(n),
-            s.floats(n),
-            s.floats(4),
-          ];
+          return [rows, classes, width, logits(s), null, labelsOf(s), s.floats(n), s.ints(n), s.floats(n), s.floats(4)];
         },
       },
       {
@@ -106,14 +96,14 @@ export function losses(config: ModelConfig): Kernel[] {
         shape,
         args: (s) => {
           const rows = s.batch[rowsName];
-          return [rows, classes, classes, 0, logits(s), null, labelsOf(s), s.floats(rows.capacity)];
+          return [rows, classes, width, 0, logits(s), null, labelsOf(s), s.floats(rows.capacity)];
         },
       },
     ];
   };
   const width = config.visualFeatDim;
   return [
-    ...crossEntropy('maskedTokens', config.vocabSize),
+    ...crossEntropy('maskedTokens', config.vocabSize, wordColumns(config)),
     ...crossEntropy('vision', config.numObjectLabels),
     {
       op: 'smoothL1Forward',
@@ -121,7 +111,7 @@ export function losses(config: ModelConfig): Kernel[] {
       args: (s) => {
         const rows = s.batch.maskedObjects;
         const n = rows.capacity;
-        return [rows, width, s.floats(n, width), s.floats(n, width), s.floats(n), s.floats(4)];
+        return [rows, width, s.values(n, width), s.floats(n, width), s.floats(n), s.floats(4)];
       },
     },
     {
@@ -129,7 +119,7 @@ export function losses(config: ModelConfig): Kernel[] {
       shape: `maskedObjects ${width}`,
       args: (s) => {
         const rows = s.batch.maskedObjects;
-        return [rows, width, 0, s.floats(rows.capacity, width), s.floats(rows.capacity, width)];
+        return [rows, width, 0, s.values(rows.capacity, width), s.floats(rows.capacity, width)];
       },
     },
   ];

@@ -1,5 +1,6 @@
 import type { ModelConfig } from '../config/modelConfig.js';
 import type { OpName } from '../engine/index.js';
+import { wordColumns } from '../model/parameters.js';
 import { embeddings, losses } from './embeddingLossKernels.js';
 import type { Kernel } from './kernel.js';
 import { attention, elementwise, gather, gatherFeatures, layerNorm, linear } from './layerKernels.js';
@@ -19,7 +20,7 @@ export function batchKernels(config: ModelConfig): Kernel[] {
     ...linear('language', inner, hidden),
     ...linear('vision', config.visualFeatDim, hidden),
     ...linear('vision', hidden, config.numObjectLabels),
-    ...linear('maskedTokens', hidden, config.vocabSize),
+    ...linear('maskedTokens', hidden, wordColumns(config)),
     ...linear('samples', 2 * hidden, config.numQaLabels),
     ...elementwise('gelu', 'vision', inner),
     ...elementwise('tanh', 'samples', hidden),
@@ -48,12 +49,13 @@ export function parameterKernels(elements: number): Kernel[] {
       op: 'adamUpdate',
       shape,
       args: (s) => {
-        const [parameters, gradients, first] = [0, 1, 2].map(() => s.floats(elements));
+        const parameters = s.weights(elements);
+        const [gradients, first] = [s.floats(elements), s.floats(elements)];
         return [count, ...adam, s.batch.record, s.chunks, parameters, gradients, first, s.zeros(elements), s.zeros(2)];
       },
     },
-    { op: 'fill', shape, args: (s) => [0, s.floats(elements)] },
-    { op: 'fillNormal', shape, args: (s) => [1, 0, 0, s.floats(elements)] },
+    { op: 'fill', shape, args: (s) => [0, s.weights(elements)] },
+    { op: 'fillNormal', shape, args: (s) => [1, 0, 0, s.weights(elements)] },
   ];
 }
 

@@ -3,7 +3,7 @@ import type { DType, OpArgument, OpName, Rows, Tensor } from '../engine/index.js
 /** A product whose features are float32 where all else is bfloat16 rounds them first. */
 const rounding = (x: OpArgument, activations: DType): number => ((x as Tensor).dtype === activations ? 0 : 1);
 
-/** Kernels that CUDA launches for a call, of ops that need more than one (native/cuda). */
+/** Kernels and products that CUDA launches for a call, of ops that need more than one (native/cuda). */
 const several: Partial<Record<OpName, (args: readonly OpArgument[], activations: DType) => number>> = {
   // The product; a bias has filled rows that no sample uses, which are zeroed again.
   linearForward: ([rows, , , x, , bias], activations) =>
@@ -18,9 +18,11 @@ const several: Partial<Record<OpName, (args: readonly OpArgument[], activations:
   softmaxCrossEntropyForward: () => 2,
   smoothL1Forward: () => 2,
   gradNorm: () => 2,
+  // Parameters, and the copy of them that products read.
+  fill: ([, x], activations) => ((x as Tensor).arena === 'parameters' && activations === 'bf16' ? 2 : 1),
 };
 
-/** Kernels that one call of an op launches on CUDA. */
+/** Kernels and products that one call of an op launches on CUDA. */
 export function launchesOf(op: OpName, args: readonly OpArgument[], activations: DType): number {
   return several[op]?.(args, activations) ?? 1;
 }

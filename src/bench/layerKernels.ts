@@ -14,13 +14,13 @@ export function linear(rowsName: RowsName, width: number, out: number): Kernel[]
     },
   });
   return [
-    on('linearForward', (s, n) => [s.floats(n, width), s.floats(out, width), s.floats(out), s.floats(n, out)]),
-    on('linearBackwardInput', (s, n) => [false, s.floats(n, out), s.floats(out, width), s.floats(n, width)]),
+    on('linearForward', (s, n) => [s.values(n, width), s.weights(out, width), s.weights(out), s.values(n, out)]),
+    on('linearBackwardInput', (s, n) => [false, s.values(n, out), s.weights(out, width), s.values(n, width)]),
     on('linearBackwardWeight', (s, n) => [
       false,
       false,
-      s.floats(n, width),
-      s.floats(n, out),
+      s.values(n, width),
+      s.values(n, out),
       s.floats(out, width),
       s.floats(out),
     ]),
@@ -33,7 +33,7 @@ export function elementwise(name: 'gelu' | 'tanh', rowsName: RowsName, width: nu
     shape: `${rowsName} ${width}`,
     args: (space) => {
       const rows = space.batch[rowsName];
-      return [rows, width, ...Array.from({ length: operands }, () => space.floats(rows.capacity, width))];
+      return [rows, width, ...Array.from({ length: operands }, () => space.values(rows.capacity, width))];
     },
   });
   return [kernel(`${name}Forward`, 2), kernel(`${name}Backward`, 3)];
@@ -56,7 +56,7 @@ export function attention(config: ModelConfig, rowsName: 'language' | 'vision' |
       shape,
       args: (s) => {
         const [args, { capacity: n }] = common(s);
-        return [...args, 0, s.floats(n, 3 * hidden), s.floats(n, hidden), s.floats(n, heads), null, null];
+        return [...args, 0, s.values(n, 3 * hidden), s.values(n, hidden), s.floats(n, heads), null, null];
       },
     },
     {
@@ -64,7 +64,7 @@ export function attention(config: ModelConfig, rowsName: 'language' | 'vision' |
       shape,
       args: (s) => {
         const [args, { capacity: n }] = common(s);
-        return [...args, s.floats(n, 3 * hidden), s.floats(n, heads), s.floats(n, hidden), s.floats(n, 3 * hidden)];
+        return [...args, s.values(n, 3 * hidden), s.floats(n, heads), s.values(n, hidden), s.values(n, 3 * hidden)];
       },
     },
   ];
@@ -78,7 +78,7 @@ export function layerNorm({ hiddenSize: hidden }: ModelConfig): Kernel[] {
       shape,
       args: (s) => {
         const rows = s.batch.stacked;
-        const [z, residual, out] = [0, 1, 2].map(() => s.floats(rows.capacity, hidden));
+        const [z, residual, out] = [0, 1, 2].map(() => s.values(rows.capacity, hidden));
         const weights = [s.floats(hidden), s.floats(hidden)];
         return [rows, hidden, epsilon, s.dropout(p), z, residual, ...weights, out, s.floats(rows.capacity, 2)];
       },
@@ -88,7 +88,7 @@ export function layerNorm({ hiddenSize: hidden }: ModelConfig): Kernel[] {
       shape,
       args: (s) => {
         const rows = s.batch.stacked;
-        const [z, dOut, dResidual, dy] = [0, 1, 2, 3].map(() => s.floats(rows.capacity, hidden));
+        const [z, dOut, dResidual, dy] = [0, 1, 2, 3].map(() => s.values(rows.capacity, hidden));
         const kept = [z, s.floats(rows.capacity, 2), s.floats(hidden)];
         const gradients = [dResidual, dy, s.floats(hidden), s.floats(hidden)];
         return [rows, hidden, s.dropout(p), false, false, ...kept, dOut, ...gradients];
@@ -103,7 +103,7 @@ export function gather({ hiddenSize: hidden }: ModelConfig): Kernel[] {
     shape: `maskedTokens ${hidden}`,
     args: (s) => {
       const { maskedTokens: rows, language } = s.batch;
-      const [from, to] = [s.floats(language.capacity, hidden), s.floats(rows.capacity, hidden)];
+      const [from, to] = [s.values(language.capacity, hidden), s.values(rows.capacity, hidden)];
       return [rows, hidden, language.capacity, s.batch.maskedTokenRows, from, to];
     },
   }));

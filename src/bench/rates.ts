@@ -1,13 +1,6 @@
-import {
-  allRows,
-  bytesOf,
-  fill,
-  fillNormal,
-  type Engine,
-  type OpArgument,
-  type OpName,
-  type Tensor,
-} from '../engine/index.js';
+import { allRows, bytesOf, fill, type Engine, type OpArgument, type OpName, type Tensor } from '../engine/index.js';
+import { fillWithNoise, noiseWidth } from './kernel.js';
+import { timeCalls } from './timing.js';
 
 /** What this machine can do, as the engine meets it: the floors beside which times are put. */
 export interface Rates {
@@ -17,36 +10,26 @@ export interface Rates {
   readonly copyGigabytesPerSecond: number;
 }
 
-/** Large products: width and out. Rows are doubled until a product takes long enough to time, or there are many. */
+/** Large products: width and out. */
 const products = [
   [1536, 1536],
   [768, 3072],
   [3072, 768],
 ] as const;
-const fewestRows = 192;
-const mostRows = { cpu: 1536, cuda: 24576 } as const;
-const longEnough = 20;
-const noiseWidth = 64;
+/** Bytes of the parameter arena with which products find their weights in the precision that they compute in. */
+export const productWeightBytes = 4 * Math.max(...products.map(([width, out]) => width * out));
+
+/** Rows are doubled until a call takes so many milliseconds, or there are that many: no cache of a GPU holds the last copy. */
+const sizes = {
+  cpu: { product: { fewest: 192, most: 1536, longEnough: 20 }, copy: { fewest: 16384, most: 16384, longEnough: 0 } },
+  cuda: {
+    product: { fewest: 192, most: 24576, longEnough: 20 },
+    copy: { fewest: 16384, most: 2 ** 18, longEnough: 20 },
+  },
+} as const;
 const copyWidth = 1024;
-const copyRows = 16384;
-/** Takes of each, after one that does not count. */
+/** Takes of each. */
 const takes = 2;
-
-/** Workspace that the measuring needs. */
-const needed = (most: number): number =>
-  Math.max(
-    ...products.map(([width, out]) => (most * (width + out + noiseWidth) + (out + noiseWidth) * width) * 4),
-    (2 * copyWidth + 1) * copyRows * 4,
-  ) + 8192;
-
-/** Milliseconds that one call of an op takes, on the engine's own clock. */
-export async function timeOp(engine: Engine, op: OpName, args: readonly OpArgument[]): Promise<number> {
-  engine.profile(true);
-  engine.run(op, args);
-  const [{ milliseconds }] = await engine.readProfile();
-  engine.profile(false);
-  return milliseconds;
-}
 
 /**
  * Measures an engine's rates with its own ops, between other work and in its workspace, which must be free: products by
@@ -66,51 +49,52 @@ export class RateMeter {
   }
 
   async measure(): Promise<void> {
-    const { engine } = this;
-    const most = mostRows[engine.device];
-    const before = engine.memory().workspace;
-    if (before < needed(most)) {
-      engine.reserve('workspace', needed(most));
-      this.grownBytes += needed(most) - before;
-    }
+    const { product, copy } = sizes[this.engine.device];
     for (const [width, out] of products)
-      for (let rows = fewestRows, milliseconds = 0; rows <= most && milliseconds < longEnough; rows *= 2) {
-        milliseconds = await this.product(rows, width, out);
-        this.sgemmGflops = Math.max(this.sgemmGflops, (2 * rows * width * out) / milliseconds / 1e6);
+      for (let rows = product.fewest, ms = 0; rows <= product.most && ms < product.longEnough; rows *= 2) {
+        ms = await this.product(rows, width, out);
+        this.sgemmGflops = Math.max(this.sgemmGflops, (2 * rows * width * out) / ms / 1e6);
       }
-    const [from, to] = this.tensors([copyRows, copyWidth], [copyRows, copyWidth]);
-    fill(engine, from, 1);
-    const indices = engine.workspace.allocate([copyRows], 'i32', 'bottom');
-    await engine.upload(
-      indices,
-      Int32Array.from({ length: copyRows }, (_, i) => i),
-    );
-    const fastest = await this.fastest('gatherRowsForward', [
-      allRows(copyRows),
-      copyWidth,
-      copyRows,
-      indices,
-      from,
-      to,
-    ]);
-    this.copyGigabytesPerSecond = Math.max(this.copyGigabytesPerSecond, (bytesOf(from) + bytesOf(to)) / fastest / 1e6);
+    for (let rows = copy.fewest, ms = -1; rows <= copy.most && ms < copy.longEnough; rows *= 2)
+      ms = await this.copy(rows);
   }
 
   /** Milliseconds of `linearForward`; its weights lie where products have their copy in the precision, if that has room. */
   private async product(rows: number, width: number, out: number): Promise<number> {
     const { engine } = this;
+    this.makeRoom(4 * (rows * (width + out + noiseWidth) + (out + noiseWidth) * width));
     const [x, y] = this.tensors([rows, width], [rows, out]);
-    const normal = (...shape: number[]): Tensor => {
-      const tensor = engine.workspace.allocate(shape, 'f32', 'bottom');
-      fillNormal(engine, tensor, { deviation: 1, seed: 0, stream: 0 });
-      return tensor;
-    };
     const held = engine.memory().parameters >= 4 * out * width;
-    const weight = (...shape: number[]): Tensor => (held ? engine.tensor('parameters', 0, shape) : normal(...shape));
-    // Activations get no normal values by themselves, and equal ones would flatter a GPU.
-    const noise = normal(rows, noiseWidth);
-    engine.run('linearForward', [allRows(rows), noiseWidth, width, noise, weight(width, noiseWidth), null, x]);
-    return this.fastest('linearForward', [allRows(rows), width, out, x, weight(out, width), null, y]);
+    const weight = held ? engine.tensor('parameters', 0, [out, width]) : this.workspaceFloats(out, width);
+    if (!held) fill(engine, weight, 0.1);
+    // Equal values would flatter a GPU.
+    fillWithNoise(engine, x, 0);
+    return this.fastest('linearForward', [allRows(rows), width, out, x, weight, null, y]);
+  }
+
+  /** Milliseconds of a copy of so many rows, of which the rate is kept. */
+  private async copy(rows: number): Promise<number> {
+    const { engine } = this;
+    this.makeRoom(4 * (2 * copyWidth + 1) * rows);
+    const [from, to] = this.tensors([rows, copyWidth], [rows, copyWidth]);
+    fill(engine, from, 1);
+    const indices = engine.workspace.allocate([rows], 'i32', 'bottom');
+    await engine.upload(
+      indices,
+      Int32Array.from({ length: rows }, (_, i) => i),
+    );
+    const ms = await this.fastest('gatherRowsForward', [allRows(rows), copyWidth, rows, indices, from, to]);
+    this.copyGigabytesPerSecond = Math.max(this.copyGigabytesPerSecond, (bytesOf(from) + bytesOf(to)) / ms / 1e6);
+    return ms;
+  }
+
+  private makeRoom(bytes: number): void {
+    const { engine } = this;
+    const before = engine.memory().workspace;
+    const needed = bytes + 8192; // each tensor begins at a multiple of 64
+    if (before >= needed) return;
+    engine.reserve('workspace', needed);
+    this.grownBytes += needed - before;
   }
 
   private tensors(...shapes: readonly (readonly number[])[]): Tensor[] {
@@ -119,10 +103,11 @@ export class RateMeter {
     return shapes.map((shape) => engine.workspace.allocate(shape, engine.activationDType, 'bottom'));
   }
 
+  private workspaceFloats(...shape: number[]): Tensor {
+    return this.engine.workspace.allocate(shape, 'f32', 'bottom');
+  }
+
   private async fastest(op: OpName, args: readonly OpArgument[]): Promise<number> {
-    await timeOp(this.engine, op, args);
-    let fastest = Infinity;
-    for (let i = 0; i < takes; i++) fastest = Math.min(fastest, await timeOp(this.engine, op, args));
-    return fastest;
+    return Math.min(...(await timeCalls(this.engine, op, args, takes)));
   }
 }

@@ -85,6 +85,7 @@ export async function benchStep(options: StepBenchOptions): Promise<StepReport> 
   try {
     await pretrainer.initialize(seed);
     const run = new StepRun(pretrainer, batch);
+    await run.prepare();
     const theirs: number[] = [];
     for (let i = 1; i <= options.warmup; i++) {
       tell(`warm-up ${i} of ${options.warmup}`);
@@ -135,6 +136,11 @@ class StepRun {
   ) {
     this.rates = new RateMeter(pretrainer.engine);
     this.counts = rowCounts(batch);
+  }
+
+  /** The rates make the workspace grow, which would end recordings of steps. */
+  async prepare(): Promise<void> {
+    await this.rates.measure();
   }
 
   async step(): Promise<void> {

@@ -87,6 +87,8 @@ const threadsOption = integerOption('threads', {
   max: 1024,
 });
 
+const deviceOption = { choices: ['cpu', 'cuda'] as const, default: 'cpu' as const };
+
 const peerOption = {
   type: 'string',
   requiresArg: true,
@@ -117,7 +119,7 @@ const step = defineCommand({
       .option('warmup', warmupOption(2))
       .option('threads', threadsOption)
       .option('peer-python', peerOption)
-      .option('device', { choices: ['cpu', 'cuda'] as const, default: 'cpu' as const, describe: 'what both run on' })
+      .option('device', { ...deviceOption, describe: 'what both run on' })
       .option('lanes', {
         type: 'boolean',
         default: true,
@@ -140,11 +142,12 @@ const step = defineCommand({
 
 const kernels = defineCommand({
   command: 'kernels',
-  describe: 'every op alone, by shape and thread count',
+  describe: 'every op alone, by shape and thread count, beside the rates of products and copies',
   builder: (yargs) =>
     commonOptions(yargs)
       .option('batch', listOption('batch', 'samples, one or more', '8,32,128', 1))
-      .option('threads', listOption('threads', 'thread counts, one or more; 0: one a core', '1,0', 0))
+      .option('threads', listOption('threads', 'CPU thread counts, one or more; 0: one a core', '1,0', 0))
+      .option('device', { ...deviceOption, describe: 'what they run on' })
       .option('ops', {
         type: 'string',
         requiresArg: true,

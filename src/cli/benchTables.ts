@@ -31,8 +31,11 @@ function machineLine({ cpu, cores, load }: Machine): string {
   return `${cpu}, ${cores} cores, load ${fixed(load)} before the run`;
 }
 
-function ratesLine({ sgemmGflops, copyGigabytesPerSecond }: Rates, threads: number): string {
-  return `rates with ${threads} threads: products ${fixed(sgemmGflops)} GFLOP/s, copies ${fixed(copyGigabytesPerSecond)} GB/s`;
+/** CUDA has no threads to speak of. */
+const onCuda = ({ device }: { readonly device: string }): boolean => device.startsWith('cuda');
+
+function ratesLine({ sgemmGflops, copyGigabytesPerSecond }: Rates, threads?: number): string {
+  return `rates${threads === undefined ? '' : ` with ${threads} threads`}: products ${fixed(sgemmGflops)} GFLOP/s, copies ${fixed(copyGigabytesPerSecond)} GB/s`;
 }
 
 function peerLine({ name, samplesPerSecond, milliseconds, ratio }: PeerReport): string {
@@ -54,8 +57,8 @@ export function stepLines(report: StepReport): string[] {
   const { peer, ops } = report;
   const whole = ops.reduce((sum, { milliseconds }) => sum + milliseconds, 0) + report.otherMilliseconds;
   return [
-    report.device.startsWith('cuda') ? report.device : machineLine(report.machine),
-    ratesLine(report, report.threads),
+    onCuda(report) ? report.device : machineLine(report.machine),
+    ratesLine(report, onCuda(report) ? undefined : report.threads),
     '',
     `batch ${report.batch}: ${fixed(report.samplesPerSecond, 2)} samples/s, ${spread(report.stepMilliseconds)} a step`,
     `${fixed(report.gflopPerSample, 2)} GFLOP a sample: ${fixed(report.gflops)} GFLOP/s, ` +
@@ -110,19 +113,21 @@ export function floorsLines(report: FloorsReport): string[] {
   ];
 }
 
-export function kernelsLines({ kernels, rates, machine }: KernelsReport): string[] {
+export function kernelsLines(report: KernelsReport): string[] {
+  const { kernels, rates, precision, machine } = report;
+  const threadsOf = ({ threads }: { readonly threads: number }) => (onCuda(report) ? undefined : threads);
   return [
-    machineLine(machine),
-    ...rates.map((rate) => ratesLine(rate, rate.threads)),
+    onCuda(report) ? report.device : machineLine(machine),
+    ...rates.map((rate) => `${precision}, ${ratesLine(rate, threadsOf(rate))}`),
     '',
     ...table(
       ['op', 'shape', 'threads', 'batch', 'ms', 'GFLOP/s', 'GB/s', 'of floor'],
       kernels.map((k) => [
         k.op,
         k.shape,
-        String(k.threads),
+        String(threadsOf(k) ?? ''),
         String(k.batch ?? ''),
-        fixed(k.milliseconds.median, 3),
+        fixed(k.milliseconds.median, 4),
         ...speedCells(k),
       ]),
       2,

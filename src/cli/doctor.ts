@@ -41,12 +41,13 @@ export const command = defineCommand({
   },
 });
 
-function tellMachine({ node, platform, cpu, cores, memory, engine, cuda }: MachineReport): string[] {
+function tellMachine({ node, platform, cpu, cores, memory, engine, cuda, nccl }: MachineReport): string[] {
   return [
     `Node        ${node} on ${platform}`,
     `CPU         ${cpu}, ${cores} cores`,
     `Memory      ${size(memory.total)}, ${size(memory.available)} of it available`,
     `CUDA        ${'device' in cuda ? cuda.device : `none: ${cuda.missing}`}`,
+    `NCCL        ${'library' in nccl ? nccl.library : `none, and one GPU needs none: ${nccl.missing}`}`,
     ...('error' in engine
       ? []
       : [

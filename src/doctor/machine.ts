@@ -27,10 +27,14 @@ export interface MachineReport {
   readonly memory: MachineMemory;
   readonly engine: EngineReport;
   readonly cuda: CudaReport;
+  readonly nccl: NcclReport;
 }
 
 /** The CUDA device and its libraries in words, or what is missing. */
 export type CudaReport = { readonly device: string } | { readonly missing: string };
+
+/** What several GPUs would talk to each other by, in words, or what is missing; one GPU needs none. */
+export type NcclReport = { readonly library: string } | { readonly missing: string };
 
 /** In bytes. */
 export interface MachineMemory {
@@ -54,7 +58,14 @@ export async function inspectMachine(options: DoctorEngineOptions = {}): Promise
     cores: availableParallelism(),
     memory: machineMemory(),
     engine: await inspectEngine(options),
-    cuda: inspectCuda(),
+    cuda: wordsOf(
+      () => Engine.describeCuda(),
+      (device) => ({ device }),
+    ),
+    nccl: wordsOf(
+      () => Engine.describeNccl(),
+      (library) => ({ library }),
+    ),
   };
 }
 
@@ -79,9 +90,9 @@ async function inspectEngine({ device, threads = 0 }: DoctorEngineOptions): Prom
   }
 }
 
-function inspectCuda(): CudaReport {
+function wordsOf<Report>(describe: () => string, report: (words: string) => Report): Report | { missing: string } {
   try {
-    return { device: Engine.describeCuda() };
+    return report(describe());
   } catch (error) {
     if (!isLxmertError(error)) throw error;
     return { missing: error.message };

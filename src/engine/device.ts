@@ -68,6 +68,12 @@ export function describeCuda(addon: NativeAddon, named?: string): string {
   return translated(() => addon.describePlugin(library));
 }
 
+/** Which NCCL several CUDA devices would use, in words. @throws LxmertError NO_DEVICE, saying what is missing */
+export function describeNccl(addon: NativeAddon): string {
+  const library = cudaLibrary();
+  return translated(() => addon.describeNccl(library));
+}
+
 function cudaLibrary(named = process.env['LXMERT_CUDA_LIBRARY']): string {
   const file = named ? resolve(named) : join(packageRoot, 'build-cuda', 'lxmert_cuda.so');
   if (existsSync(file)) return file;

@@ -1,5 +1,5 @@
 import { LxmertError } from '../errors.js';
-import { describeCuda, openDevice, type EngineOptions, type OpenedDevice } from './device.js';
+import { describeCuda, describeNccl, openDevice, type EngineOptions, type OpenedDevice } from './device.js';
 import { dryAddon } from './dryRun.js';
 import { encodeCall, type OpArgument } from './encodeCall.js';
 import { Lanes } from './lanes.js';
@@ -86,6 +86,11 @@ export class Engine implements AsyncDisposable {
     return describeCuda(loadAddon());
   }
 
+  /** Which NCCL several GPUs would use, in words; one needs none. @throws LxmertError NO_DEVICE, saying what is missing; ADDON */
+  static describeNccl(): string {
+    return describeNccl(loadAddon());
+  }
+
   /** Gives an arena its size, zeroed; what it held is lost. Work enqueued so far still finds the old one. */
   reserve(arena: ArenaName, bytes: number): void {
     translated(() => this.addon.reserve(this.native, arenaNames.indexOf(arena), bytes));
@@ -147,7 +152,7 @@ export class Engine implements AsyncDisposable {
 
   /**
    * Does two works side by side where the device can: after all that was enqueued before, and before all that is enqueued
-   * later. Neither may use what the other does, but for parameters and inputs. @throws LxmertError INTERNAL when one does
+   * later. Neither may use what the other does, but for parameters, inputs and features. @throws LxmertError INTERNAL when one does
    */
   beside(first: () => void, second: () => void): void {
     if (this.lanes) return this.lanes.beside(first, second);

@@ -10,6 +10,8 @@ export interface NativeAddon {
   activationsOf(engine: NativeEngine): 'f32' | 'bf16';
   /** The plugin's device in words; an error with code NO_DEVICE says what is missing. */
   describePlugin(plugin: string): string;
+  /** What the plugin's devices would talk to each other by; NO_DEVICE, likewise. */
+  describeNccl(plugin: string): string;
   reserve(engine: NativeEngine, arena: number, bytes: number): void;
   enqueue(engine: NativeEngine, op: number, args: Float64Array, count: number): void;
   /** What is enqueued next goes to lane 1 or 2, which run side by side, or, with 0, behind both. */

@@ -45,7 +45,7 @@ function attention(name: string, inner: string, hidden: number): Entry[] {
  * Columns that the word logits have: the vocabulary, up to a multiple of 64. Rows of 30,522 bfloat16 numbers begin at multiples
  * of 4 bytes, where tensor cores want 16. The additional words' parameters are zeros.
  */
-const wordColumns = ({ vocabSize }: ModelConfig): number => 64 * Math.ceil(vocabSize / 64);
+export const wordColumns = ({ vocabSize }: ModelConfig): number => 64 * Math.ceil(vocabSize / 64);
 
 /**
  * Every parameter in the order of the arena. The decoder of the masked-LM head is the word-embedding table, as in BERT,

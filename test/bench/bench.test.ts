@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals
 import { benchAnswers, benchKernels, benchStep } from '../../src/bench/index.js';
 import { kernelOps } from '../../src/bench/kernelCalls.js';
 import { answersLines, kernelsLines, stepLines } from '../../src/cli/benchTables.js';
+import { emulator } from '../engine/support/backends.js';
 import { opNames } from '../engine/support/opTable.js';
 import { smallConfig } from '../support/batches.js';
 
@@ -148,8 +149,13 @@ describe('bench kernels', () => {
   });
 
   test('times each op by shape, batch and thread count', async () => {
-    const report = await benchKernels({ ...sizes, batches: [2, 5], threads: [1, 2], parameters: 2 ** 17 });
-    expect(report.rates.map(({ threads }) => threads)).toEqual([1, 2]);
+    const some = { ops: ['tanhForward', 'geluBackward'], threads: [1, 2] };
+    const few = await benchKernels({ ...sizes, ...some, batches: [2], parameters: 2 ** 17 });
+    expect(few.rates.map(({ threads }) => threads)).toEqual([1, 2]);
+    expect(few.kernels.map(({ op, threads }) => `${threads} ${op}`)).toEqual(
+      [1, 2].flatMap((threads) => [`${threads} geluBackward`, `${threads} tanhForward`]),
+    );
+    const report = await benchKernels({ ...sizes, batches: [2, 5], threads: [1], parameters: 2 ** 17 });
     const keys = report.kernels.map(({ op, shape, batch, threads }) => JSON.stringify([op, shape, batch, threads]));
     expect(new Set(keys).size).toBe(keys.length);
     expect(new Set(report.kernels.map(({ op }) => op))).toEqual(new Set(opNames));
@@ -162,15 +168,22 @@ describe('bench kernels', () => {
     expect(kernelsLines(report).length).toBeGreaterThan(report.kernels.length);
   });
 
-  test('takes some ops alone', async () => {
-    const report = await benchKernels({
-      ...sizes,
-      batches: [2],
-      threads: [1],
-      parameters: 2 ** 17,
-      ops: ['tanhForward', 'fill'],
-    });
-    expect(report.kernels.map(({ op }) => op)).toEqual(['tanhForward', 'fill']);
+  (emulator ? test : test.skip)('times each op on CUDA, in bfloat16', async () => {
+    const before = process.env['LXMERT_CUDA_LIBRARY'];
+    process.env['LXMERT_CUDA_LIBRARY'] = emulator!;
+    const options = { ...sizes, device: 'cuda', precision: 'bfloat16', batches: [3], threads: [0, 1] } as const;
+    const report = await benchKernels({ ...options, parameters: 2 ** 17 });
+    process.env['LXMERT_CUDA_LIBRARY'] = before ?? '';
+    expect(report).toMatchObject({ precision: 'bfloat16', device: expect.stringMatching(/^cuda: emulated/) });
+    expect(report.rates).toHaveLength(1);
+    expect(new Set(report.kernels.map(({ op }) => op))).toEqual(new Set(opNames));
+    for (const kernel of report.kernels) [kernel.gigabytesPerSecond, kernel.floorShare].forEach(positive);
+    // As a step has them: rows of a multiple of 64 columns.
+    const words = report.kernels.filter(
+      ({ op, shape }) => op === 'softmaxCrossEntropyForward' && /^masked/.test(shape),
+    );
+    expect(words.map(({ shape }) => Number(shape.split(' ')[1]) % 64)).toEqual([0]);
+    expect(kernelsLines(report)[1]).toMatch(/^bfloat16, rates: products/);
   });
 
   test('refuses an op that there is not', async () => {

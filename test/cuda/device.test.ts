@@ -165,6 +165,36 @@ withEmulator('on the emulator', () => {
     expect(await product()).toBe(1.5 * size);
   });
 
+  // cuBLASLt would read it in vectors.
+  test.each(['float32', 'bfloat16'] as const)('%s: a bias may begin at any element', async (precision) => {
+    const engine = open({ precision });
+    for (const arena of ['parameters', 'state'] as const) engine.reserve(arena, 1 << 12);
+    const rows = { set: 'all', capacity: 1, split: 0, record: null } as const;
+    const weight = engine.tensor('parameters', 0, [3, 8]);
+    const bias = engine.tensor('parameters', 4 * 25, [3]);
+    const [x, y] = [64, 128].map((offset, i) =>
+      engine.tensor('state', offset, [1, i === 0 ? 8 : 3], engine.activationDType),
+    );
+    engine.run('fill', [0.5, weight]);
+    engine.run('fill', [2, x]);
+    await engine.upload(bias, Float32Array.of(1, 2, 4));
+    engine.run('linearForward', [rows, 8, 3, x, weight, bias, y]);
+    expect([...(await engine.readFloats(y))]).toEqual([9, 10, 12]);
+  });
+
+  test('an arena that is reserved anew serves the work that is queued on it', async () => {
+    const engine = open();
+    for (const arena of ['state', 'gradients'] as const) engine.reserve(arena, 1 << 12);
+    const [from, to] = [engine.tensor('gradients', 0, [8]), engine.tensor('state', 0, [8])];
+    const indices = engine.tensor('state', 64, [1], 'i32');
+    const rows = { set: 'all', capacity: 1, split: 0, record: null } as const;
+    engine.run('fill', [3, from]);
+    await engine.synchronize();
+    engine.run('gatherRowsForward', [rows, 8, 1, indices, from, to]);
+    engine.reserve('gradients', 1 << 13);
+    expect([...(await engine.readFloats(to))]).toEqual(new Array(8).fill(3));
+  });
+
   test('more than the device has is refused with what each arena needs, and leaves it as it was', async () => {
     const engine = open();
     engine.reserve('state', 4096);

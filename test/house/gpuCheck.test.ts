@@ -65,6 +65,7 @@ const worthMostFirst = [
   'build-instructions',
   'instructions',
   'ops',
+  'bench-ops',
 ];
 
 test('all steps run, the most valuable first, and what is not installed is named', () => {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "cuda/emulator/streams.h"
+#include "cuda/emulator/trace.h"
 
 namespace lxmert::emulator {
 
@@ -81,6 +82,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  trace("graph");
   const auto lock = Streams::all().lock();
   if (!stream || stream->capture) return cudaErrorInvalidValue;
   std::unordered_map<const Point*, PointPtr> points;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cuda/emulator/streams.h"
+#include "cuda/emulator/trace.h"
 
 namespace lxmert::emulator {
 
@@ -84,6 +85,9 @@ class EmulatedGemms final : public cuda::Gemms {
  public:
   int64_t workspaceBytes() const override { return 0; }
   void run(cudaStream_t stream, void*, const Gemm& gemm) override {
+    if (reinterpret_cast<uintptr_t>(gemm.bias) % cuda::kBiasAlignment != 0)
+      throw Error(ErrorCode::Internal, "a matrix product: its bias is not aligned as cuBLASLt may ask for");
+    trace("product");
     submit(stream, [gemm] { multiply(gemm); });
   }
   std::string name() const override { return "loops on the CPU"; }

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "cuda/emulator/streams.h"
+#include "cuda/emulator/trace.h"
 #include "engine/error.h"
 
 namespace lxmert::emulator {
@@ -99,7 +100,9 @@ void runGrid(const Launch& launch) {
 
 void enqueue(cudaStream_t stream, const Launch& launch, std::shared_ptr<void> arguments) {
   check(launch);
-  const cudaError_t status = submit(stream, [launch, arguments = std::move(arguments)] { runGrid(launch); });
+  trace("kernel", launch.name);
+  cudaError_t status = submit(stream, [launch, arguments = std::move(arguments)] { runGrid(launch); });
+  if (status == cudaSuccess) status = cudaGetLastError();  // as platform.h does on a device
   if (status != cudaSuccess)
     throw Error(ErrorCode::Internal, std::string(launch.name) + ": the launch failed: " + cudaGetErrorName(status));
 }

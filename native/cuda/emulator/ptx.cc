@@ -42,9 +42,9 @@ void mma(void* const* operands, uint32_t) {
     }
 }
 
-template <int matrices, bool transposed>
+template <bool transposed>
 void ldmatrix(void* const* operands, uint32_t) {
-  for (int i = 0; i < matrices; ++i) {
+  for (int i = 0; i < 4; ++i) {
     uint16_t m[8][8];
     for (int row = 0; row < 8; ++row)
       std::memcpy(m[row], static_cast<const Ldmatrix*>(operands[8 * i + row])->row, sizeof m[row]);
@@ -57,14 +57,12 @@ void ldmatrix(void* const* operands, uint32_t) {
   }
 }
 
-template void ldmatrix<2, false>(void* const*, uint32_t);
-template void ldmatrix<2, true>(void* const*, uint32_t);
-template void ldmatrix<4, false>(void* const*, uint32_t);
-template void ldmatrix<4, true>(void* const*, uint32_t);
+template void ldmatrix<false>(void* const*, uint32_t);
+template void ldmatrix<true>(void* const*, uint32_t);
 
 void copyLater(void* shared, const void* global, bool valid) {
   Block& block = *current->block;
-  if (reinterpret_cast<uintptr_t>(shared) % 16 != 0 || (valid && reinterpret_cast<uintptr_t>(global) % 16 != 0))
+  if (reinterpret_cast<uintptr_t>(shared) % 16 != 0 || reinterpret_cast<uintptr_t>(global) % 16 != 0)
     block.fail("cpAsync16: an address is not aligned to 16 bytes");
   if (!block.ownsShared(shared, 16)) block.fail("cpAsync16: writes beside shared memory");
   block.noteCopies();

@@ -15,18 +15,16 @@ struct Ldmatrix {
   uint32_t* r;
   const void* row;
 };
-template <int matrices, bool transposed>
+template <bool transposed>
 void ldmatrix(void* const* operands, uint32_t mask);
 
-template <int matrices, bool transposed>
-void ldmatrix(uint32_t (&r)[matrices], const void* row, const char* name, Place place) {
+template <bool transposed>
+void ldmatrix(uint32_t (&r)[4], const void* row, const char* name, Place place) {
   Ldmatrix mine{r, row};
-  if (current->lane < 8 * matrices) {
-    if (reinterpret_cast<uintptr_t>(row) % 16 != 0)
-      current->block->fail(std::string(name) + ": an address is not aligned to 16 bytes");
-    if (!current->block->ownsShared(row, 16)) current->block->fail(std::string(name) + ": reads beside shared memory");
-  }
-  current->block->meet(~0u, name, &ldmatrix<matrices, transposed>, &mine, place);
+  if (reinterpret_cast<uintptr_t>(row) % 16 != 0)
+    current->block->fail(std::string(name) + ": an address is not aligned to 16 bytes");
+  if (!current->block->ownsShared(row, 16)) current->block->fail(std::string(name) + ": reads beside shared memory");
+  current->block->meet(~0u, name, &ldmatrix<transposed>, &mine, place);
 }
 
 void copyLater(void* shared, const void* global, bool valid);
@@ -42,16 +40,10 @@ inline void mma16816(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[
 }
 
 inline void ldmatrixX4(uint32_t (&r)[4], const void* shared, emulator::Place place = {}) {
-  emulator::ldmatrix<4, false>(r, shared, "ldmatrixX4", place);
+  emulator::ldmatrix<false>(r, shared, "ldmatrixX4", place);
 }
 inline void ldmatrixX4Trans(uint32_t (&r)[4], const void* shared, emulator::Place place = {}) {
-  emulator::ldmatrix<4, true>(r, shared, "ldmatrixX4Trans", place);
-}
-inline void ldmatrixX2(uint32_t (&r)[2], const void* shared, emulator::Place place = {}) {
-  emulator::ldmatrix<2, false>(r, shared, "ldmatrixX2", place);
-}
-inline void ldmatrixX2Trans(uint32_t (&r)[2], const void* shared, emulator::Place place = {}) {
-  emulator::ldmatrix<2, true>(r, shared, "ldmatrixX2Trans", place);
+  emulator::ldmatrix<true>(r, shared, "ldmatrixX4Trans", place);
 }
 
 inline void cpAsync16(void* shared, const void* global, bool valid) { emulator::copyLater(shared, global, valid); }

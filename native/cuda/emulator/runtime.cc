@@ -7,13 +7,16 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <utility>
 
 #include "cuda/emulator/fiber.h"
 #include "cuda/emulator/streams.h"
+#include "cuda/emulator/trace.h"
 
 using lxmert::emulator::drain;
 using lxmert::emulator::refusedInCapture;
 using lxmert::emulator::submit;
+using lxmert::emulator::trace;
 
 namespace {
 
@@ -36,6 +39,14 @@ Memory& memory() {
   return all;
 }
 
+// The last error of this thread: whoever asks next is told of it, whatever has succeeded since.
+thread_local cudaError_t lastError = cudaSuccess;
+
+cudaError_t told(cudaError_t status) {
+  if (status != cudaSuccess) lastError = status;
+  return status;
+}
+
 // Of the device: 8 GB, or half of what this machine has.
 size_t totalMemory() {
   const size_t physical = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
@@ -43,6 +54,8 @@ size_t totalMemory() {
 }
 
 }  // namespace
+
+cudaError_t cudaGetLastError() { return std::exchange(lastError, cudaSuccess); }
 
 const char* cudaGetErrorName(cudaError_t error) {
   switch (error) {
@@ -98,7 +111,7 @@ cudaError_t cudaGetDeviceCount(int* count) {
   return cudaSuccess;
 }
 
-cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : cudaErrorInvalidDevice; }
+cudaError_t cudaSetDevice(int device) { return told(device == 0 ? cudaSuccess : cudaErrorInvalidDevice); }
 
 cudaError_t cudaGetDevice(int* device) {
   *device = 0;
@@ -111,25 +124,10 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   return cudaSuccess;
 }
 
-cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
-  cudaDeviceProp properties;
-  const cudaError_t status = cudaGetDeviceProperties(&properties, device);
-  if (status != cudaSuccess) return status;
-  switch (attribute) {
-    case cudaDevAttrMultiProcessorCount:
-      *value = properties.multiProcessorCount;
-      return cudaSuccess;
-    case cudaDevAttrComputeCapabilityMajor:
-      *value = properties.major;
-      return cudaSuccess;
-    case cudaDevAttrComputeCapabilityMinor:
-      *value = properties.minor;
-      return cudaSuccess;
-    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
-      *value = static_cast<int>(properties.sharedMemPerBlockOptin);
-      return cudaSuccess;
-  }
-  return cudaErrorInvalidValue;
+// It has none of its own.
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int device) {
+  *value = 0;
+  return told(device == 0 ? cudaSuccess : cudaErrorInvalidDevice);
 }
 
 cudaError_t cudaDriverGetVersion(int* version) {
@@ -155,7 +153,7 @@ cudaError_t cudaMalloc(void** result, size_t bytes) {
   const std::lock_guard lock(m.mutex);
   if (bytes > totalMemory() - m.held || posix_memalign(result, kAlignment, bytes + kBehind) != 0) {
     *result = nullptr;
-    return cudaErrorMemoryAllocation;
+    return told(cudaErrorMemoryAllocation);
   }
   std::memset(*result, 0xFF, bytes);
   std::memset(static_cast<char*>(*result) + bytes, kBehindByte, kBehind);
@@ -164,41 +162,50 @@ cudaError_t cudaMalloc(void** result, size_t bytes) {
   return cudaSuccess;
 }
 
-// Waits for all work, as CUDA's does.
+// CUDA's may wait for the work that is under way, or not: it finds NaN here, and then is waited for.
 cudaError_t cudaFree(void* address) {
   if (const cudaError_t refused = refusedInCapture(); refused != cudaSuccess) return refused;
   if (!address) return cudaSuccess;
-  drain();
   Memory& m = memory();
+  {
+    const std::lock_guard lock(m.mutex);
+    const auto found = m.bytes.find(address);
+    if (found == m.bytes.end()) return told(cudaErrorInvalidValue);
+    std::memset(address, 0xFF, found->second);
+  }
+  drain();
   const std::lock_guard lock(m.mutex);
   const auto found = m.bytes.find(address);
-  if (found == m.bytes.end()) return cudaErrorInvalidValue;
   const auto* behind = static_cast<unsigned char*>(address) + found->second;
   const bool whole = std::all_of(behind, behind + kBehind, [](unsigned char byte) { return byte == kBehindByte; });
   m.held -= found->second;
   m.bytes.erase(found);
   std::free(address);
-  return whole ? cudaSuccess : cudaErrorIllegalAddress;
+  return told(whole ? cudaSuccess : cudaErrorIllegalAddress);
 }
 
 cudaError_t cudaMallocHost(void** result, size_t bytes) {
   *result = nullptr;
   if (const cudaError_t refused = refusedInCapture(); refused != cudaSuccess) return refused;
   *result = std::malloc(std::max<size_t>(bytes, 1));
-  return *result ? cudaSuccess : cudaErrorMemoryAllocation;
+  return told(*result ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 
+// Of null its reference says nothing, as cudaFree's does.
 cudaError_t cudaFreeHost(void* address) {
   if (const cudaError_t refused = refusedInCapture(); refused != cudaSuccess) return refused;
+  if (!address) return told(cudaErrorInvalidValue);
   std::free(address);
   return cudaSuccess;
 }
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
+  trace("copy");
   return submit(stream, [=] { std::memcpy(to, from, bytes); });
 }
 
 cudaError_t cudaMemsetAsync(void* address, int value, size_t bytes, cudaStream_t stream) {
+  trace("fill");
   return submit(stream, [=] { std::memset(address, value, bytes); });
 }
 

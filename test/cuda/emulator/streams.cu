@@ -103,6 +103,38 @@ void failuresGoFromStreamToStream() {
   CHECK(x.read()[0] == 11);
 }
 
+// Whoever frees memory must have waited for its last use: CUDA "may" do so.
+void freedMemoryIsGone() {
+  Stream stream;
+  Array<float> seen(std::vector<float>{0});
+  float* memory = nullptr;
+  cudaMalloc(&memory, sizeof(float));
+  cudaMemsetAsync(memory, 0, sizeof(float), stream);
+  CHECK(cudaStreamSynchronize(stream) == cudaSuccess);
+  cudaMemcpyAsync(seen.data(), memory, sizeof(float), cudaMemcpyDeviceToDevice, stream);
+  CHECK(cudaFree(memory) == cudaSuccess);
+  CHECK(std::isnan(seen.read()[0]));
+  CHECK(cudaFree(memory) == cudaErrorInvalidValue);
+}
+
+// An error that nobody has asked for is found by the next launch of the thread, which has nothing to do with it.
+void errorsWaitToBeAskedFor() {
+  Stream stream;
+  Array<float> x(std::vector<float>{1});
+  cudaGetLastError();
+  CHECK(cudaFreeHost(nullptr) == cudaErrorInvalidValue);
+  std::thread([&] { addTo(x, 1, stream); }).join();
+  bool refused = false;
+  try {
+    addTo(x, 1, stream);
+  } catch (const Error& error) {
+    refused = std::strstr(error.what(), "cudaErrorInvalidValue") != nullptr;
+  }
+  CHECK(refused);
+  addTo(x, 1, stream);
+  CHECK(cudaGetLastError() == cudaSuccess);
+}
+
 // x + 1, then (y = x + 10 and z = x + 100 beside each other), then x = y + z; the joining waits may be left out.
 cudaError_t capture(Stream (&s)[3], Array<float> (&x)[3], bool joined, cudaGraph_t* graph) {
   Event parted, met[2];
@@ -259,6 +291,8 @@ int main() {
       {"work waits to be waited for", workWaitsToBeWaitedFor},
       {"missing waits are found", missingWaitsAreFound},
       {"failures go from stream to stream", failuresGoFromStreamToStream},
+      {"freed memory is gone", freedMemoryIsGone},
+      {"errors wait to be asked for", errorsWaitToBeAskedFor},
       {"capture records and replays", captureRecordsAndReplays},
       {"lanes of a graph are ordered by nothing", lanesOfAGraphAreOrderedByNothing},
       {"captures are strict", capturesAreStrict},

@@ -1,0 +1,75 @@
+// `node scripts/check-nvidia-libraries.mjs`: our declarations of cuBLASLt and NCCL against NVIDIA's headers, linked with the
+// real libraries and opened as a run opens them; no GPU is needed. What neither the toolkit nor a wheel brings is installed in
+// build-cuda/venv; where that cannot be, the check says that it is left out.
+import { existsSync, mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { findLibrary, folder, nvcc, nvccVersion, nvidiaLibraries } from './lib/cuda.mjs';
+import { at, root } from './lib/paths.mjs';
+import { outputOf, runStep, say, StepError } from './lib/process.mjs';
+import { main } from './lib/setup.mjs';
+
+const { cublasLt, nccl } = nvidiaLibraries;
+const opener = at('native', 'cuda', 'nvidia_library.cu');
+
+/** What is compiled for each, and the variable that names its file. */
+const checks = [
+  {
+    library: cublasLt,
+    variable: 'LXMERT_CUBLASLT',
+    sources: [at('test', 'cuda', 'cublaslt.cc'), at('native', 'cuda', 'cublaslt.cu'), opener],
+  },
+  {
+    library: nccl,
+    variable: 'LXMERT_NCCL',
+    sources: [at('test', 'comm', 'nccl.cc'), at('native', 'comm', 'nccl.cu'), opener],
+  },
+];
+
+const headerFolders = (library) =>
+  ['../include', '../../include', '../../../include', '/usr/include'].map((path) => join(dirname(library), path));
+
+/** A library with its header beside it; null where there is none. */
+function installed(library) {
+  const file = findLibrary(library);
+  const include = file && headerFolders(file).find((path) => existsSync(join(path, library.header)));
+  return include ? { file, include } : null;
+}
+
+async function install({ wheel }) {
+  mkdirSync(folder, { recursive: true });
+  const venv = join(folder, 'venv');
+  const options = { cwd: root };
+  try {
+    if (!existsSync(venv)) await runStep('making a Python environment', 'python3', ['-m', 'venv', venv], options);
+    const pip = join(venv, 'bin', 'pip');
+    await runStep(`installing ${wheel} into it`, pip, ['install', '--quiet', '--retries', '0', wheel], options);
+  } catch (error) {
+    if (!(error instanceof StepError)) throw error;
+    say(`cuda: ${error.message}`);
+  }
+}
+
+async function check({ library, variable, sources }) {
+  const { header, wheel } = library;
+  if (!installed(library)) await install(library);
+  const found = installed(library);
+  if (!found) return say(`cuda: ${header} and its library are not here, nor to be had from pip (${wheel}): left out`);
+  const program = join(folder, `${header}-check`);
+  const flags = ['-std=c++20', '-I', 'native', '-I', found.include, '-Xcompiler=-Wall,-Wextra,-Werror'];
+  const objects = sources.map((source, i) => `${program}-${i}.o`);
+  for (const [i, source] of sources.entries())
+    await runStep(`compiling against ${header}`, nvcc, [...flags, '-x', 'cu', '-c', source, '-o', objects[i]], {
+      cwd: root,
+    });
+  const libraries = ['-Xlinker', found.file, '-Xlinker', `-rpath=${dirname(found.file)}`, '-ldl'];
+  await runStep(`linking with ${found.file}`, nvcc, [...objects, ...libraries, '-o', program], { cwd: root });
+  process.env[variable] = found.file;
+  const told = outputOf(program, []);
+  if (told === null) throw new StepError(`${found.file} is not what our declarations say; ${program} tells why`);
+  say(`cuda: ${told.trim()}`);
+}
+
+await main(async () => {
+  if (nvccVersion() === null) return say('cuda: no nvcc: the check of cuBLASLt and NCCL is left out');
+  for (const each of checks) await check(each);
+});

@@ -1,0 +1,34 @@
+// Our declarations of NCCL (native/comm/nccl.h) against NVIDIA's own header and library; needs no GPU.
+// scripts/check-nvidia-libraries.mjs builds and runs it where they are installed.
+#include <nccl.h>
+
+#include <cstdio>
+#include <type_traits>
+
+#include "comm/nccl.h"
+
+namespace ours = lxmert::nccl;
+
+static_assert(int{ours::kFloat32} == int{ncclFloat32} && int{ours::kSum} == int{ncclSum} && int{ncclSuccess} == 0);
+static_assert(sizeof(ours::UniqueId) == sizeof(ncclUniqueId));
+
+// As many parameters, of the same sizes: pointers to what is opaque are pointers to either.
+template <class R, class S, class... A, class... B>
+constexpr bool alike(R (*)(A...), S (*)(B...)) {
+  return sizeof(R) == sizeof(S) && ((sizeof(A) == sizeof(B) && std::is_pointer_v<A> == std::is_pointer_v<B>)&&...);
+}
+#define FUNCTION(name, type) static_assert(alike(&nccl##name, ours::Library::name##Function{}));
+LXMERT_NCCL(FUNCTION)
+#undef FUNCTION
+
+int main() {
+  try {
+    int linked = 0, opened = 0;
+    const bool told = ncclGetVersion(&linked) == ncclSuccess && ours::open().GetVersion(&opened) == 0;
+    std::printf("NCCL %s\n", ours::describe().c_str());
+    return told && linked == opened && linked == NCCL_VERSION_CODE ? 0 : 1;
+  } catch (const std::exception& error) {
+    std::printf("%s\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,57 @@
+/** NCCL as `lxmert doctor` tells of it, by libraries of its name that are made here. */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from '@jest/globals';
+import { emulatorLibrary, root, withEmulator } from '../cuda/support/programs.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'lxmert-nccl-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const functions = ['GetErrorString', 'GetUniqueId', 'CommInitRank', 'CommDestroy', 'AllReduce'];
+
+/** A library that tells this version, with these functions besides. */
+function library(name: string, version: number, others: readonly string[]): string {
+  const source = join(folder, `${name}.c`);
+  const told = `int ncclGetVersion(int* version) { *version = ${version}; return 0; }`;
+  writeFileSync(source, [told, ...others.map((each) => `void nccl${each}(void) {}`)].join('\n'));
+  const file = join(folder, `${name}.so`);
+  const { status, stderr } = spawnSync('gcc', ['-shared', '-fPIC', source, '-o', file], { encoding: 'utf8' });
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  return file;
+}
+
+function doctor(env: Record<string, string>): { library?: string; missing?: string } {
+  const { stdout, status } = spawnSync('node', ['dist/cli/main.js', 'doctor', '--json'], {
+    cwd: root,
+    encoding: 'utf8',
+    env: { ...process.env, LXMERT_CUDA_LIBRARY: emulatorLibrary, ...env },
+  });
+  expect(status).toBe(0);
+  return (JSON.parse(stdout) as { nccl: { library?: string; missing?: string } }).nccl;
+}
+
+const onEmulator = withEmulator(test);
+
+onEmulator('its version and file are told', () => {
+  const file = library('new', 23007, functions);
+  expect(doctor({ LXMERT_NCCL: file })).toEqual({ library: `2.30.7 (${file})` });
+});
+
+onEmulator('a missing one is told with how to get it', () => {
+  const { missing } = doctor({ LXMERT_NCCL: '/nowhere/libnccl.so.2' });
+  expect(missing).toMatch(
+    /^NCCL.* is not found \(\/nowhere\/libnccl\.so\.2: .*pip install nvidia-nccl-cu13.* LXMERT_NCCL/,
+  );
+});
+
+onEmulator('a library without what we call is told with what it lacks', () => {
+  const file = library('old', 10, functions.slice(0, -1));
+  expect(doctor({ LXMERT_NCCL: file }).missing).toMatch(`${file} is not what we know as NCCL`);
+  expect(doctor({ LXMERT_NCCL: file }).missing).toMatch(/it has no ncclAllReduce$/);
+});
+
+test('without the CUDA back end nothing is looked for', () => {
+  expect(doctor({ LXMERT_CUDA_LIBRARY: '/nowhere/lxmert_cuda.so' }).missing).toMatch(/correct or unset LXMERT_CUDA/);
+});
