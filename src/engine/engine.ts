@@ -8,11 +8,10 @@ import { opProfiles, type OpProfile } from './opProfile.js';
 import { settled, translated, type NativeAddon, type NativeEngine, type OpName } from './native.js';
 import {
   arenaNames,
-  bf16ToFloats,
   bytesOf,
   dtypeBytes,
   elements,
-  f16ToFloats,
+  halvesToFloats,
   overlap,
   type ArenaName,
   type DType,
@@ -246,8 +245,7 @@ export class Engine implements AsyncDisposable {
     const values = await settled(
       translated(() => this.addon.read(this.native, arenaNames.indexOf(tensor.arena), tensor.offset, target)),
     );
-    if (!(values instanceof Uint16Array)) return values;
-    return tensor.dtype === 'f16' ? f16ToFloats(values) : bf16ToFloats(values);
+    return values instanceof Uint16Array ? halvesToFloats(values, tensor.dtype) : values;
   }
 
   /** `read` of a tensor that is not i32. */

@@ -78,13 +78,13 @@ export function checkShape(
     );
 }
 
-/** A bf16 number is the upper half of the float32 that it stands for. */
-export function bf16ToFloats(values: Uint16Array): Float32Array {
-  return new Float32Array(Uint32Array.from(values, (bits) => bits << 16).buffer);
-}
-
-/** float16 has 5 bits of exponent around 15, float32 has 8 around 127: shifted into its place a number is 2^112 too small. */
-export function f16ToFloats(values: Uint16Array): Float32Array {
-  const bits = Uint32Array.from(values, (half) => ((half & 0x8000) << 16) | ((half & 0x7fff) << 13));
-  return new Float32Array(bits.buffer).map((value) => value * 2 ** 112);
+/**
+ * The numbers that 16 bits stand for. bf16 is the upper half of a float32. f16 has 5 bits of exponent around 15, float32 8
+ * around 127: with its bits at their places there, a number is 2^112 too small.
+ */
+export function halvesToFloats(values: Uint16Array, dtype: DType): Float32Array {
+  const half = dtype === 'f16';
+  const place = (bits: number): number => (half ? ((bits & 0x8000) << 16) | ((bits & 0x7fff) << 13) : bits << 16);
+  const floats = new Float32Array(Uint32Array.from(values, place).buffer);
+  return half ? floats.map((value) => value * 2 ** 112) : floats;
 }
