@@ -36,6 +36,18 @@ export function bytesOf(tensor: Tensor): number {
   return elements(tensor.shape) * dtypeBytes[tensor.dtype];
 }
 
+/** A tensor at a fixed place of an arena of `size` bytes. @throws LxmertError BAD_ARGUMENT when it does not lie there */
+export function tensorAt(place: Omit<Tensor, 'generation' | 'root'>, size: number): Tensor {
+  const { arena, offset, shape, dtype } = place;
+  const tensor = Object.freeze({ ...place, shape: Object.freeze([...shape]), generation: 0 });
+  const what = `a tensor [${shape.join(', ')}] at byte ${offset}`;
+  if (offset % dtypeBytes[dtype] !== 0 || !shape.every((n) => Number.isInteger(n) && n >= 0))
+    throw new LxmertError('BAD_ARGUMENT', `${what}: expected whole sizes and a multiple of ${dtypeBytes[dtype]} bytes`);
+  if (!(offset >= 0 && offset + bytesOf(tensor) <= size))
+    throw new LxmertError('BAD_ARGUMENT', `${what} lies outside the ${arena} arena of ${size} bytes`);
+  return tensor;
+}
+
 /** Whether two tensors share memory. */
 export function overlap(a: Tensor, b: Tensor): boolean {
   return a.arena === b.arena && a.offset < b.offset + bytesOf(b) && b.offset < a.offset + bytesOf(a);
