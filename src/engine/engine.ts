@@ -2,18 +2,17 @@ import { LxmertError } from '../errors.js';
 import { describeCuda, describeNccl, openDevice, type EngineOptions, type OpenedDevice } from './device.js';
 import { dryAddon } from './dryRun.js';
 import { encodeCall, type OpArgument } from './encodeCall.js';
-import { Lanes } from './lanes.js';
+import { laneChange, Lanes } from './lanes.js';
 import { loadAddon } from './load.js';
 import { opProfiles, type OpProfile } from './opProfile.js';
 import { settled, translated, type NativeAddon, type NativeEngine, type OpName } from './native.js';
 import {
   arenaNames,
-  bf16ToFloats,
   bytesOf,
-  dtypeBytes,
   elements,
-  f16ToFloats,
+  halvesToFloats,
   overlap,
+  tensorAt,
   type ArenaName,
   type DType,
   type Tensor,
@@ -119,19 +118,8 @@ export class Engine implements AsyncDisposable {
     shape: readonly number[],
     dtype: DType = 'f32',
   ): Tensor {
-    const tensor = Object.freeze({ arena, offset, shape: Object.freeze([...shape]), dtype, generation: 0 });
-    if (offset % dtypeBytes[dtype] !== 0 || !shape.every((n) => Number.isInteger(n) && n >= 0))
-      throw new LxmertError(
-        'BAD_ARGUMENT',
-        `a tensor [${shape.join(', ')}] at byte ${offset}: expected whole sizes and a multiple of ${dtypeBytes[dtype]} bytes`,
-      );
     const size = this.planning ? Infinity : (this.reserved.get(arena) ?? 0);
-    if (!(offset >= 0 && offset + bytesOf(tensor) <= size))
-      throw new LxmertError(
-        'BAD_ARGUMENT',
-        `a tensor [${shape.join(', ')}] at byte ${offset} lies outside the ${arena} arena of ${size} bytes`,
-      );
-    return tensor;
+    return tensorAt({ arena, offset, shape, dtype }, size);
   }
 
   /** Enqueues an op of the table; arguments in the order of its struct in native/engine/ops.h. */
@@ -246,8 +234,7 @@ export class Engine implements AsyncDisposable {
     const values = await settled(
       translated(() => this.addon.read(this.native, arenaNames.indexOf(tensor.arena), tensor.offset, target)),
     );
-    if (!(values instanceof Uint16Array)) return values;
-    return tensor.dtype === 'f16' ? f16ToFloats(values) : bf16ToFloats(values);
+    return values instanceof Uint16Array ? halvesToFloats(values, tensor.dtype) : values;
   }
 
   /** `read` of a tensor that is not i32. */
@@ -312,8 +299,5 @@ export class Engine implements AsyncDisposable {
     if (this.recorded) throw new LxmertError('INTERNAL', `${what} inside of a recording, which takes ops only`);
   }
 }
-
-/** In place of an op's number in a recording: its argument is a lane (native/engine/engine.h). */
-const laneChange = -1;
 
 const targets = { f32: Float32Array, i32: Int32Array, bf16: Uint16Array, f16: Uint16Array } as const;

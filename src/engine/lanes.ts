@@ -6,6 +6,9 @@ import type { Workspace } from './workspace.js';
 /** Lanes may read the same of these: no work that is done in lanes writes them. */
 const readOnly: readonly ArenaName[] = ['parameters', 'inputs', 'features'];
 
+/** In place of an op's number in a recording: its argument is a lane (native/engine/engine.h). */
+export const laneChange = -1;
+
 /** What a lane has used, by arena. */
 type Uses = Map<ArenaName, Ranges>;
 

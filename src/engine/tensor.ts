@@ -36,6 +36,18 @@ export function bytesOf(tensor: Tensor): number {
   return elements(tensor.shape) * dtypeBytes[tensor.dtype];
 }
 
+/** A tensor at a fixed place of an arena of `size` bytes. @throws LxmertError BAD_ARGUMENT when it does not lie there */
+export function tensorAt(place: Omit<Tensor, 'generation' | 'root'>, size: number): Tensor {
+  const { arena, offset, shape, dtype } = place;
+  const tensor = Object.freeze({ ...place, shape: Object.freeze([...shape]), generation: 0 });
+  const what = `a tensor [${shape.join(', ')}] at byte ${offset}`;
+  if (offset % dtypeBytes[dtype] !== 0 || !shape.every((n) => Number.isInteger(n) && n >= 0))
+    throw new LxmertError('BAD_ARGUMENT', `${what}: expected whole sizes and a multiple of ${dtypeBytes[dtype]} bytes`);
+  if (!(offset >= 0 && offset + bytesOf(tensor) <= size))
+    throw new LxmertError('BAD_ARGUMENT', `${what} lies outside the ${arena} arena of ${size} bytes`);
+  return tensor;
+}
+
 /** Whether two tensors share memory. */
 export function overlap(a: Tensor, b: Tensor): boolean {
   return a.arena === b.arena && a.offset < b.offset + bytesOf(b) && b.offset < a.offset + bytesOf(a);
@@ -78,13 +90,13 @@ export function checkShape(
     );
 }
 
-/** A bf16 number is the upper half of the float32 that it stands for. */
-export function bf16ToFloats(values: Uint16Array): Float32Array {
-  return new Float32Array(Uint32Array.from(values, (bits) => bits << 16).buffer);
-}
-
-/** float16 has 5 bits of exponent around 15, float32 has 8 around 127: shifted into its place a number is 2^112 too small. */
-export function f16ToFloats(values: Uint16Array): Float32Array {
-  const bits = Uint32Array.from(values, (half) => ((half & 0x8000) << 16) | ((half & 0x7fff) << 13));
-  return new Float32Array(bits.buffer).map((value) => value * 2 ** 112);
+/**
+ * The numbers that 16 bits stand for. bf16 is the upper half of a float32. f16 has 5 bits of exponent around 15, float32 8
+ * around 127: with its bits at their places there, a number is 2^112 too small.
+ */
+export function halvesToFloats(values: Uint16Array, dtype: DType): Float32Array {
+  const half = dtype === 'f16';
+  const place = (bits: number): number => (half ? ((bits & 0x8000) << 16) | ((bits & 0x7fff) << 13) : bits << 16);
+  const floats = new Float32Array(Uint32Array.from(values, place).buffer);
+  return half ? floats.map((value) => value * 2 ** 112) : floats;
 }

@@ -183,6 +183,29 @@ describe('a damaged line is refused with its number and field', () => {
     await expect(reading).rejects.toMatchObject(expected);
   });
 
+  test('a column that is decoded in pieces, and what is wrong in any of them', async () => {
+    // 12,288 floats are two pieces of 32,768 characters; one more of each object begins a third.
+    for (const width of [3072, 3073, 10_000]) {
+      const image = testImage(1, 4, width);
+      await checkContents(await openFeatureTsv(await tsv(tsvText([image])), labels), [image]);
+      const fields = tsvFields(image);
+      for (const [at, bad] of [
+        [0, '!'],
+        [32_767, '='],
+        [32_768, '-'],
+        [fields[9].length - 5, '='],
+      ] as const) {
+        const spoilt = [...fields.slice(0, 9), `${fields[9].slice(0, at)}${bad}${fields[9].slice(at + 1)}`];
+        await expect(
+          openFeatureTsv(await tsv(`${spoilt.join('\t')}\n`), labels).then((source) => readImage(source, 0)),
+        ).rejects.toMatchObject({
+          code: 'BAD_DATA',
+          message: expect.stringContaining(`line 1: features is not base64: found "${bad}" at character ${at + 1}`),
+        });
+      }
+    }
+  });
+
   test('base64 of more bytes than the column has, in as many characters', async () => {
     const fields = tsvFields(testImage(0, 1, 4));
     expect(fields[4]).toMatch(/==$/);

@@ -4,7 +4,7 @@ import { LxmertError } from '../../src/errors.js';
 import { plainSum } from '../../src/tasks/losses.js';
 import { Pretrainer } from '../../src/tasks/pretrainer.js';
 import { emulator } from '../engine/support/backends.js';
-import { randomBatch, smallConfig } from '../support/batches.js';
+import { randomBatch, residentBatches, smallConfig } from '../support/batches.js';
 
 const config = smallConfig();
 const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-6, weightDecay: 0.01, maxGradNorm: 1 };
@@ -59,6 +59,17 @@ describe.each(devices)('a batch that does not fit on $name', ({ engine }) => {
     expect(most).toBeGreaterThanOrEqual(40);
     expect(sum(await measured.memoryFor([batchOf(most + 8)], plainSum))).toBeGreaterThan(enough);
     await expect(model.step([batchOf(most)], keys)).resolves.toMatchObject({ loss: expect.any(Number) });
+  });
+
+  test('features on the device are among what is needed', async () => {
+    const model = await open();
+    const { resident, table } = residentBatches([batchOf(9)], config.visualFeatDim);
+    await model.loadFeatures(table);
+    limit(model.engine, sum(model.engine.memory()) + 1000);
+    await expect(model.step(resident, keys)).rejects.toMatchObject({
+      code: 'OUT_OF_MEMORY',
+      message: expect.stringMatching(/state \S+ GiB, features \S+ GiB, inputs \S+ GiB/),
+    });
   });
 
   test('not even one sample fits', async () => {

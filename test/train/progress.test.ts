@@ -78,6 +78,18 @@ test('on a terminal one line is rewritten, cut to its width, and taken away at t
   expect(written.at(-1)).toBe('\r\x1b[K');
 });
 
+test('features on their way to the device', () => {
+  const { progress, written, wait } = progressOn({});
+  for (const share of [0.1, 0.2, 0.6]) {
+    progress.observer.loading?.(share);
+    wait(3000);
+  }
+  progress.observer.note?.('features are there');
+  expect(written.slice(1)).toEqual(
+    ['10.0', '60.0'].map((text) => `features: ${text} % on the device\n`).concat('features are there\n'),
+  );
+});
+
 test('figures and durations', () => {
   expect([0.123456, 12.345, 123.4, 12345.6, NaN].map(figure)).toEqual(['0.123', '12.3', '123', '12,346', 'NaN']);
   expect([0, 59.6, 61, 3600, 360_000].map(duration)).toEqual(['0:00', '1:00', '1:01', '1:00:00', '100:00:00']);
