@@ -86,6 +86,19 @@ void addGather(std::vector<Case>& cases, const World& w) {
                                      [=](Tensors& t) { return gather(t, Role::SparseInOut, Role::In); }));
 }
 
+void addGatherFeatures(std::vector<Case>& cases, const World& w) {
+  cases.push_back(caseOf<GatherFeatures>("gatherFeatures", 0, &OpColumn::gatherFeatures, [=](Tensors& t) {
+    GatherFeatures a{};
+    a.rows = w.rows(t, RowSet::Vision);
+    a.width = w.s.features;
+    a.tableRows = 2 * w.visionRows();
+    a.indices = t.ints(w.random(a.rows.capacity, a.tableRows + a.tableRows / 8));  // some are masked
+    a.table = t.halves(a.tableRows * a.width, Role::Sparse);
+    a.to = t.values(a.rows.capacity * a.width, Role::Out);
+    return a;
+  }));
+}
+
 }  // namespace
 
 void addRowOps(std::vector<Case>& cases, const World& w) {
@@ -93,6 +106,7 @@ void addRowOps(std::vector<Case>& cases, const World& w) {
   addElementwise(cases, w, "gelu", RowSet::Stacked, w.s.feedForward, &OpColumn::geluForward, &OpColumn::geluBackward);
   addElementwise(cases, w, "tanh", RowSet::MaskedTokens, w.s.hidden(), &OpColumn::tanhForward, &OpColumn::tanhBackward);
   addGather(cases, w);
+  addGatherFeatures(cases, w);
 }
 
 }  // namespace lxmert::bench

@@ -19,7 +19,7 @@ bool isWeight(Role role) { return role == Role::Weight || role == Role::Table; }
 
 }  // namespace
 
-int64_t Tensors::deviceBytes(const Tensor& t) { return t.elements * (t.dtype == DType::BF16 ? 2 : 4); }
+int64_t Tensors::deviceBytes(const Tensor& t) { return t.elements * bytesOf(t.dtype); }
 
 char* Tensors::take(int64_t n, DType dtype, bool integer, Role role, const std::function<void(char*)>& fill) {
   if (onDevice_) return tensors_[next_++].device;
@@ -63,6 +63,15 @@ Ints Tensors::ints(const std::vector<int32_t>& values, Role role) {
   return {reinterpret_cast<int32_t*>(data), n};
 }
 
+// Below 2, so that all are numbers.
+Halves Tensors::halves(int64_t n, Role role) {
+  char* data = take(n, DType::F16, false, role, [&](char* host) {
+    for (int64_t i = 0; i < n; ++i)
+      reinterpret_cast<uint16_t*>(host)[i] = static_cast<uint16_t>((1 + random(1)) * 0x2000);
+  });
+  return {reinterpret_cast<uint16_t*>(data), n};
+}
+
 void Tensors::moveToDevice() {
   onDevice_ = true;
   const auto aligned = [](int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; };
@@ -76,14 +85,14 @@ void Tensors::moveToDevice() {
     char*& place = isWeight(t.role) ? parameters : workspace;
     t.device = place;
     place += aligned(deviceBytes(t));
-    if (t.dtype == DType::F32) {
-      device_.copyIn(t.device, t.host.get(), deviceBytes(t));
+    if (t.dtype != DType::BF16) {
+      device_.copyIn(t.device, {t.host.get(), deviceBytes(t)});
       continue;
     }
     std::vector<bf16> narrow(t.elements);
     const auto* wide = reinterpret_cast<const float*>(t.host.get());
     for (int64_t i = 0; i < t.elements; ++i) narrow[i] = fromFloat<bf16>(wide[i]);
-    device_.copyIn(t.device, reinterpret_cast<const char*>(narrow.data()), deviceBytes(t));
+    device_.copyIn(t.device, {reinterpret_cast<const char*>(narrow.data()), deviceBytes(t)});
   }
   device_.wait();
 }

@@ -33,6 +33,8 @@ class Tensors {
   Values values(int64_t n, Role role, float limit = 1);
   Floats floats(int64_t n, Role role, float limit = 1);
   Ints ints(const std::vector<int32_t>& values, Role role = Role::In);
+  // Bits of float16 numbers, on either device.
+  Halves halves(int64_t n, Role role);
 
   // What a backward needs of its forward: done on the host, before the device gets its copy.
   template <class Work>

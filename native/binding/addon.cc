@@ -2,11 +2,10 @@
 #include <dlfcn.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <string>
 
-#include "binding/engine_handle.h"
+#include "binding/arguments.h"
 #include "cpu/device.h"
 #include "engine/plugin.h"
 
@@ -14,62 +13,9 @@ namespace lxmert::binding {
 
 namespace {
 
-constexpr napi_type_tag kEngineTag = {0x6c786d6572742d65ull, 0x6e67696e652d3031ull};
-
-EngineHandle& handleOf(const Napi::CallbackInfo& info) {
-  void* handle = nullptr;
-  bool ours = false;
-  if (!info[0].IsExternal() || napi_check_object_type_tag(info.Env(), info[0], &kEngineTag, &ours) != napi_ok ||
-      !ours || napi_get_value_external(info.Env(), info[0], &handle) != napi_ok)
-    throw Error(ErrorCode::BadArgument, "the first argument is not an engine");
-  return *static_cast<EngineHandle*>(handle);
-}
-
-int64_t integerOf(const Napi::CallbackInfo& info, size_t index, const char* name) {
-  constexpr double kMaxSafe = 9007199254740991.0;
-  if (!info[index].IsNumber()) throw Error(ErrorCode::BadArgument, std::string(name) + " is not a number");
-  const double value = info[index].As<Napi::Number>().DoubleValue();
-  if (!(value >= 0 && value <= kMaxSafe) || value != std::floor(value))
-    throw Error(ErrorCode::BadArgument,
-                std::string(name) + " is " + std::to_string(value) + ", expected a whole number from 0 to 2^53 - 1");
-  return static_cast<int64_t>(value);
-}
-
-ArenaId arenaOf(const Napi::CallbackInfo& info, size_t index) {
-  const int64_t arena = integerOf(info, index, "arena");
-  if (arena >= kArenas) throw Error(ErrorCode::BadArgument, "there is no arena number " + std::to_string(arena));
-  return static_cast<ArenaId>(arena);
-}
-
-struct Bytes {
-  char* data;
-  int64_t size;
-  napi_typedarray_type type;
-  bool shared;  // lies in a SharedArrayBuffer
-};
-
-Bytes bytesOf(const Napi::CallbackInfo& info, size_t index, const char* name) {
-  napi_typedarray_type type;
-  size_t length, offset;
-  void* data;
-  napi_value buffer;
-  bool plain;
-  if (!info[index].IsTypedArray() ||
-      napi_get_typedarray_info(info.Env(), info[index], &type, &length, &data, &buffer, &offset) != napi_ok ||
-      napi_is_arraybuffer(info.Env(), buffer, &plain) != napi_ok)
-    throw Error(ErrorCode::BadArgument, std::string(name) + " is not a typed array");
-  return {static_cast<char*>(data), static_cast<int64_t>(info[index].As<Napi::TypedArray>().ByteLength()), type,
-          !plain};
-}
-
 EngineHandle::Held held(const Napi::CallbackInfo& info, napi_value memory = nullptr, napi_value result = nullptr) {
   const napi_value undefined = info.Env().Undefined();
   return {info[0], memory ? memory : undefined, result ? result : undefined};
-}
-
-std::string textOf(const Napi::CallbackInfo& info, size_t index, const char* name) {
-  if (!info[index].IsString()) throw Error(ErrorCode::BadArgument, std::string(name) + " is not a string");
-  return info[index].As<Napi::String>().Utf8Value();
 }
 
 // The CPU, or the device behind the plugin that is named.
@@ -127,22 +73,6 @@ Napi::Value reserve(const Napi::CallbackInfo& info) {
   });
 }
 
-struct Numbers {
-  const double* data;
-  size_t count;
-};
-
-// A Float64Array, and how many of its numbers count.
-Numbers numbersOf(const Napi::CallbackInfo& info, size_t index, const char* name) {
-  const Bytes array = bytesOf(info, index, name);
-  if (array.type != napi_float64_array)
-    throw Error(ErrorCode::BadArgument, std::string(name) + " is not a Float64Array");
-  const int64_t count = integerOf(info, index + 1, "count");
-  if (count > array.size / static_cast<int64_t>(sizeof(double)))
-    throw Error(ErrorCode::BadArgument, std::string("count is larger than ") + name);
-  return {reinterpret_cast<const double*>(array.data), static_cast<size_t>(count)};
-}
-
 // enqueue(engine, op, args: Float64Array, count)
 Napi::Value enqueue(const Napi::CallbackInfo& info) {
   return translated(info, [&] {
@@ -185,10 +115,24 @@ Napi::Value forget(const Napi::CallbackInfo& info) {
   });
 }
 
+// hostMemory(engine, bytes): ArrayBuffer
+Napi::Value hostMemory(const Napi::CallbackInfo& info) {
+  return translated(info, [&] {
+    const int64_t bytes = integerOf(info, 1, "bytes");
+    auto owner = std::make_unique<std::shared_ptr<char>>(handleOf(info).engine().hostMemory(bytes));
+    const auto collected = [](napi_env, void*, void* owner) { delete static_cast<std::shared_ptr<char>*>(owner); };
+    napi_value buffer;
+    check(napi_create_external_arraybuffer(info.Env(), owner->get(), bytes, collected, owner.get(), &buffer),
+          "napi_create_external_arraybuffer");
+    owner.release();
+    return Napi::Value(info.Env(), buffer);
+  });
+}
+
 // upload(engine, arena, offset, source, ahead): Promise<void>
 //
-// A SharedArrayBuffer is read in place, when its turn comes. The memory of any other can go away under the engine's
-// thread (transferred to a worker that ends, resized), and nothing can hold it: it is copied now.
+// A SharedArrayBuffer and hostMemory are read in place, when their turn comes. The memory of any other can go away under
+// the engine's thread (transferred to a worker that ends, resized), and nothing can hold it: it is copied now.
 Napi::Value upload(const Napi::CallbackInfo& info) {
   return translated(info, [&] {
     const ArenaId arena = arenaOf(info, 1);
@@ -197,13 +141,14 @@ Napi::Value upload(const Napi::CallbackInfo& info) {
     const bool ahead = info[4].IsBoolean() && info[4].As<Napi::Boolean>().Value();
     EngineHandle& handle = handleOf(info);
     handle.engine().checkPlace("upload", arena, offset, source.size);
+    const std::shared_ptr<char> memory = handle.engine().hostMemoryAt(source.data, source.size);
     std::shared_ptr<char[]> copy;
-    if (!source.shared) {
+    if (!source.shared && !memory) {
       copy = std::make_shared_for_overwrite<char[]>(source.size);
       if (source.size > 0) std::memcpy(copy.get(), source.data, source.size);
     }
     const auto start = [&](Engine& engine, Done done) {
-      engine.upload(arena, offset, copy ? copy.get() : source.data, source.size, ahead,
+      engine.upload({arena, offset, copy ? copy.get() : source.data, source.size, ahead, memory},
                     [copy, done = std::move(done)](const Error* error) { done(error); });
     };
     return Napi::Value(info.Env(), handle.promise(copy ? held(info) : held(info, info[3]), start));
@@ -284,6 +229,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   add("record", record);
   add("replay", replay);
   add("forget", forget);
+  add("hostMemory", hostMemory);
   add("upload", upload);
   add("read", read);
   add("synchronize", synchronize);

@@ -113,7 +113,7 @@ class CpuDevice final : public Device {
   void release(char* memory, int64_t bytes) override { munmap(memory, bytes); }
 
   void begin() override { omp_set_num_threads(threads_); }
-  void copyIn(char* device, const char* host, int64_t bytes) override { std::memcpy(device, host, bytes); }
+  void copyIn(char* device, const HostBytes& host) override { std::memcpy(device, host.data, host.size); }
   void copyOut(char* host, const char* device, int64_t bytes) override { std::memcpy(host, device, bytes); }
 
   const OpColumn& ops() const override { return column_; }

@@ -16,7 +16,8 @@ namespace lxmert::cuda {
 namespace {
 
 constexpr int64_t kAlignment = 256;
-constexpr std::array<const char*, kArenas> kArenaNames = {"parameters", "gradients", "state", "inputs", "workspace"};
+constexpr std::array<const char*, kArenas> kArenaNames = {"parameters", "gradients", "state",
+                                                          "inputs",     "workspace", "features"};
 
 int64_t aligned(int64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
@@ -44,9 +45,10 @@ CudaDevice::CudaDevice(int ordinal, Precision precision)
 // Errors mean nothing any more.
 CudaDevice::~CudaDevice() {
   cudaSetDevice(ordinal_);
-  completions_.reset();
+  // What the device still copies from goes with what waits for it.
   cudaStreamSynchronize(stream_);
   cudaStreamSynchronize(ahead_);
+  completions_.reset();
   for (const cudaEvent_t event : {fence_, copied_}) cudaEventDestroy(event);
   for (const cudaStream_t stream : {stream_, captured_, ahead_}) cudaStreamDestroy(stream);
 }
@@ -121,14 +123,19 @@ bf16* CudaDevice::shadow(const float* master) const {
   return nullptr;
 }
 
-void CudaDevice::copyIn(char* device, const char* host, int64_t bytes) {
+std::shared_ptr<char> CudaDevice::hostMemory(int64_t bytes) {
+  use();
+  return pinned(bytes);
+}
+
+void CudaDevice::copyIn(char* device, const HostBytes& host) {
   lanes_.leave();
-  staging_.upload(stream_, device, host, bytes);
-  updateShadow(device, bytes);
+  staging_.upload(stream_, device, host);
+  updateShadow(device, host.size);
 }
 
 // The copy waits for what was enqueued before the last one, and for the zeros of a fresh arena; later work waits for it.
-void CudaDevice::copyInAhead(char* device, const char* host, int64_t bytes) {
+void CudaDevice::copyInAhead(char* device, const HostBytes& host) {
   lanes_.leave();
   bool zeroing;
   {
@@ -138,10 +145,10 @@ void CudaDevice::copyInAhead(char* device, const char* host, int64_t bytes) {
   if (zeroing) check(cudaEventRecord(fence_, stream_), "an upload");
   check(cudaStreamWaitEvent(ahead_, fence_, 0), "an upload");
   check(cudaEventRecord(fence_, stream_), "an upload");
-  staging_.upload(ahead_, device, host, bytes);
+  staging_.upload(ahead_, device, host);
   check(cudaEventRecord(copied_, ahead_), "an upload");
   check(cudaStreamWaitEvent(stream_, copied_, 0), "an upload");
-  updateShadow(device, bytes);
+  updateShadow(device, host.size);
 }
 
 void CudaDevice::updateShadow(const char* device, int64_t bytes) {

@@ -33,8 +33,9 @@ class CudaDevice final : public Device {
   void release(char* memory, int64_t bytes) override;
   void begin() override;
   void enterLane(int lane) override { lanes_.enter(lane); }
-  void copyIn(char* device, const char* host, int64_t bytes) override;
-  void copyInAhead(char* device, const char* host, int64_t bytes) override;
+  std::shared_ptr<char> hostMemory(int64_t bytes) override;
+  void copyIn(char* device, const HostBytes& host) override;
+  void copyInAhead(char* device, const HostBytes& host) override;
   void copyOut(char* host, const char* device, int64_t bytes) override;
   void after(Done done) override;
   void wait() override;

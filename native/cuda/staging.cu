@@ -19,7 +19,9 @@ int64_t sizeFor(int64_t bytes) {
   return size;
 }
 
-char* pinned(int64_t bytes) {
+}  // namespace
+
+std::shared_ptr<char> pinned(int64_t bytes) {
   void* memory = nullptr;
   const cudaError_t status = cudaMallocHost(&memory, bytes);
   if (status == cudaErrorMemoryAllocation) {
@@ -29,21 +31,20 @@ char* pinned(int64_t bytes) {
                     " MiB left that can be pinned for copies; free memory, or take a smaller batch");
   }
   check(status, "pinning memory for copies");
-  return static_cast<char*>(memory);
+  std::memset(memory, 0, bytes);
+  return {static_cast<char*>(memory), [](char* base) { cudaFreeHost(base); }};
 }
-
-}  // namespace
 
 Staging::~Staging() {
-  for (const Pinned& buffer : uploads_) {
+  for (const Pinned& buffer : uploads_)
     if (buffer.copied) cudaEventDestroy(buffer.copied);
-    if (buffer.base) cudaFreeHost(buffer.base);
-  }
-  for (const Pinned& buffer : free_) cudaFreeHost(buffer.base);
 }
 
-void Staging::upload(cudaStream_t stream, char* device, const char* host, int64_t bytes) {
-  for (int64_t at = 0; at < bytes; at += kPart) uploadPart(stream, device + at, host + at, std::min(kPart, bytes - at));
+void Staging::upload(cudaStream_t stream, char* device, const HostBytes& host) {
+  if (host.stays)
+    return check(cudaMemcpyAsync(device, host.data, host.size, cudaMemcpyHostToDevice, stream), "an upload");
+  for (int64_t at = 0; at < host.size; at += kPart)
+    uploadPart(stream, device + at, host.data + at, std::min(kPart, host.size - at));
 }
 
 void Staging::uploadPart(cudaStream_t stream, char* device, const char* host, int64_t bytes) {
@@ -54,14 +55,13 @@ void Staging::uploadPart(cudaStream_t stream, char* device, const char* host, in
   constexpr unsigned kFlags = cudaEventDisableTiming | cudaEventBlockingSync;
   if (!buffer.copied) check(cudaEventCreateWithFlags(&buffer.copied, kFlags), "an event for uploads");
   if (buffer.bytes < bytes) {
-    if (buffer.base) cudaFreeHost(buffer.base);
-    buffer.base = nullptr;
+    buffer.memory.reset();
     buffer.bytes = 0;
-    buffer.base = pinned(sizeFor(bytes));
+    buffer.memory = pinned(sizeFor(bytes));
     buffer.bytes = sizeFor(bytes);
   }
-  std::memcpy(buffer.base, host, bytes);
-  check(cudaMemcpyAsync(device, buffer.base, bytes, cudaMemcpyHostToDevice, stream), "an upload");
+  std::memcpy(buffer.memory.get(), host, bytes);
+  check(cudaMemcpyAsync(device, buffer.memory.get(), bytes, cudaMemcpyHostToDevice, stream), "an upload");
   check(cudaEventRecord(buffer.copied, stream), "an upload");
 }
 
@@ -73,11 +73,11 @@ void Staging::download(cudaStream_t stream, Completions& completions, char* host
 void Staging::downloadPart(cudaStream_t stream, Completions& completions, char* host, const char* device,
                            int64_t bytes) {
   const Pinned buffer = takeForDownload(bytes);
-  const cudaError_t status = cudaMemcpyAsync(buffer.base, device, bytes, cudaMemcpyDeviceToHost, stream);
+  const cudaError_t status = cudaMemcpyAsync(buffer.memory.get(), device, bytes, cudaMemcpyDeviceToHost, stream);
   if (status != cudaSuccess) giveBack(buffer);
   check(status, "a read");
   completions.add(stream, [this, buffer, host, bytes](const Error* error) {
-    if (!error) std::memcpy(host, buffer.base, bytes);
+    if (!error) std::memcpy(host, buffer.memory.get(), bytes);
     giveBack(buffer);
   });
 }
@@ -99,11 +99,10 @@ Staging::Pinned Staging::takeForDownload(int64_t bytes) {
       continue;
     }
     pinned_ -= free_.back().bytes;  // too small
-    cudaFreeHost(free_.back().base);
     free_.pop_back();
   }
   Pinned fresh;
-  fresh.base = pinned(size);
+  fresh.memory = pinned(size);
   fresh.bytes = size;
   pinned_ += size;
   return fresh;

@@ -4,12 +4,17 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <vector>
 
 #include "cuda/completions.h"
+#include "engine/device.h"
 
 namespace lxmert::cuda {
+
+// Zeroed.
+std::shared_ptr<char> pinned(int64_t bytes);
 
 class Staging {
  public:
@@ -17,14 +22,15 @@ class Staging {
   Staging(const Staging&) = delete;
   ~Staging();
 
-  // Two buffers in turn: one is filled while the device copies from the other.
-  void upload(cudaStream_t stream, char* device, const char* host, int64_t bytes);
+  // What stays is copied from where it is. For all else there are two buffers in turn: one is filled while the device copies
+  // from the other.
+  void upload(cudaStream_t stream, char* device, const HostBytes& host);
   // The values are at `host` before what is added to `completions` next is called.
   void download(cudaStream_t stream, Completions& completions, char* host, const char* device, int64_t bytes);
 
  private:
   struct Pinned {
-    char* base = nullptr;
+    std::shared_ptr<char> memory;
     int64_t bytes = 0;
     cudaEvent_t copied = nullptr;  // of uploads: when it is free again
   };

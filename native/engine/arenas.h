@@ -1,4 +1,4 @@
-// The five memories of an engine. A tensor is a place in one of them; nothing else is ever allocated on the device.
+// The six memories of an engine. A tensor is a place in one of them; nothing else is ever allocated on the device.
 #pragma once
 
 #include <array>
@@ -9,7 +9,7 @@
 
 namespace lxmert {
 
-enum class ArenaId : int32_t { Parameters, Gradients, State, Inputs, Workspace, Count };
+enum class ArenaId : int32_t { Parameters, Gradients, State, Inputs, Workspace, Features, Count };
 constexpr int kArenas = static_cast<int>(ArenaId::Count);
 
 // Bytes of each arena.
@@ -30,9 +30,13 @@ struct Span {
   T& operator[](int64_t i) const { return data[i]; }
 };
 
-enum class DType : int32_t { F32, BF16 };
+// F16: numbers that are only kept, on any device. No op computes in it.
+enum class DType : int32_t { F32, BF16, F16 };
 
-constexpr int64_t bytesOf(DType dtype) { return dtype == DType::BF16 ? 2 : 4; }
+constexpr int64_t bytesOf(DType dtype) { return dtype == DType::F32 ? 4 : 2; }
+constexpr const char* nameOf(DType dtype) {
+  return dtype == DType::F32 ? "f32" : dtype == DType::BF16 ? "bf16" : "f16";
+}
 
 // A tensor of activations: float32, or bfloat16 on a device that computes in it. `data` is good for F32 only: all else
 // uses as<T>(), T being the element type that `dtype` says.

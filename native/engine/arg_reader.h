@@ -13,6 +13,7 @@ namespace lxmert {
 
 using Floats = Span<float>;
 using Ints = Span<int32_t>;
+using Halves = Span<uint16_t>;  // bits of float16
 
 class ArgReader {
  public:
@@ -32,8 +33,15 @@ class ArgReader {
   template <class T>
   Span<T> optional(const char* name, int64_t elements) {
     const Place p = place(name, elements);
-    if (p.dtype != DType::F32) fail(name, "is bf16, expected words of 4 bytes");
+    if (p.dtype != DType::F32) fail(name, std::string("is ") + nameOf(p.dtype) + ", expected words of 4 bytes");
     return {reinterpret_cast<T*>(p.data), p.size};
+  }
+
+  Halves halves(const char* name, int64_t elements) {
+    const Place p = place(name, elements);
+    if (!p.data) fail(name, "is missing");
+    if (p.dtype != DType::F16) fail(name, std::string("is ") + nameOf(p.dtype) + ", expected f16");
+    return {reinterpret_cast<uint16_t*>(p.data), p.size};
   }
 
   // A tensor of activations, of one dtype with all others that a call reads so.
@@ -44,7 +52,7 @@ class ArgReader {
   }
 
   Values optionalValues(const char* name, int64_t elements) {
-    const Place p = place(name, elements);
+    const Place p = activationsAt(name, elements);
     if (p.data) {
       if (values_ && *values_ != p.dtype) fail(name, "is of another dtype than the tensors before it");
       values_ = p.dtype;
@@ -54,7 +62,7 @@ class ArgReader {
 
   // A tensor of activations or, on any device, of F32.
   Values inputValues(const char* name, int64_t elements) {
-    const Place p = place(name, elements);
+    const Place p = activationsAt(name, elements);
     if (!p.data) fail(name, "is missing");
     if (p.dtype != DType::F32) values_ = p.dtype;
     return valuesAt(p);
@@ -113,8 +121,8 @@ class ArgReader {
     const int64_t arena = integer(name, -1, kArenas - 1);
     const int64_t offset = integer(name, 0, kMax);
     const int64_t size = integer(name, 0, kMax);
-    const auto dtype = static_cast<DType>(integer(name, 0, static_cast<int64_t>(DType::BF16)));
-    if (dtype != DType::F32 && dtype != activations_) fail(name, "is bf16, in which this engine does not compute");
+    const auto dtype = static_cast<DType>(integer(name, 0, static_cast<int64_t>(DType::F16)));
+    if (dtype == DType::BF16 && dtype != activations_) fail(name, "is bf16, in which this engine does not compute");
     if (arena < 0) return {nullptr, 0, dtype};
     const Arena& a = arenas_[arena];
     if (offset % bytesOf(dtype) != 0) fail(name, "is not aligned");
@@ -123,6 +131,12 @@ class ArgReader {
     if (size < elements)
       fail(name, "has " + std::to_string(size) + " elements, expected at least " + std::to_string(elements));
     return {a.base + offset, size, dtype};
+  }
+
+  Place activationsAt(const char* name, int64_t elements) {
+    const Place p = place(name, elements);
+    if (p.dtype == DType::F16) fail(name, "is f16, expected what activations are kept in");
+    return p;
   }
 
   static Values valuesAt(const Place& p) { return {{reinterpret_cast<float*>(p.data), p.size}, p.dtype}; }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <string>
@@ -27,6 +28,13 @@ class Captured {
   virtual void launch() = 0;
 };
 
+// What is copied to the device.
+struct HostBytes {
+  const char* data;
+  int64_t size;
+  bool stays = false;  // it is hostMemory, and as it is until what is given to `after` next is called
+};
+
 class Device {
  public:
   virtual ~Device() = default;
@@ -37,15 +45,22 @@ class Device {
   virtual char* allocate(ArenaId arena, int64_t bytes) = 0;
   virtual void release(char* memory, int64_t bytes) = 0;
 
+  // Memory of the host, zeroed, that the device copies from without help: from any thread. Throws OutOfMemory.
+  virtual std::shared_ptr<char> hostMemory(int64_t bytes) {
+    char* memory = static_cast<char*>(std::calloc(bytes, 1));
+    if (!memory) throw Error(ErrorCode::OutOfMemory, "no " + std::to_string(bytes) + " bytes of host memory to be had");
+    return {memory, [](char* base) { std::free(base); }};
+  }
+
   virtual void begin() = 0;  // first thing on the engine's thread
   // Ops go to lane 1 or 2 from here on, which may run side by side: behind all that came before the two parted, and in no
   // order with each other. 0: behind both. A device with one stream does them in order.
   virtual void enterLane(int lane) { (void)lane; }
-  // `host` is free again when this returns.
-  virtual void copyIn(char* device, const char* host, int64_t bytes) = 0;
+  // The host's bytes are free again when this returns, unless they stay.
+  virtual void copyIn(char* device, const HostBytes& host) = 0;
   // The same, beside the work that has been enqueued since the last call of this: it must have nothing to do with `device`.
   // What is enqueued later finds the values.
-  virtual void copyInAhead(char* device, const char* host, int64_t bytes) { copyIn(device, host, bytes); }
+  virtual void copyInAhead(char* device, const HostBytes& host) { copyIn(device, host); }
   // `host` holds the values when what is given to `after` next is called.
   virtual void copyOut(char* host, const char* device, int64_t bytes) = 0;
   // Calls `done` when everything so far has been done, with its error if it failed. In the order of these calls.

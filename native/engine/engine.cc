@@ -199,12 +199,31 @@ bool Engine::capture(Recording& recording) {
   return captures_;
 }
 
-void Engine::upload(ArenaId arena, int64_t offset, const char* host, int64_t bytes, bool ahead, Done done) {
-  char* target = place("upload", arena, offset, bytes);
-  const auto copy = ahead ? &Device::copyInAhead : &Device::copyIn;
-  queue_.push([=, this, done = std::move(done)] {
-    if (bytes > 0) guarded([&] { (*device_.*copy)(target, host, bytes); });
-    finish(done);
+std::shared_ptr<char> Engine::hostMemory(int64_t bytes) {
+  constexpr int64_t kMost = int64_t{1} << 33;
+  if (bytes < 1 || bytes > kMost)
+    throw Error(ErrorCode::BadArgument, "hostMemory of " + std::to_string(bytes) + " bytes: expected 1 to 2^33");
+  const std::shared_ptr<char> memory = device_->hostMemory(bytes);
+  std::erase_if(hostBlocks_, [](const HostBlock& block) { return block.memory.expired(); });
+  hostBlocks_.push_back({memory, bytes});
+  return memory;
+}
+
+std::shared_ptr<char> Engine::hostMemoryAt(const char* bytes, int64_t size) {
+  for (const HostBlock& block : hostBlocks_)
+    if (std::shared_ptr<char> memory = block.memory.lock())
+      if (bytes >= memory.get() && bytes + size <= memory.get() + block.bytes) return memory;
+  return nullptr;
+}
+
+void Engine::upload(const Upload& u, Done done) {
+  char* target = place("upload", u.arena, u.offset, u.bytes);
+  const auto copy = u.ahead ? &Device::copyInAhead : &Device::copyIn;
+  const HostBytes source{u.host, u.bytes, u.memory != nullptr};
+  // A device that works behind has done with the memory when it calls `done`.
+  queue_.push([=, this, memory = u.memory, done = std::move(done)] {
+    if (source.size > 0) guarded([&] { (*device_.*copy)(target, source); });
+    finish([memory, done](const Error* error) { done(error); });
   });
 }
 

@@ -1,4 +1,4 @@
-// One device, one stream of work, five arenas. Calls check, enqueue and return; `done` callbacks come in the order of the
+// One device, one stream of work, six arenas. Calls check, enqueue and return; `done` callbacks come in the order of the
 // calls, on the engine's thread or one of its device. Knows neither JavaScript nor CUDA.
 //
 // All members are to be called from one thread (the owner's); only the queue crosses over.
@@ -10,6 +10,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/command_queue.h"
 #include "engine/device.h"
@@ -49,11 +50,23 @@ class Engine {
   // Forgets a recording, once the replays enqueued so far have run.
   void forget(int64_t recording);
 
+  // Memory of the host to upload from, 1 byte to 8 GiB: Device::hostMemory. An upload from it holds it.
+  std::shared_ptr<char> hostMemory(int64_t bytes);
+  // The memory that the bytes are part of; null unless it is hostMemory.
+  std::shared_ptr<char> hostMemoryAt(const char* bytes, int64_t size);
   // Throws BadArgument unless the bytes lie in the arena.
   void checkPlace(const char* what, ArenaId arena, int64_t offset, int64_t bytes) const;
-  // `host` must stay as it is until `done`. In order with all else, or ahead: beside what has been enqueued since the last
-  // upload ahead, which must not use this place.
-  void upload(ArenaId arena, int64_t offset, const char* host, int64_t bytes, bool ahead, Done done);
+  // The host's bytes must stay as they are until `done`.
+  struct Upload {
+    ArenaId arena;
+    int64_t offset;
+    const char* host;
+    int64_t bytes;
+    // In order with all else, or beside what has been enqueued since the last upload ahead, which must not use this place.
+    bool ahead = false;
+    std::shared_ptr<char> memory = nullptr;  // the hostMemory that they are part of, if they are
+  };
+  void upload(const Upload& upload, Done done);
   void read(ArenaId arena, int64_t offset, char* host, int64_t bytes, Done done);
   void synchronize(Done done);
   // From here in the stream of work on: time each op, from zero, or stop.
@@ -82,6 +95,11 @@ class Engine {
 
   std::unique_ptr<Device> device_;
   Arena arenas_[kArenas];
+  struct HostBlock {
+    std::weak_ptr<char> memory;
+    int64_t bytes;
+  };
+  std::vector<HostBlock> hostBlocks_;
   std::map<int64_t, std::shared_ptr<Recording>> recordings_;
   int64_t lastRecording_ = 0;
   std::mutex noteMutex_;

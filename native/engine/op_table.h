@@ -26,6 +26,7 @@ class Device;
   OP(objectEmbeddingBackward, ObjectEmbeddingBackward)         \
   OP(gatherRowsForward, GatherRows)                            \
   OP(gatherRowsBackward, GatherRows)                           \
+  OP(gatherFeatures, GatherFeatures)                           \
   OP(softmaxCrossEntropyForward, SoftmaxCrossEntropyForward)   \
   OP(softmaxCrossEntropyBackward, SoftmaxCrossEntropyBackward) \
   OP(smoothL1Forward, SmoothL1Forward)                         \

@@ -9,6 +9,7 @@
 #include "engine/ops/dropout.h"
 #include "engine/ops/elementwise.h"
 #include "engine/ops/fill.h"
+#include "engine/ops/gather_features.h"
 #include "engine/ops/gather_rows.h"
 #include "engine/ops/layer_norm.h"
 #include "engine/ops/linear.h"

@@ -40,7 +40,7 @@ constexpr uint64_t pluginAbi() {
   const auto addName = [&](std::string_view name) {
     for (const char c : name) add(static_cast<unsigned char>(c));
   };
-  constexpr uint64_t kVersion = 5;
+  constexpr uint64_t kVersion = 7;
   add(kVersion);
 #define OP(name, Args) \
   addName(#name);      \

@@ -111,7 +111,7 @@ export function losses(config: ModelConfig): Kernel[] {
       args: (s) => {
         const rows = s.batch.maskedObjects;
         const n = rows.capacity;
-        return [rows, width, s.values(n, width), s.batch.featureTargets, s.floats(n), s.floats(4)];
+        return [rows, width, s.values(n, width), s.floats(n, width), s.floats(n), s.floats(4)];
       },
     },
     {
@@ -119,7 +119,7 @@ export function losses(config: ModelConfig): Kernel[] {
       shape: `maskedObjects ${width}`,
       args: (s) => {
         const rows = s.batch.maskedObjects;
-        return [rows, width, 0, s.values(rows.capacity, width), s.batch.featureTargets];
+        return [rows, width, 0, s.values(rows.capacity, width), s.floats(rows.capacity, width)];
       },
     },
   ];

@@ -62,6 +62,11 @@ export class KernelSpace {
     return tensor;
   }
 
+  /** float16 numbers: whatever is there, which costs the same. */
+  halves(...shape: number[]): Tensor {
+    return this.engine.workspace.allocate(shape, 'f16', 'bottom');
+  }
+
   zeros(...shape: number[]): Tensor {
     const tensor = this.engine.workspace.allocate(shape, 'f32', 'bottom');
     fill(this.engine, tensor, 0);

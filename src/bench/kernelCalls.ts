@@ -3,7 +3,7 @@ import type { OpName } from '../engine/index.js';
 import { wordColumns } from '../model/parameters.js';
 import { embeddings, losses } from './embeddingLossKernels.js';
 import type { Kernel } from './kernel.js';
-import { attention, elementwise, gather, layerNorm, linear } from './layerKernels.js';
+import { attention, elementwise, gather, gatherFeatures, layerNorm, linear } from './layerKernels.js';
 
 const adam = [0.9, 0.999, 1e-6, 0.01, 1];
 const chunk = 2 ** 16;
@@ -30,6 +30,7 @@ export function batchKernels(config: ModelConfig): Kernel[] {
     ...layerNorm(config),
     ...embeddings(config),
     ...gather(config),
+    ...gatherFeatures(config),
     ...losses(config),
   ];
 }

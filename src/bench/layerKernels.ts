@@ -108,3 +108,18 @@ export function gather({ hiddenSize: hidden }: ModelConfig): Kernel[] {
     },
   }));
 }
+
+/** A row of a table for each object: that of its class, for want of other numbers on the device. */
+export function gatherFeatures({ visualFeatDim: width, numObjectLabels: tableRows }: ModelConfig): Kernel[] {
+  return [
+    {
+      op: 'gatherFeatures',
+      shape: `vision ${width}`,
+      args: (s) => {
+        const { vision } = s.batch;
+        const table = s.halves(tableRows, width);
+        return [vision, width, tableRows, s.batch.objectLabels, table, s.floats(vision.capacity, width)];
+      },
+    },
+  ];
+}

@@ -50,6 +50,7 @@ const lookUps: readonly OpName[] = [
   'tokenEmbeddingBackward',
   'gatherRowsForward',
   'gatherRowsBackward',
+  'gatherFeatures',
 ];
 
 /** FLOPs by op of those that multiply matrices; arguments as in native/engine/ops. */

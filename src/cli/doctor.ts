@@ -66,7 +66,7 @@ function tellPlan({ parameters, batchesPerEpoch, totalSteps, memory, disk, time,
     '',
     `Memory      ${size(memory.total)} of ${size(memory.available)}`,
     row('process', memory.process),
-    ...Object.entries(memory.arenas).map(([name, bytes]) => row(name, bytes)),
+    ...Object.entries(memory.arenas).flatMap(([name, bytes]) => (bytes > 0 ? [row(name, bytes)] : [])),
     `Disk        ${size(disk.total)}: up to ${disk.checkpoints} checkpoints of ${size(disk.checkpoint)}` +
       (disk.free === undefined ? '' : `; ${size(disk.free)} free`),
     time

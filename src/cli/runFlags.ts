@@ -15,8 +15,7 @@ const groups: Readonly<Record<string, string>> = {
 function flagOf({ kind, choices, description, default: value, path }: ConfigField): Options {
   const shown = Array.isArray(value) ? value.join(',') : (value as string | number | undefined);
   return {
-    type: 'string',
-    requiresArg: true,
+    ...(kind === 'switch' ? { type: 'boolean' } : { type: 'string', requiresArg: true }),
     describe: [
       description,
       ...(choices ? [`(${kind === 'list' ? 'any of ' : ''}${choices.join(', ')})`] : []),
@@ -41,7 +40,10 @@ export function withRunFlags<T>(yargs: Argv<T>) {
 
 /** Where the description of a run comes from, as the arguments say. */
 export function runSources(args: Readonly<Record<string, unknown>>): Omit<ConfigSources, 'saved'> {
-  const text = (name: string) => args[name] as string | undefined;
+  const text = (name: string) => {
+    const value = args[name] as string | boolean | undefined;
+    return typeof value === 'boolean' ? String(value) : value;
+  };
   const [file, preset] = [text('config'), text('preset')];
   return {
     flags: Object.fromEntries(configFields.map(({ flag }) => [flag, text(flag)] as const)),

@@ -26,6 +26,7 @@ export class TrainProgress {
     this.#interval = interval ?? (stream.isTTY ? 100 : 5000);
     this.#now = now;
     this.observer = {
+      loading: (share) => this.#report(`features: ${percent(share)} on the device`),
       started: (start) => this.#started(start),
       stepDone: (record) => this.#stepDone(record),
       validating: (batches) => {

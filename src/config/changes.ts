@@ -22,9 +22,10 @@ const free = new Set([
 
 /** The settings, one a line, in which a resumed run would differ from its beginning; empty when it may go on. */
 export function forbiddenChanges(saved: ConfigTree, now: ConfigTree): string[] {
-  return configFields.flatMap(({ path, flag }) => {
+  return configFields.flatMap(({ path, flag, default: value }) => {
     if (free.has(path.join('.'))) return [];
-    const [before, after] = [valueAt(saved, path), valueAt(now, path)];
+    // A setting that there was not yet when the run began had its default.
+    const [before, after] = [valueAt(saved, path) ?? value, valueAt(now, path)];
     return show(before) === show(after)
       ? []
       : [`${path.join('.')} (--${flag}): was ${show(before)}, is ${show(after)}`];

@@ -6,7 +6,7 @@ export interface ConfigField {
   readonly path: readonly string[];
   /** Without the dashes. */
   readonly flag: string;
-  readonly kind: 'number' | 'integer' | 'text' | 'choice' | 'list';
+  readonly kind: 'number' | 'integer' | 'text' | 'choice' | 'list' | 'switch';
   /** For `choice`, and for a `list` of known names. */
   readonly choices?: readonly string[];
   readonly description: string;
@@ -64,6 +64,7 @@ function shapeOf(type: z.core.$ZodType): Shape | undefined {
 function kindOf(type: z.core.$ZodType): Pick<ConfigField, 'kind' | 'choices'> | undefined {
   if (type instanceof z.ZodNumber) return { kind: type.format === 'safeint' ? 'integer' : 'number' };
   if (type instanceof z.ZodString) return { kind: 'text' };
+  if (type instanceof z.ZodBoolean) return { kind: 'switch' };
   if (type instanceof z.ZodEnum) return { kind: 'choice', choices: type.options.map(String) };
   if (type instanceof z.ZodArray) {
     const element = kindOf(type.def.element);

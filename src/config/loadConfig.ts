@@ -68,6 +68,11 @@ function parseFlag(field: ConfigField, text: string): unknown {
       throw new LxmertError('BAD_ARGUMENT', `--${field.flag} ${JSON.stringify(text)}: expected a number`);
     return number;
   }
+  if (field.kind === 'switch') {
+    if (text !== 'true' && text !== 'false')
+      throw new LxmertError('BAD_ARGUMENT', `--${field.flag} ${JSON.stringify(text)}: expected true or false`);
+    return text === 'true';
+  }
   const names = field.kind === 'list' ? splitList(text) : [text];
   for (const name of field.choices ? names : [])
     if (!field.choices?.includes(name))

@@ -16,6 +16,7 @@ const kinds: Readonly<Record<ConfigField['kind'], string>> = {
   text: 'text',
   choice: 'one of',
   list: 'list',
+  switch: 'true or false',
 };
 
 /** Markdown reference of all settings of a run, from the schema: `docs/config.md`. */

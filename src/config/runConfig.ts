@@ -54,6 +54,10 @@ export const runConfigSchema = z
         maxMissingShare: share
           .default(0.01)
           .describe('largest share of the sentences of a split whose image may have no features'),
+        residentFeatures: z
+          .boolean()
+          .default(false)
+          .describe('keep all features on the device, as float16: 2 bytes a number'),
         workers: z
           .number()
           .int()

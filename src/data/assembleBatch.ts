@@ -1,44 +1,10 @@
 import { LxmertError } from '../errors.js';
+import type { AssembleOptions, AssemblyData, UnnamedBatch } from './assembly.js';
 import type { Batch } from './batch.js';
-import type { FeatureReader, ObjectRows } from './featureSource.js';
-import type { FeatureMemory } from './featureMemory.js';
-import { allocateObjectRows } from './featureSource.js';
 import { Growable } from './growable.js';
 import { bestAnswer, drawAnswer, drawFate, drawOtherImage, fates } from './masking.js';
-import type { Masking } from './masking.js';
+import { packObjects } from './packObjects.js';
 import { RandomStream } from './random.js';
-import type { SampleArrays } from './sampleStore.js';
-
-/** What of the data assembling needs; another thread has it too (`shareData`). */
-export interface AssemblyData extends SampleArrays {
-  /** The splits, for messages. */
-  readonly name: string;
-  readonly features: FeatureReader;
-  readonly wordPiece: { readonly vocabSize: number; readonly maskId: number };
-}
-
-/** A batch but for its samples' names, which the thread that asked for it knows. */
-export type UnnamedBatch = Omit<Batch, 'sampleIds'>;
-
-export interface AssembleOptions {
-  readonly seed: number;
-  readonly epoch: number;
-  /** Position of the first sample within the global batch. */
-  readonly firstSample: number;
-  readonly masking: Masking;
-  /** Neither mask nor swap, and the label is the answer with the highest score. */
-  readonly unmasked?: boolean;
-  /** Where the features are put; default: memory of their own. */
-  readonly memory?: Pick<FeatureMemory, 'take'>;
-}
-
-/** What to make a batch of. */
-export interface AssembleJob extends Pick<AssembleOptions, 'epoch' | 'firstSample' | 'unmasked'> {
-  readonly samples: Uint32Array;
-}
-
-/** How many images are read at once: enough to keep a disk busy, few enough to keep memory flat. */
-const READS_AT_ONCE = 16;
 
 /**
  * Makes a batch of some samples. Which words and objects are masked, what a sentence is swapped for and which answer is
@@ -54,31 +20,11 @@ export async function assembleBatch(
   const size = samples.length;
   const sentences = chooseSentences(data, samples, random, options);
   const matched = Int32Array.from(samples, (sample, s) => (sentences[s] === sample ? 1 : 0));
-  const language = packTokens(data, samples, sentences, random, options);
-
-  const objectOffsets = new Int32Array(size + 1);
-  for (let s = 0; s < size; s++) {
-    objectOffsets[s + 1] = objectOffsets[s] + data.features.numObjects(data.images[samples[s]]);
-  }
-  const { memory } = options;
-  const rows = allocateObjectRows(
-    objectOffsets[size],
-    data.features.featureDim,
-    memory && ((length) => memory.take(length)),
-  );
-  await inGroups(size, (s) => data.features.read(data.images[samples[s]], rows, objectOffsets[s]));
-  const maskedObjects = await maskObjects(data, samples, objectOffsets, rows, random, options);
-
   return {
     size,
     firstSample: options.firstSample,
-    ...language,
-    objectOffsets,
-    visualFeats: rows.features,
-    visualPos: rows.boxes,
-    maskedObjects,
-    objects: { labels: rows.objectIds, confs: rows.objectConfs },
-    attributes: { labels: rows.attrIds, confs: rows.attrConfs },
+    ...packTokens(data, samples, sentences, random, options),
+    ...(await packObjects(data, samples, random, options)),
     matched,
     answers: chooseAnswers(data, samples, matched, random, options),
   };
@@ -140,55 +86,6 @@ function packTokens(
   return { tokenIds, tokenOffsets, maskedTokens: { rows: rows.finish(), labels: labels.finish() } };
 }
 
-/** A feature that takes the place of another. */
-interface Replacement {
-  readonly row: number;
-  readonly image: number;
-  readonly object: number;
-}
-
-/** Masks features in `rows` in place; what they were before is the target. */
-async function maskObjects(
-  data: AssemblyData,
-  samples: ArrayLike<number>,
-  objectOffsets: Int32Array,
-  { features }: ObjectRows,
-  random: RandomStream,
-  { epoch, masking, unmasked, memory }: AssembleOptions,
-): Promise<Batch['maskedObjects']> {
-  const rows = new Growable((n) => new Int32Array(n), 64);
-  const zeroed: number[] = [];
-  const replaced: Replacement[] = [];
-  for (let s = 0; unmasked !== true && masking.tasks.objects && s < samples.length; s++) {
-    random.at(epoch, samples[s], 'objects');
-    for (let row = objectOffsets[s]; row < objectOffsets[s + 1]; row++) {
-      const fate = drawFate(random, masking.rates.objects, masking.rates);
-      if (fate === fates.untouched) continue;
-      rows.push(row);
-      if (fate === fates.masked) zeroed.push(row);
-      else if (fate === fates.random) replaced.push({ row, ...drawObject(data, data.images[samples[s]], random) });
-    }
-  }
-  const masked = rows.finish();
-  const width = data.features.featureDim;
-  const targets = memory?.take(masked.length * width) ?? new Float32Array(masked.length * width);
-  masked.forEach((row, i) => targets.set(features.subarray(row * width, (row + 1) * width), i * width));
-  for (const row of zeroed) features.fill(0, row * width, (row + 1) * width);
-  await inGroups(replaced.length, (i) => readReplacement(data.features, replaced[i], features));
-  return { rows: masked, targets };
-}
-
-function drawObject(data: AssemblyData, image: number, random: RandomStream): { image: number; object: number } {
-  const other = drawOtherImage(random, data, image);
-  // Where there is only one image, its own objects are all there is.
-  const from = other < 0 ? image : data.images[other];
-  return { image: from, object: random.below(data.features.numObjects(from)) };
-}
-
-function readReplacement(source: FeatureReader, { row, image, object }: Replacement, features: Float32Array) {
-  return source.readFeature(image, object, features, row * source.featureDim);
-}
-
 function chooseAnswers(
   data: AssemblyData,
   samples: ArrayLike<number>,
@@ -203,11 +100,4 @@ function chooseAnswers(
     if (unmasked === true) return bestAnswer(data, from, to);
     return drawAnswer(random.at(epoch, sample, 'answer'), data, from, to);
   });
-}
-
-async function inGroups(count: number, work: (i: number) => Promise<void>): Promise<void> {
-  for (let start = 0; start < count; start += READS_AT_ONCE) {
-    const length = Math.min(READS_AT_ONCE, count - start);
-    await Promise.all(Array.from({ length }, (_, i) => work(start + i)));
-  }
 }

@@ -1,6 +1,6 @@
 import { LxmertError } from '../errors.js';
 import { assembleBatch } from './assembleBatch.js';
-import type { AssembleJob, AssemblyData } from './assembleBatch.js';
+import type { AssembleJob, AssemblyData } from './assembly.js';
 import type { Batch } from './batch.js';
 import { BatchWorkers } from './batchWorkers.js';
 import type { FeatureMemory } from './featureMemory.js';

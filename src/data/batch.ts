@@ -18,7 +18,7 @@ export interface Batch {
   readonly tokenOffsets: Int32Array;
   /** [B + 1]. */
   readonly objectOffsets: Int32Array;
-  /** RoI features as the model sees them, masking done: [Σ objects × visualFeatDim]. */
+  /** RoI features as the model sees them, masking done: [Σ objects × visualFeatDim]; none where `resident` names them. */
   readonly visualFeats: Float32Array;
   /** Boxes as shares of the picture: [Σ objects × 4]. */
   readonly visualPos: Float32Array;
@@ -31,6 +31,11 @@ export interface Batch {
   readonly attributes: { readonly labels: Int32Array; readonly confs: Float32Array };
   /** Feature regression: vision rows to predict, ascending, and their original features [rows × visualFeatDim]. */
   readonly maskedObjects: { readonly rows: Int32Array; readonly targets: Float32Array };
+  /**
+   * Features that lie on the device: the row of its table for each object as the model sees it, -1 for zeros, [Σ objects];
+   * and for each of `maskedObjects` the row of its original feature.
+   */
+  readonly resident?: { readonly rows: Int32Array; readonly targets: Int32Array };
   /** 1 where sentence and image belong together, 0 where the sentence was swapped: [B]. */
   readonly matched: Int32Array;
   /** Index into the answer table, -1 where there is no question to answer: [B]. */

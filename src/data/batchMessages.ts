@@ -1,12 +1,12 @@
 import { types } from 'node:util';
-import type { AssembleJob, AssemblyData, UnnamedBatch } from './assembleBatch.js';
-import type { SharedFeatures } from './featureSource.js';
+import type { AssembleJob, AssemblyData, UnnamedBatch } from './assembly.js';
+import type { SharedObjects } from './featureSource.js';
 import type { Masking } from './masking.js';
 import { LxmertError, isLxmertError } from '../errors.js';
 import type { ErrorCode } from '../errors.js';
 
 /** The data as a message carries it: what is large lies in shared memory. */
-export type SharedData = Omit<AssemblyData, 'features'> & { readonly features: SharedFeatures };
+export type SharedData = Omit<AssemblyData, 'features'> & { readonly features: SharedObjects };
 
 /** What a worker thread begins with. */
 export interface WorkerStart {
@@ -56,11 +56,12 @@ export function receiveError({ code, message, stack }: SentError): LxmertError {
 
 /** The arrays of a batch. */
 export function arraysOf(batch: UnnamedBatch): (Int32Array | Float32Array)[] {
-  const { maskedTokens, objects, attributes, maskedObjects } = batch;
+  const { maskedTokens, objects, attributes, maskedObjects, resident } = batch;
   return [
     ...[batch.tokenIds, batch.tokenOffsets, batch.objectOffsets, batch.visualFeats, batch.visualPos],
     ...[maskedTokens.rows, maskedTokens.labels, objects.labels, objects.confs, attributes.labels, attributes.confs],
     ...[maskedObjects.rows, maskedObjects.targets, batch.matched, batch.answers],
+    ...(resident ? [resident.rows, resident.targets] : []),
   ];
 }
 

@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
 import { assembleBatch } from './assembleBatch.js';
-import type { AssemblyData } from './assembleBatch.js';
+import type { AssemblyData } from './assembly.js';
 import { arraysOf, handOver, sendError } from './batchMessages.js';
 import type { SharedData, WorkerReply, WorkerRequest, WorkerStart } from './batchMessages.js';
 import { FeatureMemory } from './featureMemory.js';

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { LxmertError } from '../errors.js';
-import type { AssembleJob, AssemblyData, UnnamedBatch } from './assembleBatch.js';
+import type { AssembleJob, AssemblyData, UnnamedBatch } from './assembly.js';
 import { handOver, receiveError, shareData } from './batchMessages.js';
 import type { WorkerReply, WorkerRequest, WorkerStart } from './batchMessages.js';
 import type { FeatureMemory } from './featureMemory.js';
@@ -115,8 +115,8 @@ export class BatchWorkers {
   /** Memory for features and regression targets. */
   #takeBlocks({ samples, unmasked }: AssembleJob): Float32Array[] {
     const { memory, settings } = this.#options;
-    if (memory === undefined) return [];
     const { images, features } = this.#data;
+    if (memory === undefined || 'firstRow' in features) return [];
     const objects = samples.reduce((sum, sample) => sum + features.numObjects(images[sample]), 0);
     const { tasks, rates } = settings.masking;
     const targets = unmasked === true || !tasks.objects ? 0 : Math.ceil(objects * rates.objects * TARGET_MARGIN);

@@ -1,14 +1,13 @@
 import { LxmertError } from '../errors.js';
 import { ahead } from './ahead.js';
 import { openAssembler } from './assembler.js';
-import type { AssembleJob } from './assembleBatch.js';
-import type { Assembler } from './assembler.js';
+import type { AssembleJob } from './assembly.js';
+import type { Assembler, NamedData } from './assembler.js';
 import type { Batch } from './batch.js';
 import { describeValue } from './describe.js';
 import type { FeatureMemory } from './featureMemory.js';
 import { resolveMasking } from './masking.js';
 import type { MaskingOptions } from './masking.js';
-import type { PretrainData } from './pretrainData.js';
 import { epochOrder } from './random.js';
 
 /** Where the sampler stands: the global batch that comes next. */
@@ -73,7 +72,7 @@ export function batchesPerEpoch(samples: number, batchSize: number): number {
  * give the same batch, whatever was asked for before. Batches are made ahead: one, or one more than there are workers.
  * Returning the generator ends the workers. Throws BAD_ARGUMENT.
  */
-export function trainBatches(data: PretrainData, options: TrainBatchOptions): AsyncGenerator<PositionedBatch> {
+export function trainBatches(data: NamedData, options: TrainBatchOptions): AsyncGenerator<PositionedBatch> {
   const {
     seed,
     batchSize,
@@ -122,7 +121,7 @@ export function trainBatches(data: PretrainData, options: TrainBatchOptions): As
 }
 
 /** All samples in their own order, once; the last batch may be smaller. Made ahead likewise. Throws BAD_ARGUMENT. */
-export function validBatches(data: PretrainData, options: ValidBatchOptions): AsyncGenerator<Batch> {
+export function validBatches(data: NamedData, options: ValidBatchOptions): AsyncGenerator<Batch> {
   const { batchSize, seed = VALID_SEED, unmasked = false, answered = false } = options;
   checkCount('batchSize', batchSize, 1);
 
@@ -145,7 +144,7 @@ export function validBatches(data: PretrainData, options: ValidBatchOptions): As
 
 /** Checks what both have in common, and ends the assembler when the batches end. */
 function assembled<T>(
-  data: PretrainData,
+  data: NamedData,
   options: PreparationOptions & { readonly seed: number; readonly masking?: MaskingOptions },
   batches: (assembler: Assembler) => AsyncGenerator<T>,
 ): AsyncGenerator<T> {

@@ -19,21 +19,34 @@ export interface ImageRecord extends ObjectRows {
 }
 
 /** Reads the detected objects of images by their position. */
-export interface FeatureReader {
+export interface ObjectReader {
   /** File or folder, for messages. */
   readonly path: string;
   /** Floats of one object's feature. */
   readonly featureDim: number;
   /** From it another thread opens a reader of the same images (`openShared`). */
-  readonly shared: SharedFeatures;
+  readonly shared: SharedObjects;
   /** Objects of an image; known without reading it. */
   numObjects(image: number): number;
   /** Reads all of an image into `rows` from row `row` on. Rejects with BAD_DATA naming line and field. */
   read(image: number, rows: ObjectRows, row: number): Promise<void>;
-  /** Reads the feature of one object into `features` from `offset` on. */
-  readFeature(image: number, object: number, features: Float32Array, offset: number): Promise<void>;
   /** Idempotent. */
   close(): Promise<void>;
+}
+
+/** One that has the features. */
+export interface FeatureReader extends ObjectReader {
+  readonly shared: SharedFeatures;
+  /** Where an image is written, for messages: its file, and the line if it has one. */
+  placeOf(image: number): string;
+  /** Reads the feature of one object into `features` from `offset` on. */
+  readFeature(image: number, object: number, features: Float32Array, offset: number): Promise<void>;
+}
+
+/** One whose features are rows of a table on the device: `read` leaves those of `rows` alone. */
+export interface ResidentReader extends ObjectReader {
+  /** Row of an image's first object; the others follow it. */
+  firstRow(image: number): number;
 }
 
 /**
@@ -49,6 +62,18 @@ export interface FeatureSource extends FeatureReader {
 
 /** What a reader is made of: plain values and arrays in shared memory, so a message carries it to another thread. */
 export type SharedFeatures = SharedMemory | SharedTsv | SharedMerged;
+export type SharedObjects = SharedFeatures | SharedResident;
+
+export interface SharedResident {
+  readonly form: 'resident';
+  readonly path: string;
+  readonly featureDim: number;
+  /** As the table has its rows; without features. */
+  readonly rows: ObjectRows;
+  /** Of each image, [images]: its first row, -1 where no sample shows it, and how many it has. */
+  readonly firstRows: Int32Array;
+  readonly numObjects: Int32Array;
+}
 
 export interface SharedMemory {
   readonly form: 'memory';
@@ -107,6 +132,7 @@ export function withImageIds(
     numImages: imageIds.length,
     imageIds,
     indexOf: (imageId) => positions.get(imageId) ?? -1,
+    placeOf: (image) => reader.placeOf(image),
     numObjects: (image) => reader.numObjects(image),
     read: (image, rows, row) => reader.read(image, rows, row),
     readFeature: (image, object, features, offset) => reader.readFeature(image, object, features, offset),

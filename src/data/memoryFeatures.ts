@@ -31,6 +31,15 @@ export async function loadIntoMemory(source: FeatureSource): Promise<FeatureSour
   return withImageIds(new MemoryReader({ form: 'memory', path, featureDim, rows, rowOffsets }), source.imageIds);
 }
 
+/** Copies all but the features of rows `from … to - 1` into `into` from row `row` on. */
+export function copyDetections(rows: ObjectRows, from: number, to: number, into: ObjectRows, row: number): void {
+  into.boxes.set(rows.boxes.subarray(from * 4, to * 4), row * 4);
+  into.objectIds.set(rows.objectIds.subarray(from, to), row);
+  into.objectConfs.set(rows.objectConfs.subarray(from, to), row);
+  into.attrIds.set(rows.attrIds.subarray(from, to), row);
+  into.attrConfs.set(rows.attrConfs.subarray(from, to), row);
+}
+
 /** Reads features that lie in memory. */
 export class MemoryReader implements FeatureReader {
   readonly shared: SharedMemory;
@@ -47,6 +56,10 @@ export class MemoryReader implements FeatureReader {
     return this.shared.featureDim;
   }
 
+  placeOf(): string {
+    return this.shared.path;
+  }
+
   numObjects(image: number): number {
     return this.shared.rowOffsets[image + 1] - this.shared.rowOffsets[image];
   }
@@ -56,11 +69,7 @@ export class MemoryReader implements FeatureReader {
     const from = rowOffsets[image];
     const to = rowOffsets[image + 1];
     into.features.set(rows.features.subarray(from * width, to * width), row * width);
-    into.boxes.set(rows.boxes.subarray(from * 4, to * 4), row * 4);
-    into.objectIds.set(rows.objectIds.subarray(from, to), row);
-    into.objectConfs.set(rows.objectConfs.subarray(from, to), row);
-    into.attrIds.set(rows.attrIds.subarray(from, to), row);
-    into.attrConfs.set(rows.attrConfs.subarray(from, to), row);
+    copyDetections(rows, from, to, into, row);
   }
 
   async readFeature(image: number, object: number, features: Float32Array, offset: number): Promise<void> {

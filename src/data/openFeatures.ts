@@ -4,10 +4,18 @@ import { readFailure } from './describe.js';
 import { openFeatureTsv } from './featureTsv.js';
 import type { FeatureTsvOptions } from './featureTsv.js';
 import { withImageIds } from './featureSource.js';
-import type { FeatureReader, FeatureSource, SharedFeatures, SharedMerged } from './featureSource.js';
+import type {
+  FeatureReader,
+  FeatureSource,
+  ResidentReader,
+  SharedFeatures,
+  SharedMerged,
+  SharedObjects,
+} from './featureSource.js';
 import { Growable } from './growable.js';
 import { MemoryReader } from './memoryFeatures.js';
 import { sharedArrays } from './sharedArrays.js';
+import { TableReader } from './tableReader.js';
 import { reopenTsv } from './tsvReader.js';
 
 /** Opens features of whatever form lies at `path`. Rejects as `openFeatureTsv` does. */
@@ -53,12 +61,16 @@ export function mergeSources(sources: readonly FeatureSource[]): FeatureSource {
 }
 
 /** Opens in this thread what another one shares. Rejects as opening the files does. */
-export async function openShared(shared: SharedFeatures): Promise<FeatureReader> {
+export async function openShared(shared: SharedObjects): Promise<FeatureReader | ResidentReader> {
+  return shared.form === 'resident' ? new TableReader(shared) : openSharedFeatures(shared);
+}
+
+async function openSharedFeatures(shared: SharedFeatures): Promise<FeatureReader> {
   if (shared.form === 'memory') return new MemoryReader(shared);
   if (shared.form === 'tsv') return reopenTsv(shared);
   const opened: FeatureReader[] = [];
   try {
-    for (const part of shared.parts) opened.push(await openShared(part));
+    for (const part of shared.parts) opened.push(await openSharedFeatures(part));
   } catch (error) {
     await closeAll(opened);
     throw error;
@@ -74,6 +86,7 @@ function mergeReaders(
     path: readers.map((reader) => reader.path).join(', '),
     featureDim: readers[0].featureDim,
     shared: { form: 'merged', parts: readers.map((reader) => reader.shared), partOf, imageOf },
+    placeOf: (image) => readers[partOf[image]].placeOf(imageOf[image]),
     numObjects: (image) => readers[partOf[image]].numObjects(imageOf[image]),
     read: (image, rows, row) => readers[partOf[image]].read(imageOf[image], rows, row),
     readFeature: (image, object, features, offset) =>

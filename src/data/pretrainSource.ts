@@ -4,13 +4,13 @@ import type { Batch } from './batch.js';
 import { batchesPerEpoch, trainBatches, validBatches } from './batching.js';
 import type { BatchPosition, PositionedBatch, TrainBatchOptions } from './batching.js';
 import { FeatureMemory } from './featureMemory.js';
-import type { SharedFeatures } from './featureSource.js';
-import type { PretrainData } from './pretrainData.js';
+import type { NamedData } from './assembler.js';
+import type { SharedObjects } from './featureSource.js';
 
 export interface PretrainSourceOptions extends Omit<TrainBatchOptions, 'from' | 'memory'> {
-  readonly train: PretrainData;
+  readonly train: NamedData;
   /** Absent: validation is empty. */
-  readonly valid?: PretrainData;
+  readonly valid?: NamedData;
   /** Threads that make batches ahead; default: `defaultWorkers`. */
   readonly workers?: number;
   /** Samples of one validation batch; default: `partSize`, else `batchSize`. */
@@ -20,12 +20,12 @@ export interface PretrainSourceOptions extends Omit<TrainBatchOptions, 'from' | 
 const MOST_DEFAULT_WORKERS = 4;
 
 /**
- * Threads that prepare batches of these data unless one says how many: none for features in memory, where copying is
- * all there is to do; else one less than there are cores, from 1 to 4.
+ * Threads that prepare batches of these data unless one says how many: none for features in memory or on the device,
+ * where copying is all there is to do; else one less than there are cores, from 1 to 4.
  */
-export function defaultWorkers({ features }: Pick<PretrainData, 'features'>, cores = availableParallelism()): number {
-  const inMemory = (shared: SharedFeatures): boolean =>
-    shared.form === 'merged' ? shared.parts.every(inMemory) : shared.form === 'memory';
+export function defaultWorkers({ features }: Pick<NamedData, 'features'>, cores = availableParallelism()): number {
+  const inMemory = (shared: SharedObjects): boolean =>
+    shared.form === 'merged' ? shared.parts.every(inMemory) : shared.form !== 'tsv';
   return inMemory(features.shared) ? 0 : Math.min(Math.max(cores - 1, 1), MOST_DEFAULT_WORKERS);
 }
 
@@ -55,11 +55,11 @@ export function pretrainSource(options: PretrainSourceOptions): PretrainSource {
   const memory = new FeatureMemory({ shared: workers.train > 0 || workers.valid > 0 });
   const ofScript = options.workerScript && { workerScript: options.workerScript };
   const masking = options.masking ?? {};
-  if (valid !== undefined && valid.featureDim !== train.featureDim) {
+  if (valid !== undefined && valid.features.featureDim !== train.features.featureDim) {
     throw new LxmertError(
       'BAD_DATA',
-      `features must be of one width: ${train.features.path} has ${train.featureDim} floats an object, ` +
-        `${valid.features.path} has ${valid.featureDim}`,
+      `features must be of one width: ${train.features.path} has ${train.features.featureDim} floats an object, ` +
+        `${valid.features.path} has ${valid.features.featureDim}`,
     );
   }
   const validation = (answers: boolean): AsyncIterable<Batch> =>

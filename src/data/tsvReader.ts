@@ -46,6 +46,10 @@ export class TsvReader implements FeatureReader {
     return this.shared.featureDim;
   }
 
+  placeOf(image: number): string {
+    return `${this.shared.path}: line ${this.shared.index.lines[image]}`;
+  }
+
   numObjects(image: number): number {
     return this.shared.index.numBoxes[image];
   }

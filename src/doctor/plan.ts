@@ -10,7 +10,8 @@ import { elementBytes, elements, type ArenaName } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
 import { parameterSpecs } from '../model/parameters.js';
 import { lossWeights, openPretrainer, openPretrainRun, totalSteps } from '../train/index.js';
-import type { TrainObserver } from '../train/index.js';
+import { tableBytes } from '../tasks/featureTable.js';
+import type { OpenedData, TrainObserver } from '../train/index.js';
 import { machineMemory } from './machine.js';
 import type { MachineMemory } from './machine.js';
 
@@ -70,16 +71,15 @@ export async function planRun({ sources, steps, observer, machine }: PlanRequest
   const data = await openPretrainRun(config, observer);
   try {
     const resolved = resolveRunConfig(config, data.facts);
-    const { source } = data;
+    const { source, table } = data;
     const held = process.memoryUsage.rss();
     const available = (machine ?? machineMemory()).available + (machine ? 0 : held);
     const parameters = parameterSpecs(resolved.model).reduce((sum, { shape }) => sum + elements(shape), 0);
     const bytes = parameters * elementBytes;
-    const least = { parameters: bytes, gradients: bytes, state: 2 * bytes };
+    const features = table && { features: tableBytes(table) };
+    const least = { parameters: bytes, gradients: bytes, state: 2 * bytes, ...features };
     const fits = (arenas: RunPlan['memory']['arenas']) => sum(arenas) + held <= available;
-    const measured = fits(least)
-      ? await measure(resolved, source, data.answers !== undefined, steps, fits)
-      : { arenas: least };
+    const measured = fits(least) ? await measure(resolved, data, steps, fits) : { arenas: least };
     const memory = {
       process: held,
       arenas: measured.arenas,
@@ -122,14 +122,15 @@ interface Measured {
 /** The arenas for the first batches, and the time of steps over them if they fit. */
 async function measure(
   config: ResolvedRunConfig,
-  source: PretrainSource,
-  hasAnswers: boolean,
+  { source, table, answers }: OpenedData,
   steps: number,
   fits: (arenas: Measured['arenas']) => boolean,
 ): Promise<Measured> {
   const model = await openPretrainer(config);
   try {
-    const weights = weightsOfFullestEpoch(config, hasAnswers);
+    const weights = weightsOfFullestEpoch(config, answers !== undefined);
+    // Zeros cost as much as features.
+    if (table) await model.reserveFeatures(table);
     const batches = await firstBatches(source, steps + 1);
     const arenas = await model.memoryFor(batches.flat(), weights);
     if (steps === 0 || !fits(arenas)) return { arenas };
@@ -188,7 +189,8 @@ function warningsOf(memory: RunPlan['memory'], disk: RunPlan['disk']): string[] 
     ...(memory.total > memory.available
       ? [
           `memory: the run needs ${partly}${gigabytes(memory.total)}, the machine has ${gigabytes(memory.available)} to give; ` +
-            'a smaller --micro-batch-size needs less workspace, a smaller model less of everything',
+            'a smaller --micro-batch-size needs less workspace, a smaller model less of everything' +
+            (memory.arenas.features ? ', and without --resident-features there is no features arena' : ''),
         ]
       : []),
     ...(disk.free !== undefined && disk.total > disk.free

@@ -18,6 +18,7 @@ export function dryAddon(addon: NativeAddon, precision: Precision): NativeAddon 
     record: () => 0,
     replay: () => '',
     forget: nothing,
+    hostMemory: (_engine, bytes) => new ArrayBuffer(bytes),
     upload: done,
     read: async (_engine, _arena, _offset, target) => target,
     synchronize: done,

@@ -1,5 +1,5 @@
 import { rowSets, type Rows } from './stepRecord.js';
-import { arenaNames, elements, type Tensor } from './tensor.js';
+import { arenaNames, elements, type DType, type Tensor } from './tensor.js';
 
 /** Dropout of one op: its probability, the op's number in the step, and who each row is ([rows, 2] i32). */
 export interface Dropout {
@@ -7,6 +7,9 @@ export interface Dropout {
   readonly instance: number;
   readonly rowIds: Tensor | null;
 }
+
+/** Numbers of the dtypes (native/engine/arenas.h); words of either kind are one. */
+const dtypeCodes: Readonly<Record<DType, number>> = { f32: 0, i32: 0, bf16: 1, f16: 2 };
 
 export type OpArgument = number | boolean | Tensor | Rows | Dropout | null;
 
@@ -21,7 +24,7 @@ export function encodeCall(args: readonly OpArgument[], out: Float64Array, see: 
     out[n++] = t ? arenaNames.indexOf(t.arena) : -1;
     out[n++] = t ? t.offset : 0;
     out[n++] = t ? elements(t.shape) : 0;
-    out[n++] = t?.dtype === 'bf16' ? 1 : 0;
+    out[n++] = t ? dtypeCodes[t.dtype] : 0;
   };
   for (const arg of args) {
     if (typeof arg === 'number') out[n++] = arg;

@@ -12,6 +12,7 @@ import {
   bytesOf,
   dtypeBytes,
   elements,
+  f16ToFloats,
   overlap,
   type ArenaName,
   type DType,
@@ -30,7 +31,7 @@ export interface Recording {
  * One device with one stream of work. Op calls check their arguments, enqueue and return at once; `await read()` and
  * `await synchronize()` are the only waits, and the event loop never blocks on arithmetic.
  *
- * Memory is five arenas, sized by `reserve`. A failed op makes the engine refuse what follows: the next read or
+ * Memory is six arenas, sized by `reserve`. A failed op makes the engine refuse what follows: the next read or
  * synchronize rejects with its error.
  */
 export class Engine implements AsyncDisposable {
@@ -152,7 +153,7 @@ export class Engine implements AsyncDisposable {
 
   /**
    * Does two works side by side where the device can: after all that was enqueued before, and before all that is enqueued
-   * later. Neither may use what the other does, but for parameters and inputs. @throws LxmertError INTERNAL when one does
+   * later. Neither may use what the other does, but for parameters, inputs and features. @throws LxmertError INTERNAL when one does
    */
   beside(first: () => void, second: () => void): void {
     if (this.lanes) return this.lanes.beside(first, second);
@@ -210,8 +211,16 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Copies host values into a tensor, in order with the ops. A plain source is copied at once; one in a SharedArrayBuffer is
-   * read where it lies and must stay unchanged until the promise resolves.
+   * Host memory of so many bytes, zeroed, to upload from again and again: pinned for CUDA, which copies from it without help.
+   * @throws LxmertError OUT_OF_MEMORY, BAD_ARGUMENT for none, or more than 8 GiB
+   */
+  hostMemory(bytes: number): ArrayBuffer {
+    return translated(() => this.addon.hostMemory(this.native, bytes));
+  }
+
+  /**
+   * Copies host values into a tensor, in order with the ops. A plain source is copied at once; one in `hostMemory` or in a
+   * SharedArrayBuffer is read where it lies and must stay unchanged until the promise resolves.
    *
    * `ahead` lets CUDA copy while it computes: beside the work enqueued since the last upload ahead, which therefore must
    * not use this tensor. Two slots in turn keep that rule: what the last upload was for reads the other one.
@@ -237,10 +246,11 @@ export class Engine implements AsyncDisposable {
     const values = await settled(
       translated(() => this.addon.read(this.native, arenaNames.indexOf(tensor.arena), tensor.offset, target)),
     );
-    return values instanceof Uint16Array ? bf16ToFloats(values) : values;
+    if (!(values instanceof Uint16Array)) return values;
+    return tensor.dtype === 'f16' ? f16ToFloats(values) : bf16ToFloats(values);
   }
 
-  /** `read` of an f32 or bf16 tensor. */
+  /** `read` of a tensor that is not i32. */
   async readFloats(tensor: Tensor): Promise<Float32Array> {
     return (await this.read(tensor)) as Float32Array;
   }
@@ -306,4 +316,4 @@ export class Engine implements AsyncDisposable {
 /** In place of an op's number in a recording: its argument is a lane (native/engine/engine.h). */
 const laneChange = -1;
 
-const targets = { f32: Float32Array, i32: Int32Array, bf16: Uint16Array } as const;
+const targets = { f32: Float32Array, i32: Int32Array, bf16: Uint16Array, f16: Uint16Array } as const;

@@ -29,6 +29,7 @@ export * from './ops/activations.js';
 export * from './ops/attention.js';
 export * from './ops/feedForward.js';
 export * from './ops/fill.js';
+export * from './ops/gatherFeatures.js';
 export * from './ops/gatherRows.js';
 export * from './ops/layerNorm.js';
 export * from './ops/linear.js';

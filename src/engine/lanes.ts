@@ -4,7 +4,7 @@ import { bytesOf, type ArenaName, type Tensor } from './tensor.js';
 import type { Workspace } from './workspace.js';
 
 /** Lanes may read the same of these: no work that is done in lanes writes them. */
-const readOnly: readonly ArenaName[] = ['parameters', 'inputs'];
+const readOnly: readonly ArenaName[] = ['parameters', 'inputs', 'features'];
 
 /** What a lane has used, by arena. */
 type Uses = Map<ArenaName, Ranges>;

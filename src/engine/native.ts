@@ -21,6 +21,7 @@ export interface NativeAddon {
   /** What there is to tell of replays before, or ''. */
   replay(engine: NativeEngine, recording: number): string;
   forget(engine: NativeEngine, recording: number): void;
+  hostMemory(engine: NativeEngine, bytes: number): ArrayBuffer;
   upload(
     engine: NativeEngine,
     arena: number,
@@ -61,6 +62,7 @@ export type OpName =
   | 'objectEmbeddingBackward'
   | 'gatherRowsForward'
   | 'gatherRowsBackward'
+  | 'gatherFeatures'
   | 'softmaxCrossEntropyForward'
   | 'softmaxCrossEntropyBackward'
   | 'smoothL1Forward'

@@ -50,6 +50,7 @@ export class Tape {
   private readonly gradients = new Map<Tensor, Gradient>();
   /** Activations of the op being recorded; forward only, all that there are. */
   private pending: Tensor[] = [];
+  private readonly withoutGradient = new WeakSet<Tensor>();
   private instances = 0;
   /** What the lane whose backward is under way has made. */
   private madeInLane: ReadonlySet<Tensor> | null = null;
@@ -66,6 +67,13 @@ export class Tape {
   activation(shape: readonly number[], dtype: DType = this.engine.activationDType): Tensor {
     const tensor = this.engine.workspace.allocate(shape, dtype, 'bottom');
     this.pending.push(tensor);
+    return tensor;
+  }
+
+  /** The same for data, which has no gradient. */
+  data(shape: readonly number[], dtype: DType): Tensor {
+    const tensor = this.activation(shape, dtype);
+    this.withoutGradient.add(tensor);
     return tensor;
   }
 
@@ -157,8 +165,8 @@ export class Tape {
 
   /** Where to put the gradient of an input; null for data, which has none. */
   target(tensor: Tensor): Target | null {
-    if (tensor.arena !== 'workspace') return null;
     const root = tensor.root ?? tensor;
+    if (root.arena !== 'workspace' || this.withoutGradient.has(root)) return null;
     let gradient = this.gradients.get(root);
     if (!gradient) {
       // Other lanes have a share in what was made before them.

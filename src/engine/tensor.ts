@@ -1,16 +1,17 @@
 import { LxmertError } from '../errors.js';
 
-/** The five memories of an engine, in the native order (native/engine/arenas.h). */
-export const arenaNames = ['parameters', 'gradients', 'state', 'inputs', 'workspace'] as const;
+/** The six memories of an engine, in the native order (native/engine/arenas.h). */
+export const arenaNames = ['parameters', 'gradients', 'state', 'inputs', 'workspace', 'features'] as const;
 export type ArenaName = (typeof arenaNames)[number];
 
-export type DType = 'f32' | 'i32' | 'bf16';
+/** `f16`: numbers that are only kept; no op computes in it. */
+export type DType = 'f32' | 'i32' | 'bf16' | 'f16';
 
 /** Bytes of a word: one element of f32 or i32, which is what all but activations are made of. */
 export const elementBytes = 4;
 
 /** Bytes of one element of each dtype. */
-export const dtypeBytes: Readonly<Record<DType, number>> = { f32: 4, i32: 4, bf16: 2 };
+export const dtypeBytes: Readonly<Record<DType, number>> = { f32: 4, i32: 4, bf16: 2, f16: 2 };
 
 /**
  * A place in an arena, and how to read it. A small frozen record that owns nothing: the garbage collector never manages
@@ -69,7 +70,7 @@ export function checkShape(
   const { shape } = tensor;
   const fits =
     shape.length === expected.length && shape.every((n, i) => (i === 0 ? n >= expected[0] : n === expected[i]));
-  const typed = dtype === 'float' ? tensor.dtype !== 'i32' : tensor.dtype === dtype;
+  const typed = dtype === 'float' ? tensor.dtype === 'f32' || tensor.dtype === 'bf16' : tensor.dtype === dtype;
   if (!fits || !typed)
     throw new LxmertError(
       'BAD_ARGUMENT',
@@ -80,4 +81,10 @@ export function checkShape(
 /** A bf16 number is the upper half of the float32 that it stands for. */
 export function bf16ToFloats(values: Uint16Array): Float32Array {
   return new Float32Array(Uint32Array.from(values, (bits) => bits << 16).buffer);
+}
+
+/** float16 has 5 bits of exponent around 15, float32 has 8 around 127: shifted into its place a number is 2^112 too small. */
+export function f16ToFloats(values: Uint16Array): Float32Array {
+  const bits = Uint32Array.from(values, (half) => ((half & 0x8000) << 16) | ((half & 0x7fff) << 13));
+  return new Float32Array(bits.buffer).map((value) => value * 2 ** 112);
 }

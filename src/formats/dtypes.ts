@@ -64,6 +64,25 @@ export function floatToHalf(value: number): number {
   return sign | (half + (rest > 0x1000 || (rest === 0x1000 && (half & 1) === 1) ? 1 : 0));
 }
 
+/**
+ * Bits of the nearest half floats.
+ * @returns the place of the first value that none is near (beyond ±65504), or -1
+ */
+export function floatsToHalves(values: Float32Array, halves: Uint16Array): number {
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  let beyond = -1;
+  for (let i = 0; i < words.length; i++) {
+    const sign = (words[i] >>> 16) & 0x8000;
+    const magnitude = words[i] & 0x7fffffff;
+    if (magnitude === 0) halves[i] = sign;
+    else if (magnitude < 0x38800000) halves[i] = floatToHalf(values[i]);
+    // Half a unit less one is added, and one more where the last bit kept is odd: ties go to even.
+    else halves[i] = sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13);
+    if (magnitude > 0x477fe000 && beyond < 0) beyond = i;
+  }
+  return beyond;
+}
+
 function roundToEven(value: number): number {
   const below = Math.floor(value);
   const rest = value - below;

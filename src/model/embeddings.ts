@@ -1,4 +1,4 @@
-import { objectEmbedding, tokenEmbedding, type Tensor } from '../engine/index.js';
+import { featuresOf, objectEmbedding, tokenEmbedding, type Tensor } from '../engine/index.js';
 import { languageStream, visionStream, type Encoder } from './encoder.js';
 import type { ModelInputs } from './inputs.js';
 
@@ -27,7 +27,7 @@ export function objectEmbeddings({ tape, weights, config }: Encoder, inputs: Mod
   return objectEmbedding(
     tape,
     rows,
-    inputs.visualFeats,
+    featuresOf(tape, rows, inputs.visualFeats),
     inputs.visualPos,
     {
       feature: weights.linear(`${name}.visn_fc`),

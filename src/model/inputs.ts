@@ -1,4 +1,4 @@
-import type { Rows, SampleRows, Tensor } from '../engine/index.js';
+import type { FeatureRows, Rows, SampleRows, Tensor } from '../engine/index.js';
 
 /** A batch on the device, as the model reads it: packed rows of two streams, no padding. */
 export interface ModelInputs {
@@ -16,8 +16,8 @@ export interface ModelInputs {
   readonly rowIds: Tensor;
   /** The same of each sample's first token: [samples, 2] i32 */
   readonly firstRowIds: Tensor;
-  /** [vision rows, visualFeatDim] */
-  readonly visualFeats: Tensor;
+  /** [vision rows, visualFeatDim], or the rows of a table that hold them. */
+  readonly visualFeats: Tensor | FeatureRows;
   /** [vision rows, 4] */
   readonly visualPos: Tensor;
 }

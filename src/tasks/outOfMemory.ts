@@ -25,8 +25,8 @@ export interface Refused {
 export async function explainOutOfMemory(error: unknown, refused: Refused): Promise<unknown> {
   if (!isOutOfMemory(error)) return error;
   const { engine, batch } = refused;
-  const { parameters, gradients, state } = engine.memory();
-  const needed = { parameters, gradients, state, ...roomFor(refused, batch.size) };
+  const { parameters, gradients, state, features } = engine.memory();
+  const needed = { parameters, gradients, state, ...(features > 0 && { features }), ...roomFor(refused, batch.size) };
   const most = await largestFitting(batch.size, (samples) => fits(engine, roomFor(refused, samples)));
   await empty(engine);
   const each = Object.entries(needed).map(([arena, bytes]) => `${arena} ${gibibytes(bytes)}`);

@@ -1,4 +1,5 @@
 import {
+  featuresOf,
   gatherRows,
   rowBlock,
   smoothL1,
@@ -87,7 +88,8 @@ export function pretrainForward(
     if (weights.feat) {
       const masked = gatherRows(tape, batch.maskedObjects, objects, batch.maskedObjectRows);
       logits.feat = objectDecoder(encoder, batch.maskedObjects, masked, 'feat');
-      smoothL1(tape, batch.maskedObjects, logits.feat, batch.featureTargets, slotOf('feat'));
+      const targets = featuresOf(tape, batch.maskedObjects, batch.featureTargets, 'f32'); // whatever is computed in
+      smoothL1(tape, batch.maskedObjects, logits.feat, targets, slotOf('feat'));
     }
   };
 

@@ -1,5 +1,6 @@
 import type { ModelConfig } from '../config/modelConfig.js';
 import type { Batch } from '../data/batch.js';
+import type { FeatureTable } from '../data/residentFeatures.js';
 import {
   attentionLimits,
   Engine,
@@ -14,6 +15,7 @@ import {
 import { LxmertError } from '../errors.js';
 import type { AttentionMaps } from '../model/encoder.js';
 import { ModelWeights } from '../model/weights.js';
+import { loadFeatures, reserveFeatures, type LoadProgress } from './featureTable.js';
 import { activeGroups, addCounts, labelCounts, lossScale, meanLosses } from './lossMath.js';
 import { lossNames, type LossWeights, type StepOptions, type StepResult, type Tallies } from './losses.js';
 import { ModelState, parseReport, type StateKind } from './modelState.js';
@@ -105,6 +107,19 @@ export class Pretrainer {
   /** @throws LxmertError BAD_ARGUMENT when the values do not fit */
   write(kind: StateKind, name: string, values: Float32Array): Promise<void> {
     return this.inOrder(() => this.engine.upload(this.state.tensor(kind, name), values));
+  }
+
+  /**
+   * Keeps features on the device, for batches that name their rows.
+   * @throws LxmertError OUT_OF_MEMORY before anything is read, BAD_DATA
+   */
+  loadFeatures(table: FeatureTable, progress?: LoadProgress): Promise<void> {
+    return this.inOrder(() => loadFeatures(this.engine, table, progress));
+  }
+
+  /** Room for the same, to plan with. @throws LxmertError OUT_OF_MEMORY */
+  reserveFeatures(table: FeatureTable): Promise<void> {
+    return this.inOrder(async () => reserveFeatures(this.engine, table));
   }
 
   /**

@@ -7,6 +7,7 @@ import {
   writeStepRecord,
   type DType,
   type Engine,
+  type FeatureRows,
   type Rows,
   type RowSet,
   type StepRecord,
@@ -14,6 +15,7 @@ import {
 } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
 import { firstObjectRowId, type ModelInputs } from '../model/inputs.js';
+import { featureTable } from './featureTable.js';
 
 /**
  * Capacities are rounded up, so that few different ones occur and most steps are replays of a recording: those of rows to a
@@ -35,6 +37,8 @@ export interface Capacities {
   /** Rows of a sample at most. */
   readonly tokensOfSample: number;
   readonly objectsOfSample: number;
+  /** Whether features are rows of the table on the device. */
+  readonly resident: boolean;
 }
 
 /** A batch on the device with its labels. */
@@ -49,7 +53,7 @@ export interface StagedBatch extends ModelInputs {
   readonly attributeConfs: Tensor;
   readonly maskedObjects: Rows;
   readonly maskedObjectRows: Tensor;
-  readonly featureTargets: Tensor;
+  readonly featureTargets: Tensor | FeatureRows;
   readonly matched: Tensor;
   readonly answers: Tensor;
 }
@@ -71,6 +75,7 @@ export function capacitiesOf(batch: Batch, samples = batch.size): Capacities {
     maskedObjects: share(batch.maskedObjects.rows.length, partOfMaskedRows),
     tokensOfSample: rounded(longestOf(batch.tokenOffsets), lengthRounding),
     objectsOfSample: rounded(longestOf(batch.objectOffsets), lengthRounding),
+    resident: batch.resident !== undefined,
   };
 }
 
@@ -84,6 +89,7 @@ type Field = readonly [shape: readonly number[], dtype: DType];
 
 /** What is staged, in its order in memory. */
 function fieldsOf(c: Capacities, featureDim: number): Record<string, Field> {
+  const features = (rows: number): Field => (c.resident ? [[rows], 'i32'] : [[rows, featureDim], 'f32']);
   return {
     record: [[stepRecordWords], 'i32'],
     tokenIds: [[c.language], 'i32'],
@@ -91,7 +97,7 @@ function fieldsOf(c: Capacities, featureDim: number): Record<string, Field> {
     objectOffsets: [[c.samples + 1], 'i32'],
     rowIds: [[c.language + c.vision, 2], 'i32'],
     firstRowIds: [[c.samples, 2], 'i32'],
-    visualFeats: [[c.vision, featureDim], 'f32'],
+    visualFeats: features(c.vision),
     visualPos: [[c.vision, 4], 'f32'],
     maskedTokenRows: [[c.maskedTokens], 'i32'],
     maskedTokenLabels: [[c.maskedTokens], 'i32'],
@@ -100,7 +106,7 @@ function fieldsOf(c: Capacities, featureDim: number): Record<string, Field> {
     attributeLabels: [[c.vision], 'i32'],
     attributeConfs: [[c.vision], 'f32'],
     maskedObjectRows: [[c.maskedObjects], 'i32'],
-    featureTargets: [[c.maskedObjects, featureDim], 'f32'],
+    featureTargets: features(c.maskedObjects),
     matched: [[c.samples], 'i32'],
     answers: [[c.samples], 'i32'],
   };
@@ -131,9 +137,13 @@ export function stagedTensors(engine: Engine, c: Capacities, featureDim: number,
   const tensors: Record<string, Tensor> = {};
   for (const [name, [shape, dtype]] of Object.entries(fieldsOf(c, featureDim)))
     tensors[name] = engine.tensor('inputs', start + offsets[name], shape, dtype);
+  const table = c.resident && featureTable(engine, featureDim);
+  const features = (indices: Tensor): Tensor | FeatureRows => (table ? { table, indices } : indices);
   const rows = (set: RowSet, capacity: number, split = 0): Rows => ({ set, capacity, split, record: tensors.record });
   return {
     ...tensors,
+    visualFeats: features(tensors.visualFeats),
+    featureTargets: features(tensors.featureTargets),
     tokens: { offsets: tensors.tokenOffsets, longest: c.tokensOfSample },
     objects: { offsets: tensors.objectOffsets, longest: c.objectsOfSample },
     samples: rows('samples', c.samples),
@@ -157,9 +167,9 @@ export interface Staging {
 
 /**
  * Writes a batch and its step record as the device will hold them; unused rows are zeros. Returns the bytes of `buffer`, of
- * which there must be `stagedBytes`. Shared memory is uploaded where it lies; what could be transferred would be copied first.
+ * which there must be `stagedBytes`. From the engine's `hostMemory` they are uploaded without another copy.
  */
-export function stageInto(buffer: SharedArrayBuffer, { batch, keys, capacities: c, featureDim }: Staging): Uint8Array {
+export function stageInto(buffer: ArrayBufferLike, { batch, keys, capacities: c, featureDim }: Staging): Uint8Array {
   const { offsets, bytes } = layout(c, featureDim);
   const fields = fieldsOf(c, featureDim);
   const ints = (name: string): Int32Array => new Int32Array(buffer, offsets[name], sizeOf(fields[name]));
@@ -194,7 +204,7 @@ export function stageInto(buffer: SharedArrayBuffer, { batch, keys, capacities: 
   const firstRowIds = ints('firstRowIds');
   firstRowIds.fill(0);
   for (let i = 0; i < batch.size; i++) firstRowIds[2 * i] = batch.firstSample + i;
-  put('visualFeats', batch.visualFeats);
+  put('visualFeats', batch.resident?.rows ?? batch.visualFeats);
   put('visualPos', batch.visualPos);
   put('maskedTokenRows', batch.maskedTokens.rows);
   put('maskedTokenLabels', batch.maskedTokens.labels);
@@ -203,7 +213,7 @@ export function stageInto(buffer: SharedArrayBuffer, { batch, keys, capacities: 
   put('attributeLabels', batch.attributes.labels);
   put('attributeConfs', batch.attributes.confs);
   put('maskedObjectRows', batch.maskedObjects.rows);
-  put('featureTargets', batch.maskedObjects.targets);
+  put('featureTargets', batch.resident?.targets ?? batch.maskedObjects.targets);
   put('matched', batch.matched);
   put('answers', batch.answers);
   return new Uint8Array(buffer, 0, bytes);
@@ -225,10 +235,14 @@ function writeRowIds(
 
 /**
  * Refuses a batch that the model cannot take, naming the sample. `mostRows`: tokens or objects that the device's attention
- * takes.
+ * takes. `tableRows`: features that lie on the device.
  * @throws LxmertError BAD_DATA
  */
-export function checkBatch(batch: Batch, config: ModelConfig, mostRows: number = maxAttentionLength): void {
+export function checkBatch(
+  batch: Batch,
+  config: ModelConfig,
+  { mostRows = maxAttentionLength, tableRows = 0 }: { mostRows?: number; tableRows?: number } = {},
+): void {
   const rows = { tokens: batch.tokenOffsets, objects: batch.objectOffsets };
   const sampleOf = (offsets: Int32Array, row: number): string =>
     batch.sampleIds[offsets.findLastIndex((offset) => offset <= row)] ?? `row ${row}`;
@@ -264,7 +278,10 @@ export function checkBatch(batch: Batch, config: ModelConfig, mostRows: number =
   within('object class', batch.objects.labels, 0, config.numObjectLabels, ofObject);
   within('attribute', batch.attributes.labels, 0, config.numAttrLabels, ofObject);
   within('answer', batch.answers, -1, config.numQaLabels, ofSample);
-  if (batch.visualFeats.length !== batch.objects.labels.length * config.visualFeatDim)
+  if (batch.resident) {
+    within('row of the features', batch.resident.rows, -1, tableRows, ofObject);
+    within('row of the targets', batch.resident.targets, 0, tableRows, (i) => ofObject(batch.maskedObjects.rows[i]));
+  } else if (batch.visualFeats.length !== batch.objects.labels.length * config.visualFeatDim)
     throw new LxmertError(
       'BAD_DATA',
       `features of ${batch.visualFeats.length / batch.objects.labels.length} floats an object; the model takes ${config.visualFeatDim}`,

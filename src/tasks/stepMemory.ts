@@ -1,6 +1,7 @@
 import type { ModelConfig } from '../config/modelConfig.js';
 import type { Batch } from '../data/batch.js';
 import { attentionLimits, elementBytes, type Engine, type Tensor } from '../engine/index.js';
+import { featureTable } from './featureTable.js';
 import { HostSlots } from './hostSlots.js';
 import { explainOutOfMemory } from './outOfMemory.js';
 import { lossNames, type LossWeights } from './losses.js';
@@ -48,14 +49,16 @@ interface Placed {
 export class StepMemory {
   private slot = 0;
   private slotBytes = 0;
-  private readonly host = new HostSlots();
+  private readonly host: HostSlots;
   /** Workspace bytes by capacities, losses and kind of work. */
   private readonly plans = new Map<string, number>();
 
   constructor(
     private readonly engine: Engine,
     private readonly config: ModelConfig,
-  ) {}
+  ) {
+    this.host = new HostSlots(engine);
+  }
 
   /**
    * Uploads a batch into the next slot and makes room for the work on it. Waits for the upload of the batch before the last,
@@ -100,8 +103,9 @@ export class StepMemory {
   /** The slot for the next batch, and what the work on it needs. Waits only when the slots grow. @throws LxmertError BAD_DATA */
   async place(batch: Batch, { kind, weights, run }: StagedWork): Promise<Placed> {
     const { engine } = this;
-    checkBatch(batch, this.config, attentionLimits[engine.device].rows);
     const featureDim = this.config.visualFeatDim;
+    const [tableRows] = featureTable(engine, featureDim).shape;
+    checkBatch(batch, this.config, { mostRows: attentionLimits[engine.device].rows, tableRows });
     const capacities = capacitiesOf(batch);
     const bytes = stagedBytes(capacities, featureDim);
     if (bytes > this.slotBytes) {

@@ -1,5 +1,5 @@
 export { pretrain } from './pretrain.js';
-export type { DescribedRun, PretrainParts, PretrainRequest } from './pretrain.js';
+export type { DescribedRun, OpenedData, PretrainParts, PretrainRequest } from './pretrain.js';
 export { openPretrainer, openPretrainRun, pretrainParts } from './openParts.js';
 export { lossWeights } from './taskMix.js';
 export { totalSteps } from './schedule.js';

@@ -61,6 +61,12 @@ export function oneSample(batch: Batch, s: number): Batch {
       rows: batch.maskedObjects.rows.slice(...objects).map((row) => row - object),
       targets: batch.maskedObjects.targets.slice(objects[0] * featDim, objects[1] * featDim),
     },
+    ...(batch.resident && {
+      resident: {
+        rows: batch.resident.rows.slice(object, objectEnd),
+        targets: batch.resident.targets.slice(...objects),
+      },
+    }),
     matched: batch.matched.slice(s, s + 1),
     answers: batch.answers.slice(s, s + 1),
   };

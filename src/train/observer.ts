@@ -15,6 +15,8 @@ export interface RunStart {
 /** Told of a run as it goes on; every callback is optional and must not throw. */
 export interface TrainObserver {
   readonly started?: (start: RunStart) => void;
+  /** Share of the features that lie on the device so far (`residentFeatures`). */
+  readonly loading?: (share: number) => void;
   readonly stepDone?: (record: StepRecord) => void;
   readonly validating?: (batches: number) => void;
   readonly validated?: (record: ValidRecord, best: boolean) => void;

@@ -3,6 +3,7 @@ import type { ResolvedRunConfig, TaskName } from '../config/runConfig.js';
 import { openPretrainData } from '../data/pretrainData.js';
 import type { PretrainData } from '../data/pretrainData.js';
 import { pretrainSource } from '../data/pretrainSource.js';
+import { residentFeatures } from '../data/residentFeatures.js';
 import { samplesChecksum } from '../data/sampleStore.js';
 import { Pretrainer } from '../tasks/pretrainer.js';
 import { WordPiece } from '../text/wordPiece.js';
@@ -23,6 +24,8 @@ export async function openPretrainRun(config: DescribedRun, observer?: TrainObse
     wordPiece,
     maxTokens: data.maxTokens,
     maxMissingShare: data.maxMissingShare,
+    // On the device it is once, and nowhere else.
+    ...(data.residentFeatures && { inMemory: false }),
   };
   const train = await openPretrainData({ ...where, splits: data.train, exclude: data.exclude });
   let valid: PretrainData | undefined;
@@ -40,10 +43,12 @@ export async function openPretrainRun(config: DescribedRun, observer?: TrainObse
       });
       tell('valid', valid, observer);
     }
+    const resident = data.residentFeatures ? residentFeatures(valid ? [train, valid] : [train]) : undefined;
+    const [trainSet = train, validSet = valid] = resident?.sets ?? [];
     const open = (on: readonly TaskName[]) =>
       pretrainSource({
-        train,
-        ...(valid ? { valid } : {}),
+        train: trainSet,
+        ...(validSet ? { valid: validSet } : {}),
         seed,
         batchSize,
         ...(data.workers === undefined ? {} : { workers: data.workers }),
@@ -66,7 +71,14 @@ export async function openPretrainRun(config: DescribedRun, observer?: TrainObse
       numAttrLabels: train.attributeLabels,
       ...(train.answers ? { numQaLabels: train.answers.size } : {}),
     };
-    return { facts, source, answers: train.answers?.answers, samples: samplesChecksum(train), close };
+    return {
+      facts,
+      source,
+      ...(resident && { table: resident.table }),
+      answers: train.answers?.answers,
+      samples: samplesChecksum(train),
+      close,
+    };
   } catch (error) {
     await close();
     throw error;

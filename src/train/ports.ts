@@ -1,5 +1,6 @@
 import type { ModelConfig } from '../config/modelConfig.js';
 import type { Batch } from '../data/batch.js';
+import type { FeatureTable } from '../data/residentFeatures.js';
 import type { LossName, LossWeights, StepOptions, StepResult, Tallies } from '../tasks/losses.js';
 
 export type { PretrainSource } from '../data/pretrainSource.js';
@@ -25,6 +26,11 @@ export interface PretrainModel {
   write(kind: StateKind, name: string, values: Float32Array): Promise<void>;
   /** Initial weights from the seed; both moments zero. */
   initialize(seed: number): Promise<void>;
+  /**
+   * Keeps features on the device, for batches that name their rows. `progress` hears the share that is done. Rejects with
+   * OUT_OF_MEMORY before anything is read.
+   */
+  loadFeatures(table: FeatureTable, progress?: (share: number) => void): Promise<void>;
   /**
    * One optimizer step over the parts of one global batch (gradient accumulation). Enqueues at once and resolves when
    * its losses are known. Rejects with NOT_FINITE when the gradient norm is not finite; weights and moments are then

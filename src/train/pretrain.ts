@@ -4,6 +4,7 @@ import type { ConfigSources } from '../config/loadConfig.js';
 import { resolveRunConfig } from '../config/resolveConfig.js';
 import type { DataFacts } from '../config/resolveConfig.js';
 import type { ResolvedRunConfig, RunConfig } from '../config/runConfig.js';
+import type { FeatureTable } from '../data/residentFeatures.js';
 import { LxmertError } from '../errors.js';
 import { CheckpointStore } from './checkpointStore.js';
 import { loadInitialWeights } from './initialWeights.js';
@@ -27,6 +28,8 @@ export interface OpenedData {
   /** Absent: there is no answer table, QA is off. */
   readonly answers?: readonly string[] | undefined;
   readonly source: PretrainSource;
+  /** Features that the batches only name: to be put onto the device before the first batch is made. */
+  readonly table?: FeatureTable;
   /** Changes with the training samples; absent: nobody can tell whether they are the same. */
   readonly samples?: string;
   close(): Promise<void>;
@@ -103,6 +106,7 @@ async function runIn(
     const resolved = resolveRunConfig(config, data.facts);
     const model = await parts.openModel(resolved, observer);
     try {
+      if (data.table) await loadFeatures(model, data.table, observer);
       if (!from) await initialize(model, resolved, data.answers, observer);
       await run.writeConfig({ ...resolved, out: run.path });
       const { source, answers, samples } = data;
@@ -113,6 +117,17 @@ async function runIn(
   } finally {
     await data.close();
   }
+}
+
+async function loadFeatures(model: PretrainModel, table: FeatureTable, observer?: TrainObserver): Promise<void> {
+  const start = performance.now();
+  await model.loadFeatures(table, observer?.loading);
+  const number = (value: number) => value.toLocaleString('en-US', { maximumSignificantDigits: 4 });
+  const megabytes = (2 * table.rows * table.featureDim) / 1e6;
+  observer?.note?.(
+    `features of ${table.rows.toLocaleString('en-US')} objects are on the device: ${number(megabytes)} MB of float16, ` +
+      `loaded in ${number((performance.now() - start) / 1000)} s`,
+  );
 }
 
 /** Weights from the seed, then from `init` where it is given. */

@@ -8,6 +8,7 @@ import { forbiddenChanges } from '../../src/config/changes.js';
 import { configFields } from '../../src/config/fields.js';
 import { loadRunConfig } from '../../src/config/loadConfig.js';
 import { nearest } from '../../src/config/nearest.js';
+import type { ConfigTree } from '../../src/config/presets.js';
 import { resolveRunConfig } from '../../src/config/resolveConfig.js';
 
 let folder: string;
@@ -79,6 +80,14 @@ describe('layers', () => {
   });
 });
 
+test('a setting that is newer than a run had its default in it', async () => {
+  const { residentFeatures: _, ...data } = (await loadRunConfig({})).data;
+  const saved = { ...(await loadRunConfig({})), data } as unknown as ConfigTree;
+  expect(forbiddenChanges(saved, await loadRunConfig({ saved }))).toEqual([]);
+  const on = await loadRunConfig({ saved, flags: { 'resident-features': 'true' } });
+  expect(forbiddenChanges(saved, on)).toEqual(['data.residentFeatures (--resident-features): was false, is true']);
+});
+
 describe('flags', () => {
   test('every setting has one flag and a description', () => {
     const flags = configFields.map(({ flag }) => flag);
@@ -106,6 +115,7 @@ describe('flags', () => {
     [{ 'max-tokens': '600' }, /^--max-tokens: 600 tokens need as many positions/],
     [{ 'visual-losses': '' }, /^--visual-losses: the task 'objects' needs one/],
     [{ 'micro-batch-size': '300' }, /^--micro-batch-size: it is larger than batchSize \(256\)/],
+    [{ 'resident-features': 'maybe' }, /^--resident-features "maybe": expected true or false$/],
     [{ lrr: '1' }, /^unknown flag --lrr\. Did you mean 'lr'\?/],
   ])('refuses %j', async (flags, message) => {
     await expect(loadRunConfig({ flags })).rejects.toMatchObject({ message: expect.stringMatching(message) });

@@ -140,7 +140,7 @@ void allElseIsBehindTheLanes() {
     f.device.enterLane(2);
     f.fill(4, f.at(0, 64));
     const float value = 5;
-    f.device.copyIn(f.memory, reinterpret_cast<const char*>(&value), sizeof value);
+    f.device.copyIn(f.memory, {reinterpret_cast<const char*>(&value), sizeof value});
     CHECK(f.first(f.at(0, 64)) == 5);
   }
 }
@@ -180,10 +180,29 @@ void uploadsAheadKeepTheirOrder() {
     for (int step = 0; step < kSteps; ++step) {
       float* const slot = f.at(step % 2 * 64, 1).data;
       const auto value = static_cast<float>(step + 1);
-      f.device.copyInAhead(reinterpret_cast<char*>(slot), reinterpret_cast<const char*>(&value), sizeof value);
+      f.device.copyInAhead(reinterpret_cast<char*>(slot), {reinterpret_cast<const char*>(&value), sizeof value});
       cudaMemcpyAsync(f.at(1024 + step, 1).data, slot, sizeof value, cudaMemcpyDeviceToDevice, f.device.stream());
     }
     for (int step = 0; step < kSteps; ++step) CHECK(f.first(f.at(1024 + step, 1)) == static_cast<float>(step + 1));
+  }
+}
+
+// Copied from where it lies, some time before what is given to `after` next is called.
+void hostMemoryStaysUntilItIsCopied() {
+  Fixture f;
+  const std::shared_ptr<char> memory = f.device.hostMemory(2 * sizeof(float));
+  auto* const values = reinterpret_cast<float*>(memory.get());
+  CHECK(values[0] == 0 && values[1] == 0);
+  for (int step = 0; step < 24; ++step) {
+    const int slot = step % 2;
+    values[slot] = static_cast<float>(step);
+    f.device.copyInAhead(reinterpret_cast<char*>(f.at(64 * slot, 1).data),
+                         {reinterpret_cast<char*>(values + slot), sizeof(float), true});
+    std::promise<void> done;
+    f.device.after([&](const Error*) { done.set_value(); });
+    done.get_future().wait();
+    values[slot] = -1;
+    CHECK(f.first(f.at(64 * slot, 1)) == static_cast<float>(step));
   }
 }
 
@@ -199,6 +218,7 @@ int main() {
       {"lanes part and join", lanesPartAndJoin},
       {"lanes are captured", lanesAreCaptured},
       {"all else is behind the lanes", allElseIsBehindTheLanes},
+      {"host memory stays until it is copied", hostMemoryStaysUntilItIsCopied},
       {"uploads ahead keep their order", uploadsAheadKeepTheirOrder},
       {"what cannot be captured leaves the device as it was", whatCannotBeCapturedLeavesTheDeviceAsItWas},
   });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { assembleBatch } from '../../src/data/assembleBatch.js';
-import type { AssembleOptions } from '../../src/data/assembleBatch.js';
+import type { AssembleOptions } from '../../src/data/assembly.js';
 import type { Batch } from '../../src/data/batch.js';
 import { readImage } from '../../src/data/featureSource.js';
 import { resolveMasking } from '../../src/data/masking.js';

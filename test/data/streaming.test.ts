@@ -29,16 +29,23 @@ import v8 from 'node:v8';
 import vm from 'node:vm';
 import { openFeatureTsv } from './src/data/featureTsv.js';
 import { allocateObjectRows } from './src/data/featureSource.js';
+import { residentFeatures } from './src/data/residentFeatures.js';
 // Garbage is collected often: what counts is what is held.
 v8.setFlagsFromString('--expose-gc');
 const collect = vm.runInNewContext('gc');
 const before = process.memoryUsage.rss();
 const source = await openFeatureTsv(process.argv[2], { inMemory: process.argv[3] === 'memory' });
-const rows = allocateObjectRows(36, ${featureDim});
-for (let i = 0; i < source.numImages; i++) {
-  await source.read(i, rows, 0);
-  await source.readFeature(i, i % 36, rows.features, 0);
-  if (i % 8 === 0) collect();
+if (process.argv[3] === 'resident') {
+  const images = Int32Array.from({ length: source.numImages }, (_, i) => i);
+  for await (const piece of residentFeatures([{ features: source, images, featureDim: ${featureDim} }]).table.pieces())
+    collect();
+} else {
+  const rows = allocateObjectRows(36, ${featureDim});
+  for (let i = 0; i < source.numImages; i++) {
+    await source.read(i, rows, 0);
+    await source.readFeature(i, i % 36, rows.features, 0);
+    if (i % 8 === 0) collect();
+  }
 }
 await source.close();
 // Not resourceUsage().maxRSS: that of a new process begins with its parent's.
@@ -52,7 +59,7 @@ afterAll(async () => {
   await folders.remove();
 });
 
-async function read(how: 'file' | 'memory'): Promise<{ images: number; grown: number }> {
+async function read(how: 'file' | 'memory' | 'resident'): Promise<{ images: number; grown: number }> {
   const run = copy.start('read.mjs', [file, how]);
   expect(await run.ended).toBe(0);
   expect(run.errors).toBe('');
@@ -66,6 +73,8 @@ test('a TSV is streamed: memory stays far below the size of the file, unless ask
 
   // Mostly buffers, the code, and the heap of a small program.
   expect(streamed.grown).toBeLessThan(bytes / 2);
+  const handedOn = await read('resident');
+  expect(handedOn.grown).toBeLessThan(bytes / 2);
   const held = await read('memory');
   expect(held.images).toBe(images);
   expect(held.grown).toBeGreaterThan(images * 36 * featureDim * 4);

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspectMachine, planRun } from '../../src/doctor/index.js';
@@ -47,6 +47,33 @@ test('a planned run: arenas, disk, time', async () => {
   expect(plan.totalSteps).toBe(40);
   expect(plan.warnings).toEqual([]);
 });
+
+test('features on the device are counted, and steps on them measured', async () => {
+  const plain = await planRun({ sources: { flags: flags(), preset: 'tiny' }, steps: 0 });
+  const resident = { ...flags(), 'resident-features': 'true' };
+  const { memory, time } = await planRun({ sources: { flags: resident, preset: 'tiny' }, steps: 1 });
+  // Two bytes for each of 128 numbers of an object.
+  const [train, valid] = await Promise.all(
+    ['train', 'valid'].map((split) => objectsOf(join(folder, 'data', `${split}.tsv`))),
+  );
+  expect(memory.arenas.features).toBe(2 * 128 * (train + valid));
+  expect(plain.memory.arenas.features).toBe(0);
+  expect(memory.arenas.inputs).toBeLessThan(plain.memory.arenas.inputs! / 2);
+  expect(time!.secondsPerStep).toBeGreaterThan(0);
+
+  const available = 2 * 128 * train + memory.process;
+  const tight = await planRun({
+    sources: { flags: resident, preset: 'tiny' },
+    steps: 1,
+    machine: { total: available, available },
+  });
+  expect(tight.warnings[0]).toMatch(/needs at least .*without --resident-features/);
+});
+
+async function objectsOf(tsv: string): Promise<number> {
+  const lines = (await readFile(tsv, 'utf8')).trimEnd().split('\n');
+  return lines.reduce((sum, line) => sum + Number(line.split('\t')[7]), 0);
+}
 
 test('more than the machine has is told before it is taken', async () => {
   const huge = { ...flags(), 'hidden-size': '65536', 'num-attention-heads': '512', 'intermediate-size': '262144' };

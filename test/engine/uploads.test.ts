@@ -7,6 +7,72 @@ afterEach(async () => {
   for (const engine of engines.splice(0)) await engine.dispose();
 });
 
+describe.each(backends)('host memory on $name', ({ open }) => {
+  test('is zeroed, and what is uploaded from it stays until the promise resolves', async () => {
+    const engine = open();
+    engines.push(engine);
+    engine.reserve('inputs', 1 << 16);
+    const tensor = engine.tensor('inputs', 0, [1 << 14]);
+    const values = new Float32Array(engine.hostMemory(4 << 14));
+    expect(values.every((value) => value === 0)).toBe(true);
+    for (let round = 1; round <= 5; round++) {
+      values.fill(round);
+      const uploaded = engine.upload(tensor, values, { ahead: false });
+      const read = engine.readFloats(tensor);
+      await uploaded;
+      values.fill(-1);
+      expect(new Set(await read)).toEqual(new Set([round]));
+    }
+  });
+
+  test('parts of it, and two slots in turn', async () => {
+    const engine = open();
+    engines.push(engine);
+    engine.reserve('inputs', 4096);
+    const slots = [0, 1].map((i) => ({
+      tensor: engine.tensor('inputs', 1024 * i, [256]),
+      values: new Float32Array(engine.hostMemory(4096), 256, 256),
+    }));
+    const seen: Promise<Float32Array>[] = [];
+    let sent: Promise<void>[] = [Promise.resolve(), Promise.resolve()];
+    for (let step = 0; step < 8; step++) {
+      const { tensor, values } = slots[step % 2];
+      await sent[step % 2];
+      values.fill(step);
+      sent = sent.with(step % 2, engine.upload(tensor, values, { ahead: true }));
+      seen.push(engine.readFloats(tensor));
+    }
+    expect((await Promise.all(seen)).map((values) => values[255])).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+  });
+
+  test('lives as long as an upload needs it, whatever becomes of the buffer', async () => {
+    const engine = open();
+    engines.push(engine);
+    engine.reserve('inputs', 1 << 20);
+    const tensor = engine.tensor('inputs', 0, [1 << 18]);
+    const uploads = Array.from({ length: 8 }, (_, i) => {
+      const buffer = engine.hostMemory(1 << 20);
+      const uploaded = engine.upload(tensor, new Float32Array(buffer).fill(i));
+      structuredClone(buffer, { transfer: [buffer] });
+      return uploaded;
+    });
+    globalThis.gc?.();
+    await Promise.all(uploads);
+    expect(new Set(await engine.readFloats(tensor))).toEqual(new Set([7]));
+    const kept = engine.hostMemory(64);
+    await engine.dispose();
+    expect(new Uint8Array(kept)[63]).toBe(0);
+    expect(() => engine.hostMemory(64)).toThrow(expect.objectContaining({ code: 'DISPOSED' }));
+  });
+
+  test('of no size is refused', () => {
+    const engine = open();
+    engines.push(engine);
+    for (const bytes of [0, -1, 0.5, NaN, 2 ** 33 + 1, 2 ** 60])
+      expect(() => engine.hostMemory(bytes)).toThrow(expect.objectContaining({ code: 'BAD_ARGUMENT' }));
+  });
+});
+
 describe.each(backends)('uploads ahead on $name', ({ open }) => {
   test('what is enqueued later finds the values, in two slots in turn', async () => {
     const engine = open();
@@ -42,5 +108,28 @@ describe.each(backends)('uploads ahead on $name', ({ open }) => {
     await engine.upload(high, new Float32Array(4), { ahead: true });
     await engine.upload(low, new Float32Array(4), { ahead: true });
     await engine.upload(low, new Float32Array(4)); // in order with all else
+  });
+});
+
+describe.each(backends)('float16 on $name', ({ open }) => {
+  test('is kept in an arena of its own and read back; no op computes in it', async () => {
+    const engine = open();
+    engines.push(engine);
+    engine.reserve('features', 64);
+    engine.reserve('inputs', 64);
+    expect(engine.memory()).toMatchObject({ features: 64, inputs: 64 });
+    const kept = engine.tensor('features', 2, [2, 3], 'f16');
+    // The smallest, the smallest normal and the largest number among them.
+    await engine.upload(kept, Uint16Array.of(0x0001, 0x0400, 0x7bff, 0xc000, 0x3555, 0x8000));
+    expect(await engine.readFloats(kept)).toEqual(Float32Array.of(2 ** -24, 2 ** -14, 65504, -2, 1365 / 4096, -0));
+    const rows = { set: 'all', capacity: 2, split: 0, record: null } as const;
+    const out = engine.tensor('inputs', 0, [2, 3]);
+    const refused = (message: string) => expect.objectContaining({ code: 'BAD_ARGUMENT', message });
+    expect(() => engine.run('fill', [1, kept])).toThrow(
+      refused('fill: x is f16, expected what activations are kept in'),
+    );
+    expect(() => engine.run('gatherRowsForward', [rows, 3, 2, kept, out, out])).toThrow(
+      refused('gatherRowsForward: indices is f16, expected words of 4 bytes'),
+    );
   });
 });

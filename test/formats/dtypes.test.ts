@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { floatToHalf, halfToFloat } from '../../src/formats/dtypes.js';
+import { floatsToHalves, floatToHalf, halfToFloat } from '../../src/formats/dtypes.js';
 
 test('every half float survives the way to float and back', () => {
   const wrong: number[] = [];
@@ -31,4 +31,21 @@ test('rounds to the nearest half, ties to even', () => {
   expect(floatToHalf(-Infinity)).toBe(0xfc00);
   expect(floatToHalf(2 ** -25)).toBe(0);
   expect(floatToHalf(2 ** -25 * 1.0001)).toBe(1);
+});
+
+test('many at a time come out as one by one, and the first too large one is told', () => {
+  const edges = [0, 2 ** -24, 2 ** -25, 2 ** -14, 1, 1 + 2 ** -11, 1 + 3 * 2 ** -11, 65504].flatMap((x) => [x, -x]);
+  // Every exponent, and fractions around the middle between two halves.
+  const words = Uint32Array.from({ length: 40_000 }, (_, i) => (i * 0x9e3779b1) >>> 0);
+  const middles = Uint32Array.from(words, (word) => (word & 0xffffe000) | (0x0fff + (word % 3)));
+  const random = [words, middles].flatMap(({ buffer }) => [...new Float32Array(buffer)]);
+  const values = Float32Array.from([...edges, ...random].filter((value) => Math.abs(value) <= 65504));
+  expect(values.length).toBeGreaterThan(20_000);
+  const halves = new Uint16Array(values.length);
+  expect(floatsToHalves(values, halves)).toBe(-1);
+  expect(halves).toEqual(Uint16Array.from(values, floatToHalf));
+  for (const large of [65504.1, -1e30, Infinity, NaN]) {
+    const spoilt = Float32Array.of(1, 65504, Math.fround(large) === 65504 ? 65505 : large, large);
+    expect(floatsToHalves(spoilt, new Uint16Array(4))).toBe(2);
+  }
 });

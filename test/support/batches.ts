@@ -1,6 +1,9 @@
 /** Small models and random batches for tests of the model, the tasks and the trainer. */
 import { modelConfigSchema, type ModelConfig } from '../../src/config/modelConfig.js';
 import type { Batch } from '../../src/data/batch.js';
+import type { FeatureTable } from '../../src/data/residentFeatures.js';
+import { floatToHalf } from '../../src/formats/dtypes.js';
+import { roundToHalf } from '../engine/support/half.js';
 import { Rng } from '../engine/support/rng.js';
 
 /** A model that computes in a few milliseconds; every size differs, so that a mix-up shows. */
@@ -119,6 +122,55 @@ export function sliceBatch(batch: Batch, first: number, count: number): Batch {
     matched: batch.matched.slice(first, last),
     answers: batch.answers.slice(first, last),
   };
+}
+
+/**
+ * Batches whose features float16 can hold, some of them zeros, twice: as they are, and naming rows of a table. The table's
+ * rows are in no order, and some belong to nobody.
+ */
+export function residentBatches(batches: readonly Batch[], featureDim: number) {
+  const rng = new Rng(batches.length, 0xfea7);
+  const plain = batches.map((batch): Batch => {
+    const visualFeats = batch.visualFeats.map(roundToHalf);
+    for (const row of rng.subset(batch.objects.labels.length, 0.2))
+      visualFeats.fill(0, row * featureDim, (row + 1) * featureDim);
+    const { rows, targets } = batch.maskedObjects;
+    return { ...batch, visualFeats, maskedObjects: { rows, targets: targets.map(roundToHalf) } };
+  });
+  const all = plain.flatMap(({ visualFeats, maskedObjects }) => [...visualFeats, ...maskedObjects.targets]);
+  const count = all.length / featureDim;
+  const rows = count + 7;
+  // A step through all rows that has no factor in common with their number.
+  let stride = 5;
+  while (rows % stride === 0) stride += 2;
+  const numbers = new Uint16Array(rows * featureDim).fill(0x7c00);
+  const place = (i: number): number => ((i + 1) * stride) % rows;
+  for (let i = 0; i < count; i++)
+    for (let c = 0; c < featureDim; c++) numbers[place(i) * featureDim + c] = floatToHalf(all[i * featureDim + c]);
+  let next = 0;
+  const name = (features: Float32Array): Int32Array =>
+    Int32Array.from({ length: features.length / featureDim }, (_, row) => {
+      const at = place(next++);
+      return features.subarray(row * featureDim, (row + 1) * featureDim).some((x) => x !== 0) ? at : -1;
+    });
+  const resident = plain.map((batch): Batch => {
+    const visualRows = name(batch.visualFeats);
+    const targets = name(batch.maskedObjects.targets);
+    return {
+      ...batch,
+      visualFeats: new Float32Array(0),
+      maskedObjects: { rows: batch.maskedObjects.rows, targets: new Float32Array(0) },
+      resident: { rows: visualRows, targets },
+    };
+  });
+  const table: FeatureTable = {
+    rows,
+    featureDim,
+    async *pieces() {
+      for (let from = 0; from < rows; from += 50) yield numbers.slice(from * featureDim, (from + 50) * featureDim);
+    },
+  };
+  return { plain, resident, table };
 }
 
 function offsetsOf(lengths: readonly number[]): Int32Array {

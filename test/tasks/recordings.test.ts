@@ -1,11 +1,12 @@
 /** A step that is replayed is the same, bit for bit, as one whose ops are called one by one. */
 import { afterEach, describe, expect, test } from '@jest/globals';
 import type { Batch } from '../../src/data/batch.js';
+import type { FeatureTable } from '../../src/data/residentFeatures.js';
 import type { EngineOptions } from '../../src/engine/index.js';
 import { plainSum, type StepResult } from '../../src/tasks/losses.js';
 import { capacitiesOf } from '../../src/tasks/staging.js';
 import { emulator } from '../engine/support/backends.js';
-import { randomBatch, splitBatch } from '../support/batches.js';
+import { randomBatch, residentBatches, splitBatch } from '../support/batches.js';
 import { batches, config, disposeModels, emulated, kinds, open, stateOf, train, type Step } from './training.js';
 
 afterEach(disposeModels);
@@ -16,8 +17,9 @@ const devices: [string, EngineOptions][] = [
 ];
 
 /** The same steps with recordings and without. */
-async function compare(engine: EngineOptions, steps: readonly Step[]): Promise<void> {
+async function compare(engine: EngineOptions, steps: readonly Step[], table?: FeatureTable): Promise<void> {
   const [replayed, eager] = [await open(engine, true), await open(engine, false)];
+  if (table) for (const model of [replayed, eager]) await model.loadFeatures(table);
   const expected = await train(eager, steps);
   const got = await train(replayed, steps);
   expect(got.results).toEqual(expected.results);
@@ -75,6 +77,15 @@ describe.each(devices)('recordings on %s', (_, engine) => {
     await compare(
       engine,
       all.map((batch, i) => ({ parts: [batch], weights: weights[i] })),
+    );
+  });
+
+  test('features that lie on the device', async () => {
+    const { resident, table } = residentBatches(alike(), config.visualFeatDim);
+    await compare(
+      engine,
+      resident.map((batch) => ({ parts: [batch] })),
+      table,
     );
   });
 

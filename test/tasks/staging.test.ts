@@ -84,7 +84,7 @@ describe('capacitiesOf', () => {
 
 describe('HostSlots', () => {
   test('gives the same memory again, unless it is too small', async () => {
-    const slots = new HostSlots();
+    const slots = new HostSlots({ hostMemory: (bytes) => new ArrayBuffer(bytes) });
     const first = await slots.take(0, 100);
     expect(await slots.take(1, 100)).not.toBe(first);
     expect(await slots.take(0, 50)).toBe(first);
@@ -94,7 +94,7 @@ describe('HostSlots', () => {
   });
 
   test('waits until what was staged there has been copied, or could not be', async () => {
-    const slots = new HostSlots();
+    const slots = new HostSlots({ hostMemory: (bytes) => new ArrayBuffer(bytes) });
     const first = await slots.take(0, 8);
     let copied: () => void = () => undefined;
     slots.lend(0, new Promise<void>((resolve) => (copied = resolve)));

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
-import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { writeScenes } from '../../src/scenes/index.js';
+import { roundToHalf } from '../engine/support/half.js';
 import { CompiledCopy } from './support/compile.js';
 import type { RunningProcess } from './support/compile.js';
 import { filesOf, metricsOf, newestFiles } from './support/runs.js';
@@ -90,6 +91,38 @@ test('killed and resumed, the run comes out bit by bit like one that was not', a
   const again = pretrain(killed, '--resume');
   expect(await again.ended).toBe(0);
   expect(again.errors).toContain('is finished: all 14 steps are done');
+});
+
+/** The features of a TSV as float16 has them. */
+async function roundFeatures(path: string): Promise<void> {
+  const lines = (await readFile(path, 'utf8')).trimEnd().split('\n');
+  const rounded = lines.map((line) => {
+    const fields = line.split('\t');
+    const features = new Float32Array(new Uint8Array(Buffer.from(fields[9], 'base64')).buffer).map(roundToHalf);
+    return [...fields.slice(0, 9), Buffer.from(features.buffer).toString('base64')].join('\t');
+  });
+  await writeFile(path, `${rounded.join('\n')}\n`);
+}
+
+test('features that lie on the device change nothing where float16 holds them, also after a kill', async () => {
+  const halves = join(folder, 'halves');
+  await writeScenes({ out: halves, images: 12, featureDim: 16, pictures: 0 });
+  for (const split of ['train', 'valid']) await roundFeatures(join(halves, `${split}.tsv`));
+  const [plain, resident] = [join(folder, 'plain'), join(folder, 'resident')];
+  const flags = ['--data', halves, '--valid', 'valid'];
+  expect(await pretrain(plain, ...flags).ended).toBe(0);
+  const killed = pretrain(resident, ...flags, '--resident-features');
+  await recorded(killed, resident, 6);
+  killed.kill('SIGKILL');
+  await killed.ended;
+  const other = pretrain(resident, ...flags, '--resume', '--no-resident-features');
+  expect(await other.ended).toBe(2);
+  expect(other.errors).toContain('data.residentFeatures (--resident-features): was true, is false');
+  const run = pretrain(resident, ...flags, '--resume');
+  expect(await run.ended).toBe(0);
+  expect(run.errors).toMatch(/features of \d+ objects are on the device: .* of float16, loaded in .* s/);
+  expect(await metricsOf(resident)).toEqual(await metricsOf(plain));
+  expect(await newestFiles(resident)).toEqual(await newestFiles(plain));
 });
 
 test('SIGTERM, told twice at once, saves and ends with 143; what is wrong ends with 1 or 2 and says so', async () => {

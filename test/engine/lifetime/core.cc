@@ -1,174 +1,8 @@
-// The core's engine and queue on a device whose kernels fail, wait and count as these tests want. core.test.ts builds and
-// runs it; docs/engine.md says how to build it with a sanitizer.
-#include <algorithm>
-#include <atomic>
-#include <chrono>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <functional>
-#include <future>
-#include <mutex>
-#include <numeric>
-#include <set>
-#include <string>
-#include <thread>
-#include <vector>
-
-#include "engine/engine.h"
-
-using namespace lxmert;
+// The core's engine and queue on a device of the tests. core.test.ts builds and runs it; docs/engine.md says how to build it
+// with a sanitizer.
+#include "fake_device.h"
 
 namespace {
-
-std::atomic<int> failures{0};
-
-#define CHECK(condition)                                                        \
-  do {                                                                          \
-    if (!(condition)) {                                                         \
-      std::printf("%s:%d: %s does not hold\n", __FILE__, __LINE__, #condition); \
-      ++failures;                                                               \
-    }                                                                           \
-  } while (0)
-
-// What a test sees of its device, which the engine owns.
-struct Observed {
-  std::mutex mutex;
-  std::set<char*> live;         // memory that has not been given back
-  int64_t claimed = 0;          // as last told
-  std::atomic<int> kernels{0};  // that have run to their end
-  std::atomic<bool> used_dead{false};
-  int64_t largest_arena = 1 << 20, largest_claim = 1 << 22;
-  std::function<void(const Fill&)> kernel = [](const Fill&) {};
-  std::function<void()> begin = [] {};
-  std::atomic<int> captures{0}, launches{0};
-  bool makes_captures = false;
-  std::function<void()> capture = [] {};
-};
-
-// Its launch does what was captured.
-class FakeCaptured final : public Captured {
- public:
-  FakeCaptured(Observed& observed, std::vector<std::function<void()>> kernels)
-      : observed_(observed), kernels_(std::move(kernels)) {}
-  void launch() override {
-    for (const auto& kernel : kernels_) kernel();
-    ++observed_.launches;
-  }
-
- private:
-  Observed& observed_;
-  std::vector<std::function<void()>> kernels_;
-};
-
-class FakeDevice final : public Device {
- public:
-  explicit FakeDevice(Observed& observed) : observed_(observed) {
-    column_.fill = [](Device& device, const Fill& fill) { static_cast<FakeDevice&>(device).fill(fill); };
-  }
-  void claim(const ArenaSizes& sizes) override {
-    const int64_t bytes = std::accumulate(sizes.begin(), sizes.end(), int64_t{0});
-    if (bytes > observed_.largest_claim) throw Error(ErrorCode::OutOfMemory, "claim");
-    const std::lock_guard lock(observed_.mutex);
-    observed_.claimed = bytes;
-  }
-  char* allocate(ArenaId, int64_t bytes) override {
-    if (bytes > observed_.largest_arena) throw Error(ErrorCode::OutOfMemory, "arena");
-    char* memory = static_cast<char*>(std::calloc(1, bytes));
-    const std::lock_guard lock(observed_.mutex);
-    observed_.live.insert(memory);
-    return memory;
-  }
-  void release(char* memory, int64_t) override {
-    {
-      const std::lock_guard lock(observed_.mutex);
-      observed_.live.erase(memory);
-    }
-    std::free(memory);
-  }
-  void begin() override { observed_.begin(); }
-  void copyIn(char* device, const char* host, int64_t bytes) override { std::memcpy(device, host, bytes); }
-  void copyOut(char* host, const char* device, int64_t bytes) override { std::memcpy(host, device, bytes); }
-  std::unique_ptr<Captured> capture(const std::function<void()>& work) override {
-    if (!observed_.makes_captures) return nullptr;
-    ++observed_.captures;
-    observed_.capture();
-    std::vector<std::function<void()>> kernels;
-    captured_ = &kernels;
-    work();
-    captured_ = nullptr;
-    return std::make_unique<FakeCaptured>(observed_, std::move(kernels));
-  }
-  const OpColumn& ops() const override { return column_; }
-  std::string name() const override { return "fake"; }
-
- private:
-  void fill(const Fill& fill) {
-    if (captured_) return captured_->push_back([this, fill] { run(fill); });
-    run(fill);
-  }
-  void run(const Fill& fill) {
-    observed_.kernel(fill);
-    {
-      const std::lock_guard lock(observed_.mutex);
-      if (!observed_.live.count(reinterpret_cast<char*>(fill.x.data))) observed_.used_dead = true;
-    }
-    for (int64_t i = 0; i < fill.x.size; ++i) fill.x[i] = fill.value;
-    ++observed_.kernels;
-  }
-
-  Observed& observed_;
-  OpColumn column_;
-  std::vector<std::function<void()>>* captured_ = nullptr;
-};
-
-constexpr ArenaId kArena = ArenaId::State;
-constexpr int64_t kFloats = 64, kBytes = kFloats * sizeof(float);
-
-std::unique_ptr<Engine> engineOn(Observed& observed) {
-  return std::make_unique<Engine>(std::make_unique<FakeDevice>(observed));
-}
-
-int opNamed(const std::string& name) {
-  for (int op = 0; op < Engine::opCount(); ++op)
-    if (name == Engine::opName(op)) return op;
-  std::abort();
-}
-
-// Fills the first floats of the arena.
-void enqueueFill(Engine& engine, double value, int64_t floats = kFloats) {
-  static const int op = opNamed("fill");
-  const double args[] = {value, static_cast<double>(kArena), 0, static_cast<double>(floats), 0};
-  engine.enqueue(op, args, std::size(args));
-}
-
-// The code of what `call` throws; "" when it does not.
-template <class Call>
-std::string codeOf(Call&& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return codeName(error.code);
-  }
-  return "";
-}
-
-// How an asynchronous call ends: "" or the code.
-template <class Start>
-std::string outcomeOf(Start&& start) {
-  std::promise<std::string> ended;
-  start([&](const Error* error) { ended.set_value(error ? codeName(error->code) : ""); });
-  return ended.get_future().get();
-}
-
-std::string synchronize(Engine& engine) {
-  return outcomeOf([&](Done done) { engine.synchronize(std::move(done)); });
-}
-
-std::string read(Engine& engine, float* values) {
-  return outcomeOf(
-      [&](Done done) { engine.read(kArena, 0, reinterpret_cast<char*>(values), kBytes, std::move(done)); });
-}
 
 void worksInOrder() {
   Observed observed;
@@ -182,8 +16,7 @@ void worksInOrder() {
                  [&, i](const Error*) { order.push_back(i); });
   };
   reads(0);
-  engine->upload(kArena, 0, reinterpret_cast<char*>(up.data()), kBytes, false,
-                 [&](const Error*) { order.push_back(10); });
+  engine->upload({kArena, 0, reinterpret_cast<char*>(up.data()), kBytes}, [&](const Error*) { order.push_back(10); });
   reads(1);
   enqueueFill(*engine, 7);
   reads(2);
@@ -233,23 +66,39 @@ void wrongCallsLeaveNoTrace() {
   CHECK(codeOf([&] { enqueueFill(*engine, 1, kFloats + 1); }) == "BAD_ARGUMENT");
   CHECK(codeOf([&] { engine->enqueue(Engine::opCount(), nullptr, 0); }) == "BAD_ARGUMENT");
   CHECK(codeOf([&] { engine->enqueue(opNamed("gradNorm"), nullptr, 0); }) == "UNSUPPORTED");  // an empty cell
-  CHECK(codeOf([&] { engine->upload(kArena, 1, nullptr, kBytes, false, {}); }) == "BAD_ARGUMENT");
+  CHECK(codeOf([&] { engine->upload({kArena, 1, nullptr, kBytes}, {}); }) == "BAD_ARGUMENT");
   CHECK(codeOf([&] { engine->read(kArena, INT64_MAX, nullptr, 1, {}); }) == "BAD_ARGUMENT");
   CHECK(synchronize(*engine) == "");
 }
 
-// Holds the engine's thread inside a kernel until told to go on.
-struct Gate {
-  std::promise<void> reached, open;
-  std::shared_future<void> opened = open.get_future().share();
-  std::atomic<bool> passed{false};
-
-  void wait() {
-    if (passed.exchange(true)) return;
-    reached.set_value();
-    opened.wait();
-  }
-};
+// As long as an upload needs it, whoever else has forgotten it.
+void uploadsHoldHostMemory() {
+  Observed observed;
+  Gate gate;
+  observed.kernel = [&](const Fill&) { gate.wait(); };
+  const auto engine = engineOn(observed);
+  engine->reserve(kArena, kBytes);
+  for (const int64_t bytes : {int64_t{0}, int64_t{-1}, (int64_t{1} << 33) + 1})
+    CHECK(codeOf([&] { engine->hostMemory(bytes); }) == "BAD_ARGUMENT");
+  std::shared_ptr<char> memory = engine->hostMemory(2 * kBytes);
+  char* const base = memory.get();
+  CHECK(std::all_of(base, base + 2 * kBytes, [](char byte) { return byte == 0; }));
+  CHECK(engine->hostMemoryAt(base + kBytes, kBytes) == memory && engine->hostMemoryAt(base, 0) == memory);
+  CHECK(!engine->hostMemoryAt(base - 1, 1) && !engine->hostMemoryAt(base + kBytes, kBytes + 1));
+  std::fill_n(reinterpret_cast<float*>(base), kFloats, 7.0f);
+  enqueueFill(*engine, 1);
+  gate.reached.get_future().wait();
+  engine->upload({kArena, 0, base, kBytes, true, memory}, [](const Error*) {});
+  const std::weak_ptr<char> held = memory;
+  memory.reset();
+  CHECK(!held.expired());
+  gate.open.set_value();
+  std::vector<float> down(kFloats);
+  engine->read(kArena, 0, reinterpret_cast<char*>(down.data()), kBytes, [](const Error*) {});
+  CHECK(synchronize(*engine) == "");
+  CHECK(down == std::vector<float>(kFloats, 7));
+  CHECK(held.expired() && !engine->hostMemoryAt(base, 1));
+}
 
 void endingDropsWhatHasNotStarted() {
   Observed observed;
@@ -468,6 +317,7 @@ int main() {
       {"failures poison", failuresPoison},
       {"a failed beginning is told", failedBeginning},
       {"wrong calls leave no trace", wrongCallsLeaveNoTrace},
+      {"uploads hold host memory", uploadsHoldHostMemory},
       {"ending drops what has not started", endingDropsWhatHasNotStarted},
       {"disposal drains", disposalDrains},
       {"reserve waits for nothing", reserveWaitsForNothing},

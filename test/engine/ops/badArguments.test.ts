@@ -44,10 +44,10 @@ function smallCase(op: OpName): { opCase: OpCase; layout: Layout } {
 
 /** Numbers that no argument of a kind may be; a function takes the right one. */
 const wrong: Readonly<Record<RawKind, readonly (number | ((value: number) => number))[]>> = {
-  arena: [-2, 5, 0.5, NaN, Infinity],
-  offset: [-4, (value) => value + 2, NaN, 0.5, 2 ** 52, 2 ** 63, arenaBytes + 4, Infinity],
+  arena: [-2, 5, 6, 0.5, NaN, Infinity],
+  offset: [-4, (value) => value + 1, NaN, 0.5, 2 ** 52, 2 ** 63, arenaBytes + 4, Infinity],
   elements: [-1, NaN, 0.5, 2 ** 40, 2 ** 51, 1e300, arenaBytes],
-  dtype: [-1, 1, 2, 0.5, NaN], // the CPU takes no bf16
+  dtype: [-1, 1, (value) => (value === 2 ? 0 : 2), 3, 0.5, NaN], // the CPU takes no bf16
   rowSet: [-1, 7, 0.5, NaN],
   capacity: [-1, NaN, 0.5, 2 ** 28, 2 ** 40, (value) => value + arenaBytes],
   split: [-1, NaN, 0.5, 2 ** 28],
@@ -84,6 +84,7 @@ function wrongValues(op: OpName, argument: RawArgument): number[] {
   if (tensor === null && (kind === 'offset' || kind === 'elements')) return [-1, NaN, 0.5];
   const values = wrong[kind].map((w) => (typeof w === 'number' ? w : w(value)));
   const exactlySized = tensor && value > 0 && !sizedByCaller[op]?.includes(tensor.name);
+  if (kind === 'offset' && tensor?.dtype !== 'f16') values.push(value + 2); // words are 4 bytes
   return kind === 'elements' && exactlySized ? [...values, value - 1] : values;
 }
 
@@ -146,8 +147,7 @@ describe('the addon itself', () => {
       expect(refusal(call)).toMatchObject({ code: 'BAD_ARGUMENT' });
   });
 
-  test.each([-1, 25, 1e9, NaN, 0.5, Infinity, '0', null, undefined])('refuses op number %p', (op) => {
-    expect(addon.opNames.length).toBe(25);
+  test.each([-1, addon.opNames.length, 1e9, NaN, 0.5, Infinity, '0', null, undefined])('refuses op number %p', (op) => {
     expect(refusal(() => addon.enqueue(native, op as number, numbers, 4))).toMatchObject({ code: 'BAD_ARGUMENT' });
   });
 

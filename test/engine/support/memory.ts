@@ -1,12 +1,13 @@
 /** Lays the tensors of a call out in an engine's arenas, between guard zones, and reads all of it back. */
-import type { ArenaName, Engine, Tensor } from '../../../src/engine/index.js';
+import type { Engine, Tensor } from '../../../src/engine/index.js';
 import type { OpArgument } from '../../../src/engine/encodeCall.js';
+import { floatToHalf, halfToFloat } from '../../../src/formats/dtypes.js';
 import { bf16Bits, fromBf16Bits } from './bf16.js';
 import { isRows, isTensor, tensorsOf, type CaseArgument, type CaseTensor } from './opCase.js';
 import type { Rng } from './rng.js';
 
-type FixedArena = Exclude<ArenaName, 'workspace'>;
-const arenas: readonly FixedArena[] = ['parameters', 'gradients', 'state', 'inputs'];
+const arenas = ['parameters', 'gradients', 'state', 'inputs'] as const;
+type FixedArena = (typeof arenas)[number];
 
 /**
  * Between tensors, and in outputs before a run. Both are NaN as float32 and their halves as bfloat16, so that reading them
@@ -56,7 +57,7 @@ export function placeTensors(args: readonly CaseArgument[], rng: Rng, alignment:
 }
 
 /** A tensor's elements take one half word each, or two. */
-const halvesPerElement = ({ dtype }: CaseTensor): number => (dtype === 'bf16' ? 1 : 2);
+const halvesPerElement = ({ dtype }: CaseTensor): number => (dtype === 'bf16' || dtype === 'f16' ? 1 : 2);
 const wordsOf = (tensor: CaseTensor): number => Math.ceil((halvesPerElement(tensor) * tensor.values.length) / 2);
 
 /** Where a tensor lies, by half words. */
@@ -66,6 +67,7 @@ function halvesAt(words: Int32Array, tensor: CaseTensor, offset: number): Uint16
 
 function bitsOf({ values, dtype }: CaseTensor): Uint16Array {
   if (dtype === 'bf16') return Uint16Array.from(values, bf16Bits);
+  if (dtype === 'f16') return Uint16Array.from(values, floatToHalf);
   return new Uint16Array(values.buffer, values.byteOffset, 2 * values.length);
 }
 
@@ -107,6 +109,7 @@ export async function download(engine: Engine, like: Memory): Promise<Memory> {
 /** The values of a tensor in a copy of memory. */
 export function valuesOf(memory: Memory, tensor: CaseTensor, { arena, offset }: Placed): Float32Array | Int32Array {
   if (tensor.dtype === 'bf16') return Float32Array.from(halvesAt(memory[arena], tensor, offset), fromBf16Bits);
+  if (tensor.dtype === 'f16') return Float32Array.from(halvesAt(memory[arena], tensor, offset), halfToFloat);
   const view = tensor.dtype === 'f32' ? Float32Array : Int32Array;
   return new view(memory[arena].buffer as ArrayBuffer, memory[arena].byteOffset + 4 * offset, tensor.values.length);
 }

@@ -1,6 +1,7 @@
 /** What one run of one op is: its arguments, and what must be in memory afterwards. Knows no engine and no back end. */
 import type { DType, RowSet } from '../../../src/engine/index.js';
 import { roundToBf16 } from './bf16.js';
+import { roundToHalf } from './half.js';
 import { sqrt } from './fastMath.js';
 
 /**
@@ -14,7 +15,7 @@ export interface CaseTensor {
   readonly dtype: DType;
   readonly shape: readonly number[];
   readonly role: Role;
-  /** Before the run, of bf16 those that it can hold; of an output or scratch: how much memory it takes. */
+  /** Before the run, of bf16 and f16 those that they can hold; of an output or scratch: how much memory it takes. */
   readonly values: Float32Array | Int32Array;
 }
 
@@ -88,6 +89,10 @@ function holding(dtype: FloatType, values: Values): Pick<CaseTensor, 'dtype' | '
 
 export function input(name: string, shape: Shape, values: Values, dtype: FloatType = 'f32'): CaseTensor {
   return { name, shape, role: 'input', ...holding(dtype, values) };
+}
+
+export function halfInput(name: string, shape: Shape, values: Float32Array): CaseTensor {
+  return { name, shape, role: 'input', dtype: 'f16', values: values.map(roundToHalf) };
 }
 
 export function update(name: string, shape: Shape, values: Values, dtype: FloatType = 'f32'): CaseTensor {

@@ -2,6 +2,7 @@ import type { OpName } from '../../../src/engine/native.js';
 import { attentionOps } from './table/attention.js';
 import { elementwiseOps } from './table/elementwise.js';
 import { embeddingOps } from './table/embeddings.js';
+import { gatherFeaturesOps } from './table/gatherFeatures.js';
 import { gatherRowsOps } from './table/gatherRows.js';
 import { layerNormOps } from './table/layerNorm.js';
 import { linearOps } from './table/linear.js';
@@ -20,6 +21,7 @@ export const opTable: Readonly<Record<OpName, MakeCase>> = {
   ...layerNormOps,
   ...embeddingOps,
   ...gatherRowsOps,
+  ...gatherFeaturesOps,
   ...lossOps,
   ...optimizerOps,
 };

@@ -35,7 +35,7 @@ export function rawArguments(args: readonly CaseArgument[], { places }: Layout):
         one(at ? arenaNames.indexOf(at.arena) : -1, 'arena', tensor),
         one(at ? 4 * at.offset : 0, 'offset', tensor),
         one(tensor ? tensor.values.length : 0, 'elements', tensor),
-        one(tensor?.dtype === 'bf16' ? 1 : 0, 'dtype', tensor),
+        one({ f32: 0, i32: 0, bf16: 1, f16: 2 }[tensor?.dtype ?? 'f32'], 'dtype', tensor),
       ];
     };
     if (typeof arg === 'number') return [one(arg, 'number')];

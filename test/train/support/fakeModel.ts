@@ -61,6 +61,10 @@ export class FakeModel implements PretrainModel {
     }
   }
 
+  async loadFeatures(): Promise<void> {
+    throw new LxmertError('UNSUPPORTED', 'its batches carry their features');
+  }
+
   async step(parts: readonly Batch[], { step, learningRate, seed, weights }: StepOptions): Promise<StepResult> {
     const { total, losses } = this.losses(this.#tally(parts, weights), weights);
     const bad = this.#options.notFiniteAt === step || !Number.isFinite(total);

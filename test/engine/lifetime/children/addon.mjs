@@ -6,7 +6,7 @@ const file =
   process.env.LXMERT_ADDON ?? fileURLToPath(new URL('../../../../build/Release/lxmert.node', import.meta.url));
 
 export const addon = createRequire(import.meta.url)(file);
-export const arena = { parameters: 0, gradients: 1, state: 2, inputs: 3, workspace: 4 };
+export const arena = { parameters: 0, gradients: 1, state: 2, inputs: 3, workspace: 4, features: 5 };
 
 export function enqueue(engine, op, args) {
   addon.enqueue(engine, addon.opNames.indexOf(op), Float64Array.from(args), args.length);

@@ -1,0 +1,28 @@
+#pragma once
+
+#include "engine/arg_reader.h"
+
+namespace lxmert {
+
+// to[i] = table[indices[i]], as numbers of `to`'s type, `rows` being those of `to`. An index outside of `tableRows` gives a
+// row of zeros: a masked object. Features are data, so there is no backward.
+struct GatherFeatures {
+  Rows rows;
+  int64_t width, tableRows;
+  Ints indices;
+  Halves table;
+  Values to;
+
+  static GatherFeatures read(ArgReader& r) {
+    GatherFeatures a{};
+    a.rows = r.rows();
+    a.width = r.dim("width");
+    a.tableRows = r.dim("tableRows");
+    a.indices = r.tensor<int32_t>("indices", a.rows.capacity);
+    a.table = r.halves("table", a.tableRows * a.width);
+    a.to = r.values("to", a.rows.capacity * a.width);
+    return a;
+  }
+};
+
+}  // namespace lxmert
