@@ -82,15 +82,25 @@ step_beside_pytorch() {
   cat "$out/step.json"
 }
 
-# The result in a line: samples a second, ours and PyTorch's.
+# The same step, its streams one after the other.
+step_without_lanes() {
+  npx lxmert bench step --device cuda --precision bfloat16 --batch 256 --steps 10 --warmup 5 --no-lanes --json >"$out/step-no-lanes.json" || return 1
+  cat "$out/step-no-lanes.json"
+}
+
+# A row of the table with the result of a step: samples a second, ours and PyTorch's.
 step_line() {
-  "$python" - "$out/step.json" <<'PYTHON'
+  local line
+  line=$("$python" - "$1" <<'PYTHON'
 import json, sys
 r = json.load(open(sys.argv[1]))
 peer = r.get("peer")
 beside = f"; {peer['name']}: {peer['samplesPerSecond']:.0f} samples/s, ours is {peer['ratio']:.2f} times as fast" if peer else ""
 print(f"{r['stepMilliseconds']['median']:.2f} ms, {r['samplesPerSecond']:.0f} samples/s{beside}")
 PYTHON
+  )
+  printf '%s\n' "$line"
+  rows+=("$(printf '%-28s %s' '' "$line")")
 }
 
 command -v "$nvcc" >/dev/null || { echo "gpu-check: no nvcc; install the CUDA toolkit, or name it: NVCC=/usr/local/cuda/bin/nvcc" >&2; exit 1; }
@@ -103,7 +113,7 @@ wheel=$("$python" -c 'import glob, nvidia; print(*sorted(f for p in nvidia.__pat
 if [[ -z ${LXMERT_CUBLASLT:-} && -f $wheel ]] && ! ldconfig -p | grep -q libcublasLt; then export LXMERT_CUBLASLT=$wheel; fi
 
 # Functions of this file as steps: timeout runs programs only.
-export -f list build_kernels build_instructions build_node step_beside_pytorch
+export -f list build_kernels build_instructions build_node step_beside_pytorch step_without_lanes
 export out objects nvcc python jobs capability
 
 step build 240 build_kernels
@@ -124,7 +134,8 @@ else
 fi
 if ((built == 0)); then step bench 120 "$out/kernels" --bench --json "$out/kernels.json" && cat "$out/bench.log"; fi
 if ((node == 1)); then
-  step step-beside-pytorch 240 step_beside_pytorch && step_line && rows+=("$(printf '%-28s %s' '' "$(step_line)")")
+  step step-beside-pytorch 240 step_beside_pytorch && step_line "$out/step.json"
+  step step-without-lanes 60 step_without_lanes && step_line "$out/step-no-lanes.json"
 fi
 if ((built == 0)); then
   # Small shapes only: the sanitizer makes kernels a hundred times slower.

@@ -60,6 +60,7 @@ const worthMostFirst = [
   ...['head32', 'tiny'].flatMap((name) => [`parity-${name}-float32`, `parity-${name}-bfloat16`]),
   'bench',
   'step-beside-pytorch',
+  'step-without-lanes',
   'memcheck',
   'racecheck',
   'build-instructions',
