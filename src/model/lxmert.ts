@@ -7,6 +7,7 @@ import {
   singleModalityLayer,
   visionStream,
   type Encoder,
+  type Stream,
 } from './encoder.js';
 import type { ModelInputs } from './inputs.js';
 
@@ -36,36 +37,57 @@ export function lxmertFirstRows(encoder: Encoder, inputs: ModelInputs): Tensor {
 function crossed(encoder: Encoder, inputs: ModelInputs, layers: number): Tensor {
   const { tape, config } = encoder;
   const { language, vision, stacked } = inputs;
-  const languageRows = languageStream(inputs);
-  const visionRows = visionStream(inputs);
-
   // The cross-modality layers read both streams as rows of one tensor, so the last layers before write into it.
   let joined = tape.buffer([stacked.capacity, config.hiddenSize]);
   const languageBlock = rowBlock(joined, 0, language.capacity);
   const visionBlock = rowBlock(joined, stacked.split, vision.capacity);
 
   tape.beside(
-    () => {
-      let words = sentenceEmbeddings(encoder, inputs, config.lLayers === 0 ? languageBlock : undefined);
-      for (let i = 0; i < config.lLayers; i++) {
-        const out = i === config.lLayers - 1 ? languageBlock : undefined;
-        words = tape.through(words, (x) =>
-          singleModalityLayer(encoder, languageRows, x, `lxmert.encoder.layer.${i}`, `language.${i}`, out),
-        );
-      }
-    },
-    () => {
-      let objects = objectEmbeddings(encoder, inputs, config.rLayers === 0 ? visionBlock : undefined);
-      for (let i = 0; i < config.rLayers; i++) {
-        const out = i === config.rLayers - 1 ? visionBlock : undefined;
-        objects = tape.through(objects, (x) =>
-          singleModalityLayer(encoder, visionRows, x, `lxmert.encoder.r_layers.${i}`, `vision.${i}`, out),
-        );
-      }
-    },
+    () =>
+      singleModalityEncoder(encoder, languageStream(inputs), {
+        embed: (out) => sentenceEmbeddings(encoder, inputs, out),
+        layers: config.lLayers,
+        name: 'lxmert.encoder.layer',
+        map: 'language',
+        out: languageBlock,
+      }),
+    () =>
+      singleModalityEncoder(encoder, visionStream(inputs), {
+        embed: (out) => objectEmbeddings(encoder, inputs, out),
+        layers: config.rLayers,
+        name: 'lxmert.encoder.r_layers',
+        map: 'vision',
+        out: visionBlock,
+      }),
   );
   for (let i = 0; i < layers; i++) joined = tape.through(joined, (x) => crossModalityLayer(encoder, inputs, x, i));
   return joined;
+}
+
+interface SingleModality {
+  /** The first layer's input, into `out` if there is no layer. */
+  readonly embed: (out?: Tensor) => Tensor;
+  readonly layers: number;
+  /** Of the layers' parameters and of their attention maps, before their numbers. */
+  readonly name: string;
+  readonly map: string;
+  /** Where the last hidden states go. */
+  readonly out: Tensor;
+}
+
+/** Embeddings and layers of one stream: the language or the object-relationship encoder. */
+function singleModalityEncoder(
+  encoder: Encoder,
+  stream: Stream,
+  { embed, layers, name, map, out }: SingleModality,
+): void {
+  let states = embed(layers === 0 ? out : undefined);
+  for (let i = 0; i < layers; i++) {
+    const to = i === layers - 1 ? out : undefined;
+    states = encoder.tape.through(states, (x) =>
+      singleModalityLayer(encoder, stream, x, `${name}.${i}`, `${map}.${i}`, to),
+    );
+  }
 }
 
 /** The first row of each sentence: [language rows, H] → [samples, H]. */

@@ -112,23 +112,10 @@ __global__ void shifts(float* out, int by) { out[0] = static_cast<float>(1u << b
 __global__ void write(float* x) { x[0] = 1; }
 __global__ void read(const float* x, float* y) { y[0] = x[0]; }
 
-struct Stream {
-  cudaStream_t handle;
-  Stream() { cudaStreamCreateWithFlags(&handle, cudaStreamNonBlocking); }
-  ~Stream() { cudaStreamDestroy(handle); }
-  operator cudaStream_t() const { return handle; }
-};
-
-struct Event {
-  cudaEvent_t handle;
-  Event() { cudaEventCreateWithFlags(&handle, cudaEventDisableTiming); }
-  ~Event() { cudaEventDestroy(handle); }
-};
-
 void after(cudaStream_t stream, cudaStream_t other) {
   Event event;
-  cudaEventRecord(event.handle, other);
-  cudaStreamWaitEvent(stream, event.handle);
+  cudaEventRecord(event, other);
+  cudaStreamWaitEvent(stream, event);
 }
 
 // What a test works on.

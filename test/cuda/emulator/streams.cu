@@ -18,20 +18,6 @@ __global__ void add(float* x, float value) { x[0] += value; }
 __global__ void sum(float* to, const float* a, const float* b) { to[0] = a[0] + b[0]; }
 __global__ void misuse(unsigned mask) { __shfl_sync(mask, 0, 0); }
 
-struct Stream {
-  cudaStream_t handle;
-  Stream() { cudaStreamCreateWithFlags(&handle, cudaStreamNonBlocking); }
-  ~Stream() { cudaStreamDestroy(handle); }
-  operator cudaStream_t() const { return handle; }
-};
-
-struct Event {
-  cudaEvent_t handle;
-  Event() { cudaEventCreateWithFlags(&handle, cudaEventDisableTiming); }
-  ~Event() { cudaEventDestroy(handle); }
-  operator cudaEvent_t() const { return handle; }
-};
-
 void waits(cudaStream_t stream, cudaEvent_t event, cudaStream_t other) {
   cudaEventRecord(event, other);
   CHECK(cudaStreamWaitEvent(stream, event) == cudaSuccess);

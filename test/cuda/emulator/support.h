@@ -69,3 +69,17 @@ class Array {
   size_t size_;
   T* data_ = nullptr;
 };
+
+struct Stream {
+  cudaStream_t handle;
+  Stream() { cudaStreamCreateWithFlags(&handle, cudaStreamNonBlocking); }
+  ~Stream() { cudaStreamDestroy(handle); }
+  operator cudaStream_t() const { return handle; }
+};
+
+struct Event {
+  cudaEvent_t handle;
+  Event() { cudaEventCreateWithFlags(&handle, cudaEventDisableTiming); }
+  ~Event() { cudaEventDestroy(handle); }
+  operator cudaEvent_t() const { return handle; }
+};
