@@ -58,9 +58,9 @@ export class Objects {
     this.#record = readJson(this.#recordPath) ?? {};
   }
 
-  /** @param {string} source a path in the checkout */
+  /** @param {string} source a path in the checkout; test/cuda/support/programs.ts knows the names, too */
   path(source) {
-    return join(this.folder, `${source.replace(/^native\/cuda\/(emulator\/)?/, '').replaceAll('/', '-')}.o`);
+    return join(this.folder, `${source.replaceAll('/', '-')}.o`);
   }
 
   /** One text for all that these objects were compiled from. @param {readonly string[]} sources */

@@ -2,7 +2,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const root = fileURLToPath(new URL('../../../', import.meta.url));
@@ -58,7 +58,7 @@ const compiled = new Map<string, Promise<string>>();
 /** Compiles a source once, or takes what was compiled for the libraries. */
 function objectOf(source: string, sanitized: boolean): Promise<string> {
   if (!sanitized && cudaSources.includes(source))
-    return Promise.resolve(join(root, 'build/emulator', `${basename(source)}.o`));
+    return Promise.resolve(join(root, 'build/emulator', `${source.replaceAll('/', '-')}.o`));
   if (!sanitized && source.startsWith('native/cpu/'))
     return Promise.resolve(join(root, 'build/Release/obj.target/lxmert', source.replace(/cc$/, 'o')));
   const object = join(objectsFolder, `${source.replaceAll('/', '-')}${sanitized ? '.asan' : ''}.o`);
