@@ -15,7 +15,8 @@ const groups: Readonly<Record<string, string>> = {
 function flagOf({ kind, choices, description, default: value, path }: ConfigField): Options {
   const shown = Array.isArray(value) ? value.join(',') : (value as string | number | undefined);
   return {
-    ...(kind === 'switch' ? { type: 'boolean' } : { type: 'string', requiresArg: true }),
+    // A boolean of yargs' would take any text for false.
+    ...(kind === 'switch' ? {} : { type: 'string', requiresArg: true }),
     describe: [
       description,
       ...(choices ? [`(${kind === 'list' ? 'any of ' : ''}${choices.join(', ')})`] : []),
@@ -41,8 +42,8 @@ export function withRunFlags<T>(yargs: Argv<T>) {
 /** Where the description of a run comes from, as the arguments say. */
 export function runSources(args: Readonly<Record<string, unknown>>): Omit<ConfigSources, 'saved'> {
   const text = (name: string) => {
-    const value = args[name] as string | boolean | undefined;
-    return typeof value === 'boolean' ? String(value) : value;
+    const value = args[name] as string | number | boolean | undefined;
+    return value === undefined ? undefined : String(value);
   };
   const [file, preset] = [text('config'), text('preset')];
   return {

@@ -47,6 +47,27 @@ test('schema and reference', async () => {
   expect(out).toBe(configReference());
 });
 
+test('a switch is on by its name, off by --no- before it, and takes nothing but true and false', async () => {
+  const shown = async (...flags: string[]): Promise<unknown> => {
+    out = '';
+    expect(await run('show', '--json', ...flags)).toBe(0);
+    return (JSON.parse(out) as { data: { residentFeatures: unknown } }).data.residentFeatures;
+  };
+  for (const flags of [
+    ['--resident-features'],
+    ['--resident-features', '--seed', '3'],
+    ['--resident-features', 'true'],
+  ])
+    expect([flags, await shown(...flags)]).toEqual([flags, true]);
+  for (const flags of [[], ['--no-resident-features'], ['--resident-features=false']])
+    expect([flags, await shown(...flags)]).toEqual([flags, false]);
+  for (const wrong of ['maybe', '1', '']) {
+    err = '';
+    expect(await run('show', `--resident-features=${wrong}`)).toBe(2);
+    expect(err).toContain(`--resident-features "${wrong}": expected true or false`);
+  }
+});
+
 test('wrong usage is told', async () => {
   expect(await run('sketch')).toBe(2);
   expect(err).toMatch(/schema/);
