@@ -118,7 +118,7 @@ export function gatherFeatures({ visualFeatDim: width, numObjectLabels: tableRow
       args: (s) => {
         const { vision } = s.batch;
         const table = s.halves(tableRows, width);
-        return [vision, width, tableRows, s.batch.objectLabels, table, s.floats(vision.capacity, width)];
+        return [vision, width, tableRows, s.batch.objectLabels, table, s.values(vision.capacity, width)];
       },
     },
   ];

@@ -17,12 +17,12 @@ interface Recorded {
   readonly backward: (() => void) | null;
 }
 
-/** What was recorded of works that are done side by side. */
-interface Lanes {
+/** What was recorded of two works that are done side by side. */
+interface Pair {
   readonly lanes: readonly Entry[][];
 }
 
-type Entry = Recorded | Lanes;
+type Entry = Recorded | Pair;
 
 interface Gradient {
   readonly tensor: Tensor;
@@ -144,7 +144,11 @@ export class Tape {
   recordLoss(logits: Tensor, backward: () => void): void {
     this.record([], () => {
       backward();
-      this.gradients.set(logits, { tensor: logits, inPlace: true, written: rowsOf([0, logits.shape[0]]) });
+      this.gradients.set(logits, {
+        tensor: logits,
+        inPlace: true,
+        written: new Ranges([{ begin: 0, end: logits.shape[0] }]),
+      });
     });
   }
 
@@ -201,11 +205,11 @@ export class Tape {
 
   private unwind(entries: Entry[]): void {
     for (let entry = entries.pop(); entry; entry = entries.pop())
-      if ('lanes' in entry) this.unwindLanes(entry.lanes);
+      if ('lanes' in entry) this.unwindPair(entry.lanes);
       else this.unwindOp(entry);
   }
 
-  private unwindLanes([first, second]: Lanes['lanes']): void {
+  private unwindPair([first, second]: Pair['lanes']): void {
     const unwound = (entries: Entry[]) => (): void => {
       this.madeInLane = new Set(entries.flatMap((entry) => ('outputs' in entry ? entry.outputs : [])));
       this.unwind(entries);
@@ -234,8 +238,6 @@ export class Tape {
     written.add(begin, end);
   }
 }
-
-const rowsOf = ([begin, end]: [number, number]): Ranges => new Ranges([{ begin, end }]);
 
 /** The rows of its root that a tensor covers. */
 function rowRange(tensor: Tensor): [number, number] {

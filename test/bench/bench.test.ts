@@ -5,9 +5,9 @@ import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals
 import { benchAnswers, benchKernels, benchStep } from '../../src/bench/index.js';
 import { kernelOps } from '../../src/bench/kernelCalls.js';
 import { answersLines, kernelsLines, stepLines } from '../../src/cli/benchTables.js';
-import { emulator } from '../engine/support/backends.js';
 import { opNames } from '../engine/support/opTable.js';
 import { smallConfig } from '../support/batches.js';
+import { emulator, withEmulator } from '../support/emulator.js';
 
 jest.setTimeout(300_000);
 
@@ -168,7 +168,7 @@ describe('bench kernels', () => {
     expect(kernelsLines(report).length).toBeGreaterThan(report.kernels.length);
   });
 
-  (emulator ? test : test.skip)('times each op on CUDA, in bfloat16', async () => {
+  withEmulator(test)('times each op on CUDA, in bfloat16', async () => {
     const before = process.env['LXMERT_CUDA_LIBRARY'];
     process.env['LXMERT_CUDA_LIBRARY'] = emulator!;
     const options = { ...sizes, device: 'cuda', precision: 'bfloat16', batches: [3], threads: [0, 1] } as const;

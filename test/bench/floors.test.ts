@@ -7,8 +7,8 @@ import { adam, learningRate, seed } from '../../src/bench/recipe.js';
 import { floorsLines } from '../../src/cli/benchTables.js';
 import { plainSum } from '../../src/tasks/losses.js';
 import { Pretrainer } from '../../src/tasks/pretrainer.js';
-import { emulator } from '../engine/support/backends.js';
 import { smallConfig } from '../support/batches.js';
+import { emulator } from '../support/emulator.js';
 
 const config = smallConfig({ hiddenDropoutProb: 0.1, attentionProbsDropoutProb: 0.1 });
 const sizes = { config, batch: 6, tokens: [4, 8], objects: 5 } as const;

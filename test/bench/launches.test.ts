@@ -4,8 +4,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
-import { emulatorLibrary, root, withEmulator } from '../cuda/support/programs.js';
+import { root } from '../cuda/support/programs.js';
 import { opNames } from '../engine/support/opTable.js';
+import { emulator, withEmulator } from '../support/emulator.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'lxmert-launches-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -24,7 +25,7 @@ withEmulator(test).each(['float32', 'bfloat16'])('each op launches what the tabl
   const { stdout, stderr, status } = spawnSync('node', ['test/bench/children/launches.mjs', precision], {
     cwd: root,
     encoding: 'utf8',
-    env: { ...process.env, LXMERT_CUDA_LIBRARY: emulatorLibrary, LXMERT_EMULATOR_TRACE: trace },
+    env: { ...process.env, LXMERT_CUDA_LIBRARY: emulator ?? '', LXMERT_EMULATOR_TRACE: trace },
   });
   expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
   const launched = JSON.parse(stdout) as Launched[];

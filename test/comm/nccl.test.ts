@@ -4,7 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
-import { emulatorLibrary, root, withEmulator } from '../cuda/support/programs.js';
+import { root } from '../cuda/support/programs.js';
+import { emulator, withEmulator } from '../support/emulator.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'lxmert-nccl-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -26,7 +27,7 @@ function doctor(env: Record<string, string>): { library?: string; missing?: stri
   const { stdout, status } = spawnSync('node', ['dist/cli/main.js', 'doctor', '--json'], {
     cwd: root,
     encoding: 'utf8',
-    env: { ...process.env, LXMERT_CUDA_LIBRARY: emulatorLibrary, ...env },
+    env: { ...process.env, LXMERT_CUDA_LIBRARY: emulator ?? '', ...env },
   });
   expect(status).toBe(0);
   return (JSON.parse(stdout) as { nccl: { library?: string; missing?: string } }).nccl;

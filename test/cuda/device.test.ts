@@ -5,11 +5,11 @@ import { Engine, type EngineOptions } from '../../src/engine/index.js';
 import { loadAddon } from '../../src/engine/load.js';
 import { plainSum } from '../../src/tasks/losses.js';
 import { Pretrainer } from '../../src/tasks/pretrainer.js';
-import { cpuMultipliesBFloat16, emulator } from '../engine/support/backends.js';
+import { cpuMultipliesBFloat16 } from '../engine/support/backends.js';
 import { roundToBf16 } from '../engine/support/bf16.js';
 import { smallConfig } from '../support/batches.js';
+import { emulator, withEmulator } from '../support/emulator.js';
 
-const withEmulator = emulator ? describe : describe.skip;
 const library = emulator ?? '';
 const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-6, weightDecay: 0.01, maxGradNorm: 1 };
 const engines: Engine[] = [];
@@ -62,7 +62,7 @@ describe('the choice of a device', () => {
   });
 });
 
-withEmulator('on the emulator', () => {
+withEmulator(describe)('on the emulator', () => {
   test('auto takes CUDA where it works', () => {
     const engine = open({ device: 'auto' });
     expect(engine.device).toBe('cuda');

@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { build, buildWithFault, kernelSources, run, withEmulator, type Fault } from './support/programs.js';
+import { build, buildWithFault, kernelSources, run, type Fault } from './support/programs.js';
+import { withEmulator } from '../support/emulator.js';
 
 // bench/cuda on the emulator: every kernel beside the CPU's, and the kernels with faults, which it must find.
 const folder = mkdtempSync(join(tmpdir(), 'lxmert-kernels-'));

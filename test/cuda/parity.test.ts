@@ -2,11 +2,9 @@
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { bounds, runParity } from '../../src/parity/parity.js';
-import { emulator } from '../engine/support/backends.js';
+import { emulator, withEmulator } from '../support/emulator.js';
 
-const onEmulator = emulator ? test : test.skip;
-
-onEmulator.each([
+withEmulator(test).each([
   ['tiny', 'float32'],
   ['tiny', 'bfloat16'],
   ['head32', 'float32'],

@@ -2,8 +2,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { run, withEmulator, type Fault } from './support/programs.js';
+import { run, type Fault } from './support/programs.js';
 import { buildForRaces, raceLibrary, raceObjects } from './support/races.js';
+import { withEmulator } from '../support/emulator.js';
 
 // What shows in no value: data races and misaligned accesses, in kernels that tell the emulator of each load and store.
 const folder = mkdtempSync(join(tmpdir(), 'lxmert-races-'));

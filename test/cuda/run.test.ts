@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { writeScenes } from '../../src/scenes/index.js';
 import { CompiledCopy } from '../train/support/compile.js';
 import { metricsOf, newestFiles } from '../train/support/runs.js';
-import { emulatorLibrary, withEmulator } from './support/programs.js';
+import { emulator, withEmulator } from '../support/emulator.js';
 
 const settings = {
   preset: 'tiny',
@@ -45,7 +45,7 @@ interface Run {
 
 async function pretrain(out: string, { device, precision = 'float32', resume = false, env = {} }: Run) {
   const flags = { ...settings, data: join(folder, 'scenes'), out: join(folder, out), device, precision };
-  const variables = Object.entries({ LXMERT_CUDA_LIBRARY: emulatorLibrary, ...env });
+  const variables = Object.entries({ LXMERT_CUDA_LIBRARY: emulator ?? '', ...env });
   const run = copy.start(
     'src/cli/main.js',
     [

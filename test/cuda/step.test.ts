@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
-import { build, buildWithFault, cudaSources, run, withEmulator } from './support/programs.js';
+import { build, buildWithFault, cudaSources, run } from './support/programs.js';
+import { withEmulator } from '../support/emulator.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'lxmert-step-'));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -5,9 +5,9 @@ import type { FeatureTable } from '../../src/data/residentFeatures.js';
 import type { EngineOptions } from '../../src/engine/index.js';
 import { plainSum, type StepResult } from '../../src/tasks/losses.js';
 import { capacitiesOf } from '../../src/tasks/staging.js';
-import { emulator } from '../engine/support/backends.js';
 import { randomBatch, residentBatches, splitBatch } from '../support/batches.js';
 import { batches, config, disposeModels, emulated, kinds, open, stateOf, train, type Step } from './training.js';
+import { emulator, withEmulator } from '../support/emulator.js';
 
 afterEach(disposeModels);
 
@@ -119,7 +119,7 @@ describe.each(devices)('recordings on %s', (_, engine) => {
   });
 });
 
-(emulator ? test : test.skip)('recordings in bfloat16', () =>
+withEmulator(test)('recordings in bfloat16', () =>
   compare(
     emulated('bfloat16'),
     alike().map((batch) => ({ parts: [batch] })),

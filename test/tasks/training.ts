@@ -3,8 +3,8 @@ import type { Batch } from '../../src/data/batch.js';
 import type { EngineOptions } from '../../src/engine/index.js';
 import { plainSum, type LossWeights, type StepResult } from '../../src/tasks/losses.js';
 import { Pretrainer } from '../../src/tasks/pretrainer.js';
-import { emulator } from '../engine/support/backends.js';
 import { randomBatch, smallConfig } from '../support/batches.js';
+import { emulator } from '../support/emulator.js';
 
 export const config = smallConfig();
 const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-6, weightDecay: 0.01, maxGradNorm: 1 };

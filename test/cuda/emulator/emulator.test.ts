@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { build, emulatorSources, run, withEmulator } from '../support/programs.js';
+import { build, emulatorSources, run } from '../support/programs.js';
+import { withEmulator } from '../../support/emulator.js';
 
 // The emulator that the CUDA kernels run on here, by kernels of its own, without Node: see the programs beside this file.
 const folder = mkdtempSync(join(tmpdir(), 'lxmert-emulator-'));

@@ -1,6 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -23,13 +23,6 @@ export const kernelSources = [
   ...variables['lxmert_sources'].filter((path) => /^native\/cpu\/(?!device|linear|product)/.test(path)),
   ...cudaSources,
 ];
-
-/** Built before the tests, where Boost.Context is (scripts/lib/emulator.mjs says so when it is not). */
-export const emulatorLibrary = join(root, 'build/Release/lxmert_cuda_emulator.so');
-
-/** `describe` or `test` where there is an emulator, else the same skipped. */
-export const withEmulator = <T extends { skip: T | object }>(of: T): T =>
-  existsSync(emulatorLibrary) ? of : (of.skip as T);
 
 const objectsFolder = mkdtempSync(join(tmpdir(), 'lxmert-objects-'));
 process.once('exit', () => rmSync(objectsFolder, { recursive: true }));

@@ -1,6 +1,5 @@
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { Engine, type Precision } from '../../../src/engine/index.js';
+import { emulator } from '../../support/emulator.js';
 import type { FloatType } from './opCase.js';
 
 /** ‖out - ref‖ / ‖ref‖ at most, by the precision in which a back end multiplies. */
@@ -25,13 +24,6 @@ export const cpuMultipliesBFloat16 = ((): boolean => {
     return false;
   }
 })();
-
-/**
- * The CUDA kernels on this CPU (native/cuda/emulator), in a library that `npm test` builds; null where Boost.Context is
- * not installed, and its tests are left out.
- */
-const emulatorPath = fileURLToPath(new URL('../../../build/Release/lxmert_cuda_emulator.so', import.meta.url));
-export const emulator: string | null = existsSync(emulatorPath) ? emulatorPath : null;
 
 function cuda(name: string, cudaLibrary?: string): Backend[] {
   return (['float32', 'bfloat16'] as const).map((precision) => ({
