@@ -45,21 +45,33 @@ test('a run killed again and again comes out like one that was not', async () =>
   let kills = 0;
   for (; ; kills++) {
     const run = start(killed, { ...slow, resume: true });
-    const begin = Number((await run.line(/^started/))!.split(' ')[1]);
+    // None: the kill before came after the last checkpoint; the run is finished.
+    const started = await run.line(/^started/);
     // After 1 … 12 steps, and anywhere within what follows: the next step, a validation, a save.
-    const reached = await run.line(new RegExp(`^step ${begin + 1 + Math.floor(Math.random() * 12)}$`));
-    if (reached !== undefined) {
+    const target = Number(started?.split(' ')[1]) + 1 + Math.floor(Math.random() * 12);
+    if (started !== undefined && (await run.line(new RegExp(`^step ${target}$`))) !== undefined) {
       await new Promise((done) => setTimeout(done, Math.random() * 15));
       run.kill('SIGKILL');
     }
     const how = await run.ended;
     if (how === 0) break;
-    expect(how).toBe('SIGKILL');
+    expect({ how, last: run.lines.at(-1), errors: run.errors }).toMatchObject({ how: 'SIGKILL', errors: '' });
     if (kills > 40) throw new Error('the run does not get on');
   }
   expect(kills).toBeGreaterThan(0);
   expect(await metricsOf(killed)).toEqual(await metricsOf(straight));
   expect(await newestFiles(killed)).toEqual(await newestFiles(straight));
+});
+
+test('a run killed after its last checkpoint is finished', async () => {
+  const out = join(folder, 'last-moment');
+  const run = start(out, slow);
+  await run.line(/^saved 23$/);
+  run.kill('SIGKILL');
+  await run.ended;
+  const again = start(out, { resume: true });
+  expect(await again.ended).toBe(0);
+  expect(again.lines).toEqual([`note ${out} is finished: all 23 steps are done`, 'done 23 true']);
 });
 
 test('lines after the checkpoint, a torn one too, are cut off on resume', async () => {
