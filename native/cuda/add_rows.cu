@@ -77,7 +77,7 @@ __global__ void __launch_bounds__(kSumThreads)
         });
       }
     }
-    columns.each([&](int k, int c) { store<V>(shared + warp * kTile + c, sums[k]); });
+    columns.each([&](int k, int c) { storeShared<V>(shared + warp * kTile + c, sums[k]); });
     __syncthreads();
     T* target = table + key * static_cast<int64_t>(width) + tile;
     for (int c = static_cast<int>(threadIdx.x); c < columns.width; c += kSumThreads) {

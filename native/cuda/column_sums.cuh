@@ -41,7 +41,7 @@ class ColumnSums {
       float* warp = shared + threadIdx.x / kLanes * columns;
       columns_.each([&](int k, int c) {
 #pragma unroll
-        for (int n = 0; n < N; ++n) store<V>(warp + n * columns_.width + c, sums_[n][k]);
+        for (int n = 0; n < N; ++n) storeShared<V>(warp + n * columns_.width + c, sums_[n][k]);
       });
       __syncthreads();
       for (int c = static_cast<int>(threadIdx.x); c < columns; c += kThreads) {

@@ -46,16 +46,19 @@ __global__ void __launch_bounds__(kRowThreads) forwardKernel(const ElementwiseFo
   blockRows(a.rows, [&](int64_t row, bool active) {
     const T* x = at<T>(a.x, row * a.width);
     T* y = at<T>(a.y, row * a.width);
-#pragma unroll 4
-    for (int64_t c = threadIdx.x * V; c < a.width; c += kRowThreads * V) {
+    Packed<T, V> in[kVectorsAtOnce];
+    const auto load = [&](int i, int64_t c) {
+      if (active) in[i] = loadPacked<V>(x + c);
+    };
+    eachVector<V>(static_cast<int>(threadIdx.x), kRowThreads, 0, a.width, load, [&](int i, int64_t c) {
       float value[V] = {};
       if (active) {
-        load<V>(x + c, value);
+        unpack(in[i], value);
 #pragma unroll
-        for (int i = 0; i < V; ++i) value[i] = Function::value(value[i]);
+        for (int j = 0; j < V; ++j) value[j] = Function::value(value[j]);
       }
       store<V>(y + c, value);
-    }
+    });
   });
 }
 
@@ -64,17 +67,20 @@ __global__ void __launch_bounds__(kRowThreads) backwardKernel(const ElementwiseB
   blockRows(a.rows, [&](int64_t row, bool active) {
     const T *kept = at<T>(a.kept, row * a.width), *dy = at<T>(a.dy, row * a.width);
     T* dx = at<T>(a.dx, row * a.width);
-#pragma unroll 2
-    for (int64_t c = threadIdx.x * V; c < a.width; c += kRowThreads * V) {
+    Packed<T, V> in[kVectorsAtOnce], d[kVectorsAtOnce];
+    const auto load = [&](int i, int64_t c) {
+      if (active) in[i] = loadPacked<V>(kept + c), d[i] = loadPacked<V>(dy + c);
+    };
+    eachVector<V>(static_cast<int>(threadIdx.x), kRowThreads, 0, a.width, load, [&](int i, int64_t c) {
       float value[V] = {}, gradient[V];
       if (active) {
-        load<V>(kept + c, value);
-        load<V>(dy + c, gradient);
+        unpack(in[i], value);
+        unpack(d[i], gradient);
 #pragma unroll
-        for (int i = 0; i < V; ++i) value[i] = Function::gradient(value[i], gradient[i]);
+        for (int j = 0; j < V; ++j) value[j] = Function::gradient(value[j], gradient[j]);
       }
       store<V>(dx + c, value);
-    }
+    });
   });
 }
 

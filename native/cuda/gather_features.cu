@@ -9,15 +9,17 @@ namespace lxmert::cuda {
 namespace {
 
 template <int V>
-__device__ __forceinline__ void loadHalves(const uint16_t* p, float (&x)[V]) {
-  const Packed<uint16_t, V> packed = loadPacked<V>(p);
+__device__ __forceinline__ void fromHalves(const Packed<uint16_t, V>& packed, float (&x)[V]) {
+  if constexpr (V == 1) {
+    x[0] = floatOfHalf(packed.value);
+  } else {
 #pragma unroll
-  for (int i = 0; i < V / 2; ++i) {
-    x[2 * i] = floatOfHalf(static_cast<uint16_t>(packed.word[i] & 0xFFFFu));
-    x[2 * i + 1] = floatOfHalf(static_cast<uint16_t>(packed.word[i] >> 16));
+    for (int i = 0; i < V / 2; ++i) {
+      x[2 * i] = floatOfHalf(static_cast<uint16_t>(packed.word[i] & 0xFFFFu));
+      x[2 * i + 1] = floatOfHalf(static_cast<uint16_t>(packed.word[i] >> 16));
+    }
   }
 }
-__device__ __forceinline__ void loadHalves(const uint16_t* p, float (&x)[1]) { x[0] = floatOfHalf(*p); }
 
 // A warp a row. Places in the table are 64-bit numbers: it may have more than 2^31 elements.
 template <class T, int V>
@@ -27,12 +29,15 @@ __global__ void __launch_bounds__(kRowThreads) gatherFeaturesKernel(const Gather
     const bool inside = index >= 0 && index < a.tableRows;
     const uint16_t* from = a.table.data + (inside ? index * a.width : 0);
     T* to = at<T>(a.to, row * a.width);
-#pragma unroll 2
-    for (int64_t c = laneOf() * V; c < a.width; c += kLanes * V) {
+    Packed<uint16_t, V> halves[kVectorsAtOnce];
+    const auto load = [&](int i, int64_t c) {
+      if (inside) halves[i] = loadPacked<V>(from + c);
+    };
+    eachVector<V>(laneOf(), kLanes, 0, a.width, load, [&](int i, int64_t c) {
       float x[V] = {};
-      if (inside) loadHalves(from + c, x);
+      if (inside) fromHalves(halves[i], x);
       store<V>(to + c, x);
-    }
+    });
   });
 }
 

@@ -52,6 +52,24 @@ __device__ __forceinline__ void blockRows(const Rows& rows, Body&& body) {
   for (int64_t row = blockIdx.x; row < rows.capacity; row += gridDim.x) body(row, active.has(row));
 }
 
+// A thread's vectors of a row that `threads` share, a few at a time: `load(i, c)` for each of columns c … c + V, then
+// `use(i, c)`. So their loads are under way together; of itself nvcc moves no load before a store, which might be to the
+// same place.
+constexpr int kVectorsAtOnce = 4;
+template <int V, class Load, class Use>
+__device__ __forceinline__ void eachVector(int thread, int threads, int64_t begin, int64_t end, Load&& load,
+                                           Use&& use) {
+  const int stride = threads * V;
+  for (int64_t first = begin + thread * V; first < end; first += kVectorsAtOnce * stride) {
+#pragma unroll
+    for (int i = 0; i < kVectorsAtOnce; ++i)
+      if (first + i * stride < end) load(i, first + i * stride);
+#pragma unroll
+    for (int i = 0; i < kVectorsAtOnce; ++i)
+      if (first + i * stride < end) use(i, first + i * stride);
+  }
+}
+
 template <class T>
 __device__ __forceinline__ T* at(const Values& values, int64_t i = 0) {
   return reinterpret_cast<T*>(values.data) + i;

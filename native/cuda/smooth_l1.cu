@@ -45,22 +45,26 @@ __global__ void __launch_bounds__(kRowThreads) smoothL1BackwardKernel(const Smoo
   blockRows(a.rows, [&](int64_t row, bool active) {
     T* prediction = at<T>(a.prediction, row * a.width);
     const float* target = a.target.data + row * a.width;
-#pragma unroll 2
-    for (int64_t c = threadIdx.x * V; c < a.width; c += kRowThreads * V) {
+    Packed<T, V> predictions[kVectorsAtOnce];
+    Packed<float, V> targets[kVectorsAtOnce];
+    const auto load = [&](int i, int64_t c) {
+      if (active) predictions[i] = loadPacked<V>(prediction + c), targets[i] = loadPacked<V>(target + c);
+    };
+    eachVector<V>(static_cast<int>(threadIdx.x), kRowThreads, 0, a.width, load, [&](int i, int64_t c) {
       float p[V] = {}, t[V];
       if (active) {
-        load<V>(prediction + c, p);
-        load<V>(target + c, t);
+        unpack(predictions[i], p);
+        unpack(targets[i], t);
 #pragma unroll
-        for (int i = 0; i < V; ++i) {
-          float d = p[i] - t[i];  // NaN stays
+        for (int j = 0; j < V; ++j) {
+          float d = p[j] - t[j];  // NaN stays
           d = d < -1.0f ? -1.0f : d;
           d = d > 1.0f ? 1.0f : d;
-          p[i] = scale * d;
+          p[j] = scale * d;
         }
       }
       store<V>(prediction + c, p);
-    }
+    });
   });
 }
 

@@ -29,12 +29,14 @@ __device__ __forceinline__ void eachClass(const T* row, int classes, Body&& body
     float l[1] = {toFloat(row[thread])};
     body(thread, l);
   }
-#pragma unroll 4
-  for (int c = begin + thread * V; c < end; c += threads * V) {
-    float l[V];
-    load<V>(row + c, l);
-    body(c, l);
-  }
+  Packed<T, V> logits[kVectorsAtOnce];
+  eachVector<V>(
+      thread, threads, begin, end, [&](int i, int64_t c) { logits[i] = loadPacked<V>(row + c); },
+      [&](int i, int64_t c) {
+        float l[V];
+        unpack(logits[i], l);
+        body(static_cast<int>(c), l);
+      });
   if (end + thread < classes) {
     float l[1] = {toFloat(row[end + thread])};
     body(end + thread, l);

@@ -70,27 +70,48 @@ __device__ __forceinline__ void load(const T* p, float (&x)[V]) {
   unpack(loadPacked<V>(p), x);
 }
 
+template <class T, int V>
+__device__ __forceinline__ Packed<T, V> pack(const float (&x)[V]) {
+  Packed<T, V> packed;
+  if constexpr (V == 1) {
+    packed.value = fromFloat<T>(x[0]);
+  } else {
+#pragma unroll
+    for (int i = 0; i < packed.kWords; ++i) {
+      if constexpr (sizeof(T) == 4)
+        packed.word[i] = __float_as_uint(x[i]);
+      else
+        packed.word[i] = packBf16(x[2 * i], x[2 * i + 1]);
+    }
+  }
+  return packed;
+}
+
+// To global memory. An assignment of 16 bytes may become four stores of 4, each to a part of every sector that the warp
+// writes: nvcc does so in some loops (with BertAdam's moments, for one). __stwb is one instruction.
 template <int V, class T>
 __device__ __forceinline__ void store(T* p, const float (&x)[V]) {
+  const Packed<T, V> packed = pack<T>(x);
   if constexpr (V == 1) {
-    *p = fromFloat<T>(x[0]);
+    *p = packed.value;
+  } else if constexpr (packed.kWords == 2) {
+    __stwb(reinterpret_cast<uint2*>(p), make_uint2(packed.word[0], packed.word[1]));
   } else {
-    uint32_t word[Packed<T, V>::kWords];
 #pragma unroll
-    for (int i = 0; i < Packed<T, V>::kWords; ++i) {
-      if constexpr (sizeof(T) == 4)
-        word[i] = __float_as_uint(x[i]);
-      else
-        word[i] = packBf16(x[2 * i], x[2 * i + 1]);
-    }
-    if constexpr (Packed<T, V>::kWords == 2) {
-      *reinterpret_cast<uint2*>(p) = make_uint2(word[0], word[1]);
-    } else {
+    for (int i = 0; i < packed.kWords; i += 4)
+      __stwb(reinterpret_cast<uint4*>(p + i * static_cast<int>(4 / sizeof(T))),
+             make_uint4(packed.word[i], packed.word[i + 1], packed.word[i + 2], packed.word[i + 3]));
+  }
+}
+
+// To shared memory.
+template <int V>
+__device__ __forceinline__ void storeShared(float* p, const float (&x)[V]) {
+  if constexpr (V == 1) {
+    *p = x[0];
+  } else {
 #pragma unroll
-      for (int i = 0; i < Packed<T, V>::kWords; i += 4)
-        *reinterpret_cast<uint4*>(p + i * static_cast<int>(4 / sizeof(T))) =
-            make_uint4(word[i], word[i + 1], word[i + 2], word[i + 3]);
-    }
+    for (int i = 0; i < V; i += 4) *reinterpret_cast<float4*>(p + i) = make_float4(x[i], x[i + 1], x[i + 2], x[i + 3]);
   }
 }
 

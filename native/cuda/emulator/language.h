@@ -76,6 +76,12 @@ T __ldg(const T* address) {
   return *address;
 }
 
+// Where they are called is where they are told of (instrumented.cc).
+template <class T>
+__forceinline__ void __stwb(T* address, T value) {
+  *address = value;
+}
+
 // Blocks run on several threads of the CPU, so these are atomic indeed.
 template <class T>
 requires std::is_arithmetic_v<T> T atomicAdd(T* address, std::type_identity_t<T> value) {
