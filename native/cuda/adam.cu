@@ -65,17 +65,25 @@ __global__ void __launch_bounds__(kNormThreads) normKernel(const GradNorm a) {
   a.norm.data[1] = norm - norm == 0 ? 0.0f : 1.0f;  // not so for NaN and infinities
 }
 
-// Every thread's numbers of one step.
-struct Step {
-  float clip, rate, beta1, beta2, rest1, rest2;
+// What the host knows of a step: a device that has few units for doubles should not meet one.
+struct Decay {
+  float beta1, beta2, rest1, rest2;
 
-  __device__ explicit Step(const AdamUpdate& a)
-      : clip(a.maxNorm > 0 ? fminf(1.0f, a.maxNorm / (a.norm.data[0] + 1e-6f)) : 1.0f),
-        rate(a.record->learningRate),
-        beta1(static_cast<float>(a.beta1)),
+  explicit Decay(const AdamUpdate& a)
+      : beta1(static_cast<float>(a.beta1)),
         beta2(static_cast<float>(a.beta2)),
         rest1(static_cast<float>(1.0 - a.beta1)),
         rest2(static_cast<float>(1.0 - a.beta2)) {}
+};
+
+// Every thread's numbers of one step.
+struct Step : Decay {
+  float clip, rate;
+
+  __device__ Step(const AdamUpdate& a, const Decay& decay)
+      : Decay(decay),
+        clip(a.maxNorm > 0 ? fminf(1.0f, a.maxNorm / (a.norm.data[0] + 1e-6f)) : 1.0f),
+        rate(a.record->learningRate) {}
 };
 
 // This thread's parameters of [begin, end).
@@ -102,9 +110,9 @@ __device__ __forceinline__ void update(const AdamUpdate& a, const Step& s, bf16*
   }
 }
 
-__global__ void __launch_bounds__(kThreads) adamUpdateKernel(const AdamUpdate a, bf16* copy) {
+__global__ void __launch_bounds__(kThreads) adamUpdateKernel(const AdamUpdate a, const Decay decay, bf16* copy) {
   if (a.norm.data[1] != 0.0f) return;
-  const Step step(a);
+  const Step step(a, decay);
   const Chunk chunk = chunkAt(a.chunks, blockIdx.x, a.parameters.size);
   const int64_t at = chunk.begin;
   const bool wide = isAligned(a.parameters.data + at) && isAligned(a.gradients.data + at) &&
@@ -126,7 +134,7 @@ void gradNorm(Device& device, const GradNorm& a) {
 void adamUpdate(Device& device, const AdamUpdate& a) {
   CudaDevice& cuda = cudaOf(device);
   const dim3 grid(static_cast<unsigned>(a.chunkCount), kPartsOfChunk);
-  LXMERT_LAUNCH(adamUpdateKernel, grid, kThreads, 0, cuda.stream(), a, cuda.shadow(a.parameters.data));
+  LXMERT_LAUNCH(adamUpdateKernel, grid, kThreads, 0, cuda.stream(), a, Decay(a), cuda.shadow(a.parameters.data));
 }
 
 }  // namespace lxmert::cuda
