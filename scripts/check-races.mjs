@@ -22,7 +22,9 @@ await main(async () => {
   if (!canInstrument())
     throw new StepError('the compiler knows no -fsanitize=thread', { hint: 'Use g++ 10 or newer on x86-64 or ARM64.' });
   if (what === '--objects') {
-    process.stdout.write(JSON.stringify({ ...(await exclusively(() => instrumentedObjects())), flags: instrumentedFlags() }));
+    process.stdout.write(
+      JSON.stringify({ ...(await exclusively(() => instrumentedObjects())), flags: instrumentedFlags() }),
+    );
   } else if (what === '--library') {
     process.stdout.write(`export LXMERT_CUDA_LIBRARY=${await exclusively(buildRaceLibrary)}\n`);
   } else {

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <vector>
 
-#include "cuda/emulator/uses.h"
 #include "cuda/emulator/streams.h"
 #include "cuda/emulator/trace.h"
+#include "cuda/emulator/uses.h"
 
 namespace lxmert::emulator {
 

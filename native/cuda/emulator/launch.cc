@@ -7,9 +7,9 @@
 #include <numeric>
 #include <string>
 
-#include "cuda/emulator/uses.h"
 #include "cuda/emulator/streams.h"
 #include "cuda/emulator/trace.h"
+#include "cuda/emulator/uses.h"
 #include "engine/error.h"
 
 namespace lxmert::emulator {

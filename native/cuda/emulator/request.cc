@@ -37,7 +37,8 @@ constexpr uint64_t roundedUp(uint64_t n, uint64_t unit) { return (n + unit - 1) 
 
 uint64_t Request::distinctBytes() const {
   std::array<Part, kMostParts> sorted = parts_;
-  std::sort(sorted.begin(), sorted.begin() + count_, [](const Part& a, const Part& b) { return a.address < b.address; });
+  std::sort(sorted.begin(), sorted.begin() + count_,
+            [](const Part& a, const Part& b) { return a.address < b.address; });
   uint64_t sum = 0, end = 0;
   for (int i = 0; i < count_; ++i) {
     const uint64_t partEnd = sorted[i].address + sorted[i].bytes;

@@ -11,9 +11,9 @@
 
 #include "cuda/emulator/fiber.h"
 #include "cuda/emulator/launch.h"
-#include "cuda/emulator/uses.h"
 #include "cuda/emulator/streams.h"
 #include "cuda/emulator/trace.h"
+#include "cuda/emulator/uses.h"
 
 using namespace lxmert::emulator;
 

@@ -81,7 +81,8 @@ State& state() {
 
 Site& siteAt(int32_t place, Kind kind) {
   State& s = state();
-  const auto [found, isNew] = s.siteOf.try_emplace(uint64_t{static_cast<uint32_t>(place)} * kKinds + kind, s.sites.size());
+  const auto [found, isNew] =
+      s.siteOf.try_emplace(uint64_t{static_cast<uint32_t>(place)} * kKinds + kind, s.sites.size());
   if (isNew) s.sites.push_back({place, kind, {}, {}, {}});
   return s.sites[found->second];
 }
@@ -174,8 +175,8 @@ std::mutex& turns() { return state().turns; }
 void watch(const void* memory, size_t bytes) {
   const std::lock_guard lock(turns());
   const size_t sectors = bytes / kSectorBytes + 1;
-  state().regions.push_back({static_cast<const char*>(memory), bytes, std::vector<uint32_t>(sectors),
-                             std::vector<uint32_t>(sectors)});
+  state().regions.push_back(
+      {static_cast<const char*>(memory), bytes, std::vector<uint32_t>(sectors), std::vector<uint32_t>(sectors)});
 }
 
 void unwatch(const void* memory) {

@@ -1,0 +1,98 @@
+/**
+ * What is held against a budget, each over the least that it could be:
+ * - `moved` (of an op): bytes that DRAM moves when nothing leaves the cache during a launch, over those that the op must move
+ * - `loads`, `stores` (of a kernel): sectors that requests touch, over those that as many bytes fill
+ * - `again`: sectors that requests touch in all, over those that there are: how often the caches serve one
+ * - `shared`: passes over the banks of shared memory, over those without conflicts
+ */
+export const MEASURES = ['moved', 'loads', 'stores', 'again', 'shared'];
+
+/** Two compilers may leave out different repeated loads. */
+const TOLERANCE = 0.03;
+
+const SECTOR_BYTES = 32;
+
+const ratio = (a, b) => (b > 0 ? Math.ceil((100 * a) / b - 1e-6) / 100 : null);
+const over = ({ touched, least }) => ratio(touched, least);
+
+/** "(forwardKernel<Function, T, kWide<T>>)" -> "forwardKernel". */
+const nameOf = (text) => text.replace(/^\(/, '').replace(/<.*$/, '').replace(/\)$/, '');
+
+/** The launches of one kernel of an op, as one. */
+function sum(launches) {
+  const add = (kind) =>
+    launches.reduce(
+      ({ touched, least }, launch) => ({ touched: touched + launch[kind].touched, least: least + launch[kind].least }),
+      { touched: 0, least: 0 },
+    );
+  const [loads, stores, shared] = [add('loads'), add('stores'), add('shared')];
+  const bytes = launches.reduce((all, { read, written }) => all + read + written, 0);
+  return {
+    bytes,
+    moved: null,
+    loads: over(loads),
+    stores: over(stores),
+    again: ratio(SECTOR_BYTES * (loads.touched + stores.touched), bytes),
+    shared: over(shared),
+    worst: launches.flatMap(({ worst }) => worst),
+  };
+}
+
+/** An op, then its kernels. What has a product in it, or a copy, moves bytes that are not counted. */
+function rowsOf({ op, precision, bytes: least, launches }) {
+  const key = `${op} ${precision}`;
+  const isKernel = ({ loads, stores }) => loads.requests + stores.requests > 0;
+  const kernels = {};
+  for (const launch of launches.filter(isKernel)) (kernels[nameOf(launch.kernel)] ??= []).push(launch);
+  const rows = Object.entries(kernels).map(([name, of]) => ({ key: `${key}: ${name}`, ...sum(of) }));
+  const bytes = rows.reduce((all, row) => all + row.bytes, 0);
+  const moved = launches.every(isKernel) ? ratio(bytes, least) : null;
+  return [{ key, bytes, moved, loads: null, stores: null, again: null, shared: null, worst: [] }, ...rows];
+}
+
+/** Of what bench/cuda's program prints when it is linked with native/cuda/emulator/traffic.cc: a row for each op and kernel. */
+export function count(output) {
+  const ops = [];
+  let isOp = false;
+  for (const line of output.split('\n').filter((text) => text.startsWith('{'))) {
+    const item = JSON.parse(line);
+    if ('op' in item) isOp = item.op !== null;
+    if (item.op) ops.push({ ...item, launches: [] });
+    else if (isOp) ops.at(-1).launches.push(item);
+  }
+  return ops.flatMap(rowsOf);
+}
+
+/** @param {boolean} places also where in the sources each kernel wastes most */
+export function tableOf(rows, places) {
+  const text = (value) => (value === null ? '' : value.toFixed(2)).padStart(7);
+  const lines = [`${''.padEnd(52)} ${'MB'.padStart(8)} ${MEASURES.map((m) => m.padStart(7)).join(' ')}`];
+  for (const row of rows) {
+    const name = row.moved === null && row.key.includes(': ') ? `  ${row.key.replace(/^.*: /, '')}` : row.key;
+    lines.push(
+      `${name.padEnd(52)} ${(row.bytes / 1e6).toFixed(2).padStart(8)} ${MEASURES.map((m) => text(row[m])).join(' ')}`,
+    );
+    for (const { at, kind, touched, least } of places ? row.worst : [])
+      lines.push(`      ${kind}: ${touched} for ${least} at ${at}`);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+/** What is over its budget, in words. @param {boolean} all whether every kernel was counted */
+export function problemsOf(rows, budgets, all = true) {
+  const problems = [];
+  for (const row of rows) {
+    const budget = budgets[row.key];
+    if (!budget) problems.push(`${row.key} has no budget`);
+    for (const measure of budget ? MEASURES : []) {
+      const [value, most] = [row[measure], budget[measure] ?? 0];
+      if (value === null || value <= most + TOLERANCE) continue;
+      const places = row.worst.map(({ at, touched, least }) => `${touched} for ${least} at ${at}`);
+      const where = places.length > 0 ? ` (most: ${places.join('; ')})` : '';
+      problems.push(`${row.key}: ${measure} ${value} times the least, ${most} is budgeted${where}`);
+    }
+  }
+  const keys = new Set(rows.map(({ key }) => key));
+  const gone = all ? Object.keys(budgets).filter((key) => !keys.has(key)) : [];
+  return [...problems, ...gone.map((key) => `${key} has a budget and is no more`)];
+}
