@@ -38,7 +38,7 @@ function sum(launches) {
   };
 }
 
-/** An op, then its kernels. What has a product in it, or a copy, moves bytes that are not counted. */
+/** An op, then its kernels. What has a product in it, or a copy, moves bytes that are not counted: of that only the kernels. */
 function rowsOf({ op, precision, bytes: least, launches }) {
   const key = `${op} ${precision}`;
   const isKernel = ({ loads, stores }) => loads.requests + stores.requests > 0;
@@ -47,6 +47,7 @@ function rowsOf({ op, precision, bytes: least, launches }) {
   const rows = Object.entries(kernels).map(([name, of]) => ({ key: `${key}: ${name}`, ...sum(of) }));
   const bytes = rows.reduce((all, row) => all + row.bytes, 0);
   const moved = launches.every(isKernel) ? ratio(bytes, least) : null;
+  if (moved === null) return rows;
   return [{ key, bytes, moved, loads: null, stores: null, again: null, shared: null, worst: [] }, ...rows];
 }
 
@@ -66,11 +67,11 @@ export function count(output) {
 /** @param {boolean} places also where in the sources each kernel wastes most */
 export function tableOf(rows, places) {
   const text = (value) => (value === null ? '' : value.toFixed(2)).padStart(7);
-  const lines = [`${''.padEnd(52)} ${'MB'.padStart(8)} ${MEASURES.map((m) => m.padStart(7)).join(' ')}`];
+  const width = Math.max(...rows.map(({ key }) => key.length), 0);
+  const lines = [`${''.padEnd(width)} ${'MB'.padStart(8)} ${MEASURES.map((m) => m.padStart(7)).join(' ')}`];
   for (const row of rows) {
-    const name = row.moved === null && row.key.includes(': ') ? `  ${row.key.replace(/^.*: /, '')}` : row.key;
     lines.push(
-      `${name.padEnd(52)} ${(row.bytes / 1e6).toFixed(2).padStart(8)} ${MEASURES.map((m) => text(row[m])).join(' ')}`,
+      `${row.key.padEnd(width)} ${(row.bytes / 1e6).toFixed(2).padStart(8)} ${MEASURES.map((m) => text(row[m])).join(' ')}`,
     );
     for (const { at, kind, touched, least } of places ? row.worst : [])
       lines.push(`      ${kind}: ${touched} for ${least} at ${at}`);
