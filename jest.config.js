@@ -1,3 +1,5 @@
+import { availableParallelism } from 'node:os';
+
 /** @type {import('jest').Config} */
 export default {
   testEnvironment: 'node',
@@ -16,5 +18,7 @@ export default {
       },
     ],
   },
+  // Half of the longest tests wait for processes that they started; on two cores jest would take one.
+  maxWorkers: Math.max(2, availableParallelism() - 1),
   testTimeout: 60_000,
 };
