@@ -20,5 +20,6 @@ export default {
   },
   // Half of the longest tests wait for processes that they started; on two cores jest would take one.
   maxWorkers: Math.max(2, availableParallelism() - 1),
-  testTimeout: 60_000,
+  // Ends what hangs, not what is slow: the machine may have other work.
+  testTimeout: 600_000,
 };

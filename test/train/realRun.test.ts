@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,8 +27,6 @@ const length = {
   'save-every': '4',
   'valid-every': '6',
 };
-
-jest.setTimeout(300_000);
 
 let copy: CompiledCopy;
 let folder: string;
