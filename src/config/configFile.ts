@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { LineCounter, isMap, isPair, isScalar, parseDocument } from 'yaml';
-import type { Document, YAMLParseError } from 'yaml';
+import type { Document } from 'yaml';
 import { LxmertError } from '../errors.js';
 import { knownKeys } from './fields.js';
 import { suggestion } from './nearest.js';
@@ -45,7 +45,7 @@ export function parseConfigFile(text: string, path: string): ConfigFile {
 }
 
 /** The parser speaks to programmers where it could not be clearer. */
-function faultInWords({ code, message }: YAMLParseError): string {
+function faultInWords({ code, message }: { readonly code: string; readonly message: string }): string {
   if (code === 'MULTIPLE_DOCS') return "a second description begins after '---'; expected one";
   return message.startsWith('Maximum call stack') ? 'it is nested too deeply to be read' : message;
 }
