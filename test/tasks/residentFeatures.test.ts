@@ -58,7 +58,7 @@ describe.each(devices)('features on the device: %s', (_, engine) => {
     const expected = await train(await open(engine), plain);
     const model = await open(engine);
     const shares: number[] = [];
-    await model.loadFeatures(table, (share) => shares.push(share));
+    await model.loadFeatures(table, { progress: (share) => shares.push(share) });
     expect(shares.at(-1)).toBe(1);
     expect(shares).toEqual([...shares].sort((a, b) => a - b));
     expect(await train(model, resident)).toEqual(expected);
