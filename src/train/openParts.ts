@@ -105,7 +105,10 @@ export async function openPretrainer(
       onNote: (text) => observer?.note?.(text),
     },
   });
-  if (device !== 'cpu') observer?.note?.(`device ${pretrainer.engine.description}`);
+  const { engine } = pretrainer;
+  if (device !== 'cpu') observer?.note?.(`device ${engine.description}`);
+  if (engine.device === 'cuda' && precision === 'float32')
+    observer?.note?.('float32 leaves the tensor cores of the GPU idle; --precision bfloat16 is for speed');
   return pretrainer;
 }
 
