@@ -123,6 +123,7 @@ async function runIn(
     const resolved = resolveRunConfig(config, data.facts);
     const model = await parts.openModel(resolved, observer);
     try {
+      signal?.throwIfAborted();
       if (data.table) await loadFeatures(model, data.table, { observer, signal });
       if (!from) await initialize(model, resolved, data.answers, { observer, signal });
       signal?.throwIfAborted();

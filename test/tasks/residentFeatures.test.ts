@@ -122,6 +122,29 @@ describe('a table of features', () => {
     ).resolves.toBeTruthy();
   });
 
+  test('a signal ends loading after the piece at hand, and its reading', async () => {
+    const model = await open(cpu);
+    const controller = new AbortController();
+    let [given, ended] = [0, false];
+    const watched = {
+      ...table,
+      async *pieces() {
+        try {
+          for await (const piece of table.pieces()) {
+            given++;
+            yield piece;
+          }
+        } finally {
+          ended = true;
+        }
+      },
+    };
+    const progress = () => controller.abort();
+    const loading = model.loadFeatures(watched, { progress, signal: controller.signal });
+    await expect(loading).rejects.toMatchObject({ name: 'AbortError' });
+    expect([given, ended]).toEqual([1, true]);
+  });
+
   test('a batch that names rows which it does not have is refused, naming the sample', async () => {
     const model = await open(cpu);
     const evaluate = (batch: Batch) => model.evaluate(batch, plainSum);
