@@ -20,12 +20,14 @@ export interface InitialCoverage extends Coverage {
  * missing or of another shape keep their values; the encoder must be there. The answer head's last layer is carried by
  * answer string, never by index: a checkpoint without `answers.json` leaves it as drawn.
  * @param answers of the model, by row
- * @throws BAD_CHECKPOINT when encoder weights are missing or of other shapes; FILE_MISSING, FILE_ACCESS
+ * @throws BAD_CHECKPOINT when encoder weights are missing or of other shapes; FILE_MISSING, FILE_ACCESS; the
+ *   signal's reason
  */
 export async function loadInitialWeights(
   folder: string,
   model: PretrainModel,
   answers?: readonly string[],
+  signal?: AbortSignal,
 ): Promise<InitialCoverage> {
   const theirs = await readCheckpointAnswers(folder);
   return withFiles([join(folder, checkpointFiles.model)], async ([file]) => {
@@ -36,8 +38,10 @@ export async function loadInitialWeights(
     const coverage = { ...found, unexpected: found.unexpected.filter((name) => !answerRows.includes(name)) };
     demandEncoder(file.path, coverage);
     const left = new Set([...coverage.missing, ...coverage.misshapen.map((text) => text.slice(0, text.indexOf(':')))]);
-    for (const { name } of byIndex)
+    for (const { name } of byIndex) {
+      signal?.throwIfAborted();
       if (!left.has(name)) await model.write('parameter', name, await file.readFloat32(nameInFile(name)));
+    }
     if (!answers) return coverage;
     const carried = theirs ? await carryAnswers(file, model, matchAnswers(answers, theirs)) : 0;
     return { ...coverage, answers: { carried, of: answers.length } };

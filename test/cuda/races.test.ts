@@ -117,7 +117,7 @@ const waits = [
 ] as const;
 
 withEmulator(describe)('races and alignment', () => {
-  beforeAll(() => instrumentedObjects(), 600_000);
+  beforeAll(() => instrumentedObjects());
 
   test('kernels with one fault each, and without it', async () => {
     await buildWatched('races', path('races'), 'test/cuda/emulator/races.cu');
@@ -134,7 +134,7 @@ withEmulator(describe)('races and alignment', () => {
       expect([name, outcomes.get(`${name} (not)`)]).toEqual([name, 'right']);
       expect(outcomes.get(name)).toMatch(expected);
     }
-  }, 120_000);
+  });
 
   test.each([
     ['at round places', []],
@@ -169,7 +169,7 @@ withEmulator(describe)('races and alignment', () => {
     await buildWatched('races', path('step'), 'test/cuda/step.cu');
     const { stdout, stderr } = run(path('step'), []);
     expect(stdout.replace(/^ok .*\n/gm, '') + stderr).toBe('');
-  }, 120_000);
+  });
 
   test.each(waits)(
     'it is found when not: %s',
@@ -184,5 +184,5 @@ withEmulator(describe)('races and alignment', () => {
     const args = ['dist/cli/main.js', 'parity', 'test/fixtures/tiny', '--device', 'cuda', '--precision', 'bfloat16'];
     const { stdout, stderr } = run(process.execPath, args, { LXMERT_CUDA_LIBRARY: await raceLibrary() });
     expect(stdout + stderr).toMatch(/all within 0\.05\n$/);
-  }, 180_000);
+  });
 });

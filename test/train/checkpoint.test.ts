@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { mkdtemp, readFile, readdir, readlink, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -17,8 +17,6 @@ import { parseTrainerState } from '../../src/train/trainerState.js';
 import { CompiledCopy } from './support/compile.js';
 import { FakeModel } from './support/fakeModel.js';
 import { stateAt } from './support/states.js';
-
-jest.setTimeout(300_000);
 
 let parent: string;
 let folder: string;
