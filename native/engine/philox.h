@@ -34,6 +34,7 @@ LXMERT_HOST_DEVICE Philox4 philox(uint32_t c0, uint32_t c1, uint32_t c2, uint32_
 
 // Dropout keeps an element when its random word is at least this threshold: P(keep) = 1 - p.
 LXMERT_HOST_DEVICE uint32_t dropoutThreshold(float p) {
+  // Exact in float32, too: a power of two changes the exponent alone.
   return static_cast<uint32_t>(p * 4294967296.0f);
 }
 
