@@ -14,7 +14,16 @@ import type { ModelConfig } from '../config/modelConfig.js';
 import { precisionNames } from '../config/runConfig.js';
 import { LxmertError } from '../errors.js';
 import { answersLines, floorsLines, kernelsLines, stepLines } from './benchTables.js';
-import { defineCommand, integerOption, jsonOption, note, print, printJson, type GlobalOptions } from './command.js';
+import {
+  defineCommand,
+  integerOption,
+  jsonOption,
+  note,
+  print,
+  printJson,
+  threadsOption,
+  type GlobalOptions,
+} from './command.js';
 
 /** Whole numbers of a flag, separated as `separator` says. */
 function numbersOf(flag: string, text: string, separator: ',' | '-', form: string, min: number): number[] {
@@ -79,13 +88,6 @@ const commonOptions = (yargs: Argv<GlobalOptions>) =>
     })
     .option('objects', integerOption('objects', { describe: 'objects a sample', default: 36, min: 1, max: 512 }))
     .option('json', jsonOption);
-
-const threadsOption = integerOption('threads', {
-  describe: 'CPU threads; 0: one a core',
-  default: 0,
-  min: 0,
-  max: 1024,
-});
 
 const deviceOption = { choices: ['cpu', 'cuda'] as const, default: 'cpu' as const };
 

@@ -8,6 +8,7 @@
  * done, 1 for failed and 2 for wrong usage, which is what BAD_ARGUMENT and BAD_CONFIG mean here.
  */
 import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
+import { maxThreads } from '../config/runConfig.js';
 import { LxmertError } from '../errors.js';
 
 export interface GlobalOptions {
@@ -75,12 +76,11 @@ interface NumberSpec extends Range {
   readonly default?: number;
 }
 
-/** A yargs option whose value is a number, checked. */
+/** A yargs option whose value is a number, checked. It has no type, so that an error can say what was typed. */
 interface NumberOption<T> {
-  readonly type: 'number';
   readonly requiresArg: true;
   readonly describe: string;
-  readonly coerce: (given: number | undefined) => T;
+  readonly coerce: (given: unknown) => T;
 }
 
 interface WithDefault {
@@ -90,15 +90,16 @@ interface WithDefault {
 function checkedNumber(flag: string, spec: NumberSpec, kind: string, isKind: (value: number) => boolean) {
   const { describe, default: value, ...range } = spec;
   return {
-    type: 'number' as const,
     requiresArg: true as const,
     describe,
     ...(value === undefined ? {} : { default: value }),
-    coerce: (given: number | undefined) => {
+    coerce: (given: unknown) => {
       if (given === undefined) return undefined;
-      if (!isKind(given)) throw new LxmertError('BAD_ARGUMENT', `--${flag} must be ${kind}${shown(given)}`);
-      inRange(flag, given, kind, range);
-      return given;
+      const number = given === '' ? NaN : Number(given);
+      if (typeof given === 'boolean' || !isKind(number))
+        throw new LxmertError('BAD_ARGUMENT', `--${flag} must be ${kind}, not ${shown(given)}`);
+      inRange(flag, number, kind, range);
+      return number;
     },
   };
 }
@@ -119,8 +120,15 @@ export function numberOption(flag: string, spec: NumberSpec): NumberOption<numbe
   return checkedNumber(flag, spec, 'a number', Number.isFinite);
 }
 
-/** Not for NaN: what was typed is no longer known then. */
-const shown = (given: number): string => (Number.isNaN(given) ? '' : `, not ${given}`);
+/** `.option('threads', threadsOption)` */
+export const threadsOption = integerOption('threads', {
+  describe: 'CPU threads; 0: one a core',
+  default: 0,
+  min: 0,
+  max: maxThreads,
+});
+
+const shown = (given: unknown): string => (typeof given === 'string' ? JSON.stringify(given) : String(given));
 
 /**
  * The items of a comma-separated flag, each one of `allowed`.

@@ -1,11 +1,10 @@
+import { loadRunConfig } from '../config/loadConfig.js';
 import { inspectMachine, planRun } from '../doctor/index.js';
 import type { MachineReport, RunPlan } from '../doctor/index.js';
 import { LxmertError } from '../errors.js';
 import { defineCommand, integerOption, jsonOption, note, print, printJson } from './command.js';
 import { runSources, withRunFlags } from './runFlags.js';
 import { duration, figure, whole } from './trainProgress.js';
-
-const devices = ['auto', 'cpu', 'cuda'] as const;
 
 export const command = defineCommand({
   command: 'doctor',
@@ -24,12 +23,10 @@ export const command = defineCommand({
       .option('json', jsonOption),
   handler: async (args) => {
     const sources = runSources(args);
-    const { device, threads, data } = sources.flags ?? {};
-    const machine = await inspectMachine({
-      device: devices.find((name) => name === device) ?? 'auto',
-      ...(threads !== undefined && /^\d{1,3}$/.test(threads) ? { threads: Number(threads) } : {}),
-    });
-    const planned = data !== undefined || sources.file !== undefined;
+    // Also tells of a wrong flag before anything is looked at.
+    const { device, threads } = await loadRunConfig(sources);
+    const machine = await inspectMachine({ device, threads });
+    const planned = sources.flags?.data !== undefined || sources.file !== undefined;
     const broken = 'error' in machine.engine ? machine.engine.error : undefined;
     const plan =
       planned && broken === undefined

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-import { runCli, type CommandTable } from './run.js';
+import { fileError } from '../formats/fileErrors.js';
+import { exitCodes, runCli, type CommandTable } from './run.js';
 
 /** One line a command; its file exports `command`. */
 const commands: CommandTable = {
@@ -12,11 +13,14 @@ const commands: CommandTable = {
   bench: () => import('./bench.js'),
 };
 
-// A reader that has seen enough, as in `lxmert … | head`, is no error.
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-  });
-}
+// A reader that has seen enough, as in `lxmert … | head`, is no error; a result that could not be written is one.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE' || process.exitCode === exitCodes.failed) return;
+  process.exitCode = exitCodes.failed;
+  process.stderr.write(`lxmert: ${fileError(error, 'write', 'the result to stdout').message}\n`);
+});
+// Work goes on when nobody can be told how far it is.
+process.stderr.on('error', () => undefined);
 
-process.exitCode = await runCli(process.argv.slice(2), commands);
+const code = await runCli(process.argv.slice(2), commands);
+process.exitCode ??= code;

@@ -1,6 +1,7 @@
 import { bounds, runParity } from '../parity/parity.js';
+import { deviceNames, precisionNames } from '../config/runConfig.js';
 import { LxmertError } from '../errors.js';
-import { defineCommand, integerOption, jsonOption, numberOption, print, printJson } from './command.js';
+import { defineCommand, jsonOption, numberOption, print, printJson, threadsOption } from './command.js';
 
 export const command = defineCommand({
   command: 'parity <fixture>',
@@ -16,19 +17,16 @@ export const command = defineCommand({
         }),
       )
       .option('device', {
-        choices: ['auto', 'cpu', 'cuda'] as const,
+        choices: deviceNames,
         default: 'auto' as const,
         describe: 'where to run',
       })
       .option('precision', {
-        choices: ['float32', 'bfloat16'] as const,
+        choices: precisionNames,
         default: 'float32' as const,
         describe: 'of matrix products',
       })
-      .option(
-        'threads',
-        integerOption('threads', { describe: 'CPU threads; 0: one a core', default: 0, min: 0, max: 1024 }),
-      )
+      .option('threads', threadsOption)
       .option('json', jsonOption),
   handler: async ({ fixture, tolerance, device, precision, threads, json }) => {
     const report = await runParity(fixture, { tolerance, engine: { device, precision, threads } });

@@ -2,7 +2,7 @@ import { deviceNames } from '../config/runConfig.js';
 import { checkpointLinks, reportOnScenes } from '../report/index.js';
 import type { SceneReport, Score } from '../report/index.js';
 import { questionTypes } from '../scenes/index.js';
-import { defineCommand, integerOption, jsonOption, note, print, printJson } from './command.js';
+import { defineCommand, jsonOption, note, print, printJson, threadsOption } from './command.js';
 import { percent, whole } from './trainProgress.js';
 
 export const command = defineCommand({
@@ -22,10 +22,7 @@ export const command = defineCommand({
         describe: 'which of the run; the best by validation loss unless given',
       })
       .option('device', { choices: deviceNames, default: 'auto' as const, describe: 'where to compute' })
-      .option(
-        'threads',
-        integerOption('threads', { min: 0, max: 1024, default: 0, describe: 'CPU threads; 0: one a core' }),
-      )
+      .option('threads', threadsOption)
       .option('json', jsonOption),
   handler: async ({ run, data, splits, checkpoint, device, threads, json }) => {
     const report = await reportOnScenes({

@@ -19,20 +19,15 @@ export interface ConfigFile {
  * @throws FILE_MISSING, FILE_ACCESS, BAD_CONFIG naming file, line and key
  */
 export async function readConfigFile(path: string): Promise<ConfigFile> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    const missing = (error as { code?: unknown }).code === 'ENOENT';
-    const reason = missing ? 'there is no such file' : (error as Error).message;
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    const code = (error as { code?: string }).code ?? '';
+    const reason = { ENOENT: 'there is no such file', EISDIR: 'it is a folder, not a file' }[code];
     throw new LxmertError(
-      missing ? 'FILE_MISSING' : 'FILE_ACCESS',
-      `cannot read the configuration ${path}: ${reason}`,
-      {
-        cause: error,
-      },
+      code === 'ENOENT' ? 'FILE_MISSING' : 'FILE_ACCESS',
+      `cannot read the configuration ${path}: ${reason ?? (error as Error).message}`,
+      { cause: error },
     );
-  }
+  });
   return parseConfigFile(text, path);
 }
 
@@ -41,12 +36,18 @@ export function parseConfigFile(text: string, path: string): ConfigFile {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, stringKeys: true });
   const fault = document.errors[0];
-  if (fault) throw bad(`${path}:${lines.linePos(fault.pos[0]).line}: ${fault.message}`, fault);
+  if (fault) throw bad(`${path}:${lines.linePos(fault.pos[0]).line}: ${faultInWords(fault)}`, fault);
   const lineAt = (offset: number | undefined) => (offset === undefined ? 1 : lines.linePos(offset).line);
   const lineOf = (keys: readonly string[]) => lineAt(offsetOf(document, keys));
   const tree = toTree(document, path);
   checkNames(tree, [], (keys, message) => bad(`${path}:${lineOf(keys)}: ${message}`));
   return { path, tree, lineOf };
+}
+
+/** The parser speaks to programmers where it could not be clearer. */
+function faultInWords({ code, message }: { readonly code: string; readonly message: string }): string {
+  if (code === 'MULTIPLE_DOCS') return "a second description begins after '---'; expected one";
+  return message.startsWith('Maximum call stack') ? 'it is nested too deeply to be read' : message;
 }
 
 /**
@@ -80,7 +81,8 @@ export function isTree(value: unknown): value is ConfigTree {
 
 /** A value as a message shows it. */
 export function show(value: unknown): string {
-  const text = value === undefined ? 'nothing' : JSON.stringify(value);
+  const isNumber = typeof value === 'number';
+  const text = value === undefined ? 'nothing' : isNumber ? String(value) : JSON.stringify(value);
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 

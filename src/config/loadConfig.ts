@@ -3,6 +3,7 @@ import { checkNames, isTree, readConfigFile, show } from './configFile.js';
 import type { ConfigFile } from './configFile.js';
 import { configFields } from './fields.js';
 import type { ConfigField } from './fields.js';
+import { expectation } from './issues.js';
 import { suggestion } from './nearest.js';
 import { presetNames, presets } from './presets.js';
 import type { ConfigTree, PresetName } from './presets.js';
@@ -33,7 +34,7 @@ export async function loadRunConfig(sources: ConfigSources): Promise<RunConfig> 
   if (sources.saved) checkNames(sources.saved, [], (_, message) => new LxmertError('BAD_CONFIG', message));
   const layers = [sources.saved ?? {}, preset ? presets[preset] : {}, listsFromText(fileTree), flags];
   const merged = layers.reduce(overlay, {});
-  const result = runConfigSchema.safeParse(merged);
+  const result = runConfigSchema.safeParse(merged, { error: expectation });
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   const path = issue.path.map(String);
@@ -129,6 +130,10 @@ function merge(below: ConfigTree, above: ConfigTree): ConfigTree {
   return result;
 }
 
+/** What stands at a place, in lists too. */
 function valueAt(tree: unknown, path: readonly string[]): unknown {
-  return path.reduce<unknown>((at, key) => (isTree(at) && Object.hasOwn(at, key) ? at[key] : undefined), tree);
+  return path.reduce<unknown>((at, key) => {
+    const holds = (isTree(at) || Array.isArray(at)) && Object.hasOwn(at, key);
+    return holds ? (at as ConfigTree)[key] : undefined;
+  }, tree);
 }

@@ -34,7 +34,10 @@ export const modelConfigSchema = z
     initializerRange: z.number().positive().default(0.02).describe('standard deviation of the initial weights'),
   })
   .refine((c) => c.hiddenSize % c.numAttentionHeads === 0, {
-    message: 'hiddenSize must be a multiple of numAttentionHeads',
+    error: ({ input }) => {
+      const { hiddenSize, numAttentionHeads } = input as { hiddenSize: number; numAttentionHeads: number };
+      return `hiddenSize (${hiddenSize}) must be a multiple of numAttentionHeads (${numAttentionHeads})`;
+    },
     path: ['numAttentionHeads'],
   });
 

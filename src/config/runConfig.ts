@@ -7,12 +7,17 @@ const share = z.number().min(0).max(1);
 const weight = z.number().min(0).max(1e6);
 const decay = z.number().min(0).lt(1);
 const path = z.string().min(1);
+/** No name twice. */
+const namesOf = <T extends z.ZodType<string>>(name: T) =>
+  z.array(name).refine((names) => new Set(names).size === names.length, 'a name stands in it twice');
 const splitName = z.string().regex(/^[^,\s]+$/, 'a split name has no blanks and no commas');
 
 /** What can be switched on and off as a whole; `objects` has the three visual losses. */
 export const taskNames = ['maskedLm', 'objects', 'matched', 'qa'] as const;
 export const visualLossNames = ['obj', 'attr', 'feat'] as const;
 export const deviceNames = ['auto', 'cpu', 'cuda'] as const;
+/** CPU threads that the engine takes at most. */
+export const maxThreads = 1024;
 export const precisionNames = ['float32', 'bfloat16'] as const;
 
 export type TaskName = (typeof taskNames)[number];
@@ -44,11 +49,10 @@ export const runConfigSchema = z
     data: z
       .strictObject({
         folder: path.optional().describe('data folder'),
-        train: z.array(splitName).min(1).default(['train']).describe('training splits'),
-        valid: z.array(splitName).default(['valid']).describe('validation splits; `none`: no validation'),
+        train: namesOf(splitName).min(1).default(['train']).describe('training splits'),
+        valid: namesOf(splitName).default(['valid']).describe('validation splits; `none`: no validation'),
         vocabulary: path.optional().describe("a BERT vocab.txt; bert-base-uncased's unless given"),
-        exclude: z
-          .array(path)
+        exclude: namesOf(path)
           .default([])
           .describe('files with ids of images to leave out of training, one a line or a JSON list'),
         maxMissingShare: share
@@ -73,13 +77,11 @@ export const runConfigSchema = z
       .prefault({}),
     tasks: z
       .strictObject({
-        on: z
-          .array(z.enum(taskNames))
+        on: namesOf(z.enum(taskNames))
           .min(1)
           .default([...taskNames])
           .describe('pre-training tasks'),
-        visualLosses: z
-          .array(z.enum(visualLossNames))
+        visualLosses: namesOf(z.enum(visualLossNames))
           .default([...visualLossNames])
           .describe('losses of the task objects'),
         schedule: z
@@ -123,7 +125,7 @@ export const runConfigSchema = z
       .enum(precisionNames)
       .default('float32')
       .describe('of matrix products; weights, gradients and moments are float32 always'),
-    threads: z.number().int().min(1).max(4096).optional().describe('CPU threads; all cores unless given'),
+    threads: z.number().int().min(1).max(maxThreads).optional().describe('CPU threads; all cores unless given'),
     saveEvery: count.default(1000).describe('steps from one checkpoint to the next'),
     validEvery: count.optional().describe('steps from one validation to the next; once an epoch unless given'),
     earlyStop: count.optional().describe('end after so many validations without a better loss; never unless given'),

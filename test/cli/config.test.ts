@@ -61,10 +61,14 @@ test('a switch is on by its name, off by --no- before it, and takes nothing but 
     expect([flags, await shown(...flags)]).toEqual([flags, true]);
   for (const flags of [[], ['--no-resident-features'], ['--resident-features=false']])
     expect([flags, await shown(...flags)]).toEqual([flags, false]);
-  for (const wrong of ['maybe', '1', '']) {
+  for (const [wrong, message] of [
+    ['maybe', '--resident-features "maybe": expected true or false'],
+    ['1', '--resident-features "1": expected true or false'],
+    ['', '--resident-features needs a value'],
+  ]) {
     err = '';
     expect(await run('show', `--resident-features=${wrong}`)).toBe(2);
-    expect(err).toContain(`--resident-features "${wrong}": expected true or false`);
+    expect(err).toContain(message);
   }
 });
 

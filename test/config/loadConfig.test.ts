@@ -101,17 +101,20 @@ describe('flags', () => {
   test.each<[Record<string, string>, RegExp]>([
     [{ lr: 'fast' }, /^--lr "fast": expected a number$/],
     [{ lr: '' }, /^--lr "": expected a number$/],
-    [{ lr: '-1' }, /^--lr: .*; got -1$/],
+    [{ lr: '-1' }, /^--lr: expected more than 0; got -1$/],
+    [{ warmup: '1' }, /^--warmup: expected less than 1; got 1$/],
+    [{ threads: '1025' }, /^--threads: expected at most 1024; got 1025$/],
     [{ lr: 'Infinity' }, /^--lr "Infinity": expected a number$/],
-    [{ 'batch-size': '0' }, /^--batch-size: .*; got 0$/],
-    [{ 'batch-size': '2.5' }, /^--batch-size: .*int.*; got 2.5$/],
+    [{ 'batch-size': '0' }, /^--batch-size: expected at least 1; got 0$/],
+    [{ 'batch-size': '2.5' }, /^--batch-size: expected a whole number; got 2.5$/],
     [{ seed: '99999999999' }, /^--seed: /],
     [{ tasks: 'qa,matchd' }, /^--tasks: there is no 'matchd'\. Did you mean 'matched'\?$/],
-    [{ tasks: '' }, /^--tasks: /],
+    [{ tasks: '' }, /^--tasks: expected at least one; got \[\]$/],
+    [{ tasks: 'qa,qa' }, /^--tasks: a name stands in it twice; got \["qa","qa"\]$/],
     [{ device: 'gpu' }, /^--device: there is no 'gpu'\./],
     [{ train: 'a b' }, /^--train: a split name/],
     [{ train: 'none' }, /^--train: /],
-    [{ 'hidden-size': '100' }, /^--hidden-size|numAttentionHeads.*multiple/],
+    [{ 'hidden-size': '100' }, /hiddenSize \(100\) must be a multiple of numAttentionHeads \(12\)/],
     [{ 'max-tokens': '600' }, /^--max-tokens: 600 tokens need as many positions/],
     [{ 'visual-losses': '' }, /^--visual-losses: the task 'objects' needs one/],
     [{ 'micro-batch-size': '300' }, /^--micro-batch-size: it is larger than batchSize \(256\)/],
@@ -136,7 +139,11 @@ describe('files', () => {
     ['seed: 1\nseed: 2', /:2: .*unique/],
     ['a: [1', /:\d: /],
     ['- 1', /:1: expected settings/],
-    ['seed: x', /:1: seed: .*expected number.*; got "x"/],
+    ['seed: x', /:1: seed: expected a number; got "x"/],
+    ['optimizer: {lr: .nan}', /:1: optimizer\.lr: expected a number; got NaN/],
+    ['seed:', /:1: seed: expected a number; got null/],
+    ['seed: 1\n---\nseed: 2', /:2: a second description begins after '---'; expected one/],
+    ['['.repeat(5000), /:1: it is nested too deeply to be read/],
     ['seed: 1\noptimizer:\n  lr: 0', /:3: optimizer\.lr: .*; got 0/],
     ['optimizer: 3', /:1: 'optimizer' holds settings \(lr, .*\); got 3/],
     ['optimizer:', /:1: 'optimizer' holds settings/],
@@ -146,7 +153,7 @@ describe('files', () => {
     ['? [a]\n: 1', /:1: /],
     ['model:\n  hiddenSize: 90', /model\.numAttentionHeads.*must be a multiple/],
     ['data: {train: []}', /:1: data\.train/],
-    ['tasks: {on: [qa, 3]}', /:1: tasks\.on\.1: /],
+    ['tasks: {on: [qa, 3]}', /:1: tasks\.on\.1: expected "maskedLm" or .* or "qa"; got 3/],
     ['__proto__: {seed: 3}', /unknown setting '__proto__'/],
     ['a: &a [*a]', /unknown setting 'a'/],
   ])('refuses %j', async (text, message) => {
@@ -162,7 +169,10 @@ describe('files', () => {
   test('an empty file is a run of defaults; a missing one is named', async () => {
     expect(await loadRunConfig({ file: await yaml('# nothing\n') })).toEqual(await loadRunConfig({}));
     await expect(loadRunConfig({ file: join(folder, 'gone.yaml') })).rejects.toMatchObject({ code: 'FILE_MISSING' });
-    await expect(loadRunConfig({ file: folder })).rejects.toMatchObject({ code: 'FILE_ACCESS' });
+    await expect(loadRunConfig({ file: folder })).rejects.toMatchObject({
+      code: 'FILE_ACCESS',
+      message: `cannot read the configuration ${folder}: it is a folder, not a file`,
+    });
   });
 
   test('any text is a description or a BAD_CONFIG', () => {

@@ -17,6 +17,7 @@ const grow = defineCommand({
         describe: 'which',
         coerce: (t: string) => listOf('parts', t, ['root', 'leaf']),
       })
+      .option('soil', { choices: ['sand', 'loam'] as const })
       .option('json', jsonOption),
   handler: ({ plant, days, rate, parts, json, outDir }) => {
     if (plant === 'weed') throw new LxmertError('BAD_DATA', 'weeds.tsv, line 3: no roots');
@@ -24,9 +25,26 @@ const grow = defineCommand({
     if (json) printJson({ plant, days, rate, parts, outDir });
   },
 });
+const tend = defineCommand({
+  command: 'tend',
+  describe: 'Tend the plants',
+  builder: (yargs) =>
+    yargs
+      .command(
+        defineCommand({
+          command: 'water',
+          describe: 'Water them',
+          builder: (inner) => inner.option('days', { type: 'string', demandOption: true }),
+          handler: () => undefined,
+        }),
+      )
+      .demandCommand(1, 'tend what?'),
+  handler: () => undefined,
+});
 const table = {
   grow: () => Promise.resolve({ command: grow }),
   harvest: () => Promise.resolve({ command: { ...grow, command: 'harvest <plant>' } }),
+  tend: () => Promise.resolve({ command: tend }),
 };
 
 let out: string;
@@ -72,22 +90,34 @@ describe('exit codes', () => {
   });
 
   test.each([
-    ['', 'which command?'],
+    ['', 'which command? grow, harvest, tend'],
     ['--json', 'which command?'],
+    ['-- grow fern', 'which command?'],
     ['grwo fern', 'there is no command "grwo"; did you mean grow?'],
-    ['zzzzzz', 'there is no command "zzzzzz": the commands are grow, harvest'],
-    ['grow', 'Not enough non-option arguments: got 0, need at least 1'],
+    ['grwo fern --dyas 3', 'there is no command "grwo"; did you mean grow?\n`lxmert --help`'],
+    ['zzzzzz', 'there is no command "zzzzzz": the commands are grow, harvest, tend'],
+    ['grow', 'an argument is missing: lxmert grow <plant>'],
     ['grow fern moss', 'unknown argument "moss"'],
     ['grow fern --dyas 3', 'unknown argument "dyas"; did you mean --days?'],
     ['grow fern --out-dri x', 'unknown argument "out-dri"; did you mean --out-dir?'],
     ['grow fern --quack', 'unknown argument "quack"'],
-    ['grow fern --days', 'Not enough arguments following: days'],
-    ['grow fern --days two', '--days must be a whole number'],
+    ['grow fern --days', '--days needs a value'],
+    ['grow fern --days=', '--days needs a value'],
+    ['grow fern --no-days', '--no-days: --days wants a value and cannot be switched off'],
+    ['grow fern --days two', '--days must be a whole number, not "two"'],
+    ['grow fern --days 1e999', '--days must be a whole number, not "1e999"'],
     ['grow fern --days 1.5', '--days must be a whole number, not 1.5'],
     ['grow fern --days 0', '--days must be a whole number of at least 1 and at most 90, not 0'],
     ['grow fern --days 1e9', 'at most 90, not 1000000000'],
     ['grow fern --rate -2', '--rate must be a number of at least 0, not -2'],
-    ['grow fern --rate Infinity', '--rate must be a number'],
+    ['grow fern --rate Infinity', '--rate must be a number, not "Infinity"'],
+    ['grow fern --rate 0x', '--rate must be a number, not "0x"'],
+    ['grow fern --json=maybe', '--json is a switch: give it alone, or as --json=true or --json=false; not "maybe"'],
+    ['grow fern --trace=1', '--trace is a switch'],
+    ['grow fern --soil clay', 'soil must be one of "sand", "loam", not "clay"'],
+    ['tend', 'tend what?'],
+    ['tend wter', 'unknown argument "wter"; did you mean water?'],
+    ['tend water', '--days is missing'],
     ['grow fern --out-dir --json', '--out-dir needs a value'],
     ['grow fern --out-dir=', '--out-dir needs a value'],
     ['grow fern --parts leaf,flower', '--parts: "flower" is none of root, leaf'],
@@ -121,6 +151,20 @@ describe('help', () => {
     expect(await runCli(['--version'], { grow: () => Promise.reject(new Error('must not load')) })).toBe(0);
     expect(out).toMatch(/^\d+\.\d+\.\d+\n$/);
   });
+});
+
+test('a positional argument that is empty is named as one', async () => {
+  expect(await runCli(['grow', ''], table)).toBe(2);
+  expect(err).toContain('<plant> needs a value');
+});
+
+test.each([
+  ['--json=false', ''],
+  ['--json=true', '"days":7'],
+  ['--days 3 --days 4 --json', '"days":4'],
+])('of `%s` the last word counts', async (flags, shown) => {
+  expect(await run(`grow fern ${flags}`)).toBe(0);
+  expect(out).toContain(shown);
 });
 
 test('a command that runs loads no other', async () => {

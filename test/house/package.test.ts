@@ -25,7 +25,7 @@ describe('package.json', () => {
     expect(scripts.filter((file) => !existsSync(join(root, file)))).toEqual([]);
   });
 
-  test('the packed files are enough to build the addon elsewhere, and bring no tests', () => {
+  test('the packed files are enough to build both back ends elsewhere, and bring no tests', () => {
     const { stdout } = spawnSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
       cwd: root,
       encoding: 'utf8',
@@ -38,13 +38,19 @@ describe('package.json', () => {
         'README.md',
         'binding.gyp',
         'dist/cli/main.js',
+        'dist/index.js',
+        'dist/index.d.ts',
         'native/sources.gypi',
         'native/binding/addon.cc',
         'scripts/build-addon.mjs',
+        'scripts/build-cuda.mjs',
+        'bench/torch_step.py',
         'scripts/lib/addon.mjs',
       ]),
     );
-    expect(paths.filter((path) => /^(test|src|build|node_modules|data|runs)\//.test(path))).toEqual([]);
+    // Source maps lead to sources that are not there, and the emulator is for tests.
+    const unwanted = /^(test|src|build|node_modules|data|runs|native\/cuda\/emulator)\/|\.map$/;
+    expect(paths.filter((path) => unwanted.test(path))).toEqual([]);
   });
 
   test('the lock file belongs to it and names no place to download from', () => {

@@ -31,3 +31,13 @@ test('a reader that has seen enough is no error', () => {
   expect(stderr).toBe('');
   expect(stdout).toBe('0\n');
 });
+
+test('a result that could not be written is told, and is a failure', () => {
+  const { status, stderr } = shell(`node ${program} config reference > /dev/full`);
+  expect(stderr).toBe('lxmert: cannot write the result to stdout: the disk is full; free some space (ENOSPC)\n');
+  expect(status).toBe(1);
+});
+
+test('a message that could not be written changes no exit code', () => {
+  expect(shell(`node ${program} scnes 2> /dev/full`).status).toBe(2);
+});

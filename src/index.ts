@@ -1,0 +1,44 @@
+/**
+ * The public API; docs/api.md shows it at work. What is not here may change without notice.
+ *
+ * Whatever a caller can cause is thrown as an `LxmertError`, whose `code` scripts may rely on.
+ */
+export { LxmertError, isLxmertError, type ErrorCode } from './errors.js';
+
+// How a run or a model is described.
+export { loadRunConfig, type ConfigSources } from './config/loadConfig.js';
+export { modelConfigSchema, type ModelConfig } from './config/modelConfig.js';
+export { presetNames, presets, type PresetName } from './config/presets.js';
+export type { ResolvedRunConfig, RunConfig } from './config/runConfig.js';
+export { fromTransformersJson, toTransformersJson } from './config/transformers.js';
+
+// Words and objects as the model takes them.
+export { WordPiece, type WordPieceOptions } from './text/wordPiece.js';
+export { packSamples, type Sample } from './data/packSamples.js';
+export type { Batch } from './data/batch.js';
+
+// The model with its heads, losses and optimizer on one device.
+export { Pretrainer, type PretrainerOptions } from './tasks/pretrainer.js';
+export { lossNames, plainSum } from './tasks/losses.js';
+export type { LossName, LossWeights, StepOptions, StepResult, Tallies, Tally } from './tasks/losses.js';
+export type { PretrainOutputs } from './tasks/pretrainLosses.js';
+export type { AdamOptions, EngineOptions, Tensor } from './engine/index.js';
+
+// A whole run, from a description to a run folder, and what it left there.
+export { loadInitialWeights, loadWeights, pretrain, pretrainParts, readMetrics } from './train/index.js';
+export type {
+  DescribedRun,
+  MetricsRecord,
+  OpenedData,
+  PretrainParts,
+  PretrainRequest,
+  TrainObserver,
+  TrainSummary,
+} from './train/index.js';
+export type { BatchPosition, PositionedBatch } from './data/batching.js';
+export type { PretrainSource } from './data/pretrainSource.js';
+export { findTrainedRun, openTrained, type TrainedRun } from './report/index.js';
+
+// Files.
+export { SafetensorsFile, writeSafetensors, type TensorSpec } from './formats/safetensors.js';
+export { writeScenes } from './scenes/index.js';

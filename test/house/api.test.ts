@@ -1,0 +1,73 @@
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { SafetensorsFile } from '../../src/formats/safetensors.js';
+
+jest.setTimeout(240_000);
+
+/** The examples of docs/api.md, as somebody runs them who has the package installed. */
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const examples = [...readFileSync(join(root, 'docs/api.md'), 'utf8').matchAll(/```js\n(.*?)```/gs)].map(
+  ([, code]) => code,
+);
+
+let folder: string;
+const node = (...args: string[]) => spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8' });
+const runExample = (index: number) => node('--input-type=module', '-e', examples[index]);
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'api-'));
+  mkdirSync(join(folder, 'node_modules'));
+  symlinkSync(root, join(folder, 'node_modules/lxmert'));
+  const lxmert = (line: string) => node(join(root, 'dist/cli/main.js'), ...line.split(' '));
+  expect(lxmert('scenes --out data/scenes --images 20 --pictures 0').stderr).toBe('');
+  const flags = '--preset tiny --max-steps 4 --batch-size 8 --threads 1';
+  expect(lxmert(`pretrain --data data/scenes --out runs/first ${flags}`)).toMatchObject({ status: 0 });
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+test('there are three', () => expect(examples).toHaveLength(3));
+
+test('asking a model: the answer is one of the table', () => {
+  const { status, stdout, stderr } = runExample(0);
+  expect(stderr).toBe('');
+  const table = JSON.parse(readFileSync(join(folder, 'data/scenes/all_ans.json'), 'utf8')) as { ans: string }[];
+  expect(table.map(({ ans }) => ans)).toContain(stdout.trim());
+  expect(status).toBe(0);
+});
+
+test('learning from samples: the loss falls, and a run begins with what was saved', async () => {
+  const { status, stdout, stderr } = runExample(1);
+  expect(stderr).toBe('');
+  expect(status).toBe(0);
+  const losses = stdout
+    .trim()
+    .split('\n')
+    .map((line) => Number(line.split(' ')[1]));
+  expect(losses).toHaveLength(20);
+  expect(losses[19]).toBeLessThan(losses[0] / 2);
+  await using file = await SafetensorsFile.open(join(folder, 'runs/mine/model.safetensors'));
+  expect(file.entries.has('answer_head.logit_fc.3.bias')).toBe(true);
+  const flags = ['--preset', 'tiny', '--max-steps', '1', '--batch-size', '8', '--valid', 'none', '--init', 'runs/mine'];
+  const begun = node(
+    join(root, 'dist/cli/main.js'),
+    'pretrain',
+    '--data',
+    'data/scenes',
+    '--out',
+    'runs/next',
+    ...flags,
+  );
+  expect(begun.stderr).toMatch(/initial weights from runs\/mine: \d+ of \d+ tensors; rows of 13 of 13 answers\n/);
+});
+
+test("data of one's own: a run that is finished, and then left alone", () => {
+  const first = runExample(2);
+  expect(first.stderr).toBe('');
+  expect(first.stdout.trim().split('\n')).toHaveLength(13);
+  expect(first.stdout).toMatch(/runs\/own\/checkpoints\/step-00000012\n$/);
+  expect(runExample(2).stdout).toBe('runs/own/checkpoints/step-00000012\n');
+});
