@@ -169,7 +169,11 @@ describe('residentFeatures', () => {
   }
 
   async function* copies(table: FeatureTable) {
-    for await (const piece of table.pieces()) yield [...piece];
+    for await (const piece of table.pieces()) {
+      // Threads that wrote into it would have the time.
+      await new Promise((done) => setTimeout(done, 5));
+      yield [...piece];
+    }
   }
 
   test('is the same to the bit, whatever the number of threads that read it', async () => {
