@@ -1,9 +1,9 @@
 // `node scripts/check-cuda-plugin.mjs`: the CUDA back end loads into the addon, and where there is no GPU it says what is missing.
-import { Engine } from '../dist/engine/index.js';
+import { describeCuda, Engine } from '../dist/engine/index.js';
 import { say } from './lib/process.mjs';
 
 try {
-  say(`cuda: ${Engine.describeCuda()}`);
+  say(`cuda: ${describeCuda()}`);
 } catch (error) {
   // Loaded, and nothing but a device is missing.
   if (error.code !== 'NO_DEVICE' || /not built|does not load|no back end|other sources/.test(error.message))

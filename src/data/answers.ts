@@ -70,10 +70,10 @@ export class AnswerTable {
 }
 
 /**
- * Reads `all_ans.json`: `[{"ans": "yes", "dsets": ["vqa", "gqa"]}, …]`; the position is the index. With `dsets`, only
- * the answers that one of these data sets uses. Rejects with FILE_MISSING, FILE_ACCESS or BAD_DATA.
+ * Reads `all_ans.json`: `[{"ans": "yes", "dsets": ["vqa", "gqa"]}, …]`; the position is the index. Rejects with
+ * FILE_MISSING, FILE_ACCESS or BAD_DATA.
  */
-export async function readAnswerTable(file: string, options: { dsets?: readonly string[] } = {}): Promise<AnswerTable> {
+export async function readAnswerTable(file: string): Promise<AnswerTable> {
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
     throw readFailure(file, 'the answer table', error);
   });
@@ -93,7 +93,7 @@ export async function readAnswerTable(file: string, options: { dsets?: readonly 
     if (typeof entry !== 'object' || entry === null) throw bad(`[${i}]`, '{"ans", "dsets"}', entry);
     const { ans, dsets } = entry as { ans?: unknown; dsets?: unknown };
     if (typeof ans !== 'string' || ans === '') throw bad(`[${i}].ans`, 'a string that is not empty', ans);
-    if (!Array.isArray(dsets) || !dsets.every((d): d is string => typeof d === 'string')) {
+    if (!Array.isArray(dsets) || !dsets.every((d) => typeof d === 'string')) {
       throw bad(`[${i}].dsets`, 'a list of data set names', dsets);
     }
     const earlier = seen.get(ans);
@@ -104,7 +104,7 @@ export async function readAnswerTable(file: string, options: { dsets?: readonly 
       );
     }
     seen.set(ans, i);
-    if (options.dsets === undefined || dsets.some((d) => options.dsets!.includes(d))) answers.push(ans);
+    answers.push(ans);
   }
   if (answers.length === 0) throw new LxmertError('BAD_DATA', `${file}: no answers in it`);
   return new AnswerTable(answers);

@@ -10,7 +10,7 @@ import type { DataTask } from './originalLayout.js';
 /** The files of one split for one task. */
 export interface SplitFiles {
   readonly split: string;
-  /** A feature TSV (or a feature store). */
+  /** A feature TSV. */
   readonly features: string;
   /** Sentences, questions or statements, in the task's form. */
   readonly text: string;
@@ -135,7 +135,7 @@ export function parseManifest(text: string, file: string): Described {
     if (!isTree(entry)) throw bad(path, `must have 'features:' and 'sentences:', found ${describeValue(entry)}`);
     checkKeys(entry, path, splitKeys);
     for (const [key, value] of Object.entries(entry)) string(value, [...path, key]);
-    if (entry.features === undefined) throw bad(path, "has no 'features:' (a feature TSV or store)");
+    if (entry.features === undefined) throw bad(path, "has no 'features:' (a feature TSV)");
     splits.set(name, entry as SplitEntry);
   }
   return {

@@ -21,9 +21,9 @@ export interface ReadTableOptions {
 
 const MOST_DEFAULT_READERS = 8;
 
-/** Threads that read a table unless one says how many: one a core, from 1 to 8, for nobody computes meanwhile. */
+/** Threads that read a table unless one says how many: one less than there are cores, from 1 to 8; one core uploads. */
 export function defaultReaders(cores = availableParallelism()): number {
-  return Math.min(cores, MOST_DEFAULT_READERS);
+  return Math.min(Math.max(cores - 1, 1), MOST_DEFAULT_READERS);
 }
 
 /** Does what a thread is asked for, here or there. */

@@ -34,6 +34,7 @@ export class WorkerThreads<Job, Result> {
   readonly #busy = new Map<Worker, Task<Job, Result>>();
   /** Why there is no more to come. */
   #broken: LxmertError | undefined;
+  #closed: Promise<void> | undefined;
 
   constructor(options: WorkerThreadsOptions<Job>) {
     this.#options = options;
@@ -51,9 +52,19 @@ export class WorkerThreads<Job, Result> {
     });
   }
 
-  /** Ends the threads, also in the middle of a piece. Idempotent. */
-  async close(): Promise<void> {
+  /** Ends the threads, once each is through with its piece: a file that one is just opening would stay open. Idempotent. */
+  close(): Promise<void> {
+    this.#closed ??= this.#end();
+    return this.#closed;
+  }
+
+  async #end(): Promise<void> {
+    const busy = [...this.#busy.keys()];
+    const answers = busy.map(answerOf);
     this.#break(new LxmertError('DISPOSED', `there is no thread any more that ${this.#options.what}`));
+    // The process lives on for them, too.
+    for (const thread of busy) thread.ref();
+    await Promise.all(answers);
     await Promise.all(this.#threads.map((thread) => thread.terminate()));
   }
 
@@ -104,4 +115,11 @@ export class WorkerThreads<Job, Result> {
     this.#busy.clear();
     for (const thread of this.#threads) thread.unref();
   }
+}
+
+/** Settles when a thread has answered, or has ended. */
+function answerOf(thread: Worker): Promise<void> {
+  return new Promise((answered) => {
+    for (const event of ['message', 'messageerror', 'exit']) thread.once(event, () => answered());
+  });
 }

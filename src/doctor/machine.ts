@@ -2,7 +2,7 @@ import { readFileSync, realpathSync } from 'node:fs';
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Engine } from '../engine/index.js';
+import { describeCuda, describeNccl, Engine } from '../engine/index.js';
 import { isLxmertError } from '../errors.js';
 
 /** What the engine of this machine is like. */
@@ -58,14 +58,8 @@ export async function inspectMachine(options: DoctorEngineOptions = {}): Promise
     cores: availableParallelism(),
     memory: machineMemory(),
     engine: await inspectEngine(options),
-    cuda: wordsOf(
-      () => Engine.describeCuda(),
-      (device) => ({ device }),
-    ),
-    nccl: wordsOf(
-      () => Engine.describeNccl(),
-      (library) => ({ library }),
-    ),
+    cuda: wordsOf(describeCuda, (device) => ({ device })),
+    nccl: wordsOf(describeNccl, (library) => ({ library })),
   };
 }
 

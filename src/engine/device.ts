@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { LxmertError } from '../errors.js';
-import { packageRoot } from './load.js';
+import { loadAddon, packageRoot } from './load.js';
 import { translated, type NativeAddon, type NativeEngine } from './native.js';
 
 export const precisions = ['float32', 'bfloat16'] as const;
@@ -62,15 +62,15 @@ export function openDevice(addon: NativeAddon, options: EngineOptions): OpenedDe
   }
 }
 
-/** What CUDA device there is, in words. @throws LxmertError NO_DEVICE, saying what is missing */
-export function describeCuda(addon: NativeAddon, named?: string): string {
-  const library = cudaLibrary(named);
+/** What CUDA device this machine has, in words. @throws LxmertError NO_DEVICE, saying what is missing; ADDON */
+export function describeCuda(): string {
+  const [addon, library] = [loadAddon(), cudaLibrary()];
   return translated(() => addon.describePlugin(library));
 }
 
-/** Which NCCL several CUDA devices would use, in words. @throws LxmertError NO_DEVICE, saying what is missing */
-export function describeNccl(addon: NativeAddon): string {
-  const library = cudaLibrary();
+/** Which NCCL several GPUs would use, in words; one needs none. @throws LxmertError NO_DEVICE, saying what is missing; ADDON */
+export function describeNccl(): string {
+  const [addon, library] = [loadAddon(), cudaLibrary()];
   return translated(() => addon.describeNccl(library));
 }
 

@@ -1,5 +1,5 @@
 import { LxmertError } from '../errors.js';
-import { describeCuda, describeNccl, openDevice, type EngineOptions, type OpenedDevice } from './device.js';
+import { openDevice, type EngineOptions, type OpenedDevice } from './device.js';
 import { dryAddon } from './dryRun.js';
 import { encodeCall, type OpArgument } from './encodeCall.js';
 import { laneChange, Lanes } from './lanes.js';
@@ -79,16 +79,6 @@ export class Engine implements AsyncDisposable {
     const dry = dryAddon(loadAddon(), options.precision ?? 'float32');
     const device = options.device === 'cpu' ? 'cpu' : 'cuda';
     return new Engine(dry, { ...openDevice(dry, { device: 'cpu' }), device }, options);
-  }
-
-  /** What CUDA device this machine has, in words. @throws LxmertError NO_DEVICE, saying what is missing; ADDON */
-  static describeCuda(): string {
-    return describeCuda(loadAddon());
-  }
-
-  /** Which NCCL several GPUs would use, in words; one needs none. @throws LxmertError NO_DEVICE, saying what is missing; ADDON */
-  static describeNccl(): string {
-    return describeNccl(loadAddon());
   }
 
   /** Gives an arena its size, zeroed; what it held is lost. Work enqueued so far still finds the old one. */

@@ -2,7 +2,7 @@ export { Engine, type Recording } from './engine.js';
 export type { OpProfile } from './opProfile.js';
 export type { Dropout, OpArgument } from './encodeCall.js';
 export { Recordings } from './recordings.js';
-export { precisions, type EngineOptions, type Precision } from './device.js';
+export { describeCuda, describeNccl, precisions, type EngineOptions, type Precision } from './device.js';
 export type { OpName } from './native.js';
 export { GradientLedger, type Parameter } from './gradientLedger.js';
 export { Tape } from './tape.js';

@@ -111,12 +111,18 @@ export class ModelWeights {
     return ranges;
   }
 
-  /** Fresh weights as the original's `init_bert_weights`: a parameter's values depend on the seed and its place alone. */
-  initialize(seed: number, deviation: number): void {
-    this.parameters.forEach(({ spec, tensor }, stream) => {
+  /**
+   * Fresh weights as the original's `init_bert_weights`: a parameter's values depend on the seed and its place alone.
+   * Resolves when they are drawn; rejects with the signal's reason, once the parameter at hand is.
+   */
+  async initialize(seed: number, deviation: number, signal?: AbortSignal): Promise<void> {
+    for (const [stream, { spec, tensor }] of this.parameters.entries()) {
+      signal?.throwIfAborted();
       if (spec.initial === 'normal') fillNormal(this.engine, tensor, { deviation, seed, stream });
       else fill(this.engine, tensor, spec.initial === 'ones' ? 1 : 0);
-    });
+      // An engine that is told all at once does all of it before it ends.
+      await this.engine.synchronize();
+    }
   }
 
   private place(name: string, offset: number, shape: readonly number[]): Parameter {

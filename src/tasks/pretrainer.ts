@@ -90,10 +90,10 @@ export class Pretrainer {
     );
   }
 
-  /** Fresh weights (section 4.1 of the paper: N(0, 0.02²)), zero moments. */
-  initialize(seed: number): Promise<void> {
+  /** Fresh weights (section 4.1 of the paper: N(0, 0.02²)), zero moments. @throws the signal's reason */
+  initialize(seed: number, signal?: AbortSignal): Promise<void> {
     return this.inOrder(async () => {
-      this.weights.initialize(seed, this.config.initializerRange);
+      await this.weights.initialize(seed, this.config.initializerRange, signal);
       this.state.clearMoments();
       await this.engine.synchronize();
     });

@@ -25,8 +25,8 @@ export interface PretrainModel {
   read(kind: StateKind, name: string): Promise<Float32Array>;
   /** Throws BAD_ARGUMENT when `values` has another length than the tensor. */
   write(kind: StateKind, name: string, values: Float32Array): Promise<void>;
-  /** Initial weights from the seed; both moments zero. */
-  initialize(seed: number): Promise<void>;
+  /** Initial weights from the seed; both moments zero. Rejects with the signal's reason. */
+  initialize(seed: number, signal?: AbortSignal): Promise<void>;
   /**
    * Keeps features on the device, for batches that name their rows. Rejects with OUT_OF_MEMORY before anything is read, and
    * with the signal's reason.

@@ -164,7 +164,7 @@ async function initialize(
   answers: readonly string[] | undefined,
   { observer, signal }: RunControls,
 ): Promise<void> {
-  await model.initialize(seed);
+  await model.initialize(seed, signal);
   if (init === undefined) return;
   const taken = await loadInitialWeights(init, model, answers, signal);
   const rest = [...taken.missing, ...taken.misshapen];

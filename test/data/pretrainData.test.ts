@@ -1,4 +1,4 @@
-import { readdir, readlink, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { AnswerTable } from '../../src/data/answers.js';
@@ -7,6 +7,7 @@ import { readImage } from '../../src/data/featureSource.js';
 import { openPretrainData } from '../../src/data/pretrainData.js';
 import { WordPiece } from '../../src/text/wordPiece.js';
 import { TestFolders, testData, testImage, testText, tsvText } from './samples.js';
+import { timesOpen } from './threads.js';
 
 const folders = new TestFolders();
 let wordPiece: WordPiece;
@@ -246,13 +247,6 @@ describe('openPretrainData', () => {
       await valid.close();
     }
   });
-
-  /** How often this process has a file open. */
-  async function timesOpen(path: string): Promise<number> {
-    const fds = await readdir('/proc/self/fd');
-    const files = await Promise.all(fds.map((fd) => readlink(join('/proc/self/fd', fd)).catch(() => undefined)));
-    return files.filter((file) => file === path).length;
-  }
 
   test('a signal ends it with its reason, whenever it comes, and no file stays open', async () => {
     const dir = await folders.make(testData({ images: 5 }));

@@ -1,5 +1,5 @@
 /** Data opened for tests that read them by threads, whose programs must be JavaScript. */
-import { readdir } from 'node:fs/promises';
+import { readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { openPretrainData } from '../../src/data/pretrainData.js';
@@ -59,6 +59,12 @@ export async function take<T>(source: AsyncIterable<T>, count = Infinity): Promi
   return taken;
 }
 
+/** How often this process has a file open. */
+export async function timesOpen(path: string): Promise<number> {
+  const fds = await readdir('/proc/self/fd');
+  const files = await Promise.all(fds.map((fd) => readlink(join('/proc/self/fd', fd)).catch(() => undefined)));
+  return files.filter((file) => file === path).length;
+}
+
 /** Threads of this process, those of the engine and of libuv among them. */
 export const countThreads = async () => (await readdir('/proc/self/task')).length;
-export const countOpenFiles = async () => (await readdir('/proc/self/fd')).length;

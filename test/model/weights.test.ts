@@ -67,7 +67,7 @@ describe('ModelWeights', () => {
 
   test('initial values: N(0, deviation²), ones and zeros, by the seed alone', async () => {
     const read = async (name: string): Promise<Float32Array> => engine.readFloats(weights.get(name).tensor);
-    weights.initialize(7, 0.05);
+    await weights.initialize(7, 0.05);
     const words = await read('lxmert.embeddings.word_embeddings.weight');
     const mean = words.reduce((a, b) => a + b, 0) / words.length;
     const deviation = Math.sqrt(words.reduce((a, b) => a + (b - mean) ** 2, 0) / words.length);
@@ -78,12 +78,26 @@ describe('ModelWeights', () => {
     expect(fourth).toBeLessThan(3.2);
     expect(new Set(await read('lxmert.embeddings.LayerNorm.weight'))).toEqual(new Set([1]));
     expect(new Set(await read('lxmert.pooler.dense.bias'))).toEqual(new Set([0]));
-    weights.initialize(8, 0.05);
+    await weights.initialize(8, 0.05);
     const other = await read('lxmert.embeddings.word_embeddings.weight');
     expect(other).not.toEqual(words);
-    weights.initialize(7, 0.05);
+    await weights.initialize(7, 0.05);
     expect(await read('lxmert.embeddings.word_embeddings.weight')).toEqual(words);
     const query = await read('lxmert.encoder.layer.0.attention.self.query.weight');
     expect(query).not.toEqual(await read('lxmert.encoder.layer.0.attention.self.key.weight'));
+  });
+
+  test('a signal ends the drawing after the parameter at hand', async () => {
+    const valuesOf = () => Promise.all(weights.parameters.map(({ tensor }) => engine.readFloats(tensor)));
+    await weights.initialize(7, 0.05);
+    const before = await valuesOf();
+    let looks = 0;
+    const throwIfAborted = () => {
+      if (++looks === 3) throw new Error('enough');
+    };
+    await expect(weights.initialize(9, 0.05, { throwIfAborted } as AbortSignal)).rejects.toThrow('enough');
+    const after = await valuesOf();
+    expect(after.slice(2)).toEqual(before.slice(2));
+    expect(after[0]).not.toEqual(before[0]);
   });
 });

@@ -1,6 +1,8 @@
-// The core's engine and queue on a device of the tests. core.test.ts builds and runs it; docs/engine.md says how to build it
-// with a sanitizer.
+// The core's engine and queue on a device of the tests, and in recordings.cc its recordings. core.test.ts builds and runs them;
+// docs/engine.md says how to build them with a sanitizer.
 #include "fake_device.h"
+
+void testRecordings();
 
 namespace {
 
@@ -183,97 +185,6 @@ void queueOutlivesItsAbort() {
   CHECK(ran == before);
 }
 
-// Fills the first floats with each of the values in turn.
-int64_t recordFills(Engine& engine, const std::vector<double>& values) {
-  std::vector<double> calls;
-  for (const double value : values)
-    for (const double number : {static_cast<double>(opNamed("fill")), 5.0, value, static_cast<double>(kArena), 0.0,
-                                static_cast<double>(kFloats), 0.0})
-      calls.push_back(number);
-  return engine.record(calls.data(), calls.size());
-}
-
-void recordingsAreReplayed() {
-  for (const bool captures : {false, true}) {
-    Observed observed;
-    observed.makes_captures = captures;
-    const auto engine = engineOn(observed);
-    engine->reserve(kArena, kBytes);
-    const int64_t recording = recordFills(*engine, {1, 2, 3});
-    std::vector<float> values(kFloats);
-    CHECK(read(*engine, values.data()) == "" && values[0] == 0.0f);  // nothing has run
-    for (int i = 1; i <= 3; ++i) {
-      enqueueFill(*engine, 7);
-      CHECK(engine->replay(recording) == "");
-      CHECK(read(*engine, values.data()) == "" && values[kFloats - 1] == 3.0f && observed.kernels == 4 * i);
-    }
-    CHECK(observed.captures == (captures ? 1 : 0) && observed.launches == (captures ? 2 : 0));
-    engine->profile(true);  // op by op
-    engine->replay(recording);
-    std::vector<double> cells(2 * Engine::opCount());
-    CHECK(outcomeOf([&](Done done) { engine->readProfile(cells.data(), std::ssize(cells), std::move(done)); }) == "");
-    CHECK(cells[2 * opNamed("fill")] == 3 && observed.launches == (captures ? 2 : 0));
-    engine->profile(false);
-    engine->replay(recording);
-    engine->forget(recording);
-    CHECK(synchronize(*engine) == "" && observed.kernels == 18);
-    CHECK(codeOf([&] { engine->replay(recording); }) == "BAD_ARGUMENT");
-    CHECK(codeOf([&] { engine->forget(recording); }) == "BAD_ARGUMENT");
-  }
-}
-
-void deadRecordingsAreRefused() {
-  Observed observed;
-  const auto engine = engineOn(observed);
-  engine->reserve(kArena, kBytes);
-  const int64_t recording = recordFills(*engine, {1});
-  engine->replay(recording);
-  engine->reserve(ArenaId::Workspace, kBytes);  // any of them
-  CHECK(codeOf([&] { engine->replay(recording); }) == "BAD_ARGUMENT");
-  const int64_t fresh = recordFills(*engine, {2});
-  engine->reserve(kArena, kBytes);
-  CHECK(codeOf([&] { engine->replay(fresh); }) == "BAD_ARGUMENT");
-  CHECK(synchronize(*engine) == "" && observed.live.size() == 2 && !observed.used_dead);
-  engine->reserve(kArena, 0);
-  engine->reserve(ArenaId::Workspace, 0);
-  CHECK(synchronize(*engine) == "" && observed.live.empty());  // recordings hold no memory
-  const double cut[] = {static_cast<double>(opNamed("fill")), 6, 1}, unknown[] = {1e9, 0}, half[] = {0};
-  for (const auto& [calls, count] : {std::pair{cut, 3}, {unknown, 2}, {half, 1}})
-    CHECK(codeOf([&, calls = calls, count = count] { engine->record(calls, count); }) == "BAD_ARGUMENT");
-}
-
-// Costs speed, not the run, and is told once.
-void failedCapturesFallBack() {
-  Observed observed;
-  observed.makes_captures = true;
-  observed.capture = [] { throw Error(ErrorCode::Internal, "no graphs today"); };
-  const auto engine = engineOn(observed);
-  engine->reserve(kArena, kBytes);
-  const int64_t recording = recordFills(*engine, {1, 2}), other = recordFills(*engine, {3});
-  std::vector<std::string> told;
-  for (int i = 0; i < 4; ++i) {
-    told.push_back(engine->replay(recording));
-    told.push_back(engine->replay(other));
-    CHECK(synchronize(*engine) == "");
-  }
-  CHECK(observed.kernels == 12 && observed.captures == 1 && observed.launches == 0);
-  CHECK(std::count(told.begin(), told.end(), "no graphs today") == 1 && std::count(told.begin(), told.end(), "") == 7);
-}
-
-void endingStopsAReplayBetweenOps() {
-  Observed observed;
-  Gate gate;
-  observed.kernel = [&](const Fill&) { gate.wait(); };
-  auto engine = engineOn(observed);
-  engine->reserve(kArena, kBytes);
-  engine->replay(recordFills(*engine, std::vector<double>(100, 1)));
-  gate.reached.get_future().wait();
-  engine->drop();
-  gate.open.set_value();
-  engine.reset();
-  CHECK(observed.kernels == 1 && observed.live.empty() && !observed.used_dead);
-}
-
 // Engines on several threads, each made, used and ended at random moments: for the thread sanitizer.
 void manyEngines() {
   std::vector<std::thread> owners;
@@ -323,16 +234,9 @@ int main() {
       {"reserve waits for nothing", reserveWaitsForNothing},
       {"a failed reserve changes nothing", failedReserveChangesNothing},
       {"a queue outlives its abort", queueOutlivesItsAbort},
-      {"recordings are replayed", recordingsAreReplayed},
-      {"dead recordings are refused", deadRecordingsAreRefused},
-      {"failed captures fall back", failedCapturesFallBack},
-      {"ending stops a replay between ops", endingStopsAReplayBetweenOps},
       {"many engines", manyEngines},
   };
-  for (const auto& [name, test] : tests) {
-    const int before = failures;
-    test();
-    std::printf("%s %s\n", failures == before ? "ok" : "FAILED", name);
-  }
+  for (const auto& [name, test] : tests) run(name, test);
+  testRecordings();
   return failures == 0 ? 0 : 1;
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
-// What a real device does too rarely: kernels that fail, wait, and memory that is watched. See core.cc.
+// What a real device does too rarely: kernels that fail, wait, and memory that is watched. See core.cc and recordings.cc.
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'lxmert-core-'));
 const program = join(folder, 'core');
@@ -16,7 +16,8 @@ const { variables } = JSON.parse(readFileSync(join(root, 'native/sources.gypi'),
 beforeAll(() => {
   const sources = variables['lxmert_sources'].filter((path) => path.startsWith('native/engine/'));
   const flags = ['-std=c++20', '-O0', '-Wall', '-Wextra', '-Werror', '-pthread', '-Inative'];
-  execFileSync('g++', [...flags, 'test/engine/lifetime/core.cc', ...sources, '-o', program], { cwd: root });
+  const tests = ['core.cc', 'recordings.cc'].map((file) => join('test/engine/lifetime', file));
+  execFileSync('g++', [...flags, ...tests, ...sources, '-o', program], { cwd: root });
 });
 
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -30,6 +30,13 @@ inline std::atomic<int> failures{0};
     }                                                                           \
   } while (0)
 
+// Runs a test and tells how it went.
+inline void run(const char* name, void (*test)()) {
+  const int before = failures;
+  test();
+  std::printf("%s %s\n", failures == before ? "ok" : "FAILED", name);
+}
+
 // What a test sees of its device, which the engine owns.
 struct Observed {
   std::mutex mutex;

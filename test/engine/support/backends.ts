@@ -1,4 +1,4 @@
-import { Engine, type Precision } from '../../../src/engine/index.js';
+import { describeCuda, Engine, type Precision } from '../../../src/engine/index.js';
 import { emulator } from '../../support/emulator.js';
 import type { FloatType } from './opCase.js';
 
@@ -37,7 +37,7 @@ function cuda(name: string, cudaLibrary?: string): Backend[] {
 
 function hasGpu(): boolean {
   try {
-    return !Engine.describeCuda().startsWith('emulated');
+    return !describeCuda().startsWith('emulated');
   } catch {
     return false;
   }
