@@ -1,3 +1,5 @@
+import { availableParallelism } from 'node:os';
+
 /** @type {import('jest').Config} */
 export default {
   testEnvironment: 'node',
@@ -16,5 +18,8 @@ export default {
       },
     ],
   },
-  testTimeout: 60_000,
+  // Half of the longest tests wait for processes that they started; on two cores jest would take one.
+  maxWorkers: Math.max(2, availableParallelism() - 1),
+  // Ends what hangs, not what is slow: the machine may have other work.
+  testTimeout: 600_000,
 };

@@ -110,10 +110,16 @@
       "native/cuda/emulator/streams.cc",
       "native/cuda/emulator/trace.cc"
     ],
-    "lxmert_racecheck_sources": [
+    "lxmert_instrumented_sources": [
       "native/cuda/emulator/instrumented.cc",
-      "native/cuda/emulator/races.cc",
       "native/cuda/emulator/source_place.cc"
+    ],
+    "lxmert_racecheck_sources": [
+      "native/cuda/emulator/races.cc"
+    ],
+    "lxmert_traffic_sources": [
+      "native/cuda/emulator/request.cc",
+      "native/cuda/emulator/traffic.cc"
     ],
     "lxmert_cuda_headers": [
       "native/comm/nccl.h",
@@ -136,13 +142,14 @@
       "native/cuda/emulator/launch.h",
       "native/cuda/emulator/order.h",
       "native/cuda/emulator/ptx.h",
-      "native/cuda/emulator/races.h",
       "native/cuda/emulator/random.h",
+      "native/cuda/emulator/request.h",
       "native/cuda/emulator/runtime.h",
       "native/cuda/emulator/shared_memory.h",
       "native/cuda/emulator/source_place.h",
       "native/cuda/emulator/streams.h",
       "native/cuda/emulator/trace.h",
+      "native/cuda/emulator/uses.h",
       "native/cuda/emulator/warp.h",
       "native/cuda/gemm.h",
       "native/cuda/graph.h",

@@ -38,7 +38,7 @@ void addOptimizer(std::vector<Case>& cases, const World& w) {
     a.maxNorm = 1;
     a.record = w.rows(t, RowSet::Language).record;
     a.chunks = t.ints(chunks);
-    a.parameters = t.floats(n, Role::Weight);
+    a.parameters = t.floats(n, Role::Updated);
     a.gradients = t.floats(n, Role::In);
     a.firstMoment = t.floats(n, Role::InOut);
     a.secondMoment = t.floats(n, Role::InOut);

@@ -1,7 +1,8 @@
 // Checks the CUDA kernels against the host's, then times them beside the machine's own rates. Needs no Node.
-//   kernels [--check] [--displaced] [--only NAME] [--bench] [--json FILE]
+//   kernels [--check] [--displaced] [--only NAME] [--bench] [--json FILE] [--once]
 // Both by default; exit code 1 when a kernel is wrong. --displaced checks with tensors that begin at any element, --only
-// checks the ops of which the name begins so.
+// checks (or calls) the ops of which the name begins so. --once calls each op of a small step once, for whoever watches
+// (scripts/check-traffic.mjs, a profiler).
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -36,6 +37,9 @@ Shape baseShape(int64_t batch, int64_t tokens) {
   return {batch, tokens, 36, 12, 64, 3072, 2048, 30'522, 64 << 20, false};
 }
 
+// Of the base model, small: few samples, and as few classes and parameters as take the same ways through the kernels.
+constexpr Shape kWatched{4, 12, 36, 12, 64, 3072, 2048, 8058, 1 << 19, false};
+
 int check(bool displaced, const std::string& only) {
   int wrong = 0, right = 0;
   for (const Precision precision : kPrecisions) {
@@ -66,6 +70,25 @@ int check(bool displaced, const std::string& only) {
   }
   std::printf("%d kernels right, %d wrong\n", right, wrong);
   return wrong;
+}
+
+// What each op must move at least goes before it, as JSON.
+void once(const std::string& only) {
+  for (const Precision precision : kPrecisions) {
+    CudaDevice device(0, precision);
+    device.begin();
+    for (const Case& c : casesOf(kWatched)) {
+      if (c.name.rfind(only, 0) != 0) continue;
+      Tensors tensors(device, device.activations());
+      c.bind(tensors, device, OpColumn{});
+      tensors.moveToDevice();
+      std::printf("{\"op\": \"%s\", \"precision\": \"%s\", \"bytes\": %ld}\n", c.name.c_str(), nameOf(precision),
+                  static_cast<long>(tensors.bytes()));
+      std::fflush(stdout);
+      c.bind(tensors, device, device.ops())();
+      device.wait();
+    }
+  }
 }
 
 // Seconds of a call, the least of three runs; work and both events are in one stream.
@@ -188,7 +211,7 @@ void bench(const char* json) {
 }
 
 int run(int count, char** words) {
-  bool checks = false, benches = false, displaced = false;
+  bool checks = false, benches = false, displaced = false, watched = false;
   const char *json = nullptr, *only = "";
   for (int i = 1; i < count; ++i) {
     if (std::strcmp(words[i], "--check") == 0) {
@@ -199,15 +222,18 @@ int run(int count, char** words) {
       only = words[++i];
     } else if (std::strcmp(words[i], "--bench") == 0) {
       benches = true;
+    } else if (std::strcmp(words[i], "--once") == 0) {
+      watched = true;
     } else if (std::strcmp(words[i], "--json") == 0 && i + 1 < count) {
       json = words[++i];
     } else {
-      std::fprintf(stderr, "usage: kernels [--check] [--displaced] [--only NAME] [--bench] [--json FILE]\n");
+      std::fprintf(stderr, "usage: kernels [--check] [--displaced] [--only NAME] [--bench] [--json FILE] [--once]\n");
       return 2;
     }
   }
   std::printf("%s\n", cuda::describe(cuda::findGpu(0)).c_str());
-  if (!checks && !benches) checks = benches = true;
+  if (watched) once(only);
+  if (!checks && !benches && !watched) checks = benches = true;
   if (checks && check(displaced, only) > 0) return 1;
   if (benches) bench(json);
   return 0;

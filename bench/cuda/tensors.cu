@@ -15,7 +15,11 @@ using cuda::toFloat;
 
 constexpr int64_t kAlignment = 256;
 
-bool isWeight(Role role) { return role == Role::Weight || role == Role::Table; }
+bool isWeight(Role role) { return role == Role::Weight || role == Role::Updated || role == Role::Table; }
+
+bool isResult(Role role) {
+  return role == Role::Out || role == Role::InOut || role == Role::SparseInOut || role == Role::Updated;
+}
 
 }  // namespace
 
@@ -112,7 +116,7 @@ Tensors::Difference Tensors::compare() {
   Difference worst;
   for (size_t i = 0; i < tensors_.size(); ++i) {
     const Tensor& t = tensors_[i];
-    if (t.role != Role::Out && t.role != Role::InOut && t.role != Role::SparseInOut) continue;
+    if (!isResult(t.role)) continue;
     std::vector<char> got(deviceBytes(t));
     // Straight from the device: the engine's way back needs its completions.
     cuda::check(cudaMemcpy(got.data(), t.device, got.size(), cudaMemcpyDeviceToHost), "reading a tensor");
@@ -140,9 +144,11 @@ Tensors::Difference Tensors::compare() {
 
 int64_t Tensors::bytes() const {
   int64_t sum = 0;
-  for (const Tensor& t : tensors_)
-    if (t.role != Role::Table && t.role != Role::Sparse && t.role != Role::SparseInOut)
-      sum += deviceBytes(t) * (t.role == Role::InOut ? 2 : 1);
+  for (const Tensor& t : tensors_) {
+    if (t.role == Role::Table || t.role == Role::Sparse || t.role == Role::SparseInOut) continue;
+    sum += deviceBytes(t) * (t.role == Role::InOut || t.role == Role::Updated ? 2 : 1);
+    if (t.role == Role::Updated && dtype_ == DType::BF16) sum += t.elements * bytesOf(DType::BF16);
+  }
   return sum;
 }
 

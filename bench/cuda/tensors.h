@@ -15,10 +15,11 @@ namespace lxmert::bench {
 
 enum class Role {
   In,
-  Weight,  // read, in the arena of parameters
-  Table,   // a weight of which a call touches some rows: not counted in its bytes
-  Sparse,  // the same of activations
-  Out,     // begins as NaN
+  Weight,   // read, in the arena of parameters
+  Updated,  // the same, and written, with its bfloat16 copy
+  Table,    // a weight of which a call touches some rows: not counted in its bytes
+  Sparse,   // the same of activations
+  Out,      // begins as NaN
   InOut,
   SparseInOut,  // added to in some rows: not counted
   Scratch,      // written, of no interest

@@ -1,29 +1,15 @@
 #include "comm/nccl.h"
 
-#include "cuda/nvidia_library.h"
-
 namespace lxmert::nccl {
 
-namespace {
-
-Library load() {
-  const cuda::OpenedLibrary opened({"NCCL, which several GPUs need,",
-                                    {"libnccl.so.2"},
-                                    "LXMERT_NCCL",
-                                    "nccl.path",
-                                    "the package libnccl2, or `pip install nvidia-nccl-cu13`"});
-  Library found;
-#define FUNCTION(name, type) found.name = reinterpret_cast<Library::name##Function>(opened.function("nccl" #name));
-  LXMERT_NCCL(FUNCTION)
-#undef FUNCTION
-  found.file = opened.file();
-  return found;
-}
-
-}  // namespace
-
 const Library& open() {
-  static const Library library = load();  // tried again when it throws
+  // Tried again when it throws.
+  static const Library library{cuda::OpenedLibrary({"NCCL, which several GPUs need,",
+                                                    "nccl",
+                                                    {"libnccl.so.2"},
+                                                    "LXMERT_NCCL",
+                                                    "nccl.path",
+                                                    "the package libnccl2, or `pip install nvidia-nccl-cu13`"})};
   return library;
 }
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <string>
 
+#include "cuda/nvidia_library.h"
 #include "cuda/platform.h"
 
 namespace lxmert::nccl {
@@ -31,14 +32,7 @@ struct UniqueId {
   FUNCTION(AllReduce,                                                              \
            Result (*)(const void* from, void* to, size_t count, DataType, Reduction, Communicator, cudaStream_t))
 
-struct Library {
-#define FUNCTION(name, type)   \
-  using name##Function = type; \
-  name##Function name;
-  LXMERT_NCCL(FUNCTION)
-#undef FUNCTION
-  std::string file;
-};
+LXMERT_NVIDIA_LIBRARY(LXMERT_NCCL)
 
 // Opens the library: the file that LXMERT_NCCL names, else one that the system finds, the toolkit's, or the one that the
 // build noted beside the plugin. Throws NoDevice.

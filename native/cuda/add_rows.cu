@@ -13,6 +13,8 @@ constexpr int32_t kNoKey = 0x7FFFFFFF;  // sorts last
 constexpr int kSumWarps = 8, kSumThreads = kSumWarps * kLanes;
 constexpr int kTile = 256;      // columns of a block
 constexpr int kRowsAtOnce = 4;  // that a warp reads before it adds
+// Columns of a lane at a time, of either type: with 8, its two halves of 16 bytes would meet others' in a bank.
+constexpr int kColumns = kWide<float>;
 
 __device__ __forceinline__ int32_t keyOf(const RowKeys& keys, const ActiveRows& active, int64_t row) {
   const int32_t key = keys.data[row * keys.stride];
@@ -97,8 +99,8 @@ void addRows(CudaDevice& device, const RowKeys& keys, const T* from, T* table, i
   const dim3 grid(rowBlocks(capacity, 1), static_cast<unsigned>((width + kTile - 1) / kTile));
   const size_t shared = kSumWarps * kTile * sizeof(float);
   const int columns = static_cast<int>(width);
-  if (aligned<kWide<T>>(width, {from, table}))
-    LXMERT_LAUNCH((addSortedKernel<T, kWide<T>>), grid, kSumThreads, shared, device.stream(), sorted, capacity, from,
+  if (aligned<kColumns>(width, {from, table}))
+    LXMERT_LAUNCH((addSortedKernel<T, kColumns>), grid, kSumThreads, shared, device.stream(), sorted, capacity, from,
                   table, columns);
   else
     LXMERT_LAUNCH((addSortedKernel<T, 1>), grid, kSumThreads, shared, device.stream(), sorted, capacity, from, table,

@@ -38,13 +38,20 @@ __global__ void __launch_bounds__(kLanes* kGroups)
   target.data[column] = all;
 }
 
+// A warp's sums in shared memory: those of its lanes' first columns, of their second, …, so far from one another that neither
+// lanes nor neighbouring columns meet in a bank.
+template <int V>
+constexpr int kSumsPitch = kLanes + kLanes / V;
+template <int V>
+constexpr int kSumsOfWarp = V* kSumsPitch<V>;
+
 // partial [row blocks, columns]. A lane has V neighbouring columns, the warps of a block share its rows and are added up
 // in order: what a column's sum is does not depend on V.
 template <class T, int V>
 __global__ void __launch_bounds__(kLanes* kWarps)
     partialColumnSums(const T* __restrict__ values, int64_t rows, int64_t columns, float* __restrict__ partial) {
   constexpr int kWidth = kLanes * V;
-  LXMERT_SHARED(float, sums);  // [warps, width]
+  LXMERT_SHARED(float, sums);  // [warps, V, pitch]
   const int lane = laneOf(), warp = static_cast<int>(threadIdx.x) / kLanes;
   const int64_t left = static_cast<int64_t>(blockIdx.y) * kWidth, column = left + lane * V;
   const int64_t first = blockIdx.x * kRowsOfBlock, end = min(first + kRowsOfBlock, rows);
@@ -58,12 +65,15 @@ __global__ void __launch_bounds__(kLanes* kWarps)
       for (int i = 0; i < V; ++i) sum[i] += x[i];
     }
   }
-  store<V>(sums + warp * kWidth + lane * V, sum);
+  float* const mine = sums + warp * kSumsOfWarp<V> + lane;
+#pragma unroll
+  for (int i = 0; i < V; ++i) mine[i * kSumsPitch<V>] = sum[i];
   __syncthreads();
   const int c = static_cast<int>(threadIdx.x);
   if (c >= kWidth || left + c >= columns) return;
-  float all = sums[c];
-  for (int w = 1; w < kWarps; ++w) all += sums[w * kWidth + c];
+  const float* const of = sums + c % V * kSumsPitch<V> + c / V;
+  float all = of[0];
+  for (int w = 1; w < kWarps; ++w) all += of[w * kSumsOfWarp<V>];
   partial[blockIdx.x * columns + left + c] = all;
 }
 
@@ -74,8 +84,8 @@ void sumBlocks(CudaDevice& device, const Values& values, int64_t rows, int64_t c
   constexpr int64_t kWidth = kLanes * V;
   // Rows along x, of which a grid has 2^31 - 1: it has 65,535 along y, enough for two million columns.
   const dim3 grid(blocks, static_cast<unsigned>((columns + kWidth - 1) / kWidth));
-  LXMERT_LAUNCH((partialColumnSums<T, V>), grid, kLanes * kWarps, kWarps * kWidth * sizeof(float), device.stream(),
-                values.as<const T>(), rows, columns, partial);
+  LXMERT_LAUNCH((partialColumnSums<T, V>), grid, kLanes * kWarps, kWarps * kSumsOfWarp<V> * sizeof(float),
+                device.stream(), values.as<const T>(), rows, columns, partial);
 }
 
 }  // namespace

@@ -5,8 +5,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
 
+#include "cuda/nvidia_library.h"
 #include "cuda/platform.h"
 
 namespace lxmert::cuda::cublaslt {
@@ -68,14 +68,7 @@ struct Heuristic {
                               const void* beta, const void* c, Layout, void* d, Layout, const Algorithm*,         \
                               void* workspace, size_t workspaceBytes, cudaStream_t))
 
-struct Library {
-#define FUNCTION(name, type)   \
-  using name##Function = type; \
-  name##Function name;
-  LXMERT_CUBLASLT(FUNCTION)
-#undef FUNCTION
-  std::string file;
-};
+LXMERT_NVIDIA_LIBRARY(LXMERT_CUBLASLT)
 
 // Opens the library: the file that LXMERT_CUBLASLT names, else one that the system finds, the toolkit's, or the one that
 // the build noted beside the plugin. Throws NoDevice.

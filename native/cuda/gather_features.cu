@@ -8,16 +8,13 @@ namespace lxmert::cuda {
 
 namespace {
 
-// Of a table's row in one load.
-constexpr int kHalves = 8;
-
-__device__ __forceinline__ void loadHalves(const uint16_t* p, float (&x)[kHalves]) {
-  const uint4 four = *reinterpret_cast<const uint4*>(p);
-  const uint32_t words[] = {four.x, four.y, four.z, four.w};
+template <int V>
+__device__ __forceinline__ void loadHalves(const uint16_t* p, float (&x)[V]) {
+  const Packed<uint16_t, V> packed = loadPacked<V>(p);
 #pragma unroll
-  for (int i = 0; i < kHalves / 2; ++i) {
-    x[2 * i] = floatOfHalf(static_cast<uint16_t>(words[i] & 0xFFFFu));
-    x[2 * i + 1] = floatOfHalf(static_cast<uint16_t>(words[i] >> 16));
+  for (int i = 0; i < V / 2; ++i) {
+    x[2 * i] = floatOfHalf(static_cast<uint16_t>(packed.word[i] & 0xFFFFu));
+    x[2 * i + 1] = floatOfHalf(static_cast<uint16_t>(packed.word[i] >> 16));
   }
 }
 __device__ __forceinline__ void loadHalves(const uint16_t* p, float (&x)[1]) { x[0] = floatOfHalf(*p); }
@@ -46,8 +43,8 @@ void gatherFeatures(Device& device, const GatherFeatures& a) {
     using T = decltype(t);
     const unsigned blocks = rowBlocks(a.rows.capacity);
     const cudaStream_t stream = cudaOf(device).stream();
-    if (aligned<kHalves>(a.width, {a.table.data, a.to.data}))
-      LXMERT_LAUNCH((gatherFeaturesKernel<T, kHalves>), blocks, kRowThreads, 0, stream, a);
+    if (aligned<kWide<T>>(a.width, {a.table.data, a.to.data}))
+      LXMERT_LAUNCH((gatherFeaturesKernel<T, kWide<T>>), blocks, kRowThreads, 0, stream, a);
     else
       LXMERT_LAUNCH((gatherFeaturesKernel<T, 1>), blocks, kRowThreads, 0, stream, a);
   });

@@ -101,7 +101,7 @@ void layerNormForward(Device& device, const LayerNormForward& a) {
       LXMERT_LAUNCH((layerNormForwardKernel<T, V, K>), rowBlocks(a.rows.capacity), kRowThreads, 0,
                     cudaOf(device).stream(), a, columns);
     };
-    withColumns<T>(a.width, {a.z.data, a.residual.data, a.gamma.data, a.beta.data, a.out.data}, launch);
+    withColumns(a.width, {a.z.data, a.residual.data, a.gamma.data, a.beta.data, a.out.data}, launch);
   });
 }
 
@@ -118,7 +118,7 @@ void layerNormBackward(Device& device, const LayerNormBackward& a) {
       sumPartials(cuda, partial, blocks, 2 * a.width, {{a.dGamma.data, 0, a.width}, {a.dBeta.data, a.width, a.width}},
                   a.accumulateParameters);
     };
-    withColumns<T>(a.width, {a.z.data, a.gamma.data, a.dOut.data, a.dResidual.data, a.dy.data}, launch);
+    withColumns(a.width, {a.z.data, a.gamma.data, a.dOut.data, a.dResidual.data, a.dy.data}, launch);
   });
 }
 

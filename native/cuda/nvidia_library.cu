@@ -38,7 +38,7 @@ std::vector<std::string> candidates(const NvidiaLibrary& library) {
 
 }  // namespace
 
-OpenedLibrary::OpenedLibrary(const NvidiaLibrary& library) : what_(library.what) {
+OpenedLibrary::OpenedLibrary(const NvidiaLibrary& library) : what_(library.what), prefix_(library.prefix) {
   std::string reason;
   for (const std::string& file : candidates(library)) {
     handle_ = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
@@ -54,8 +54,9 @@ OpenedLibrary::OpenedLibrary(const NvidiaLibrary& library) : what_(library.what)
 }
 
 void* OpenedLibrary::function(const std::string& name) const {
-  void* found = dlsym(handle_, name.c_str());
-  if (!found) throw Error(ErrorCode::NoDevice, file_ + " is not what we know as " + what_ + ": it has no " + name);
+  const std::string whole = prefix_ + name;
+  void* found = dlsym(handle_, whole.c_str());
+  if (!found) throw Error(ErrorCode::NoDevice, file_ + " is not what we know as " + what_ + ": it has no " + whole);
   return found;
 }
 

@@ -148,8 +148,7 @@ __global__ void __launch_bounds__(kColumnThreads)
   store<V>(mine + 2 * width + c, gamma);
   store<V>(mine + 3 * width + c, bias);
 #pragma unroll
-  for (int i = 0; i < V; ++i)
-    for (int k = 0; k < 4; ++k) mine[4 * (width + c + i) + k] = weight[i][k];
+  for (int i = 0; i < V; ++i) store<4>(mine + 4 * (width + c + i), weight[i]);
 }
 
 template <class T, int V>
@@ -179,10 +178,10 @@ void objectEmbeddingForward(Device& device, const ObjectEmbeddingForward& a) {
       LXMERT_LAUNCH((objectEmbeddingForwardKernel<T, V, K>), rowBlocks(s.rows.capacity), kRowThreads, 0,
                     cudaOf(device).stream(), a, columns);
     };
-    withColumns<T>(s.width,
-                   {s.x.data, s.boxWeight.data, s.boxBias.data, s.featureGamma.data, s.boxGamma.data,
-                    a.featureBeta.data, a.boxBeta.data, a.out.data},
-                   launch);
+    withColumns(s.width,
+                {s.x.data, s.boxWeight.data, s.boxBias.data, s.featureGamma.data, s.boxGamma.data, a.featureBeta.data,
+                 a.boxBeta.data, a.out.data},
+                launch);
   });
 }
 
@@ -198,7 +197,7 @@ void objectEmbeddingBackward(Device& device, const ObjectEmbeddingBackward& a) {
       LXMERT_LAUNCH((objectRowsBackwardKernel<T, V, K>), rowBlocks(s.rows.capacity), kRowThreads, 0, cuda.stream(), a,
                     columns, means);
     };
-    withColumns<T>(s.width, all, launch);
+    withColumns(s.width, all, launch);
     if (aligned<4>(s.width, all))
       columnsBackward<T, 4>(cuda, a, means);
     else

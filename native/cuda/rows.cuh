@@ -82,10 +82,11 @@ struct Columns {
   }
 };
 
-// body(Columns<V, K>) with the best V and K for rows of T (and of float32) at these places.
-template <class T, class Body>
+// body(Columns<V, K>) with the best V and K for rows at these places. V is 4 also for rows of bfloat16: weights are float32,
+// and of those a lane that had 8 columns would take 16 of each 32 bytes at a time, every sector twice.
+template <class Body>
 void withColumns(int64_t columns, std::initializer_list<const void*> places, Body&& body) {
-  constexpr int V = kWide<T>;
+  constexpr int V = kWide<float>;
   const int width = static_cast<int>(columns);
   if (!aligned<V>(width, places) || width > 1024)
     body(Columns<1, 0>{width});

@@ -98,7 +98,7 @@ void tokenEmbeddingForward(Device& device, const TokenEmbeddingForward& a) {
       LXMERT_LAUNCH((tokenEmbeddingForwardKernel<T, V, K>), rowBlocks(s.rows.capacity), kRowThreads, 0,
                     cudaOf(device).stream(), a, columns);
     };
-    withColumns<T>(s.width, {s.word.data, s.position.data, s.type.data, s.gamma.data, a.beta.data, a.out.data}, launch);
+    withColumns(s.width, {s.word.data, s.position.data, s.type.data, s.gamma.data, a.beta.data, a.out.data}, launch);
   });
 }
 
@@ -116,8 +116,8 @@ void tokenEmbeddingBackward(Device& device, const TokenEmbeddingBackward& a) {
       sumPartials(cuda, partial, blocks, 2 * s.width, {{a.dGamma.data, 0, s.width}, {a.dBeta.data, s.width, s.width}},
                   a.accumulateParameters);
     };
-    withColumns<T>(s.width, {s.word.data, s.position.data, s.type.data, s.gamma.data, a.dOut.data, a.scratch.data},
-                   launch);
+    withColumns(s.width, {s.word.data, s.position.data, s.type.data, s.gamma.data, a.dOut.data, a.scratch.data},
+                launch);
   });
   const float* dz = a.scratch.data;
   addRows<float>(cuda, {s.rows, s.ids.data, 1, 1, s.vocabSize}, dz, a.dWord.data, s.width);

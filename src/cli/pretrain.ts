@@ -24,7 +24,11 @@ export const command = defineCommand({
   handler: async (args) => {
     const progress = new TrainProgress({ stream: process.stderr });
     const stop = stopOnSignal((signal) =>
-      progress.line(`${signal}: stops after this step and saves; once more ends it at once, unsaved`),
+      progress.line(
+        progress.begun
+          ? `${signal}: stops after this step and saves; once more ends it at once, unsaved`
+          : `${signal}: stops loading; once more ends it at once`,
+      ),
     );
     try {
       const summary = await pretrain(
@@ -50,18 +54,19 @@ export const command = defineCommand({
 /** What the run came to, for people. */
 function tell(summary: TrainSummary): string[] {
   const { step, totalSteps, finished, stoppedEarly, checkpoint, best, lastValidation } = summary;
+  const of = (steps: number | undefined) => (steps === undefined ? '' : ` of ${whole(steps)}`);
   const accuracies = Object.entries(lastValidation?.accuracy ?? {});
   return [
     finished
       ? stoppedEarly
-        ? `Stopped early after step ${whole(step)} of ${whole(totalSteps)}: validation no longer got better.`
-        : `All ${whole(totalSteps)} steps are done.`
-      : `Stopped after step ${whole(step)} of ${whole(totalSteps)}; --resume goes on.`,
+        ? `Stopped early after step ${whole(step)}${of(totalSteps)}: validation no longer got better.`
+        : `All ${whole(step)} steps are done.`
+      : `Stopped after step ${whole(step)}${of(totalSteps)}; --resume goes on.`,
     ...(lastValidation
       ? [`Validation after step ${whole(lastValidation.step)}: loss ${figure(lastValidation.loss)}`]
       : []),
     ...accuracies.map(([name, share]) => `  ${(learnt[name] ?? name).padEnd(44)}${percent(share).padStart(8)} right`),
-    `Checkpoint: ${checkpoint}`,
+    `Checkpoint: ${checkpoint ?? 'none yet'}`,
     ...(best ? [`Best validation: after step ${whole(best.step)}, loss ${figure(best.loss)}`] : []),
   ];
 }
@@ -88,16 +93,21 @@ function toJson({ lastStep, lastValidation, ...rest }: TrainSummary): object {
  */
 const sameWish = 500;
 
-/** The first SIGINT or SIGTERM aborts the signal, the second ends the process. */
+/** The first SIGINT or SIGTERM aborts the signal, the second ends the process, whatever its threads are waiting for. */
 function stopOnSignal(tellOf: (signal: string) => void) {
   const controller = new AbortController();
   const state: { received: keyof typeof signals | undefined; at: number } = { received: undefined, at: 0 };
-  const listeners = Object.entries(signals).map(([signal, code]) => {
+  const listeners = (Object.keys(signals) as (keyof typeof signals)[]).map((signal) => {
     const listener = () => {
       const now = performance.now();
       if (state.received && now - state.at < sameWish) return;
-      if (state.received) process.exit(code);
-      state.received = signal as keyof typeof signals;
+      if (state.received) {
+        // An exit would wait for a thread that reads from a pipe, or a disk that does not answer.
+        process.off(signal, listener);
+        process.kill(process.pid, signal);
+        return;
+      }
+      state.received = signal;
       state.at = now;
       controller.abort();
       tellOf(signal);

@@ -45,6 +45,11 @@ export class TrainProgress {
     };
   }
 
+  /** Whether the run has begun: data and model are there. */
+  get begun(): boolean {
+    return this.#totalSteps > 0;
+  }
+
   /** Prints a line that stays. */
   line(text: string): void {
     this.#unreported = undefined;

@@ -2,7 +2,7 @@ import { LxmertError } from '../errors.js';
 import { assembleBatch } from './assembleBatch.js';
 import type { AssembleJob, AssemblyData } from './assembly.js';
 import type { Batch } from './batch.js';
-import { BatchWorkers } from './batchWorkers.js';
+import { batchWorkers } from './batchWorkers.js';
 import type { FeatureMemory } from './featureMemory.js';
 import type { Masking } from './masking.js';
 
@@ -36,7 +36,7 @@ export function openAssembler(data: NamedData, options: AssemblerOptions): Assem
     sampleIds: Array.from(samples, (sample) => data.sampleId(sample)),
   });
   if (workers > 0) {
-    const threads = new BatchWorkers(data, {
+    const threads = batchWorkers(data, {
       count: workers,
       settings: { seed, masking },
       ...(memory && { memory }),
@@ -44,7 +44,7 @@ export function openAssembler(data: NamedData, options: AssemblerOptions): Assem
     });
     return {
       ahead: workers + 1,
-      assemble: async (job) => withNames(job, await threads.assemble(job)),
+      assemble: async (job) => withNames(job, await threads.run(job)),
       close: () => threads.close(),
     };
   }

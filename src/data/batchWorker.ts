@@ -1,33 +1,20 @@
-/** The program of a thread that prepares batches (see `BatchWorkers`). It ends when that ends it. */
-import { parentPort, workerData } from 'node:worker_threads';
-import type { MessagePort } from 'node:worker_threads';
+/** The program of a thread that prepares batches (see `batchWorkers`). */
 import { assembleBatch } from './assembleBatch.js';
-import type { AssemblyData } from './assembly.js';
-import { arraysOf, handOver, sendError } from './batchMessages.js';
-import type { SharedData, WorkerReply, WorkerRequest, WorkerStart } from './batchMessages.js';
+import type { UnnamedBatch } from './assembly.js';
+import { arraysOf } from './batchMessages.js';
+import type { BatchRequest, BatchStart } from './batchMessages.js';
 import { FeatureMemory } from './featureMemory.js';
 import { openShared } from './openFeatures.js';
+import { memoryOf } from './workerMessages.js';
+import { serveWork } from './workerProgram.js';
 
-if (parentPort !== null) serve(parentPort, workerData as WorkerStart);
-
-function serve(port: MessagePort, { data, settings }: WorkerStart): void {
-  const opened = openData(data);
-  // Every request tells of it.
-  opened.catch(() => undefined);
-  const work = async ({ job, blocks }: WorkerRequest): Promise<void> => {
-    const { samples, ...rest } = job;
-    const batch = await assembleBatch(await opened, samples, {
-      ...settings,
-      ...rest,
-      memory: new FeatureMemory({ blocks }),
-    });
-    port.postMessage({ batch } satisfies WorkerReply, handOver(arraysOf(batch)));
-  };
-  port.on('message', (request: WorkerRequest) => {
-    work(request).catch((error: unknown) => port.postMessage({ error: sendError(error) } satisfies WorkerReply));
-  });
-}
-
-async function openData({ features, ...data }: SharedData): Promise<AssemblyData> {
-  return { ...data, features: await openShared(features) };
-}
+serveWork<{ start: BatchStart; request: BatchRequest; result: UnnamedBatch }>(
+  async ({ data: { features, ...data }, settings }) => {
+    const opened = { ...data, features: await openShared(features) };
+    return async ({ job: { samples, ...job }, blocks }) => {
+      const memory = new FeatureMemory({ blocks });
+      const batch = await assembleBatch(opened, samples, { ...settings, ...job, memory });
+      return { content: batch, memory: memoryOf(arraysOf(batch)) };
+    };
+  },
+);

@@ -19,13 +19,14 @@ const isSpace = (byte: number) => byte === 0x20 || byte === 0x0a || byte === 0x0
 
 /**
  * Reads a file with one JSON array and hands over its elements one at a time, so that files larger than the longest
- * string (0.5 GB) work and memory stays flat. Rejects with FILE_MISSING, FILE_ACCESS, or BAD_DATA naming the element
- * and the line; what `onElement` throws goes through.
+ * string (0.5 GB) work and memory stays flat. Rejects with FILE_MISSING, FILE_ACCESS, BAD_DATA naming the element and the
+ * line, or the signal's reason; what `onElement` throws goes through.
  */
 export async function readJsonArray(
   file: string,
   what: string,
   onElement: (element: unknown, index: number) => void,
+  signal?: AbortSignal,
 ): Promise<void> {
   const handle = await open(file).catch((error: unknown) => {
     throw readFailure(file, what, error);
@@ -37,6 +38,7 @@ export async function readJsonArray(
       const { bytesRead } = await handle.read(chunk, 0, CHUNK).catch((error: unknown) => {
         throw readFailure(file, what, error);
       });
+      signal?.throwIfAborted();
       if (bytesRead === 0) break;
       scanner.push(chunk.subarray(0, bytesRead));
     }

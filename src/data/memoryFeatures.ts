@@ -3,8 +3,11 @@ import { withImageIds } from './featureSource.js';
 import type { FeatureReader, FeatureSource, ObjectRows, SharedMemory } from './featureSource.js';
 import { sharedArrays } from './sharedArrays.js';
 
-/** Reads all of a source once and keeps it, packed, in shared memory. The source stays open; close it afterwards. */
-export async function loadIntoMemory(source: FeatureSource): Promise<FeatureSource> {
+/**
+ * Reads all of a source once and keeps it, packed, in shared memory. The source stays open; close it afterwards. Rejects with
+ * OUT_OF_MEMORY, with what reading rejects with, and with the signal's reason.
+ */
+export async function loadIntoMemory(source: FeatureSource, signal?: AbortSignal): Promise<FeatureSource> {
   const { path, featureDim, numImages } = source;
   const rowOffsets = sharedArrays.float64(numImages + 1);
   for (let i = 0; i < numImages; i++) rowOffsets[i + 1] = rowOffsets[i] + source.numObjects(i);
@@ -27,7 +30,10 @@ export async function loadIntoMemory(source: FeatureSource): Promise<FeatureSour
       { cause: error },
     );
   }
-  for (let i = 0; i < numImages; i++) await source.read(i, rows, rowOffsets[i]);
+  for (let i = 0; i < numImages; i++) {
+    signal?.throwIfAborted();
+    await source.read(i, rows, rowOffsets[i]);
+  }
   return withImageIds(new MemoryReader({ form: 'memory', path, featureDim, rows, rowOffsets }), source.imageIds);
 }
 

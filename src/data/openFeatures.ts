@@ -65,7 +65,8 @@ export async function openShared(shared: SharedObjects): Promise<FeatureReader |
   return shared.form === 'resident' ? new TableReader(shared) : openSharedFeatures(shared);
 }
 
-async function openSharedFeatures(shared: SharedFeatures): Promise<FeatureReader> {
+/** Of features alone. Rejects likewise. */
+export async function openSharedFeatures(shared: SharedFeatures): Promise<FeatureReader> {
   if (shared.form === 'memory') return new MemoryReader(shared);
   if (shared.form === 'tsv') return reopenTsv(shared);
   const opened: FeatureReader[] = [];

@@ -1,4 +1,3 @@
-import { stat } from 'node:fs/promises';
 import { LxmertError } from '../errors.js';
 import type { WordPiece } from '../text/wordPiece.js';
 import { readAnswerTable } from './answers.js';
@@ -7,13 +6,13 @@ import { describeValue } from './describe.js';
 import { Exclusions } from './exclusion.js';
 import type { ExclusionCount } from './exclusion.js';
 import type { FeatureSource } from './featureSource.js';
-import { IN_MEMORY_BYTES } from './featureTsv.js';
 import { findSplit, readManifest } from './manifest.js';
 import type { SplitFiles } from './manifest.js';
-import { mergeSources, openFeatures } from './openFeatures.js';
+import { FeatureFiles } from './featureFiles.js';
 import { SampleBuilder } from './sampleStore.js';
 import type { Samples } from './sampleStore.js';
 import { readSentences } from './sentences.js';
+import type { ImageSentences } from './sentences.js';
 
 export interface OpenPretrainOptions {
   /** Folder with the data (`--data`). */
@@ -31,6 +30,9 @@ export interface OpenPretrainOptions {
   readonly maxMissingShare?: number;
   /** Files with ids of images to leave out. */
   readonly exclude?: readonly string[];
+  /** Feature files that other data have opened, or will; whoever made it closes it. Default: these data's own. */
+  readonly files?: FeatureFiles;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What was found and what was left out on opening. */
@@ -68,17 +70,17 @@ export interface PretrainData extends Samples {
   readonly report: DataReport;
   /** `<image id>_<sentence set>_<number>`, the original's uid. */
   sampleId(sample: number): string;
-  /** Idempotent. */
+  /** Closes the features, unless they are of `files`. Idempotent. */
   close(): Promise<void>;
 }
 
 /**
  * Opens splits for pre-training: indexes (or loads) the features, tokenizes the sentences, looks up the answers.
  * Rejects with BAD_ARGUMENT (unknown split), FILE_MISSING, FILE_ACCESS, or BAD_DATA naming file and place, also when
- * a split has no samples or more than `maxMissingShare` of its sentences have no image.
+ * a split has no samples or more than `maxMissingShare` of its sentences have no image; and with the signal's reason.
  */
 export async function openPretrainData(options: OpenPretrainOptions): Promise<PretrainData> {
-  const { wordPiece, maxTokens = 20, maxMissingShare = 0.01, exclude = [] } = options;
+  const { wordPiece, maxTokens = 20, maxMissingShare = 0.01, exclude = [], inMemory, signal } = options;
   if (!Number.isInteger(maxTokens) || maxTokens < 3) {
     throw new LxmertError('BAD_ARGUMENT', `maxTokens must be an integer from 3, found ${describeValue(maxTokens)}`);
   }
@@ -94,15 +96,23 @@ export async function openPretrainData(options: OpenPretrainOptions): Promise<Pr
 
   const exclusions = await Exclusions.read(exclude);
   const { objectLabels, attributeLabels } = manifest;
-  const features = await openAll(splits, { objectLabels, attributeLabels }, options.inMemory);
+  const files = options.files ?? new FeatureFiles();
+  const close = async () => {
+    if (files !== options.files) await files.close();
+  };
   try {
+    const paths = splits.map(({ features }) => features);
+    const features = await files.open(paths, {
+      ...{ objectLabels, attributeLabels, signal },
+      ...(inMemory === undefined ? {} : { inMemory }),
+    });
     const samples = new SampleBuilder({ wordPiece, maxTokens, answers });
     const used = new Uint8Array(features.numImages);
     let withoutImage = 0;
     let missingImage: string | undefined;
     for (const split of splits) {
       const found: SplitCounts = { sentences: 0, excluded: 0, missing: 0, missingImage: undefined };
-      await readSentences(split.text, (image) => {
+      const take = (image: ImageSentences): void => {
         const count = image.sets.reduce((sum, set) => sum + set.sentences.length, 0);
         found.sentences += count;
         if (exclusions.take(image.imageId, count)) {
@@ -117,7 +127,8 @@ export async function openPretrainData(options: OpenPretrainOptions): Promise<Pr
           found.missing += count;
           found.missingImage ??= image.imageId;
         }
-      });
+      };
+      await readSentences(split.text, take, signal);
       checkSplit(split.text, found, maxMissingShare, features.path, exclude);
       withoutImage += found.missing;
       missingImage ??= found.missingImage;
@@ -147,10 +158,10 @@ export async function openPretrainData(options: OpenPretrainOptions): Promise<Pr
       },
       sampleId: (sample) =>
         `${features.imageIds[packed.images[sample]]}_${packed.setOf(sample)}_${String(packed.numberOf(sample)).padStart(3, '0')}`,
-      close: () => features.close(),
+      close,
     };
   } catch (error) {
-    await features.close();
+    await close();
     throw error;
   }
 }
@@ -163,27 +174,6 @@ function splitNames(splits: string | readonly string[]): readonly string[] {
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) throw new LxmertError('BAD_ARGUMENT', `the split '${twice}' is given twice`);
   return names;
-}
-
-/** Opens each features file once, however many splits share it. */
-async function openAll(
-  splits: readonly SplitFiles[],
-  labels: { objectLabels: number; attributeLabels: number },
-  inMemory: boolean | undefined,
-): Promise<FeatureSource> {
-  const paths = [...new Set(splits.map(({ features }) => features))];
-  let bytes = 0;
-  for (const path of paths) bytes += (await stat(path).catch(() => undefined))?.size ?? 0;
-  const opened: FeatureSource[] = [];
-  try {
-    for (const path of paths) {
-      opened.push(await openFeatures(path, { ...labels, inMemory: inMemory ?? bytes < IN_MEMORY_BYTES }));
-    }
-    return mergeSources(opened);
-  } catch (error) {
-    await Promise.all(opened.map((source) => source.close()));
-    throw error;
-  }
 }
 
 /** What one split's text came to. */

@@ -19,10 +19,15 @@ export interface SentenceSet {
 /**
  * Reads the original's pre-training text: `[{"img_id": "…", "sentf": {"mscoco": ["…"], "vqa": ["…"]}, "labelf":
  * {"vqa": [{"yes": 1.0}]}}, …]`. The lists in `labelf` run parallel to those of the same name in `sentf`. Rejects with
- * FILE_MISSING, FILE_ACCESS, or BAD_DATA naming the place, such as `[12].labelf.vqa[3]`.
+ * FILE_MISSING, FILE_ACCESS, BAD_DATA naming the place, such as `[12].labelf.vqa[3]`, or the signal's reason.
  */
-export async function readSentences(file: string, onImage: (image: ImageSentences) => void): Promise<void> {
-  await readJsonArray(file, 'sentences of images', (element, index) => onImage(checkImage(element, index, file)));
+export function readSentences(
+  file: string,
+  onImage: (image: ImageSentences) => void,
+  signal?: AbortSignal,
+): Promise<void> {
+  const check = (element: unknown, index: number) => onImage(checkImage(element, index, file));
+  return readJsonArray(file, 'sentences of images', check, signal);
 }
 
 function checkImage(element: unknown, index: number, file: string): ImageSentences {

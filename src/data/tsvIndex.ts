@@ -1,6 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import { LxmertError } from '../errors.js';
-import { describeValue } from './describe.js';
+import { describeValue, readFailure } from './describe.js';
 import type { TsvIndex } from './featureSource.js';
 import { Growable } from './growable.js';
 import { sharedArrays } from './sharedArrays.js';
@@ -22,8 +22,15 @@ export interface IndexedTsv {
   readonly index: TsvIndex;
 }
 
-/** Streams a TSV through once and checks all that needs no decoding. Rejects with BAD_DATA naming line and field. */
-export async function indexTsv(handle: FileHandle, limits: Omit<TsvContext, 'line'>): Promise<IndexedTsv> {
+/**
+ * Streams a TSV through once and checks all that needs no decoding. Rejects with BAD_DATA naming line and field,
+ * FILE_ACCESS, and the signal's reason.
+ */
+export async function indexTsv(
+  handle: FileHandle,
+  limits: Omit<TsvContext, 'line'>,
+  signal?: AbortSignal,
+): Promise<IndexedTsv> {
   const imageIds: string[] = [];
   const positions = new Map<string, number>();
   let width = 0;
@@ -36,7 +43,7 @@ export async function indexTsv(handle: FileHandle, limits: Omit<TsvContext, 'lin
   const idOffsets = new Growable(sharedArrays.uint32);
   const lineOf = (image: number) => lines.at(image);
   idOffsets.push(0);
-  for await (const { bytes, offset, line, last } of linesOf(handle, limits.path)) {
+  for await (const { bytes, offset, line, last } of linesOf(handle, limits.path, signal)) {
     if (bytes.length === 0) continue;
     const context = { ...limits, line };
     let parsed;
@@ -95,13 +102,18 @@ interface RawLine {
   readonly last: boolean;
 }
 
-async function* linesOf(handle: FileHandle, path: string): AsyncGenerator<RawLine> {
+async function* linesOf(handle: FileHandle, path: string, signal?: AbortSignal): AsyncGenerator<RawLine> {
   let buffer = Buffer.allocUnsafe(CHUNK);
   let filled = 0;
   let offset = 0; // of the buffer's first byte
   let line = 0;
   for (;;) {
-    const { bytesRead } = await handle.read(buffer, filled, buffer.length - filled, offset + filled);
+    const { bytesRead } = await handle
+      .read(buffer, filled, buffer.length - filled, offset + filled)
+      .catch((error: unknown) => {
+        throw readFailure(path, 'a feature TSV', error);
+      });
+    signal?.throwIfAborted();
     const scanned = filled;
     filled += bytesRead;
     let start = 0;

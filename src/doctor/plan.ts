@@ -68,7 +68,7 @@ export async function planRun({ sources, steps, observer, machine }: PlanRequest
   const { folder } = described.data;
   if (folder === undefined) throw new LxmertError('BAD_ARGUMENT', '--data is missing: the data of the planned run');
   const config = { ...described, data: { ...described.data, folder } };
-  const data = await openPretrainRun(config, observer);
+  const data = await openPretrainRun(config, { observer });
   try {
     const resolved = resolveRunConfig(config, data.facts);
     const { source, table } = data;

@@ -69,15 +69,17 @@ export function floatToHalf(value: number): number {
  * @returns the place of the first value that none is near (beyond ±65504), or -1
  */
 export function floatsToHalves(values: Float32Array, halves: Uint16Array): number {
-  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const words = new Int32Array(values.buffer, values.byteOffset, values.length);
   let beyond = -1;
   for (let i = 0; i < words.length; i++) {
-    const sign = (words[i] >>> 16) & 0x8000;
     const magnitude = words[i] & 0x7fffffff;
-    if (magnitude === 0) halves[i] = sign;
-    else if (magnitude < 0x38800000) halves[i] = floatToHalf(values[i]);
     // Half a unit less one is added, and one more where the last bit kept is odd: ties go to even.
-    else halves[i] = sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13);
+    const half = (magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13;
+    // A mask, not a branch, for what is smaller than any normal half: features have zeros anywhere.
+    const normal = (0x387fffff - magnitude) >> 31;
+    halves[i] = ((words[i] >>> 16) & 0x8000) | (half & normal);
+    // From the least that is not rounded to zero to the largest that is not normal: hardly ever.
+    if ((magnitude - 0x33000001) >>> 0 < 0x057fffff) halves[i] = floatToHalf(values[i]);
     if (magnitude > 0x477fe000 && beyond < 0) beyond = i;
   }
   return beyond;

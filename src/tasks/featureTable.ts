@@ -2,8 +2,13 @@ import type { FeatureTable } from '../data/residentFeatures.js';
 import { dtypeBytes, rowBlock, type Engine, type Tensor } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
 
-/** Share of the table that lies on the device. */
-export type LoadProgress = (share: number) => void;
+/** What goes along with loading a table. */
+export interface LoadOptions {
+  /** Hears the share that lies on the device. */
+  readonly progress?: ((share: number) => void) | undefined;
+  /** Ends it after the piece at hand; what is on the device by then is of no use. */
+  readonly signal?: AbortSignal | undefined;
+}
 
 /** The features that stay on the device, all of their arena: [objects, featureDim] f16. */
 export function featureTable(engine: Engine, featureDim: number): Tensor {
@@ -34,9 +39,13 @@ export function reserveFeatures(engine: Engine, table: FeatureTable): void {
 
 /**
  * Reads a table's features and puts them there, a piece at a time.
- * @throws LxmertError OUT_OF_MEMORY before anything is read; BAD_DATA
+ * @throws LxmertError OUT_OF_MEMORY before anything is read; BAD_DATA; the signal's reason
  */
-export async function loadFeatures(engine: Engine, table: FeatureTable, progress?: LoadProgress): Promise<void> {
+export async function loadFeatures(
+  engine: Engine,
+  table: FeatureTable,
+  { progress, signal }: LoadOptions = {},
+): Promise<void> {
   reserveFeatures(engine, table);
   const { rows, featureDim } = table;
   const whole = featureTable(engine, featureDim);
@@ -46,5 +55,6 @@ export async function loadFeatures(engine: Engine, table: FeatureTable, progress
     await engine.upload(rowBlock(whole, done, count), piece);
     done += count;
     progress?.(done / rows);
+    signal?.throwIfAborted();
   }
 }

@@ -15,7 +15,7 @@ import {
 import { LxmertError } from '../errors.js';
 import type { AttentionMaps } from '../model/encoder.js';
 import { ModelWeights } from '../model/weights.js';
-import { loadFeatures, reserveFeatures, type LoadProgress } from './featureTable.js';
+import { loadFeatures, reserveFeatures, type LoadOptions } from './featureTable.js';
 import { activeGroups, addCounts, labelCounts, lossScale, meanLosses } from './lossMath.js';
 import { lossNames, type LossWeights, type StepOptions, type StepResult, type Tallies } from './losses.js';
 import { ModelState, parseReport, type StateKind } from './modelState.js';
@@ -111,10 +111,10 @@ export class Pretrainer {
 
   /**
    * Keeps features on the device, for batches that name their rows.
-   * @throws LxmertError OUT_OF_MEMORY before anything is read, BAD_DATA
+   * @throws LxmertError OUT_OF_MEMORY before anything is read, BAD_DATA; the signal's reason
    */
-  loadFeatures(table: FeatureTable, progress?: LoadProgress): Promise<void> {
-    return this.inOrder(() => loadFeatures(this.engine, table, progress));
+  loadFeatures(table: FeatureTable, options: LoadOptions = {}): Promise<void> {
+    return this.inOrder(() => loadFeatures(this.engine, table, options));
   }
 
   /** Room for the same, to plan with. @throws LxmertError OUT_OF_MEMORY */

@@ -115,9 +115,10 @@ export async function loadWeights(folder: string, model: PretrainModel): Promise
 /**
  * Continues from a checkpoint: all weights and moments, of exactly this model. Nothing is written to the model before
  * all names and shapes are checked.
- * @throws BAD_CHECKPOINT saying what does not fit, or is not what was written; FILE_MISSING, FILE_ACCESS
+ * @throws BAD_CHECKPOINT saying what does not fit, or is not what was written; FILE_MISSING, FILE_ACCESS; the signal's
+ *   reason
  */
-export async function loadCheckpoint(folder: string, model: PretrainModel): Promise<Coverage> {
+export async function loadCheckpoint(folder: string, model: PretrainModel, signal?: AbortSignal): Promise<Coverage> {
   const paths = [checkpointFiles.model, checkpointFiles.optimizer].map((file) => join(folder, file));
   return withFiles(paths, async ([weights, optimizer]) => {
     const coverage = cover(weights, model.parameters);
@@ -131,6 +132,7 @@ export async function loadCheckpoint(folder: string, model: PretrainModel): Prom
     );
     const sums = new StateSums();
     for (const { name } of model.parameters) {
+      signal?.throwIfAborted();
       await model.write('parameter', name, sums.add('parameter', await weights.readFloat32(name)));
       for (const kind of moments)
         await model.write(kind, name, sums.add(kind, await optimizer.readFloat32(momentName(kind, name))));

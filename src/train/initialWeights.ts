@@ -23,12 +23,13 @@ export interface InitialCoverage extends Coverage {
  * answer string, never by index: a checkpoint without `answers.json` leaves it as drawn.
  * @param answers of the model, by row
  * @throws BAD_CHECKPOINT when encoder weights are missing or of other shapes; FILE_MISSING, FILE_ACCESS; RUN_FOLDER for
- *   a run instead of one of its checkpoints
+ *   a run instead of one of its checkpoints; the signal's reason
  */
 export async function loadInitialWeights(
   folder: string,
   model: PretrainModel,
   answers?: readonly string[],
+  signal?: AbortSignal,
 ): Promise<InitialCoverage> {
   await demandNoRunFolder(folder);
   const theirs = await readCheckpointAnswers(folder);
@@ -40,8 +41,10 @@ export async function loadInitialWeights(
     const coverage = { ...found, unexpected: found.unexpected.filter((name) => !answerRows.includes(name)) };
     demandEncoder(file.path, coverage);
     const left = new Set([...coverage.missing, ...coverage.misshapen.map((text) => text.slice(0, text.indexOf(':')))]);
-    for (const { name } of byIndex)
+    for (const { name } of byIndex) {
+      signal?.throwIfAborted();
       if (!left.has(name)) await model.write('parameter', name, await file.readFloat32(nameInFile(name)));
+    }
     if (!answers) return coverage;
     const carried = theirs ? await carryAnswers(file, model, matchAnswers(answers, theirs)) : 0;
     return { ...coverage, answers: { carried, of: answers.length } };

@@ -37,14 +37,14 @@ export class Milestones {
 
   /** Loads the checkpoint that the run goes on from, or clears the folder for one that starts. */
   static async prepare(options: TrainOptions): Promise<Milestones> {
-    const { config, run, model, source, samples, from, observer } = options;
+    const { config, run, model, source, samples, from, observer, signal } = options;
     const start = startOf(config, source.batchesPerEpoch, samples);
     const state = from ?? start;
     const store = new CheckpointStore(run.checkpoints, { keep: config.keep });
     if (from) {
       demandSameStart(from, start);
       demandSameAnswers(await readCheckpointAnswers(store.path(from.step)), options.answers, store.path(from.step));
-      await loadCheckpoint(store.path(from.step), model);
+      await loadCheckpoint(store.path(from.step), model, signal);
       await store.prepare();
       await store.settle(from.best?.step);
     } else {

@@ -2,13 +2,15 @@ import { taskNames } from '../config/runConfig.js';
 import type { ResolvedRunConfig, TaskName } from '../config/runConfig.js';
 import { openPretrainData } from '../data/pretrainData.js';
 import type { PretrainData } from '../data/pretrainData.js';
+import { FeatureFiles } from '../data/featureFiles.js';
 import { pretrainSource } from '../data/pretrainSource.js';
 import { residentFeatures } from '../data/residentFeatures.js';
+import { defaultReaders } from '../data/tablePieces.js';
 import { samplesChecksum } from '../data/sampleStore.js';
 import { Pretrainer } from '../tasks/pretrainer.js';
 import { WordPiece } from '../text/wordPiece.js';
 import type { TrainObserver } from './observer.js';
-import type { DescribedRun, OpenedData, PretrainParts } from './pretrain.js';
+import type { DescribedRun, OpenedData, PretrainParts, RunControls } from './pretrain.js';
 import { scheduledSource } from './scheduledSource.js';
 import { mixChanges, tasksOn } from './taskMix.js';
 
@@ -16,24 +18,24 @@ import { mixChanges, tasksOn } from './taskMix.js';
 export const pretrainParts: PretrainParts = { openData: openPretrainRun, openModel: openPretrainer };
 
 /** The data that a run names, with what they say about the model's sizes. */
-export async function openPretrainRun(config: DescribedRun, observer?: TrainObserver): Promise<OpenedData> {
+export async function openPretrainRun(
+  config: DescribedRun,
+  { observer, signal }: RunControls = {},
+): Promise<OpenedData> {
   const { data, tasks, batchSize, microBatchSize, seed } = config;
   const wordPiece = await WordPiece.load(data.vocabulary === undefined ? {} : { vocabFile: data.vocabulary });
+  const files = new FeatureFiles();
   const where = {
-    dir: data.folder,
-    wordPiece,
+    ...{ dir: data.folder, wordPiece, files, signal },
     maxTokens: data.maxTokens,
     maxMissingShare: data.maxMissingShare,
     // On the device it is once, and nowhere else.
     ...(data.residentFeatures && { inMemory: false }),
   };
-  const train = await openPretrainData({ ...where, splits: data.train, exclude: data.exclude });
-  let valid: PretrainData | undefined;
-  const close = async () => {
-    await train.close();
-    await valid?.close();
-  };
+  const close = () => files.close();
   try {
+    const train = await openPretrainData({ ...where, splits: data.train, exclude: data.exclude });
+    let valid: PretrainData | undefined;
     tell('train', train, observer);
     if (data.valid.length > 0) {
       valid = await openPretrainData({
@@ -43,7 +45,9 @@ export async function openPretrainRun(config: DescribedRun, observer?: TrainObse
       });
       tell('valid', valid, observer);
     }
-    const resident = data.residentFeatures ? residentFeatures(valid ? [train, valid] : [train]) : undefined;
+    const resident = data.residentFeatures
+      ? residentFeatures(valid ? [train, valid] : [train], { workers: data.workers ?? defaultReaders() })
+      : undefined;
     const [trainSet = train, validSet = valid] = resident?.sets ?? [];
     const open = (on: readonly TaskName[]) =>
       pretrainSource({
@@ -101,7 +105,10 @@ export async function openPretrainer(
       onNote: (text) => observer?.note?.(text),
     },
   });
-  if (device !== 'cpu') observer?.note?.(`device ${pretrainer.engine.description}`);
+  const { engine } = pretrainer;
+  if (device !== 'cpu') observer?.note?.(`device ${engine.description}`);
+  if (engine.device === 'cuda' && precision === 'float32')
+    observer?.note?.('float32 leaves the tensor cores of the GPU idle; --precision bfloat16 is for speed');
   return pretrainer;
 }
 

@@ -1,6 +1,7 @@
 import type { ModelConfig } from '../config/modelConfig.js';
 import type { Batch } from '../data/batch.js';
 import type { FeatureTable } from '../data/residentFeatures.js';
+import type { LoadOptions } from '../tasks/featureTable.js';
 import type { LossName, LossWeights, StepOptions, StepResult, Tallies } from '../tasks/losses.js';
 
 export type { PretrainSource } from '../data/pretrainSource.js';
@@ -27,10 +28,10 @@ export interface PretrainModel {
   /** Initial weights from the seed; both moments zero. */
   initialize(seed: number): Promise<void>;
   /**
-   * Keeps features on the device, for batches that name their rows. `progress` hears the share that is done. Rejects with
-   * OUT_OF_MEMORY before anything is read.
+   * Keeps features on the device, for batches that name their rows. Rejects with OUT_OF_MEMORY before anything is read, and
+   * with the signal's reason.
    */
-  loadFeatures(table: FeatureTable, progress?: (share: number) => void): Promise<void>;
+  loadFeatures(table: FeatureTable, options?: LoadOptions): Promise<void>;
   /**
    * One optimizer step over the parts of one global batch (gradient accumulation). Enqueues at once and resolves when
    * its losses are known. Rejects with NOT_FINITE when the gradient norm is not finite; weights and moments are then

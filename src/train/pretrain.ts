@@ -35,28 +35,33 @@ export interface OpenedData {
   close(): Promise<void>;
 }
 
+/** How a caller follows a run, and ends it. */
+export interface RunControls {
+  readonly observer?: TrainObserver | undefined;
+  /** Ends the run: before its first step at once, then after the step at hand, with a checkpoint. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** How a run gets its data and its model. */
 export interface PretrainParts {
-  openData(config: DescribedRun, observer?: TrainObserver): Promise<OpenedData>;
+  /** Rejects with the signal's reason, soon. */
+  openData(config: DescribedRun, controls?: RunControls): Promise<OpenedData>;
   openModel(config: ResolvedRunConfig, observer?: TrainObserver): Promise<PretrainModel>;
 }
 
-export interface PretrainRequest {
+export interface PretrainRequest extends RunControls {
   readonly sources: Omit<ConfigSources, 'saved'>;
   /** Go on from the newest checkpoint of the run folder; start over where there is none. */
   readonly resume?: boolean;
-  readonly observer?: TrainObserver;
-  /** Ends the run after the step at hand, with a checkpoint. */
-  readonly signal?: AbortSignal;
 }
 
 /**
- * Pre-trains from a description to a finished run folder.
+ * Pre-trains from a description to a finished run folder, or to where the signal ends it.
  * @throws BAD_ARGUMENT, BAD_CONFIG (description, or a resumed run's differs), RUN_FOLDER, and what data, model and
  *   trainer throw
  */
 export async function pretrain(request: PretrainRequest, parts: PretrainParts): Promise<TrainSummary> {
-  const { sources, observer, resume = false } = request;
+  const { sources, observer, signal, resume = false } = request;
   const described = await loadRunConfig(sources);
   const out = demandSetting(described.out, 'out', 'the run folder');
   const saved = resume ? (await lookIntoRun(out)).config : undefined;
@@ -70,12 +75,18 @@ export async function pretrain(request: PretrainRequest, parts: PretrainParts): 
     observer?.note?.(
       `${out} is finished: ${early ? `it stopped early, after step ${done.step}` : `all ${done.step} steps are done`}`,
     );
-    return summaryOfFinished(out, done);
+    const validation = await lastValidation(`${out}/metrics.jsonl`);
+    return {
+      ...summaryOf(out, done),
+      ...{ finished: true, stoppedEarly: early },
+      ...(validation ? { lastValidation: validation } : {}),
+    };
   }
 
   const run = await RunFolder.open(out, { resume });
+  let from: TrainerState | undefined;
   try {
-    const from = await run.newestState();
+    from = await run.newestState();
     if (from && !saved)
       throw new LxmertError(
         'RUN_FOLDER',
@@ -84,6 +95,10 @@ export async function pretrain(request: PretrainRequest, parts: PretrainParts): 
     if (from && saved) demandUnchanged(saved, config, out);
     if (resume && !from) observer?.note?.(`${out} has no checkpoint: the run starts over`);
     return await runIn(run, { ...config, data: { ...config.data, folder } }, from, request, parts);
+  } catch (error) {
+    if (!signal?.aborted || error !== signal.reason) throw error;
+    // Nothing has changed: a checkpoint would hold what there is already, or what the seed gives.
+    return summaryOf(out, from);
   } finally {
     await run.close();
   }
@@ -93,11 +108,13 @@ async function runIn(
   run: RunFolder,
   config: DescribedRun,
   from: TrainerState | undefined,
-  { observer, signal }: PretrainRequest,
+  { observer, signal }: RunControls,
   parts: PretrainParts,
 ): Promise<TrainSummary> {
-  const data = await parts.openData(config, observer);
+  signal?.throwIfAborted();
+  const data = await parts.openData(config, { observer, signal });
   try {
+    signal?.throwIfAborted();
     if (config.tasks.on.includes('qa') && data.answers === undefined)
       observer?.note?.('the data have no answer table (all_ans.json): question answering is off');
     const { batchesPerEpoch } = data.source;
@@ -106,8 +123,10 @@ async function runIn(
     const resolved = resolveRunConfig(config, data.facts);
     const model = await parts.openModel(resolved, observer);
     try {
-      if (data.table) await loadFeatures(model, data.table, observer);
-      if (!from) await initialize(model, resolved, data.answers, observer);
+      signal?.throwIfAborted();
+      if (data.table) await loadFeatures(model, data.table, { observer, signal });
+      if (!from) await initialize(model, resolved, data.answers, { observer, signal });
+      signal?.throwIfAborted();
       await run.writeConfig({ ...resolved, out: run.path });
       const { source, answers, samples } = data;
       return await train({ config: resolved, run, model, source, answers, samples, from, observer, signal });
@@ -119,14 +138,22 @@ async function runIn(
   }
 }
 
-async function loadFeatures(model: PretrainModel, table: FeatureTable, observer?: TrainObserver): Promise<void> {
+async function loadFeatures(
+  model: PretrainModel,
+  table: FeatureTable,
+  { observer, signal }: RunControls,
+): Promise<void> {
   const start = performance.now();
-  await model.loadFeatures(table, observer?.loading);
+  await model.loadFeatures(table, { progress: observer?.loading, signal });
+  const seconds = (performance.now() - start) / 1000;
   const number = (value: number) => value.toLocaleString('en-US', { maximumSignificantDigits: 4 });
-  const megabytes = (2 * table.rows * table.featureDim) / 1e6;
+  const megabytes = (rows: number) => `${number((2 * rows * table.featureDim) / 1e6)} MB`;
+  const objects = (rows: number) => `${rows.toLocaleString('en-US')} objects`;
   observer?.note?.(
-    `features of ${table.rows.toLocaleString('en-US')} objects are on the device: ${number(megabytes)} MB of float16, ` +
-      `loaded in ${number((performance.now() - start) / 1000)} s`,
+    `features of ${objects(table.rows)} are on the device: ${megabytes(table.rows)} of float16, loaded in ${number(seconds)} s` +
+      (table.sharedRows > 0
+        ? `; training and validation share ${objects(table.sharedRows)}, which saves ${megabytes(table.sharedRows)}`
+        : ''),
   );
 }
 
@@ -135,11 +162,11 @@ async function initialize(
   model: PretrainModel,
   { seed, init }: ResolvedRunConfig,
   answers: readonly string[] | undefined,
-  observer: TrainObserver | undefined,
+  { observer, signal }: RunControls,
 ): Promise<void> {
   await model.initialize(seed);
   if (init === undefined) return;
-  const taken = await loadInitialWeights(init, model, answers);
+  const taken = await loadInitialWeights(init, model, answers, signal);
   const rest = [...taken.missing, ...taken.misshapen];
   observer?.note?.(
     [
@@ -151,17 +178,14 @@ async function initialize(
   );
 }
 
-async function summaryOfFinished(out: string, { step, schedule, best }: TrainerState): Promise<TrainSummary> {
-  const folder = `${out}/checkpoints`;
-  const validation = await lastValidation(`${out}/metrics.jsonl`);
+/** Of a run that did not get to its next step, by its newest checkpoint. */
+function summaryOf(out: string, state: TrainerState | undefined): TrainSummary {
+  if (!state) return { step: 0, finished: false, stoppedEarly: false };
+  const { step, schedule, best } = state;
   return {
-    step,
-    totalSteps: schedule.totalSteps,
-    finished: true,
-    stoppedEarly: step < schedule.totalSteps,
-    checkpoint: new CheckpointStore(folder, { keep: 1 }).path(step),
+    ...{ step, totalSteps: schedule.totalSteps, finished: false, stoppedEarly: false },
+    checkpoint: new CheckpointStore(`${out}/checkpoints`, { keep: 1 }).path(step),
     ...(best ? { best } : {}),
-    ...(validation ? { lastValidation: validation } : {}),
   };
 }
 

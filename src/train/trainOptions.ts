@@ -23,13 +23,14 @@ export interface TrainOptions {
 
 export interface TrainSummary {
   readonly step: number;
-  readonly totalSteps: number;
+  /** Unknown when the signal came before the data of a new run were open. */
+  readonly totalSteps?: number;
   /** False when the signal came first. */
   readonly finished: boolean;
   /** Whether `earlyStop` ended it before its last step. */
   readonly stoppedEarly: boolean;
-  /** The newest checkpoint. */
-  readonly checkpoint: string;
+  /** The newest checkpoint; absent when the signal came before the first one. */
+  readonly checkpoint?: string;
   readonly best?: TrainerState['best'];
   /** Of this process: the last step and the last validation. */
   readonly lastStep?: StepRecord;

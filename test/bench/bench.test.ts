@@ -1,15 +1,13 @@
 import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { benchAnswers, benchKernels, benchStep } from '../../src/bench/index.js';
 import { kernelOps } from '../../src/bench/kernelCalls.js';
 import { answersLines, kernelsLines, stepLines } from '../../src/cli/benchTables.js';
 import { opNames } from '../engine/support/opTable.js';
 import { smallConfig } from '../support/batches.js';
 import { emulator, withEmulator } from '../support/emulator.js';
-
-jest.setTimeout(300_000);
 
 const config = smallConfig({ hiddenDropoutProb: 0.1, attentionProbsDropoutProb: 0.1 });
 const sizes = { config, tokens: [4, 8] as const, objects: 5 };

@@ -65,7 +65,7 @@ const faults: readonly (Fault & { readonly what: string; readonly expected: RegE
 ];
 
 withEmulator(describe)('the kernels on the emulator', () => {
-  beforeAll(() => build(join(folder, 'kernels'), kernelSources, false), 600_000);
+  beforeAll(() => build(join(folder, 'kernels'), kernelSources, false));
 
   test('are the CPU kernels, in float32 and bfloat16', () => {
     const { stdout, status } = run(join(folder, 'kernels'), ['--check']);

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { run, type Fault } from './support/programs.js';
-import { buildForRaces, raceLibrary, raceObjects } from './support/races.js';
+import { buildWatched, instrumentedObjects, raceLibrary } from './support/instrumented.js';
 import { withEmulator } from '../support/emulator.js';
 
 // What shows in no value: data races and misaligned accesses, in kernels that tell the emulator of each load and store.
@@ -117,10 +117,10 @@ const waits = [
 ] as const;
 
 withEmulator(describe)('races and alignment', () => {
-  beforeAll(() => raceObjects(), 600_000);
+  beforeAll(() => instrumentedObjects());
 
   test('kernels with one fault each, and without it', async () => {
-    await buildForRaces(path('races'), 'test/cuda/emulator/races.cu');
+    await buildWatched('races', path('races'), 'test/cuda/emulator/races.cu');
     const { stdout, stderr } = run(path('races'), []);
     expect(stderr).toBe('');
     const outcomes = new Map(
@@ -134,7 +134,7 @@ withEmulator(describe)('races and alignment', () => {
       expect([name, outcomes.get(`${name} (not)`)]).toEqual([name, 'right']);
       expect(outcomes.get(name)).toMatch(expected);
     }
-  }, 120_000);
+  });
 
   test.each([
     ['at round places', []],
@@ -142,7 +142,7 @@ withEmulator(describe)('races and alignment', () => {
   ])(
     'the kernels have none, with tensors %s',
     async (_, args) => {
-      await buildForRaces(path('kernels'), null);
+      await buildWatched('races', path('kernels'), null);
       const { stdout, stderr } = run(path('kernels'), ['--check', ...args]);
       expect(stdout.split('\n').slice(1)).toEqual([expect.stringMatching(/^\d{3} kernels right, 0 wrong$/), '']);
       expect(stderr).toBe('');
@@ -153,7 +153,7 @@ withEmulator(describe)('races and alignment', () => {
   test.each(faults)(
     'it is found that $what is missing ($file)',
     async (fault) => {
-      await buildForRaces(path('faulty'), null, fault);
+      await buildWatched('races', path('faulty'), null, fault);
       const { stdout } = run(path('faulty'), [
         '--check',
         '--only',
@@ -166,15 +166,15 @@ withEmulator(describe)('races and alignment', () => {
   );
 
   test('the device orders its streams', async () => {
-    await buildForRaces(path('step'), 'test/cuda/step.cu');
+    await buildWatched('races', path('step'), 'test/cuda/step.cu');
     const { stdout, stderr } = run(path('step'), []);
     expect(stdout.replace(/^ok .*\n/gm, '') + stderr).toBe('');
-  }, 120_000);
+  });
 
   test.each(waits)(
     'it is found when not: %s',
     async (_, fault, only) => {
-      await buildForRaces(path('faulty-step'), 'test/cuda/step.cu', fault);
+      await buildWatched('races', path('faulty-step'), 'test/cuda/step.cu', fault);
       expect(run(path('faulty-step'), [only]).stdout).toMatch(/race on byte .*; no stream or event orders the two/);
     },
     120_000,
@@ -184,5 +184,5 @@ withEmulator(describe)('races and alignment', () => {
     const args = ['dist/cli/main.js', 'parity', 'test/fixtures/tiny', '--device', 'cuda', '--precision', 'bfloat16'];
     const { stdout, stderr } = run(process.execPath, args, { LXMERT_CUDA_LIBRARY: await raceLibrary() });
     expect(stdout + stderr).toMatch(/all within 0\.05\n$/);
-  }, 180_000);
+  });
 });

@@ -30,7 +30,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lxmert-cuda-run-'));
   await writeScenes({ out: join(folder, 'scenes'), images: 12, featureDim: 16, pictures: 0 });
   expect(await pretrain('cpu', { device: 'cpu' })).toMatchObject({ code: 0 });
-}, 60_000);
+});
 afterAll(async () => {
   await copy.remove();
   await rm(folder, { recursive: true, force: true });
@@ -69,18 +69,15 @@ withEmulator(describe)('a run on CUDA', () => {
   test.each([
     ['float32', 1e-4],
     ['bfloat16', 3e-2],
-  ] as const)(
-    'in %s has the losses of one on the CPU',
-    async (precision, bound) => {
-      const ended = await pretrain(precision, { device: 'cuda', precision });
-      expect(ended).toMatchObject({ code: 0, errors: expect.stringContaining('device cuda: emulated') });
-      expect(ended.errors).not.toContain('op by op');
-      const [expected, got] = [await lossesOf('cpu'), await lossesOf(precision)];
-      expect(got).toHaveLength(12);
-      expect(apart(got, expected)).toBeLessThan(bound);
-    },
-    60_000,
-  );
+  ] as const)('in %s has the losses of one on the CPU', async (precision, bound) => {
+    const ended = await pretrain(precision, { device: 'cuda', precision });
+    expect(ended).toMatchObject({ code: 0, errors: expect.stringContaining('device cuda: emulated') });
+    expect(ended.errors).not.toContain('op by op');
+    expect(/tensor cores .* idle/.test(ended.errors)).toBe(precision === 'float32');
+    const [expected, got] = [await lossesOf('cpu'), await lossesOf(precision)];
+    expect(got).toHaveLength(12);
+    expect(apart(got, expected)).toBeLessThan(bound);
+  });
 
   test('on a device that breaks ends with 1, says so, keeps its last checkpoint and goes on from there', async () => {
     // Somewhere between the checkpoint of step 4 and the end.
@@ -92,5 +89,5 @@ withEmulator(describe)('a run on CUDA', () => {
     expect(await pretrain('broken', { device: 'cuda', resume: true })).toMatchObject({ code: 0 });
     expect(await metricsOf(join(folder, 'broken'))).toEqual(await metricsOf(join(folder, 'float32')));
     expect(await newestFiles(join(folder, 'broken'))).toEqual(await newestFiles(join(folder, 'float32')));
-  }, 120_000);
+  });
 });

@@ -23,7 +23,7 @@ withEmulator(describe)('what a step asks of the device', () => {
     const program = join(folder, 'step');
     await build(program, sources, false);
     expect(complaints(program)).toBe('');
-  }, 120_000);
+  });
 
   test.each([
     [

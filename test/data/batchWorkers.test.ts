@@ -1,54 +1,34 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import { readdir, rename, writeFile } from 'node:fs/promises';
+import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { types } from 'node:util';
 import { trainBatches, validBatches } from '../../src/data/batching.js';
-import { BatchWorkers } from '../../src/data/batchWorkers.js';
+import { batchWorkers } from '../../src/data/batchWorkers.js';
 import { resolveMasking } from '../../src/data/masking.js';
-import { openPretrainData } from '../../src/data/pretrainData.js';
 import type { PretrainData } from '../../src/data/pretrainData.js';
 import { defaultWorkers, pretrainSource } from '../../src/data/pretrainSource.js';
 import { sharedArrays } from '../../src/data/sharedArrays.js';
-import { WordPiece } from '../../src/text/wordPiece.js';
-import { CompiledCopy } from '../train/support/compile.js';
-import { TestFolders, testData, testImage, tsvFields, tsvText } from './samples.js';
-import type { TestDataOptions } from './samples.js';
+import { testData, testImage, tsvFields, tsvText } from './samples.js';
+import { ThreadedData, countOpenFiles, countThreads, take } from './threads.js';
 
-const folders = new TestFolders();
-const opened: PretrainData[] = [];
-let copy: CompiledCopy;
-let wordPiece: WordPiece;
-/** A thread's program must be JavaScript. */
+let threaded: ThreadedData;
 let workerScript: URL;
 
 beforeAll(async () => {
-  copy = await CompiledCopy.make();
-  workerScript = pathToFileURL(join(copy.folder, 'src/data/batchWorker.js'));
-  wordPiece = await WordPiece.load();
+  threaded = await ThreadedData.make();
+  workerScript = threaded.script('batchWorker.js');
 });
+afterAll(() => threaded.remove());
 
-afterAll(async () => {
-  for (const data of opened) await data.close();
-  await copy.remove();
-  await folders.remove();
-});
-
-async function openFolder(dir: string, inMemory: boolean, splits = 'train'): Promise<PretrainData> {
-  const data = await openPretrainData({ dir, splits, wordPiece, inMemory });
-  opened.push(data);
-  return data;
-}
-
-const open = async (options: TestDataOptions, inMemory: boolean) =>
-  openFolder(await folders.make(testData(options)), inMemory);
+const open = (images: number, inMemory: boolean) => threaded.open(testData({ images }), { inMemory });
 
 /** Two splits with files of their own: one source over two. */
-async function openTwo(inMemory: boolean): Promise<PretrainData> {
+function openTwo(inMemory: boolean): Promise<PretrainData> {
   const files = testData({ images: 20 });
   const lines = files['f/train.tsv'].split('\n');
   const text = JSON.parse(files['train.json']) as object[];
-  const dir = await folders.make({
+  const all = {
     ...files,
     'data.yaml': `splits:
   a: { features: a.tsv, sentences: a.json }
@@ -59,29 +39,16 @@ attributeLabels: 8`,
     'b.tsv': lines.slice(7).join('\n'),
     'a.json': JSON.stringify(text.slice(0, 12)),
     'b.json': JSON.stringify(text.slice(12)),
-  });
-  return openFolder(dir, inMemory, 'a,b');
+  };
+  return threaded.open(all, { inMemory, splits: 'a,b' });
 }
-
-async function take<T>(source: AsyncIterable<T>, count = Infinity): Promise<T[]> {
-  const taken: T[] = [];
-  for await (const value of source) {
-    taken.push(value);
-    if (taken.length === count) break;
-  }
-  return taken;
-}
-
-/** Threads of this process, those of the engine and of libuv among them. */
-const threads = async () => (await readdir('/proc/self/task')).length;
-const openFiles = async () => (await readdir('/proc/self/fd')).length;
 
 describe('batches made by worker threads', () => {
   const options = { seed: 5, batchSize: 16, partSize: 6 };
 
   test.each([
-    ['in memory', () => open({ images: 40 }, true)],
-    ['from a TSV', () => open({ images: 40 }, false)],
+    ['in memory', () => open(40, true)],
+    ['from a TSV', () => open(40, false)],
     ['from two in memory', () => openTwo(true)],
     ['from two TSVs', () => openTwo(false)],
   ])('are those of the main thread, in order, whatever their number: %s', async (_, openData) => {
@@ -90,17 +57,15 @@ describe('batches made by worker threads', () => {
     const valid = await take(validBatches(data, { batchSize: 7 }));
     const answered = { batchSize: 7, unmasked: true, answered: true };
     for (const workers of [1, 2, 5]) {
-      const threaded = { workers, workerScript };
-      expect(await take(trainBatches(data, { ...options, ...threaded }), 9)).toEqual(expected);
-      expect(await take(validBatches(data, { batchSize: 7, ...threaded }))).toEqual(valid);
-      expect(await take(validBatches(data, { ...answered, ...threaded }))).toEqual(
-        await take(validBatches(data, answered)),
-      );
+      const how = { workers, workerScript };
+      expect(await take(trainBatches(data, { ...options, ...how }), 9)).toEqual(expected);
+      expect(await take(validBatches(data, { batchSize: 7, ...how }))).toEqual(valid);
+      expect(await take(validBatches(data, { ...answered, ...how }))).toEqual(await take(validBatches(data, answered)));
     }
   });
 
   test('memory that is given back is used again, and batches come out the same', async () => {
-    const data = await open({ images: 40 }, false);
+    const data = await open(40, false);
     const expected = await take(trainBatches(data, options), 30);
     const source = pretrainSource({ train: data, valid: data, ...options, workers: 2, workerScript });
     const allocated = jest.spyOn(sharedArrays, 'float32');
@@ -119,22 +84,22 @@ describe('batches made by worker threads', () => {
   });
 
   test('end with the iteration, in the middle of batches too; no thread and no file stays open', async () => {
-    const data = await open({ images: 40 }, false);
-    const before = [await threads(), await openFiles()];
+    const data = await open(40, false);
+    const before = [await countThreads(), await countOpenFiles()];
     for (let i = 0; i < 5; i++) {
       const batches = trainBatches(data, { ...options, workers: 3, workerScript });
       await batches.next();
-      expect(await threads()).toBeGreaterThan(before[0]);
+      expect(await countThreads()).toBeGreaterThan(before[0]);
       await batches.return(undefined);
       expect((await batches.next()).done).toBe(true);
     }
     // Threads of libuv's pool may have started meanwhile.
-    expect(await threads()).toBeLessThanOrEqual(before[0] + 4);
-    expect(await openFiles()).toBeLessThanOrEqual(before[1]);
+    expect(await countThreads()).toBeLessThanOrEqual(before[0] + 4);
+    expect(await countOpenFiles()).toBeLessThanOrEqual(before[1]);
   });
 
   test('by default: none for features in memory, some for files', async () => {
-    const [memory, file] = [await open({ images: 3 }, true), await open({ images: 3 }, false)];
+    const [memory, file] = [await open(3, true), await open(3, false)];
     expect([1, 2, 8].map((cores) => defaultWorkers(memory, cores))).toEqual([0, 0, 0]);
     expect([1, 2, 4, 64].map((cores) => defaultWorkers(file, cores))).toEqual([1, 1, 3, 4]);
     expect(defaultWorkers(await openTwo(false), 4)).toBe(3);
@@ -142,7 +107,7 @@ describe('batches made by worker threads', () => {
   });
 
   test('no more is made ahead than one batch more than there are workers', async () => {
-    const data = await open({ images: 40 }, true);
+    const data = await open(40, true);
     let taken = 0;
     const counting = {
       ...data,
@@ -169,12 +134,12 @@ describe('batches made by worker threads', () => {
 
 describe('what goes wrong in a worker thread', () => {
   /** Image 30 has a feature that is not finite; reading it fails. */
-  async function damaged(): Promise<PretrainData> {
+  function damaged(): Promise<PretrainData> {
     const files = testData({ images: 40 });
     const lines = files['f/train.tsv'].split('\n');
     const image = testImage(30, 5, 6);
     lines[30] = tsvFields({ ...image, features: image.features.map((x, i) => (i === 8 ? NaN : x)) }).join('\t');
-    return openFolder(await folders.make({ ...files, 'f/train.tsv': lines.join('\n') }), false);
+    return threaded.open({ ...files, 'f/train.tsv': lines.join('\n') });
   }
 
   test('a damaged line comes with file, line and field, where its batch would have come', async () => {
@@ -191,17 +156,17 @@ describe('what goes wrong in a worker thread', () => {
 
   test('a file that is gone or another since it was opened', async () => {
     const files = testData({ images: 10 });
-    const dir = await folders.make(files);
-    const data = await openFolder(dir, false);
+    const dir = await threaded.folders.make(files);
+    const data = await threaded.openFolder(dir);
     const file = join(dir, 'f/train.tsv');
-    const threaded = { batchSize: 10, workers: 2, workerScript };
+    const how = { batchSize: 10, workers: 2, workerScript };
     await rename(file, `${file}.old`);
-    await expect(take(validBatches(data, threaded))).rejects.toMatchObject({
+    await expect(take(validBatches(data, how))).rejects.toMatchObject({
       code: 'FILE_MISSING',
       message: `${file}: no such file (a feature TSV)`,
     });
     await writeFile(file, tsvText([testImage(0, 3, 6)]));
-    await expect(take(validBatches(data, threaded))).rejects.toMatchObject({
+    await expect(take(validBatches(data, how))).rejects.toMatchObject({
       code: 'BAD_DATA',
       message: `${file}: has changed since it was opened`,
     });
@@ -216,26 +181,26 @@ describe('what goes wrong in a worker thread', () => {
     ],
     ['is no program', '(', /^a thread that prepares batches died: /],
   ])('one that %s is an error for all that is asked for, and no hang', async (what, program, message) => {
-    const data = await open({ images: 10 }, true);
-    const script = pathToFileURL(join(copy.folder, `${what.replaceAll(' ', '-')}.js`));
+    const data = await open(10, true);
+    const script = pathToFileURL(join(threaded.copy.folder, `${what.replaceAll(' ', '-')}.js`));
     await writeFile(script, program);
-    const threads = new BatchWorkers(data, { count: 2, script, settings: { seed: 1, masking: resolveMasking() } });
+    const threads = batchWorkers(data, { count: 2, script, settings: { seed: 1, masking: resolveMasking() } });
     const job = { samples: Uint32Array.of(1, 2), epoch: 0, firstSample: 0 };
-    const asked = await Promise.allSettled([threads.assemble(job), threads.assemble(job), threads.assemble(job)]);
+    const asked = await Promise.allSettled([threads.run(job), threads.run(job), threads.run(job)]);
     for (const one of asked) {
       expect(one).toMatchObject({
         status: 'rejected',
         reason: { name: 'LxmertError', code: 'INTERNAL', message: expect.stringMatching(message) },
       });
     }
-    await expect(threads.assemble(job)).rejects.toMatchObject({ code: 'INTERNAL' });
+    await expect(threads.run(job)).rejects.toMatchObject({ code: 'INTERNAL' });
     await threads.close();
     await threads.close();
   });
 
   test('a program that is not there', async () => {
-    const data = await open({ images: 10 }, true);
-    const nowhere = pathToFileURL(join(copy.folder, 'nowhere.js'));
+    const data = await open(10, true);
+    const nowhere = pathToFileURL(join(threaded.copy.folder, 'nowhere.js'));
     await expect(take(validBatches(data, { batchSize: 4, workers: 2, workerScript: nowhere }))).rejects.toMatchObject({
       code: 'INTERNAL',
       message: expect.stringContaining('nowhere.js'),
@@ -243,18 +208,18 @@ describe('what goes wrong in a worker thread', () => {
   });
 
   test('after the end there is no more', async () => {
-    const data = await open({ images: 10 }, true);
+    const data = await open(10, true);
     const settings = { seed: 1, masking: resolveMasking() };
-    const threads = new BatchWorkers(data, { count: 1, script: workerScript, settings });
+    const threads = batchWorkers(data, { count: 1, script: workerScript, settings });
     const job = { samples: Uint32Array.of(1, 2), epoch: 0, firstSample: 0 };
-    const asked = expect(threads.assemble(job)).rejects.toMatchObject({ code: 'DISPOSED' });
+    const asked = expect(threads.run(job)).rejects.toMatchObject({ code: 'DISPOSED' });
     await threads.close();
     await asked;
-    await expect(threads.assemble(job)).rejects.toMatchObject({ code: 'DISPOSED' });
+    await expect(threads.run(job)).rejects.toMatchObject({ code: 'DISPOSED' });
   });
 
   test.each([[-1], [1.5], [257], [NaN]])('%p workers are refused', async (workers) => {
-    const data = await open({ images: 3 }, true);
+    const data = await open(3, true);
     expect(() => trainBatches(data, { seed: 1, batchSize: 2, workers })).toThrow('workers must be an integer from 0');
   });
 });
@@ -283,8 +248,8 @@ ${rest}`;
     ],
   ])('ends: %s', async (what, rest, end) => {
     const script = `${what.replaceAll(' ', '-')}.mjs`;
-    await writeFile(join(copy.folder, script), program(rest));
-    const run = copy.start(script, [await folders.make(testData({ images: 40 }))]);
+    await writeFile(join(threaded.copy.folder, script), program(rest));
+    const run = threaded.copy.start(script, [await threaded.folders.make(testData({ images: 40 }))]);
     const ended = await run.ended;
     expect({ ended, lines: run.lines, errors: end === 1 ? '' : run.errors }).toEqual({
       ended: end,

@@ -1,7 +1,9 @@
-import { rm } from 'node:fs/promises';
+import { readdir, readlink, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { AnswerTable } from '../../src/data/answers.js';
+import { FeatureFiles } from '../../src/data/featureFiles.js';
+import { readImage } from '../../src/data/featureSource.js';
 import { openPretrainData } from '../../src/data/pretrainData.js';
 import { WordPiece } from '../../src/text/wordPiece.js';
 import { TestFolders, testData, testImage, testText, tsvText } from './samples.js';
@@ -242,6 +244,62 @@ describe('openPretrainData', () => {
       expect(valid.report).toMatchObject({ sentences: 3, imagesWithoutSentences: 2 });
       await train.close();
       await valid.close();
+    }
+  });
+
+  /** How often this process has a file open. */
+  async function timesOpen(path: string): Promise<number> {
+    const fds = await readdir('/proc/self/fd');
+    const files = await Promise.all(fds.map((fd) => readlink(join('/proc/self/fd', fd)).catch(() => undefined)));
+    return files.filter((file) => file === path).length;
+  }
+
+  test('a signal ends it with its reason, whenever it comes, and no file stays open', async () => {
+    const dir = await folders.make(testData({ images: 5 }));
+    for (const inMemory of [true, false]) {
+      let looks = 0;
+      // It comes once it has been looked at so often.
+      const open = (at: number) => {
+        looks = 0;
+        const throwIfAborted = () => {
+          if (looks++ === at) throw new Error(`came at ${at}`);
+        };
+        const signal = { throwIfAborted } as AbortSignal;
+        return openPretrainData({ dir, splits: 'train', wordPiece, inMemory, signal });
+      };
+      const data = await open(Infinity);
+      await data.close();
+      // The TSV and the sentences are read in two goes each, the last of which finds nothing; and five images.
+      const all = looks;
+      expect(all).toBe(inMemory ? 9 : 4);
+      for (let at = 0; at < all; at++) {
+        await expect(open(at)).rejects.toThrow(`came at ${at}`);
+        for (const name of ['f/train.tsv', 'train.json']) expect(await timesOpen(join(dir, name))).toBe(0);
+      }
+    }
+  });
+
+  test('a file of several splits is opened once, and closed by whoever has shared it', async () => {
+    const text = JSON.parse(testData({ images: 6 })['train.json']) as object[];
+    const dir = await folders.make({
+      ...testData({ images: 6 }),
+      'data.yaml': `splits: { a: { features: f/train.tsv, sentences: a.json },
+  b: { features: f/train.tsv, sentences: b.json } }\nobjectLabels: 16\nattributeLabels: 8`,
+      'a.json': JSON.stringify(text.slice(0, 4)),
+      'b.json': JSON.stringify(text.slice(2)),
+    });
+    const path = join(dir, 'f/train.tsv');
+    for (const inMemory of [true, false]) {
+      const files = new FeatureFiles();
+      const open = (splits: string) => openPretrainData({ dir, splits, wordPiece, inMemory, files });
+      const [a, b] = [await open('a'), await open('b')];
+      expect(b.features.shared).toBe(a.features.shared);
+      expect(await timesOpen(path)).toBe(inMemory ? 0 : 1);
+      await a.close();
+      expect((await readImage(b.features, 5)).imageId).toBe('image_5');
+      await files.close();
+      await files.close();
+      expect(await timesOpen(path)).toBe(0);
     }
   });
 });

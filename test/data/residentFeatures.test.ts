@@ -1,43 +1,32 @@
 /** Batches that name rows of a table of features are, row by row, the batches that carry them. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { pathToFileURL } from 'node:url';
+import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Batch } from '../../src/data/batch.js';
 import { trainBatches, validBatches } from '../../src/data/batching.js';
 import type { PreparationOptions } from '../../src/data/batching.js';
+import { FeatureFiles } from '../../src/data/featureFiles.js';
 import { allocateObjectRows } from '../../src/data/featureSource.js';
-import { openPretrainData } from '../../src/data/pretrainData.js';
-import type { OpenPretrainOptions, PretrainData } from '../../src/data/pretrainData.js';
+import type { FeatureSource } from '../../src/data/featureSource.js';
+import type { PretrainData } from '../../src/data/pretrainData.js';
 import { defaultWorkers, pretrainSource } from '../../src/data/pretrainSource.js';
 import { residentFeatures } from '../../src/data/residentFeatures.js';
-import type { FeatureTable } from '../../src/data/residentFeatures.js';
+import type { FeatureTable, ResidentData } from '../../src/data/residentFeatures.js';
+import { defaultReaders } from '../../src/data/tablePieces.js';
 import { floatToHalf, halfToFloat } from '../../src/formats/dtypes.js';
-import { WordPiece } from '../../src/text/wordPiece.js';
-import { CompiledCopy } from '../train/support/compile.js';
-import { TestFolders, testData, testImage, tsvFields, tsvText } from './samples.js';
+import { testData, testImage, tsvFields, tsvText } from './samples.js';
+import { ThreadedData, countOpenFiles, countThreads, take } from './threads.js';
 
-const folders = new TestFolders();
-const opened: PretrainData[] = [];
-let copy: CompiledCopy;
-let wordPiece: WordPiece;
+let threaded: ThreadedData;
 let workerScript: URL;
+/** Of threads that read the table. */
+let tableScript: URL;
 beforeAll(async () => {
-  copy = await CompiledCopy.make();
-  workerScript = pathToFileURL(join(copy.folder, 'src/data/batchWorker.js'));
-  wordPiece = await WordPiece.load();
+  threaded = await ThreadedData.make();
+  workerScript = threaded.script('batchWorker.js');
+  tableScript = threaded.script('tableWorker.js');
 });
-afterAll(async () => {
-  for (const data of opened) await data.close();
-  await copy.remove();
-  await folders.remove();
-});
-
-async function open(files: Record<string, string>, options: Partial<OpenPretrainOptions> = {}): Promise<PretrainData> {
-  const dir = await folders.make(files);
-  const data = await openPretrainData({ dir, splits: 'train', wordPiece, inMemory: false, ...options });
-  opened.push(data);
-  return data;
-}
+afterAll(() => threaded.remove());
 
 /** All numbers of a table. */
 async function numbersOf(table: FeatureTable): Promise<Float32Array> {
@@ -71,25 +60,20 @@ const withRoundedFeatures = (batch: Batch): Batch => ({
 });
 
 async function partsOf(batches: ReturnType<typeof trainBatches>, count: number): Promise<Batch[]> {
-  const taken: Batch[] = [];
-  for await (const { parts } of batches) {
-    taken.push(...parts);
-    if (taken.length >= count) break;
-  }
-  return taken;
+  return (await take(batches, count)).flatMap(({ parts }) => parts);
 }
 
 describe('residentFeatures', () => {
   test.each([0, 2])('batches are the same but for where their features are, made by %d threads', async (workers) => {
-    const data = await open(testData({ images: 40 }));
+    const data = await threaded.open(testData({ images: 40 }));
     const { table, sets } = residentFeatures([data]);
     expect(table.featureDim).toBe(6);
     const numbers = await numbersOf(table);
     const how: PreparationOptions = { workers, workerScript };
     const options = { seed: 4, batchSize: 24, partSize: 12, from: { epoch: 1, batch: 2 } };
     const [own] = sets;
-    const got = await partsOf(trainBatches(own, { ...options, ...how }), 8);
-    const expected = await partsOf(trainBatches(data, options), 8);
+    const got = await partsOf(trainBatches(own, { ...options, ...how }), 4);
+    const expected = await partsOf(trainBatches(data, options), 4);
     expect(got.map((batch) => fetched(batch, numbers, 6))).toEqual(expected.map(withRoundedFeatures));
     // Zeros, kept ones and those of other images are all among them.
     const rows = got.flatMap(({ resident }) => [...resident!.rows]);
@@ -97,19 +81,18 @@ describe('residentFeatures', () => {
     expect(new Set(rows).size).toBeGreaterThan(table.rows / 2);
 
     const [masked, unmasked] = [false, true].map(async (unmasked) => {
-      const all: Batch[] = [];
-      for await (const batch of validBatches(own, { batchSize: 50, unmasked, ...how })) all.push(batch);
-      const alike: Batch[] = [];
-      for await (const batch of validBatches(data, { batchSize: 50, unmasked })) alike.push(withRoundedFeatures(batch));
-      expect(all.map((batch) => fetched(batch, numbers, 6))).toEqual(alike);
+      const all = await take(validBatches(own, { batchSize: 50, unmasked, ...how }));
+      const alike = await take(validBatches(data, { batchSize: 50, unmasked }));
+      expect(all.map((batch) => fetched(batch, numbers, 6))).toEqual(alike.map(withRoundedFeatures));
     });
     await Promise.all([masked, unmasked]);
   });
 
-  test('the table has the images that samples show, in the order of their files, of all sets', async () => {
+  /** Ten images in one file, the last one first, of which split `a` shows 5, 2 and 8, and split `b` 2 and 7. */
+  async function twoSplits(files = new FeatureFiles()): Promise<PretrainData[]> {
     const numbers = Array.from({ length: 10 }, (_, i) => i);
     const text = JSON.parse(testData({ images: 10 })['train.json']) as object[];
-    const files = {
+    const dir = await threaded.folders.make({
       ...testData({ images: 10 }),
       'data.yaml':
         'splits: { a: { features: f/train.tsv, sentences: a.json }, b: { features: f/train.tsv, sentences: b.json } }\n' +
@@ -117,22 +100,50 @@ describe('residentFeatures', () => {
       'f/train.tsv': tsvText(numbers.map((i) => testImage(9 - i, 2, 3))),
       'a.json': JSON.stringify([5, 2, 8].map((i) => text[i])),
       'b.json': JSON.stringify([2, 7].map((i) => text[i])),
-    };
-    const dir = await folders.make(files);
-    const of = (splits: string) => openPretrainData({ dir, splits, wordPiece, inMemory: false });
-    const sets = [await of('a'), await of('b')];
-    opened.push(...sets);
+    });
+    const sets: PretrainData[] = [];
+    for (const splits of ['a', 'b']) sets.push(await threaded.openFolder(dir, { splits, files }));
+    return sets;
+  }
+
+  /** What a set reads of an image, but for its features. */
+  async function detectionsOf(features: Pick<FeatureSource, 'read'>, image: number, width: number) {
+    const rows = allocateObjectRows(2, width);
+    await features.read(image, rows, 0);
+    return { ...rows, features: undefined };
+  }
+
+  test('the table has the images that samples show, in the order of their files, each once', async () => {
+    const sets = await twoSplits();
     const { table, sets: resident } = residentFeatures(sets);
-    expect(table.rows).toBe(2 * (3 + 2));
-    const images = [8, 5, 2, 7, 2].map((i) => testImage(i, 2, 3).features);
+    expect([table.rows, table.sharedRows]).toEqual([2 * 4, 2]);
+    const images = [8, 5, 2, 7].map((i) => testImage(i, 2, 3).features);
     expect(await numbersOf(table)).toEqual(rounded(Float32Array.from(images.flat())));
+    const firstRows = resident.map(({ features, images: shown }) =>
+      [...new Set(shown)].map((image) => 'firstRow' in features && features.firstRow(image)),
+    );
+    expect(firstRows).toEqual([
+      [2, 4, 0],
+      [4, 6],
+    ]);
     for (const [set, data] of sets.entries())
-      for (const image of data.images) {
-        const [own, whole] = [allocateObjectRows(2, 0), allocateObjectRows(2, 3)];
-        await resident[set].features.read(image, own, 0);
-        await data.features.read(image, whole, 0);
-        expect(own).toEqual({ ...whole, features: new Float32Array(0) });
-      }
+      for (const image of data.images)
+        expect(await detectionsOf(resident[set].features, image, 0)).toEqual(
+          await detectionsOf(data.features, image, 3),
+        );
+  });
+
+  test('files opened apart are one file, too', async () => {
+    const [a] = await twoSplits();
+    const path = join(a.features.path, '../..');
+    const [first, second] = [
+      await threaded.openFolder(path, { splits: 'a' }),
+      await threaded.openFolder(path, { splits: 'b' }),
+    ];
+    expect(residentFeatures([first, second]).table).toMatchObject({ rows: 2 * 4, sharedRows: 2 });
+    // The same names in another file are other images.
+    const [, other] = await twoSplits();
+    expect(residentFeatures([first, other]).table).toMatchObject({ rows: 2 * 5, sharedRows: 0 });
   });
 
   test('comes in pieces of whole images', async () => {
@@ -140,7 +151,7 @@ describe('residentFeatures', () => {
     const line = tsvFields(testImage(0, objects, width))
       .slice(1)
       .join('\t');
-    const data = await open({
+    const data = await threaded.open({
       ...testData({ images }),
       'f/train.tsv': Array.from({ length: images }, (_, i) => `image_${i}\t${line}\n`).join(''),
     });
@@ -151,8 +162,79 @@ describe('residentFeatures', () => {
     expect(pieces).toEqual([8, 3].map((count) => [count * objects * width, ...last]));
   });
 
+  /** All that reading a table leaves. */
+  async function contentsOf({ table, sets }: ResidentData) {
+    const pieces = await take(copies(table));
+    return { pieces, detections: sets.map(({ features }) => features.shared) };
+  }
+
+  async function* copies(table: FeatureTable) {
+    for await (const piece of table.pieces()) yield [...piece];
+  }
+
+  test('is the same to the bit, whatever the number of threads that read it', async () => {
+    const sets = await twoSplits();
+    const whole = [await threaded.open(testData({ images: 40 })), await threaded.open(testData({ images: 30 }))];
+    for (const data of [sets, whole]) {
+      const own = { pieceBytes: 60, workerScript: tableScript };
+      const expected = await contentsOf(residentFeatures(data, { ...own, workers: 0 }));
+      expect(expected.pieces.length).toBeGreaterThan(2);
+      for (const workers of [1, 2, 5])
+        expect(await contentsOf(residentFeatures(data, { ...own, workers }))).toEqual(expected);
+    }
+  });
+
+  test('one that is left early leaves no thread and no file behind', async () => {
+    const data = await threaded.open(testData({ images: 40 }));
+    const before = [await countThreads(), await countOpenFiles()];
+    for (const workers of [0, 3]) {
+      const { table } = residentFeatures([data], { workers, workerScript: tableScript, pieceBytes: 200 });
+      expect(await take(table.pieces(), 2)).toHaveLength(2);
+      // Threads of libuv's pool may have started meanwhile.
+      expect(await countThreads()).toBeLessThanOrEqual(before[0] + 4);
+      expect(await countOpenFiles()).toBeLessThanOrEqual(before[1]);
+    }
+  });
+
+  test('the error is that of the first line that is damaged, whoever meets which', async () => {
+    const files = testData({ images: 60 });
+    const lines = files['f/train.tsv'].split('\n');
+    // Two of them are read at the same time, if not in the same part.
+    for (const i of [33, 34, 50]) {
+      const image = testImage(i, 3 + (i % 4), 6);
+      lines[i] = tsvFields({ ...image, objectConfs: image.objectConfs.with(1, i) }).join('\t');
+    }
+    const data = await threaded.open({ ...files, 'f/train.tsv': lines.join('\n') });
+    const message = `${data.features.path}: line 34: objects_conf must be from 0 to 1, found 33 for object 1`;
+    for (const pieceBytes of [1, 300, 1e6])
+      for (const workers of [0, 1, 4]) {
+        const { table } = residentFeatures([data], { workers, workerScript: tableScript, pieceBytes });
+        await expect(take(table.pieces())).rejects.toMatchObject({ name: 'LxmertError', code: 'BAD_DATA', message });
+      }
+  });
+
+  test('threads find a file that is gone, or another', async () => {
+    const dir = await threaded.folders.make(testData({ images: 10 }));
+    const data = await threaded.openFolder(dir);
+    const file = join(dir, 'f/train.tsv');
+    const read = () => take(residentFeatures([data], { workers: 2, workerScript: tableScript }).table.pieces());
+    await rename(file, `${file}.old`);
+    await expect(read()).rejects.toMatchObject({ code: 'FILE_MISSING' });
+    await writeFile(file, tsvText([testImage(0, 3, 6)]));
+    await expect(read()).rejects.toMatchObject({ message: `${file}: has changed since it was opened` });
+    const nowhere = residentFeatures([data], { workers: 2, workerScript: threaded.script('nowhere.js') });
+    await expect(take(nowhere.table.pieces())).rejects.toMatchObject({
+      code: 'INTERNAL',
+      message: expect.stringMatching(/^a thread that reads features died: .*nowhere\.js/),
+    });
+  });
+
+  test('all cores read it, unless they are many', () => {
+    expect([1, 2, 8, 64].map(defaultReaders)).toEqual([1, 2, 8, 8]);
+  });
+
   test('no thread is wanted, and no memory for features', async () => {
-    const data = await open(testData());
+    const data = await threaded.open(testData());
     const { table, sets } = residentFeatures([data, data]);
     await numbersOf(table);
     expect(defaultWorkers(data, 4)).toBe(3);
@@ -168,8 +250,14 @@ describe('residentFeatures', () => {
     const images = [0, 1, 2].map((i) => testImage(i, 2, 3));
     const spoilt = { ...images[1], features: images[1].features.with(4, -65505) };
     const files = { ...testData({ images: 3 }), 'f/train.tsv': tsvText([images[0], spoilt, images[2]]) };
-    for (const inMemory of [false, true]) {
-      const { table } = residentFeatures([await open(files, { inMemory })]);
+    for (const [inMemory, workers] of [
+      [false, 0],
+      [false, 2],
+      [true, 0],
+      [true, 2],
+    ] as const) {
+      const how = { workers, workerScript: tableScript };
+      const { table } = residentFeatures([await threaded.open(files, { inMemory })], how);
       const where = inMemory ? 'train\\.tsv' : 'train\\.tsv: line 2';
       const message = `${where}: features of image "image_1" have -65505 for object 1, value 1; float16 goes to 65504`;
       await expect(numbersOf(table)).rejects.toMatchObject({

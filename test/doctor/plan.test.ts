@@ -1,11 +1,9 @@
-import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspectMachine, planRun } from '../../src/doctor/index.js';
 import { writeScenes } from '../../src/scenes/index.js';
-
-jest.setTimeout(120_000);
 
 let folder: string;
 beforeAll(async () => {

@@ -36,7 +36,9 @@ describe('native/sources.gypi', () => {
     ['lxmert_cuda_sources', /\.cu$/],
     ['lxmert_cuda_toolkit_sources', /\.cu$/],
     ['lxmert_emulator_sources', /\.cc$/],
+    ['lxmert_instrumented_sources', /\.cc$/],
     ['lxmert_racecheck_sources', /\.cc$/],
+    ['lxmert_traffic_sources', /\.cc$/],
     ['lxmert_cuda_headers', /\.(h|cuh)$/],
   ])('%s holds files of its kind, sorted', (name, kind) => {
     expect(variables[name].length).toBeGreaterThan(0);

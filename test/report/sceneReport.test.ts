@@ -14,8 +14,6 @@ import { contentWords, writeScenes } from '../../src/scenes/index.js';
 import { WordPiece } from '../../src/text/wordPiece.js';
 import { pretrain, pretrainParts } from '../../src/train/index.js';
 
-jest.setTimeout(120_000);
-
 let folder: string;
 let data: string;
 let run: string;

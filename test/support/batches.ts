@@ -165,6 +165,7 @@ export function residentBatches(batches: readonly Batch[], featureDim: number) {
   });
   const table: FeatureTable = {
     rows,
+    sharedRows: 0,
     featureDim,
     async *pieces() {
       for (let from = 0; from < rows; from += 50) yield numbers.slice(from * featureDim, (from + 50) * featureDim);

@@ -58,7 +58,7 @@ describe.each(devices)('features on the device: %s', (_, engine) => {
     const expected = await train(await open(engine), plain);
     const model = await open(engine);
     const shares: number[] = [];
-    await model.loadFeatures(table, (share) => shares.push(share));
+    await model.loadFeatures(table, { progress: (share) => shares.push(share) });
     expect(shares.at(-1)).toBe(1);
     expect(shares).toEqual([...shares].sort((a, b) => a - b));
     expect(await train(model, resident)).toEqual(expected);
@@ -120,6 +120,29 @@ describe('a table of features', () => {
     await expect(
       model.step([plain[0]], { step: 0, learningRate: 0, seed: 5, weights: plainSum }),
     ).resolves.toBeTruthy();
+  });
+
+  test('a signal ends loading after the piece at hand, and its reading', async () => {
+    const model = await open(cpu);
+    const controller = new AbortController();
+    let [given, ended] = [0, false];
+    const watched = {
+      ...table,
+      async *pieces() {
+        try {
+          for await (const piece of table.pieces()) {
+            given++;
+            yield piece;
+          }
+        } finally {
+          ended = true;
+        }
+      },
+    };
+    const progress = () => controller.abort();
+    const loading = model.loadFeatures(watched, { progress, signal: controller.signal });
+    await expect(loading).rejects.toMatchObject({ name: 'AbortError' });
+    expect([given, ended]).toEqual([1, true]);
   });
 
   test('a batch that names rows which it does not have is refused, naming the sample', async () => {

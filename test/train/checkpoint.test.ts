@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { mkdtemp, readFile, readdir, readlink, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -18,8 +18,6 @@ import { parseTrainerState } from '../../src/train/trainerState.js';
 import { CompiledCopy } from './support/compile.js';
 import { FakeModel } from './support/fakeModel.js';
 import { stateAt } from './support/states.js';
-
-jest.setTimeout(300_000);
 
 let parent: string;
 let folder: string;
@@ -277,6 +275,7 @@ describe('kill -9 while saving', () => {
       for (const link of ['last', 'best'])
         expect(steps).toContain(Number((await readlink(join(folder, link))).slice('step-'.length)));
     }
-    expect(reported).toBeGreaterThan(12);
+    // Each round waits for one at least; the next one begins where this one was killed.
+    expect(reported).toBeGreaterThanOrEqual(12);
   });
 });

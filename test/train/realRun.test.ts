@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,17 +16,17 @@ const size = {
   'hidden-dropout-prob': '0.1',
   'attention-probs-dropout-prob': '0.1',
 };
-// Validation on the 12 training scenes: there are a hundred of the others.
+// Validation on the 12 training scenes: there are a hundred of the others. Most steps are there for kills to come before
+// the end, however late they come.
+const steps = 24;
 const length = {
   valid: 'train',
-  'max-steps': '14',
+  'max-steps': `${steps}`,
   'batch-size': '8',
   'micro-batch-size': '4',
   'save-every': '4',
   'valid-every': '6',
 };
-
-jest.setTimeout(300_000);
 
 let copy: CompiledCopy;
 let folder: string;
@@ -66,22 +66,21 @@ test('killed and resumed, the run comes out bit by bit like one that was not', a
   expect(await first.ended).toBe(0);
   expect(first.lines).toHaveLength(1);
   const summary = JSON.parse(first.lines[0]) as Record<string, unknown>;
-  expect(summary).toMatchObject({ step: 14, totalSteps: 14, finished: true });
-  expect(summary.checkpoint).toBe(join(straight, 'checkpoints', 'step-00000014'));
+  expect(summary).toMatchObject({ step: steps, totalSteps: steps, finished: true });
+  expect(summary.checkpoint).toBe(join(straight, 'checkpoints', `step-000000${steps}`));
   expect(first.errors).toContain('validation after step 6: loss');
 
   const killed = join(folder, 'killed');
-  for (const steps of [2, 5, 9]) {
+  for (const lines of [2, 5, 9]) {
     const run = pretrain(killed, '--resume');
-    await recorded(run, killed, steps + Math.round(2 * Math.random()));
+    await recorded(run, killed, lines + Math.round(2 * Math.random()));
     run.kill('SIGKILL');
     expect(await run.ended).toBe('SIGKILL');
   }
   const interrupted = pretrain(killed, '--resume');
   await recorded(interrupted, killed, 11);
   interrupted.kill('SIGINT');
-  // It may have come to its end before the signal did.
-  expect([0, 130]).toContain(await interrupted.ended);
+  expect(await interrupted.ended).toBe(130);
   const last = pretrain(killed, '--resume');
   expect(await last.ended).toBe(0);
   expect(await metricsOf(killed)).toEqual(await metricsOf(straight));
@@ -90,7 +89,7 @@ test('killed and resumed, the run comes out bit by bit like one that was not', a
 
   const again = pretrain(killed, '--resume');
   expect(await again.ended).toBe(0);
-  expect(again.errors).toContain('is finished: all 14 steps are done');
+  expect(again.errors).toContain(`is finished: all ${steps} steps are done`);
 });
 
 /** The features of a TSV as float16 has them. */
@@ -133,10 +132,10 @@ test('SIGTERM, told twice at once, saves and ends with 143; what is wrong ends w
   // A parent passes on what the whole group was told: the same wish.
   await new Promise((done) => setTimeout(done, 20));
   run.kill('SIGTERM');
-  expect([0, 143]).toContain(await run.ended);
+  expect(await run.ended).toBe(143);
   expect(run.errors).toContain('SIGTERM: stops after this step and saves');
-  const steps = (await metricsOf(out)).map(({ step }) => step as number);
-  expect(await readdir(join(out, 'checkpoints'))).toContain(`step-${String(Math.max(...steps)).padStart(8, '0')}`);
+  const last = Math.max(...(await metricsOf(out)).map(({ step }) => step as number));
+  expect(await readdir(join(out, 'checkpoints'))).toContain(`step-${String(last).padStart(8, '0')}`);
 
   const wrong = async (code: number, message: RegExp, ...more: string[]) => {
     const bad = pretrain(out, ...more);

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { appendFile, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,8 +6,6 @@ import { CompiledCopy } from './support/compile.js';
 import type { RunningProcess } from './support/compile.js';
 import type { FakeOptions } from './support/fakeParts.js';
 import { metricsOf, newestFiles, shortRun } from './support/runs.js';
-
-jest.setTimeout(300_000);
 
 let copy: CompiledCopy;
 let folder: string;

@@ -31,6 +31,7 @@ struct Copy {
   void* shared;
   const void* global;  // null: zeros
   int group;
+  const void* place;  // in the program
 };
 
 struct Thread {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "cuda/emulator/races.h"
+#include "cuda/emulator/uses.h"
 #include "cuda/emulator/streams.h"
 #include "cuda/emulator/trace.h"
 

@@ -2,13 +2,14 @@
 // -fsanitize=alignment,bounds,shift,signed-integer-overflow (what is wrong). In place of its sanitizers' own libraries, which
 // know threads of a CPU, not those of a device: here the findings are errors of the launch. Code of the host calls the
 // same; of that only what is wrong is told.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
 
 #include "cuda/emulator/block.h"
 #include "cuda/emulator/fiber.h"
-#include "cuda/emulator/races.h"
+#include "cuda/emulator/uses.h"
 
 using lxmert::emulator::current;
 using lxmert::emulator::kStackBytes;
@@ -23,6 +24,13 @@ inline void use(Use how, const void* address, size_t bytes, const void* place, c
       static_cast<size_t>(static_cast<const char*>(address) - static_cast<const char*>(frame)) < kStackBytes)
     return;
   note(how, address, bytes, current, place);
+}
+
+// What is aligned to less than its size: nvcc takes it apart, too.
+inline void useWords(Use how, const void* address, size_t bytes, const void* place, const void* frame) {
+  constexpr size_t kWord = 4;
+  for (size_t i = 0; i < bytes; i += kWord)
+    use(how, static_cast<const char*>(address) + i, std::min(kWord, bytes - i), place, frame);
 }
 
 // The beginning of what the compiler tells of any mistake.
@@ -58,23 +66,24 @@ void __tsan_vptr_update(void**, void*) {}
 void __tsan_vptr_read(void**) {}
 
 // Where the function was called, and where its caller's variables begin.
-#define LXMERT_USE(how, address, bytes) \
+#define LXMERT_TELL(use, how, address, bytes) \
   use(how, address, bytes, __builtin_return_address(0), __builtin_frame_address(0))
+#define LXMERT_USE(how, address, bytes) LXMERT_TELL(use, how, address, bytes)
 
-#define LXMERT_ACCESS(name, how, bytes) \
-  void __tsan_##name(void* address) { LXMERT_USE(how, address, bytes); }
-#define LXMERT_ACCESSES(bytes)                           \
-  LXMERT_ACCESS(read##bytes, Use::Read, bytes)           \
-  LXMERT_ACCESS(write##bytes, Use::Write, bytes)         \
-  LXMERT_ACCESS(unaligned_read##bytes, Use::Read, bytes) \
-  LXMERT_ACCESS(unaligned_write##bytes, Use::Write, bytes)
+#define LXMERT_ACCESS(name, use, how, bytes) \
+  void __tsan_##name(void* address) { LXMERT_TELL(use, how, address, bytes); }
+#define LXMERT_ACCESSES(bytes)                                     \
+  LXMERT_ACCESS(read##bytes, use, Use::Read, bytes)                \
+  LXMERT_ACCESS(write##bytes, use, Use::Write, bytes)              \
+  LXMERT_ACCESS(unaligned_read##bytes, useWords, Use::Read, bytes) \
+  LXMERT_ACCESS(unaligned_write##bytes, useWords, Use::Write, bytes)
 LXMERT_ACCESSES(1)
 LXMERT_ACCESSES(2)
 LXMERT_ACCESSES(4)
 LXMERT_ACCESSES(8)
 LXMERT_ACCESSES(16)
-void __tsan_read_range(void* address, size_t bytes) { LXMERT_USE(Use::Read, address, bytes); }
-void __tsan_write_range(void* address, size_t bytes) { LXMERT_USE(Use::Write, address, bytes); }
+void __tsan_read_range(void* address, size_t bytes) { LXMERT_TELL(useWords, Use::Read, address, bytes); }
+void __tsan_write_range(void* address, size_t bytes) { LXMERT_TELL(useWords, Use::Write, address, bytes); }
 
 #define LXMERT_UPDATE(bits, type, name, operation)                    \
   type __tsan_atomic##bits##_##name(type* address, type value, int) { \

@@ -7,7 +7,7 @@
 #include <numeric>
 #include <string>
 
-#include "cuda/emulator/races.h"
+#include "cuda/emulator/uses.h"
 #include "cuda/emulator/streams.h"
 #include "cuda/emulator/trace.h"
 #include "engine/error.h"

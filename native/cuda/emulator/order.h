@@ -1,4 +1,4 @@
-// What comes before what on a device, for the search for races (races.h): among pieces of work, and among the threads of a
+// What comes before what on a device, for the search for races (races.cc): among pieces of work, and among the threads of a
 // block. What neither says comes in any order.
 #pragma once
 

@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "cuda/emulator/races.h"
+#include "cuda/emulator/uses.h"
 
 namespace lxmert::emulator {
 
@@ -47,19 +47,18 @@ void mma(void* const* operands, uint32_t) {
 template <bool transposed>
 void ldmatrix(void* const* operands, uint32_t) {
   for (int i = 0; i < 4; ++i) {
+    const void* rows[8];
     uint16_t m[8][8];
-    const auto rowOf = [&](int row) { return static_cast<const Ldmatrix*>(operands[8 * i + row])->row; };
-    for (int row = 0; row < 8; ++row) std::memcpy(m[row], rowOf(row), sizeof m[row]);
+    for (int row = 0; row < 8; ++row) {
+      rows[row] = static_cast<const Ldmatrix*>(operands[8 * i + row])->row;
+      std::memcpy(m[row], rows[row], sizeof m[row]);
+    }
     for (int lane = 0; lane < warpSize; ++lane) {
       const int g = lane / 4, t = lane % 4;
       const uint16_t first = transposed ? m[2 * t][g] : m[g][2 * t];
       const uint16_t second = transposed ? m[2 * t + 1][g] : m[g][2 * t + 1];
       const Ldmatrix& to = *static_cast<const Ldmatrix*>(operands[lane]);
-      // A lane reads what it gets, whoever gave the address.
-      if constexpr (kRacecheck)
-        for (int row = transposed ? 2 * t : g; row <= (transposed ? 2 * t + 1 : g); ++row)
-          note(Use::Read, static_cast<const char*>(rowOf(row)) + (transposed ? 2 * g : 4 * t), transposed ? 2 : 4,
-               to.thread, to.place);
+      if constexpr (kRacecheck) noteMatrix(rows, transposed, *to.thread, to.place);
       to.r[i] = uint32_t{first} | uint32_t{second} << 16;
     }
   }
@@ -70,14 +69,14 @@ template void ldmatrix<true>(void* const*, uint32_t);
 
 const void* here() { return __builtin_return_address(0); }
 
-void copyLater(void* shared, const void* global, bool valid) {
+void copyLater(void* shared, const void* global, bool valid, const void* place) {
   Block& block = *current->block;
   if (reinterpret_cast<uintptr_t>(shared) % 16 != 0 || reinterpret_cast<uintptr_t>(global) % 16 != 0)
     block.fail("cpAsync16: an address is not aligned to 16 bytes");
   if (!block.shared().owns(shared, 16)) block.fail("cpAsync16: writes beside shared memory");
   block.noteCopies();
-  if constexpr (kRacecheck) note(Use::Copy, shared, 16, current, __builtin_return_address(0));
-  current->copies.push_back({shared, valid ? global : nullptr, current->copyGroup});
+  if constexpr (kRacecheck) note(Use::Copy, shared, 16, current, place);
+  current->copies.push_back({shared, valid ? global : nullptr, current->copyGroup, place});
 }
 
 // The copies of all groups but the latest `pending` that were ended.
@@ -87,7 +86,7 @@ void awaitCopies(int pending) {
   for (; landed < copies.size() && copies[landed].group < current->copyGroup - pending; ++landed) {
     const Copy& copy = copies[landed];
     if constexpr (kRacecheck) {
-      if (copy.global) note(Use::Read, copy.global, 16, current, __builtin_return_address(0));
+      if (copy.global) note(Use::Read, copy.global, 16, current, copy.place);
       noteLanded(copy.shared, 16, *current);
     }
     if (copy.global)

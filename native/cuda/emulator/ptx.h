@@ -32,7 +32,7 @@ __forceinline__ void ldmatrix(uint32_t (&r)[4], const void* row, const char* nam
   current->block->meet(~0u, name, &ldmatrix<transposed>, &mine, place);
 }
 
-void copyLater(void* shared, const void* global, bool valid);
+void copyLater(void* shared, const void* global, bool valid, const void* place);
 void awaitCopies(int pending);
 
 }  // namespace lxmert::emulator
@@ -51,7 +51,9 @@ __forceinline__ void ldmatrixX4Trans(uint32_t (&r)[4], const void* shared, emula
   emulator::ldmatrix<true>(r, shared, "ldmatrixX4Trans", place);
 }
 
-inline void cpAsync16(void* shared, const void* global, bool valid) { emulator::copyLater(shared, global, valid); }
+__forceinline__ void cpAsync16(void* shared, const void* global, bool valid) {
+  emulator::copyLater(shared, global, valid, emulator::here());
+}
 inline void cpAsyncCommit() { ++emulator::current->copyGroup; }
 template <int pending>
 void cpAsyncWait() {

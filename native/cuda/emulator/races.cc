@@ -1,4 +1,7 @@
-#include "cuda/emulator/races.h"
+// Looks for data races on a device: two uses of one place, not both of them reads, that nothing orders (order.h). It does
+// not matter in which order they came here. Device memory and shared memory are watched, two bytes at a time: the last write
+// of a place and three later reads.
+#include "cuda/emulator/uses.h"
 
 #include <sys/mman.h>
 
@@ -240,6 +243,8 @@ void beginWork(Line& line) {
 
 void nameWork(const char* name) { state().pieces.back().name = name; }
 
+void endWork() {}
+
 void note(Use use, const void* address, size_t bytes, const Thread* thread, const void* place) {
   const char* const first = static_cast<const char*>(address);
   const Found found = find(first, thread);
@@ -259,6 +264,14 @@ void noteLanded(const void* shared, size_t bytes, const Thread& thread) {
   Cell* const cells = find(static_cast<const char*>(shared), &thread).cells;
   const uint32_t who = accessBy(Use::Write, &thread, nullptr).who;
   for (size_t i = 0; i < bytes / kGrain; ++i) cells[i].write.who = who;
+}
+
+// A lane reads what it gets, whoever gave the address.
+void noteMatrix(const void* const (&rows)[8], bool transposed, const Thread& thread, const void* place) {
+  const int g = thread.lane / 4, t = thread.lane % 4;
+  if (!transposed) return note(Use::Read, static_cast<const char*>(rows[g]) + 4 * t, 4, &thread, place);
+  for (int row = 2 * t; row <= 2 * t + 1; ++row)
+    note(Use::Read, static_cast<const char*>(rows[row]) + 2 * g, 2, &thread, place);
 }
 
 }  // namespace lxmert::emulator

@@ -11,7 +11,7 @@
 
 #include "cuda/emulator/fiber.h"
 #include "cuda/emulator/launch.h"
-#include "cuda/emulator/races.h"
+#include "cuda/emulator/uses.h"
 #include "cuda/emulator/streams.h"
 #include "cuda/emulator/trace.h"
 

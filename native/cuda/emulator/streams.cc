@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "cuda/emulator/launch.h"
-#include "cuda/emulator/races.h"
+#include "cuda/emulator/uses.h"
 
 namespace lxmert::emulator {
 

@@ -34,7 +34,7 @@ withEmulator(describe)('the emulator', () => {
         build(program(name, sanitized), [`test/cuda/emulator/${name}.cu`, ...emulatorSources], sanitized),
       ),
     );
-  }, 240_000);
+  });
 
   test.each(programs.filter(({ name }) => name !== 'faults'))(
     '$name (address sanitizer: $sanitized)',

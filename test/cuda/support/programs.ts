@@ -112,6 +112,6 @@ export async function buildWithFault(program: string, sources: readonly string[]
 export const run = (program: string, args: readonly string[], env: Record<string, string> = {}) =>
   spawnSync(program, args, {
     encoding: 'utf8',
-    timeout: 120_000,
+    timeout: 300_000,
     env: { ...process.env, ASAN_OPTIONS: 'detect_leaks=0', ...env },
   });

@@ -7,7 +7,7 @@ import { matrixProduct, measureLag, newPretrainer, stepOptions } from './work.js
  * What may pass between two ticks of a 5 ms timer: far above what a machine of two busy cores does to it, far below the
  * time of the work, which is what would pass if the event loop waited for it.
  */
-const tolerableMs = (workMs: number): number => Math.max(200, workMs / 4);
+const tolerableMs = (workMs: number): number => Math.max(200, workMs / 2);
 
 describe('the event loop stays free', () => {
   test('while a pre-training step runs', async () => {

@@ -30,7 +30,7 @@ export function runChild<Report = unknown>(
   args: readonly string[] = [],
   options: ChildOptions = {},
 ): Promise<Child<Report>> {
-  const { node = [], timeoutMs = 50_000, addressSpace, terminateAt } = options;
+  const { node = [], timeoutMs = 300_000, addressSpace, terminateAt } = options;
   const command = [process.execPath, ...node, join(import.meta.dirname, 'children', script), ...args];
   const limited =
     addressSpace === undefined ? command : ['sh', '-c', `ulimit -v ${addressSpace} && exec "$@"`, 'sh', ...command];

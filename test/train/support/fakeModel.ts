@@ -1,6 +1,8 @@
 import { modelConfigSchema } from '../../../src/config/modelConfig.js';
 import type { Batch } from '../../../src/data/batch.js';
+import type { FeatureTable } from '../../../src/data/residentFeatures.js';
 import { LxmertError } from '../../../src/errors.js';
+import type { LoadOptions } from '../../../src/tasks/featureTable.js';
 import { lossNames } from '../../../src/tasks/losses.js';
 import type { LossName, LossWeights, StepOptions, StepResult, Tallies } from '../../../src/tasks/losses.js';
 import { stateKinds } from '../../../src/train/ports.js';
@@ -61,7 +63,7 @@ export class FakeModel implements PretrainModel {
     }
   }
 
-  async loadFeatures(): Promise<void> {
+  async loadFeatures(_table: FeatureTable, _options?: LoadOptions): Promise<void> {
     throw new LxmertError('UNSUPPORTED', 'its batches carry their features');
   }
 

@@ -1,8 +1,6 @@
-// Looks for data races on a device: two uses of one place, not both of them reads, that nothing orders (order.h). It does
-// not matter in which order they came here. Only in programs that are compiled with LXMERT_RACECHECK, where kernels tell
-// of each load and store (instrumented.cc) and the emulator of what it does for them.
-//
-// Device memory and shared memory are watched, two bytes at a time: the last write of a place and three later reads.
+// What kernels do to memory, told to one of two that hear it, whichever a program is linked with: the search for data races
+// (races.cc) or the count of what memory has to move (traffic.cc). Only in programs that are compiled with LXMERT_RACECHECK,
+// where kernels tell of each load and store (instrumented.cc) and the emulator of what it does for them.
 #pragma once
 
 #include <cstddef>
@@ -30,10 +28,13 @@ void unwatch(const void* memory);
 void note(Use use, const void* address, size_t bytes, const Thread* thread, const void* place);
 // What this thread's cp.async has brought is there.
 void noteLanded(const void* shared, size_t bytes, const Thread& thread);
+// A lane takes part in reading one 8 x 8 matrix of ldmatrix, of these rows.
+void noteMatrix(const void* const (&rows)[8], bool transposed, const Thread& thread, const void* place);
 
-// Begins the next piece of a line's work; what it is called, for messages.
+// Begins and ends the next piece of a line's work; what it is called, for messages.
 void beginWork(Line& line);
 void nameWork(const char* name);
+void endWork();
 
 // Of work that has no threads: what it is called, and a use of memory as a whole.
 inline void noteWhole(const char* name, Use use, const void* address, size_t bytes) {
@@ -44,13 +45,14 @@ inline void noteWhole(const char* name, Use use, const void* address, size_t byt
 
 std::mutex& turns();
 
-// Runs a piece of a line's work, one at a time where races are looked for.
+// Runs a piece of a line's work, one at a time where somebody hears of it.
 template <class Run>
 void inTurn([[maybe_unused]] Line& line, const Run& run) {
   if constexpr (kRacecheck) {
     const std::lock_guard lock(turns());
     beginWork(line);
     run();
+    endWork();
   } else {
     run();
   }

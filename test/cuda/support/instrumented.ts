@@ -2,10 +2,14 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { compiler, root, writeFault, type Fault } from './programs.js';
 
+type BySource = Readonly<Record<string, string>>;
+export type Watcher = 'races' | 'traffic';
+
 /** What scripts/check-races.mjs has compiled: the object of each source, and flags for one more. */
-interface RaceObjects {
-  readonly cuda: Readonly<Record<string, string>>;
-  readonly kernels: Readonly<Record<string, string>>;
+interface InstrumentedObjects {
+  readonly cuda: BySource;
+  readonly watchers: Readonly<Record<Watcher, BySource>>;
+  readonly kernels: BySource;
   readonly flags: { readonly compile: readonly string[]; readonly link: readonly string[] };
 }
 
@@ -19,7 +23,7 @@ async function printed(args: readonly string[]): Promise<string> {
   return texts[0];
 }
 
-let objects: Promise<RaceObjects> | undefined;
+let objects: Promise<InstrumentedObjects> | undefined;
 
 /** Builds the library for whole models, and gives its path. */
 export async function raceLibrary(): Promise<string> {
@@ -27,25 +31,32 @@ export async function raceLibrary(): Promise<string> {
   return text.trim().replace('export LXMERT_CUDA_LIBRARY=', '');
 }
 
-/** Compiles what has changed since the last time, in build/emulator-races. */
-export const raceObjects = (): Promise<RaceObjects> =>
-  (objects ??= printed(['scripts/check-races.mjs', '--objects']).then((text) => JSON.parse(text) as RaceObjects));
+/** Compiles what has changed since the last time, in build/emulator-instrumented. */
+export const instrumentedObjects = (): Promise<InstrumentedObjects> =>
+  (objects ??= printed(['scripts/check-races.mjs', '--objects']).then(
+    (text) => JSON.parse(text) as InstrumentedObjects,
+  ));
 
 const compiled = new Map<string, Promise<string>>();
 
 async function compile(from: string, object: string, include: readonly string[] = []): Promise<string> {
-  const { flags } = await raceObjects();
+  const { flags } = await instrumentedObjects();
   await compiler([...include, ...flags.compile, '-x', 'c++', '-c', from, '-o', object], root);
   return object;
 }
 
 /**
- * Builds a program that looks for races: of a source beside the CUDA back end, or (null) the one that checks the kernels.
+ * Builds a program that is watched: of a source beside the CUDA back end, or (null) the one that checks the kernels.
  * A fault is planted in one of its sources.
  */
-export async function buildForRaces(program: string, source: string | null, fault?: Fault): Promise<void> {
-  const { cuda, kernels, flags } = await raceObjects();
-  const all = new Map(Object.entries(source === null ? { ...cuda, ...kernels } : cuda));
+export async function buildWatched(
+  watcher: Watcher,
+  program: string,
+  source: string | null,
+  fault?: Fault,
+): Promise<void> {
+  const { cuda, watchers, kernels, flags } = await instrumentedObjects();
+  const all = new Map(Object.entries({ ...cuda, ...watchers[watcher], ...(source === null ? kernels : {}) }));
   if (source !== null) {
     const own = compiled.get(source) ?? compile(source, `${program}-own.o`);
     compiled.set(source, own);

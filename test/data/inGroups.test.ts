@@ -1,0 +1,28 @@
+import { expect, test } from '@jest/globals';
+import { inGroups } from '../../src/data/inGroups.js';
+
+test('does all, some at a time', async () => {
+  const begun: number[] = [];
+  let at = 0;
+  let most = 0;
+  await inGroups(40, async (i) => {
+    begun.push(i);
+    most = Math.max(most, ++at);
+    await new Promise((done) => setImmediate(done));
+    at--;
+  });
+  expect(begun).toEqual(Array.from({ length: 40 }, (_, i) => i));
+  expect(most).toBe(16);
+});
+
+test('tells the first of several errors, whichever came first, once nothing is under way any more', async () => {
+  const ended: number[] = [];
+  const work = async (i: number) => {
+    // The later ones end sooner.
+    for (let turns = 0; turns < 40 - i; turns++) await new Promise((done) => setImmediate(done));
+    ended.push(i);
+    if (i % 10 === 5) throw new Error(`number ${i}`);
+  };
+  await expect(inGroups(40, work)).rejects.toThrow('number 5');
+  expect(ended.sort((a, b) => a - b)).toEqual(Array.from({ length: 16 }, (_, i) => i));
+});
