@@ -22,7 +22,7 @@ const featureBlock = 65537;
 /**
  * A batch of random samples in the shape of the data: sentence lengths spread evenly over their range, 15 % of the words
  * (never [CLS] or [SEP]) and of the objects to predict, half of the sentences swapped, an answer where they are not.
- * @throws LxmertError BAD_ARGUMENT for lengths that the model does not take
+ * @throws LxmertError BAD_ARGUMENT for lengths that the model does not take; OUT_OF_MEMORY
  */
 export function benchBatch(config: ModelConfig, { samples, tokens, objects, seed }: BenchBatchOptions): Batch {
   const [fewest, most] = tokens;
@@ -34,6 +34,7 @@ export function benchBatch(config: ModelConfig, { samples, tokens, objects, seed
     );
   if (objects < 1 || objects > maxAttentionLength)
     throw new LxmertError('BAD_ARGUMENT', `${objects} objects a sample: expected 1 to ${maxAttentionLength}`);
+  checkMemory(samples * objects * config.visualFeatDim, samples);
 
   const random = new RandomStream(seed);
   const order = epochOrder(seed, 0, samples);
@@ -78,6 +79,19 @@ export function benchBatch(config: ModelConfig, { samples, tokens, objects, seed
     matched,
     answers: matched.map((match) => (match === 1 ? random.below(config.numQaLabels) : -1)),
   };
+}
+
+/** Features lie in the batch and in two input slots. Drawing them for minutes, to be refused in the end, helps nobody. */
+function checkMemory(floats: number, samples: number): void {
+  const needed = 3 * 4 * floats * (1 + maskedShare);
+  const available = process.availableMemory();
+  if (needed <= available) return;
+  const gigabytes = (bytes: number): string => `${(bytes / 1e9).toPrecision(3)} GB`;
+  throw new LxmertError(
+    'OUT_OF_MEMORY',
+    `the features of ${samples} samples take ${gigabytes(needed)}, the machine has ${gigabytes(available)} to give; ` +
+      `take at most ${Math.floor((samples * available) / needed)}`,
+  );
 }
 
 function offsetsOf(lengths: readonly number[]): Int32Array {

@@ -4,6 +4,7 @@ import type { ErrorCode } from '../errors.js';
 const causes: Readonly<Record<string, { code: ErrorCode; reason: string }>> = {
   ENOENT: { code: 'FILE_MISSING', reason: 'there is no such file or folder' },
   ENOTDIR: { code: 'FILE_ACCESS', reason: 'a part of the path is a file, not a folder' },
+  EEXIST: { code: 'FILE_ACCESS', reason: 'there is a file of this name already' },
   EISDIR: { code: 'FILE_ACCESS', reason: 'it is a folder, not a file' },
   EACCES: { code: 'FILE_ACCESS', reason: 'permission denied' },
   EPERM: { code: 'FILE_ACCESS', reason: 'operation not permitted' },

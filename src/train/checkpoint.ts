@@ -5,6 +5,7 @@ import { writeFileAtomic, writeFileDurable, writeFolderAtomic } from '../formats
 import { fileError } from '../formats/fileErrors.js';
 import { writeSafetensors } from '../formats/safetensors.js';
 import type { TensorSpec } from '../formats/safetensors.js';
+import { checksumFile, demandIntact, StateSums } from './checksums.js';
 import { cover, demandWhole, withFiles } from './coverage.js';
 import type { Coverage } from './coverage.js';
 import type { PretrainModel, StateEntry, StateKind } from './ports.js';
@@ -42,8 +43,10 @@ export interface CheckpointContents {
 export async function writeCheckpoint(folder: string, contents: CheckpointContents): Promise<void> {
   const { model, state, modelConfig, answers } = contents;
   await writeFolderAtomic(folder, async (inside) => {
+    const sums = new StateSums();
+    const read = async (kind: StateKind, name: string) => sums.add(kind, await model.read(kind, name));
     const specs = model.parameters.map(toSpec);
-    await writeSafetensors(join(inside, checkpointFiles.model), specs, (name) => model.read('parameter', name));
+    await writeSafetensors(join(inside, checkpointFiles.model), specs, (name) => read('parameter', name));
     const sources = new Map(
       moments.flatMap((kind) =>
         model.parameters.map((entry) => [momentName(kind, entry.name), { kind, entry }] as const),
@@ -54,9 +57,10 @@ export async function writeCheckpoint(folder: string, contents: CheckpointConten
       [...sources].map(([name, { entry }]) => ({ ...toSpec(entry), name })),
       (name) => {
         const source = sources.get(name)!;
-        return model.read(source.kind, source.entry.name);
+        return read(source.kind, source.entry.name);
       },
     );
+    await writeFileDurable(join(inside, checksumFile), sums.toText());
     await writeFileDurable(join(inside, checkpointFiles.config), modelConfig);
     if (answers) await writeFileDurable(join(inside, checkpointFiles.answers), `${JSON.stringify(answers)}\n`);
     await writeFileDurable(join(inside, checkpointFiles.state), formatTrainerState(state));
@@ -96,19 +100,23 @@ export async function readCheckpointAnswers(folder: string): Promise<readonly st
 
 /**
  * Takes the weights of a checkpoint of exactly this model; its moments stay in the file.
- * @throws BAD_CHECKPOINT saying what does not fit; FILE_MISSING, FILE_ACCESS
+ * @throws BAD_CHECKPOINT saying what does not fit, or is not what was written; FILE_MISSING, FILE_ACCESS
  */
 export async function loadWeights(folder: string, model: PretrainModel): Promise<void> {
   await withFiles([join(folder, checkpointFiles.model)], async ([weights]) => {
     demandWhole(weights.path, cover(weights, model.parameters));
-    for (const { name } of model.parameters) await model.write('parameter', name, await weights.readFloat32(name));
+    const sums = new StateSums();
+    for (const { name } of model.parameters)
+      await model.write('parameter', name, sums.add('parameter', await weights.readFloat32(name)));
+    await demandIntact(folder, { parameter: checkpointFiles.model }, sums);
   });
 }
 
 /**
  * Continues from a checkpoint: all weights and moments, of exactly this model. Nothing is written to the model before
  * all names and shapes are checked.
- * @throws BAD_CHECKPOINT saying what does not fit; FILE_MISSING, FILE_ACCESS; the signal's reason
+ * @throws BAD_CHECKPOINT saying what does not fit, or is not what was written; FILE_MISSING, FILE_ACCESS; the signal's
+ *   reason
  */
 export async function loadCheckpoint(folder: string, model: PretrainModel, signal?: AbortSignal): Promise<Coverage> {
   const paths = [checkpointFiles.model, checkpointFiles.optimizer].map((file) => join(folder, file));
@@ -122,11 +130,15 @@ export async function loadCheckpoint(folder: string, model: PretrainModel, signa
         moments.flatMap((kind) => model.parameters.map(({ name, shape }) => ({ name: momentName(kind, name), shape }))),
       ),
     );
+    const sums = new StateSums();
     for (const { name } of model.parameters) {
       signal?.throwIfAborted();
-      await model.write('parameter', name, await weights.readFloat32(name));
-      for (const kind of moments) await model.write(kind, name, await optimizer.readFloat32(momentName(kind, name)));
+      await model.write('parameter', name, sums.add('parameter', await weights.readFloat32(name)));
+      for (const kind of moments)
+        await model.write(kind, name, sums.add(kind, await optimizer.readFloat32(momentName(kind, name))));
     }
+    const { model: parameter, optimizer: moment } = checkpointFiles;
+    await demandIntact(folder, { parameter, firstMoment: moment, secondMoment: moment }, sums);
     return coverage;
   });
 }

@@ -3,9 +3,11 @@ import { normalizeAnswer } from '../data/answers.js';
 import { LxmertError } from '../errors.js';
 import type { SafetensorsFile } from '../formats/safetensors.js';
 import { checkpointFiles, readCheckpointAnswers } from './checkpoint.js';
+import { listCheckpoints } from './checkpointStore.js';
 import { cover, some, withFiles } from './coverage.js';
 import type { Coverage } from './coverage.js';
 import type { PretrainModel } from './ports.js';
+import { runFiles } from './runFolder.js';
 
 /** The answer head's last layer: a row an answer. */
 const answerRows = ['answer_head.logit_fc.3.weight', 'answer_head.logit_fc.3.bias'];
@@ -20,8 +22,8 @@ export interface InitialCoverage extends Coverage {
  * missing or of another shape keep their values; the encoder must be there. The answer head's last layer is carried by
  * answer string, never by index: a checkpoint without `answers.json` leaves it as drawn.
  * @param answers of the model, by row
- * @throws BAD_CHECKPOINT when encoder weights are missing or of other shapes; FILE_MISSING, FILE_ACCESS; the
- *   signal's reason
+ * @throws BAD_CHECKPOINT when encoder weights are missing or of other shapes; FILE_MISSING, FILE_ACCESS; RUN_FOLDER for
+ *   a run instead of one of its checkpoints; the signal's reason
  */
 export async function loadInitialWeights(
   folder: string,
@@ -29,6 +31,7 @@ export async function loadInitialWeights(
   answers?: readonly string[],
   signal?: AbortSignal,
 ): Promise<InitialCoverage> {
+  await demandNoRunFolder(folder);
   const theirs = await readCheckpointAnswers(folder);
   return withFiles([join(folder, checkpointFiles.model)], async ([file]) => {
     const original = ![...file.entries.keys()].some((name) => name.startsWith('lxmert.'));
@@ -46,6 +49,16 @@ export async function loadInitialWeights(
     const carried = theirs ? await carryAnswers(file, model, matchAnswers(answers, theirs)) : 0;
     return { ...coverage, answers: { carried, of: answers.length } };
   });
+}
+
+/** A run is easily given for one of its checkpoints. */
+async function demandNoRunFolder(folder: string): Promise<void> {
+  const checkpoints = join(folder, runFiles.checkpoints);
+  if ((await listCheckpoints(checkpoints)).length > 0)
+    throw new LxmertError(
+      'RUN_FOLDER',
+      `${folder} is a run; initial weights come from one of its checkpoints, such as ${join(checkpoints, 'last')}`,
+    );
 }
 
 function demandEncoder(path: string, { missing, misshapen }: Coverage): void {

@@ -223,15 +223,22 @@ function demandSameAnswers(
   now: readonly string[] | undefined,
   checkpoint: string,
 ): void {
-  const said = (answers: readonly string[] | undefined, row: number): string =>
-    answers === undefined ? 'no answer table' : JSON.stringify(answers[row] ?? 'nothing');
-  const most = Math.max(saved?.length ?? 0, now?.length ?? 0);
-  for (let row = 0; row < most; row++)
-    if (saved?.[row] !== now?.[row])
+  const advice =
+    `Give the data it was trained on, or start another run with --init ${checkpoint}, ` +
+    'which carries the answers over by their words';
+  const has = (answers: readonly string[] | undefined): string => (answers ? 'one' : 'none');
+  if (saved === now) return;
+  if (!saved || !now)
+    throw new LxmertError(
+      'BAD_CHECKPOINT',
+      `${checkpoint}: of answer tables it has ${has(saved)} (answers.json), the data have ${has(now)}. ${advice}`,
+    );
+  const said = (answers: readonly string[], row: number): string => JSON.stringify(answers[row] ?? 'nothing');
+  for (let row = 0; row < Math.max(saved.length, now.length); row++)
+    if (saved[row] !== now[row])
       throw new LxmertError(
         'BAD_CHECKPOINT',
         `${checkpoint}: its answer table is not that of the data: answer ${row} is ${said(saved, row)} there and ` +
-          `${said(now, row)} here. Give the data it was trained on, or start another run with --init ${checkpoint}, ` +
-          'which carries the answers over by their words',
+          `${said(now, row)} here. ${advice}`,
       );
 }

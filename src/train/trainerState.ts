@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { expectation } from '../config/issues.js';
 import type { ResolvedRunConfig } from '../config/runConfig.js';
 import type { BatchPosition } from '../data/batching.js';
 import { LxmertError } from '../errors.js';
@@ -56,7 +57,13 @@ export function parseTrainerState(text: string, file: string): TrainerState {
   } catch (error) {
     throw new LxmertError('BAD_CHECKPOINT', `${file}: it is not JSON: ${(error as Error).message}`, { cause: error });
   }
-  const result = trainerStateSchema.safeParse(value);
+  const { format } = (value ?? {}) as { format?: unknown };
+  if (typeof format === 'number' && format > 1)
+    throw new LxmertError(
+      'BAD_CHECKPOINT',
+      `${file}: it has format ${format}, of a newer lxmert; this one reads format 1. Take the version that wrote it`,
+    );
+  const result = trainerStateSchema.safeParse(value, { error: expectation });
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   throw new LxmertError('BAD_CHECKPOINT', `${file}: ${issue.path.join('.') || 'contents'}: ${issue.message}`);

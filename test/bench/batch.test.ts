@@ -44,6 +44,15 @@ describe('a random batch', () => {
     expect(() => make(changes)).toThrow(expect.objectContaining({ code: 'BAD_ARGUMENT' }));
     expect(() => make(changes)).toThrow(message);
   });
+
+  test('more than the machine has memory for is refused before anything is drawn', () => {
+    expect(() => make({ samples: 1e12 })).toThrow(
+      expect.objectContaining({
+        code: 'OUT_OF_MEMORY',
+        message: expect.stringMatching(/^the features of 1000000000000 samples take \S+ GB, .* take at most \d+$/),
+      }),
+    );
+  });
 });
 
 test('the median of an even number of times is the mean of the middle two', () => {

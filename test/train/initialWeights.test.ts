@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SafetensorsFile, writeSafetensors } from '../../src/formats/safetensors.js';
@@ -54,6 +54,15 @@ test('heads may be missing or differ, and what was not taken is told', async () 
   });
   expect(await values(model, 'lxmert.pooler.dense.bias')).toEqual([100, 101, 102, 103, 104]);
   expect(await values(model, 'cls.seq_relationship.bias')).toEqual(before);
+});
+
+test('a run given for one of its checkpoints is told', async () => {
+  const run = await mkdtemp(join(parent, 'run-'));
+  await mkdir(join(run, 'checkpoints/step-00000003'), { recursive: true });
+  await expect(loadInitialWeights(run, await fresh())).rejects.toMatchObject({
+    code: 'RUN_FOLDER',
+    message: `${run} is a run; initial weights come from one of its checkpoints, such as ${join(run, 'checkpoints/last')}`,
+  });
 });
 
 test("the original's names are taken too", async () => {

@@ -245,6 +245,10 @@ describe('--resume', () => {
       message: expect.stringContaining('answer 1 is "no" there and "two" here'),
     });
     await expect(resumed(['yes', 'no'])).rejects.toThrow('answer 2 is "two" there and "nothing" here');
+    await rm(join(out, 'checkpoints/last/answers.json'));
+    await expect(resumed(['yes', 'no'])).rejects.toThrow(
+      'of answer tables it has none (answers.json), the data have one. Give the data',
+    );
   });
 
   test('with other data is refused', async () => {

@@ -62,6 +62,7 @@ export async function newestFiles(out: string): Promise<Record<string, string>> 
     'config.json',
     'trainer_state.json',
     'answers.json',
+    'checksums.json',
   ];
   const files = names.map(async (name) => {
     const bytes = await readFile(join(out, 'checkpoints/last', name));
