@@ -5,20 +5,20 @@
 //
 // usage: node examples/coco-captions.mjs captions_val2017.json OUT [featureDim]
 //        npx lxmert pretrain --data OUT --out runs/coco --preset tiny --tasks maskedLm --max-steps 2000
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const [captionsFile, out, featureDim = '128'] = process.argv.slice(2);
-if (!captionsFile || !out) {
+const width = Number(featureDim);
+if (!captionsFile || !out || !existsSync(captionsFile) || !Number.isInteger(width) || width < 1) {
   console.error('usage: node examples/coco-captions.mjs captions_val2017.json OUT [featureDim]');
   process.exit(2);
 }
-const width = Number(featureDim);
 const objectsPerImage = 4;
 
 const { images, annotations } = JSON.parse(readFileSync(captionsFile, 'utf8'));
 const captions = new Map(images.map(({ id }) => [id, []]));
-for (const { image_id: id, caption } of annotations) captions.get(id).push(caption.trim());
+for (const { image_id: id, caption } of annotations) captions.get(id)?.push(caption.trim());
 
 let state = 1;
 const uniform = () => {

@@ -4,7 +4,7 @@ import { findSplit, readManifest } from '../data/manifest.js';
 import { openPretrainData } from '../data/pretrainData.js';
 import type { PretrainData } from '../data/pretrainData.js';
 import { readSentences } from '../data/sentences.js';
-import { LxmertError } from '../errors.js';
+import { LxmertError, isLxmertError } from '../errors.js';
 import { contentWords, languageOnlyMajority, questionType, questionTypes, sentenceSets } from '../scenes/index.js';
 import type { QuestionType } from '../scenes/index.js';
 import type { Pretrainer } from '../tasks/pretrainer.js';
@@ -71,6 +71,12 @@ export async function reportOnScenes(options: SceneReportOptions): Promise<Scene
     vocabulary: config.data.vocabulary,
     maxTokens: config.data.maxTokens,
     answers: trained.answers,
+  }).catch((error: unknown) => {
+    if (options.data !== undefined || !isLxmertError(error) || error.code !== 'FILE_MISSING') throw error;
+    const where = `${options.run} was trained on ${folder}, as seen from where it was started`;
+    throw new LxmertError('FILE_MISSING', `${error.message}; ${where}: --data says where its data are now`, {
+      cause: error,
+    });
   });
   try {
     const model = await openTrained(trained, options);
