@@ -129,19 +129,3 @@ export const threadsOption = integerOption('threads', {
 });
 
 const shown = (given: unknown): string => (typeof given === 'string' ? JSON.stringify(given) : String(given));
-
-/**
- * The items of a comma-separated flag, each one of `allowed`.
- *
- * @throws LxmertError BAD_ARGUMENT for an unknown, repeated or empty item.
- */
-export function listOf<T extends string>(flag: string, text: string, allowed: readonly T[]): T[] {
-  const items = text.split(',').map((item) => item.trim());
-  items.forEach((item, i) => {
-    if (!(allowed as readonly string[]).includes(item)) {
-      throw new LxmertError('BAD_ARGUMENT', `--${flag}: "${item}" is none of ${allowed.join(', ')}`);
-    }
-    if (items.indexOf(item) !== i) throw new LxmertError('BAD_ARGUMENT', `--${flag} names ${item} twice`);
-  });
-  return items as T[];
-}

@@ -17,7 +17,7 @@ export function readFailure(file: string, what: string, error: unknown): LxmertE
     return new LxmertError('FILE_MISSING', `${file}: no such file (${what})`, { cause: error });
   }
   if (code === 'EISDIR') {
-    return new LxmertError('BAD_ARGUMENT', `${file}: is a folder, a file was expected (${what})`, { cause: error });
+    return new LxmertError('FILE_ACCESS', `${file}: is a folder, a file was expected (${what})`, { cause: error });
   }
   const reason =
     code === 'EACCES' || code === 'EPERM' ? 'may not be read' : `cannot be read (${String(code ?? error)})`;

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { readFile } from 'node:fs/promises';
 import { LxmertError } from '../errors.js';
+import { textStart } from './byteOrderMark.js';
 import { describeValue, readFailure } from './describe.js';
 import { readJsonArray } from './jsonArray.js';
 
@@ -28,7 +29,7 @@ export async function readExclusionList(file: string): Promise<ReadonlySet<strin
     throw readFailure(file, what, error);
   });
   const ids = new Set<string>();
-  const start = bytes.subarray(0, 3).equals(Buffer.of(0xef, 0xbb, 0xbf)) ? 3 : 0; // byte order mark
+  const start = textStart(bytes);
   if (/^\s*\[/.test(bytes.toString('latin1', start, start + 1000))) {
     await readJsonArray(file, what, (id, i) => {
       if (typeof id !== 'string' || id.trim() === '') {

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { open } from 'node:fs/promises';
 import { LxmertError } from '../errors.js';
+import { textStart } from './byteOrderMark.js';
 import { describeValue, readFailure } from './describe.js';
 
 const CHUNK = 4 * 2 ** 20;
@@ -74,7 +75,7 @@ class ArrayScanner {
   push(chunk: Buffer): void {
     let i = 0;
     if (this.#atStart) {
-      if (chunk[0] === 0xef && chunk[1] === 0xbb && chunk[2] === 0xbf) i = 3; // byte order mark
+      i = textStart(chunk);
       this.#atStart = false;
     }
     i = this.#state === 'before' ? this.#findOpening(chunk, i) : i;

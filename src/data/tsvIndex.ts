@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import { LxmertError } from '../errors.js';
+import { textStart } from './byteOrderMark.js';
 import { describeValue, readFailure } from './describe.js';
 import type { TsvIndex } from './featureSource.js';
 import { Growable } from './growable.js';
@@ -116,7 +117,7 @@ async function* linesOf(handle: FileHandle, path: string, signal?: AbortSignal):
     signal?.throwIfAborted();
     const scanned = filled;
     filled += bytesRead;
-    let start = 0;
+    let start = offset === 0 ? textStart(buffer.subarray(0, filled)) : 0;
     for (
       let end = buffer.subarray(0, filled).indexOf(LINE_FEED, scanned);
       end >= 0;
@@ -127,7 +128,12 @@ async function* linesOf(handle: FileHandle, path: string, signal?: AbortSignal):
     }
     if (bytesRead === 0) {
       if (filled > start) {
-        yield { bytes: withoutReturn(buffer.subarray(start, filled)), offset, line: ++line, last: true };
+        yield {
+          bytes: withoutReturn(buffer.subarray(start, filled)),
+          offset: offset + start,
+          line: ++line,
+          last: true,
+        };
       }
       return;
     }

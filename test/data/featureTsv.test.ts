@@ -75,9 +75,12 @@ describe.each([{ inMemory: true }, { inMemory: false }])('a feature TSV ($inMemo
     }
   });
 
-  test('takes carriage returns, blank lines and a last line without line feed', async () => {
+  test('takes a byte order mark, carriage returns, blank lines and a last line without line feed', async () => {
     const images = [testImage(0, 2, 3), testImage(1, 3, 3)];
-    const source = await openFeatureTsv(await tsv(`${tsvLine(images[0])}\r\n\n\r\n${tsvLine(images[1])}`), options);
+    const source = await openFeatureTsv(
+      await tsv(`\ufeff${tsvLine(images[0])}\r\n\n\r\n${tsvLine(images[1])}`),
+      options,
+    );
     await checkContents(source, images);
     await source.close();
   });
