@@ -14,7 +14,7 @@ export function describeValue(value: unknown): string {
 export function readFailure(file: string, what: string, error: unknown): LxmertError {
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
   if (code === 'ENOENT' || code === 'ENOTDIR') {
-    return new LxmertError('FILE_MISSING', `${file}: no such file (${what})`, { cause: error });
+    return new LxmertError('FILE_MISSING', `${file}: no such file or folder (${what})`, { cause: error });
   }
   if (code === 'EISDIR') {
     return new LxmertError('FILE_ACCESS', `${file}: is a folder, a file was expected (${what})`, { cause: error });

@@ -18,6 +18,15 @@ export interface InitialCoverage extends Coverage {
 }
 
 /**
+ * What can be told of initial weights before there are data and a model, which may take minutes: that there are some.
+ * @throws FILE_MISSING, FILE_ACCESS, BAD_CHECKPOINT, RUN_FOLDER as `loadInitialWeights`
+ */
+export async function lookForInitialWeights(folder: string): Promise<void> {
+  await demandNoRunFolder(folder);
+  await withFiles([join(folder, checkpointFiles.model)], () => Promise.resolve());
+}
+
+/**
  * Takes initial weights from a `model.safetensors`, ours or transformers' (`bert.` for `lxmert.` too). Heads that are
  * missing or of another shape keep their values; the encoder must be there. The answer head's last layer is carried by
  * answer string, never by index: a checkpoint without `answers.json` leaves it as drawn.

@@ -7,7 +7,7 @@ import type { ResolvedRunConfig, RunConfig } from '../config/runConfig.js';
 import type { FeatureTable } from '../data/residentFeatures.js';
 import { LxmertError } from '../errors.js';
 import { CheckpointStore } from './checkpointStore.js';
-import { loadInitialWeights } from './initialWeights.js';
+import { loadInitialWeights, lookForInitialWeights } from './initialWeights.js';
 import { lastValidation } from './metrics.js';
 import type { TrainObserver } from './observer.js';
 import type { PretrainModel, PretrainSource } from './ports.js';
@@ -94,6 +94,7 @@ export async function pretrain(request: PretrainRequest, parts: PretrainParts): 
       );
     if (from && saved) demandUnchanged(saved, config, out);
     if (resume && !from) observer?.note?.(`${out} has no checkpoint: the run starts over`);
+    if (!from && config.init !== undefined) await lookForInitialWeights(config.init);
     return await runIn(run, { ...config, data: { ...config.data, folder } }, from, request, parts);
   } catch (error) {
     if (!signal?.aborted || error !== signal.reason) throw error;

@@ -55,7 +55,7 @@ describe('readExclusionList', () => {
     const dir = await folders.make();
     await expect(readExclusionList(join(dir, 'none'))).rejects.toMatchObject({ code: 'FILE_MISSING' });
     await expect(readExclusionList(dir)).rejects.toMatchObject({
-      code: 'BAD_ARGUMENT',
+      code: 'FILE_ACCESS',
       message: expect.stringContaining('a list of image ids to leave out'),
     });
   });

@@ -239,7 +239,7 @@ describe('a damaged line is refused with its number and field', () => {
     const dir = await folders.make();
     await expect(openFeatureTsv(join(dir, 'none.tsv'))).rejects.toMatchObject({ code: 'FILE_MISSING' });
     await expect(openFeatures(join(dir, 'none.tsv'))).rejects.toMatchObject({ code: 'FILE_MISSING' });
-    await expect(openFeatureTsv(dir)).rejects.toMatchObject({ code: 'BAD_ARGUMENT' });
+    await expect(openFeatureTsv(dir)).rejects.toMatchObject({ code: 'FILE_ACCESS' });
     await expect(openFeatures(dir)).rejects.toMatchObject({ code: 'UNSUPPORTED' });
   });
 

@@ -79,7 +79,7 @@ describe('readJsonArray', () => {
   test('a missing file and a folder are refused', async () => {
     const dir = await folders.make();
     await expect(elements(join(dir, 'none.json'))).rejects.toMatchObject({ code: 'FILE_MISSING' });
-    await expect(elements(dir)).rejects.toMatchObject({ code: 'BAD_ARGUMENT' });
+    await expect(elements(dir)).rejects.toMatchObject({ code: 'FILE_ACCESS' });
   });
 
   test('accepts exactly the lists that JSON.parse accepts', async () => {

@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SafetensorsFile, writeSafetensors } from '../../src/formats/safetensors.js';
 import { loadInitialWeights } from '../../src/train/initialWeights.js';
+import { pretrain } from '../../src/train/pretrain.js';
 import { FakeModel } from './support/fakeModel.js';
-import { fakeRun } from './support/runs.js';
+import { fakeParts } from './support/fakeParts.js';
+import { fakeRun, shortRun } from './support/runs.js';
 
 let parent: string;
 beforeAll(async () => {
@@ -115,6 +117,15 @@ test.each([{ a: 1 }, [1]])('answers that are no list of strings are refused: %j'
     code: 'BAD_CHECKPOINT',
     message: expect.stringMatching(/answers\.json: expected a list of answers/),
   });
+});
+
+test('a run looks for the weights of --init before it opens any data', async () => {
+  const init = join(parent, 'nowhere');
+  const run = pretrain(
+    { sources: { flags: { ...shortRun(join(parent, 'early')), init } } },
+    { ...fakeParts(), openData: () => Promise.reject(new Error('data were opened')) },
+  );
+  await expect(run).rejects.toMatchObject({ code: 'FILE_MISSING', message: expect.stringContaining(init) });
 });
 
 test('a run begins with the weights of --init, and says what it took', async () => {
