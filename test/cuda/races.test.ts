@@ -139,31 +139,23 @@ withEmulator(describe)('races and alignment', () => {
   test.each([
     ['at round places', []],
     ['at any', ['--displaced']],
-  ])(
-    'the kernels have none, with tensors %s',
-    async (_, args) => {
-      await buildWatched('races', path('kernels'), null);
-      const { stdout, stderr } = run(path('kernels'), ['--check', ...args]);
-      expect(stdout.split('\n').slice(1)).toEqual([expect.stringMatching(/^\d{3} kernels right, 0 wrong$/), '']);
-      expect(stderr).toBe('');
-    },
-    180_000,
-  );
+  ])('the kernels have none, with tensors %s', async (_, args) => {
+    await buildWatched('races', path('kernels'), null);
+    const { stdout, stderr } = run(path('kernels'), ['--check', ...args]);
+    expect(stdout.split('\n').slice(1)).toEqual([expect.stringMatching(/^\d{3} kernels right, 0 wrong$/), '']);
+    expect(stderr).toBe('');
+  });
 
-  test.each(faults)(
-    'it is found that $what is missing ($file)',
-    async (fault) => {
-      await buildWatched('races', path('faulty'), null, fault);
-      const { stdout } = run(path('faulty'), [
-        '--check',
-        '--only',
-        fault.op,
-        ...(fault.displaced ? ['--displaced'] : []),
-      ]);
-      expect(stdout).toMatch(fault.expected);
-    },
-    120_000,
-  );
+  test.each(faults)('it is found that $what is missing ($file)', async (fault) => {
+    await buildWatched('races', path('faulty'), null, fault);
+    const { stdout } = run(path('faulty'), [
+      '--check',
+      '--only',
+      fault.op,
+      ...(fault.displaced ? ['--displaced'] : []),
+    ]);
+    expect(stdout).toMatch(fault.expected);
+  });
 
   test('the device orders its streams', async () => {
     await buildWatched('races', path('step'), 'test/cuda/step.cu');
@@ -171,14 +163,10 @@ withEmulator(describe)('races and alignment', () => {
     expect(stdout.replace(/^ok .*\n/gm, '') + stderr).toBe('');
   });
 
-  test.each(waits)(
-    'it is found when not: %s',
-    async (_, fault, only) => {
-      await buildWatched('races', path('faulty-step'), 'test/cuda/step.cu', fault);
-      expect(run(path('faulty-step'), [only]).stdout).toMatch(/race on byte .*; no stream or event orders the two/);
-    },
-    120_000,
-  );
+  test.each(waits)('it is found when not: %s', async (_, fault, only) => {
+    await buildWatched('races', path('faulty-step'), 'test/cuda/step.cu', fault);
+    expect(run(path('faulty-step'), [only]).stdout).toMatch(/race on byte .*; no stream or event orders the two/);
+  });
 
   test('a whole model has none, in lanes and in graphs', async () => {
     const args = ['dist/cli/main.js', 'parity', 'test/fixtures/tiny', '--device', 'cuda', '--precision', 'bfloat16'];

@@ -57,13 +57,9 @@ withEmulator(describe)('what a step asks of the device', () => {
     ],
     ['lanes with the same scratch space', lanes, 'lane_ == kSide ? 1 : 0', '0', 'lanes part and join'],
     ['a read that does not wait for a lane', lanes, 'if (lane_ != 0) join();', '', 'all else is behind the lanes'],
-  ])(
-    'finds %s',
-    async (_, file, from, to, complaint) => {
-      const program = join(folder, 'faulty');
-      await buildWithFault(program, sources, { file, from, to });
-      expect(complaints(program)).toContain(`FAILED ${complaint}`);
-    },
-    120_000,
-  );
+  ])('finds %s', async (_, file, from, to, complaint) => {
+    const program = join(folder, 'faulty');
+    await buildWithFault(program, sources, { file, from, to });
+    expect(complaints(program)).toContain(`FAILED ${complaint}`);
+  });
 });

@@ -91,7 +91,7 @@ const faults: readonly (Fault & { what: string; op: string; expected: RegExp })[
 const check = (args: readonly string[]) => run(process.execPath, [join(root, 'scripts/check-traffic.mjs'), ...args]);
 
 withEmulator(describe)('memory traffic', () => {
-  beforeAll(() => instrumentedObjects(), 600_000);
+  beforeAll(() => instrumentedObjects());
 
   test('what kernels make memory do is counted', async () => {
     await buildWatched('traffic', join(folder, 'known'), 'test/cuda/emulator/traffic.cu');
@@ -103,7 +103,7 @@ withEmulator(describe)('memory traffic', () => {
     expect(launches[1].worst).toEqual([
       expect.objectContaining({ kind: 'loads', at: expect.stringMatching('^traffic.cu:') }),
     ]);
-  }, 120_000);
+  });
 
   test('the kernels waste no more than budgeted', async () => {
     await buildWatched('traffic', join(folder, 'kernels'), null);
@@ -111,16 +111,12 @@ withEmulator(describe)('memory traffic', () => {
     expect(stdout).toMatch(/\nadamUpdate bfloat16: adamUpdateKernel +\d+\.\d\d/);
     expect(stderr).toMatch(/^traffic: \d{3} ops and kernels, 0 over their budget/);
     expect(status).toBe(0);
-  }, 120_000);
+  });
 
-  test.each(faults)(
-    'it is found that $what ($file)',
-    async (fault) => {
-      await buildWatched('traffic', join(folder, 'faulty'), null, fault);
-      const { stderr, status } = check(['--program', join(folder, 'faulty'), '--only', fault.op]);
-      expect(stderr).toMatch(fault.expected);
-      expect(status).toBe(1);
-    },
-    120_000,
-  );
+  test.each(faults)('it is found that $what ($file)', async (fault) => {
+    await buildWatched('traffic', join(folder, 'faulty'), null, fault);
+    const { stderr, status } = check(['--program', join(folder, 'faulty'), '--only', fault.op]);
+    expect(stderr).toMatch(fault.expected);
+    expect(status).toBe(1);
+  });
 });

@@ -36,6 +36,15 @@ function start(
 /** Slow enough to be killed anywhere. */
 const slow: ChildOptions = { fake: { delay: 8, ballast: 20_000 } };
 
+/** A run that is killed once it has printed such a line. */
+async function killAt(line: RegExp, out: string, options = slow): Promise<RunningProcess> {
+  const run = start(out, options);
+  await run.line(line);
+  run.kill('SIGKILL');
+  await run.ended;
+  return run;
+}
+
 test('a run killed again and again comes out like one that was not', async () => {
   const straight = join(folder, 'straight');
   expect(await start(straight, { fake: { ballast: 20_000 } }).ended).toBe(0);
@@ -63,10 +72,7 @@ test('a run killed again and again comes out like one that was not', async () =>
 
 test('a run killed after its last checkpoint is finished', async () => {
   const out = join(folder, 'last-moment');
-  const run = start(out, slow);
-  await run.line(/^saved 23$/);
-  run.kill('SIGKILL');
-  await run.ended;
+  await killAt(/^saved 23$/, out);
   const again = start(out, { resume: true });
   expect(await again.ended).toBe(0);
   expect(again.lines).toEqual([`note ${out} is finished: all 23 steps are done`, 'done 23 true']);
@@ -74,10 +80,7 @@ test('a run killed after its last checkpoint is finished', async () => {
 
 test('lines after the checkpoint, a torn one too, are cut off on resume', async () => {
   const out = join(folder, 'torn');
-  const run = start(out, slow);
-  await run.line(/^step 9$/);
-  run.kill('SIGKILL');
-  await run.ended;
+  await killAt(/^step 9$/, out);
   await appendFile(join(out, 'metrics.jsonl'), '{"step":10,"epo');
   expect(await start(out, { resume: true, fake: { ballast: 20_000 } }).ended).toBe(0);
   const steps = (await metricsOf(out)).filter((record) => !('split' in record)).map(({ step }) => step);
@@ -105,10 +108,7 @@ test('SIGTERM: saves and ends well; a second run cannot use the folder meanwhile
 test('the disk is full while saving: a clear error, the checkpoint before is whole, and the run goes on with space', async () => {
   const out = join(folder, 'full');
   const small = { fake: { ballast: 100 } };
-  const first = start(out, { ...small, flags: { 'valid-every': '100' } });
-  await first.line(/^saved 6$/);
-  first.kill('SIGKILL');
-  await first.ended;
+  await killAt(/^saved 6$/, out, { ...small, flags: { 'valid-every': '100' } });
   // No file may grow beyond 1 KiB: the metrics still can be written into, the next checkpoint cannot.
   const limited = ['sh', '-c', 'trap "" XFSZ; ulimit -f 2; exec "$@"', 'sh'];
   const metrics = join(out, 'metrics.jsonl');
@@ -127,10 +127,7 @@ test('the disk is full while saving: a clear error, the checkpoint before is who
 
 test('a lock left by a killed run does not hinder, a foreign file in its place neither', async () => {
   const out = join(folder, 'stale');
-  const run = start(out, slow);
-  await run.line(/^saved 6$/);
-  run.kill('SIGKILL');
-  await run.ended;
+  const run = await killAt(/^saved 6$/, out);
   expect(await readFile(join(out, 'run.lock'), 'utf8')).toContain(`"pid":${run.child.pid}`);
   await writeFile(join(out, '.tmp-left-over'), 'x');
   const rest = start(out, { resume: true, fake: { ballast: 20_000 } });
