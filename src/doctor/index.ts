@@ -1,4 +1,4 @@
 export { inspectMachine, machineMemory } from './machine.js';
 export type { AddonReport, CudaReport, EngineReport, MachineMemory, MachineReport, NcclReport } from './machine.js';
 export { planRun } from './plan.js';
-export type { PlanRequest, RunPlan } from './plan.js';
+export type { HostMemory, PlanRequest, RunPlan } from './plan.js';

@@ -13,15 +13,22 @@ import { lossWeights, openPretrainer, openPretrainRun, totalSteps } from '../tra
 import { tableBytes } from '../tasks/featureTable.js';
 import type { OpenedData, TrainObserver } from '../train/index.js';
 import { machineMemory } from './machine.js';
-import type { MachineMemory } from './machine.js';
 
 export interface PlanRequest {
   readonly sources: Omit<ConfigSources, 'saved'>;
   /** Optimizer steps to measure, after one that does not count; 0: none. */
   readonly steps: number;
   readonly observer?: TrainObserver;
-  /** What the machine has; looked up unless given. */
-  readonly machine?: MachineMemory;
+  /** Memory to plan with; looked up once the data are open, unless given. */
+  readonly memory?: HostMemory;
+}
+
+/** In bytes. */
+export interface HostMemory {
+  /** Program, data and batches being made: what this process held once the data were open. */
+  readonly process: number;
+  /** What the machine could give when the data were open, this process's own share included. */
+  readonly available: number;
 }
 
 /** What a planned run needs; sizes in bytes. */
@@ -29,14 +36,10 @@ export interface RunPlan {
   readonly parameters: number;
   readonly batchesPerEpoch: number;
   readonly totalSteps: number;
-  readonly memory: {
-    /** Program, data and batches being made: what this process held once the data were open. */
-    readonly process: number;
+  readonly memory: HostMemory & {
     /** The engine's memory, an arena each. Inputs and workspace are absent when the rest alone is too much. */
     readonly arenas: Readonly<Partial<Record<ArenaName, number>>>;
     readonly total: number;
-    /** What the machine could give when the data were open, this process's own share included. */
-    readonly available: number;
   };
   readonly disk: {
     readonly checkpoint: number;
@@ -63,7 +66,7 @@ export interface RunPlan {
  * not have it, the plan says so and nothing is measured.
  * @throws what `pretrain` throws for a bad description or bad data
  */
-export async function planRun({ sources, steps, observer, machine }: PlanRequest): Promise<RunPlan> {
+export async function planRun({ sources, steps, observer, memory: given }: PlanRequest): Promise<RunPlan> {
   const described = await loadRunConfig(sources);
   const { folder } = described.data;
   if (folder === undefined) throw new LxmertError('BAD_ARGUMENT', '--data is missing: the data of the planned run');
@@ -72,20 +75,14 @@ export async function planRun({ sources, steps, observer, machine }: PlanRequest
   try {
     const resolved = resolveRunConfig(config, data.facts);
     const { source, table } = data;
-    const held = process.memoryUsage.rss();
-    const available = (machine ?? machineMemory()).available + (machine ? 0 : held);
+    const host = given ?? hostMemory();
     const parameters = parameterSpecs(resolved.model).reduce((sum, { shape }) => sum + elements(shape), 0);
     const bytes = parameters * elementBytes;
     const features = table && { features: tableBytes(table) };
     const least = { parameters: bytes, gradients: bytes, state: 2 * bytes, ...features };
-    const fits = (arenas: RunPlan['memory']['arenas']) => sum(arenas) + held <= available;
+    const fits = (arenas: RunPlan['memory']['arenas']) => host.process + sum(arenas) <= host.available;
     const measured = fits(least) ? await measure(resolved, data, steps, fits) : { arenas: least };
-    const memory = {
-      process: held,
-      arenas: measured.arenas,
-      total: held + sum(measured.arenas),
-      available,
-    };
+    const memory = { ...host, arenas: measured.arenas, total: host.process + sum(measured.arenas) };
     const disk = await planDisk(resolved, bytes);
     const all = totalSteps(resolved, source.batchesPerEpoch);
     const seconds = 'seconds' in measured ? measured.seconds : undefined;
@@ -111,6 +108,11 @@ export async function planRun({ sources, steps, observer, machine }: PlanRequest
   } finally {
     await data.close();
   }
+}
+
+function hostMemory(): HostMemory {
+  const held = process.memoryUsage.rss();
+  return { process: held, available: machineMemory().available + held };
 }
 
 interface Measured {

@@ -49,7 +49,7 @@ test('a planned run: arenas, disk, time', async () => {
 test('features on the device are counted, and steps on them measured', async () => {
   const plain = await planRun({ sources: { flags: flags(), preset: 'tiny' }, steps: 0 });
   const resident = { ...flags(), 'resident-features': 'true' };
-  const { memory, time } = await planRun({ sources: { flags: resident, preset: 'tiny' }, steps: 1 });
+  const { parameters, memory, time } = await planRun({ sources: { flags: resident, preset: 'tiny' }, steps: 1 });
   // Two bytes for each of 128 numbers of an object.
   const [train, valid] = await Promise.all(
     ['train', 'valid'].map((split) => objectsOf(join(folder, 'data', `${split}.tsv`))),
@@ -59,12 +59,13 @@ test('features on the device are counted, and steps on them measured', async () 
   expect(memory.arenas.inputs).toBeLessThan(plain.memory.arenas.inputs! / 2);
   expect(time!.secondsPerStep).toBeGreaterThan(0);
 
-  const available = 2 * 128 * train + memory.process;
+  const least = 16 * parameters + memory.arenas.features!;
   const tight = await planRun({
     sources: { flags: resident, preset: 'tiny' },
     steps: 1,
-    machine: { total: available, available },
+    memory: { process: 1000, available: least + 999 },
   });
+  expect(tight.memory).toMatchObject({ process: 1000, total: least + 1000 });
   expect(tight.warnings[0]).toMatch(/needs at least .*without --resident-features/);
 });
 
@@ -83,13 +84,15 @@ test('more than the machine has is told before it is taken', async () => {
 
 test('a workspace that does not fit is told, and no step is tried', async () => {
   const many = { ...flags(), 'batch-size': '128' };
-  const { memory } = await planRun({ sources: { flags: many, preset: 'tiny' }, steps: 0 });
-  // Half of the workspace is far more than the process grows from one plan to the next.
-  const available = memory.total - memory.arenas.workspace! / 2;
-  const machine = { total: available, available };
-  const tight = await planRun({ sources: { flags: many, preset: 'tiny' }, steps: 1, machine });
+  const plan = (available: number) =>
+    planRun({ sources: { flags: many, preset: 'tiny' }, steps: 1, memory: { process: 1000, available } });
+  const { total } = (await plan(Infinity)).memory;
+  const tight = await plan(total - 1);
   expect(tight.time).toBeUndefined();
-  expect(tight.warnings[0]).toMatch(/^memory: the run needs /);
+  expect(tight.warnings[0]).toMatch(/^memory: the run needs \d/);
+  const enough = await plan(total);
+  expect(enough.time).toBeDefined();
+  expect(enough.warnings).toEqual([]);
 });
 
 test('it needs to know the data', async () => {
