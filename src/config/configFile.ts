@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { LineCounter, isMap, isPair, isScalar, parseDocument } from 'yaml';
 import type { Document } from 'yaml';
 import { LxmertError } from '../errors.js';
+import { fileError } from '../formats/fileErrors.js';
 import { knownKeys } from './fields.js';
 import { suggestion } from './nearest.js';
 import type { ConfigTree } from './presets.js';
@@ -20,13 +21,7 @@ export interface ConfigFile {
  */
 export async function readConfigFile(path: string): Promise<ConfigFile> {
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    const code = (error as { code?: string }).code ?? '';
-    const reason = { ENOENT: 'there is no such file', EISDIR: 'it is a folder, not a file' }[code];
-    throw new LxmertError(
-      code === 'ENOENT' ? 'FILE_MISSING' : 'FILE_ACCESS',
-      `cannot read the configuration ${path}: ${reason ?? (error as Error).message}`,
-      { cause: error },
-    );
+    throw fileError(error, 'read the configuration', path);
   });
   return parseConfigFile(text, path);
 }

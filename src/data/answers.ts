@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { LxmertError } from '../errors.js';
-import { describeValue, readFailure } from './describe.js';
+import { readFailure } from '../formats/fileErrors.js';
+import { describeValue } from './describe.js';
 
 /** Answers that the original takes for another (its `AnswerTable`). */
 const synonyms: Readonly<Record<string, string>> = {

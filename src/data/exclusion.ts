@@ -1,8 +1,9 @@
 import { isUtf8 } from 'node:buffer';
 import { readFile } from 'node:fs/promises';
 import { LxmertError } from '../errors.js';
+import { readFailure } from '../formats/fileErrors.js';
 import { textStart } from './byteOrderMark.js';
-import { describeValue, readFailure } from './describe.js';
+import { describeValue } from './describe.js';
 import { readJsonArray } from './jsonArray.js';
 
 const what = 'a list of image ids to leave out';

@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises';
-import { readFailure } from './describe.js';
+import { readFailure } from '../formats/fileErrors.js';
 import { withImageIds } from './featureSource.js';
 import type { FeatureSource } from './featureSource.js';
 import { loadIntoMemory } from './memoryFeatures.js';

@@ -1,8 +1,9 @@
 import { isUtf8 } from 'node:buffer';
 import { open } from 'node:fs/promises';
 import { LxmertError } from '../errors.js';
+import { readFailure } from '../formats/fileErrors.js';
 import { textStart } from './byteOrderMark.js';
-import { describeValue, readFailure } from './describe.js';
+import { describeValue } from './describe.js';
 
 const CHUNK = 4 * 2 ** 20;
 /** One element is some sentences; past this the file is not a list of such. */

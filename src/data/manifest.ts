@@ -3,7 +3,8 @@ import { isAbsolute, join } from 'node:path';
 import { LineCounter, isMap, isScalar, parseDocument } from 'yaml';
 import { suggestion } from '../config/nearest.js';
 import { LxmertError } from '../errors.js';
-import { describeValue, readFailure } from './describe.js';
+import { readFailure, systemCode } from '../formats/fileErrors.js';
+import { describeValue } from './describe.js';
 import { originalSplits } from './originalLayout.js';
 import type { DataTask } from './originalLayout.js';
 
@@ -54,8 +55,8 @@ export async function readManifest(dir: string): Promise<Manifest> {
   }
   const file = join(dir, 'data.yaml');
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw readFailure(file, 'what the data folder holds', error);
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw readFailure(file, 'a description of the data folder', error);
   });
   const described: Described = text === undefined ? { splits: new Map() } : parseManifest(text, file);
   const answers = described.answers ?? (await firstFile(dir, answerFiles));

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { LxmertError } from '../errors.js';
-import { readFailure } from './describe.js';
+import { readFailure } from '../formats/fileErrors.js';
 import { openFeatureTsv } from './featureTsv.js';
 import type { FeatureTsvOptions } from './featureTsv.js';
 import { withImageIds } from './featureSource.js';

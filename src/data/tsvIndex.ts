@@ -1,7 +1,8 @@
 import type { FileHandle } from 'node:fs/promises';
 import { LxmertError } from '../errors.js';
+import { readFailure } from '../formats/fileErrors.js';
 import { textStart } from './byteOrderMark.js';
-import { describeValue, readFailure } from './describe.js';
+import { describeValue } from './describe.js';
 import type { TsvIndex } from './featureSource.js';
 import { Growable } from './growable.js';
 import { sharedArrays } from './sharedArrays.js';

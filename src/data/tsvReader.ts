@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { LxmertError } from '../errors.js';
-import { readFailure } from './describe.js';
+import { readFailure } from '../formats/fileErrors.js';
 import type { FeatureReader, ObjectRows, SharedTsv } from './featureSource.js';
 import { decodeBase64Text, decodeTsvLine, fieldError, parseTsvLine } from './tsvLine.js';
 import type { TsvContext } from './tsvLine.js';
@@ -20,7 +20,7 @@ export async function reopenTsv(shared: SharedTsv): Promise<FeatureReader> {
     }
   } catch (error) {
     await handle.close();
-    throw error instanceof LxmertError ? error : failure(error);
+    throw failure(error);
   }
   return new TsvReader(handle, shared);
 }
@@ -121,7 +121,7 @@ export class TsvReader implements FeatureReader {
         filled += bytesRead;
       }
     } catch (error) {
-      throw error instanceof LxmertError ? error : readFailure(this.path, 'a feature TSV', error);
+      throw readFailure(this.path, 'a feature TSV', error);
     }
     return buffer;
   }

@@ -31,8 +31,23 @@ export function systemCode(error: unknown): string | undefined {
  */
 export function fileError(error: unknown, action: string, path: string): LxmertError {
   if (isLxmertError(error)) return error;
+  const { code, reason } = causeOf(error);
+  return new LxmertError(code, `cannot ${action} ${path}: ${reason}`, { cause: error });
+}
+
+/**
+ * The same for a file of the user's that could not be opened or read.
+ * @param what is expected there, as in "a feature TSV"
+ */
+export function readFailure(file: string, what: string, error: unknown): LxmertError {
+  if (isLxmertError(error)) return error;
+  const { code, reason } = causeOf(error);
+  return new LxmertError(code, `${file}: ${reason}; expected ${what}`, { cause: error });
+}
+
+function causeOf(error: unknown): { code: ErrorCode; reason: string } {
   const system = systemCode(error);
   const known = system === undefined ? undefined : causes[system];
-  const reason = known ? `${known.reason} (${system})` : error instanceof Error ? error.message : String(error);
-  return new LxmertError(known?.code ?? 'FILE_ACCESS', `cannot ${action} ${path}: ${reason}`, { cause: error });
+  if (known) return { code: known.code, reason: `${known.reason} (${system})` };
+  return { code: 'FILE_ACCESS', reason: error instanceof Error ? error.message : String(error) };
 }

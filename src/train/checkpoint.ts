@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LxmertError } from '../errors.js';
 import { writeFileAtomic, writeFileDurable, writeFolderAtomic } from '../formats/atomicFile.js';
-import { fileError } from '../formats/fileErrors.js';
+import { fileError, systemCode } from '../formats/fileErrors.js';
 import { writeSafetensors } from '../formats/safetensors.js';
 import type { TensorSpec } from '../formats/safetensors.js';
 import { checksumFile, demandIntact, StateSums } from './checksums.js';
@@ -88,7 +88,7 @@ export async function readCheckpointAnswers(folder: string): Promise<readonly st
   try {
     value = JSON.parse(await readFile(path, 'utf8'));
   } catch (error) {
-    if ((error as { code?: unknown }).code === 'ENOENT') return undefined;
+    if (systemCode(error) === 'ENOENT') return undefined;
     if (error instanceof SyntaxError)
       throw new LxmertError('BAD_CHECKPOINT', `${path}: it is not JSON`, { cause: error });
     throw fileError(error, 'read', path);

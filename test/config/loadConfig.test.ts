@@ -171,7 +171,7 @@ describe('files', () => {
     await expect(loadRunConfig({ file: join(folder, 'gone.yaml') })).rejects.toMatchObject({ code: 'FILE_MISSING' });
     await expect(loadRunConfig({ file: folder })).rejects.toMatchObject({
       code: 'FILE_ACCESS',
-      message: `cannot read the configuration ${folder}: it is a folder, not a file`,
+      message: `cannot read the configuration ${folder}: it is a folder, not a file (EISDIR)`,
     });
   });
 

@@ -164,7 +164,7 @@ describe('what goes wrong in a worker thread', () => {
     await rename(file, `${file}.old`);
     await expect(take(validBatches(data, how))).rejects.toMatchObject({
       code: 'FILE_MISSING',
-      message: `${file}: no such file or folder (a feature TSV)`,
+      message: `${file}: there is no such file or folder (ENOENT); expected a feature TSV`,
     });
     await writeFile(file, tsvText([testImage(0, 3, 6)]));
     await expect(take(validBatches(data, how))).rejects.toMatchObject({
