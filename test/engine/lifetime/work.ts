@@ -11,26 +11,6 @@ export function newPretrainer(config: ModelConfig, threads: number): Pretrainer 
 
 export const stepOptions = (step: number): StepOptions => ({ step, learningRate: 1e-3, seed: 7, weights: plainSum });
 
-/** How late a timer of `everyMs` was at worst between start and `stop`. A sleeping event loop tells by one long lag. */
-export function measureLag(everyMs: number): { stop(): { worstMs: number; ticks: number } } {
-  let due = performance.now() + everyMs;
-  let [worstMs, ticks] = [0, 0];
-  const note = (): void => {
-    const now = performance.now();
-    worstMs = Math.max(worstMs, now - due);
-    ticks++;
-    due = now + everyMs;
-  };
-  const timer = setInterval(note, everyMs);
-  return {
-    stop() {
-      clearInterval(timer);
-      note();
-      return { worstMs, ticks };
-    },
-  };
-}
-
 /** An arena of three square matrices, and the op y = x Wᵀ on them: 2 size³ FLOP. */
 export function matrixProduct(engine: Engine, size: number): () => void {
   const bytes = 4 * size * size;
