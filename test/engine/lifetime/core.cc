@@ -113,8 +113,15 @@ void endingDropsWhatHasNotStarted() {
   engine->reserve(kArena, 2 * kBytes);  // the old memory waits for work that is dropped
   engine->synchronize([&](const Error*) { ++told; });
   gate.reached.get_future().wait();
+  // What an engine is given once it ends, it forgets at once.
+  const auto isEnding = [&ending = *engine] {
+    auto given = std::make_shared<int>();
+    const std::weak_ptr<int> kept = given;
+    ending.synchronize([given = std::move(given)](const Error*) {});
+    return kept.expired();
+  };
   std::thread opener([&] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    while (!isEnding()) std::this_thread::yield();
     CHECK(observed.kernels == 0);
     gate.open.set_value();
   });

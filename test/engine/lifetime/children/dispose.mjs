@@ -1,6 +1,6 @@
 // An engine is disposed while it is at work on large arenas.
 import { addon, arena, fill, newEngine, product } from './addon.mjs';
-import { engineThreads, mebibyte, report, residentMiB, until } from './process.mjs';
+import { engineThreads, mebibyte, ownMiB, report, until } from './process.mjs';
 
 const codeOf = (call) => {
   try {
@@ -16,7 +16,7 @@ const large = 200 * mebibyte;
 const first = newEngine();
 product(first);
 await addon.dispose(first);
-const residentBefore = residentMiB();
+const before = ownMiB();
 
 const engine = newEngine();
 for (const number of [arena.parameters, arena.state]) {
@@ -24,7 +24,7 @@ for (const number of [arena.parameters, arena.state]) {
   fill(engine, number, large / 4, 1);
 }
 await addon.synchronize(engine);
-const residentFilled = residentMiB();
+const filled = ownMiB();
 
 let done = 0;
 const reads = [];
@@ -44,8 +44,8 @@ const late = {
 };
 await disposed;
 const doneAtDisposal = done;
-const threads = (await until(() => engineThreads() === 0, 2000)) ? 0 : engineThreads();
-const residentAfter = residentMiB();
+const threads = (await until(() => engineThreads() === 0)) ? 0 : engineThreads();
+const after = ownMiB();
 await addon.dispose(engine);
 await addon.dispose(engine);
 
@@ -56,6 +56,6 @@ report({
   late,
   later: codeOf(() => addon.synchronize(engine)),
   threads,
-  taken: residentFilled - residentBefore,
-  kept: residentAfter - residentBefore,
+  taken: filled - before,
+  kept: after - before,
 });

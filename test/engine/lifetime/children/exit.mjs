@@ -1,4 +1,4 @@
-// Ways in which a process can end while an engine is at work for about half a minute more.
+// Ways in which a process can end while an engine is at work for about ten minutes more.
 import { Worker } from 'node:worker_threads';
 import { addon, arena, fill, newEngine, product } from './addon.mjs';
 import { sleep } from './process.mjs';
@@ -6,16 +6,19 @@ import { sleep } from './process.mjs';
 const engine = newEngine();
 product(engine);
 await addon.synchronize(engine);
-const start = performance.now();
-product(engine);
-await addon.synchronize(engine);
-const milliseconds = performance.now() - start;
+let milliseconds = Infinity;
+for (let i = 0; i < 3; i++) {
+  const start = performance.now();
+  product(engine);
+  await addon.synchronize(engine);
+  milliseconds = Math.min(milliseconds, performance.now() - start);
+}
 
 const work = (on, seconds) => {
   for (let left = seconds * 1000; left > 0; left -= milliseconds) product(on);
 };
-const endless = (on = engine) => {
-  work(on, 30);
+const endless = (on = engine, seconds = 600) => {
+  work(on, seconds);
   return addon.synchronize(on);
 };
 const say = (text) => process.stdout.write(`${text}\n`);
@@ -31,11 +34,7 @@ const ways = {
     process.exit(7);
   },
   async exitWithMany() {
-    for (let i = 0; i < 10; i++) {
-      const other = newEngine({ size: 512 });
-      for (let k = 0; k < 1000; k++) product(other, 512);
-      void addon.synchronize(other);
-    }
+    for (let i = 0; i < 10; i++) void endless(newEngine(), 60);
     await sleep(20);
     process.exit(7);
   },
@@ -54,7 +53,6 @@ const ways = {
     void endless();
     await sleep(20);
     void Promise.reject(new Error('on purpose'));
-    await sleep(10_000);
   },
   async exitWithWorkers() {
     void endless();
@@ -67,7 +65,6 @@ const ways = {
     void endless();
     await sleep(20);
     say('at work');
-    await sleep(10_000);
   },
   /** An engine that has nothing to do keeps nobody alive. */
   async idle() {
@@ -76,7 +73,7 @@ const ways = {
   },
   /** Nor does one with work that nobody waits for. */
   unseen() {
-    work(engine, 30);
+    work(engine, 600);
     say('enqueued');
   },
   /** A promise does, though nothing else is left to wait for. */

@@ -3,8 +3,14 @@ import { readdirSync, readFileSync } from 'node:fs';
 
 export const mebibyte = 2 ** 20;
 
-/** Resident memory of this process. */
-export const residentMiB = () => process.memoryUsage.rss() / mebibyte;
+/** Memory that is this process's own, swapped out or not; pages of files come and go as the system likes. */
+export function ownMiB() {
+  const status = readFileSync('/proc/self/status', 'utf8');
+  const [resident, swapped] = ['RssAnon', 'VmSwap'].map((name) =>
+    new RegExp(`^${name}:\\s*(\\d+) kB$`, 'm').exec(status),
+  );
+  return resident && swapped ? (Number(resident[1]) + Number(swapped[1])) / 1024 : process.memoryUsage.rss() / mebibyte;
+}
 
 /** Threads of engines, OpenMP's among them: the system knows them by the name of their engine's thread. */
 export function engineThreads() {
@@ -21,9 +27,9 @@ export function engineThreads() {
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Waits until `condition` holds, at most so long; says whether it does. */
-export async function until(condition, ms = 10_000) {
-  for (const end = performance.now() + ms; performance.now() < end; await sleep(5)) if (condition()) return true;
+/** Waits until `condition` holds, longer than any machine needs; says whether it does. */
+export async function until(condition) {
+  for (const end = performance.now() + 120_000; performance.now() < end; await sleep(5)) if (condition()) return true;
   return condition();
 }
 
