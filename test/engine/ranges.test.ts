@@ -2,6 +2,8 @@ import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { Ranges } from '../../src/engine/ranges.js';
 
+fc.configureGlobal({ seed: 2019 });
+
 const limit = 40;
 const operations = fc.array(
   fc.record({ add: fc.boolean(), begin: fc.integer({ max: limit, min: 0 }), length: fc.integer({ max: 12, min: 0 }) }),

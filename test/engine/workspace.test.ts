@@ -4,6 +4,8 @@ import { Ranges, type Range } from '../../src/engine/ranges.js';
 import { bytesOf, type Tensor } from '../../src/engine/tensor.js';
 import { Workspace } from '../../src/engine/workspace.js';
 
+fc.configureGlobal({ seed: 2019 });
+
 /** Allocations (elements, end) and releases (of the i-th living tensor). */
 const operations = fc.array(
   fc.oneof(
