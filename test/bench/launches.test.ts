@@ -22,7 +22,7 @@ interface Launched {
 withEmulator(test).each(['float32', 'bfloat16'])('each op launches what the table says, in %s', (precision) => {
   const trace = join(folder, precision);
   writeFileSync(trace, '');
-  const { stdout, stderr, status } = spawnSync('node', ['test/bench/children/launches.mjs', precision], {
+  const { stdout, stderr, status } = spawnSync(process.execPath, ['test/bench/children/launches.mjs', precision], {
     cwd: root,
     encoding: 'utf8',
     env: { ...process.env, LXMERT_CUDA_LIBRARY: emulator ?? '', LXMERT_EMULATOR_TRACE: trace },

@@ -24,7 +24,7 @@ function library(name: string, version: number, others: readonly string[]): stri
 }
 
 function doctor(env: Record<string, string>): { library?: string; missing?: string } {
-  const { stdout, status } = spawnSync('node', ['dist/cli/main.js', 'doctor', '--json'], {
+  const { stdout, status } = spawnSync(process.execPath, ['dist/cli/main.js', 'doctor', '--json'], {
     cwd: root,
     encoding: 'utf8',
     env: { ...process.env, LXMERT_CUDA_LIBRARY: emulator ?? '', ...env },

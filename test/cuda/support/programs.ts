@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { availableParallelism, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { afterAll } from '@jest/globals';
 
 export const root = fileURLToPath(new URL('../../../', import.meta.url));
 
@@ -25,7 +26,7 @@ export const kernelSources = [
 ];
 
 const objectsFolder = mkdtempSync(join(tmpdir(), 'lxmert-objects-'));
-process.once('exit', () => rmSync(objectsFolder, { recursive: true }));
+afterAll(() => rmSync(objectsFolder, { recursive: true }));
 
 let running = 0;
 const waiting: (() => void)[] = [];
