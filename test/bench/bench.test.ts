@@ -66,7 +66,7 @@ beforeAll(async () => {
   }
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
-afterEach(() => jest.restoreAllMocks());
+afterEach(() => void jest.restoreAllMocks());
 
 const stepOptions = { ...sizes, batch: 4, steps: 2, warmup: 1, threads: 1 };
 
