@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -23,12 +23,13 @@ beforeEach(() => {
     npx: 'echo "{}"',
     'compute-sanitizer': 'exit 0',
   };
-  for (const [name, text] of Object.entries(programs)) {
-    writeFileSync(join(folder, 'bin', name), `#!/bin/bash\n${text}\n`);
-    chmodSync(join(folder, 'bin', name), 0o755);
-  }
+  for (const [name, text] of Object.entries(programs)) program(name, text);
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+function program(name: string, text: string): void {
+  writeFileSync(join(folder, 'bin', name), `#!/bin/bash\n${text}\n`, { mode: 0o755 });
+}
 
 interface Summary {
   readonly device: string;
@@ -100,10 +101,25 @@ test('what does not compile is not run', () => {
   expect(status).toBe(1);
 });
 
-test('at the deadline the step that runs is ended, and those for which no time is left are named', () => {
-  const { status, stdout, summary } = run({ COMPILER: 'sleep 600', GPU_CHECK_SECONDS: '10' });
+test('a step gets its seconds or what is left of all, and is ended after them', () => {
+  // What it is asked for is written down; two seconds stand for it.
+  const asked = join(folder, 'asked');
+  program('timeout', `echo "$3" >>"${asked}"; PATH=\${PATH#*:}; exec timeout -k 5 2 "\${@:4}"`);
+  const { status, summary } = run({ COMPILER: 'sleep 600', GPU_CHECK_SECONDS: '200' });
   expect(summary.steps['build']).toMatchObject({ outOfTime: true });
-  expect(summary.steps['build-node']).toEqual({ leftOut: 'no time was left' });
+  expect(Object.keys(summary.steps)).not.toContain('check');
+  const [first, second] = readFileSync(asked, 'utf8').split('\n').map(Number);
+  expect(first).toBeLessThanOrEqual(200);
+  expect(second).toBeLessThanOrEqual(first - 1);
+  expect(status).toBe(0);
+});
+
+test('those for which no time is left are named', () => {
+  const { status, stdout, summary } = run({ GPU_CHECK_SECONDS: '4' });
+  const { 'torch-kernels': notInstalled, ...others } = summary.steps;
+  expect(notInstalled.leftOut).toContain('not installed');
+  expect(others).toMatchObject({ build: {}, 'build-node': {}, 'build-instructions': {} });
+  for (const step of Object.values(others)) expect(step).toEqual({ leftOut: 'no time was left' });
   expect(stdout).toMatch(/build-instructions +left out, no time was left/);
   expect(status).toBe(0);
 });

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { writeScenes } from '../../src/scenes/index.js';
 import { roundToHalf } from '../engine/support/half.js';
 import { CompiledCopy } from './support/compile.js';
+import type { CutShort } from './support/cutShort.js';
 import type { RunningProcess } from './support/compile.js';
 import { filesOf, metricsOf, newestFiles } from './support/runs.js';
 
@@ -16,8 +17,7 @@ const size = {
   'hidden-dropout-prob': '0.1',
   'attention-probs-dropout-prob': '0.1',
 };
-// Validation on the 12 training scenes: there are a hundred of the others. Most steps are there for kills to come before
-// the end, however late they come.
+// Validation on the 12 training scenes: there are a hundred of the others.
 const steps = 24;
 const length = {
   valid: 'train',
@@ -42,22 +42,18 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-function pretrain(out: string, ...more: string[]) {
+function commandOf(out: string, more: readonly string[]): string[] {
   const flags = Object.entries({ data, out, preset: 'tiny', threads: '1', ...size, ...length });
-  return copy.start('src/cli/main.js', [
-    'pretrain',
-    ...flags.flatMap(([flag, value]) => [`--${flag}`, value]),
-    ...more,
-  ]);
+  return ['pretrain', ...flags.flatMap(([flag, value]) => [`--${flag}`, value]), ...more];
 }
 
-/** Resolves when the run has started (and so cut its metrics back) and recorded so many lines, or ended. */
-async function recorded(run: RunningProcess, out: string, lines: number): Promise<void> {
-  while (run.child.exitCode === null) {
-    const text = await readFile(join(out, 'metrics.jsonl'), 'utf8').catch(() => '');
-    if (/ parameters/.test(run.errors) && text.split('\n').length > lines) return;
-    await new Promise((done) => setTimeout(done, 5));
-  }
+function pretrain(out: string, ...more: string[]): RunningProcess {
+  return copy.start('src/cli/main.js', commandOf(out, more));
+}
+
+/** A run that is signalled when it says something. */
+function cutShort(out: string, how: CutShort, ...more: string[]): RunningProcess {
+  return copy.start('test/train/support/cutShort.js', [JSON.stringify(how), ...commandOf(out, more)]);
 }
 
 test('killed and resumed, the run comes out bit by bit like one that was not', async () => {
@@ -71,15 +67,12 @@ test('killed and resumed, the run comes out bit by bit like one that was not', a
   expect(first.errors).toContain('validation after step 6: loss');
 
   const killed = join(folder, 'killed');
-  for (const lines of [2, 5, 9]) {
-    const run = pretrain(killed, '--resume');
-    await recorded(run, killed, lines + Math.round(2 * Math.random()));
-    run.kill('SIGKILL');
+  // And anywhere within what follows: the next step, a validation, a save.
+  for (const at of [' parameters', 'step-00000004', 'validation after step 6:', 'step-00000012']) {
+    const run = cutShort(killed, { signals: ['SIGKILL'], at, after: 10 * Math.random() }, '--resume');
     expect(await run.ended).toBe('SIGKILL');
   }
-  const interrupted = pretrain(killed, '--resume');
-  await recorded(interrupted, killed, 11);
-  interrupted.kill('SIGINT');
+  const interrupted = cutShort(killed, { signals: ['SIGINT'], at: 'step-00000016' }, '--resume');
   expect(await interrupted.ended).toBe(130);
   const last = pretrain(killed, '--resume');
   expect(await last.ended).toBe(0);
@@ -110,10 +103,8 @@ test('features that lie on the device change nothing where float16 holds them, a
   const [plain, resident] = [join(folder, 'plain'), join(folder, 'resident')];
   const flags = ['--data', halves, '--valid', 'valid'];
   expect(await pretrain(plain, ...flags).ended).toBe(0);
-  const killed = pretrain(resident, ...flags, '--resident-features');
-  await recorded(killed, resident, 6);
-  killed.kill('SIGKILL');
-  await killed.ended;
+  const kill: CutShort = { signals: ['SIGKILL'], at: 'validation after step 6:' };
+  expect(await cutShort(resident, kill, ...flags, '--resident-features').ended).toBe('SIGKILL');
   const other = pretrain(resident, ...flags, '--resume', '--no-resident-features');
   expect(await other.ended).toBe(2);
   expect(other.errors).toContain('data.residentFeatures (--resident-features): was true, is false');
@@ -126,12 +117,8 @@ test('features that lie on the device change nothing where float16 holds them, a
 
 test('SIGTERM, told twice at once, saves and ends with 143; what is wrong ends with 1 or 2 and says so', async () => {
   const out = join(folder, 'term');
-  const run = pretrain(out);
-  await recorded(run, out, 1);
-  run.kill('SIGTERM');
   // A parent passes on what the whole group was told: the same wish.
-  await new Promise((done) => setTimeout(done, 20));
-  run.kill('SIGTERM');
+  const run = cutShort(out, { signals: ['SIGTERM', 'SIGTERM'], at: 'step-00000004' });
   expect(await run.ended).toBe(143);
   expect(run.errors).toContain('SIGTERM: stops after this step and saves');
   const last = Math.max(...(await metricsOf(out)).map(({ step }) => step as number));

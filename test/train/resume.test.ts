@@ -2,9 +2,9 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { appendFile, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { ChildRequest } from './support/child.js';
 import { CompiledCopy } from './support/compile.js';
 import type { RunningProcess } from './support/compile.js';
-import type { FakeOptions } from './support/fakeParts.js';
 import { metricsOf, newestFiles, shortRun } from './support/runs.js';
 
 let copy: CompiledCopy;
@@ -18,30 +18,22 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-interface ChildOptions {
-  readonly resume?: boolean;
-  readonly fake?: FakeOptions;
-  readonly flags?: Readonly<Record<string, string>>;
+interface ChildOptions extends Partial<ChildRequest> {
   readonly wrapper?: readonly string[];
 }
 
-function start(
-  out: string,
-  { resume = false, fake = {}, flags = {}, wrapper = [] }: ChildOptions = {},
-): RunningProcess {
-  const request = JSON.stringify({ flags: { ...shortRun(out), ...flags }, resume, fake });
-  return copy.start('test/train/support/child.js', [request], wrapper);
+function start(out: string, { flags, wrapper = [], ...rest }: ChildOptions = {}): RunningProcess {
+  const request: ChildRequest = { ...rest, flags: { ...shortRun(out), ...flags } };
+  return copy.start('test/train/support/child.js', [JSON.stringify(request)], wrapper);
 }
 
 /** Slow enough to be killed anywhere. */
 const slow: ChildOptions = { fake: { delay: 8, ballast: 20_000 } };
 
 /** A run that is killed once it has printed such a line. */
-async function killAt(line: RegExp, out: string, options = slow): Promise<RunningProcess> {
-  const run = start(out, options);
-  await run.line(line);
-  run.kill('SIGKILL');
-  await run.ended;
+async function killAt(line: string, out: string, options = slow): Promise<RunningProcess> {
+  const run = start(out, { ...options, kill: { at: line } });
+  expect(await run.ended).toBe('SIGKILL');
   return run;
 }
 
@@ -50,19 +42,14 @@ test('a run killed again and again comes out like one that was not', async () =>
   expect(await start(straight, { fake: { ballast: 20_000 } }).ended).toBe(0);
   const killed = join(folder, 'killed');
   let kills = 0;
-  for (; ; kills++) {
-    const run = start(killed, { ...slow, resume: true });
-    // None: the kill before came after the last checkpoint; the run is finished.
-    const started = await run.line(/^started/);
+  for (let done = 0; ; kills++) {
     // After 1 … 12 steps, and anywhere within what follows: the next step, a validation, a save.
-    const target = Number(started?.split(' ')[1]) + 1 + Math.floor(Math.random() * 12);
-    if (started !== undefined && (await run.line(new RegExp(`^step ${target}$`))) !== undefined) {
-      await new Promise((done) => setTimeout(done, Math.random() * 15));
-      run.kill('SIGKILL');
-    }
+    const at = `step ${done + 1 + Math.floor(Math.random() * 12)}`;
+    const run = start(killed, { ...slow, resume: true, kill: { at, after: Math.random() * 15 } });
     const how = await run.ended;
     if (how === 0) break;
     expect({ how, last: run.lines.at(-1), errors: run.errors }).toMatchObject({ how: 'SIGKILL', errors: '' });
+    done = Number(run.lines.findLast((line) => line.startsWith('saved '))?.split(' ')[1] ?? done);
     if (kills > 40) throw new Error('the run does not get on');
   }
   expect(kills).toBeGreaterThan(0);
@@ -72,7 +59,7 @@ test('a run killed again and again comes out like one that was not', async () =>
 
 test('a run killed after its last checkpoint is finished', async () => {
   const out = join(folder, 'last-moment');
-  await killAt(/^saved 23$/, out);
+  await killAt('saved 23', out);
   const again = start(out, { resume: true });
   expect(await again.ended).toBe(0);
   expect(again.lines).toEqual([`note ${out} is finished: all 23 steps are done`, 'done 23 true']);
@@ -80,7 +67,7 @@ test('a run killed after its last checkpoint is finished', async () => {
 
 test('lines after the checkpoint, a torn one too, are cut off on resume', async () => {
   const out = join(folder, 'torn');
-  await killAt(/^step 9$/, out);
+  await killAt('step 9', out);
   await appendFile(join(out, 'metrics.jsonl'), '{"step":10,"epo');
   expect(await start(out, { resume: true, fake: { ballast: 20_000 } }).ended).toBe(0);
   const steps = (await metricsOf(out)).filter((record) => !('split' in record)).map(({ step }) => step);
@@ -89,7 +76,8 @@ test('lines after the checkpoint, a torn one too, are cut off on resume', async 
 
 test('SIGTERM: saves and ends well; a second run cannot use the folder meanwhile', async () => {
   const out = join(folder, 'term');
-  const run = start(out, { fake: { delay: 700 } });
+  // It cannot end before it is told to, however late the other one comes.
+  const run = start(out, { heldStep: 4 });
   await run.line(/^step 2$/);
   const other = start(out, { resume: true });
   expect(await other.ended).toBe(1);
@@ -108,7 +96,7 @@ test('SIGTERM: saves and ends well; a second run cannot use the folder meanwhile
 test('the disk is full while saving: a clear error, the checkpoint before is whole, and the run goes on with space', async () => {
   const out = join(folder, 'full');
   const small = { fake: { ballast: 100 } };
-  await killAt(/^saved 6$/, out, { ...small, flags: { 'valid-every': '100' } });
+  await killAt('saved 6', out, { ...small, flags: { 'valid-every': '100' } });
   // No file may grow beyond 1 KiB: the metrics still can be written into, the next checkpoint cannot.
   const limited = ['sh', '-c', 'trap "" XFSZ; ulimit -f 2; exec "$@"', 'sh'];
   const metrics = join(out, 'metrics.jsonl');
@@ -127,7 +115,7 @@ test('the disk is full while saving: a clear error, the checkpoint before is who
 
 test('a lock left by a killed run does not hinder, a foreign file in its place neither', async () => {
   const out = join(folder, 'stale');
-  const run = await killAt(/^saved 6$/, out);
+  const run = await killAt('saved 6', out);
   expect(await readFile(join(out, 'run.lock'), 'utf8')).toContain(`"pid":${run.child.pid}`);
   await writeFile(join(out, '.tmp-left-over'), 'x');
   const rest = start(out, { resume: true, fake: { ballast: 20_000 } });

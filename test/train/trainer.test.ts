@@ -108,7 +108,7 @@ describe('a run', () => {
     const { summary } = await fakeRun(out, { flags: { valid: 'none', 'max-steps': '12' } });
     expect(summary.best).toBeUndefined();
     expect((await metricsOf(out)).filter((r) => 'split' in r)).toEqual([]);
-    expect(await readdir(join(out, 'checkpoints'))).toEqual(['last', 'step-00000006', 'step-00000012']);
+    expect((await readdir(join(out, 'checkpoints'))).sort()).toEqual(['last', 'step-00000006', 'step-00000012']);
   });
 
   test('leaves QA out without an answer table, and says so once', async () => {
@@ -320,15 +320,10 @@ describe('the run folder', () => {
   });
 
   test('is not used by two runs at once', async () => {
-    let second: Promise<unknown> | undefined;
-    await fakeRun(out, {
-      observer: {
-        stepDone: () => {
-          second ??= fakeRun(out, { resume: true });
-          second.catch(() => undefined);
-        },
-      },
-    });
+    let begin!: () => void;
+    const second = new Promise<void>((done) => (begin = done)).then(() => fakeRun(out, { resume: true }));
+    const held = { step: 2, until: second.catch(() => undefined) };
+    await fakeRun(out, { fake: { held }, observer: { stepDone: () => begin() } });
     await expect(second).rejects.toMatchObject({
       code: 'RUN_FOLDER',
       message: expect.stringContaining('in use by process'),

@@ -15,6 +15,8 @@ export interface FakeModelOptions {
   readonly badSample?: string;
   /** Milliseconds until a step's numbers are known. */
   readonly delay?: number;
+  /** An optimizer step (from 0) whose numbers come no sooner than something else has. */
+  readonly held?: { readonly step: number; readonly until: Promise<unknown> };
   /** Elements of one more tensor, to make checkpoints larger. */
   readonly ballast?: number;
   readonly parameters?: readonly StateEntry[];
@@ -72,7 +74,9 @@ export class FakeModel implements PretrainModel {
     const bad = this.#options.notFiniteAt === step || !Number.isFinite(total);
     if (!bad) this.#update(parts, learningRate, Math.cos(step + seed));
     this.mostInFlight = Math.max(this.mostInFlight, ++this.#inFlight);
-    await new Promise((done) => setTimeout(done, this.#options.delay ?? 0));
+    const { delay = 0, held } = this.#options;
+    await new Promise((done) => setTimeout(done, delay));
+    if (held?.step === step) await held.until;
     this.#inFlight--;
     demandUnreleased(parts);
     if (bad) throw new LxmertError('NOT_FINITE', 'the gradient is not finite');

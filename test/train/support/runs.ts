@@ -73,5 +73,5 @@ export async function newestFiles(out: string): Promise<Record<string, string>> 
 
 /** What lies in a run folder, TensorBoard's event files aside. */
 export async function filesOf(out: string): Promise<string[]> {
-  return (await readdir(out)).filter((name) => !name.startsWith('events.out.tfevents.'));
+  return (await readdir(out)).filter((name) => !name.startsWith('events.out.tfevents.')).sort();
 }
