@@ -15,19 +15,31 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 const flags = () => ({
   data: join(folder, 'data'),
   out: join(folder, 'no/such/run'),
+  device: 'cpu',
   'batch-size': '8',
   'max-steps': '40',
   workers: '0',
 });
 
 test('the machine: an engine that runs', async () => {
-  const { engine, memory, cores } = await inspectMachine({ threads: 1 });
+  const { engine, memory, cores } = await inspectMachine({ device: 'cpu', threads: 1 });
   expect(engine).toMatchObject({ device: 'cpu', threads: 1 });
   expect(memory.available).toBeLessThanOrEqual(memory.total);
   expect(cores).toBeGreaterThan(0);
-  expect(await inspectMachine({ device: 'cuda' })).toMatchObject({
-    engine: { error: expect.stringContaining('cuda') },
-  });
+});
+
+test('an engine that does not start is told, not thrown', async () => {
+  const named = process.env.LXMERT_CUDA_LIBRARY;
+  process.env.LXMERT_CUDA_LIBRARY = join(folder, 'none.so');
+  try {
+    expect(await inspectMachine({ device: 'cuda' })).toMatchObject({
+      engine: { error: expect.stringContaining('none.so') },
+      cuda: { missing: expect.stringContaining('none.so') },
+    });
+  } finally {
+    if (named === undefined) delete process.env.LXMERT_CUDA_LIBRARY;
+    else process.env.LXMERT_CUDA_LIBRARY = named;
+  }
 });
 
 test('a planned run: arenas, disk, time', async () => {
