@@ -14,14 +14,14 @@ export { fromTransformersJson, toTransformersJson } from './config/transformers.
 
 // Words and objects as the model takes them.
 export { WordPiece, type WordPieceOptions } from './text/wordPiece.js';
-export { packSamples, type Sample } from './data/packSamples.js';
-export type { Batch } from './data/batch.js';
+export { packSamples, type Sample } from './data/batches/packSamples.js';
+export type { Batch } from './data/batches/batch.js';
 
 // The model with its heads, losses and optimizer on one device.
-export { Pretrainer, type PretrainerOptions } from './tasks/pretrainer.js';
-export { lossNames, plainSum } from './tasks/losses.js';
-export type { LossName, LossWeights, StepOptions, StepResult, Tallies, Tally } from './tasks/losses.js';
-export type { PretrainOutputs } from './tasks/pretrainLosses.js';
+export { Pretrainer, type PretrainerOptions } from './pretrain/pretrainer.js';
+export { lossNames, plainSum } from './pretrain/losses.js';
+export type { LossName, LossWeights, StepOptions, StepResult, Tallies, Tally } from './pretrain/losses.js';
+export type { PretrainOutputs } from './pretrain/forward.js';
 export type { AdamOptions, EngineOptions, Tensor } from './engine/index.js';
 
 // A whole run, from a description to a run folder, and what it left there.
@@ -35,8 +35,8 @@ export type {
   TrainObserver,
   TrainSummary,
 } from './train/index.js';
-export type { BatchPosition, PositionedBatch } from './data/batching.js';
-export type { PretrainSource } from './data/pretrainSource.js';
+export type { BatchPosition, PositionedBatch } from './data/batches/batching.js';
+export type { PretrainSource } from './data/batches/pretrainSource.js';
 export { findTrainedRun, openTrained, type TrainedRun } from './report/index.js';
 
 // Files.

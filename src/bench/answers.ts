@@ -1,8 +1,8 @@
 import type { ModelConfig } from '../config/modelConfig.js';
-import type { Batch } from '../data/batch.js';
+import type { Batch } from '../data/batches/batch.js';
 import type { Precision } from '../engine/index.js';
-import { plainSum, type LossName, type LossWeights } from '../tasks/losses.js';
-import { Pretrainer } from '../tasks/pretrainer.js';
+import { plainSum, type LossName, type LossWeights } from '../pretrain/losses.js';
+import { Pretrainer } from '../pretrain/pretrainer.js';
 import { benchBatch } from './batch.js';
 import { answerFlops, rowCounts } from './flops.js';
 import { peakMemory, thisMachine, threadCount, type Machine } from './machine.js';

@@ -1,5 +1,5 @@
 import type { ModelConfig } from '../config/modelConfig.js';
-import type { Batch } from '../data/batch.js';
+import type { Batch } from '../data/batches/batch.js';
 import { epochOrder, RandomStream } from '../data/random.js';
 import { maxAttentionLength } from '../engine/index.js';
 import { LxmertError } from '../errors.js';

@@ -1,7 +1,7 @@
 import type { ModelConfig } from '../config/modelConfig.js';
 import type { OpName, Precision } from '../engine/index.js';
-import { plainSum } from '../tasks/losses.js';
-import { Pretrainer } from '../tasks/pretrainer.js';
+import { plainSum } from '../pretrain/losses.js';
+import { Pretrainer } from '../pretrain/pretrainer.js';
 import { adam, learningRate, seed } from './recipe.js';
 import { benchBatch } from './batch.js';
 import { rowCounts } from './flops.js';

@@ -1,5 +1,5 @@
 import type { ModelConfig } from '../config/modelConfig.js';
-import type { Batch } from '../data/batch.js';
+import type { Batch } from '../data/batches/batch.js';
 
 /** How much there is in a batch: all that the cost of a step depends on. */
 export interface RowCounts {

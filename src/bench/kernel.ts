@@ -9,7 +9,7 @@ import {
   type OpName,
   type Tensor,
 } from '../engine/index.js';
-import type { StagedBatch } from '../tasks/staging.js';
+import type { StagedBatch } from '../step/staging.js';
 
 /** Of operands of float32 that are filled with one value instead of many. */
 const largest = 2 ** 22;

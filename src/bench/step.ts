@@ -1,9 +1,9 @@
 import type { ModelConfig } from '../config/modelConfig.js';
 import { toTransformersJson } from '../config/transformers.js';
-import type { Batch } from '../data/batch.js';
+import type { Batch } from '../data/batches/batch.js';
 import type { OpProfile, Precision } from '../engine/index.js';
-import { plainSum } from '../tasks/losses.js';
-import { Pretrainer } from '../tasks/pretrainer.js';
+import { plainSum } from '../pretrain/losses.js';
+import { Pretrainer } from '../pretrain/pretrainer.js';
 import { benchBatch } from './batch.js';
 import { pretrainFlops, rowCounts } from './flops.js';
 import { peakMemory, thisMachine, threadCount, type Machine } from './machine.js';

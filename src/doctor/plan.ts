@@ -4,13 +4,13 @@ import { loadRunConfig } from '../config/loadConfig.js';
 import type { ConfigSources } from '../config/loadConfig.js';
 import { resolveRunConfig } from '../config/resolveConfig.js';
 import type { ResolvedRunConfig } from '../config/runConfig.js';
-import type { Batch } from '../data/batch.js';
-import type { PretrainSource } from '../data/pretrainSource.js';
+import type { Batch } from '../data/batches/batch.js';
+import type { PretrainSource } from '../data/batches/pretrainSource.js';
 import { elementBytes, elements, type ArenaName } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
 import { parameterSpecs } from '../model/parameters.js';
 import { lossWeights, openPretrainer, openPretrainRun, totalSteps } from '../train/index.js';
-import { tableBytes } from '../tasks/featureTable.js';
+import { tableBytes } from '../step/featureTable.js';
 import type { OpenedData, TrainObserver } from '../train/index.js';
 import { machineMemory } from './machine.js';
 

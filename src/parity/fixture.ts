@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ModelConfig } from '../config/modelConfig.js';
 import { fromTransformersJson } from '../config/transformers.js';
-import type { Batch } from '../data/batch.js';
+import type { Batch } from '../data/batches/batch.js';
 import { LxmertError } from '../errors.js';
 import { fileError, systemCode } from '../formats/fileErrors.js';
 import { SafetensorsFile } from '../formats/safetensors.js';

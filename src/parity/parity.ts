@@ -1,8 +1,8 @@
 import { LxmertError } from '../errors.js';
 import type { EngineOptions, Precision, Tape, Tensor } from '../engine/index.js';
 import type { AttentionMaps } from '../model/encoder.js';
-import { lossNames, plainSum, type LossName } from '../tasks/losses.js';
-import { Pretrainer } from '../tasks/pretrainer.js';
+import { lossNames, plainSum, type LossName } from '../pretrain/losses.js';
+import { Pretrainer } from '../pretrain/pretrainer.js';
 import { learningRate } from '../train/schedule.js';
 import { compareRows, worstOf, type Comparison, type KindReport } from './compare.js';
 import { openFixture, type Fixture } from './fixture.js';

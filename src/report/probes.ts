@@ -1,12 +1,12 @@
-import { openAssembler } from '../data/assembler.js';
-import type { Batch } from '../data/batch.js';
-import { drawOtherImage, resolveMasking } from '../data/masking.js';
-import type { PretrainData } from '../data/pretrainData.js';
+import { openAssembler } from '../data/batches/assembler.js';
+import type { Batch } from '../data/batches/batch.js';
+import { drawOtherImage, resolveMasking } from '../data/batches/masking.js';
+import type { PretrainData } from '../data/samples/pretrainData.js';
 import { RandomStream } from '../data/random.js';
 import type { Purpose } from '../data/random.js';
-import { lossNames } from '../tasks/losses.js';
-import type { LossName, LossWeights } from '../tasks/losses.js';
-import type { Pretrainer } from '../tasks/pretrainer.js';
+import { lossNames } from '../pretrain/losses.js';
+import type { LossName, LossWeights } from '../pretrain/losses.js';
+import type { Pretrainer } from '../pretrain/pretrainer.js';
 
 /** What is hidden and swapped is drawn from it: the same for every model and every report. */
 const SEED = 2 ** 41;

@@ -5,7 +5,7 @@ import type { DeviceName, RunConfig } from '../config/runConfig.js';
 import { fromTransformersJson } from '../config/transformers.js';
 import { LxmertError } from '../errors.js';
 import { fileError } from '../formats/fileErrors.js';
-import { Pretrainer } from '../tasks/pretrainer.js';
+import { Pretrainer } from '../pretrain/pretrainer.js';
 import { checkpointFiles, loadWeights, lookIntoRun, readCheckpointAnswers, runFiles } from '../train/index.js';
 
 /** Which of a run's checkpoints: the link's name in `RUN/checkpoints`. */

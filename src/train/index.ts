@@ -1,7 +1,7 @@
-export { pretrain } from './pretrain.js';
-export type { DescribedRun, OpenedData, PretrainParts, PretrainRequest } from './pretrain.js';
-export { openPretrainer, openPretrainRun, pretrainParts } from './openParts.js';
-export { lossWeights } from './taskMix.js';
+export { pretrain } from '../pretrain/pretrain.js';
+export type { DescribedRun, OpenedData, PretrainParts, PretrainRequest } from '../pretrain/pretrain.js';
+export { openPretrainer, openPretrainRun, pretrainParts } from '../pretrain/openParts.js';
+export { lossWeights } from '../pretrain/taskMix.js';
 export { totalSteps } from './schedule.js';
 export { lastValidation, readMetrics } from './metrics.js';
 export type { MetricsRecord, StepRecord, ValidRecord } from './metrics.js';

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { normalizeAnswer } from '../data/answers.js';
+import { normalizeAnswer } from '../data/samples/answers.js';
 import { LxmertError } from '../errors.js';
 import type { SafetensorsFile } from '../formats/safetensors.js';
 import { checkpointFiles, readCheckpointAnswers } from './checkpoint.js';

@@ -3,7 +3,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { isLxmertError } from '../errors.js';
 import { writeFully } from '../formats/atomicFile.js';
 import { fileError, systemCode } from '../formats/fileErrors.js';
-import type { LossName } from '../tasks/losses.js';
+import type { LossName } from '../pretrain/losses.js';
 
 type Losses = Readonly<Partial<Record<LossName, number>>>;
 

@@ -1,17 +1,17 @@
 import { toTransformersJson } from '../config/transformers.js';
-import type { BatchPosition } from '../data/batching.js';
+import type { BatchPosition } from '../data/batches/batching.js';
 import { LxmertError, isLxmertError } from '../errors.js';
-import { lossNames } from '../tasks/losses.js';
-import type { LossWeights } from '../tasks/losses.js';
+import { lossNames } from '../pretrain/losses.js';
+import type { LossWeights } from '../pretrain/losses.js';
 import { loadCheckpoint, readCheckpointAnswers, rewriteTrainerState } from './checkpoint.js';
 import { CheckpointStore } from './checkpointStore.js';
 import type { StepRecord, ValidRecord } from './metrics.js';
 import { Recorder } from './recorder.js';
-import { lossWeights } from './taskMix.js';
+import { lossWeights } from '../pretrain/taskMix.js';
 import type { TrainOptions, TrainSummary } from './trainOptions.js';
 import { after, before, demandSameStart, isFinished, startOf, stopsEarly } from './trainerState.js';
 import type { TrainerState } from './trainerState.js';
-import { validate } from './validation.js';
+import { validate } from '../pretrain/validation.js';
 
 /**
  * Where a run stands, and what happens between its steps: they are recorded, and at some of them the model is validated

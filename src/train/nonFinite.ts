@@ -1,6 +1,6 @@
-import type { Batch } from '../data/batch.js';
-import { lossNames } from '../tasks/losses.js';
-import type { LossWeights } from '../tasks/losses.js';
+import type { Batch } from '../data/batches/batch.js';
+import { lossNames } from '../pretrain/losses.js';
+import type { LossWeights } from '../pretrain/losses.js';
 import type { PretrainModel } from './ports.js';
 
 /** Samples that are named in the message. */

@@ -1,10 +1,10 @@
 import type { ModelConfig } from '../config/modelConfig.js';
-import type { Batch } from '../data/batch.js';
-import type { FeatureTable } from '../data/residentFeatures.js';
-import type { LoadOptions } from '../tasks/featureTable.js';
-import type { LossName, LossWeights, StepOptions, StepResult, Tallies } from '../tasks/losses.js';
+import type { Batch } from '../data/batches/batch.js';
+import type { FeatureTable } from '../data/features/residentFeatures.js';
+import type { LoadOptions } from '../step/featureTable.js';
+import type { LossName, LossWeights, StepOptions, StepResult, Tallies } from '../pretrain/losses.js';
 
-export type { PretrainSource } from '../data/pretrainSource.js';
+export type { PretrainSource } from '../data/batches/pretrainSource.js';
 
 /** One stored tensor, by its transformers name. */
 export interface StateEntry {

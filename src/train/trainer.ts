@@ -1,6 +1,6 @@
-import type { PositionedBatch } from '../data/batching.js';
+import type { PositionedBatch } from '../data/batches/batching.js';
 import { LxmertError, isLxmertError } from '../errors.js';
-import type { StepResult } from '../tasks/losses.js';
+import type { StepResult } from '../pretrain/losses.js';
 import type { StepRecord } from './metrics.js';
 import { Milestones } from './milestones.js';
 import { findNonFinite } from './nonFinite.js';

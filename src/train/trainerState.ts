@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { expectation } from '../config/issues.js';
 import type { ResolvedRunConfig } from '../config/runConfig.js';
-import type { BatchPosition } from '../data/batching.js';
+import type { BatchPosition } from '../data/batches/batching.js';
 import { LxmertError } from '../errors.js';
 import { totalSteps } from './schedule.js';
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { benchBatch } from '../../src/bench/batch.js';
 import { median, timesOf } from '../../src/bench/statistics.js';
-import { checkBatch } from '../../src/tasks/staging.js';
+import { checkBatch } from '../../src/step/staging.js';
 import { smallConfig } from '../support/batches.js';
 
 const config = smallConfig();

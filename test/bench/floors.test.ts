@@ -5,8 +5,8 @@ import { stepFloors, type FloorsReport } from '../../src/bench/floors.js';
 import { WorkByOp, workOf } from '../../src/bench/opWork.js';
 import { adam, learningRate, seed } from '../../src/bench/recipe.js';
 import { floorsLines } from '../../src/cli/benchTables.js';
-import { plainSum } from '../../src/tasks/losses.js';
-import { Pretrainer } from '../../src/tasks/pretrainer.js';
+import { plainSum } from '../../src/pretrain/losses.js';
+import { Pretrainer } from '../../src/pretrain/pretrainer.js';
 import { smallConfig } from '../support/batches.js';
 import { emulator } from '../support/emulator.js';
 

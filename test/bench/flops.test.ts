@@ -4,10 +4,10 @@ import { benchConfig } from '../../src/bench/config.js';
 import { answerFlops, pretrainFlops, rowCounts } from '../../src/bench/flops.js';
 import { WorkByOp, workOf } from '../../src/bench/opWork.js';
 import type { ModelConfig } from '../../src/config/modelConfig.js';
-import type { Batch } from '../../src/data/batch.js';
+import type { Batch } from '../../src/data/batches/batch.js';
 import { parameterSpecs } from '../../src/model/parameters.js';
-import { plainSum } from '../../src/tasks/losses.js';
-import { Pretrainer } from '../../src/tasks/pretrainer.js';
+import { plainSum } from '../../src/pretrain/losses.js';
+import { Pretrainer } from '../../src/pretrain/pretrainer.js';
 import { randomBatch, smallConfig } from '../support/batches.js';
 
 /** Of a multiple of 64 words: others are multiplied along to one, which the mathematics does not need. */

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
-import { AnswerTable, normalizeAnswer, readAnswerTable } from '../../src/data/answers.js';
+import { AnswerTable, normalizeAnswer, readAnswerTable } from '../../src/data/samples/answers.js';
 import { TestFolders } from './samples.js';
 
 const folders = new TestFolders();

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { batchesPerEpoch, trainBatches, validBatches } from '../../src/data/batching.js';
-import { openPretrainData } from '../../src/data/pretrainData.js';
-import type { PretrainData } from '../../src/data/pretrainData.js';
-import { pretrainSource } from '../../src/data/pretrainSource.js';
+import { batchesPerEpoch, trainBatches, validBatches } from '../../src/data/batches/batching.js';
+import { openPretrainData } from '../../src/data/samples/pretrainData.js';
+import type { PretrainData } from '../../src/data/samples/pretrainData.js';
+import { pretrainSource } from '../../src/data/batches/pretrainSource.js';
 import { WordPiece } from '../../src/text/wordPiece.js';
 import type { PretrainSource } from '../../src/train/ports.js';
 import { samplesOf } from './batchView.js';

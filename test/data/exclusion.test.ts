@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { readExclusionList } from '../../src/data/exclusion.js';
-import { openPretrainData } from '../../src/data/pretrainData.js';
-import { samplesChecksum } from '../../src/data/sampleStore.js';
+import { readExclusionList } from '../../src/data/samples/exclusion.js';
+import { openPretrainData } from '../../src/data/samples/pretrainData.js';
+import { samplesChecksum } from '../../src/data/samples/sampleStore.js';
 import { WordPiece } from '../../src/text/wordPiece.js';
 import { TestFolders, testData, testText } from './samples.js';
 

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { findSplit, parseManifest, readManifest } from '../../src/data/manifest.js';
+import { findSplit, parseManifest, readManifest } from '../../src/data/samples/manifest.js';
 import { TestFolders } from './samples.js';
 
 const folders = new TestFolders();

@@ -1,7 +1,7 @@
 /** Small models and random batches for tests of the model, the tasks and the trainer. */
 import { modelConfigSchema, type ModelConfig } from '../../src/config/modelConfig.js';
-import type { Batch } from '../../src/data/batch.js';
-import type { FeatureTable } from '../../src/data/residentFeatures.js';
+import type { Batch } from '../../src/data/batches/batch.js';
+import type { FeatureTable } from '../../src/data/features/residentFeatures.js';
 import { floatToHalf } from '../../src/formats/dtypes.js';
 import { roundToHalf } from '../engine/support/half.js';
 import { Rng } from '../engine/support/rng.js';

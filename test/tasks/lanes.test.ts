@@ -1,6 +1,6 @@
 /** Language and vision in lanes, side by side, in whatever order: the same bits as one after the other. */
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { plainSum } from '../../src/tasks/losses.js';
+import { plainSum } from '../../src/pretrain/losses.js';
 import { batches, disposeModels, emulated, open, train } from './training.js';
 import { withEmulator } from '../support/emulator.js';
 

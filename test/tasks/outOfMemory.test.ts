@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import type { Engine } from '../../src/engine/index.js';
 import { LxmertError } from '../../src/errors.js';
-import { plainSum } from '../../src/tasks/losses.js';
-import { Pretrainer } from '../../src/tasks/pretrainer.js';
+import { plainSum } from '../../src/pretrain/losses.js';
+import { Pretrainer } from '../../src/pretrain/pretrainer.js';
 import { randomBatch, residentBatches, smallConfig } from '../support/batches.js';
 import { emulator } from '../support/emulator.js';
 

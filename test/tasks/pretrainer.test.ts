@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
-import type { Batch } from '../../src/data/batch.js';
-import { plainSum, type LossWeights } from '../../src/tasks/losses.js';
-import { Pretrainer } from '../../src/tasks/pretrainer.js';
+import type { Batch } from '../../src/data/batches/batch.js';
+import { plainSum, type LossWeights } from '../../src/pretrain/losses.js';
+import { Pretrainer } from '../../src/pretrain/pretrainer.js';
 import { randomBatch, smallConfig } from '../support/batches.js';
 
 const config = smallConfig();

@@ -1,10 +1,10 @@
 /** A step that is replayed is the same, bit for bit, as one whose ops are called one by one. */
 import { afterEach, describe, expect, test } from '@jest/globals';
-import type { Batch } from '../../src/data/batch.js';
-import type { FeatureTable } from '../../src/data/residentFeatures.js';
+import type { Batch } from '../../src/data/batches/batch.js';
+import type { FeatureTable } from '../../src/data/features/residentFeatures.js';
 import type { EngineOptions } from '../../src/engine/index.js';
-import { plainSum, type StepResult } from '../../src/tasks/losses.js';
-import { capacitiesOf } from '../../src/tasks/staging.js';
+import { plainSum, type StepResult } from '../../src/pretrain/losses.js';
+import { capacitiesOf } from '../../src/step/staging.js';
 import { randomBatch, residentBatches, splitBatch } from '../support/batches.js';
 import { batches, config, disposeModels, emulated, kinds, open, stateOf, train, type Step } from './training.js';
 import { emulator, withEmulator } from '../support/emulator.js';

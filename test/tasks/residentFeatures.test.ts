@@ -1,9 +1,9 @@
 /** Steps on features that lie on the device are those on features that come with the batch, bit for bit. */
 import { afterEach, describe, expect, test } from '@jest/globals';
-import type { Batch } from '../../src/data/batch.js';
+import type { Batch } from '../../src/data/batches/batch.js';
 import type { EngineOptions } from '../../src/engine/index.js';
-import { plainSum, type StepResult } from '../../src/tasks/losses.js';
-import { Pretrainer } from '../../src/tasks/pretrainer.js';
+import { plainSum, type StepResult } from '../../src/pretrain/losses.js';
+import { Pretrainer } from '../../src/pretrain/pretrainer.js';
 import { randomBatch, residentBatches, smallConfig } from '../support/batches.js';
 import { emulator } from '../support/emulator.js';
 

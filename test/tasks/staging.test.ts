@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { benchBatch } from '../../src/bench/batch.js';
-import { HostSlots } from '../../src/tasks/hostSlots.js';
-import { capacitiesOf, stagedBytes, stageInto } from '../../src/tasks/staging.js';
-import type { Batch } from '../../src/data/batch.js';
+import { HostSlots } from '../../src/step/hostSlots.js';
+import { capacitiesOf, stagedBytes, stageInto } from '../../src/step/staging.js';
+import type { Batch } from '../../src/data/batches/batch.js';
 import { Rng } from '../engine/support/rng.js';
 import { smallConfig } from '../support/batches.js';
 

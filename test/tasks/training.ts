@@ -1,8 +1,8 @@
 /** Small models that are trained for a few steps, and what became of them. */
-import type { Batch } from '../../src/data/batch.js';
+import type { Batch } from '../../src/data/batches/batch.js';
 import type { EngineOptions } from '../../src/engine/index.js';
-import { plainSum, type LossWeights, type StepResult } from '../../src/tasks/losses.js';
-import { Pretrainer } from '../../src/tasks/pretrainer.js';
+import { plainSum, type LossWeights, type StepResult } from '../../src/pretrain/losses.js';
+import { Pretrainer } from '../../src/pretrain/pretrainer.js';
 import { randomBatch, smallConfig } from '../support/batches.js';
 import { emulator } from '../support/emulator.js';
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SafetensorsFile, writeSafetensors } from '../../src/formats/safetensors.js';
 import { loadInitialWeights } from '../../src/train/initialWeights.js';
-import { pretrain } from '../../src/train/pretrain.js';
+import { pretrain } from '../../src/pretrain/pretrain.js';
 import { FakeModel } from './support/fakeModel.js';
 import { fakeParts } from './support/fakeParts.js';
 import { fakeRun, shortRun } from './support/runs.js';

@@ -1,8 +1,8 @@
 import { expect, test } from '@jest/globals';
 import type { TaskName } from '../../src/config/runConfig.js';
-import type { Batch } from '../../src/data/batch.js';
-import type { BatchPosition } from '../../src/data/batching.js';
-import { scheduledSource } from '../../src/train/scheduledSource.js';
+import type { Batch } from '../../src/data/batches/batch.js';
+import type { BatchPosition } from '../../src/data/batches/batching.js';
+import { scheduledSource } from '../../src/pretrain/scheduledSource.js';
 import { fakeBatch, fakeSource } from './support/fakeParts.js';
 
 /** Sources whose batches tell which tasks they are prepared for, and what was opened and given back. */

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { loadRunConfig } from '../../src/config/loadConfig.js';
-import { checkTaskMix, lossWeights, mixChanges } from '../../src/train/taskMix.js';
+import { checkTaskMix, lossWeights, mixChanges } from '../../src/pretrain/taskMix.js';
 
 test('all on is the plain sum', async () => {
   const { tasks } = await loadRunConfig({});

@@ -2,10 +2,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { mkdir, mkdtemp, readFile, readdir, readlink, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Batch } from '../../src/data/batch.js';
+import type { Batch } from '../../src/data/batches/batch.js';
 import { learningRate } from '../../src/train/schedule.js';
 import { oneSample } from '../../src/train/nonFinite.js';
-import { pretrain } from '../../src/train/pretrain.js';
+import { pretrain } from '../../src/pretrain/pretrain.js';
 import { fakeBatch, fakeParts } from './support/fakeParts.js';
 import { fakeRun, filesOf, metricsOf, newestFiles, shortRun } from './support/runs.js';
 

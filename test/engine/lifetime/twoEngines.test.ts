@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import type { Pretrainer } from '../../../src/tasks/pretrainer.js';
+import type { Pretrainer } from '../../../src/pretrain/pretrainer.js';
 import { randomBatch, smallConfig } from '../../support/batches.js';
 import { newPretrainer, stepOptions } from './work.js';
 

@@ -1,8 +1,8 @@
 /** Work that is large enough to be seen, for tests in this process. */
 import type { ModelConfig } from '../../../src/config/modelConfig.js';
 import type { Engine } from '../../../src/engine/index.js';
-import { Pretrainer } from '../../../src/tasks/pretrainer.js';
-import { plainSum, type StepOptions } from '../../../src/tasks/losses.js';
+import { Pretrainer } from '../../../src/pretrain/pretrainer.js';
+import { plainSum, type StepOptions } from '../../../src/pretrain/losses.js';
 
 export function newPretrainer(config: ModelConfig, threads: number): Pretrainer {
   const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-6, weightDecay: 0.01, maxGradNorm: 1 };

@@ -1,8 +1,8 @@
 /** A batch in parts has the gradients of the whole, dropout on: masks go with the global sample, scales with all parts. */
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import type { Batch } from '../../../src/data/batch.js';
-import { lossNames, plainSum, type Tallies } from '../../../src/tasks/losses.js';
-import { Pretrainer } from '../../../src/tasks/pretrainer.js';
+import type { Batch } from '../../../src/data/batches/batch.js';
+import { lossNames, plainSum, type Tallies } from '../../../src/pretrain/losses.js';
+import { Pretrainer } from '../../../src/pretrain/pretrainer.js';
 import { randomBatch, smallConfig, splitBatch } from '../../support/batches.js';
 import { distance } from '../support/finiteDifference.js';
 import { normOf } from '../support/opCase.js';

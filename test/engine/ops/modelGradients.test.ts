@@ -1,9 +1,9 @@
 /** Gradients of whole models, through the tape, against finite differences of their loss. */
 import { afterEach, describe, expect, test } from '@jest/globals';
 import type { ModelConfig } from '../../../src/config/modelConfig.js';
-import type { Batch } from '../../../src/data/batch.js';
-import { lossNames, plainSum, type LossName, type LossWeights } from '../../../src/tasks/losses.js';
-import { Pretrainer } from '../../../src/tasks/pretrainer.js';
+import type { Batch } from '../../../src/data/batches/batch.js';
+import { lossNames, plainSum, type LossName, type LossWeights } from '../../../src/pretrain/losses.js';
+import { Pretrainer } from '../../../src/pretrain/pretrainer.js';
 import { randomBatch, smallConfig } from '../../support/batches.js';
 import { dot } from '../support/finiteDifference.js';
 import { normOf } from '../support/opCase.js';

@@ -1,8 +1,8 @@
 /** The same call gives the same bits with the same number of threads, and the same values with any. */
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Engine } from '../../../src/engine/index.js';
-import { plainSum } from '../../../src/tasks/losses.js';
-import { Pretrainer } from '../../../src/tasks/pretrainer.js';
+import { plainSum } from '../../../src/pretrain/losses.js';
+import { Pretrainer } from '../../../src/pretrain/pretrainer.js';
 import { randomBatch, smallConfig } from '../../support/batches.js';
 import { tolerances } from '../support/backends.js';
 import { distance } from '../support/finiteDifference.js';

@@ -1,6 +1,6 @@
 /** A run with fake parts in a process of its own: `node child.js '{"flags": {…}, "resume": true, "fake": {…}}'`. */
 import { isLxmertError } from '../../../src/errors.js';
-import { pretrain } from '../../../src/train/pretrain.js';
+import { pretrain } from '../../../src/pretrain/pretrain.js';
 import { fakeParts } from './fakeParts.js';
 import type { FakeOptions } from './fakeParts.js';
 

@@ -1,10 +1,10 @@
 import { modelConfigSchema } from '../../../src/config/modelConfig.js';
-import type { Batch } from '../../../src/data/batch.js';
-import type { FeatureTable } from '../../../src/data/residentFeatures.js';
+import type { Batch } from '../../../src/data/batches/batch.js';
+import type { FeatureTable } from '../../../src/data/features/residentFeatures.js';
 import { LxmertError } from '../../../src/errors.js';
-import type { LoadOptions } from '../../../src/tasks/featureTable.js';
-import { lossNames } from '../../../src/tasks/losses.js';
-import type { LossName, LossWeights, StepOptions, StepResult, Tallies } from '../../../src/tasks/losses.js';
+import type { LoadOptions } from '../../../src/step/featureTable.js';
+import { lossNames } from '../../../src/pretrain/losses.js';
+import type { LossName, LossWeights, StepOptions, StepResult, Tallies } from '../../../src/pretrain/losses.js';
 import { stateKinds } from '../../../src/train/ports.js';
 import type { PretrainModel, StateEntry, StateKind } from '../../../src/train/ports.js';
 

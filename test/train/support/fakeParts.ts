@@ -1,6 +1,6 @@
-import type { Batch } from '../../../src/data/batch.js';
-import type { BatchPosition } from '../../../src/data/batching.js';
-import type { OpenedData, PretrainParts } from '../../../src/train/pretrain.js';
+import type { Batch } from '../../../src/data/batches/batch.js';
+import type { BatchPosition } from '../../../src/data/batches/batching.js';
+import type { OpenedData, PretrainParts } from '../../../src/pretrain/pretrain.js';
 import type { PretrainSource } from '../../../src/train/ports.js';
 import { FakeModel } from './fakeModel.js';
 import type { FakeModelOptions } from './fakeModel.js';

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pretrain } from '../../../src/train/pretrain.js';
+import { pretrain } from '../../../src/pretrain/pretrain.js';
 import type { TrainObserver } from '../../../src/train/observer.js';
 import { fakeParts } from './fakeParts.js';
 import type { FakeOptions } from './fakeParts.js';

@@ -1,0 +1,192 @@
+import { LxmertError } from '../../errors.js';
+import { ahead } from '../ahead.js';
+import { openAssembler } from './assembler.js';
+import type { AssembleJob } from './assembly.js';
+import type { Assembler, NamedData } from './assembler.js';
+import type { Batch } from './batch.js';
+import { describeValue } from '../../formats/describe.js';
+import type { FeatureMemory } from './featureMemory.js';
+import { resolveMasking } from './masking.js';
+import type { MaskingOptions } from './masking.js';
+import { epochOrder } from '../random.js';
+
+/** Where the sampler stands: the global batch that comes next. */
+export interface BatchPosition {
+  /** Pass over the samples, from 0. */
+  readonly epoch: number;
+  /** Global batch within the epoch, from 0. */
+  readonly batch: number;
+}
+
+/** One global batch, as the parts that the device takes one after the other. */
+export interface PositionedBatch {
+  readonly position: BatchPosition;
+  readonly parts: readonly Batch[];
+}
+
+/** How batches are made; it changes nothing in them. */
+export interface PreparationOptions {
+  /** Where the features are put; default: every batch has memory of its own. */
+  readonly memory?: FeatureMemory;
+  /** Threads that make batches ahead; 0, the default: the calling thread makes one ahead. */
+  readonly workers?: number;
+  /** The threads' program; default: the package's own. For programs that bundle the package. */
+  readonly workerScript?: URL;
+}
+
+export interface TrainBatchOptions extends PreparationOptions {
+  readonly seed: number;
+  /** Samples of one global batch, over all ranks and parts. */
+  readonly batchSize: number;
+  /** Most samples of one part (gradient accumulation); default: all in one. */
+  readonly partSize?: number;
+  /** Which share of every global batch this process takes; default: all of it. */
+  readonly share?: { readonly rank: number; readonly ranks: number };
+  /** Default: the start. */
+  readonly from?: BatchPosition;
+  readonly masking?: MaskingOptions;
+}
+
+export interface ValidBatchOptions extends PreparationOptions {
+  readonly batchSize: number;
+  /** Masks and swaps are drawn from it; default: a fixed one, so that any two validations compare. */
+  readonly seed?: number;
+  readonly masking?: MaskingOptions;
+  /** Neither mask nor swap, and the label is the answer with the highest score; default false. */
+  readonly unmasked?: boolean;
+  /** Only samples with an answer; default false. */
+  readonly answered?: boolean;
+}
+
+/** Seed of validation masks, apart from every training seed by its size. */
+const VALID_SEED = 2 ** 40;
+const MOST_WORKERS = 256;
+
+/** Whole batches of an epoch; the rest of the samples is left out, unless it is all there is (as drop_last does not). */
+export function batchesPerEpoch(samples: number, batchSize: number): number {
+  return Math.max(1, Math.floor(samples / batchSize));
+}
+
+/**
+ * Training batches from a position on, without end: every epoch in an order of its own. The same seed and position
+ * give the same batch, whatever was asked for before. Batches are made ahead: one, or one more than there are workers.
+ * Returning the generator ends the workers. Throws BAD_ARGUMENT.
+ */
+export function trainBatches(data: NamedData, options: TrainBatchOptions): AsyncGenerator<PositionedBatch> {
+  const {
+    seed,
+    batchSize,
+    partSize = batchSize,
+    share = { rank: 0, ranks: 1 },
+    from = { epoch: 0, batch: 0 },
+  } = options;
+  checkCount('batchSize', batchSize, 1);
+  checkCount('partSize', partSize, 1);
+  checkCount('from.epoch', from.epoch, 0);
+  checkCount('share.ranks', share.ranks, 1);
+  checkRange('from.batch', from.batch, batchesPerEpoch(data.size, batchSize));
+  checkRange('share.rank', share.rank, share.ranks);
+
+  interface Plan {
+    readonly position: BatchPosition;
+    readonly jobs: readonly AssembleJob[];
+  }
+  function* plan(): Generator<Plan> {
+    const batches = batchesPerEpoch(data.size, batchSize);
+    const size = Math.min(batchSize, data.size);
+    const first = Math.floor((size * share.rank) / share.ranks);
+    const end = Math.floor((size * (share.rank + 1)) / share.ranks);
+    for (let { epoch, batch } = from; ; epoch++, batch = 0) {
+      const order = epochOrder(seed, epoch, data.size);
+      for (; batch < batches; batch++) {
+        const jobs: AssembleJob[] = [];
+        for (let start = first; start < end; start += partSize) {
+          const stop = Math.min(start + partSize, end);
+          // A copy: a message with a part of the order would take all of it along.
+          const samples = order.slice(batch * batchSize + start, batch * batchSize + stop);
+          jobs.push({ samples, epoch, firstSample: start });
+        }
+        yield { position: { epoch, batch }, jobs };
+      }
+    }
+  }
+  const parts = Math.max(1, Math.ceil(batchSize / share.ranks / partSize));
+  return assembled(data, { ...options, seed }, (assembler) =>
+    ahead(
+      plan(),
+      async ({ position, jobs }) => ({ position, parts: await all(jobs, assembler) }),
+      Math.ceil(assembler.ahead / parts),
+    ),
+  );
+}
+
+/** All samples in their own order, once; the last batch may be smaller. Made ahead likewise. Throws BAD_ARGUMENT. */
+export function validBatches(data: NamedData, options: ValidBatchOptions): AsyncGenerator<Batch> {
+  const { batchSize, seed = VALID_SEED, unmasked = false, answered = false } = options;
+  checkCount('batchSize', batchSize, 1);
+
+  function* plan(): Generator<AssembleJob> {
+    let samples: number[] = [];
+    const job = () => ({ samples: Uint32Array.from(samples), epoch: 0, firstSample: 0, unmasked });
+    for (let sample = 0; sample < data.size; sample++) {
+      if (answered && data.answerOffsets[sample + 1] === data.answerOffsets[sample]) continue;
+      samples.push(sample);
+      if (samples.length < batchSize) continue;
+      yield job();
+      samples = [];
+    }
+    if (samples.length > 0) yield job();
+  }
+  return assembled(data, { ...options, seed }, (assembler) =>
+    ahead(plan(), (job) => assembler.assemble(job), assembler.ahead),
+  );
+}
+
+/** Checks what both have in common, and ends the assembler when the batches end. */
+function assembled<T>(
+  data: NamedData,
+  options: PreparationOptions & { readonly seed: number; readonly masking?: MaskingOptions },
+  batches: (assembler: Assembler) => AsyncGenerator<T>,
+): AsyncGenerator<T> {
+  const { seed, workers = 0, memory, workerScript } = options;
+  checkCount('seed', seed, 0);
+  checkRange('workers', workers, MOST_WORKERS + 1);
+  const masking = resolveMasking(options.masking);
+  async function* run() {
+    const assembler = openAssembler(data, {
+      ...{ seed, masking, workers },
+      ...(memory && { memory }),
+      ...(workerScript && { workerScript }),
+    });
+    try {
+      yield* batches(assembler);
+    } finally {
+      await assembler.close();
+    }
+  }
+  return run();
+}
+
+/** Waits for all parts, so that none is still being made when an error has ended the iteration. */
+async function all(jobs: readonly AssembleJob[], assembler: Assembler): Promise<Batch[]> {
+  const settled = await Promise.allSettled(jobs.map((job) => assembler.assemble(job)));
+  return settled.map((one) => {
+    if (one.status === 'rejected') throw one.reason;
+    return one.value;
+  });
+}
+
+function checkCount(name: string, value: number, least: number): void {
+  if (!Number.isSafeInteger(value) || value < least) {
+    throw new LxmertError('BAD_ARGUMENT', `${name} must be an integer from ${least}, found ${describeValue(value)}`);
+  }
+}
+
+function checkRange(name: string, value: number, end: number): void {
+  if (!Number.isSafeInteger(value) || value < 0 || value >= end) {
+    throw new LxmertError(
+      'BAD_ARGUMENT',
+      `${name} must be an integer from 0 to ${end - 1}, found ${describeValue(value)}`,
+    );
+  }
+}

@@ -1,0 +1,130 @@
+import { LxmertError } from '../../errors.js';
+import type { RandomStream } from '../random.js';
+
+/** Which pre-training tasks the data is prepared for. */
+export interface PretrainTasks {
+  /** Off: no word is masked. */
+  readonly maskedLm: boolean;
+  /** Off: no object is masked. */
+  readonly objects: boolean;
+  /** Off: no sentence is swapped. */
+  readonly matched: boolean;
+  /** Off: no sample has an answer. */
+  readonly qa: boolean;
+}
+
+export const allTasks: PretrainTasks = { maskedLm: true, objects: true, matched: true, qa: true };
+
+/** How much is masked and swapped; all are shares from 0 to 1. */
+export interface MaskingRates {
+  /** Tokens to predict; [CLS] and [SEP] never are. */
+  readonly words: number;
+  /** Objects to predict. */
+  readonly objects: number;
+  /** Of those, replaced by [MASK] or by a zero feature. */
+  readonly masked: number;
+  /** Of those, replaced by a random word or by another image's object; the rest is kept. */
+  readonly random: number;
+  /** Samples that get a sentence of another image. */
+  readonly swapped: number;
+}
+
+/** LXMERT, section 3.1, and the public code. */
+export const paperRates: MaskingRates = { words: 0.15, objects: 0.15, masked: 0.8, random: 0.1, swapped: 0.5 };
+
+export interface MaskingOptions {
+  /** Default: all on. */
+  readonly tasks?: Partial<PretrainTasks>;
+  /** Default: the paper's. */
+  readonly rates?: Partial<MaskingRates>;
+}
+
+export interface Masking {
+  readonly tasks: PretrainTasks;
+  readonly rates: MaskingRates;
+}
+
+/** Fills in defaults. Throws BAD_ARGUMENT for a rate outside 0 … 1. */
+export function resolveMasking(options: MaskingOptions = {}): Masking {
+  const rates = { ...paperRates, ...options.rates };
+  for (const [name, rate] of Object.entries(rates)) {
+    if (!(rate >= 0 && rate <= 1)) {
+      throw new LxmertError('BAD_ARGUMENT', `masking rate '${name}' must be from 0 to 1, found ${rate}`);
+    }
+  }
+  if (rates.masked + rates.random > 1 + 1e-9) {
+    throw new LxmertError(
+      'BAD_ARGUMENT',
+      `masking rates 'masked' (${rates.masked}) and 'random' (${rates.random}) must not sum to more than 1`,
+    );
+  }
+  return { tasks: { ...allTasks, ...options.tasks }, rates };
+}
+
+/** What happens to a token or an object. */
+export const fates = { untouched: 0, masked: 1, random: 2, kept: 3 } as const;
+
+export type Fate = (typeof fates)[keyof typeof fates];
+
+/**
+ * Draws what happens to one token or object of which a share `rate` is to be predicted. One number decides both, as in
+ * the original. A sentence may well end up with nothing to predict: the original forces nothing either.
+ */
+export function drawFate(random: RandomStream, rate: number, { masked, random: replaced }: MaskingRates): Fate {
+  const draw = random.uniform();
+  if (draw >= rate) return fates.untouched;
+  const share = draw / rate;
+  if (share < masked) return fates.masked;
+  return share < masked + replaced ? fates.random : fates.kept;
+}
+
+/** The samples as swapping and replacing see them. */
+export interface SampleImages {
+  readonly size: number;
+  readonly images: Int32Array;
+}
+
+/**
+ * Draws a sample of another image: again and again until the image differs, as the original does. Should nearly all
+ * samples belong to `image`, it takes the next sample of another image after the last draw. -1: there is none.
+ */
+export function drawOtherImage(random: RandomStream, samples: SampleImages, image: number): number {
+  let sample = 0;
+  for (let tries = 0; tries < 64; tries++) {
+    sample = random.below(samples.size);
+    if (samples.images[sample] !== image) return sample;
+  }
+  for (let i = 1; i < samples.size; i++) {
+    const next = (sample + i) % samples.size;
+    if (samples.images[next] !== image) return next;
+  }
+  return -1;
+}
+
+/** Draws one of the answers `from … to - 1` in proportion to its score; -1 when there is none. */
+export function drawAnswer(
+  random: RandomStream,
+  { answerIds, answerScores }: { readonly answerIds: Int32Array; readonly answerScores: Float32Array },
+  from: number,
+  to: number,
+): number {
+  let total = 0;
+  for (let i = from; i < to; i++) total += answerScores[i];
+  let rest = random.uniform() * total;
+  for (let i = from; i < to; i++) {
+    rest -= answerScores[i];
+    if (rest < 0) return answerIds[i];
+  }
+  return to > from ? answerIds[to - 1] : -1;
+}
+
+/** The answer with the highest score among `from … to - 1`, the first of equals; -1 when there is none. */
+export function bestAnswer(
+  { answerIds, answerScores }: { readonly answerIds: Int32Array; readonly answerScores: Float32Array },
+  from: number,
+  to: number,
+): number {
+  let best = from;
+  for (let i = from + 1; i < to; i++) if (answerScores[i] > answerScores[best]) best = i;
+  return to > from ? answerIds[best] : -1;
+}

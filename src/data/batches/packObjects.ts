@@ -1,0 +1,125 @@
+import type { AssembleOptions, AssemblyData } from './assembly.js';
+import type { Batch } from './batch.js';
+import { allocateObjectRows } from '../features/featureSource.js';
+import type { FeatureReader, ResidentReader } from '../features/featureSource.js';
+import { Growable } from '../growable.js';
+import { inGroups } from '../inGroups.js';
+import { drawFate, drawOtherImage, fates } from './masking.js';
+import type { RandomStream } from '../random.js';
+
+/** The part of a batch that is about objects. */
+type PackedObjects = Pick<
+  Batch,
+  'objectOffsets' | 'visualFeats' | 'visualPos' | 'objects' | 'attributes' | 'maskedObjects' | 'resident'
+>;
+
+/** The objects of some samples, one sample after the other, and what was masked of them. */
+export async function packObjects(
+  data: AssemblyData,
+  samples: ArrayLike<number>,
+  random: RandomStream,
+  options: AssembleOptions,
+): Promise<PackedObjects> {
+  const { features } = data;
+  const { memory } = options;
+  const images = Array.from(samples, (sample) => data.images[sample]);
+  const objectOffsets = new Int32Array(images.length + 1);
+  images.forEach((image, s) => (objectOffsets[s + 1] = objectOffsets[s] + features.numObjects(image)));
+  const resident = 'firstRow' in features;
+  const rows = allocateObjectRows(
+    objectOffsets[images.length],
+    resident ? 0 : features.featureDim,
+    memory && ((length) => memory.take(length)),
+  );
+  await inGroups(images.length, (s) => features.read(images[s], rows, objectOffsets[s]));
+  const masks = maskObjects(data, samples, objectOffsets, random, options);
+  return {
+    objectOffsets,
+    visualFeats: rows.features,
+    visualPos: rows.boxes,
+    objects: { labels: rows.objectIds, confs: rows.objectConfs },
+    attributes: { labels: rows.attrIds, confs: rows.attrConfs },
+    ...(resident
+      ? nameRows(features, images, objectOffsets, masks)
+      : await maskFeatures(features, rows.features, masks, options)),
+  };
+}
+
+/** What the model sees in the place of an object. */
+interface Replacement {
+  readonly row: number;
+  /** Absent: zeros. */
+  readonly by?: { readonly image: number; readonly object: number };
+}
+
+interface ObjectMasks {
+  /** The rows to predict, ascending. */
+  readonly rows: Int32Array;
+  /** Those of them that are not kept as they are. */
+  readonly replaced: readonly Replacement[];
+}
+
+/** Draws which objects are to be predicted, and what the model sees of them. */
+function maskObjects(
+  data: AssemblyData,
+  samples: ArrayLike<number>,
+  objectOffsets: Int32Array,
+  random: RandomStream,
+  { epoch, masking, unmasked }: AssembleOptions,
+): ObjectMasks {
+  const rows = new Growable((n) => new Int32Array(n), 64);
+  const replaced: Replacement[] = [];
+  for (let s = 0; unmasked !== true && masking.tasks.objects && s < samples.length; s++) {
+    random.at(epoch, samples[s], 'objects');
+    for (let row = objectOffsets[s]; row < objectOffsets[s + 1]; row++) {
+      const fate = drawFate(random, masking.rates.objects, masking.rates);
+      if (fate === fates.untouched) continue;
+      rows.push(row);
+      if (fate === fates.masked) replaced.push({ row });
+      else if (fate === fates.random) replaced.push({ row, by: drawObject(data, data.images[samples[s]], random) });
+    }
+  }
+  return { rows: rows.finish(), replaced };
+}
+
+function drawObject(data: AssemblyData, image: number, random: RandomStream): { image: number; object: number } {
+  const other = drawOtherImage(random, data, image);
+  // Where there is only one image, its own objects are all there is.
+  const from = other < 0 ? image : data.images[other];
+  return { image: from, object: random.below(data.features.numObjects(from)) };
+}
+
+/** Masks features in place; what they were before is the target. */
+async function maskFeatures(
+  source: FeatureReader,
+  features: Float32Array,
+  { rows, replaced }: ObjectMasks,
+  { memory }: AssembleOptions,
+): Promise<Pick<Batch, 'maskedObjects'>> {
+  const width = source.featureDim;
+  const targets = memory?.take(rows.length * width) ?? new Float32Array(rows.length * width);
+  rows.forEach((row, i) => targets.set(features.subarray(row * width, (row + 1) * width), i * width));
+  await inGroups(replaced.length, async (i) => {
+    const { row, by } = replaced[i];
+    if (by === undefined) features.fill(0, row * width, (row + 1) * width);
+    else await source.readFeature(by.image, by.object, features, row * width);
+  });
+  return { maskedObjects: { rows, targets } };
+}
+
+/** Says where the table has the same. */
+function nameRows(
+  source: ResidentReader,
+  images: readonly number[],
+  objectOffsets: Int32Array,
+  masks: ObjectMasks,
+): Pick<Batch, 'maskedObjects' | 'resident'> {
+  const rows = new Int32Array(objectOffsets[images.length]);
+  for (const [s, image] of images.entries()) {
+    const first = source.firstRow(image);
+    for (let row = objectOffsets[s]; row < objectOffsets[s + 1]; row++) rows[row] = first + row - objectOffsets[s];
+  }
+  const targets = masks.rows.map((row) => rows[row]);
+  for (const { row, by } of masks.replaced) rows[row] = by === undefined ? -1 : source.firstRow(by.image) + by.object;
+  return { maskedObjects: { rows: masks.rows, targets: new Float32Array(0) }, resident: { rows, targets } };
+}

@@ -1,0 +1,76 @@
+import { LxmertError } from '../../errors.js';
+import type { Batch } from './batch.js';
+
+/** An image with a sentence, to be asked about or learnt from as they are: nothing masked, nothing swapped. */
+export interface Sample {
+  /** For messages about it. */
+  readonly id: string;
+  /** WordPiece ids with [CLS] and [SEP], as `WordPiece.encode` gives them: [tokens]. */
+  readonly tokenIds: ArrayLike<number>;
+  /** RoI features, one object after the other: [objects × visualFeatDim]. */
+  readonly features: Float32Array;
+  /** x0, y0, x1, y1 as shares of the picture, 0 to 1: [objects × 4]. */
+  readonly boxes: Float32Array;
+  /** Row of the answer head that is right; none unless given. */
+  readonly answer?: number;
+  /** Whether sentence and image belong together; true unless given. */
+  readonly matched?: boolean;
+}
+
+/**
+ * Samples of one's own as a batch. Objects have no class and no attribute (confidence 0), so their losses are 0.
+ * @throws LxmertError BAD_DATA naming the sample, for none at all, features of different widths, or a box outside of the picture
+ */
+export function packSamples(samples: readonly Sample[]): Batch {
+  if (samples.length === 0) throw new LxmertError('BAD_DATA', 'a batch needs at least one sample');
+  samples.forEach((sample) => checkSample(sample, widthOf(samples[0])));
+  const objects = samples.map(({ boxes }) => boxes.length / 4);
+  const objectOffsets = offsetsOf(objects);
+  const rows = objectOffsets[samples.length];
+  const none = { labels: new Int32Array(rows), confs: new Float32Array(rows) };
+  return {
+    size: samples.length,
+    firstSample: 0,
+    sampleIds: samples.map(({ id }) => id),
+    tokenIds: Int32Array.from(samples.flatMap(({ tokenIds }) => Array.from(tokenIds))),
+    tokenOffsets: offsetsOf(samples.map(({ tokenIds }) => tokenIds.length)),
+    objectOffsets,
+    visualFeats: joined(samples.map(({ features }) => features)),
+    visualPos: joined(samples.map(({ boxes }) => boxes)),
+    maskedTokens: { rows: new Int32Array(0), labels: new Int32Array(0) },
+    objects: none,
+    attributes: none,
+    maskedObjects: { rows: new Int32Array(0), targets: new Float32Array(0) },
+    matched: Int32Array.from(samples, ({ matched = true }) => Number(matched)),
+    answers: Int32Array.from(samples, ({ answer = -1 }) => answer),
+  };
+}
+
+const widthOf = ({ features, boxes }: Sample): number => (4 * features.length) / boxes.length;
+
+function checkSample(sample: Sample, width: number): void {
+  const { id, features, boxes } = sample;
+  const bad = (what: string): LxmertError => new LxmertError('BAD_DATA', `sample ${id}: ${what}`);
+  if (boxes.length === 0 || boxes.length % 4 !== 0)
+    throw bad(`${boxes.length} numbers of boxes; expected x0, y0, x1, y1 of each object, one at least`);
+  if (!Number.isInteger(width) || width < 1 || widthOf(sample) !== width)
+    throw bad(
+      `${features.length} numbers of features for ${boxes.length / 4} objects, ${widthOf(sample)} each; expected ` +
+        'a whole number, the same for all samples',
+    );
+  if (!features.every(Number.isFinite)) throw bad('a feature is not finite');
+  const outside = boxes.find((value) => !(value >= 0 && value <= 1));
+  if (outside !== undefined) throw bad(`a box has ${outside}; expected shares of the picture from 0 to 1, not pixels`);
+}
+
+function offsetsOf(lengths: readonly number[]): Int32Array {
+  const offsets = new Int32Array(lengths.length + 1);
+  lengths.forEach((length, i) => (offsets[i + 1] = offsets[i] + length));
+  return offsets;
+}
+
+function joined(parts: readonly Float32Array[]): Float32Array {
+  const whole = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  parts.reduce((at, part) => (whole.set(part, at), at + part.length), 0);
+  return whole;
+}

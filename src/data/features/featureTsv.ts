@@ -1,0 +1,50 @@
+import { open } from 'node:fs/promises';
+import { readFailure } from '../../formats/fileErrors.js';
+import { withImageIds } from './featureSource.js';
+import type { FeatureSource } from './featureSource.js';
+import { loadIntoMemory } from './memoryFeatures.js';
+import { indexTsv } from './tsvIndex.js';
+import { TsvReader } from './tsvReader.js';
+
+export interface FeatureTsvOptions {
+  /** Classes that the detector knows; default 1600 objects and 400 attributes (Visual Genome). */
+  readonly objectLabels?: number;
+  readonly attributeLabels?: number;
+  /** Decode everything once and keep it; default: when the file is under 512 MiB. */
+  readonly inMemory?: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Below this a file is kept in memory unless told otherwise. */
+export const IN_MEMORY_BYTES = 512 * 2 ** 20;
+
+/**
+ * Opens a feature TSV (the form of bottom-up-attention that LXMERT uses). The file is streamed through once, which
+ * checks every line's columns and lengths; afterwards an image is one positional read. Rejects with FILE_MISSING,
+ * FILE_ACCESS, BAD_DATA naming line and field, or the signal's reason.
+ */
+export async function openFeatureTsv(path: string, options: FeatureTsvOptions = {}): Promise<FeatureSource> {
+  const { signal } = options;
+  const failed = (error: unknown): never => {
+    throw readFailure(path, 'a feature TSV', error);
+  };
+  const handle = await open(path).catch(failed);
+  try {
+    const limits = {
+      path,
+      objectLabels: options.objectLabels ?? 1600,
+      attributeLabels: options.attributeLabels ?? 400,
+    };
+    const { size, mtimeMs: modified } = await handle.stat().catch(failed);
+    const { imageIds, positions, featureDim, index } = await indexTsv(handle, limits, signal);
+    const reader = new TsvReader(handle, { form: 'tsv', ...limits, featureDim, index, size, modified });
+    const source = withImageIds(reader, imageIds, positions);
+    if (!(options.inMemory ?? size < IN_MEMORY_BYTES)) return source;
+    const memory = await loadIntoMemory(source, signal);
+    await source.close();
+    return memory;
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}

@@ -1,0 +1,124 @@
+import { LxmertError } from '../../errors.js';
+import type { NamedData } from '../batches/assembler.js';
+import type { FeatureSource, ObjectRows, SharedResident } from './featureSource.js';
+import type { PretrainData } from '../samples/pretrainData.js';
+import { sharedArrays } from '../sharedArrays.js';
+import { tablePieces } from './tablePieces.js';
+import type { ReadTableOptions } from './tablePieces.js';
+import type { TablePart } from './tableParts.js';
+import { TableReader } from './tableReader.js';
+
+/** Rows go by 32-bit numbers. */
+const MOST_ROWS = 2 ** 31 - 1;
+const PIECE_BYTES = 16 * 2 ** 20;
+
+/** Features that are to be kept on a device, as a table of float16. */
+export interface FeatureTable {
+  /** Objects. */
+  readonly rows: number;
+  readonly featureDim: number;
+  /** Objects that a second set shows: they have no rows of their own. */
+  readonly sharedRows: number;
+  /**
+   * Reads the features and gives the table's rows, in order, some at a time, as bits of float16: [any, featureDim]. What
+   * it gave is overwritten when more is asked for. Rejects with BAD_DATA naming file, line and image, also where a number
+   * is too large for float16.
+   */
+  pieces(): AsyncGenerator<Uint16Array, void, undefined>;
+}
+
+/** Data whose batches name rows of a table. */
+export interface ResidentData {
+  readonly table: FeatureTable;
+  /** As the sets that were given; ready when all pieces have been taken. */
+  readonly sets: readonly NamedData[];
+}
+
+/** Which images of a set are in the table, and where. */
+type Places = Pick<SharedResident, 'firstRows' | 'numObjects'>;
+
+/** Where everything goes. */
+interface Layout {
+  /** Of each set. */
+  readonly places: readonly Places[];
+  readonly parts: readonly TablePart[];
+  readonly rows: number;
+  readonly sharedRows: number;
+  /** Rows of the largest part. */
+  readonly mostRows: number;
+}
+
+/**
+ * Plans the table for the images that the samples of some sets show, in the order of their files; an image of one file that
+ * two sets show is in it once. Boxes, classes and confidences stay in host memory, 32 bytes an object. Reads nothing yet.
+ * @throws UNSUPPORTED for more objects than rows can be numbered
+ */
+export function residentFeatures(sets: readonly PretrainData[], options: ReadTableOptions = {}): ResidentData {
+  const { featureDim } = sets[0];
+  const { pieceBytes = PIECE_BYTES } = options;
+  const { places, parts, rows, sharedRows, mostRows } = layOut(sets, Math.floor(pieceBytes / (4 * featureDim)));
+  if (rows > MOST_ROWS)
+    throw new LxmertError(
+      'UNSUPPORTED',
+      `residentFeatures: ${rows} objects, at most ${MOST_ROWS} can be numbered; name fewer splits, or leave it out`,
+    );
+  const detections: ObjectRows = {
+    features: sharedArrays.float32(0),
+    boxes: sharedArrays.float32(rows * 4),
+    objectIds: sharedArrays.int32(rows),
+    objectConfs: sharedArrays.float32(rows),
+    attrIds: sharedArrays.int32(rows),
+    attrConfs: sharedArrays.float32(rows),
+  };
+  const sources = sets.map(({ features }) => features);
+  const pieces = () => tablePieces(sources, parts, { detections, mostRows }, options);
+  return {
+    table: { rows, featureDim, sharedRows, pieces },
+    sets: sets.map((data, i) => {
+      const { path } = data.features;
+      const shared = { form: 'resident', path, featureDim, rows: detections, ...places[i] } as const;
+      return { ...data, features: new TableReader(shared) };
+    }),
+  };
+}
+
+/** Gives each image that is shown its rows, and cuts them into parts of whole images, of at most `most` rows if they can. */
+function layOut(sets: readonly PretrainData[], most: number): Layout {
+  const parts: TablePart[] = [];
+  const known = new Map<string, number>();
+  let [end, sharedRows, mostRows] = [0, 0, 1];
+  const places = sets.map(({ features, images: shownBySamples }, set): Places => {
+    const firstRows = sharedArrays.int32(features.numImages).fill(-1);
+    const numObjects = sharedArrays.int32(features.numImages);
+    const shown = new Uint8Array(features.numImages);
+    for (const image of shownBySamples) shown[image] = 1;
+    let part = { set, images: [] as number[], firstRow: end, rows: 0 };
+    const cut = () => {
+      if (part.rows > 0) parts.push(part);
+      mostRows = Math.max(mostRows, part.rows);
+      part = { set, images: [], firstRow: end, rows: 0 };
+    };
+    for (let image = 0; image < features.numImages; image++) {
+      const count = (numObjects[image] = features.numObjects(image));
+      if (shown[image] === 0) continue;
+      const key = keyOf(features, image);
+      const there = known.get(key);
+      firstRows[image] = there ?? end;
+      if (there !== undefined) {
+        sharedRows += count;
+        continue;
+      }
+      known.set(key, end);
+      if (part.rows + count > most) cut();
+      part.images.push(image);
+      part.rows += count;
+      end += count;
+    }
+    cut();
+    return { firstRows, numObjects };
+  });
+  return { places, parts, rows: end, sharedRows, mostRows };
+}
+
+/** No two images of a file have one id. */
+const keyOf = (features: FeatureSource, image: number) => `${features.placeOf(image)}\n${features.imageIds[image]}`;

@@ -1,0 +1,104 @@
+import { availableParallelism } from 'node:os';
+import { LxmertError } from '../../errors.js';
+import { ahead } from '../ahead.js';
+import { describeValue } from '../../formats/describe.js';
+import type { FeatureSource } from './featureSource.js';
+import { sharedArrays } from '../sharedArrays.js';
+import { partReader } from './tableParts.js';
+import type { BeyondHalf, TablePart, TablePlan } from './tableParts.js';
+import type { TableRequest, TableStart } from './tableWorker.js';
+import { WorkerThreads } from '../workerThreads.js';
+
+/** How a table is read; it changes nothing in it. */
+export interface ReadTableOptions {
+  /** Threads that read and decode; 0, the default: the calling one does. */
+  readonly workers?: number;
+  /** Bytes of a piece that are read at a time, as float32, unless one image has more; default 16 MiB. */
+  readonly pieceBytes?: number;
+  /** The threads' program; default: `tableWorker.js` beside this module. For programs that bundle the package. */
+  readonly workerScript?: URL;
+}
+
+const MOST_DEFAULT_READERS = 8;
+
+/** Threads that read a table unless one says how many: one less than there are cores, from 1 to 8; one core uploads. */
+export function defaultReaders(cores = availableParallelism()): number {
+  return Math.min(Math.max(cores - 1, 1), MOST_DEFAULT_READERS);
+}
+
+/** Does what a thread is asked for, here or there. */
+interface PartThreads {
+  /** How many parts to ask for ahead, so that none who reads waits for the one who takes them. */
+  readonly ahead: number;
+  read(request: TableRequest): Promise<BeyondHalf | undefined>;
+  close(): Promise<void>;
+}
+
+/**
+ * The rows of a table, part by part in their order, as bits of float16 in shared memory, which an engine uploads from where
+ * it lies. A piece is overwritten once the next is asked for. The first error is that of the first part that has one.
+ */
+export async function* tablePieces(
+  sources: readonly FeatureSource[],
+  parts: readonly TablePart[],
+  plan: TablePlan,
+  options: ReadTableOptions,
+): AsyncGenerator<Uint16Array, void, undefined> {
+  const width = sources[0].featureDim;
+  const threads = openThreads(sources, plan, options);
+  // One is with whoever takes the pieces.
+  const blocks = Array.from({ length: threads.ahead + 1 }, () => sharedArrays.uint16(plan.mostRows * width));
+  const start = async (part: TablePart, i: number): Promise<Uint16Array> => {
+    const halves = blocks[i % blocks.length].subarray(0, part.rows * width);
+    const beyond = await threads.read({ part, halves });
+    if (beyond) throw tooLarge(sources[part.set], part, beyond);
+    return halves;
+  };
+  try {
+    yield* ahead(parts.entries(), ([i, part]) => start(part, i), threads.ahead);
+  } finally {
+    await threads.close();
+  }
+}
+
+function openThreads(
+  sources: readonly FeatureSource[],
+  plan: TablePlan,
+  { workers = 0, workerScript: script = new URL('./tableWorker.js', import.meta.url) }: ReadTableOptions,
+): PartThreads {
+  if (workers === 0) {
+    const read = partReader(sources, plan);
+    let last: Promise<unknown> = Promise.resolve();
+    return {
+      ahead: 1,
+      read: ({ part, halves }) => {
+        const result = read(part, halves);
+        last = result.catch(() => undefined);
+        return result;
+      },
+      // Whoever ends early closes the files next.
+      close: async () => {
+        await last;
+      },
+    };
+  }
+  const threads = new WorkerThreads<TableRequest, BeyondHalf | undefined>({
+    what: 'reads features',
+    ...{ script, count: workers },
+    start: { features: sources.map(({ shared }) => shared), plan } satisfies TableStart,
+    pack: (request) => ({ content: request }),
+  });
+  return { ahead: workers + 1, read: (request) => threads.run(request), close: () => threads.close() };
+}
+
+function tooLarge(source: FeatureSource, { images }: TablePart, { place, value }: BeyondHalf): LxmertError {
+  const row = Math.floor(place / source.featureDim);
+  let [first, at] = [0, 0];
+  while (row >= first + source.numObjects(images[at])) first += source.numObjects(images[at++]);
+  const image = images[at];
+  return new LxmertError(
+    'BAD_DATA',
+    `${source.placeOf(image)}: features of image ${describeValue(source.imageIds[image])} have ${value} for object ` +
+      `${row - first}, value ${place % source.featureDim}; float16 goes to 65504. Leave residentFeatures out`,
+  );
+}

@@ -1,0 +1,194 @@
+import { readFile, stat } from 'node:fs/promises';
+import { isAbsolute, join } from 'node:path';
+import { LineCounter, isMap, isScalar, parseDocument } from 'yaml';
+import { suggestion } from '../../config/nearest.js';
+import { LxmertError } from '../../errors.js';
+import { readFailure, systemCode } from '../../formats/fileErrors.js';
+import { describeValue } from '../../formats/describe.js';
+import { originalSplits } from './originalLayout.js';
+import type { DataTask } from './originalLayout.js';
+
+/** The files of one split for one task. */
+export interface SplitFiles {
+  readonly split: string;
+  /** A feature TSV. */
+  readonly features: string;
+  /** Sentences, questions or statements, in the task's form. */
+  readonly text: string;
+}
+
+/** What a data folder says about itself. */
+export interface Manifest {
+  readonly dir: string;
+  /** `data.yaml`, or undefined when the folder has the original's layout. */
+  readonly file: string | undefined;
+  /** Splits of `data.yaml`, by name. */
+  readonly splits: ReadonlyMap<string, SplitEntry>;
+  /** The answer table of pre-training, if there is one. */
+  readonly answers: string | undefined;
+  /** Classes that the detector knows. */
+  readonly objectLabels: number;
+  readonly attributeLabels: number;
+}
+
+const splitKeys = ['features', 'sentences', 'vqa', 'gqa', 'nlvr2'] as const;
+const topKeys = ['splits', 'answers', 'objectLabels', 'attributeLabels'] as const;
+
+/** One entry of `splits` in `data.yaml`; the paths are as written there. */
+export type SplitEntry = Readonly<Partial<Record<(typeof splitKeys)[number], string>>> & { readonly features: string };
+
+/** The detector of the paper, trained on Visual Genome. */
+const OBJECT_LABELS = 1600;
+const ATTRIBUTE_LABELS = 400;
+const answerFiles = ['all_ans.json', join('lxmert', 'all_ans.json')];
+
+/**
+ * Reads what a data folder holds: its `data.yaml`, else the original's layout. Rejects with FILE_MISSING (no such
+ * folder), FILE_ACCESS, or BAD_DATA naming the line and key of `data.yaml`.
+ */
+export async function readManifest(dir: string): Promise<Manifest> {
+  const found = await stat(dir).catch((error: unknown) => {
+    throw readFailure(dir, 'a folder with data', error);
+  });
+  if (!found.isDirectory()) {
+    throw new LxmertError('BAD_ARGUMENT', `${dir}: is a file, a folder with data was expected`);
+  }
+  const file = join(dir, 'data.yaml');
+  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw readFailure(file, 'a description of the data folder', error);
+  });
+  const described: Described = text === undefined ? { splits: new Map() } : parseManifest(text, file);
+  const answers = described.answers ?? (await firstFile(dir, answerFiles));
+  return {
+    dir,
+    file: text === undefined ? undefined : file,
+    splits: described.splits,
+    answers: answers === undefined ? undefined : resolve(dir, answers),
+    objectLabels: described.objectLabels ?? OBJECT_LABELS,
+    attributeLabels: described.attributeLabels ?? ATTRIBUTE_LABELS,
+  };
+}
+
+interface Described {
+  readonly splits: ReadonlyMap<string, SplitEntry>;
+  readonly answers?: string;
+  readonly objectLabels?: number;
+  readonly attributeLabels?: number;
+}
+
+/** Checks the text of a `data.yaml`. Throws BAD_DATA naming line and key. */
+export function parseManifest(text: string, file: string): Described {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, stringKeys: true });
+  const lineOf = (path: readonly string[]) => {
+    let node: unknown = document.contents;
+    let offset = 0;
+    for (const key of path) {
+      const pair = isMap(node) ? node.items.find((item) => isScalar(item.key) && item.key.value === key) : undefined;
+      if (pair === undefined) break;
+      offset = isScalar(pair.key) ? (pair.key.range?.[0] ?? offset) : offset;
+      node = pair.value;
+    }
+    return lines.linePos(offset).line;
+  };
+  const bad = (path: readonly string[], problem: string) =>
+    new LxmertError(
+      'BAD_DATA',
+      `${file}: line ${lineOf(path)}: ${path.join('.')}${path.length > 0 ? ' ' : ''}${problem}`,
+    );
+  const fault = document.errors[0];
+  if (fault !== undefined) {
+    throw new LxmertError('BAD_DATA', `${file}: line ${lines.linePos(fault.pos[0]).line}: ${fault.message}`);
+  }
+  let root: unknown;
+  try {
+    root = document.toJS();
+  } catch (error) {
+    throw new LxmertError('BAD_DATA', `${file}: ${(error as Error).message}`, { cause: error });
+  }
+
+  const checkKeys = (tree: Record<string, unknown>, path: readonly string[], known: readonly string[]) => {
+    for (const key of Object.keys(tree)) {
+      if (!known.includes(key)) throw bad([...path, key], `is not known here.${suggestion(key, known)}`);
+    }
+  };
+  const string = (value: unknown, path: readonly string[]) => {
+    if (typeof value !== 'string' || value === '') throw bad(path, `must be a path, found ${describeValue(value)}`);
+    return value;
+  };
+  const count = (value: unknown, path: readonly string[]) => {
+    if (!Number.isInteger(value) || (value as number) < 1 || (value as number) > 2 ** 31 - 1) {
+      throw bad(path, `must be a count from 1, found ${describeValue(value)}`);
+    }
+    return value as number;
+  };
+
+  if (!isTree(root)) throw bad([], `must have 'splits:', found ${describeValue(root)}`);
+  checkKeys(root, [], topKeys);
+  if (!isTree(root.splits) || Object.keys(root.splits).length === 0) {
+    throw bad(['splits'], `must name splits, found ${describeValue(root.splits)}`);
+  }
+  const splits = new Map<string, SplitEntry>();
+  for (const [name, entry] of Object.entries(root.splits)) {
+    const path = ['splits', name];
+    if (name === '' || /[,\s]/.test(name)) throw bad(path, 'is no name of a split: commas and blanks are not allowed');
+    if (!isTree(entry)) throw bad(path, `must have 'features:' and 'sentences:', found ${describeValue(entry)}`);
+    checkKeys(entry, path, splitKeys);
+    for (const [key, value] of Object.entries(entry)) string(value, [...path, key]);
+    if (entry.features === undefined) throw bad(path, "has no 'features:' (a feature TSV)");
+    splits.set(name, entry as SplitEntry);
+  }
+  return {
+    splits,
+    ...(root.answers === undefined ? {} : { answers: string(root.answers, ['answers']) }),
+    ...(root.objectLabels === undefined ? {} : { objectLabels: count(root.objectLabels, ['objectLabels']) }),
+    ...(root.attributeLabels === undefined
+      ? {}
+      : { attributeLabels: count(root.attributeLabels, ['attributeLabels']) }),
+  };
+}
+
+/**
+ * The files of a split. With a `data.yaml`, a task takes the key of its own name, else `<task>/<split>.json` if that
+ * exists, else `sentences`; without one, the original's layout says. Rejects with BAD_ARGUMENT naming the known splits.
+ */
+export async function findSplit(manifest: Manifest, split: string, task: DataTask): Promise<SplitFiles> {
+  const { dir } = manifest;
+  if (manifest.file === undefined) {
+    const original = originalSplits(task).get(split);
+    if (original === undefined) throw unknownSplit(split, [...originalSplits(task).keys()], `${dir} (no data.yaml)`);
+    return { split, features: join(dir, original.features), text: join(dir, original.text) };
+  }
+  const entry = manifest.splits.get(split);
+  if (entry === undefined) throw unknownSplit(split, [...manifest.splits.keys()], manifest.file);
+  const own = task === 'pretrain' ? undefined : (entry[task] ?? (await firstFile(dir, [join(task, `${split}.json`)])));
+  const text = own ?? entry.sentences;
+  if (text === undefined) {
+    const wanted = task === 'pretrain' ? `'sentences:'` : `'${task}:' or 'sentences:'`;
+    throw new LxmertError(
+      'BAD_ARGUMENT',
+      `${manifest.file}: the split '${split}' has no ${wanted}, so it cannot serve ${task}`,
+    );
+  }
+  return { split, features: resolve(dir, entry.features), text: resolve(dir, text) };
+}
+
+function unknownSplit(split: string, known: readonly string[], where: string): LxmertError {
+  return new LxmertError('BAD_ARGUMENT', `there is no split '${split}' in ${where}; known: ${known.join(', ')}`);
+}
+
+const resolve = (dir: string, path: string) => (isAbsolute(path) ? path : join(dir, path));
+
+/** The first of `names`, relative to `dir`, that is a file. */
+async function firstFile(dir: string, names: readonly string[]): Promise<string | undefined> {
+  for (const name of names) {
+    const found = await stat(join(dir, name)).catch(() => undefined);
+    if (found?.isFile() === true) return name;
+  }
+  return undefined;
+}
+
+function isTree(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

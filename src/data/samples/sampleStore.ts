@@ -1,0 +1,154 @@
+import { createHash } from 'node:crypto';
+import type { WordPiece } from '../../text/wordPiece.js';
+import type { AnswerTable } from './answers.js';
+import { Growable } from '../growable.js';
+import { sharedArrays } from '../sharedArrays.js';
+import type { ImageSentences, SentenceSet } from './sentences.js';
+
+/** The samples of some splits: one a sentence. Typed arrays in shared memory, because there may be ten million. */
+export interface SampleArrays {
+  /** Samples (N). */
+  readonly size: number;
+  /** Image of each sample, as a position in the feature source: [N]. */
+  readonly images: Int32Array;
+  /** WordPiece ids of all sentences, [CLS] and [SEP] included; sample i has `tokenOffsets[i] … tokenOffsets[i + 1] - 1`. */
+  readonly tokens: Uint16Array | Int32Array;
+  /** [N + 1]. */
+  readonly tokenOffsets: Uint32Array;
+  /** Answers of all samples and their scores; sample i has `answerOffsets[i] … answerOffsets[i + 1] - 1`. */
+  readonly answerIds: Int32Array;
+  readonly answerScores: Float32Array;
+  /** [N + 1]. */
+  readonly answerOffsets: Uint32Array;
+}
+
+export interface Samples extends SampleArrays {
+  /** Name of the sentence set (`mscoco`, `vqa`) and the number of the sentence in it. */
+  setOf(sample: number): string;
+  numberOf(sample: number): number;
+}
+
+/** Changes with the samples: their sentences, pictures, answers, order, and which were left out. */
+export function samplesChecksum(samples: SampleArrays): string {
+  const hash = createHash('sha256');
+  const { images, tokens, tokenOffsets, answerIds, answerScores, answerOffsets } = samples;
+  for (const { buffer, byteOffset, byteLength } of [
+    ...[images, tokens, tokenOffsets],
+    ...[answerIds, answerScores, answerOffsets],
+  ])
+    hash.update(new Uint8Array(buffer, byteOffset, byteLength));
+  return hash.digest('hex').slice(0, 16);
+}
+
+export interface SampleCounts {
+  /** Samples with at least one answer of the table. */
+  readonly questions: number;
+  readonly truncatedSentences: number;
+  readonly unknownAnswers: number;
+}
+
+export interface SampleStoreOptions {
+  readonly wordPiece: WordPiece;
+  readonly maxTokens: number;
+  readonly answers: AnswerTable | undefined;
+}
+
+/** Collects samples as their sentences are read. */
+export class SampleBuilder {
+  readonly #options: SampleStoreOptions;
+  readonly #images = new Growable(sharedArrays.int32);
+  readonly #tokens: Growable<Uint16Array | Int32Array>;
+  readonly #tokenOffsets = new Growable(sharedArrays.uint32);
+  readonly #answerIds = new Growable(sharedArrays.int32);
+  readonly #answerScores = new Growable(sharedArrays.float32);
+  readonly #answerOffsets = new Growable(sharedArrays.uint32);
+  readonly #sets = new Growable(sharedArrays.uint32);
+  readonly #numbers = new Growable(sharedArrays.uint32);
+  readonly #setNames = new Map<string, number>();
+  #questions = 0;
+  #truncated = 0;
+  #unknownAnswers = 0;
+
+  constructor(options: SampleStoreOptions) {
+    this.#options = options;
+    const small = options.wordPiece.vocabSize <= 65536;
+    this.#tokens = new Growable<Uint16Array | Int32Array>(small ? sharedArrays.uint16 : sharedArrays.int32);
+    this.#tokenOffsets.push(0);
+    this.#answerOffsets.push(0);
+  }
+
+  /** Adds all sentences of one image. */
+  add(image: number, { sets }: ImageSentences): void {
+    for (const set of sets) {
+      const name = this.#setNumber(set.name);
+      for (let i = 0; i < set.sentences.length; i++) {
+        this.#images.push(image);
+        this.#sets.push(name);
+        this.#numbers.push(i);
+        this.#addTokens(set.sentences[i]);
+        this.#addAnswers(set.labels?.[i]);
+      }
+    }
+  }
+
+  finish(): Samples & SampleCounts {
+    const setNames = [...this.#setNames.keys()];
+    const sets = this.#sets.finish();
+    const numbers = this.#numbers.finish();
+    return {
+      size: this.#images.length,
+      images: this.#images.finish(),
+      tokens: this.#tokens.finish(),
+      tokenOffsets: this.#tokenOffsets.finish(),
+      answerIds: this.#answerIds.finish(),
+      answerScores: this.#answerScores.finish(),
+      answerOffsets: this.#answerOffsets.finish(),
+      setOf: (sample) => setNames[sets[sample]],
+      numberOf: (sample) => numbers[sample],
+      questions: this.#questions,
+      truncatedSentences: this.#truncated,
+      unknownAnswers: this.#unknownAnswers,
+    };
+  }
+
+  #setNumber(name: string): number {
+    const known = this.#setNames.get(name);
+    if (known !== undefined) return known;
+    this.#setNames.set(name, this.#setNames.size);
+    return this.#setNames.size - 1;
+  }
+
+  #addTokens(sentence: string): void {
+    const { wordPiece, maxTokens } = this.#options;
+    // One more than is kept shows whether anything was cut.
+    const ids = wordPiece.encode(sentence, maxTokens + 1);
+    if (ids.length > maxTokens) {
+      this.#truncated++;
+      ids[maxTokens - 1] = wordPiece.sepId;
+      this.#tokens.append(ids.subarray(0, maxTokens));
+    } else {
+      this.#tokens.append(ids);
+    }
+    this.#tokenOffsets.push(this.#tokens.length);
+  }
+
+  #addAnswers(label: NonNullable<SentenceSet['labels']>[number] | undefined): void {
+    const { answers } = this.#options;
+    if (label !== undefined && answers !== undefined) {
+      const from = this.#answerIds.length;
+      const scores = new Map<number, number>();
+      for (const [answer, score] of Object.entries(label)) {
+        const id = answers.idOf(answer);
+        if (id < 0) this.#unknownAnswers++;
+        // Two spellings of one answer: the higher score counts (the original keeps the one that comes last).
+        else if (score > (scores.get(id) ?? 0)) scores.set(id, score);
+      }
+      for (const [id, score] of scores) {
+        this.#answerIds.push(id);
+        this.#answerScores.push(score);
+      }
+      if (this.#answerIds.length > from) this.#questions++;
+    }
+    this.#answerOffsets.push(this.#answerIds.length);
+  }
+}

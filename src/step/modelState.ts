@@ -1,0 +1,139 @@
+import {
+  adamUpdate,
+  elementBytes,
+  fill,
+  gradNorm,
+  type AdamOptions,
+  type Engine,
+  type GradientLedger,
+  type OptimizerTensors,
+  type Tensor,
+} from '../engine/index.js';
+import type { ModelWeights } from '../model/weights.js';
+import type { ParameterGroup } from '../model/parameters.js';
+import { lossNames, type LossName, type Tallies } from '../pretrain/losses.js';
+
+/** What can be read and written by a parameter's name. */
+export type StateKind = 'parameter' | 'gradient' | 'firstMoment' | 'secondMoment';
+
+/** Labels (or objects) that each loss is divided by. */
+export type Counts = Readonly<Record<LossName, number>>;
+
+/** Elements of one chunk of the optimizer's work. */
+const chunkElements = 65536;
+const tallyWords = 4;
+const reportWords = lossNames.length * tallyWords + 2;
+
+/**
+ * The state arena beside the weights: BertAdam's two moments, the report of a step (sums of each loss, gradient norm),
+ * and the optimizer's list of chunks.
+ */
+export class ModelState {
+  /** Sums of each loss, [losses, 4], in the order of `lossNames`. */
+  readonly tallies: Tensor;
+  /** Tallies, then the gradient's norm and whether it is not finite. */
+  readonly report: Tensor;
+  private readonly fixed: Omit<OptimizerTensors, 'chunks' | 'partial'>;
+  private readonly chunkStart: number;
+  private readonly partialStart: number;
+  private chunkCount = 0;
+  private activeKey = '';
+  /** Nothing has been written to the moments: their pages are still zero, and take no memory. */
+  private momentsUntouched = true;
+
+  constructor(
+    private readonly engine: Engine,
+    private readonly weights: ModelWeights,
+  ) {
+    const { bytes } = weights;
+    // Ranges of groups end anywhere, so there may be a few more chunks than the whole arena has.
+    const chunks = Math.ceil(bytes / elementBytes / chunkElements) + 32;
+    const reportStart = 2 * bytes;
+    this.chunkStart = reportStart + 64 * Math.ceil((reportWords * elementBytes) / 64);
+    this.partialStart = this.chunkStart + chunks * 2 * elementBytes;
+    engine.reserve('state', this.partialStart + chunks * elementBytes);
+    this.report = engine.tensor('state', reportStart, [reportWords]);
+    this.tallies = engine.tensor('state', reportStart, [lossNames.length, tallyWords]);
+    const whole = [bytes / elementBytes];
+    this.fixed = {
+      parameters: engine.tensor('parameters', 0, whole),
+      gradients: engine.tensor('gradients', 0, whole),
+      firstMoment: engine.tensor('state', 0, whole),
+      secondMoment: engine.tensor('state', bytes, whole),
+      norm: engine.tensor('state', reportStart + lossNames.length * tallyWords * elementBytes, [2]),
+    };
+  }
+
+  /** @throws LxmertError INTERNAL for an unknown name */
+  tensor(kind: StateKind, name: string): Tensor {
+    const { tensor, gradient, offset, spec } = this.weights.get(name);
+    if (kind === 'parameter') return tensor;
+    if (kind === 'gradient') return gradient;
+    this.momentsUntouched = false;
+    return this.engine.tensor('state', offset + (kind === 'firstMoment' ? 0 : this.weights.bytes), spec.shape);
+  }
+
+  /** Moments of a run's start. */
+  clearMoments(): void {
+    if (this.momentsUntouched) return;
+    fill(this.engine, this.fixed.firstMoment, 0);
+    fill(this.engine, this.fixed.secondMoment, 0);
+  }
+
+  clearTallies(): void {
+    fill(this.engine, this.tallies, 0);
+  }
+
+  /** Gradients of the groups that no op has written: a task without labels, a branch that nothing reads. */
+  clearUnwritten(groups: ReadonlySet<ParameterGroup>, ledger: GradientLedger): void {
+    for (const [begin, end] of this.weights.ranges(groups))
+      for (const gap of ledger.unwritten(begin, end))
+        fill(this.engine, this.engine.tensor('gradients', gap.begin, [(gap.end - gap.begin) / elementBytes]), 0);
+  }
+
+  /** Tells the device which groups are to be updated. Waits only when they are others than before. */
+  async prepareUpdate(groups: ReadonlySet<ParameterGroup>): Promise<void> {
+    this.momentsUntouched = false;
+    const key = [...groups].join(' ');
+    if (key === this.activeKey) return;
+    const table: number[] = [];
+    for (const [begin, end] of this.weights.ranges(groups))
+      for (let at = begin / elementBytes; at < end / elementBytes; at += chunkElements)
+        table.push(at, Math.min(chunkElements, end / elementBytes - at));
+    await this.engine.upload(
+      this.engine.tensor('state', this.chunkStart, [table.length], 'i32'),
+      Int32Array.from(table),
+    );
+    this.chunkCount = table.length / 2;
+    this.activeKey = key;
+  }
+
+  /**
+   * Norm, clipping and BertAdam over the groups for which `prepareUpdate` was called last; other parameters and their moments
+   * are not touched at all.
+   */
+  update(record: Tensor, adam: AdamOptions): void {
+    const tensors = {
+      ...this.fixed,
+      chunks: this.engine.tensor('state', this.chunkStart, [this.chunkCount, 2], 'i32'),
+      partial: this.engine.tensor('state', this.partialStart, [this.chunkCount]),
+    };
+    gradNorm(this.engine, tensors);
+    adamUpdate(this.engine, tensors, record, adam);
+  }
+}
+
+/** What a read of `ModelState.report` says. */
+export function parseReport(
+  report: Float32Array,
+  counts: Counts,
+): { tallies: Tallies; gradNorm: number; finite: boolean } {
+  const tallies = Object.fromEntries(
+    lossNames.map((name, i) => {
+      const [lossSum, correct, labelled] = report.subarray(i * tallyWords, (i + 1) * tallyWords);
+      return [name, { lossSum, count: counts[name], correct, labelled }];
+    }),
+  ) as unknown as Tallies;
+  const [gradNorm, notFinite] = report.subarray(lossNames.length * tallyWords);
+  return { tallies, gradNorm, finite: notFinite === 0 };
+}
