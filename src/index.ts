@@ -21,20 +21,14 @@ export type { Batch } from './data/batches/batch.js';
 export { Pretrainer, type PretrainerOptions } from './pretrain/pretrainer.js';
 export { lossNames, plainSum } from './pretrain/losses.js';
 export type { LossName, LossWeights, StepOptions, StepResult, Tallies, Tally } from './pretrain/losses.js';
-export type { PretrainOutputs } from './pretrain/forward.js';
+export type { PretrainOutputs } from './pretrain/objective.js';
 export type { AdamOptions, EngineOptions, Tensor } from './engine/index.js';
 
 // A whole run, from a description to a run folder, and what it left there.
-export { loadInitialWeights, loadWeights, pretrain, pretrainParts, readMetrics } from './train/index.js';
-export type {
-  DescribedRun,
-  MetricsRecord,
-  OpenedData,
-  PretrainParts,
-  PretrainRequest,
-  TrainObserver,
-  TrainSummary,
-} from './train/index.js';
+export { pretrain, pretrainParts } from './pretrain/index.js';
+export type { DescribedRun, OpenedData, PretrainParts, PretrainRequest } from './pretrain/index.js';
+export { loadInitialWeights, loadWeights, readMetrics } from './train/index.js';
+export type { MetricsRecord, TrainObserver, TrainSummary } from './train/index.js';
 export type { BatchPosition, PositionedBatch } from './data/batches/batching.js';
 export type { PretrainSource } from './data/batches/pretrainSource.js';
 export { findTrainedRun, openTrained, type TrainedRun } from './report/index.js';

@@ -1,5 +1,5 @@
 import type { ModelConfig } from '../config/modelConfig.js';
-import type { Batch } from '../data/batches/batch.js';
+import { batchOf, type Batch } from '../data/batches/batch.js';
 import { epochOrder, RandomStream } from '../data/random.js';
 import { maxAttentionLength } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
@@ -49,36 +49,34 @@ export function benchBatch(config: ModelConfig, { samples, tokens, objects, seed
   random.at(0, 0, 'words');
   const tokenIds = below(random, words, config.vocabSize);
   const inner = Array.from({ length: words }, (_, row) => row).filter((row) => !isEdge(tokenOffsets, row));
-  const maskedTokens = subset(random, inner);
+  const maskedTokenRows = subset(random, inner);
   random.at(0, 0, 'objects');
-  const maskedObjects = subset(random, [...Array(boxes).keys()]);
+  const maskedObjectRows = subset(random, [...Array(boxes).keys()]);
   const floats = (length: number, make: () => number): Float32Array => Float32Array.from({ length }, make);
   const uniform = (): number => random.uniform();
-  const labels = (classes: number): { labels: Int32Array; confs: Float32Array } => ({
-    labels: below(random, boxes, classes),
-    confs: floats(boxes, uniform),
-  });
   // Half of the entries are zeros, as in what a detector's ReLU gives; a block of them is repeated, to save time.
   const block = floats(featureBlock, () => Math.max(0, 2 * random.uniform() - 1));
   const features = (rows: number): Float32Array =>
     new Float32Array(rows * config.visualFeatDim).map((_, i) => block[i % featureBlock]);
   const matched = Int32Array.from({ length: samples }, () => random.below(2));
-  return {
-    size: samples,
-    firstSample: 0,
+  return batchOf({
     sampleIds: Array.from({ length: samples }, (_, s) => `bench ${s}`),
     tokenIds,
     tokenOffsets,
     objectOffsets,
     visualFeats: features(boxes),
     visualPos: floats(boxes * config.visualPosDim, uniform),
-    maskedTokens: { rows: maskedTokens, labels: below(random, maskedTokens.length, config.vocabSize) },
-    objects: labels(config.numObjectLabels),
-    attributes: labels(config.numAttrLabels),
-    maskedObjects: { rows: maskedObjects, targets: features(maskedObjects.length) },
+    maskedTokenRows,
+    maskedTokenLabels: below(random, maskedTokenRows.length, config.vocabSize),
+    objectLabels: below(random, boxes, config.numObjectLabels),
+    objectConfs: floats(boxes, uniform),
+    attributeLabels: below(random, boxes, config.numAttrLabels),
+    attributeConfs: floats(boxes, uniform),
+    maskedObjectRows,
+    featureTargets: features(maskedObjectRows.length),
     matched,
     answers: matched.map((match) => (match === 1 ? random.below(config.numQaLabels) : -1)),
-  };
+  });
 }
 
 /** Features lie in the batch and in two input slots. Drawing them for minutes, to be refused in the end, helps nobody. */

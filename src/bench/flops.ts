@@ -23,9 +23,9 @@ export function rowCounts(batch: Batch): RowCounts {
   return {
     samples: batch.size,
     tokens: batch.tokenIds.length,
-    objects: batch.objects.labels.length,
-    maskedTokens: batch.maskedTokens.rows.length,
-    maskedObjects: batch.maskedObjects.rows.length,
+    objects: batch.objectLabels.length,
+    maskedTokens: batch.maskedTokenRows.length,
+    maskedObjects: batch.maskedObjectRows.length,
     tokenPairs: dot(tokens, tokens),
     objectPairs: dot(objects, objects),
     crossPairs: dot(tokens, objects),

@@ -1,6 +1,7 @@
 import type { ModelConfig } from '../config/modelConfig.js';
 import { elementBytes, type Engine, type OpArgument, type Tensor } from '../engine/index.js';
-import { capacitiesOf, stagedBytes, stagedTensors, stageInto } from '../step/staging.js';
+import { capacitiesOf } from '../step/capacities.js';
+import { stagedBytes, stagedTensors, stageInto } from '../step/staging.js';
 import { benchBatch } from './batch.js';
 import { rowCounts, type RowCounts } from './flops.js';
 import { KernelSpace, type Kernel } from './kernel.js';

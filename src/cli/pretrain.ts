@@ -1,5 +1,7 @@
 import type { Options } from 'yargs';
-import { pretrain, pretrainParts } from '../train/index.js';
+import { lossDescriptions } from '../config/tasks.js';
+import { pretrain, pretrainParts } from '../pretrain/index.js';
+import { entriesOf } from '../records.js';
 import type { TrainSummary } from '../train/index.js';
 import { defineCommand, jsonOption, print, printJson } from './command.js';
 import { runSources, withRunFlags } from './runFlags.js';
@@ -55,7 +57,7 @@ export const command = defineCommand({
 function tell(summary: TrainSummary): string[] {
   const { step, totalSteps, finished, stoppedEarly, checkpoint, best, lastValidation } = summary;
   const of = (steps: number | undefined) => (steps === undefined ? '' : ` of ${whole(steps)}`);
-  const accuracies = Object.entries(lastValidation?.accuracy ?? {});
+  const accuracies = entriesOf(lastValidation?.accuracy ?? {});
   return [
     finished
       ? stoppedEarly
@@ -65,19 +67,14 @@ function tell(summary: TrainSummary): string[] {
     ...(lastValidation
       ? [`Validation after step ${whole(lastValidation.step)}: loss ${figure(lastValidation.loss)}`]
       : []),
-    ...accuracies.map(([name, share]) => `  ${(learnt[name] ?? name).padEnd(44)}${percent(share).padStart(8)} right`),
+    ...accuracies.map(
+      ([name, share]) =>
+        `  ${`${lossDescriptions.get(name)?.accuracy ?? 'loss'} (${name})`.padEnd(44)}${percent(share).padStart(8)} right`,
+    ),
     `Checkpoint: ${checkpoint ?? 'none yet'}`,
     ...(best ? [`Best validation: after step ${whole(best.step)}, loss ${figure(best.loss)}`] : []),
   ];
 }
-
-const learnt: Readonly<Record<string, string>> = {
-  maskedLm: 'hidden words (maskedLm)',
-  matched: 'sentence and picture belong together (matched)',
-  obj: "objects' classes (obj)",
-  attr: "objects' attributes (attr)",
-  qa: 'answers to questions (qa)',
-};
 
 function toJson({ lastStep, lastValidation, ...rest }: TrainSummary): object {
   return {

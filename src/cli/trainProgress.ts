@@ -1,3 +1,4 @@
+import { entriesOf } from '../records.js';
 import type { RunStart, StepRecord, TrainObserver, ValidRecord } from '../train/index.js';
 
 export interface ProgressOptions {
@@ -75,7 +76,7 @@ export class TrainProgress {
     const time = now - this.#clock;
     this.#clock = now;
     this.#stepTime = this.#stepTime === undefined ? time : 0.95 * this.#stepTime + 0.05 * time;
-    const losses = Object.entries(record.losses).map(([name, loss]) => `${name} ${figure(loss)}`);
+    const losses = entriesOf(record.losses).map(([name, loss]) => `${name} ${figure(loss)}`);
     const left = ((this.#totalSteps - record.step) * this.#stepTime) / 1000;
     // What is most wanted stands first: a narrow terminal cuts the losses off.
     this.#report(
@@ -105,7 +106,7 @@ function bar(share: number): string {
 
 /** One line: losses and accuracies of a validation. */
 export function describeValidation({ step, loss, accuracy }: ValidRecord, best: boolean): string {
-  const shares = Object.entries(accuracy).map(([name, share]) => `${name} ${percent(share)}`);
+  const shares = entriesOf(accuracy).map(([name, share]) => `${name} ${percent(share)}`);
   const right = shares.length > 0 ? `; right: ${shares.join(', ')}` : '';
   return `validation after step ${whole(step)}: loss ${figure(loss)}${right}${best ? ' (best so far)' : ''}`;
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { runConfigSchema, taskNames } from './runConfig.js';
+import { runConfigSchema } from './runConfig.js';
+import { lossNames, taskNames } from './tasks.js';
 
 /** One setting of a run: its place in the description and the flag that sets it. */
 export interface ConfigField {
@@ -19,12 +20,7 @@ const kebab = (name: string) => name.replace(/[A-Z]/g, (letter) => `-${letter.to
 const flagNames: Readonly<Record<string, string>> = {
   'data.folder': 'data',
   'tasks.on': 'tasks',
-  'tasks.weights.maskedLm': 'masked-lm-weight',
-  'tasks.weights.matched': 'matched-weight',
-  'tasks.weights.obj': 'obj-weight',
-  'tasks.weights.attr': 'attr-weight',
-  'tasks.weights.feat': 'feat-weight',
-  'tasks.weights.qa': 'qa-weight',
+  ...Object.fromEntries(lossNames.map((loss) => [`tasks.weights.${loss}`, `${kebab(loss)}-weight`])),
   ...Object.fromEntries(
     taskNames.flatMap((task) =>
       ['from', 'to'].map((end) => [`tasks.schedule.${task}.${end}`, `${kebab(task)}-${end}-epoch`]),

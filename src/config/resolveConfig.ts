@@ -11,10 +11,10 @@ export interface DataFacts {
   /** Floats of one RoI feature. */
   readonly visualFeatDim: number;
   /** Labels that objects and attributes may have; undefined when the data do not say. */
-  readonly numObjectLabels?: number;
-  readonly numAttrLabels?: number;
+  readonly numObjectLabels?: number | undefined;
+  readonly numAttrLabels?: number | undefined;
   /** Rows of the answer table; undefined when there is none. */
-  readonly numQaLabels?: number;
+  readonly numQaLabels?: number | undefined;
 }
 
 const what: Readonly<Record<keyof DataFacts, string>> = {

@@ -1,6 +1,8 @@
 import { z } from 'zod';
+import { recordOf } from '../records.js';
 import { modelConfigSchema } from './modelConfig.js';
 import type { ModelConfig } from './modelConfig.js';
+import { describe, lossDescriptions, lossNames, taskNames, visualLossNames } from './tasks.js';
 
 const count = z.number().int().min(1);
 const share = z.number().min(0).max(1);
@@ -12,15 +14,11 @@ const namesOf = <T extends z.ZodType<string>>(name: T) =>
   z.array(name).refine((names) => new Set(names).size === names.length, 'a name stands in it twice');
 const splitName = z.string().regex(/^[^,\s]+$/, 'a split name has no blanks and no commas');
 
-/** What can be switched on and off as a whole; `objects` has the three visual losses. */
-export const taskNames = ['maskedLm', 'objects', 'matched', 'qa'] as const;
-export const visualLossNames = ['obj', 'attr', 'feat'] as const;
 export const deviceNames = ['auto', 'cpu', 'cuda'] as const;
 /** CPU threads that the engine takes at most. */
 export const maxThreads = 1024;
 export const precisionNames = ['float32', 'bfloat16'] as const;
 
-export type TaskName = (typeof taskNames)[number];
 export type DeviceName = (typeof deviceNames)[number];
 
 /** The epochs, counted from 0, in which a task is on. */
@@ -84,23 +82,13 @@ export const runConfigSchema = z
         visualLosses: namesOf(z.enum(visualLossNames))
           .default([...visualLossNames])
           .describe('losses of the task objects'),
-        schedule: z
-          .strictObject({
-            maskedLm: span('masked LM'),
-            objects: span('object prediction'),
-            matched: span('matching'),
-            qa: span('question answering'),
-          })
-          .prefault({}),
+        schedule: z.strictObject(recordOf(taskNames, (task) => span(describe(task).title))).prefault({}),
         weights: z
-          .strictObject({
-            maskedLm: weight.default(1).describe('weight of the masked-LM loss'),
-            matched: weight.default(1).describe('weight of the matching loss'),
-            obj: weight.default(1).describe('weight of the object-class loss'),
-            attr: weight.default(1).describe('weight of the attribute loss'),
-            feat: weight.default(1).describe('weight of the feature regression'),
-            qa: weight.default(1).describe('weight of the question-answering loss'),
-          })
+          .strictObject(
+            recordOf(lossNames, (loss) =>
+              weight.default(1).describe(`weight of the ${lossDescriptions.get(loss)!.title}`),
+            ),
+          )
           .prefault({}),
       })
       .prefault({}),

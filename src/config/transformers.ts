@@ -1,7 +1,7 @@
 import { LxmertError } from '../errors.js';
 import { modelConfigSchema } from './modelConfig.js';
 import type { ModelConfig } from './modelConfig.js';
-import type { TaskName } from './runConfig.js';
+import type { TaskName, VisualLossName } from './tasks.js';
 
 /** Our key, transformers' key, and transformers' default (`LxmertConfig`) where ours is another. */
 const keys: readonly (readonly [keyof ModelConfig, string, number?])[] = [
@@ -36,13 +36,13 @@ const floatKeys = new Set([
 /** What a model was trained for, in transformers' `task_*` and `visual_*_loss` keys. */
 export interface TrainedTasks {
   readonly on: readonly TaskName[];
-  readonly visualLosses: readonly ('obj' | 'attr' | 'feat')[];
+  readonly visualLosses: readonly VisualLossName[];
 }
 
 /** The text of a `config.json` that transformers' `LxmertConfig` loads. */
 export function toTransformersJson(config: ModelConfig, tasks?: TrainedTasks): string {
   const on = (task: TaskName) => tasks?.on.includes(task) ?? true;
-  const visual = (loss: 'obj' | 'attr' | 'feat') => tasks?.visualLosses.includes(loss) ?? true;
+  const visual = (loss: VisualLossName) => tasks?.visualLosses.includes(loss) ?? true;
   const fields: [string, unknown][] = [
     ['architectures', ['LxmertForPreTraining']],
     ['model_type', 'lxmert'],

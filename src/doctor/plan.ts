@@ -8,10 +8,12 @@ import type { Batch } from '../data/batches/batch.js';
 import type { PretrainSource } from '../data/batches/pretrainSource.js';
 import { elementBytes, elements, type ArenaName } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
-import { parameterSpecs } from '../model/parameters.js';
-import { lossWeights, openPretrainer, openPretrainRun, totalSteps } from '../train/index.js';
+import { pretrainParameters } from '../pretrain/objective.js';
+import { lossWeights, openPretrainer, openPretrainRun } from '../pretrain/index.js';
+import { totalSteps } from '../train/index.js';
 import { tableBytes } from '../step/featureTable.js';
-import type { OpenedData, TrainObserver } from '../train/index.js';
+import type { OpenedData } from '../pretrain/index.js';
+import type { TrainObserver } from '../train/index.js';
 import { machineMemory } from './machine.js';
 
 export interface PlanRequest {
@@ -76,7 +78,7 @@ export async function planRun({ sources, steps, observer, memory: given }: PlanR
     const resolved = resolveRunConfig(config, data.facts);
     const { source, table } = data;
     const host = given ?? hostMemory();
-    const parameters = parameterSpecs(resolved.model).reduce((sum, { shape }) => sum + elements(shape), 0);
+    const parameters = pretrainParameters(resolved.model).reduce((sum, { shape }) => sum + elements(shape), 0);
     const bytes = parameters * elementBytes;
     const features = table && { features: tableBytes(table) };
     const least = { parameters: bytes, gradients: bytes, state: 2 * bytes, ...features };

@@ -1,45 +1,34 @@
-import { gatherRows, gelu, layerNorm, linear, type Rows, type Tensor } from '../engine/index.js';
+import type { ModelConfig } from '../config/modelConfig.js';
+import { gelu, layerNorm, linear, type Rows, type Tensor } from '../engine/index.js';
 import type { Encoder } from './encoder.js';
+import { linearEntries, normEntries } from './parameters.js';
 
-/** `LN(gelu(W x + b))`, which two of the heads begin with: [rows, H] → [rows, H]. */
-function transform({ tape, weights }: Encoder, rows: Rows, x: Tensor, name: string): Tensor {
+/** Parts that heads of several tasks have in common. */
+
+/** `LN(gelu(W x + b))`, with which the heads of words and objects begin: [rows, H] → [rows, H]. */
+export function transform({ tape, weights }: Encoder, rows: Rows, x: Tensor, name: string): Tensor {
   const dense = linear(tape, rows, x, weights.linear(`${name}.dense`));
   return layerNorm(tape, rows, gelu(tape, rows, dense), weights.norm(`${name}.LayerNorm`));
 }
 
-/**
- * Word logits at the given rows of the language output; the decoder is the word-embedding table: [rows, vocabSize], and
- * zeros up to a multiple of 64 columns.
- */
-export function maskedLmHead(encoder: Encoder, language: Tensor, rows: Rows, at: Tensor): Tensor {
-  const { tape, weights } = encoder;
-  const masked = gatherRows(tape, rows, language, at);
-  return linear(tape, rows, transform(encoder, rows, masked, 'cls.predictions.transform'), weights.wordDecoder());
-}
+/** The parameters of `transform`. */
+export const transformEntries = (name: string, { hiddenSize }: ModelConfig) => [
+  ...linearEntries(`${name}.dense`, hiddenSize, hiddenSize),
+  ...normEntries(`${name}.LayerNorm`, hiddenSize),
+];
 
-/** Whether sentence and image belong together: [samples, 2], class 1 for yes. */
-export function matchingHead({ tape, weights }: Encoder, rows: Rows, pooled: Tensor): Tensor {
-  return linear(tape, rows, pooled, weights.linear('cls.seq_relationship'));
-}
+const answerLayers = 'answer_head.logit_fc';
 
-/** What the three object predictions share: [vision rows, H]. */
-export function objectTransform(encoder: Encoder, rows: Rows, vision: Tensor): Tensor {
-  return transform(encoder, rows, vision, 'obj_predict_head.transform');
-}
-
-/** Logits of an object's class or attribute, or its regressed feature, from its transformed row. */
-export function objectDecoder(
-  { tape, weights }: Encoder,
-  rows: Rows,
-  x: Tensor,
-  kind: 'obj' | 'attr' | 'feat',
-): Tensor {
-  return linear(tape, rows, x, weights.linear(`obj_predict_head.decoder_dict.${kind}`));
-}
-
-/** Answer logits, `Linear(H, 2H) → GELU → LN → Linear`: [samples, numQaLabels]. */
+/** Answer logits, `Linear(inputs, 2H) → GELU → LN → Linear(2H, answers)`: [samples, inputs] → [samples, answers]. */
 export function answerHead({ tape, weights }: Encoder, rows: Rows, pooled: Tensor): Tensor {
-  const dense = linear(tape, rows, pooled, weights.linear('answer_head.logit_fc.0'));
-  const normed = layerNorm(tape, rows, gelu(tape, rows, dense), weights.norm('answer_head.logit_fc.2'));
-  return linear(tape, rows, normed, weights.linear('answer_head.logit_fc.3'));
+  const dense = linear(tape, rows, pooled, weights.linear(`${answerLayers}.0`));
+  const normed = layerNorm(tape, rows, gelu(tape, rows, dense), weights.norm(`${answerLayers}.2`));
+  return linear(tape, rows, normed, weights.linear(`${answerLayers}.3`));
 }
+
+/** The parameters of `answerHead`; `inputs` is H, or 2H where two pictures belong to a sentence (NLVR2). */
+export const answerEntries = ({ hiddenSize }: ModelConfig, answers: number, inputs = hiddenSize) => [
+  ...linearEntries(`${answerLayers}.0`, 2 * hiddenSize, inputs),
+  ...normEntries(`${answerLayers}.2`, 2 * hiddenSize),
+  ...linearEntries(`${answerLayers}.3`, answers, 2 * hiddenSize),
+];

@@ -1,29 +1,29 @@
 import type { ModelConfig } from '../config/modelConfig.js';
 
-/** Which losses train a parameter: the encoders serve all of them, a head only its own. */
-export type ParameterGroup = 'encoder' | 'pooler' | 'maskedLm' | 'matched' | 'objects' | 'obj' | 'attr' | 'feat' | 'qa';
-
 export interface ParameterSpec {
   /** The name in transformers' `LxmertForPreTraining`. */
   readonly name: string;
   readonly shape: readonly number[];
   /** Rows that it has room for, the last of them zeros; by default its own. */
   readonly roomRows?: number;
-  readonly group: ParameterGroup;
+  /** Parameters that are trained together: `encoder`, `pooler`, or the name that a head gives to its own. */
+  readonly group: string;
   /** BERT's: weights N(0, initializerRange²), biases 0, layer norms 1 and 0. */
   readonly initial: 'normal' | 'zeros' | 'ones';
 }
 
 type Entry = Omit<ParameterSpec, 'group'>;
 
-function linear(name: string, out: number, width: number): Entry[] {
+/** Weight [out, width] and bias [out] of a linear layer. */
+export function linearEntries(name: string, out: number, width: number): Entry[] {
   return [
     { name: `${name}.weight`, shape: [out, width], initial: 'normal' },
     { name: `${name}.bias`, shape: [out], initial: 'zeros' },
   ];
 }
 
-function norm(name: string, width: number): Entry[] {
+/** Weight and bias [width] of a layer norm. */
+export function normEntries(name: string, width: number): Entry[] {
   return [
     { name: `${name}.weight`, shape: [width], initial: 'ones' },
     { name: `${name}.bias`, shape: [width], initial: 'zeros' },
@@ -32,12 +32,12 @@ function norm(name: string, width: number): Entry[] {
 
 /** Query, key and value lie side by side, all weights before all biases, so that one product makes the three. */
 function attention(name: string, inner: string, hidden: number): Entry[] {
-  const parts = ['query', 'key', 'value'].map((part) => linear(`${name}.${inner}.${part}`, hidden, hidden));
+  const parts = ['query', 'key', 'value'].map((part) => linearEntries(`${name}.${inner}.${part}`, hidden, hidden));
   return [
     ...parts.map(([weight]) => weight),
     ...parts.map(([, bias]) => bias),
-    ...linear(`${name}.output.dense`, hidden, hidden),
-    ...norm(`${name}.output.LayerNorm`, hidden),
+    ...linearEntries(`${name}.output.dense`, hidden, hidden),
+    ...normEntries(`${name}.output.LayerNorm`, hidden),
   ];
 }
 
@@ -47,25 +47,26 @@ function attention(name: string, inner: string, hidden: number): Entry[] {
  */
 export const wordColumns = ({ vocabSize }: ModelConfig): number => 64 * Math.ceil(vocabSize / 64);
 
-/**
- * Every parameter in the order of the arena. The decoder of the masked-LM head is the word-embedding table, as in BERT,
- * and has no entry of its own.
- */
-export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
+/** Entries as parameters of one group. */
+export const groupOf = (group: string, entries: readonly Entry[]): ParameterSpec[] =>
+  entries.map((entry) => ({ ...entry, group }));
+
+/** The parameters of LXMERT's three encoders and of the pooler, in the order of memory; those of heads follow them. */
+export function encoderParameters(config: ModelConfig): ParameterSpec[] {
   const { hiddenSize: hidden, intermediateSize: inner } = config;
   const layer = (name: string): Entry[] => [
     ...attention(`${name}.attention`, 'self', hidden),
-    ...linear(`${name}.intermediate.dense`, inner, hidden),
-    ...linear(`${name}.output.dense`, hidden, inner),
-    ...norm(`${name}.output.LayerNorm`, hidden),
+    ...linearEntries(`${name}.intermediate.dense`, inner, hidden),
+    ...linearEntries(`${name}.output.dense`, hidden, inner),
+    ...normEntries(`${name}.output.LayerNorm`, hidden),
   ];
   const crossLayer = (name: string): Entry[] => [
     ...attention(`${name}.visual_attention`, 'att', hidden),
     ...['lang', 'visn'].flatMap((stream) => [
       ...attention(`${name}.${stream}_self_att`, 'self', hidden),
-      ...linear(`${name}.${stream}_inter.dense`, inner, hidden),
-      ...linear(`${name}.${stream}_output.dense`, hidden, inner),
-      ...norm(`${name}.${stream}_output.LayerNorm`, hidden),
+      ...linearEntries(`${name}.${stream}_inter.dense`, inner, hidden),
+      ...linearEntries(`${name}.${stream}_output.dense`, hidden, inner),
+      ...normEntries(`${name}.${stream}_output.LayerNorm`, hidden),
     ]),
   ];
   const layers = (name: string, count: number, make: (name: string) => Entry[]): Entry[] =>
@@ -75,56 +76,18 @@ export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
     shape: [rows, hidden],
     initial: 'normal',
   });
-  const groups: [ParameterGroup, Entry[]][] = [
-    [
-      'encoder',
-      [
-        { ...table('word_embeddings', config.vocabSize), roomRows: wordColumns(config) },
-        table('position_embeddings', config.maxPositionEmbeddings),
-        table('token_type_embeddings', config.typeVocabSize),
-        ...norm('lxmert.embeddings.LayerNorm', hidden),
-        ...linear('lxmert.encoder.visn_fc.visn_fc', hidden, config.visualFeatDim),
-        ...norm('lxmert.encoder.visn_fc.visn_layer_norm', hidden),
-        ...linear('lxmert.encoder.visn_fc.box_fc', hidden, config.visualPosDim),
-        ...norm('lxmert.encoder.visn_fc.box_layer_norm', hidden),
-        ...layers('layer', config.lLayers, layer),
-        ...layers('r_layers', config.rLayers, layer),
-        ...layers('x_layers', config.xLayers, crossLayer),
-      ],
-    ],
-    ['pooler', linear('lxmert.pooler.dense', hidden, hidden)],
-    [
-      'maskedLm',
-      [
-        ...linear('cls.predictions.transform.dense', hidden, hidden),
-        ...norm('cls.predictions.transform.LayerNorm', hidden),
-        {
-          name: 'cls.predictions.bias',
-          shape: [config.vocabSize],
-          roomRows: wordColumns(config),
-          initial: 'zeros',
-        },
-      ],
-    ],
-    ['matched', linear('cls.seq_relationship', 2, hidden)],
-    [
-      'objects',
-      [
-        ...linear('obj_predict_head.transform.dense', hidden, hidden),
-        ...norm('obj_predict_head.transform.LayerNorm', hidden),
-      ],
-    ],
-    ['obj', linear('obj_predict_head.decoder_dict.obj', config.numObjectLabels, hidden)],
-    ['attr', linear('obj_predict_head.decoder_dict.attr', config.numAttrLabels, hidden)],
-    ['feat', linear('obj_predict_head.decoder_dict.feat', config.visualFeatDim, hidden)],
-    [
-      'qa',
-      [
-        ...linear('answer_head.logit_fc.0', 2 * hidden, hidden),
-        ...norm('answer_head.logit_fc.2', 2 * hidden),
-        ...linear('answer_head.logit_fc.3', config.numQaLabels, 2 * hidden),
-      ],
-    ],
+  const encoder = [
+    { ...table('word_embeddings', config.vocabSize), roomRows: wordColumns(config) },
+    table('position_embeddings', config.maxPositionEmbeddings),
+    table('token_type_embeddings', config.typeVocabSize),
+    ...normEntries('lxmert.embeddings.LayerNorm', hidden),
+    ...linearEntries('lxmert.encoder.visn_fc.visn_fc', hidden, config.visualFeatDim),
+    ...normEntries('lxmert.encoder.visn_fc.visn_layer_norm', hidden),
+    ...linearEntries('lxmert.encoder.visn_fc.box_fc', hidden, config.visualPosDim),
+    ...normEntries('lxmert.encoder.visn_fc.box_layer_norm', hidden),
+    ...layers('layer', config.lLayers, layer),
+    ...layers('r_layers', config.rLayers, layer),
+    ...layers('x_layers', config.xLayers, crossLayer),
   ];
-  return groups.flatMap(([group, entries]) => entries.map((entry) => ({ ...entry, group })));
+  return [...groupOf('encoder', encoder), ...groupOf('pooler', linearEntries('lxmert.pooler.dense', hidden, hidden))];
 }

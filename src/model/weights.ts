@@ -1,5 +1,4 @@
 import { LxmertError } from '../errors.js';
-import type { ModelConfig } from '../config/modelConfig.js';
 import {
   elementBytes,
   elements,
@@ -10,7 +9,7 @@ import {
   type LinearWeights,
   type Parameter,
 } from '../engine/index.js';
-import { parameterSpecs, type ParameterGroup, type ParameterSpec } from './parameters.js';
+import type { ParameterSpec } from './parameters.js';
 
 /** Each parameter starts at a multiple of this, in bytes, unless it must touch the one before. */
 const alignment = 64;
@@ -36,9 +35,8 @@ export class ModelWeights {
 
   constructor(
     readonly engine: Engine,
-    config: ModelConfig,
+    specs: readonly ParameterSpec[],
   ) {
-    const specs = parameterSpecs(config);
     const offsets: number[] = [];
     let end = 0;
     specs.forEach((spec, i) => {
@@ -96,7 +94,7 @@ export class ModelWeights {
   }
 
   /** Byte ranges [begin, end) of the groups, neighbours joined. */
-  ranges(groups: ReadonlySet<ParameterGroup>): [number, number][] {
+  ranges(groups: ReadonlySet<string>): [number, number][] {
     const ranges: [number, number][] = [];
     let joins = false;
     for (const { spec, offset } of this.parameters) {

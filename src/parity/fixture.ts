@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ModelConfig } from '../config/modelConfig.js';
 import { fromTransformersJson } from '../config/transformers.js';
-import type { Batch } from '../data/batches/batch.js';
+import { batchOf, type Batch } from '../data/batches/batch.js';
 import { LxmertError } from '../errors.js';
 import { fileError, systemCode } from '../formats/fileErrors.js';
 import { SafetensorsFile } from '../formats/safetensors.js';
@@ -154,19 +154,19 @@ async function packBatch(file: SafetensorsFile, config: ModelConfig): Promise<Fi
         `${file.path}: tensor 'attention_mask' has a hole in sample ${Math.floor(row / tokens)}`,
       );
   });
-  const maskedTokens = indicesOf(tokenRows, (row) => labels[row] >= 0);
-  const maskedObjects = indicesOf(objectRows, (row) => featMask[row] !== 0);
+  const maskedTokenRows = indicesOf(tokenRows, (row) => labels[row] >= 0);
+  const maskedObjectRows = indicesOf(objectRows, (row) => featMask[row] !== 0);
   const common = {
-    size: samples,
-    firstSample: 0,
     sampleIds: Array.from({ length: samples }, (_, s) => `sample ${s}`),
     tokenIds: pick(ids, tokenRows, 1),
     tokenOffsets: offsetsOf(tokenRows, samples, tokens),
     objectOffsets: offsetsOf(objectRows, samples, objects),
     visualFeats: pick(feats, objectRows, featureDim),
     visualPos: pick(pos, objectRows, 4),
-    objects: { labels: pick(objLabels, objectRows, 1), confs: pick(objConfs, objectRows, 1) },
-    attributes: { labels: pick(attrLabels, objectRows, 1), confs: pick(attrConfs, objectRows, 1) },
+    objectLabels: pick(objLabels, objectRows, 1),
+    objectConfs: pick(objConfs, objectRows, 1),
+    attributeLabels: pick(attrLabels, objectRows, 1),
+    attributeConfs: pick(attrConfs, objectRows, 1),
     matched,
     answers,
   };
@@ -177,16 +177,20 @@ async function packBatch(file: SafetensorsFile, config: ModelConfig): Promise<Fi
     objects,
     tokenRows,
     objectRows,
-    batch: {
+    batch: batchOf({
       ...common,
-      maskedTokens: { rows: maskedTokens, labels: pick(labels, rowsOf(tokenRows, maskedTokens), 1) },
-      maskedObjects: { rows: maskedObjects, targets: pick(targets, rowsOf(objectRows, maskedObjects), featureDim) },
-    },
-    everywhere: {
+      maskedTokenRows,
+      maskedTokenLabels: pick(labels, rowsOf(tokenRows, maskedTokenRows), 1),
+      maskedObjectRows,
+      featureTargets: pick(targets, rowsOf(objectRows, maskedObjectRows), featureDim),
+    }),
+    everywhere: batchOf({
       ...common,
-      maskedTokens: { rows: tokenRows.map((_, i) => i), labels: new Int32Array(tokenRows.length) },
-      maskedObjects: { rows: objectRows.map((_, i) => i), targets: pick(targets, objectRows, featureDim) },
-    },
+      maskedTokenRows: tokenRows.map((_, i) => i),
+      maskedTokenLabels: new Int32Array(tokenRows.length),
+      maskedObjectRows: objectRows.map((_, i) => i),
+      featureTargets: pick(targets, objectRows, featureDim),
+    }),
   };
 }
 

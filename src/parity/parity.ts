@@ -216,7 +216,7 @@ async function compareTrajectory({ trajectory, batch }: Fixture, model: Pretrain
   for (const [step, theirs] of trajectory.total_loss.entries()) {
     const { loss } = await model.step([batch.batch], {
       step,
-      learningRate: learningRate(step, { peak: lr, totalSteps, warmup }),
+      learningRate: learningRate(step, { lr, totalSteps, warmup }),
       seed: 0,
       weights: plainSum,
     });

@@ -1,41 +1,19 @@
-/** The six losses of the five pre-training tasks (LXMERT, section 3.1), in the order of the device's loss record. */
-export const lossNames = ['maskedLm', 'matched', 'obj', 'attr', 'feat', 'qa'] as const;
+import type { LossName } from '../config/tasks.js';
+import { lossNames } from '../config/tasks.js';
+import { recordOf } from '../records.js';
+import type * as step from '../step/losses.js';
 
-export type LossName = (typeof lossNames)[number];
+export { lossNames, type LossName };
+export type { Tally } from '../step/losses.js';
 
-/** Weight of each loss in the total; 0 turns it off, and its head is left untouched by the optimizer. */
-export type LossWeights = Readonly<Record<LossName, number>>;
+/** Weight of each of the six losses in the total; 0 turns it off, and its head is left untouched by the optimizer. */
+export type LossWeights = step.LossWeights<LossName>;
+export type Tallies = step.Tallies<LossName>;
+export type StepResult = step.StepResult<LossName>;
+export type StepOptions = step.StepOptions<LossName>;
 
 /** The paper's total: the plain sum of all six. */
-export const plainSum: LossWeights = { maskedLm: 1, matched: 1, obj: 1, attr: 1, feat: 1, qa: 1 };
+export const plainSum: LossWeights = recordOf(lossNames, () => 1);
 
-/** Sums of one loss over some samples; adding tallies of parts gives the tally of the whole. */
-export interface Tally {
-  /** Σ weight × loss over the labels. */
-  readonly lossSum: number;
-  /** What the sum is divided by: labels (maskedLm, matched, qa) or real objects (obj, attr, feat). */
-  readonly count: number;
-  /** Labels whose arg-max was right, and labels with an arg-max; both 0 for feat. */
-  readonly correct: number;
-  readonly labelled: number;
-}
-
-export type Tallies = Readonly<Record<LossName, Tally>>;
-
-/** What one optimizer step came to. */
-export interface StepResult {
-  /** Σ weight × loss. */
-  readonly loss: number;
-  /** Mean of each loss that is on, without its weight; 0 where a batch had no label. */
-  readonly losses: Readonly<Partial<Record<LossName, number>>>;
-  /** Norm of the gradient before clipping. */
-  readonly gradNorm: number;
-}
-
-export interface StepOptions {
-  /** Optimizer step, counted from 0; keys the dropout together with the seed. */
-  readonly step: number;
-  readonly learningRate: number;
-  readonly seed: number;
-  readonly weights: LossWeights;
-}
+/** One loss with weight 1, the others off. */
+export const onlyLoss = (loss: LossName): LossWeights => recordOf(lossNames, (name) => (name === loss ? 1 : 0));

@@ -1,88 +1,65 @@
-import { taskNames } from '../config/runConfig.js';
-import type { ResolvedRunConfig, TaskName } from '../config/runConfig.js';
-import { openPretrainData } from '../data/samples/pretrainData.js';
-import type { PretrainData } from '../data/samples/pretrainData.js';
-import { FeatureFiles } from '../data/features/featureFiles.js';
+import type { ResolvedRunConfig } from '../config/runConfig.js';
+import { taskNames } from '../config/tasks.js';
+import type { TaskName } from '../config/tasks.js';
 import { pretrainSource } from '../data/batches/pretrainSource.js';
+import { FeatureFiles } from '../data/features/openFeatures.js';
 import { residentFeatures } from '../data/features/residentFeatures.js';
 import { defaultReaders } from '../data/features/tablePieces.js';
+import { openPretrainData } from '../data/samples/pretrainData.js';
+import type { PretrainData } from '../data/samples/pretrainData.js';
 import { samplesChecksum } from '../data/samples/sampleStore.js';
-import { Pretrainer } from './pretrainer.js';
+import { recordOf } from '../records.js';
 import { WordPiece } from '../text/wordPiece.js';
-import type { TrainObserver } from '../train/observer.js';
-import type { DescribedRun, OpenedData, PretrainParts, RunControls } from './pretrain.js';
-import { scheduledSource } from './scheduledSource.js';
-import { mixChanges, tasksOn } from './taskMix.js';
+import type { RunControls, TrainObserver } from '../train/index.js';
+import type { DescribedRun, OpenedData, PretrainParts } from './pretrain.js';
+import { Pretrainer } from './pretrainer.js';
+import { tasksOn } from './taskMix.js';
 
 /** Data from `--data`, the model on the device of `--device`. */
 export const pretrainParts: PretrainParts = { openData: openPretrainRun, openModel: openPretrainer };
 
-/** The data that a run names, with what they say about the model's sizes. */
+/** The data that a run names, with the sizes that they give to the model. */
 export async function openPretrainRun(
   config: DescribedRun,
   { observer, signal }: RunControls = {},
 ): Promise<OpenedData> {
-  const { data, tasks, batchSize, microBatchSize, seed } = config;
-  const wordPiece = await WordPiece.load(data.vocabulary === undefined ? {} : { vocabFile: data.vocabulary });
+  const { data, tasks, batchSize, microBatchSize: partSize, seed } = config;
+  const { workers } = data;
+  const wordPiece = await WordPiece.load({ vocabFile: data.vocabulary });
   const files = new FeatureFiles();
   const where = {
     ...{ dir: data.folder, wordPiece, files, signal },
-    maxTokens: data.maxTokens,
-    maxMissingShare: data.maxMissingShare,
-    // On the device it is once, and nowhere else.
-    ...(data.residentFeatures && { inMemory: false }),
+    ...{ maxTokens: data.maxTokens, maxMissingShare: data.maxMissingShare },
+    // Resident features are on the device; a second copy in host memory would be of no use.
+    inMemory: data.residentFeatures ? false : undefined,
   };
   const close = () => files.close();
   try {
     const train = await openPretrainData({ ...where, splits: data.train, exclude: data.exclude });
-    let valid: PretrainData | undefined;
     tell('train', train, observer);
-    if (data.valid.length > 0) {
-      valid = await openPretrainData({
-        ...where,
-        splits: data.valid,
-        ...(train.answers ? { answers: train.answers } : {}),
-      });
-      tell('valid', valid, observer);
-    }
+    const { answers } = train;
+    const valid = data.valid.length > 0 ? await openPretrainData({ ...where, splits: data.valid, answers }) : undefined;
+    if (valid) tell('valid', valid, observer);
     const resident = data.residentFeatures
-      ? residentFeatures(valid ? [train, valid] : [train], { workers: data.workers ?? defaultReaders() })
+      ? residentFeatures(valid ? [train, valid] : [train], { workers: workers ?? defaultReaders() })
       : undefined;
     const [trainSet = train, validSet = valid] = resident?.sets ?? [];
-    const open = (on: readonly TaskName[]) =>
-      pretrainSource({
-        train: trainSet,
-        ...(validSet ? { valid: validSet } : {}),
-        seed,
-        batchSize,
-        ...(data.workers === undefined ? {} : { workers: data.workers }),
-        ...(microBatchSize === undefined ? {} : { partSize: microBatchSize }),
-        masking: {
-          tasks: Object.fromEntries(taskNames.map((task) => [task, on.includes(task)])),
-          rates: { words: data.wordMaskRate, objects: data.objectMaskRate, swapped: data.swapRate },
-        },
-      });
-    const source = scheduledSource({
-      open,
-      all: tasks.on,
-      tasksOn: (epoch) => tasksOn(tasks, epoch, true),
-      changes: mixChanges(tasks),
+    const switches = (on: readonly TaskName[]) => recordOf(taskNames, (task) => on.includes(task));
+    const source = pretrainSource({
+      ...{ train: trainSet, valid: validSet, seed, batchSize, partSize, workers },
+      rates: { words: data.wordMaskRate, objects: data.objectMaskRate, swapped: data.swapRate },
+      tasksOn: (epoch) => switches(tasksOn(tasks, epoch, true)),
+      validTasks: switches(tasks.on),
     });
     const facts = {
       vocabSize: wordPiece.vocabSize,
       visualFeatDim: train.featureDim,
       numObjectLabels: train.objectLabels,
       numAttrLabels: train.attributeLabels,
-      ...(train.answers ? { numQaLabels: train.answers.size } : {}),
+      numQaLabels: answers?.size,
     };
-    return {
-      facts,
-      source,
-      ...(resident && { table: resident.table }),
-      answers: train.answers?.answers,
-      samples: samplesChecksum(train),
-      close,
-    };
+    const samples = samplesChecksum(train);
+    return { facts, source, table: resident?.table, answers: answers?.answers, samples, close };
   } catch (error) {
     await close();
     throw error;
@@ -101,7 +78,7 @@ export async function openPretrainer(
     engine: {
       device,
       precision,
-      ...(threads === undefined ? {} : { threads }),
+      threads,
       onNote: (text) => observer?.note?.(text),
     },
   });
@@ -112,7 +89,7 @@ export async function openPretrainer(
   return pretrainer;
 }
 
-/** What was found in the data, and what was left out. */
+/** Notes what was found in the data, and what was left out. */
 function tell(what: string, { name, report }: PretrainData, observer: TrainObserver | undefined): void {
   const number = (value: number) => value.toLocaleString('en-US');
   const { sentencesWithoutImage: lost, missingImage, truncatedSentences: cut, unknownAnswers: unknown } = report;

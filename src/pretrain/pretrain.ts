@@ -4,22 +4,27 @@ import type { ConfigSources } from '../config/loadConfig.js';
 import { resolveRunConfig } from '../config/resolveConfig.js';
 import type { DataFacts } from '../config/resolveConfig.js';
 import type { ResolvedRunConfig, RunConfig } from '../config/runConfig.js';
+import type { LossName } from '../config/tasks.js';
+import { toTransformersJson } from '../config/transformers.js';
+import type { PretrainSource } from '../data/batches/pretrainSource.js';
 import type { FeatureTable } from '../data/features/residentFeatures.js';
 import { LxmertError } from '../errors.js';
-import { CheckpointStore } from '../train/checkpointStore.js';
-import { loadInitialWeights, lookForInitialWeights } from '../train/initialWeights.js';
-import { lastValidation } from '../train/metrics.js';
-import type { TrainObserver } from '../train/observer.js';
-import type { PretrainModel, PretrainSource } from '../train/ports.js';
-import { RunFolder, lookIntoRun, newestState } from '../train/runFolder.js';
-import { checkTaskMix } from './taskMix.js';
-import { totalSteps } from '../train/schedule.js';
-import { train } from '../train/trainer.js';
-import type { TrainSummary } from '../train/trainOptions.js';
-import { isFinished } from '../train/trainerState.js';
-import type { TrainerState } from '../train/trainerState.js';
+import type { LoadOptions } from '../step/featureTable.js';
+import type { LossWeights, MeanLosses, Tallies } from '../step/losses.js';
+import {
+  checkpointFiles,
+  loadInitialWeights,
+  lookForInitialWeights,
+  totalSteps,
+  train,
+  trainInFolder,
+} from '../train/index.js';
+import type { RunControls, RunFolder, Trainable, TrainerState, TrainObserver, TrainSummary } from '../train/index.js';
+import { demandSameAnswers } from './sameAnswers.js';
+import { checkTaskMix, lossWeights } from './taskMix.js';
+import { validate } from './validation.js';
 
-/** A run that says where its data are. */
+/** A run whose data folder is given. */
 export type DescribedRun = RunConfig & { readonly data: { readonly folder: string } };
 
 /** Data of a run, opened. */
@@ -29,17 +34,28 @@ export interface OpenedData {
   readonly answers?: readonly string[] | undefined;
   readonly source: PretrainSource;
   /** Features that the batches only name: to be put onto the device before the first batch is made. */
-  readonly table?: FeatureTable;
-  /** Changes with the training samples; absent: nobody can tell whether they are the same. */
-  readonly samples?: string;
+  readonly table?: FeatureTable | undefined;
+  /** Changes with the training samples; absent: it is not known whether they are the same. */
+  readonly samples?: string | undefined;
   close(): Promise<void>;
 }
 
-/** How a caller follows a run, and ends it. */
-export interface RunControls {
-  readonly observer?: TrainObserver | undefined;
-  /** Ends the run: before its first step at once, then after the step at hand, with a checkpoint. */
-  readonly signal?: AbortSignal | undefined;
+/** What pre-training asks of a model on a device, beside what training does. */
+export interface PretrainModel extends Trainable<LossName> {
+  /** Initial weights from the seed; both moments zero. Rejects with the signal's reason. */
+  initialize(seed: number, signal?: AbortSignal): Promise<void>;
+  /**
+   * Keeps features on the device, for batches that name their rows. Rejects with OUT_OF_MEMORY before anything is read, and
+   * with the signal's reason.
+   */
+  loadFeatures(table: FeatureTable, options?: LoadOptions): Promise<void>;
+  /** Mean of each loss that is on, as `step` reports it (normalizer in, weight out), and Σ weight × loss. */
+  losses(
+    tallies: Tallies<LossName>,
+    weights: LossWeights<LossName>,
+  ): { readonly total: number; readonly losses: MeanLosses<LossName> };
+  /** Idempotent; drains first. */
+  dispose(): void | Promise<void>;
 }
 
 /** How a run gets its data and its model. */
@@ -63,49 +79,23 @@ export interface PretrainRequest extends RunControls {
 export async function pretrain(request: PretrainRequest, parts: PretrainParts): Promise<TrainSummary> {
   const { sources, observer, signal, resume = false } = request;
   const described = await loadRunConfig(sources);
-  const out = demandSetting(described.out, 'out', 'the run folder');
-  const saved = resume ? (await lookIntoRun(out)).config : undefined;
-  const config = saved ? await loadRunConfig({ ...sources, saved }) : described;
-  const folder = demandSetting(config.data.folder, 'data', 'the data folder');
-
-  const done = resume ? await newestState(out) : undefined;
-  if (done && isFinished(done, config.earlyStop) && saved) {
-    demandUnchanged(saved, config, out);
-    const early = done.step < done.schedule.totalSteps;
-    observer?.note?.(
-      `${out} is finished: ${early ? `it stopped early, after step ${done.step}` : `all ${done.step} steps are done`}`,
-    );
-    const validation = await lastValidation(`${out}/metrics.jsonl`);
-    return {
-      ...summaryOf(out, done),
-      ...{ finished: true, stoppedEarly: early },
-      ...(validation ? { lastValidation: validation } : {}),
-    };
-  }
-
-  const run = await RunFolder.open(out, { resume });
-  let from: TrainerState | undefined;
-  try {
-    from = await run.newestState();
-    if (from && !saved)
-      throw new LxmertError(
-        'RUN_FOLDER',
-        `${out} has checkpoints but no config.json to go on with; give another --out`,
-      );
-    if (from && saved) demandUnchanged(saved, config, out);
-    if (resume && !from) observer?.note?.(`${out} has no checkpoint: the run starts over`);
-    if (!from && config.init !== undefined) await lookForInitialWeights(config.init);
-    return await runIn(run, { ...config, data: { ...config.data, folder } }, from, request, parts);
-  } catch (error) {
-    if (!signal?.aborted || error !== signal.reason) throw error;
-    // Nothing has changed: a checkpoint would hold what there is already, or what the seed gives.
-    return summaryOf(out, from);
-  } finally {
-    await run.close();
-  }
+  return trainInFolder<DescribedRun>({
+    ...{ observer, signal, resume },
+    out: demandSetting(described.out, 'out', 'the run folder'),
+    describe: async (saved) => {
+      const config = saved ? await loadRunConfig({ ...sources, saved }) : described;
+      const folder = demandSetting(config.data.folder, 'data', 'the data folder');
+      return { ...config, data: { ...config.data, folder } };
+    },
+    changes: (saved, now) => forbiddenChanges(saved, { ...now }),
+    check: async ({ init }) => {
+      if (init !== undefined) await lookForInitialWeights(init);
+    },
+    train: (config, run, from) => pretrainIn(run, config, from, request, parts),
+  });
 }
 
-async function runIn(
+async function pretrainIn(
   run: RunFolder,
   config: DescribedRun,
   from: TrainerState | undefined,
@@ -114,23 +104,37 @@ async function runIn(
 ): Promise<TrainSummary> {
   signal?.throwIfAborted();
   const data = await parts.openData(config, { observer, signal });
+  const { answers, source, samples, table, facts } = data;
   try {
     signal?.throwIfAborted();
-    if (config.tasks.on.includes('qa') && data.answers === undefined)
+    if (config.tasks.on.includes('qa') && answers === undefined)
       observer?.note?.('the data have no answer table (all_ans.json): question answering is off');
-    const { batchesPerEpoch } = data.source;
+    const { batchesPerEpoch } = source;
     const epochs = Math.ceil(totalSteps(config, batchesPerEpoch) / batchesPerEpoch);
-    checkTaskMix(config.tasks, data.answers !== undefined, epochs).forEach((text) => observer?.note?.(text));
-    const resolved = resolveRunConfig(config, data.facts);
+    checkTaskMix(config.tasks, answers !== undefined, epochs).forEach((text) => observer?.note?.(text));
+    const resolved = resolveRunConfig(config, facts);
     const model = await parts.openModel(resolved, observer);
     try {
       signal?.throwIfAborted();
-      if (data.table) await loadFeatures(model, data.table, { observer, signal });
-      if (!from) await initialize(model, resolved, data.answers, { observer, signal });
+      if (table) await loadFeatures(model, table, { observer, signal });
+      if (from) await demandSameAnswers(run, from, answers);
+      else await initialize(model, resolved, answers, { observer, signal });
       signal?.throwIfAborted();
       await run.writeConfig({ ...resolved, out: run.path });
-      const { source, answers, samples } = data;
-      return await train({ config: resolved, run, model, source, answers, samples, from, observer, signal });
+      const weights = (epoch: number) => lossWeights(config.tasks, epoch, answers !== undefined);
+      const training = {
+        ...{ model, source, samples, weights },
+        validate:
+          config.data.valid.length === 0
+            ? undefined
+            : (epoch: number, controls: Parameters<typeof validate>[3]) =>
+                validate(model, source, weights(epoch), controls),
+        files: {
+          [checkpointFiles.config]: toTransformersJson(resolved.model, config.tasks),
+          ...(answers && { [checkpointFiles.answers]: `${JSON.stringify(answers)}\n` }),
+        },
+      };
+      return await train({ settings: resolved, training, run, from, observer, signal });
     } finally {
       await model.dispose();
     }
@@ -177,26 +181,6 @@ async function initialize(
       ...(taken.unexpected.length > 0 ? [`not used: ${taken.unexpected.join(', ')}`] : []),
     ].join('; '),
   );
-}
-
-/** Of a run that did not get to its next step, by its newest checkpoint. */
-function summaryOf(out: string, state: TrainerState | undefined): TrainSummary {
-  if (!state) return { step: 0, finished: false, stoppedEarly: false };
-  const { step, schedule, best } = state;
-  return {
-    ...{ step, totalSteps: schedule.totalSteps, finished: false, stoppedEarly: false },
-    checkpoint: new CheckpointStore(`${out}/checkpoints`, { keep: 1 }).path(step),
-    ...(best ? { best } : {}),
-  };
-}
-
-function demandUnchanged(saved: object, now: object, out: string): void {
-  const changes = forbiddenChanges({ ...saved }, { ...now });
-  if (changes.length > 0)
-    throw new LxmertError(
-      'BAD_CONFIG',
-      `${out} cannot go on with other settings than it began with:\n  ${changes.join('\n  ')}\nLeave them out, or start another run with another --out`,
-    );
 }
 
 function demandSetting(value: string | undefined, flag: string, what: string): string {

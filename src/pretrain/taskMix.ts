@@ -1,4 +1,5 @@
-import type { RunConfig, TaskName } from '../config/runConfig.js';
+import type { RunConfig } from '../config/runConfig.js';
+import type { TaskName } from '../config/tasks.js';
 import { LxmertError } from '../errors.js';
 import { lossNames } from './losses.js';
 import type { LossName, LossWeights } from './losses.js';

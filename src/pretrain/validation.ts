@@ -1,15 +1,11 @@
-import { lossNames } from './losses.js';
-import type { LossName, LossWeights, Tallies, Tally } from './losses.js';
+import { lossNames, type LossName } from '../config/tasks.js';
 import type { Batch } from '../data/batches/batch.js';
-import type { ValidRecord } from '../train/metrics.js';
-import type { PretrainModel, PretrainSource } from '../train/ports.js';
-
-export interface ValidationOptions {
-  readonly weights: LossWeights;
-  readonly signal?: AbortSignal | undefined;
-  /** Batches done so far. */
-  readonly progress?: ((batches: number) => void) | undefined;
-}
+import type { PretrainSource } from '../data/batches/pretrainSource.js';
+import { addTallies, lossesOn } from '../step/losses.js';
+import type { Validation, ValidationControls } from '../train/index.js';
+import { recordOf } from '../records.js';
+import type { LossWeights, Tallies } from './losses.js';
+import type { PretrainModel } from './pretrain.js';
 
 /**
  * Loss and accuracies of the validation samples, dropout off. Masks and swaps are the same each time; QA accuracy is
@@ -17,22 +13,29 @@ export interface ValidationOptions {
  * @returns undefined when the split is empty or the signal came
  */
 export async function validate(
-  model: PretrainModel,
+  model: Pick<PretrainModel, 'evaluate' | 'losses'>,
   source: PretrainSource,
-  { weights, signal, progress }: ValidationOptions,
-): Promise<Pick<ValidRecord, 'loss' | 'losses' | 'accuracy'> | undefined> {
+  weights: LossWeights,
+  { signal, progress }: ValidationControls,
+): Promise<Validation<LossName> | undefined> {
   let batches = 0;
-  const count = () => progress?.(++batches);
-  const masked = await tallyAll(model, source, source.validate(), weights, signal, count);
+  const done = () => progress?.(++batches);
+  const tallyAll = (all: AsyncIterable<Batch>, of: LossWeights) =>
+    sumTallies(all, (batch) => model.evaluate(batch, of), {
+      signal,
+      done: (batch) => {
+        source.release(batch);
+        done();
+      },
+    });
+  const masked = await tallyAll(source.validate(), weights);
   if (!masked) return undefined;
-  const onlyQa = Object.fromEntries(lossNames.map((name) => [name, name === 'qa' ? weights.qa : 0])) as LossWeights;
-  const answered =
-    weights.qa > 0 ? await tallyAll(model, source, source.validateAnswers(), onlyQa, signal, count) : undefined;
+  const onlyQa = recordOf(lossNames, (name) => (name === 'qa' ? weights.qa : 0));
+  const answered = weights.qa > 0 ? await tallyAll(source.validateAnswers(), onlyQa) : undefined;
   if (signal?.aborted) return undefined;
 
   const { total, losses } = model.losses(masked, weights);
-  const accuracies = lossNames.flatMap((name) => {
-    if (weights[name] === 0) return [];
+  const accuracies = lossesOn(lossNames, weights).flatMap((name) => {
     const tally = name === 'qa' ? answered?.qa : masked[name];
     return tally && tally.labelled > 0 ? [[name, tally.correct / tally.labelled] as const] : [];
   });
@@ -40,40 +43,26 @@ export async function validate(
 }
 
 /** Sums over all batches, in their order; the next batch is assembled while the device works on one. */
-async function tallyAll(
-  model: PretrainModel,
-  source: PretrainSource,
+async function sumTallies(
   batches: AsyncIterable<Batch>,
-  weights: LossWeights,
-  signal: AbortSignal | undefined,
-  done: () => void,
+  evaluate: (batch: Batch) => Promise<Tallies>,
+  { signal, done }: { readonly signal: AbortSignal | undefined; readonly done: (batch: Batch) => void },
 ): Promise<Tallies | undefined> {
   let sum: Tallies | undefined;
   let pending: { readonly batch: Batch; readonly tallies: Promise<Tallies> } | undefined;
   const settle = async () => {
     if (!pending) return;
     const tallies = await pending.tallies;
-    source.release(pending.batch);
-    sum = sum ? addTallies(sum, tallies) : tallies;
-    done();
+    sum = sum ? addTallies(lossNames, sum, tallies) : tallies;
+    done(pending.batch);
   };
   for await (const batch of batches) {
     if (signal?.aborted) break;
-    const tallies = model.evaluate(batch, weights);
+    const tallies = evaluate(batch);
     tallies.catch(() => undefined);
     await settle();
     pending = { batch, tallies };
   }
   await settle();
   return signal?.aborted ? undefined : sum;
-}
-
-function addTallies(a: Tallies, b: Tallies): Tallies {
-  const add = (name: LossName): Tally => ({
-    lossSum: a[name].lossSum + b[name].lossSum,
-    count: a[name].count + b[name].count,
-    correct: a[name].correct + b[name].correct,
-    labelled: a[name].labelled + b[name].labelled,
-  });
-  return Object.fromEntries(lossNames.map((name) => [name, add(name)])) as Record<LossName, Tally>;
 }

@@ -1,11 +1,11 @@
 import { openAssembler } from '../data/batches/assembler.js';
 import type { Batch } from '../data/batches/batch.js';
-import { drawOtherImage, resolveMasking } from '../data/batches/masking.js';
+import { allTasks, drawOtherImage, maskingRates } from '../data/batches/masking.js';
 import type { PretrainData } from '../data/samples/pretrainData.js';
 import { RandomStream } from '../data/random.js';
 import type { Purpose } from '../data/random.js';
-import { lossNames } from '../pretrain/losses.js';
-import type { LossName, LossWeights } from '../pretrain/losses.js';
+import { onlyLoss } from '../pretrain/losses.js';
+import type { LossName } from '../pretrain/losses.js';
 import type { Pretrainer } from '../pretrain/pretrainer.js';
 
 /** What is hidden and swapped is drawn from it: the same for every model and every report. */
@@ -49,14 +49,14 @@ export interface Answers {
 
 /** Asks a model, a batch of samples after the other, dropout off. */
 export async function putTo(model: Pretrainer, { data, samples, head, ask }: Probe): Promise<Answers> {
-  const weights = Object.fromEntries(lossNames.map((name) => [name, name === head ? 1 : 0])) as LossWeights;
-  const assembler = openAssembler(data, { seed: 0, masking: resolveMasking(), workers: 0 });
+  const weights = onlyLoss(head);
+  const assembler = openAssembler(data, { seed: 0, rates: maskingRates(), workers: 0 });
   const said: number[] = [];
   const right: number[] = [];
   try {
     for (let start = 0; start < samples.length; start += BATCH) {
       const some = samples.slice(start, start + BATCH);
-      const job = { samples: Uint32Array.from(some), epoch: 0, firstSample: 0, unmasked: true };
+      const job = { samples: Uint32Array.from(some), epoch: 0, firstSample: 0, tasks: allTasks, unmasked: true };
       const asked = ask(await assembler.assemble(job), some);
       const predictions = await model.forward(asked.batch, weights, {
         use: async ({ predictions }) => model.engine.read(predictions[head]!),
@@ -89,7 +89,11 @@ export function hiddenWords(
     const labels = Int32Array.from(rows, (row) => batch.tokenIds[row]);
     const tokenIds = batch.tokenIds.slice();
     for (const row of rows) tokenIds[row] = data.wordPiece.maskId;
-    return { batch: { ...batch, tokenIds, maskedTokens: { rows, labels } }, rows: everySample(batch), right: labels };
+    return {
+      batch: { ...batch, tokenIds, maskedTokenRows: rows, maskedTokenLabels: labels },
+      rows: everySample(batch),
+      right: labels,
+    };
   };
   return { data, samples, head: 'maskedLm', ask };
 }
@@ -107,7 +111,7 @@ export function hiddenObjects(
     );
     const visualFeats = batch.visualFeats.slice();
     for (const row of rows) visualFeats.fill(0, row * data.featureDim, (row + 1) * data.featureDim);
-    const { labels } = head === 'obj' ? batch.objects : batch.attributes;
+    const labels = head === 'obj' ? batch.objectLabels : batch.attributeLabels;
     return { batch: { ...batch, visualFeats }, rows, right: Int32Array.from(rows, (row) => labels[row]) };
   };
   return { data, samples, head, ask };

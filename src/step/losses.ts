@@ -1,58 +1,92 @@
-import type { Batch } from '../data/batches/batch.js';
-import type { ParameterGroup } from '../model/parameters.js';
-import { lossNames, type LossName, type LossWeights, type StepResult, type Tallies } from '../pretrain/losses.js';
-import type { Counts } from './modelState.js';
+import { recordOf } from '../records.js';
 
-/** What each loss of a batch is divided by: its labels, or the real objects. */
-export function labelCounts(batch: Batch): Counts {
-  const objects = batch.objects.labels.length;
-  return {
-    maskedLm: batch.maskedTokens.rows.length,
-    matched: batch.size,
-    obj: objects,
-    attr: objects,
-    feat: objects,
-    qa: batch.answers.reduce((n, answer) => n + (answer >= 0 ? 1 : 0), 0),
-  };
+/** Weight of each loss in the total; 0 turns it off, and its head is left untouched by the optimizer. */
+export type LossWeights<L extends string> = Readonly<Record<L, number>>;
+
+/** Labels (or objects) that each loss is divided by. */
+export type LossCounts<L extends string> = Readonly<Record<L, number>>;
+
+/** Sums of one loss over some samples; adding tallies of parts gives the tally of the whole. */
+export interface Tally {
+  /** Σ weight × loss over the labels. */
+  readonly lossSum: number;
+  /** What the sum is divided by: labels (maskedLm, matched, qa) or real objects (obj, attr, feat). */
+  readonly count: number;
+  /** Labels whose arg-max was right, and labels with an arg-max; both 0 for a regression. */
+  readonly correct: number;
+  readonly labelled: number;
 }
 
-export function addCounts(all: readonly Counts[]): Counts {
-  return Object.fromEntries(lossNames.map((name) => [name, all.reduce((n, c) => n + c[name], 0)])) as Counts;
+export type Tallies<L extends string> = Readonly<Record<L, Tally>>;
+
+/** Mean of each loss that is on, without its weight; 0 where a batch had no label. */
+export type MeanLosses<L extends string> = Readonly<Partial<Record<L, number>>>;
+
+/** The result of one optimizer step. */
+export interface StepResult<L extends string> {
+  /** Σ weight × loss. */
+  readonly loss: number;
+  readonly losses: MeanLosses<L>;
+  /** Norm of the gradient before clipping. */
+  readonly gradNorm: number;
 }
 
-/** The object losses are multiplied by 1 over the share of masked objects (the original's `visual_loss_normalizer`). */
-function normalizer(name: LossName, visualLossNormalizer: number): number {
-  return name === 'obj' || name === 'attr' || name === 'feat' ? visualLossNormalizer : 1;
+export interface StepOptions<L extends string> {
+  /** Optimizer step, counted from 0; keys the dropout together with the seed. */
+  readonly step: number;
+  readonly learningRate: number;
+  readonly seed: number;
+  readonly weights: LossWeights<L>;
 }
 
-/** d total / d (sum of a loss), by slot. A loss without a label in the batch has scale and loss 0, not NaN. */
-export function lossScale(weights: LossWeights, counts: Counts, visualLossNormalizer: number): number[] {
-  return lossNames.map((name) => (weights[name] * normalizer(name, visualLossNormalizer)) / Math.max(1, counts[name]));
+/** The losses whose weight is not 0. */
+export const lossesOn = <L extends string>(names: readonly L[], weights: LossWeights<L>): readonly L[] =>
+  names.filter((name) => weights[name] !== 0);
+
+export function addCounts<L extends string>(names: readonly L[], parts: readonly LossCounts<L>[]): LossCounts<L> {
+  return recordOf(names, (name) => parts.reduce<number>((sum, counts) => sum + counts[name], 0));
 }
 
-/** Mean of each loss that is on, without its weight, and the weighted sum of them. */
-export function meanLosses(
-  tallies: Tallies,
-  weights: LossWeights,
-  visualLossNormalizer: number,
-): Pick<StepResult, 'losses'> & { readonly total: number } {
-  const losses: Partial<Record<LossName, number>> = {};
+export function addTallies<L extends string>(names: readonly L[], a: Tallies<L>, b: Tallies<L>): Tallies<L> {
+  return recordOf(names, (name) => ({
+    lossSum: a[name].lossSum + b[name].lossSum,
+    count: a[name].count + b[name].count,
+    correct: a[name].correct + b[name].correct,
+    labelled: a[name].labelled + b[name].labelled,
+  }));
+}
+
+/** Losses and the constant factor of each beside its weight. */
+export interface LossFactors<L extends string> {
+  readonly names: readonly L[];
+  readonly factors: Readonly<Record<L, number>>;
+}
+
+/**
+ * d total / d (sum of a loss), in the order of the device's loss record. A loss without a label in the batch has scale
+ * and loss 0, not NaN.
+ */
+export function lossScale<L extends string>(
+  { names, factors }: LossFactors<L>,
+  weights: LossWeights<L>,
+  counts: LossCounts<L>,
+): number[] {
+  return names.map((name) => (weights[name] * factors[name]) / Math.max(1, counts[name]));
+}
+
+/** Mean of each loss that is on, with its factor and without its weight, and their weighted sum. */
+export function meanLosses<L extends string>(
+  { names, factors }: LossFactors<L>,
+  tallies: Tallies<L>,
+  weights: LossWeights<L>,
+): { readonly total: number; readonly losses: MeanLosses<L> } {
+  const losses: Partial<Record<L, number>> = {};
   let total = 0;
-  for (const name of lossNames) {
-    if (weights[name] === 0) continue;
+  for (const name of lossesOn(names, weights)) {
     const { lossSum, count } = tallies[name];
-    const loss = (lossSum * normalizer(name, visualLossNormalizer)) / Math.max(1, count);
+    const loss = (lossSum * factors[name]) / Math.max(1, count);
     losses[name] = loss;
     total += weights[name] * loss;
   }
   return { total, losses };
-}
-
-/** Parameters that some loss which is on trains. */
-export function activeGroups(weights: LossWeights): ReadonlySet<ParameterGroup> {
-  const groups = new Set<ParameterGroup>(['encoder']);
-  if (weights.matched || weights.qa) groups.add('pooler');
-  if (weights.obj || weights.attr || weights.feat) groups.add('objects');
-  for (const name of lossNames) if (weights[name]) groups.add(name);
-  return groups;
 }

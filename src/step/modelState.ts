@@ -10,26 +10,22 @@ import {
   type Tensor,
 } from '../engine/index.js';
 import type { ModelWeights } from '../model/weights.js';
-import type { ParameterGroup } from '../model/parameters.js';
-import { lossNames, type LossName, type Tallies } from '../pretrain/losses.js';
+import { recordOf } from '../records.js';
+import type { LossCounts, Tallies } from './losses.js';
 
 /** What can be read and written by a parameter's name. */
 export type StateKind = 'parameter' | 'gradient' | 'firstMoment' | 'secondMoment';
 
-/** Labels (or objects) that each loss is divided by. */
-export type Counts = Readonly<Record<LossName, number>>;
-
 /** Elements of one chunk of the optimizer's work. */
 const chunkElements = 65536;
 const tallyWords = 4;
-const reportWords = lossNames.length * tallyWords + 2;
 
 /**
  * The state arena beside the weights: BertAdam's two moments, the report of a step (sums of each loss, gradient norm),
  * and the optimizer's list of chunks.
  */
 export class ModelState {
-  /** Sums of each loss, [losses, 4], in the order of `lossNames`. */
+  /** Sums of each loss, [losses, 4], in the order of the loss record. */
   readonly tallies: Tensor;
   /** Tallies, then the gradient's norm and whether it is not finite. */
   readonly report: Tensor;
@@ -44,8 +40,11 @@ export class ModelState {
   constructor(
     private readonly engine: Engine,
     private readonly weights: ModelWeights,
+    losses: number,
   ) {
     const { bytes } = weights;
+    const tallyTotal = losses * tallyWords;
+    const reportWords = tallyTotal + 2;
     // Ranges of groups end anywhere, so there may be a few more chunks than the whole arena has.
     const chunks = Math.ceil(bytes / elementBytes / chunkElements) + 32;
     const reportStart = 2 * bytes;
@@ -53,18 +52,18 @@ export class ModelState {
     this.partialStart = this.chunkStart + chunks * 2 * elementBytes;
     engine.reserve('state', this.partialStart + chunks * elementBytes);
     this.report = engine.tensor('state', reportStart, [reportWords]);
-    this.tallies = engine.tensor('state', reportStart, [lossNames.length, tallyWords]);
+    this.tallies = engine.tensor('state', reportStart, [losses, tallyWords]);
     const whole = [bytes / elementBytes];
     this.fixed = {
       parameters: engine.tensor('parameters', 0, whole),
       gradients: engine.tensor('gradients', 0, whole),
       firstMoment: engine.tensor('state', 0, whole),
       secondMoment: engine.tensor('state', bytes, whole),
-      norm: engine.tensor('state', reportStart + lossNames.length * tallyWords * elementBytes, [2]),
+      norm: engine.tensor('state', reportStart + tallyTotal * elementBytes, [2]),
     };
   }
 
-  /** @throws LxmertError INTERNAL for an unknown name */
+  /** @throws LxmertError BAD_ARGUMENT for an unknown name */
   tensor(kind: StateKind, name: string): Tensor {
     const { tensor, gradient, offset, spec } = this.weights.get(name);
     if (kind === 'parameter') return tensor;
@@ -85,14 +84,14 @@ export class ModelState {
   }
 
   /** Gradients of the groups that no op has written: a task without labels, a branch that nothing reads. */
-  clearUnwritten(groups: ReadonlySet<ParameterGroup>, ledger: GradientLedger): void {
+  clearUnwritten(groups: ReadonlySet<string>, ledger: GradientLedger): void {
     for (const [begin, end] of this.weights.ranges(groups))
       for (const gap of ledger.unwritten(begin, end))
         fill(this.engine, this.engine.tensor('gradients', gap.begin, [(gap.end - gap.begin) / elementBytes]), 0);
   }
 
   /** Tells the device which groups are to be updated. Waits only when they are others than before. */
-  async prepareUpdate(groups: ReadonlySet<ParameterGroup>): Promise<void> {
+  async prepareUpdate(groups: ReadonlySet<string>): Promise<void> {
     this.momentsUntouched = false;
     const key = [...groups].join(' ');
     if (key === this.activeKey) return;
@@ -124,16 +123,22 @@ export class ModelState {
 }
 
 /** What a read of `ModelState.report` says. */
-export function parseReport(
+export interface StepReport<L extends string> {
+  readonly tallies: Tallies<L>;
+  readonly gradNorm: number;
+  /** Whether the gradient's norm is finite; else the device has left the weights as they were. */
+  readonly finite: boolean;
+}
+
+export function parseReport<L extends string>(
   report: Float32Array,
-  counts: Counts,
-): { tallies: Tallies; gradNorm: number; finite: boolean } {
-  const tallies = Object.fromEntries(
-    lossNames.map((name, i) => {
-      const [lossSum, correct, labelled] = report.subarray(i * tallyWords, (i + 1) * tallyWords);
-      return [name, { lossSum, count: counts[name], correct, labelled }];
-    }),
-  ) as unknown as Tallies;
-  const [gradNorm, notFinite] = report.subarray(lossNames.length * tallyWords);
+  losses: readonly L[],
+  counts: LossCounts<L>,
+): StepReport<L> {
+  const tallies = recordOf(losses, (name, i) => {
+    const [lossSum, correct, labelled] = report.subarray(i * tallyWords, (i + 1) * tallyWords);
+    return { lossSum, count: counts[name], correct, labelled };
+  });
+  const [gradNorm, notFinite] = report.subarray(losses.length * tallyWords);
   return { tallies, gradNorm, finite: notFinite === 0 };
 }

@@ -1,7 +1,8 @@
 import type { Batch } from '../data/batches/batch.js';
 import type { Engine } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
-import { capacitiesOf, stagedBytes, stagedTensors, type StagedBatch } from './staging.js';
+import { capacitiesOf } from './capacities.js';
+import { stagedBytes, stagedTensors, type StagedBatch } from './staging.js';
 
 /** Bytes of the arenas that grow with the batch. */
 interface Room {

@@ -4,23 +4,14 @@ import { attentionLimits, elementBytes, type Engine, type Tensor } from '../engi
 import { featureTable } from './featureTable.js';
 import { HostSlots } from './hostSlots.js';
 import { explainOutOfMemory } from './outOfMemory.js';
-import { lossNames, type LossWeights } from '../pretrain/losses.js';
-import {
-  capacitiesOf,
-  checkBatch,
-  stageInto,
-  stagedBytes,
-  stagedTensors,
-  type Capacities,
-  type StagedBatch,
-  type StepKeys,
-} from './staging.js';
+import { capacitiesOf, type Capacities } from './capacities.js';
+import { checkBatch } from './checkBatch.js';
+import { stageInto, stagedBytes, stagedTensors, type StagedBatch, type StepKeys } from './staging.js';
 
 /** What is run on a staged batch. */
 export interface StagedWork {
-  /** What its op calls depend on besides the batch and the losses that are on. */
+  /** What its op calls depend on besides the batch. */
   readonly kind: string;
-  readonly weights: LossWeights;
   readonly run: (staged: StagedBatch) => unknown;
 }
 
@@ -50,7 +41,7 @@ export class StepMemory {
   private slot = 0;
   private slotBytes = 0;
   private readonly host: HostSlots;
-  /** Workspace bytes by capacities, losses and kind of work. */
+  /** Workspace bytes by capacities and kind of work. */
   private readonly plans = new Map<string, number>();
 
   constructor(
@@ -101,7 +92,7 @@ export class StepMemory {
   }
 
   /** The slot for the next batch, and what the work on it needs. Waits only when the slots grow. @throws LxmertError BAD_DATA */
-  async place(batch: Batch, { kind, weights, run }: StagedWork): Promise<Placed> {
+  async place(batch: Batch, { kind, run }: StagedWork): Promise<Placed> {
     const { engine } = this;
     const featureDim = this.config.visualFeatDim;
     const [tableRows] = featureTable(engine, featureDim).shape;
@@ -115,8 +106,7 @@ export class StepMemory {
     }
     const start = this.slot * this.slotBytes;
     const staged = stagedTensors(engine, capacities, featureDim, start);
-    const on = lossNames.filter((name) => weights[name] !== 0);
-    const plan = JSON.stringify([kind, capacities, on]);
+    const plan = JSON.stringify([kind, capacities]);
     const workspace = this.plans.get(plan) ?? engine.plan(() => run(staged));
     this.plans.set(plan, workspace);
     const slot = engine.tensor('inputs', start, [bytes / elementBytes], 'i32');

@@ -8,7 +8,7 @@ import type { TensorSpec } from '../formats/safetensors.js';
 import { checksumFile, demandIntact, StateSums } from './checksums.js';
 import { cover, demandWhole, withFiles } from './coverage.js';
 import type { Coverage } from './coverage.js';
-import type { PretrainModel, StateEntry, StateKind } from './ports.js';
+import type { StoredModel, StateEntry, StateKind } from './trainable.js';
 import { formatTrainerState, parseTrainerState } from './trainerState.js';
 import type { TrainerState } from './trainerState.js';
 
@@ -28,11 +28,10 @@ const moments = ['firstMoment', 'secondMoment'] as const;
 const momentName = (kind: StateKind, name: string) => `${kind}.${name}`;
 
 export interface CheckpointContents {
-  readonly model: PretrainModel;
+  readonly model: StoredModel;
   readonly state: TrainerState;
-  /** Text of `config.json`: transformers' keys. */
-  readonly modelConfig: string;
-  readonly answers?: readonly string[] | undefined;
+  /** Text files beside the weights, by name, such as `config.json`. */
+  readonly files: Readonly<Record<string, string>>;
 }
 
 /**
@@ -41,7 +40,7 @@ export interface CheckpointContents {
  * @throws FILE_ACCESS (disk full); nothing is left behind then
  */
 export async function writeCheckpoint(folder: string, contents: CheckpointContents): Promise<void> {
-  const { model, state, modelConfig, answers } = contents;
+  const { model, state, files } = contents;
   await writeFolderAtomic(folder, async (inside) => {
     const sums = new StateSums();
     const read = async (kind: StateKind, name: string) => sums.add(kind, await model.read(kind, name));
@@ -61,8 +60,7 @@ export async function writeCheckpoint(folder: string, contents: CheckpointConten
       },
     );
     await writeFileDurable(join(inside, checksumFile), sums.toText());
-    await writeFileDurable(join(inside, checkpointFiles.config), modelConfig);
-    if (answers) await writeFileDurable(join(inside, checkpointFiles.answers), `${JSON.stringify(answers)}\n`);
+    for (const [name, text] of Object.entries(files)) await writeFileDurable(join(inside, name), text);
     await writeFileDurable(join(inside, checkpointFiles.state), formatTrainerState(state));
   });
 }
@@ -102,7 +100,7 @@ export async function readCheckpointAnswers(folder: string): Promise<readonly st
  * Takes the weights of a checkpoint of exactly this model; its moments stay in the file.
  * @throws BAD_CHECKPOINT saying what does not fit, or is not what was written; FILE_MISSING, FILE_ACCESS
  */
-export async function loadWeights(folder: string, model: PretrainModel): Promise<void> {
+export async function loadWeights(folder: string, model: StoredModel): Promise<void> {
   await withFiles([join(folder, checkpointFiles.model)], async ([weights]) => {
     demandWhole(weights.path, cover(weights, model.parameters));
     const sums = new StateSums();
@@ -118,7 +116,7 @@ export async function loadWeights(folder: string, model: PretrainModel): Promise
  * @throws BAD_CHECKPOINT saying what does not fit, or is not what was written; FILE_MISSING, FILE_ACCESS; the signal's
  *   reason
  */
-export async function loadCheckpoint(folder: string, model: PretrainModel, signal?: AbortSignal): Promise<Coverage> {
+export async function loadCheckpoint(folder: string, model: StoredModel, signal?: AbortSignal): Promise<Coverage> {
   const paths = [checkpointFiles.model, checkpointFiles.optimizer].map((file) => join(folder, file));
   return withFiles(paths, async ([weights, optimizer]) => {
     const coverage = cover(weights, model.parameters);

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { LxmertError } from '../errors.js';
 import { fileError, systemCode } from '../formats/fileErrors.js';
-import { stateKinds } from './ports.js';
-import type { StateKind } from './ports.js';
+import { stateKinds } from './trainable.js';
+import type { StateKind } from './trainable.js';
 
 /** File of a checkpoint with a CRC-32 of all its weights and one of each moment; checkpoints of before have none. */
 export const checksumFile = 'checksums.json';

@@ -1,6 +1,6 @@
 import { LxmertError, isLxmertError } from '../errors.js';
 import { SafetensorsFile } from '../formats/safetensors.js';
-import type { StateEntry } from './ports.js';
+import type { StateEntry } from './trainable.js';
 
 /** What of a model a checkpoint has. */
 export interface Coverage {

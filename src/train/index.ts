@@ -1,14 +1,25 @@
-export { pretrain } from '../pretrain/pretrain.js';
-export type { DescribedRun, OpenedData, PretrainParts, PretrainRequest } from '../pretrain/pretrain.js';
-export { openPretrainer, openPretrainRun, pretrainParts } from '../pretrain/openParts.js';
-export { lossWeights } from '../pretrain/taskMix.js';
-export { totalSteps } from './schedule.js';
+export { checkpointFiles, loadWeights, readCheckpointAnswers } from './checkpoint.js';
+export { checkpointName } from './checkpointStore.js';
+export type { Coverage } from './coverage.js';
+export { loadInitialWeights, lookForInitialWeights } from './initialWeights.js';
+export type { InitialCoverage } from './initialWeights.js';
 export { lastValidation, readMetrics } from './metrics.js';
 export type { MetricsRecord, StepRecord, ValidRecord } from './metrics.js';
 export type { RunStart, TrainObserver } from './observer.js';
-export type { TrainSummary } from './trainOptions.js';
-export { checkpointFiles, loadWeights, readCheckpointAnswers } from './checkpoint.js';
+export { trainInFolder } from './run.js';
+export type { RunControls } from './run.js';
 export { lookIntoRun, runFiles } from './runFolder.js';
-export { loadInitialWeights } from './initialWeights.js';
-export type { Coverage } from './coverage.js';
-export type { InitialCoverage } from './initialWeights.js';
+export type { RunFolder } from './runFolder.js';
+export { learningRate, totalSteps } from './schedule.js';
+export type {
+  StoredModel,
+  Trainable,
+  Training,
+  TrainSettings,
+  TrainSource,
+  Validation,
+  ValidationControls,
+} from './trainable.js';
+export { train } from './trainer.js';
+export type { TrainerState } from './trainerState.js';
+export type { TrainOptions, TrainSummary } from './trainOptions.js';

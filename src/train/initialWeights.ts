@@ -6,7 +6,7 @@ import { checkpointFiles, readCheckpointAnswers } from './checkpoint.js';
 import { listCheckpoints } from './checkpointStore.js';
 import { cover, some, withFiles } from './coverage.js';
 import type { Coverage } from './coverage.js';
-import type { PretrainModel } from './ports.js';
+import type { StoredModel } from './trainable.js';
 import { runFiles } from './runFolder.js';
 
 /** The answer head's last layer: a row an answer. */
@@ -36,7 +36,7 @@ export async function lookForInitialWeights(folder: string): Promise<void> {
  */
 export async function loadInitialWeights(
   folder: string,
-  model: PretrainModel,
+  model: StoredModel,
   answers?: readonly string[],
   signal?: AbortSignal,
 ): Promise<InitialCoverage> {
@@ -92,7 +92,7 @@ function matchAnswers(ours: readonly string[], theirs: readonly string[]): reado
 /** @returns the rows carried: none when the file has no such head, or one of another width or length */
 async function carryAnswers(
   file: SafetensorsFile,
-  model: PretrainModel,
+  model: StoredModel,
   pairs: readonly (readonly [number, number])[],
 ): Promise<number> {
   const heads = answerRows.map((name) => ({

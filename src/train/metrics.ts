@@ -3,12 +3,11 @@ import type { FileHandle } from 'node:fs/promises';
 import { isLxmertError } from '../errors.js';
 import { writeFully } from '../formats/atomicFile.js';
 import { fileError, systemCode } from '../formats/fileErrors.js';
-import type { LossName } from '../pretrain/losses.js';
-
-type Losses = Readonly<Partial<Record<LossName, number>>>;
+import type { MeanLosses } from '../step/losses.js';
+import type { Validation } from './trainable.js';
 
 /** One optimizer step, as a line of `metrics.jsonl`. */
-export interface StepRecord {
+export interface StepRecord<L extends string = string> {
   /** Optimizer steps done, from 1. */
   readonly step: number;
   /** Pass over the training samples, from 0. */
@@ -16,7 +15,7 @@ export interface StepRecord {
   readonly lr: number;
   /** Σ weight × loss. */
   readonly loss: number;
-  readonly losses: Losses;
+  readonly losses: MeanLosses<L>;
   /** Norm of the gradient before clipping. */
   readonly gradNorm: number;
   /** Since the step before; the only figure that a resumed run does not repeat. */
@@ -24,17 +23,13 @@ export interface StepRecord {
 }
 
 /** One validation, as a line of `metrics.jsonl`. */
-export interface ValidRecord {
+export interface ValidRecord<L extends string = string> extends Validation<L> {
   readonly step: number;
   readonly epoch: number;
   readonly split: 'valid';
-  readonly loss: number;
-  readonly losses: Losses;
-  /** Shares of labels whose arg-max was right; a loss without labels has none. */
-  readonly accuracy: Readonly<Partial<Record<Exclude<LossName, 'feat'>, number>>>;
 }
 
-export type MetricsRecord = StepRecord | ValidRecord;
+export type MetricsRecord<L extends string = string> = StepRecord<L> | ValidRecord<L>;
 
 /** `metrics.jsonl` of a run: one JSON object a line, each written through as it happens. */
 export class MetricsFile {

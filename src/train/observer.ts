@@ -9,7 +9,7 @@ export interface RunStart {
   readonly parameters: number;
   readonly folder: string;
   /** The checkpoint it goes on from, if any. */
-  readonly resumedFrom?: string;
+  readonly resumedFrom?: string | undefined;
 }
 
 /** Told of a run as it goes on; every callback is optional and must not throw. */

@@ -1,6 +1,7 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EventFile } from '../formats/tensorBoard.js';
+import { entriesOf } from '../records.js';
 import { MetricsFile } from './metrics.js';
 import type { StepRecord, ValidRecord } from './metrics.js';
 import type { RunFolder } from './runFolder.js';
@@ -64,6 +65,6 @@ async function removeEvents(folder: string): Promise<void> {
     if (name.startsWith('events.out.tfevents.')) await rm(join(folder, name), { force: true });
 }
 
-function tagged(prefix: string, values: Readonly<Record<string, number>>): Record<string, number> {
-  return Object.fromEntries(Object.entries(values).map(([name, value]) => [`${prefix}${name}`, value]));
+function tagged(prefix: string, values: Readonly<Partial<Record<string, number>>>): Record<string, number> {
+  return Object.fromEntries(entriesOf(values).map(([name, value]) => [`${prefix}${name}`, value]));
 }

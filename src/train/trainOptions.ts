@@ -1,19 +1,13 @@
-import type { ResolvedRunConfig } from '../config/runConfig.js';
 import type { StepRecord, ValidRecord } from './metrics.js';
 import type { TrainObserver } from './observer.js';
-import type { PretrainModel, PretrainSource } from './ports.js';
 import type { RunFolder } from './runFolder.js';
+import type { Training, TrainSettings } from './trainable.js';
 import type { TrainerState } from './trainerState.js';
 
 export interface TrainOptions {
-  readonly config: ResolvedRunConfig;
+  readonly settings: TrainSettings;
+  readonly training: Training;
   readonly run: RunFolder;
-  readonly model: PretrainModel;
-  readonly source: PretrainSource;
-  /** Changes with the training samples. */
-  readonly samples?: string | undefined;
-  /** The answer table; absent: QA is off. */
-  readonly answers?: readonly string[] | undefined;
   /** Where to go on; absent: at the start, with the weights that the model has. */
   readonly from?: TrainerState | undefined;
   readonly observer?: TrainObserver | undefined;
@@ -24,15 +18,15 @@ export interface TrainOptions {
 export interface TrainSummary {
   readonly step: number;
   /** Unknown when the signal came before the data of a new run were open. */
-  readonly totalSteps?: number;
+  readonly totalSteps?: number | undefined;
   /** False when the signal came first. */
   readonly finished: boolean;
   /** Whether `earlyStop` ended it before its last step. */
   readonly stoppedEarly: boolean;
   /** The newest checkpoint; absent when the signal came before the first one. */
-  readonly checkpoint?: string;
-  readonly best?: TrainerState['best'];
+  readonly checkpoint?: string | undefined;
+  readonly best?: TrainerState['best'] | undefined;
   /** Of this process: the last step and the last validation. */
-  readonly lastStep?: StepRecord;
-  readonly lastValidation?: ValidRecord;
+  readonly lastStep?: StepRecord | undefined;
+  readonly lastValidation?: ValidRecord | undefined;
 }

@@ -1,6 +1,6 @@
 import type { PositionedBatch } from '../data/batches/batching.js';
 import { LxmertError, isLxmertError } from '../errors.js';
-import type { StepResult } from '../pretrain/losses.js';
+import type { StepResult } from '../step/losses.js';
 import type { StepRecord } from './metrics.js';
 import { Milestones } from './milestones.js';
 import { findNonFinite } from './nonFinite.js';
@@ -24,7 +24,7 @@ interface Flight {
   readonly step: number;
   readonly lr: number;
   /** The numbers, and when they came (`performance.now()`). */
-  readonly result: Promise<{ readonly outcome: StepResult; readonly at: number }>;
+  readonly result: Promise<{ readonly outcome: StepResult<string>; readonly at: number }>;
 }
 
 /** The loop: while the device works on one step, the next batch is assembled and the step before is recorded. */
@@ -40,7 +40,7 @@ class Trainer {
   }
 
   async run(): Promise<TrainSummary> {
-    const { source } = this.#options;
+    const { source } = this.#options.training;
     const milestones = this.#milestones;
     await milestones.catchUp();
     const { step: first, position, schedule } = milestones.state;
@@ -73,17 +73,18 @@ class Trainer {
 
   /** Whether the run ends before its last step. */
   #over(): boolean {
-    const { config, signal } = this.#options;
-    return !!signal?.aborted || stopsEarly(this.#milestones.state, config.earlyStop);
+    const { settings, signal } = this.#options;
+    return !!signal?.aborted || stopsEarly(this.#milestones.state, settings.earlyStop);
   }
 
   /** Enqueues a step; what goes wrong with it comes out when it lands. */
   #start(step: number, batch: PositionedBatch): Flight {
-    const { config, model } = this.#options;
-    const lr = learningRate(step, this.#milestones.state.schedule);
-    const weights = this.#milestones.weights(batch.position.epoch);
-    const result = model
-      .step(batch.parts, { step, learningRate: lr, seed: config.seed, weights })
+    const { settings, training } = this.#options;
+    const { totalSteps } = this.#milestones.state.schedule;
+    const lr = learningRate(step, { ...settings.optimizer, totalSteps });
+    const weights = training.weights(batch.position.epoch);
+    const result = training.model
+      .step(batch.parts, { step, learningRate: lr, seed: settings.seed, weights })
       .then((outcome) => ({ outcome, at: performance.now() }));
     return { batch, step, lr, result: quiet(result) };
   }
@@ -91,7 +92,7 @@ class Trainer {
   /** Waits for a step and records it. */
   async #land(flight: Flight): Promise<void> {
     const { batch, step, lr } = flight;
-    const { source } = this.#options;
+    const { source } = this.#options.training;
     const { outcome, at } = await flight.result.catch((error: unknown) => this.#explain(error, flight));
     batch.parts.forEach((part) => source.release(part));
     const samples = batch.parts.reduce((sum, { size }) => sum + size, 0);
@@ -111,8 +112,8 @@ class Trainer {
   /** Finds out where a step stopped being finite. */
   async #explain(error: unknown, { batch, step }: Flight): Promise<never> {
     if (!isLxmertError(error) || error.code !== 'NOT_FINITE') throw error;
-    const weights = this.#milestones.weights(batch.position.epoch);
-    const where = await findNonFinite(this.#options.model, batch.parts, weights);
+    const { model, weights } = this.#options.training;
+    const where = await findNonFinite(model, batch.parts, weights(batch.position.epoch));
     throw new LxmertError(
       'NOT_FINITE',
       `step ${step + 1}: ${where}; the run stops, ${this.#milestones.kept}. A lower learning rate often helps; when it ` +

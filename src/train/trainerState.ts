@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { expectation } from '../config/issues.js';
-import type { ResolvedRunConfig } from '../config/runConfig.js';
 import type { BatchPosition } from '../data/batches/batching.js';
 import { LxmertError } from '../errors.js';
 import { totalSteps } from './schedule.js';
+import type { TrainSettings } from './trainable.js';
 
 const count = z.number().int().min(0);
 
@@ -18,6 +18,7 @@ export const trainerStateSchema = z.strictObject({
   seeds: z.strictObject({ run: count }),
   /** Checksum of the training samples; absent where nobody could tell. */
   samples: z.string().optional(),
+  /** What the run was planned with, to be compared when it goes on; `peak` is the setting `optimizer.lr`. */
   schedule: z.strictObject({
     totalSteps: count.min(1),
     warmup: z.number(),
@@ -70,18 +71,19 @@ export function parseTrainerState(text: string, file: string): TrainerState {
 }
 
 /** The state of a run that has done nothing yet. */
-export function startOf(config: ResolvedRunConfig, batchesPerEpoch: number, samples?: string): TrainerState {
+export function startOf(settings: TrainSettings, batchesPerEpoch: number, samples?: string): TrainerState {
+  const { seed, optimizer, batchSize } = settings;
   return {
     format: 1,
     step: 0,
     position: { epoch: 0, batch: 0 },
-    seeds: { run: config.seed },
-    ...(samples === undefined ? {} : { samples }),
+    seeds: { run: seed },
+    samples,
     schedule: {
-      totalSteps: totalSteps(config, batchesPerEpoch),
-      warmup: config.optimizer.warmup,
-      peak: config.optimizer.lr,
-      batchSize: config.batchSize,
+      totalSteps: totalSteps(settings, batchesPerEpoch),
+      warmup: optimizer.warmup,
+      peak: optimizer.lr,
+      batchSize,
       batchesPerEpoch,
     },
     validationsSinceBest: 0,

@@ -1,10 +1,10 @@
 import { LxmertError } from '../../errors.js';
-import type { AssembleOptions, AssemblyData, UnnamedBatch } from './assembly.js';
-import type { Batch } from './batch.js';
 import { Growable } from '../growable.js';
+import { RandomStream } from '../random.js';
+import type { AssembleJob, AssembleOptions, Assembly, AssemblyData, UnnamedBatch } from './assembly.js';
+import type { Batch } from './batch.js';
 import { bestAnswer, drawAnswer, drawFate, drawOtherImage, fates } from './masking.js';
 import { packObjects } from './packObjects.js';
-import { RandomStream } from '../random.js';
 
 /**
  * Makes a batch of some samples. Which words and objects are masked, what a sentence is swapped for and which answer is
@@ -13,35 +13,30 @@ import { RandomStream } from '../random.js';
  */
 export async function assembleBatch(
   data: AssemblyData,
-  samples: ArrayLike<number>,
+  job: AssembleJob,
   options: AssembleOptions,
 ): Promise<UnnamedBatch> {
-  const random = new RandomStream(options.seed);
-  const size = samples.length;
-  const sentences = chooseSentences(data, samples, random, options);
+  const { samples, firstSample } = job;
+  const assembly: Assembly = { data, job, options, random: new RandomStream(options.seed) };
+  const sentences = chooseSentences(assembly);
   const matched = Int32Array.from(samples, (sample, s) => (sentences[s] === sample ? 1 : 0));
   return {
-    size,
-    firstSample: options.firstSample,
-    ...packTokens(data, samples, sentences, random, options),
-    ...(await packObjects(data, samples, random, options)),
+    size: samples.length,
+    firstSample,
+    ...packTokens(assembly, sentences),
+    ...(await packObjects(assembly)),
     matched,
-    answers: chooseAnswers(data, samples, matched, random, options),
+    answers: chooseAnswers(assembly, matched),
   };
 }
 
 /** The sample whose sentence each sample gets: its own, or one of another image. */
-function chooseSentences(
-  data: AssemblyData,
-  samples: ArrayLike<number>,
-  random: RandomStream,
-  { epoch, masking, unmasked }: AssembleOptions,
-): Uint32Array {
-  const { tasks, rates } = masking;
+function chooseSentences({ data, job, options, random }: Assembly): Uint32Array {
+  const { samples, epoch, tasks, unmasked } = job;
   return Uint32Array.from(samples, (sample) => {
     if (unmasked === true || !tasks.matched) return sample;
     random.at(epoch, sample, 'matching');
-    if (random.uniform() >= rates.swapped) return sample;
+    if (random.uniform() >= options.rates.swapped) return sample;
     const other = drawOtherImage(random, data, data.images[sample]);
     if (other < 0) {
       throw new LxmertError(
@@ -55,12 +50,11 @@ function chooseSentences(
 }
 
 function packTokens(
-  data: AssemblyData,
-  samples: ArrayLike<number>,
+  { data, job, options, random }: Assembly,
   sentences: Uint32Array,
-  random: RandomStream,
-  { epoch, masking, unmasked }: AssembleOptions,
-): Pick<Batch, 'tokenIds' | 'tokenOffsets' | 'maskedTokens'> {
+): Pick<Batch, 'tokenIds' | 'tokenOffsets' | 'maskedTokenRows' | 'maskedTokenLabels'> {
+  const { samples, epoch, tasks, unmasked } = job;
+  const { rates } = options;
   const { tokens, tokenOffsets: offsets, wordPiece } = data;
   const tokenOffsets = new Int32Array(samples.length + 1);
   for (let s = 0; s < samples.length; s++) {
@@ -71,10 +65,10 @@ function packTokens(
   const labels = new Growable((n) => new Int32Array(n), 64);
   for (let s = 0; s < samples.length; s++) {
     tokenIds.set(tokens.subarray(offsets[sentences[s]], offsets[sentences[s] + 1]), tokenOffsets[s]);
-    if (unmasked === true || !masking.tasks.maskedLm) continue;
+    if (unmasked === true || !tasks.maskedLm) continue;
     random.at(epoch, samples[s], 'words');
     for (let row = tokenOffsets[s] + 1; row < tokenOffsets[s + 1] - 1; row++) {
-      const fate = drawFate(random, masking.rates.words, masking.rates);
+      const fate = drawFate(random, rates.words, rates);
       if (fate === fates.untouched) continue;
       rows.push(row);
       labels.push(tokenIds[row]);
@@ -83,18 +77,13 @@ function packTokens(
       else if (fate === fates.random) tokenIds[row] = random.below(wordPiece.vocabSize);
     }
   }
-  return { tokenIds, tokenOffsets, maskedTokens: { rows: rows.finish(), labels: labels.finish() } };
+  return { tokenIds, tokenOffsets, maskedTokenRows: rows.finish(), maskedTokenLabels: labels.finish() };
 }
 
-function chooseAnswers(
-  data: AssemblyData,
-  samples: ArrayLike<number>,
-  matched: Int32Array,
-  random: RandomStream,
-  { epoch, masking, unmasked }: AssembleOptions,
-): Int32Array {
+function chooseAnswers({ data, job, random }: Assembly, matched: Int32Array): Int32Array {
+  const { samples, epoch, tasks, unmasked } = job;
   return Int32Array.from(samples, (sample, s) => {
-    if (!masking.tasks.qa || matched[s] === 0) return -1;
+    if (!tasks.qa || matched[s] === 0) return -1;
     const from = data.answerOffsets[sample];
     const to = data.answerOffsets[sample + 1];
     if (unmasked === true) return bestAnswer(data, from, to);

@@ -1,27 +1,29 @@
 import { LxmertError } from '../../errors.js';
+import { memoryOf, openThreads } from '../threads.js';
 import { assembleBatch } from './assembleBatch.js';
-import type { AssembleJob, AssemblyData } from './assembly.js';
+import type { AssembleJob, AssemblyData, UnnamedBatch } from './assembly.js';
 import type { Batch } from './batch.js';
-import { batchWorkers } from './batchWorkers.js';
+import type { BatchRequest, BatchStart, SharedData } from './batchWorker.js';
 import type { FeatureMemory } from './featureMemory.js';
-import type { Masking } from './masking.js';
+import type { MaskingRates } from './masking.js';
 
-/** Makes batches, here or in other threads. */
+/** Makes batches, in this thread or in others. */
 export interface Assembler {
-  /** How many batches to ask for ahead, so that none who works on them waits for the one who takes them. */
+  /** Number of batches to ask for ahead, so that workers stay busy. */
   readonly ahead: number;
   assemble(job: AssembleJob): Promise<Batch>;
-  /** Ends its threads; what is not done by then never comes. */
+  /** Ends its threads; batches that are not begun by then reject. */
   close(): Promise<void>;
 }
 
 export interface AssemblerOptions {
   readonly seed: number;
-  readonly masking: Masking;
-  readonly memory?: FeatureMemory;
-  /** Threads that make batches; 0: this one does. */
+  readonly rates: MaskingRates;
+  readonly memory?: FeatureMemory | undefined;
+  /** Threads that make batches; 0: the calling thread does. */
   readonly workers: number;
-  readonly workerScript?: URL;
+  /** The threads' program; default: `batchWorker.js` beside this module. For programs that bundle the package. */
+  readonly workerScript?: URL | undefined;
 }
 
 /** Data whose samples have names. */
@@ -30,35 +32,29 @@ export interface NamedData extends AssemblyData {
 }
 
 export function openAssembler(data: NamedData, options: AssemblerOptions): Assembler {
-  const { seed, masking, memory, workers, workerScript } = options;
-  const withNames = ({ samples }: AssembleJob, batch: Omit<Batch, 'sampleIds'>): Batch => ({
-    ...batch,
-    sampleIds: Array.from(samples, (sample) => data.sampleId(sample)),
-  });
-  if (workers > 0) {
-    const threads = batchWorkers(data, {
-      count: workers,
-      settings: { seed, masking },
-      ...(memory && { memory }),
-      ...(workerScript && { script: workerScript }),
-    });
-    return {
-      ahead: workers + 1,
-      assemble: async (job) => withNames(job, await threads.run(job)),
-      close: () => threads.close(),
-    };
-  }
-  const fixed = { seed, masking, ...(memory && { memory }) };
-  // One after the other: more at once would not be quicker, only larger.
+  const { ahead, assemble, close } = options.workers > 0 ? inThreads(data, options) : inThisThread(data, options);
+  return {
+    ahead,
+    close,
+    assemble: async (job) => ({
+      ...(await assemble(job)),
+      sampleIds: Array.from(job.samples, (sample) => data.sampleId(sample)),
+    }),
+  };
+}
+
+type UnnamedAssembler = Omit<Assembler, 'assemble'> & { assemble(job: AssembleJob): Promise<UnnamedBatch> };
+
+/** One batch after the other: more at once would take more memory, not less time. */
+function inThisThread(data: NamedData, { seed, rates, memory }: AssemblerOptions): UnnamedAssembler {
   let last: Promise<unknown> = Promise.resolve();
   let closed = false;
   return {
     ahead: 1,
     assemble: (job) => {
-      const { samples, ...rest } = job;
-      const work = async () => {
+      const work = () => {
         if (closed) throw new LxmertError('DISPOSED', 'the batches have ended');
-        return withNames(job, await assembleBatch(data, samples, { ...fixed, ...rest }));
+        return assembleBatch(data, job, { seed, rates, memory });
       };
       const batch = last.then(work, work);
       last = batch.catch(() => undefined);
@@ -69,4 +65,49 @@ export function openAssembler(data: NamedData, options: AssemblerOptions): Assem
       await last;
     },
   };
+}
+
+/** Threads read shared arrays and open the feature files themselves. A finished batch changes hands without a copy. */
+function inThreads(
+  data: NamedData,
+  { seed, rates, memory, workers, workerScript = new URL('./batchWorker.js', import.meta.url) }: AssemblerOptions,
+): UnnamedAssembler {
+  const start: BatchStart = { data: shareData(data), seed, rates };
+  const what = 'prepares batches';
+  const threads = openThreads<BatchRequest, UnnamedBatch>({ what, script: workerScript, start, count: workers });
+  return {
+    ahead: workers + 1,
+    assemble: async (job) => {
+      const blocks = memory === undefined ? [] : takeBlocks(memory, data, job, rates);
+      return threads.run({ job, blocks }, memoryOf(blocks));
+    },
+    close: () => threads.close(),
+  };
+}
+
+/** The part of the data that worker threads need. */
+export function shareData({ features, wordPiece, ...data }: AssemblyData): SharedData {
+  const { name, size, images, tokens, tokenOffsets, answerIds, answerScores, answerOffsets } = data;
+  const { vocabSize, maskId } = wordPiece;
+  return {
+    ...{ name, size, images, tokens, tokenOffsets, answerIds, answerScores, answerOffsets },
+    wordPiece: { vocabSize, maskId },
+    features: features.shared,
+  };
+}
+
+/** Regression targets vary in number; this much more than their mean is set aside. */
+const targetMargin = 1.25;
+
+/** Memory for features and regression targets. */
+function takeBlocks(
+  memory: FeatureMemory,
+  { images, features }: AssemblyData,
+  { samples, unmasked, tasks }: AssembleJob,
+  rates: MaskingRates,
+): Float32Array[] {
+  if ('firstRow' in features) return [];
+  const objects = samples.reduce((sum, sample) => sum + features.numObjects(images[sample]), 0);
+  const targets = unmasked === true || !tasks.objects ? 0 : Math.ceil(objects * rates.objects * targetMargin);
+  return [objects, targets].filter((n) => n > 0).map((n) => memory.take(n * features.featureDim));
 }

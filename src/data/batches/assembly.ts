@@ -1,10 +1,11 @@
+import type { FeatureReader, ResidentReader } from '../features/featureSource.js';
+import type { RandomStream } from '../random.js';
+import type { SampleArrays } from '../samples/sampleStore.js';
 import type { Batch } from './batch.js';
 import type { FeatureMemory } from './featureMemory.js';
-import type { FeatureReader, ResidentReader } from '../features/featureSource.js';
-import type { Masking } from './masking.js';
-import type { SampleArrays } from '../samples/sampleStore.js';
+import type { MaskingRates, PretrainTasks } from './masking.js';
 
-/** What of the data assembling needs; another thread has it too (`shareData`). */
+/** The part of the data that batches are made of; worker threads have it, too (`shareData`). */
 export interface AssemblyData extends SampleArrays {
   /** The splits, for messages. */
   readonly name: string;
@@ -12,22 +13,33 @@ export interface AssemblyData extends SampleArrays {
   readonly wordPiece: { readonly vocabSize: number; readonly maskId: number };
 }
 
-/** A batch but for its samples' names, which the thread that asked for it knows. */
+/** A batch without its samples' names, which only the thread that asked for it knows. */
 export type UnnamedBatch = Omit<Batch, 'sampleIds'>;
 
-export interface AssembleOptions {
-  readonly seed: number;
+/** The samples of one batch, and what is hidden of them. */
+export interface AssembleJob {
+  readonly samples: Uint32Array;
   readonly epoch: number;
   /** Position of the first sample within the global batch. */
   readonly firstSample: number;
-  readonly masking: Masking;
+  /** Tasks that are on in this epoch: no word is masked while masked LM is off, no sentence swapped while matching is. */
+  readonly tasks: PretrainTasks;
   /** Neither mask nor swap, and the label is the answer with the highest score. */
-  readonly unmasked?: boolean;
-  /** Where the features are put; default: memory of their own. */
-  readonly memory?: Pick<FeatureMemory, 'take'>;
+  readonly unmasked?: boolean | undefined;
 }
 
-/** What to make a batch of. */
-export interface AssembleJob extends Pick<AssembleOptions, 'epoch' | 'firstSample' | 'unmasked'> {
-  readonly samples: Uint32Array;
+/** What all batches of some data have in common. */
+export interface AssembleOptions {
+  readonly seed: number;
+  readonly rates: MaskingRates;
+  /** Where the features are put; default: memory of their own. */
+  readonly memory?: Pick<FeatureMemory, 'take'> | undefined;
+}
+
+/** One batch being made: the job, its options, and the random numbers. */
+export interface Assembly {
+  readonly data: AssemblyData;
+  readonly job: AssembleJob;
+  readonly options: AssembleOptions;
+  readonly random: RandomStream;
 }

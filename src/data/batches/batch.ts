@@ -1,43 +1,217 @@
+import { keysOf, recordOf } from '../../records.js';
+
 /**
- * A batch on the host: the packed rows of two streams and what is to be predicted about them.
- *
- * Sample s of the batch owns the language rows `tokenOffsets[s] … tokenOffsets[s + 1] - 1` and the
- * vision rows `objectOffsets[s] … objectOffsets[s + 1] - 1`. No row is padding.
+ * What a field has its values for: samples, offsets of samples (one more than samples), rows of the language or the
+ * vision stream, or those of them that are to be predicted.
  */
-export interface Batch {
+export type FieldRows = 'samples' | 'offsets' | 'language' | 'vision' | 'maskedTokens' | 'maskedObjects';
+
+/** One array of a batch. */
+export interface BatchField {
+  readonly rows: FieldRows;
+  readonly type: 'i32' | 'f32';
+  /** Values of one row; 1 unless given. */
+  readonly width?: 4 | 'visualFeatDim';
+  /** Values are in [from, below). */
+  readonly range?: {
+    /** What a value is, for messages. */
+    readonly what: string;
+    readonly from: 0 | -1;
+    /** A size of the model, or the rows of the table of features on the device. */
+    readonly below: RangeLimit;
+  };
+  /** Values are rows of this stream. */
+  readonly pointsTo?: 'language' | 'vision';
+  /** The field is there only if features come with the batch (`host`), or lie in a table on the device (`device`). */
+  readonly features?: 'host' | 'device';
+  /** Value of every row where there is nothing to predict; 0 unless given. */
+  readonly without?: number;
+}
+
+type RangeLimit = 'vocabSize' | 'numObjectLabels' | 'numAttrLabels' | 'numQaLabels' | 'tableRows';
+
+/** The limits that ranges name. */
+export type RangeLimits = Readonly<Record<RangeLimit, number>>;
+
+/**
+ * The fields of a batch. Transfer between threads, slicing, the layout in device memory, zero filling and range checks
+ * are all derived from this table.
+ *
+ * Sample s owns the language rows `tokenOffsets[s] … tokenOffsets[s + 1] - 1` and the vision rows `objectOffsets[s] …
+ * objectOffsets[s + 1] - 1`. No row is padding.
+ */
+export const batchFields = {
+  /** WordPiece ids as the model sees them, masking done, [CLS] and [SEP] included. */
+  tokenIds: { rows: 'language', type: 'i32', range: { what: 'token id', from: 0, below: 'vocabSize' } },
+  tokenOffsets: { rows: 'offsets', type: 'i32' },
+  objectOffsets: { rows: 'offsets', type: 'i32' },
+  /** RoI features as the model sees them, masking done. */
+  visualFeats: { rows: 'vision', type: 'f32', width: 'visualFeatDim', features: 'host' },
+  /** The same as rows of the table on the device; -1: zeros. */
+  residentRows: {
+    rows: 'vision',
+    type: 'i32',
+    features: 'device',
+    range: { what: 'row of the features', from: -1, below: 'tableRows' },
+  },
+  /** Boxes x0, y0, x1, y1 as shares of the picture. */
+  visualPos: { rows: 'vision', type: 'f32', width: 4 },
+  /** Language rows to predict, ascending, and their original ids. */
+  maskedTokenRows: { rows: 'maskedTokens', type: 'i32', pointsTo: 'language' },
+  maskedTokenLabels: {
+    rows: 'maskedTokens',
+    type: 'i32',
+    range: { what: 'masked token', from: 0, below: 'vocabSize' },
+  },
+  /** The detector's class of every object, and its confidence. */
+  objectLabels: { rows: 'vision', type: 'i32', range: { what: 'object class', from: 0, below: 'numObjectLabels' } },
+  objectConfs: { rows: 'vision', type: 'f32' },
+  /** The detector's attribute of every object, and its confidence. */
+  attributeLabels: { rows: 'vision', type: 'i32', range: { what: 'attribute', from: 0, below: 'numAttrLabels' } },
+  attributeConfs: { rows: 'vision', type: 'f32' },
+  /** Vision rows to predict, ascending, and their original features. */
+  maskedObjectRows: { rows: 'maskedObjects', type: 'i32', pointsTo: 'vision' },
+  featureTargets: { rows: 'maskedObjects', type: 'f32', width: 'visualFeatDim', features: 'host' },
+  /** The original features as rows of the table on the device. */
+  residentTargets: {
+    rows: 'maskedObjects',
+    type: 'i32',
+    features: 'device',
+    range: { what: 'row of the targets', from: 0, below: 'tableRows' },
+  },
+  /** 1 where sentence and image belong together, 0 where the sentence was swapped. */
+  matched: { rows: 'samples', type: 'i32', without: 1 },
+  /** Index into the answer table, -1 where there is no question to answer. */
+  answers: { rows: 'samples', type: 'i32', range: { what: 'answer', from: -1, below: 'numQaLabels' }, without: -1 },
+} as const satisfies Record<string, BatchField>;
+
+type Fields = typeof batchFields;
+export type FieldName = keyof Fields;
+
+/** Fields that are there only if the features lie on the device. */
+export type DeviceFieldName = { [N in FieldName]: Fields[N] extends { features: 'device' } ? N : never }[FieldName];
+export type HostFieldName = Exclude<FieldName, DeviceFieldName>;
+
+type ArrayOf<N extends FieldName> = Fields[N] extends { type: 'f32' } ? Float32Array : Int32Array;
+
+/** Arrays of values, as `batchFields` describes them: [rows × width]. Empty where features lie elsewhere. */
+type BatchArrays = { readonly [N in HostFieldName]: ArrayOf<N> } & {
+  readonly [N in DeviceFieldName]?: ArrayOf<N> | undefined;
+};
+
+/** A batch on the host: the packed rows of two streams, and what is to be predicted about them. */
+export interface Batch extends BatchArrays {
   /** Samples in this batch (B). */
   readonly size: number;
   /** Position of sample 0 within the global batch; keys the dropout, so ranks and accumulation change nothing. */
   readonly firstSample: number;
   /** One name a sample (image id and sentence), for messages about it. */
   readonly sampleIds: readonly string[];
+}
 
-  /** Masked WordPiece ids, [CLS] and [SEP] included: [Σ tokens]. */
-  readonly tokenIds: Int32Array;
-  /** [B + 1]. */
-  readonly tokenOffsets: Int32Array;
-  /** [B + 1]. */
-  readonly objectOffsets: Int32Array;
-  /** RoI features as the model sees them, masking done: [Σ objects × visualFeatDim]; none where `resident` names them. */
-  readonly visualFeats: Float32Array;
-  /** Boxes as shares of the picture: [Σ objects × 4]. */
-  readonly visualPos: Float32Array;
+/** What every batch has; the labels may be left out (`batchOf`). */
+type BatchInputs = Pick<
+  Batch,
+  'sampleIds' | 'tokenIds' | 'tokenOffsets' | 'objectOffsets' | 'visualFeats' | 'visualPos'
+>;
 
-  /** Masked-LM: language rows to predict, ascending, and their original ids. */
-  readonly maskedTokens: { readonly rows: Int32Array; readonly labels: Int32Array };
-  /** Detector's class of every object and its confidence: [Σ objects]. */
-  readonly objects: { readonly labels: Int32Array; readonly confs: Float32Array };
-  /** Detector's attribute of every object and its confidence: [Σ objects]. */
-  readonly attributes: { readonly labels: Int32Array; readonly confs: Float32Array };
-  /** Feature regression: vision rows to predict, ascending, and their original features [rows × visualFeatDim]. */
-  readonly maskedObjects: { readonly rows: Int32Array; readonly targets: Float32Array };
-  /**
-   * Features that lie on the device: the row of its table for each object as the model sees it, -1 for zeros, [Σ objects];
-   * and for each of `maskedObjects` the row of its original feature.
-   */
-  readonly resident?: { readonly rows: Int32Array; readonly targets: Int32Array };
-  /** 1 where sentence and image belong together, 0 where the sentence was swapped: [B]. */
-  readonly matched: Int32Array;
-  /** Index into the answer table, -1 where there is no question to answer: [B]. */
-  readonly answers: Int32Array;
+export const fieldNames = keysOf(batchFields);
+
+/** The description of a field. */
+export const fieldOf = (name: FieldName): BatchField => batchFields[name];
+
+/** Whether a field is there, by where the features are. */
+export function isThere(name: FieldName, { resident }: { readonly resident: boolean }): boolean {
+  const { features } = fieldOf(name);
+  return features === undefined || (features === 'device') === resident;
+}
+
+export const isResident = (batch: Pick<Batch, 'residentRows'>): boolean => batch.residentRows !== undefined;
+
+/** How many rows a batch has of each kind. */
+export function rowCountsOf(
+  batch: Pick<Batch, 'size' | 'tokenOffsets' | 'objectOffsets' | 'maskedTokenRows' | 'maskedObjectRows'>,
+): Readonly<Record<FieldRows, number>> {
+  const { size, tokenOffsets, objectOffsets } = batch;
+  return {
+    samples: size,
+    offsets: size + 1,
+    language: tokenOffsets[size],
+    vision: objectOffsets[size],
+    maskedTokens: batch.maskedTokenRows.length,
+    maskedObjects: batch.maskedObjectRows.length,
+  };
+}
+
+/** A whole batch from its inputs and the labels that are known: of the others there is nothing to predict. */
+export function batchOf(given: BatchInputs & Partial<Batch>): Batch {
+  const none = new Int32Array(0);
+  const masked = { maskedTokenRows: none, maskedObjectRows: none, ...given };
+  const counts = rowCountsOf({ ...masked, size: given.sampleIds.length });
+  const labels = recordOf(fieldNames, (name) => {
+    const { rows, type, without = 0, features } = fieldOf(name);
+    if (features !== undefined) return features === 'device' ? undefined : new Float32Array(0);
+    const values = type === 'f32' ? new Float32Array(counts[rows]) : new Int32Array(counts[rows]);
+    return values.fill(without);
+  });
+  return { ...(labels as BatchArrays), size: given.sampleIds.length, firstSample: 0, ...masked };
+}
+
+/** The arrays of a batch. */
+export function arraysOf(batch: Partial<BatchArrays>): (Int32Array | Float32Array)[] {
+  return fieldNames.flatMap((name) => batch[name] ?? []);
+}
+
+/** Sample `s` of a batch as a batch of its own. */
+export function oneSample(batch: Batch, s: number): Batch {
+  const counts = rowCountsOf(batch);
+  const tokens = [batch.tokenOffsets[s], batch.tokenOffsets[s + 1]] as const;
+  const objects = [batch.objectOffsets[s], batch.objectOffsets[s + 1]] as const;
+  const ranges = {
+    samples: [s, s + 1],
+    language: tokens,
+    vision: objects,
+    maskedTokens: within(batch.maskedTokenRows, tokens),
+    maskedObjects: within(batch.maskedObjectRows, objects),
+  } as const;
+  const first = { language: tokens[0], vision: objects[0] };
+  const arrays = recordOf(fieldNames, (name) => {
+    const { rows, pointsTo } = fieldOf(name);
+    const values = batch[name];
+    if (values === undefined || rows === 'offsets') return undefined;
+    const width = counts[rows] === 0 ? 0 : values.length / counts[rows];
+    const own = values.slice(ranges[rows][0] * width, ranges[rows][1] * width);
+    return pointsTo === undefined ? own : own.map((row) => row - first[pointsTo]);
+  });
+  return {
+    ...(arrays as BatchArrays),
+    tokenOffsets: Int32Array.of(0, tokens[1] - tokens[0]),
+    objectOffsets: Int32Array.of(0, objects[1] - objects[0]),
+    size: 1,
+    firstSample: batch.firstSample + s,
+    sampleIds: [batch.sampleIds[s]],
+  };
+}
+
+/** The name of the sample that a row of a kind belongs to. */
+export function sampleOfRow(batch: Batch, rows: FieldRows, row: number): string {
+  const ownerOf = (offsets: Int32Array, at: number) => offsets.findLastIndex((offset) => offset <= at);
+  const owners: Readonly<Record<FieldRows, () => number>> = {
+    samples: () => row,
+    offsets: () => row,
+    language: () => ownerOf(batch.tokenOffsets, row),
+    vision: () => ownerOf(batch.objectOffsets, row),
+    maskedTokens: () => ownerOf(batch.tokenOffsets, batch.maskedTokenRows[row]),
+    maskedObjects: () => ownerOf(batch.objectOffsets, batch.maskedObjectRows[row]),
+  };
+  return batch.sampleIds[owners[rows]()] ?? `row ${row}`;
+}
+
+/** Positions [begin, end) in ascending `rows` of those in [from, to). */
+function within(rows: Int32Array, [from, to]: readonly [number, number]): readonly [number, number] {
+  const at = (limit: number) => {
+    const first = rows.findIndex((row) => row >= limit);
+    return first < 0 ? rows.length : first;
+  };
+  return [at(from), at(to)];
 }

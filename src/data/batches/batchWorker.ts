@@ -1,19 +1,36 @@
-/** The program of a thread that prepares batches (see `batchWorkers`). */
+/** The program of a thread that prepares batches (see `openAssembler`), and what it is sent. */
+import type { SharedObjects } from '../features/featureSource.js';
+import { openShared } from '../features/mergedFeatures.js';
+import { memoryOf, threadProgram } from '../threads.js';
 import { assembleBatch } from './assembleBatch.js';
-import type { UnnamedBatch } from './assembly.js';
-import { arraysOf } from './batchMessages.js';
-import type { BatchRequest, BatchStart } from './batchMessages.js';
+import type { AssembleJob, AssemblyData, UnnamedBatch } from './assembly.js';
+import { arraysOf } from './batch.js';
 import { FeatureMemory } from './featureMemory.js';
-import { openShared } from '../features/openFeatures.js';
-import { memoryOf } from '../workerMessages.js';
-import { serveWork } from '../workerProgram.js';
+import type { MaskingRates } from './masking.js';
 
-serveWork<{ start: BatchStart; request: BatchRequest; result: UnnamedBatch }>(
-  async ({ data: { features, ...data }, settings }) => {
+/** The data as a message carries it: large arrays lie in shared memory. */
+export type SharedData = Omit<AssemblyData, 'features'> & { readonly features: SharedObjects };
+
+/** What each thread is given when it starts. */
+export interface BatchStart {
+  readonly data: SharedData;
+  readonly seed: number;
+  readonly rates: MaskingRates;
+}
+
+/** One batch to make. */
+export interface BatchRequest {
+  readonly job: AssembleJob;
+  /** Memory to put the features into. */
+  readonly blocks: readonly Float32Array[];
+}
+
+export default threadProgram<BatchStart, BatchRequest, UnnamedBatch>(
+  async ({ data: { features, ...data }, seed, rates }) => {
     const opened = { ...data, features: await openShared(features) };
-    return async ({ job: { samples, ...job }, blocks }) => {
+    return async ({ job, blocks }) => {
       const memory = new FeatureMemory({ blocks });
-      const batch = await assembleBatch(opened, samples, { ...settings, ...job, memory });
+      const batch = await assembleBatch(opened, job, { seed, rates, memory });
       return { content: batch, memory: memoryOf(arraysOf(batch)) };
     };
   },

@@ -1,14 +1,14 @@
 import { LxmertError } from '../../errors.js';
-import { ahead } from '../ahead.js';
-import { openAssembler } from './assembler.js';
+import { describeValue } from '../../formats/describe.js';
+import { ahead, allSettled } from '../concurrency.js';
+import { epochOrder } from '../random.js';
 import type { AssembleJob } from './assembly.js';
+import { openAssembler } from './assembler.js';
 import type { Assembler, NamedData } from './assembler.js';
 import type { Batch } from './batch.js';
-import { describeValue } from '../../formats/describe.js';
 import type { FeatureMemory } from './featureMemory.js';
-import { resolveMasking } from './masking.js';
-import type { MaskingOptions } from './masking.js';
-import { epochOrder } from '../random.js';
+import { allTasks, maskingRates } from './masking.js';
+import type { MaskingRates, PretrainTasks } from './masking.js';
 
 /** Where the sampler stands: the global batch that comes next. */
 export interface BatchPosition {
@@ -24,14 +24,16 @@ export interface PositionedBatch {
   readonly parts: readonly Batch[];
 }
 
-/** How batches are made; it changes nothing in them. */
+/** What training and validation batches have in common. */
 export interface PreparationOptions {
+  /** Default: the paper's. */
+  readonly rates?: Partial<MaskingRates> | undefined;
   /** Where the features are put; default: every batch has memory of its own. */
-  readonly memory?: FeatureMemory;
+  readonly memory?: FeatureMemory | undefined;
   /** Threads that make batches ahead; 0, the default: the calling thread makes one ahead. */
-  readonly workers?: number;
+  readonly workers?: number | undefined;
   /** The threads' program; default: the package's own. For programs that bundle the package. */
-  readonly workerScript?: URL;
+  readonly workerScript?: URL | undefined;
 }
 
 export interface TrainBatchOptions extends PreparationOptions {
@@ -39,19 +41,21 @@ export interface TrainBatchOptions extends PreparationOptions {
   /** Samples of one global batch, over all ranks and parts. */
   readonly batchSize: number;
   /** Most samples of one part (gradient accumulation); default: all in one. */
-  readonly partSize?: number;
+  readonly partSize?: number | undefined;
   /** Which share of every global batch this process takes; default: all of it. */
   readonly share?: { readonly rank: number; readonly ranks: number };
   /** Default: the start. */
   readonly from?: BatchPosition;
-  readonly masking?: MaskingOptions;
+  /** Tasks that are on in an epoch; default: all in each. */
+  readonly tasksOn?: ((epoch: number) => PretrainTasks) | undefined;
 }
 
 export interface ValidBatchOptions extends PreparationOptions {
   readonly batchSize: number;
   /** Masks and swaps are drawn from it; default: a fixed one, so that any two validations compare. */
   readonly seed?: number;
-  readonly masking?: MaskingOptions;
+  /** Default: all. */
+  readonly tasks?: PretrainTasks | undefined;
   /** Neither mask nor swap, and the label is the answer with the highest score; default false. */
   readonly unmasked?: boolean;
   /** Only samples with an answer; default false. */
@@ -79,6 +83,7 @@ export function trainBatches(data: NamedData, options: TrainBatchOptions): Async
     partSize = batchSize,
     share = { rank: 0, ranks: 1 },
     from = { epoch: 0, batch: 0 },
+    tasksOn = () => allTasks,
   } = options;
   checkCount('batchSize', batchSize, 1);
   checkCount('partSize', partSize, 1);
@@ -98,23 +103,27 @@ export function trainBatches(data: NamedData, options: TrainBatchOptions): Async
     const end = Math.floor((size * (share.rank + 1)) / share.ranks);
     for (let { epoch, batch } = from; ; epoch++, batch = 0) {
       const order = epochOrder(seed, epoch, data.size);
+      const tasks = tasksOn(epoch);
       for (; batch < batches; batch++) {
         const jobs: AssembleJob[] = [];
         for (let start = first; start < end; start += partSize) {
           const stop = Math.min(start + partSize, end);
           // A copy: a message with a part of the order would take all of it along.
           const samples = order.slice(batch * batchSize + start, batch * batchSize + stop);
-          jobs.push({ samples, epoch, firstSample: start });
+          jobs.push({ samples, epoch, firstSample: start, tasks });
         }
         yield { position: { epoch, batch }, jobs };
       }
     }
   }
   const parts = Math.max(1, Math.ceil(batchSize / share.ranks / partSize));
-  return assembled(data, { ...options, seed }, (assembler) =>
+  return whileOpen(data, { ...options, seed }, (assembler) =>
     ahead(
       plan(),
-      async ({ position, jobs }) => ({ position, parts: await all(jobs, assembler) }),
+      async ({ position, jobs }) => ({
+        position,
+        parts: await allSettled(jobs.map((job) => assembler.assemble(job))),
+      }),
       Math.ceil(assembler.ahead / parts),
     ),
   );
@@ -122,12 +131,12 @@ export function trainBatches(data: NamedData, options: TrainBatchOptions): Async
 
 /** All samples in their own order, once; the last batch may be smaller. Made ahead likewise. Throws BAD_ARGUMENT. */
 export function validBatches(data: NamedData, options: ValidBatchOptions): AsyncGenerator<Batch> {
-  const { batchSize, seed = VALID_SEED, unmasked = false, answered = false } = options;
+  const { batchSize, seed = VALID_SEED, tasks = allTasks, unmasked = false, answered = false } = options;
   checkCount('batchSize', batchSize, 1);
 
   function* plan(): Generator<AssembleJob> {
     let samples: number[] = [];
-    const job = () => ({ samples: Uint32Array.from(samples), epoch: 0, firstSample: 0, unmasked });
+    const job = () => ({ samples: Uint32Array.from(samples), epoch: 0, firstSample: 0, tasks, unmasked });
     for (let sample = 0; sample < data.size; sample++) {
       if (answered && data.answerOffsets[sample + 1] === data.answerOffsets[sample]) continue;
       samples.push(sample);
@@ -137,27 +146,22 @@ export function validBatches(data: NamedData, options: ValidBatchOptions): Async
     }
     if (samples.length > 0) yield job();
   }
-  return assembled(data, { ...options, seed }, (assembler) =>
+  return whileOpen(data, { ...options, seed }, (assembler) =>
     ahead(plan(), (job) => assembler.assemble(job), assembler.ahead),
   );
 }
 
-/** Checks what both have in common, and ends the assembler when the batches end. */
-function assembled<T>(
+/** The batches that an assembler makes; it is closed when they end. Throws BAD_ARGUMENT. */
+function whileOpen<T>(
   data: NamedData,
-  options: PreparationOptions & { readonly seed: number; readonly masking?: MaskingOptions },
+  { seed, rates, workers = 0, memory, workerScript }: PreparationOptions & { readonly seed: number },
   batches: (assembler: Assembler) => AsyncGenerator<T>,
 ): AsyncGenerator<T> {
-  const { seed, workers = 0, memory, workerScript } = options;
   checkCount('seed', seed, 0);
   checkRange('workers', workers, MOST_WORKERS + 1);
-  const masking = resolveMasking(options.masking);
+  const options = { seed, rates: maskingRates(rates), workers, memory, workerScript };
   async function* run() {
-    const assembler = openAssembler(data, {
-      ...{ seed, masking, workers },
-      ...(memory && { memory }),
-      ...(workerScript && { workerScript }),
-    });
+    const assembler = openAssembler(data, options);
     try {
       yield* batches(assembler);
     } finally {
@@ -165,15 +169,6 @@ function assembled<T>(
     }
   }
   return run();
-}
-
-/** Waits for all parts, so that none is still being made when an error has ended the iteration. */
-async function all(jobs: readonly AssembleJob[], assembler: Assembler): Promise<Batch[]> {
-  const settled = await Promise.allSettled(jobs.map((job) => assembler.assemble(job)));
-  return settled.map((one) => {
-    if (one.status === 'rejected') throw one.reason;
-    return one.value;
-  });
 }
 
 function checkCount(name: string, value: number, least: number): void {

@@ -41,10 +41,11 @@ export class FeatureMemory {
     this.#released.add(batch);
     this.#comesBack = true;
     this.#add(batch.visualFeats);
-    this.#add(batch.maskedObjects.targets);
+    this.#add(batch.featureTargets);
     // The largest stay.
     this.#spare.sort((a, b) => b.length - a.length).length = Math.min(this.#spare.length, MOST_SPARE);
   }
+
   #allocate(length: number): Float32Array {
     return this.#shared && this.#comesBack ? sharedArrays.float32(length) : new Float32Array(length);
   }

@@ -1,19 +1,16 @@
+import { taskNames } from '../../config/tasks.js';
+import type { TaskName } from '../../config/tasks.js';
 import { LxmertError } from '../../errors.js';
+import { recordOf } from '../../records.js';
 import type { RandomStream } from '../random.js';
 
-/** Which pre-training tasks the data is prepared for. */
-export interface PretrainTasks {
-  /** Off: no word is masked. */
-  readonly maskedLm: boolean;
-  /** Off: no object is masked. */
-  readonly objects: boolean;
-  /** Off: no sentence is swapped. */
-  readonly matched: boolean;
-  /** Off: no sample has an answer. */
-  readonly qa: boolean;
-}
+/**
+ * Which pre-training tasks a batch is prepared for. Off means: no word masked (maskedLm), no object masked (objects), no
+ * sentence swapped (matched), no answer (qa).
+ */
+export type PretrainTasks = Readonly<Record<TaskName, boolean>>;
 
-export const allTasks: PretrainTasks = { maskedLm: true, objects: true, matched: true, qa: true };
+export const allTasks: PretrainTasks = recordOf(taskNames, () => true);
 
 /** How much is masked and swapped; all are shares from 0 to 1. */
 export interface MaskingRates {
@@ -32,21 +29,9 @@ export interface MaskingRates {
 /** LXMERT, section 3.1, and the public code. */
 export const paperRates: MaskingRates = { words: 0.15, objects: 0.15, masked: 0.8, random: 0.1, swapped: 0.5 };
 
-export interface MaskingOptions {
-  /** Default: all on. */
-  readonly tasks?: Partial<PretrainTasks>;
-  /** Default: the paper's. */
-  readonly rates?: Partial<MaskingRates>;
-}
-
-export interface Masking {
-  readonly tasks: PretrainTasks;
-  readonly rates: MaskingRates;
-}
-
-/** Fills in defaults. Throws BAD_ARGUMENT for a rate outside 0 … 1. */
-export function resolveMasking(options: MaskingOptions = {}): Masking {
-  const rates = { ...paperRates, ...options.rates };
+/** Fills in the paper's rates. Throws BAD_ARGUMENT for a rate outside 0 … 1. */
+export function maskingRates(given: Partial<MaskingRates> = {}): MaskingRates {
+  const rates = { ...paperRates, ...given };
   for (const [name, rate] of Object.entries(rates)) {
     if (!(rate >= 0 && rate <= 1)) {
       throw new LxmertError('BAD_ARGUMENT', `masking rate '${name}' must be from 0 to 1, found ${rate}`);
@@ -58,7 +43,7 @@ export function resolveMasking(options: MaskingOptions = {}): Masking {
       `masking rates 'masked' (${rates.masked}) and 'random' (${rates.random}) must not sum to more than 1`,
     );
   }
-  return { tasks: { ...allTasks, ...options.tasks }, rates };
+  return rates;
 }
 
 /** What happens to a token or an object. */

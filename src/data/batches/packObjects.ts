@@ -1,28 +1,33 @@
-import type { AssembleOptions, AssemblyData } from './assembly.js';
-import type { Batch } from './batch.js';
+import { inGroups } from '../concurrency.js';
 import { allocateObjectRows } from '../features/featureSource.js';
 import type { FeatureReader, ResidentReader } from '../features/featureSource.js';
 import { Growable } from '../growable.js';
-import { inGroups } from '../inGroups.js';
+import type { AssembleOptions, Assembly } from './assembly.js';
+import type { Batch } from './batch.js';
 import { drawFate, drawOtherImage, fates } from './masking.js';
-import type { RandomStream } from '../random.js';
 
 /** The part of a batch that is about objects. */
 type PackedObjects = Pick<
   Batch,
-  'objectOffsets' | 'visualFeats' | 'visualPos' | 'objects' | 'attributes' | 'maskedObjects' | 'resident'
+  | 'objectOffsets'
+  | 'visualFeats'
+  | 'visualPos'
+  | 'objectLabels'
+  | 'objectConfs'
+  | 'attributeLabels'
+  | 'attributeConfs'
+  | 'maskedObjectRows'
+  | 'featureTargets'
+  | 'residentRows'
+  | 'residentTargets'
 >;
 
 /** The objects of some samples, one sample after the other, and what was masked of them. */
-export async function packObjects(
-  data: AssemblyData,
-  samples: ArrayLike<number>,
-  random: RandomStream,
-  options: AssembleOptions,
-): Promise<PackedObjects> {
+export async function packObjects(assembly: Assembly): Promise<PackedObjects> {
+  const { data, job, options } = assembly;
   const { features } = data;
   const { memory } = options;
-  const images = Array.from(samples, (sample) => data.images[sample]);
+  const images = Array.from(job.samples, (sample) => data.images[sample]);
   const objectOffsets = new Int32Array(images.length + 1);
   images.forEach((image, s) => (objectOffsets[s + 1] = objectOffsets[s] + features.numObjects(image)));
   const resident = 'firstRow' in features;
@@ -32,13 +37,16 @@ export async function packObjects(
     memory && ((length) => memory.take(length)),
   );
   await inGroups(images.length, (s) => features.read(images[s], rows, objectOffsets[s]));
-  const masks = maskObjects(data, samples, objectOffsets, random, options);
+  const masks = maskObjects(assembly, objectOffsets);
   return {
     objectOffsets,
     visualFeats: rows.features,
     visualPos: rows.boxes,
-    objects: { labels: rows.objectIds, confs: rows.objectConfs },
-    attributes: { labels: rows.attrIds, confs: rows.attrConfs },
+    objectLabels: rows.objectIds,
+    objectConfs: rows.objectConfs,
+    attributeLabels: rows.attrIds,
+    attributeConfs: rows.attrConfs,
+    maskedObjectRows: masks.rows,
     ...(resident
       ? nameRows(features, images, objectOffsets, masks)
       : await maskFeatures(features, rows.features, masks, options)),
@@ -60,29 +68,26 @@ interface ObjectMasks {
 }
 
 /** Draws which objects are to be predicted, and what the model sees of them. */
-function maskObjects(
-  data: AssemblyData,
-  samples: ArrayLike<number>,
-  objectOffsets: Int32Array,
-  random: RandomStream,
-  { epoch, masking, unmasked }: AssembleOptions,
-): ObjectMasks {
+function maskObjects(assembly: Assembly, objectOffsets: Int32Array): ObjectMasks {
+  const { data, job, options, random } = assembly;
+  const { samples, epoch, tasks, unmasked } = job;
+  const { rates } = options;
   const rows = new Growable((n) => new Int32Array(n), 64);
   const replaced: Replacement[] = [];
-  for (let s = 0; unmasked !== true && masking.tasks.objects && s < samples.length; s++) {
+  for (let s = 0; unmasked !== true && tasks.objects && s < samples.length; s++) {
     random.at(epoch, samples[s], 'objects');
     for (let row = objectOffsets[s]; row < objectOffsets[s + 1]; row++) {
-      const fate = drawFate(random, masking.rates.objects, masking.rates);
+      const fate = drawFate(random, rates.objects, rates);
       if (fate === fates.untouched) continue;
       rows.push(row);
       if (fate === fates.masked) replaced.push({ row });
-      else if (fate === fates.random) replaced.push({ row, by: drawObject(data, data.images[samples[s]], random) });
+      else if (fate === fates.random) replaced.push({ row, by: drawObject(assembly, data.images[samples[s]]) });
     }
   }
   return { rows: rows.finish(), replaced };
 }
 
-function drawObject(data: AssemblyData, image: number, random: RandomStream): { image: number; object: number } {
+function drawObject({ data, random }: Assembly, image: number): { image: number; object: number } {
   const other = drawOtherImage(random, data, image);
   // Where there is only one image, its own objects are all there is.
   const from = other < 0 ? image : data.images[other];
@@ -95,7 +100,7 @@ async function maskFeatures(
   features: Float32Array,
   { rows, replaced }: ObjectMasks,
   { memory }: AssembleOptions,
-): Promise<Pick<Batch, 'maskedObjects'>> {
+): Promise<Pick<Batch, 'featureTargets'>> {
   const width = source.featureDim;
   const targets = memory?.take(rows.length * width) ?? new Float32Array(rows.length * width);
   rows.forEach((row, i) => targets.set(features.subarray(row * width, (row + 1) * width), i * width));
@@ -104,7 +109,7 @@ async function maskFeatures(
     if (by === undefined) features.fill(0, row * width, (row + 1) * width);
     else await source.readFeature(by.image, by.object, features, row * width);
   });
-  return { maskedObjects: { rows, targets } };
+  return { featureTargets: targets };
 }
 
 /** Says where the table has the same. */
@@ -113,7 +118,7 @@ function nameRows(
   images: readonly number[],
   objectOffsets: Int32Array,
   masks: ObjectMasks,
-): Pick<Batch, 'maskedObjects' | 'resident'> {
+): Pick<Batch, 'featureTargets' | 'residentRows' | 'residentTargets'> {
   const rows = new Int32Array(objectOffsets[images.length]);
   for (const [s, image] of images.entries()) {
     const first = source.firstRow(image);
@@ -121,5 +126,5 @@ function nameRows(
   }
   const targets = masks.rows.map((row) => rows[row]);
   for (const { row, by } of masks.replaced) rows[row] = by === undefined ? -1 : source.firstRow(by.image) + by.object;
-  return { maskedObjects: { rows: masks.rows, targets: new Float32Array(0) }, resident: { rows, targets } };
+  return { featureTargets: new Float32Array(0), residentRows: rows, residentTargets: targets };
 }

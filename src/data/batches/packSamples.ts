@@ -1,5 +1,5 @@
 import { LxmertError } from '../../errors.js';
-import type { Batch } from './batch.js';
+import { batchOf, type Batch } from './batch.js';
 
 /** An image with a sentence, to be asked about or learnt from as they are: nothing masked, nothing swapped. */
 export interface Sample {
@@ -26,24 +26,16 @@ export function packSamples(samples: readonly Sample[]): Batch {
   samples.forEach((sample) => checkSample(sample, widthOf(samples[0])));
   const objects = samples.map(({ boxes }) => boxes.length / 4);
   const objectOffsets = offsetsOf(objects);
-  const rows = objectOffsets[samples.length];
-  const none = { labels: new Int32Array(rows), confs: new Float32Array(rows) };
-  return {
-    size: samples.length,
-    firstSample: 0,
+  return batchOf({
     sampleIds: samples.map(({ id }) => id),
     tokenIds: Int32Array.from(samples.flatMap(({ tokenIds }) => Array.from(tokenIds))),
     tokenOffsets: offsetsOf(samples.map(({ tokenIds }) => tokenIds.length)),
     objectOffsets,
     visualFeats: joined(samples.map(({ features }) => features)),
     visualPos: joined(samples.map(({ boxes }) => boxes)),
-    maskedTokens: { rows: new Int32Array(0), labels: new Int32Array(0) },
-    objects: none,
-    attributes: none,
-    maskedObjects: { rows: new Int32Array(0), targets: new Float32Array(0) },
     matched: Int32Array.from(samples, ({ matched = true }) => Number(matched)),
     answers: Int32Array.from(samples, ({ answer = -1 }) => answer),
-  };
+  });
 }
 
 const widthOf = ({ features, boxes }: Sample): number => (4 * features.length) / boxes.length;

@@ -1,20 +1,23 @@
 import { availableParallelism } from 'node:os';
-import { LxmertError } from '../../errors.js';
 import type { Batch } from './batch.js';
 import { batchesPerEpoch, trainBatches, validBatches } from './batching.js';
 import type { BatchPosition, PositionedBatch, TrainBatchOptions } from './batching.js';
 import { FeatureMemory } from './featureMemory.js';
+import type { PretrainTasks } from './masking.js';
 import type { NamedData } from './assembler.js';
+import { demandSameWidth } from '../features/mergedFeatures.js';
 import type { SharedObjects } from '../features/featureSource.js';
 
 export interface PretrainSourceOptions extends Omit<TrainBatchOptions, 'from' | 'memory'> {
+  /** Tasks that validation is prepared for; default: all. */
+  readonly validTasks?: PretrainTasks | undefined;
   readonly train: NamedData;
   /** Absent: validation is empty. */
-  readonly valid?: NamedData;
+  readonly valid?: NamedData | undefined;
   /** Threads that make batches ahead; default: `defaultWorkers`. */
-  readonly workers?: number;
+  readonly workers?: number | undefined;
   /** Samples of one validation batch; default: `partSize`, else `batchSize`. */
-  readonly validBatchSize?: number;
+  readonly validBatchSize?: number | undefined;
 }
 
 const MOST_DEFAULT_WORKERS = 4;
@@ -47,28 +50,20 @@ export interface PretrainSource {
 
 /** Throws BAD_DATA when training and validation features differ in width. */
 export function pretrainSource(options: PretrainSourceOptions): PretrainSource {
-  const { train, valid, validBatchSize = options.partSize ?? options.batchSize, ...batching } = options;
+  const { train, valid, validTasks, validBatchSize = options.partSize ?? options.batchSize, ...batching } = options;
+  const { rates, workerScript } = options;
   const workers = {
     train: options.workers ?? defaultWorkers(train),
     valid: valid === undefined ? 0 : (options.workers ?? defaultWorkers(valid)),
   };
   const memory = new FeatureMemory({ shared: workers.train > 0 || workers.valid > 0 });
-  const ofScript = options.workerScript && { workerScript: options.workerScript };
-  const masking = options.masking ?? {};
-  if (valid !== undefined && valid.features.featureDim !== train.features.featureDim) {
-    throw new LxmertError(
-      'BAD_DATA',
-      `features must be of one width: ${train.features.path} has ${train.features.featureDim} floats an object, ` +
-        `${valid.features.path} has ${valid.features.featureDim}`,
-    );
-  }
+  if (valid) demandSameWidth(train.features, valid.features);
   const validation = (answers: boolean): AsyncIterable<Batch> =>
     valid === undefined
       ? nothing()
       : validBatches(valid, {
-          ...{ batchSize: validBatchSize, masking, unmasked: answers, answered: answers, memory },
-          workers: workers.valid,
-          ...ofScript,
+          ...{ batchSize: validBatchSize, tasks: validTasks, rates, unmasked: answers, answered: answers },
+          ...{ workers: workers.valid, workerScript, memory },
         });
   return {
     batchesPerEpoch: batchesPerEpoch(train.size, options.batchSize),

@@ -50,11 +50,12 @@ export interface ResidentReader extends ObjectReader {
 }
 
 /**
- * The detected objects of a set of images, kept somewhere (a TSV, memory). Images go by their position in `imageIds`,
- * so samples need four bytes for theirs.
+ * The images of one or more files: a reader (of a TSV, of memory) and the images' names. Images go by their position, so
+ * samples need four bytes for theirs.
  */
-export interface FeatureSource extends FeatureReader {
-  readonly numImages: number;
+export interface FeatureSource {
+  readonly reader: FeatureReader;
+  /** By position. */
   readonly imageIds: readonly string[];
   /** Position of an image, or -1 when it is not here. */
   indexOf(imageId: string): number;
@@ -119,25 +120,13 @@ export interface SharedMerged {
   readonly imageOf: Int32Array;
 }
 
-/** A reader whose images have names. */
-export function withImageIds(
+/** A source from its parts. */
+export function featureSource(
   reader: FeatureReader,
   imageIds: readonly string[],
   positions: ReadonlyMap<string, number> = new Map(imageIds.map((id, i) => [id, i])),
 ): FeatureSource {
-  return {
-    path: reader.path,
-    featureDim: reader.featureDim,
-    shared: reader.shared,
-    numImages: imageIds.length,
-    imageIds,
-    indexOf: (imageId) => positions.get(imageId) ?? -1,
-    placeOf: (image) => reader.placeOf(image),
-    numObjects: (image) => reader.numObjects(image),
-    read: (image, rows, row) => reader.read(image, rows, row),
-    readFeature: (image, object, features, offset) => reader.readFeature(image, object, features, offset),
-    close: () => reader.close(),
-  };
+  return { reader, imageIds, indexOf: (imageId) => positions.get(imageId) ?? -1 };
 }
 
 export function allocateObjectRows(
@@ -156,9 +145,9 @@ export function allocateObjectRows(
 }
 
 /** Reads one image into arrays of its own. */
-export async function readImage(source: FeatureSource, image: number): Promise<ImageRecord> {
-  const numObjects = source.numObjects(image);
-  const rows = allocateObjectRows(numObjects, source.featureDim);
-  await source.read(image, rows, 0);
-  return { imageId: source.imageIds[image], numObjects, ...rows };
+export async function readImage({ reader, imageIds }: FeatureSource, image: number): Promise<ImageRecord> {
+  const numObjects = reader.numObjects(image);
+  const rows = allocateObjectRows(numObjects, reader.featureDim);
+  await reader.read(image, rows, 0);
+  return { imageId: imageIds[image], numObjects, ...rows };
 }

@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
 import { readFailure } from '../../formats/fileErrors.js';
-import { withImageIds } from './featureSource.js';
+import { featureSource } from './featureSource.js';
 import type { FeatureSource } from './featureSource.js';
 import { loadIntoMemory } from './memoryFeatures.js';
 import { indexTsv } from './tsvIndex.js';
@@ -8,10 +8,10 @@ import { TsvReader } from './tsvReader.js';
 
 export interface FeatureTsvOptions {
   /** Classes that the detector knows; default 1600 objects and 400 attributes (Visual Genome). */
-  readonly objectLabels?: number;
-  readonly attributeLabels?: number;
+  readonly objectLabels?: number | undefined;
+  readonly attributeLabels?: number | undefined;
   /** Decode everything once and keep it; default: when the file is under 512 MiB. */
-  readonly inMemory?: boolean;
+  readonly inMemory?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -38,10 +38,10 @@ export async function openFeatureTsv(path: string, options: FeatureTsvOptions = 
     const { size, mtimeMs: modified } = await handle.stat().catch(failed);
     const { imageIds, positions, featureDim, index } = await indexTsv(handle, limits, signal);
     const reader = new TsvReader(handle, { form: 'tsv', ...limits, featureDim, index, size, modified });
-    const source = withImageIds(reader, imageIds, positions);
+    const source = featureSource(reader, imageIds, positions);
     if (!(options.inMemory ?? size < IN_MEMORY_BYTES)) return source;
     const memory = await loadIntoMemory(source, signal);
-    await source.close();
+    await reader.close();
     return memory;
   } catch (error) {
     await handle.close();

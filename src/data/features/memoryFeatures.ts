@@ -1,5 +1,5 @@
 import { LxmertError } from '../../errors.js';
-import { withImageIds } from './featureSource.js';
+import { featureSource } from './featureSource.js';
 import type { FeatureReader, FeatureSource, ObjectRows, SharedMemory } from './featureSource.js';
 import { sharedArrays } from '../sharedArrays.js';
 
@@ -8,9 +8,11 @@ import { sharedArrays } from '../sharedArrays.js';
  * OUT_OF_MEMORY, with what reading rejects with, and with the signal's reason.
  */
 export async function loadIntoMemory(source: FeatureSource, signal?: AbortSignal): Promise<FeatureSource> {
-  const { path, featureDim, numImages } = source;
+  const { reader, imageIds } = source;
+  const { path, featureDim } = reader;
+  const numImages = imageIds.length;
   const rowOffsets = sharedArrays.float64(numImages + 1);
-  for (let i = 0; i < numImages; i++) rowOffsets[i + 1] = rowOffsets[i] + source.numObjects(i);
+  for (let i = 0; i < numImages; i++) rowOffsets[i + 1] = rowOffsets[i] + reader.numObjects(i);
   const total = rowOffsets[numImages];
   let rows: ObjectRows;
   try {
@@ -32,9 +34,9 @@ export async function loadIntoMemory(source: FeatureSource, signal?: AbortSignal
   }
   for (let i = 0; i < numImages; i++) {
     signal?.throwIfAborted();
-    await source.read(i, rows, rowOffsets[i]);
+    await reader.read(i, rows, rowOffsets[i]);
   }
-  return withImageIds(new MemoryReader({ form: 'memory', path, featureDim, rows, rowOffsets }), source.imageIds);
+  return featureSource(new MemoryReader({ form: 'memory', path, featureDim, rows, rowOffsets }), imageIds);
 }
 
 /** Copies all but the features of rows `from … to - 1` into `into` from row `row` on. */

@@ -1,6 +1,6 @@
 import { LxmertError } from '../../errors.js';
 import type { NamedData } from '../batches/assembler.js';
-import type { FeatureSource, ObjectRows, SharedResident } from './featureSource.js';
+import type { FeatureReader, ObjectRows, SharedResident } from './featureSource.js';
 import type { PretrainData } from '../samples/pretrainData.js';
 import { sharedArrays } from '../sharedArrays.js';
 import { tablePieces } from './tablePieces.js';
@@ -70,7 +70,7 @@ export function residentFeatures(sets: readonly PretrainData[], options: ReadTab
     attrIds: sharedArrays.int32(rows),
     attrConfs: sharedArrays.float32(rows),
   };
-  const sources = sets.map(({ features }) => features);
+  const sources = sets.map(({ features: reader, imageIds }) => ({ reader, imageIds }));
   const pieces = () => tablePieces(sources, parts, { detections, mostRows }, options);
   return {
     table: { rows, featureDim, sharedRows, pieces },
@@ -87,10 +87,11 @@ function layOut(sets: readonly PretrainData[], most: number): Layout {
   const parts: TablePart[] = [];
   const known = new Map<string, number>();
   let [end, sharedRows, mostRows] = [0, 0, 1];
-  const places = sets.map(({ features, images: shownBySamples }, set): Places => {
-    const firstRows = sharedArrays.int32(features.numImages).fill(-1);
-    const numObjects = sharedArrays.int32(features.numImages);
-    const shown = new Uint8Array(features.numImages);
+  const places = sets.map(({ features, imageIds, images: shownBySamples }, set): Places => {
+    const numImages = imageIds.length;
+    const firstRows = sharedArrays.int32(numImages).fill(-1);
+    const numObjects = sharedArrays.int32(numImages);
+    const shown = new Uint8Array(numImages);
     for (const image of shownBySamples) shown[image] = 1;
     let part = { set, images: [] as number[], firstRow: end, rows: 0 };
     const cut = () => {
@@ -98,10 +99,10 @@ function layOut(sets: readonly PretrainData[], most: number): Layout {
       mostRows = Math.max(mostRows, part.rows);
       part = { set, images: [], firstRow: end, rows: 0 };
     };
-    for (let image = 0; image < features.numImages; image++) {
+    for (let image = 0; image < numImages; image++) {
       const count = (numObjects[image] = features.numObjects(image));
       if (shown[image] === 0) continue;
-      const key = keyOf(features, image);
+      const key = keyOf(features, imageIds, image);
       const there = known.get(key);
       firstRows[image] = there ?? end;
       if (there !== undefined) {
@@ -121,4 +122,5 @@ function layOut(sets: readonly PretrainData[], most: number): Layout {
 }
 
 /** No two images of a file have one id. */
-const keyOf = (features: FeatureSource, image: number) => `${features.placeOf(image)}\n${features.imageIds[image]}`;
+const keyOf = (features: FeatureReader, imageIds: readonly string[], image: number) =>
+  `${features.placeOf(image)}\n${imageIds[image]}`;

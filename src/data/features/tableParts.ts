@@ -1,6 +1,6 @@
 import { floatsToHalves } from '../../formats/dtypes.js';
 import type { FeatureReader, ObjectRows } from './featureSource.js';
-import { inGroups } from '../inGroups.js';
+import { inGroups } from '../concurrency.js';
 
 /** Some images of one set, whose objects are neighbours in a table of features. */
 export interface TablePart {

@@ -1,13 +1,13 @@
 import { availableParallelism } from 'node:os';
 import { LxmertError } from '../../errors.js';
-import { ahead } from '../ahead.js';
+import { ahead } from '../concurrency.js';
 import { describeValue } from '../../formats/describe.js';
-import type { FeatureSource } from './featureSource.js';
+import type { FeatureReader } from './featureSource.js';
 import { sharedArrays } from '../sharedArrays.js';
 import { partReader } from './tableParts.js';
 import type { BeyondHalf, TablePart, TablePlan } from './tableParts.js';
 import type { TableRequest, TableStart } from './tableWorker.js';
-import { WorkerThreads } from '../workerThreads.js';
+import { openThreads } from '../threads.js';
 
 /** How a table is read; it changes nothing in it. */
 export interface ReadTableOptions {
@@ -26,9 +26,15 @@ export function defaultReaders(cores = availableParallelism()): number {
   return Math.min(Math.max(cores - 1, 1), MOST_DEFAULT_READERS);
 }
 
-/** Does what a thread is asked for, here or there. */
+/** A set of images to read from. */
+export interface TableSource {
+  readonly reader: FeatureReader;
+  readonly imageIds: readonly string[];
+}
+
+/** Reads parts, in this thread or in others. */
 interface PartThreads {
-  /** How many parts to ask for ahead, so that none who reads waits for the one who takes them. */
+  /** Number of parts to ask for ahead, so that readers stay busy. */
   readonly ahead: number;
   read(request: TableRequest): Promise<BeyondHalf | undefined>;
   close(): Promise<void>;
@@ -39,13 +45,13 @@ interface PartThreads {
  * it lies. A piece is overwritten once the next is asked for. The first error is that of the first part that has one.
  */
 export async function* tablePieces(
-  sources: readonly FeatureSource[],
+  sources: readonly TableSource[],
   parts: readonly TablePart[],
   plan: TablePlan,
   options: ReadTableOptions,
 ): AsyncGenerator<Uint16Array, void, undefined> {
-  const width = sources[0].featureDim;
-  const threads = openThreads(sources, plan, options);
+  const width = sources[0].reader.featureDim;
+  const threads = openPartThreads(sources, plan, options);
   // One is with whoever takes the pieces.
   const blocks = Array.from({ length: threads.ahead + 1 }, () => sharedArrays.uint16(plan.mostRows * width));
   const start = async (part: TablePart, i: number): Promise<Uint16Array> => {
@@ -61,13 +67,16 @@ export async function* tablePieces(
   }
 }
 
-function openThreads(
-  sources: readonly FeatureSource[],
+function openPartThreads(
+  sources: readonly TableSource[],
   plan: TablePlan,
   { workers = 0, workerScript: script = new URL('./tableWorker.js', import.meta.url) }: ReadTableOptions,
 ): PartThreads {
   if (workers === 0) {
-    const read = partReader(sources, plan);
+    const read = partReader(
+      sources.map(({ reader }) => reader),
+      plan,
+    );
     let last: Promise<unknown> = Promise.resolve();
     return {
       ahead: 1,
@@ -82,23 +91,21 @@ function openThreads(
       },
     };
   }
-  const threads = new WorkerThreads<TableRequest, BeyondHalf | undefined>({
-    what: 'reads features',
-    ...{ script, count: workers },
-    start: { features: sources.map(({ shared }) => shared), plan } satisfies TableStart,
-    pack: (request) => ({ content: request }),
+  const start: TableStart = { features: sources.map(({ reader }) => reader.shared), plan };
+  const threads = openThreads<TableRequest, BeyondHalf | undefined>({
+    ...{ what: 'reads features', script, count: workers, start },
   });
   return { ahead: workers + 1, read: (request) => threads.run(request), close: () => threads.close() };
 }
 
-function tooLarge(source: FeatureSource, { images }: TablePart, { place, value }: BeyondHalf): LxmertError {
-  const row = Math.floor(place / source.featureDim);
+function tooLarge({ reader, imageIds }: TableSource, { images }: TablePart, { place, value }: BeyondHalf): LxmertError {
+  const row = Math.floor(place / reader.featureDim);
   let [first, at] = [0, 0];
-  while (row >= first + source.numObjects(images[at])) first += source.numObjects(images[at++]);
+  while (row >= first + reader.numObjects(images[at])) first += reader.numObjects(images[at++]);
   const image = images[at];
   return new LxmertError(
     'BAD_DATA',
-    `${source.placeOf(image)}: features of image ${describeValue(source.imageIds[image])} have ${value} for object ` +
-      `${row - first}, value ${place % source.featureDim}; float16 goes to 65504. Leave residentFeatures out`,
+    `${reader.placeOf(image)}: features of image ${describeValue(imageIds[image])} have ${value} for object ` +
+      `${row - first}, value ${place % reader.featureDim}; float16 goes to 65504. Leave residentFeatures out`,
   );
 }

@@ -1,9 +1,9 @@
 /** The program of a thread that reads parts of a table of features (see `tablePieces`). */
 import type { FeatureReader, SharedFeatures } from './featureSource.js';
-import { openSharedFeatures } from './openFeatures.js';
+import { openSharedFeatures } from './mergedFeatures.js';
 import { partReader } from './tableParts.js';
 import type { BeyondHalf, TablePart, TablePlan } from './tableParts.js';
-import { serveWork } from '../workerProgram.js';
+import { threadProgram } from '../threads.js';
 
 export interface TableStart {
   /** Of each set. */
@@ -17,7 +17,7 @@ export interface TableRequest {
   readonly halves: Uint16Array;
 }
 
-serveWork<{ start: TableStart; request: TableRequest; result: BeyondHalf | undefined }>(async ({ features, plan }) => {
+export default threadProgram<TableStart, TableRequest, BeyondHalf | undefined>(async ({ features, plan }) => {
   const readers: FeatureReader[] = [];
   for (const shared of features) readers.push(await openSharedFeatures(shared));
   const read = partReader(readers, plan);

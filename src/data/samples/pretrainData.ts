@@ -5,10 +5,10 @@ import type { AnswerTable } from './answers.js';
 import { describeValue } from '../../formats/describe.js';
 import { Exclusions } from './exclusion.js';
 import type { ExclusionCount } from './exclusion.js';
-import type { FeatureSource } from '../features/featureSource.js';
+import type { FeatureReader } from '../features/featureSource.js';
 import { findSplit, readManifest } from './manifest.js';
 import type { SplitFiles } from './manifest.js';
-import { FeatureFiles } from '../features/featureFiles.js';
+import { FeatureFiles } from '../features/openFeatures.js';
 import { SampleBuilder } from './sampleStore.js';
 import type { Samples } from './sampleStore.js';
 import { readSentences } from './sentences.js';
@@ -21,17 +21,17 @@ export interface OpenPretrainOptions {
   readonly splits: string | readonly string[];
   readonly wordPiece: WordPiece;
   /** Most tokens of a sentence, [CLS] and [SEP] included; default 20. */
-  readonly maxTokens?: number;
+  readonly maxTokens?: number | undefined;
   /** The answer table to label with, e.g. a checkpoint's; default: that of the folder. */
-  readonly answers?: AnswerTable;
+  readonly answers?: AnswerTable | undefined;
   /** Decode all features once and keep them; default: when the files are under 512 MiB together. */
-  readonly inMemory?: boolean;
+  readonly inMemory?: boolean | undefined;
   /** Largest share of a split's sentences whose image has no features; above it opening fails. Default 0.01. */
-  readonly maxMissingShare?: number;
+  readonly maxMissingShare?: number | undefined;
   /** Files with ids of images to leave out. */
-  readonly exclude?: readonly string[];
+  readonly exclude?: readonly string[] | undefined;
   /** Feature files that other data have opened, or will; whoever made it closes it. Default: these data's own. */
-  readonly files?: FeatureFiles;
+  readonly files?: FeatureFiles | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -59,7 +59,9 @@ export interface DataReport {
 export interface PretrainData extends Samples {
   /** The splits, with commas between. */
   readonly name: string;
-  readonly features: FeatureSource;
+  readonly features: FeatureReader;
+  /** Names of the images, by position in `features`. */
+  readonly imageIds: readonly string[];
   readonly featureDim: number;
   /** The answer table; absent: no question can be answered, QA is off. */
   readonly answers: AnswerTable | undefined;
@@ -102,12 +104,11 @@ export async function openPretrainData(options: OpenPretrainOptions): Promise<Pr
   };
   try {
     const paths = splits.map(({ features }) => features);
-    const features = await files.open(paths, {
-      ...{ objectLabels, attributeLabels, signal },
-      ...(inMemory === undefined ? {} : { inMemory }),
+    const { reader, imageIds, indexOf } = await files.open(paths, {
+      ...{ objectLabels, attributeLabels, inMemory, signal },
     });
     const samples = new SampleBuilder({ wordPiece, maxTokens, answers });
-    const used = new Uint8Array(features.numImages);
+    const used = new Uint8Array(imageIds.length);
     let withoutImage = 0;
     let missingImage: string | undefined;
     for (const split of splits) {
@@ -119,7 +120,7 @@ export async function openPretrainData(options: OpenPretrainOptions): Promise<Pr
           found.excluded += count;
           return;
         }
-        const position = features.indexOf(image.imageId);
+        const position = indexOf(image.imageId);
         if (position >= 0) {
           if (count > 0) used[position] = 1;
           samples.add(position, image);
@@ -129,18 +130,19 @@ export async function openPretrainData(options: OpenPretrainOptions): Promise<Pr
         }
       };
       await readSentences(split.text, take, signal);
-      checkSplit(split.text, found, maxMissingShare, features.path, exclude);
+      checkSplit(split.text, found, maxMissingShare, reader.path, exclude);
       withoutImage += found.missing;
       missingImage ??= found.missingImage;
     }
-    const excluded = exclusions.counts((imageId) => features.indexOf(imageId) >= 0);
+    const excluded = exclusions.counts((imageId) => indexOf(imageId) >= 0);
     const { questions, truncatedSentences, unknownAnswers, ...packed } = samples.finish();
     const images = used.reduce((sum, one) => sum + one, 0);
     return {
       ...packed,
       name,
-      features,
-      featureDim: features.featureDim,
+      features: reader,
+      imageIds,
+      featureDim: reader.featureDim,
       answers,
       wordPiece,
       objectLabels,
@@ -149,7 +151,7 @@ export async function openPretrainData(options: OpenPretrainOptions): Promise<Pr
         sentences: packed.size,
         questions,
         images,
-        imagesWithoutSentences: features.numImages - images - excluded.reduce((sum, list) => sum + list.images, 0),
+        imagesWithoutSentences: imageIds.length - images - excluded.reduce((sum, list) => sum + list.images, 0),
         excluded,
         sentencesWithoutImage: withoutImage,
         missingImage,
@@ -157,7 +159,7 @@ export async function openPretrainData(options: OpenPretrainOptions): Promise<Pr
         unknownAnswers,
       },
       sampleId: (sample) =>
-        `${features.imageIds[packed.images[sample]]}_${packed.setOf(sample)}_${String(packed.numberOf(sample)).padStart(3, '0')}`,
+        `${imageIds[packed.images[sample]]}_${packed.setOf(sample)}_${String(packed.numberOf(sample)).padStart(3, '0')}`,
       close,
     };
   } catch (error) {

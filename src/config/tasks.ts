@@ -1,0 +1,78 @@
+import { keysOf } from '../records.js';
+
+/** How one loss of a task is called. */
+interface LossDescription {
+  /** For help: `weight of the <title>`. */
+  readonly title: string;
+  /** What the accuracy is a share of, for people; absent where there is none (a regression). */
+  readonly accuracy?: string;
+}
+
+/** One pre-training task, as settings, help and metrics name it. */
+interface TaskDescription {
+  /** For help: `first epoch, from 0, in which <title> is on`. */
+  readonly title: string;
+  readonly losses: Readonly<Record<string, LossDescription>>;
+  /** The task is off where the data have no answer table. */
+  readonly needsAnswers?: true;
+}
+
+/**
+ * The pre-training tasks (LXMERT, section 3.1), one entry a task. Flags, settings, help, schedule keys, loss weights and
+ * names of metrics are derived from this table. `src/pretrain/<task>.ts` holds what a task computes: its head, its
+ * losses, its label counts and its parameters. The order is that of losses in metrics and on the device.
+ */
+export const pretrainTasks = {
+  maskedLm: {
+    title: 'masked LM',
+    losses: { maskedLm: { title: 'masked-LM loss', accuracy: 'hidden words' } },
+  },
+  matched: {
+    title: 'matching',
+    losses: { matched: { title: 'matching loss', accuracy: 'sentence and picture belong together' } },
+  },
+  objects: {
+    title: 'object prediction',
+    losses: {
+      obj: { title: 'object-class loss', accuracy: "objects' classes" },
+      attr: { title: 'attribute loss', accuracy: "objects' attributes" },
+      feat: { title: 'feature regression' },
+    },
+  },
+  qa: {
+    title: 'question answering',
+    losses: { qa: { title: 'question-answering loss', accuracy: 'answers to questions' } },
+    needsAnswers: true,
+  },
+} as const satisfies Record<string, TaskDescription>;
+
+type Tasks = typeof pretrainTasks;
+
+/** What can be switched on and off as a whole. */
+export type TaskName = keyof Tasks;
+
+/** The six losses of the tasks. */
+export type LossName = { [T in TaskName]: keyof Tasks[T]['losses'] }[TaskName];
+
+/** Losses of the task `objects`, which can be chosen one by one. */
+export type VisualLossName = keyof Tasks['objects']['losses'];
+
+export const taskNames = keysOf(pretrainTasks);
+
+/** The losses of a task, in their order. */
+export const lossesOf = (task: TaskName): readonly LossName[] => keysOf(describe(task).losses) as readonly LossName[];
+
+/** All losses, in the order of the device's loss record. */
+export const lossNames: readonly LossName[] = taskNames.flatMap(lossesOf);
+
+export const visualLossNames = keysOf(pretrainTasks.objects.losses);
+
+/** The description of a loss. */
+export const lossDescriptions: ReadonlyMap<string, LossDescription> = new Map(
+  taskNames.flatMap((task) => Object.entries(describe(task).losses)),
+);
+
+/** A task as `TaskDescription` has it: the table's own type knows only the fields that an entry has. */
+export function describe(task: TaskName): TaskDescription {
+  return pretrainTasks[task];
+}

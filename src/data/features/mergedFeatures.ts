@@ -1,0 +1,91 @@
+import { LxmertError } from '../../errors.js';
+import { Growable } from '../growable.js';
+import { sharedArrays } from '../sharedArrays.js';
+import { featureSource } from './featureSource.js';
+import type {
+  FeatureReader,
+  FeatureSource,
+  ObjectReader,
+  ResidentReader,
+  SharedFeatures,
+  SharedMerged,
+  SharedObjects,
+} from './featureSource.js';
+import { MemoryReader } from './memoryFeatures.js';
+import { TableReader } from './tableReader.js';
+import { reopenTsv } from './tsvReader.js';
+
+/**
+ * Several sources as one, as the original puts the images of all splits into one table. An image that more than one
+ * source has is taken from the first. Closing its reader closes theirs. Throws BAD_DATA when their feature widths differ.
+ */
+export function mergeSources(sources: readonly FeatureSource[]): FeatureSource {
+  if (sources.length === 1) return sources[0];
+  const [first] = sources;
+  const imageIds: string[] = [];
+  const positions = new Map<string, number>();
+  const partOf = new Growable(sharedArrays.uint32);
+  const imageOf = new Growable(sharedArrays.int32);
+  for (const [part, source] of sources.entries()) {
+    demandSameWidth(first.reader, source.reader);
+    for (const [image, imageId] of source.imageIds.entries()) {
+      if (positions.has(imageId)) continue;
+      positions.set(imageId, imageIds.length);
+      imageIds.push(imageId);
+      partOf.push(part);
+      imageOf.push(image);
+    }
+  }
+  const places = { partOf: partOf.finish(), imageOf: imageOf.finish() };
+  const readers = sources.map(({ reader }) => reader);
+  return featureSource(mergeReaders(readers, places), imageIds, positions);
+}
+
+/** @throws BAD_DATA naming both files when their features have other widths */
+export function demandSameWidth(a: ObjectReader, b: ObjectReader): void {
+  if (a.featureDim === b.featureDim) return;
+  throw new LxmertError(
+    'BAD_DATA',
+    `features must be of one width: ${a.path} has ${a.featureDim} floats an object, ${b.path} has ${b.featureDim}`,
+  );
+}
+
+/** Opens in this thread what another one shares. Rejects as opening the files does. */
+export async function openShared(shared: SharedObjects): Promise<FeatureReader | ResidentReader> {
+  return shared.form === 'resident' ? new TableReader(shared) : openSharedFeatures(shared);
+}
+
+/** Of features alone. Rejects likewise. */
+export async function openSharedFeatures(shared: SharedFeatures): Promise<FeatureReader> {
+  if (shared.form === 'memory') return new MemoryReader(shared);
+  if (shared.form === 'tsv') return reopenTsv(shared);
+  const opened: FeatureReader[] = [];
+  try {
+    for (const part of shared.parts) opened.push(await openSharedFeatures(part));
+  } catch (error) {
+    await closeAll(opened);
+    throw error;
+  }
+  return mergeReaders(opened, shared);
+}
+
+function mergeReaders(
+  readers: readonly FeatureReader[],
+  { partOf, imageOf }: Pick<SharedMerged, 'partOf' | 'imageOf'>,
+): FeatureReader {
+  return {
+    path: readers.map((reader) => reader.path).join(', '),
+    featureDim: readers[0].featureDim,
+    shared: { form: 'merged', parts: readers.map((reader) => reader.shared), partOf, imageOf },
+    placeOf: (image) => readers[partOf[image]].placeOf(imageOf[image]),
+    numObjects: (image) => readers[partOf[image]].numObjects(imageOf[image]),
+    read: (image, rows, row) => readers[partOf[image]].read(imageOf[image], rows, row),
+    readFeature: (image, object, features, offset) =>
+      readers[partOf[image]].readFeature(imageOf[image], object, features, offset),
+    close: () => closeAll(readers),
+  };
+}
+
+async function closeAll(readers: readonly FeatureReader[]): Promise<void> {
+  await Promise.all(readers.map((reader) => reader.close()));
+}

@@ -1,0 +1,35 @@
+import { join } from 'node:path';
+import { LxmertError } from '../errors.js';
+import { checkpointName, readCheckpointAnswers } from '../train/index.js';
+import type { RunFolder, TrainerState } from '../train/index.js';
+
+/**
+ * Compares the answer table of the checkpoint that a run goes on from with that of the data.
+ * @throws BAD_CHECKPOINT when a row of the answer head would mean another answer than it has learnt
+ */
+export async function demandSameAnswers(
+  run: RunFolder,
+  from: TrainerState,
+  now: readonly string[] | undefined,
+): Promise<void> {
+  const checkpoint = join(run.checkpoints, checkpointName(from.step));
+  const saved = await readCheckpointAnswers(checkpoint);
+  const advice =
+    `Give the data it was trained on, or start another run with --init ${checkpoint}, ` +
+    'which carries the answers over by their words';
+  const has = (answers: readonly string[] | undefined): string => (answers ? 'has one' : 'has none');
+  if (saved === now) return;
+  if (!saved || !now)
+    throw new LxmertError(
+      'BAD_CHECKPOINT',
+      `${checkpoint}: answer table: the checkpoint ${has(saved)} (answers.json), the data folder ${has(now)}. ${advice}`,
+    );
+  const said = (answers: readonly string[], row: number): string => JSON.stringify(answers[row] ?? 'nothing');
+  for (let row = 0; row < Math.max(saved.length, now.length); row++)
+    if (saved[row] !== now[row])
+      throw new LxmertError(
+        'BAD_CHECKPOINT',
+        `${checkpoint}: its answer table is not that of the data: answer ${row} is ${said(saved, row)} there and ` +
+          `${said(now, row)} here. ${advice}`,
+      );
+}

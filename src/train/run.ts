@@ -1,0 +1,104 @@
+import type { ConfigTree } from '../config/presets.js';
+import { LxmertError } from '../errors.js';
+import { CheckpointStore } from './checkpointStore.js';
+import { lastValidation } from './metrics.js';
+import type { TrainObserver } from './observer.js';
+import { lookIntoRun, newestState, RunFolder } from './runFolder.js';
+import type { TrainSettings } from './trainable.js';
+import type { TrainSummary } from './trainOptions.js';
+import { isFinished } from './trainerState.js';
+import type { TrainerState } from './trainerState.js';
+
+/** How a caller follows a run, and ends it. */
+export interface RunControls {
+  readonly observer?: TrainObserver | undefined;
+  /** Ends the run: before its first step at once, then after the step at hand, with a checkpoint. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A run to be started or resumed in its folder. `C`: its description. */
+export interface RunRequest<C extends TrainSettings> extends RunControls {
+  readonly out: string;
+  /** Go on from the newest checkpoint of the run folder; start over where there is none. */
+  readonly resume: boolean;
+  /** Puts the description together; `saved` is the one that a resumed run was started with. */
+  readonly describe: (saved: ConfigTree | undefined) => Promise<C>;
+  /** The settings, one a line, in which a resumed run would differ from its beginning. */
+  readonly changes: (saved: ConfigTree, now: C) => readonly string[];
+  /** Checks what can be checked before a new run opens its data, which may take minutes. */
+  readonly check: (config: C) => Promise<void>;
+  /** Opens data and model, and trains. */
+  readonly train: (config: C, run: RunFolder, from: TrainerState | undefined) => Promise<TrainSummary>;
+}
+
+/**
+ * Takes the run folder and its lock, finds where to go on, and trains.
+ * @throws BAD_CONFIG (a resumed run's description differs), RUN_FOLDER, and what describing and training throw
+ */
+export async function trainInFolder<C extends TrainSettings>(request: RunRequest<C>): Promise<TrainSummary> {
+  const { out, resume, observer, signal } = request;
+  const saved = resume ? (await lookIntoRun(out)).config : undefined;
+  const config = await request.describe(saved);
+  const demandUnchanged = (from: ConfigTree): void => {
+    const changes = request.changes(from, config);
+    if (changes.length > 0)
+      throw new LxmertError(
+        'BAD_CONFIG',
+        `${out} cannot go on with other settings than it began with:\n  ${changes.join('\n  ')}\nLeave them out, or start another run with another --out`,
+      );
+  };
+
+  const done = resume ? await newestState(out) : undefined;
+  if (done && isFinished(done, config.earlyStop) && saved) {
+    demandUnchanged(saved);
+    return summaryOfFinished(out, done, observer);
+  }
+
+  const run = await RunFolder.open(out, { resume });
+  let from: TrainerState | undefined;
+  try {
+    from = await run.newestState();
+    if (from && !saved)
+      throw new LxmertError(
+        'RUN_FOLDER',
+        `${out} has checkpoints but no config.json to go on with; give another --out`,
+      );
+    if (from && saved) demandUnchanged(saved);
+    if (resume && !from) observer?.note?.(`${out} has no checkpoint: the run starts over`);
+    if (!from) await request.check(config);
+    return await request.train(config, run, from);
+  } catch (error) {
+    if (!signal?.aborted || error !== signal.reason) throw error;
+    // Nothing has changed: a checkpoint would hold what there is already, or what the seed gives.
+    return summaryOf(out, from);
+  } finally {
+    await run.close();
+  }
+}
+
+async function summaryOfFinished(
+  out: string,
+  state: TrainerState,
+  observer: TrainObserver | undefined,
+): Promise<TrainSummary> {
+  const stoppedEarly = state.step < state.schedule.totalSteps;
+  observer?.note?.(
+    `${out} is finished: ${stoppedEarly ? `it stopped early, after step ${state.step}` : `all ${state.step} steps are done`}`,
+  );
+  return {
+    ...summaryOf(out, state),
+    ...{ finished: true, stoppedEarly },
+    lastValidation: await lastValidation(`${out}/metrics.jsonl`),
+  };
+}
+
+/** Of a run that did not get to its next step, by its newest checkpoint. */
+function summaryOf(out: string, state: TrainerState | undefined): TrainSummary {
+  if (!state) return { step: 0, finished: false, stoppedEarly: false };
+  const { step, schedule, best } = state;
+  return {
+    ...{ step, totalSteps: schedule.totalSteps, finished: false, stoppedEarly: false },
+    checkpoint: new CheckpointStore(`${out}/checkpoints`, { keep: 1 }).path(step),
+    best,
+  };
+}
