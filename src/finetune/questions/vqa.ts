@@ -94,7 +94,10 @@ function annotationOf(fields: Fields, intern: (text: string) => string): Annotat
   });
   const main = fields.optionalText('multiple_choice_answer');
   const labels = softLabels(annotators).map(({ answer, score }) => ({ answer: intern(answer), score }));
-  const types = Object.entries(typesOf(fields, typeNames)).map(([name, value]) => [name, intern(value)]);
+  const types = Object.entries(typesOf(fields, typeNames)).map(([name, value]): [string, string] => [
+    name,
+    intern(value),
+  ]);
   return {
     labels,
     annotators,

@@ -4,7 +4,7 @@
  */
 
 /** Punctuation that is removed or turned into a space. A full stop has a rule of its own; an apostrophe stays. */
-const punctuation = [...';/[]"{}()=+\\_-><@`,?!'];
+const punctuation = ';/[]"{}()=+\\_-><@`,?!'.match(/./g)!;
 
 /** A comma between two digits, as in "1,000". */
 const numberComma = /\p{Nd},\p{Nd}/u;
