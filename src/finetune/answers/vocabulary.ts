@@ -1,6 +1,6 @@
 import { mkdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describeValue } from '../../data/describe.js';
+import { describeValue } from '../../formats/describe.js';
 import { LxmertError } from '../../errors.js';
 import { writeFileAtomic } from '../../formats/atomicFile.js';
 import { fileError, readFailure } from '../../formats/fileErrors.js';

@@ -1,5 +1,5 @@
-import { readJsonArray } from '../../data/jsonArray.js';
-import { describeValue } from '../../data/describe.js';
+import { readJsonArray } from '../../formats/jsonArray.js';
+import { describeValue } from '../../formats/describe.js';
 import { LxmertError } from '../../errors.js';
 import { fieldsOf, wholeNumberId } from '../questions/fields.js';
 import type { Fields } from '../questions/fields.js';

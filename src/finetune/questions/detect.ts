@@ -1,4 +1,4 @@
-import { readJsonArray } from '../../data/jsonArray.js';
+import { readJsonArray } from '../../formats/jsonArray.js';
 import { LxmertError } from '../../errors.js';
 import { readHead } from './chunks.js';
 import { isRecord } from './fields.js';

@@ -1,4 +1,4 @@
-import { describeValue } from '../../data/describe.js';
+import { describeValue } from '../../formats/describe.js';
 import { LxmertError } from '../../errors.js';
 import type { AnswerScore } from './question.js';
 

@@ -1,4 +1,4 @@
-import { readJsonArray } from '../../data/jsonArray.js';
+import { readJsonArray } from '../../formats/jsonArray.js';
 import { fieldsOf, isRecord, scoredAnswers, typesOf } from './fields.js';
 import type { Fields } from './fields.js';
 import { readJsonObject } from './jsonObject.js';

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { textStart } from '../../data/byteOrderMark.js';
+import { textStart } from '../../formats/text.js';
 import { LxmertError } from '../../errors.js';
 import { readChunks } from './chunks.js';
 

@@ -1,4 +1,4 @@
-import { readJsonArray } from '../../data/jsonArray.js';
+import { readJsonArray } from '../../formats/jsonArray.js';
 import { fieldsOf } from './fields.js';
 import type { Fields } from './fields.js';
 import { readJsonLines } from './lines.js';

@@ -1,4 +1,4 @@
-import { readJsonArray } from '../../data/jsonArray.js';
+import { readJsonArray } from '../../formats/jsonArray.js';
 import { softLabels } from '../scores/annotators.js';
 import { fieldsOf, scoredAnswers, typesOf } from './fields.js';
 import type { Fields } from './fields.js';
