@@ -1,16 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { assembleBatch } from '../../src/data/batches/assembleBatch.js';
-import type { AssembleOptions } from '../../src/data/batches/assembly.js';
-import type { Batch } from '../../src/data/batches/batch.js';
-import { readImage } from '../../src/data/features/featureSource.js';
-import { resolveMasking } from '../../src/data/batches/masking.js';
-import type { MaskingOptions } from '../../src/data/batches/masking.js';
-import { openPretrainData } from '../../src/data/samples/pretrainData.js';
-import type { PretrainData } from '../../src/data/samples/pretrainData.js';
-import { WordPiece } from '../../src/text/wordPiece.js';
-import { sampleOf, samplesOf } from './batchView.js';
-import { TestFolders, testData } from './samples.js';
-import type { TestDataOptions } from './samples.js';
+import { assembleBatch } from '../../../src/data/batches/assembleBatch.js';
+import type { AssembleOptions } from '../../../src/data/batches/assembly.js';
+import type { Batch } from '../../../src/data/batches/batch.js';
+import { readImage } from '../../../src/data/features/featureSource.js';
+import { resolveMasking } from '../../../src/data/batches/masking.js';
+import type { MaskingOptions } from '../../../src/data/batches/masking.js';
+import { openPretrainData } from '../../../src/data/samples/pretrainData.js';
+import type { PretrainData } from '../../../src/data/samples/pretrainData.js';
+import { WordPiece } from '../../../src/text/wordPiece.js';
+import { sampleOf, samplesOf } from '../support/batchView.js';
+import { TestFolders, testData } from '../support/samples.js';
+import type { TestDataOptions } from '../support/samples.js';
 
 const folders = new TestFolders();
 let wordPiece: WordPiece;

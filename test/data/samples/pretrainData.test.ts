@@ -1,13 +1,13 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { AnswerTable } from '../../src/data/samples/answers.js';
-import { FeatureFiles } from '../../src/data/features/featureFiles.js';
-import { readImage } from '../../src/data/features/featureSource.js';
-import { openPretrainData } from '../../src/data/samples/pretrainData.js';
-import { WordPiece } from '../../src/text/wordPiece.js';
-import { TestFolders, testData, testImage, testText, tsvText } from './samples.js';
-import { timesOpen } from './threads.js';
+import { AnswerTable } from '../../../src/data/samples/answers.js';
+import { FeatureFiles } from '../../../src/data/features/featureFiles.js';
+import { readImage } from '../../../src/data/features/featureSource.js';
+import { openPretrainData } from '../../../src/data/samples/pretrainData.js';
+import { WordPiece } from '../../../src/text/wordPiece.js';
+import { TestFolders, testData, testImage, testText, tsvText } from '../support/samples.js';
+import { timesOpen } from '../support/threads.js';
 
 const folders = new TestFolders();
 let wordPiece: WordPiece;

@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { batchesPerEpoch, trainBatches, validBatches } from '../../src/data/batches/batching.js';
-import { openPretrainData } from '../../src/data/samples/pretrainData.js';
-import type { PretrainData } from '../../src/data/samples/pretrainData.js';
-import { pretrainSource } from '../../src/data/batches/pretrainSource.js';
-import { WordPiece } from '../../src/text/wordPiece.js';
-import type { PretrainSource } from '../../src/train/ports.js';
-import { samplesOf } from './batchView.js';
-import { TestFolders, testData, testText } from './samples.js';
-import type { TestDataOptions } from './samples.js';
+import { batchesPerEpoch, trainBatches, validBatches } from '../../../src/data/batches/batching.js';
+import { openPretrainData } from '../../../src/data/samples/pretrainData.js';
+import type { PretrainData } from '../../../src/data/samples/pretrainData.js';
+import { pretrainSource } from '../../../src/data/batches/pretrainSource.js';
+import { WordPiece } from '../../../src/text/wordPiece.js';
+import type { PretrainSource } from '../../../src/train/ports.js';
+import { samplesOf } from '../support/batchView.js';
+import { TestFolders, testData, testText } from '../support/samples.js';
+import type { TestDataOptions } from '../support/samples.js';
 
 const folders = new TestFolders();
 let wordPiece: WordPiece;

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CompiledCopy } from '../train/support/compile.js';
-import { TestFolders, testImage, tsvFields } from './samples.js';
+import { CompiledCopy } from '../../train/support/compile.js';
+import { TestFolders, testImage, tsvFields } from '../support/samples.js';
 
 /** Memory of a process that reads a TSV much larger than what it may take. */
 const images = 320;
@@ -27,9 +27,9 @@ beforeAll(async () => {
 import { readFileSync } from 'node:fs';
 import v8 from 'node:v8';
 import vm from 'node:vm';
-import { openFeatureTsv } from './src/data/featureTsv.js';
-import { allocateObjectRows } from './src/data/featureSource.js';
-import { residentFeatures } from './src/data/residentFeatures.js';
+import { openFeatureTsv } from '../src/data/featureTsv.js';
+import { allocateObjectRows } from '../src/data/featureSource.js';
+import { residentFeatures } from '../src/data/residentFeatures.js';
 // Garbage is collected often: what counts is what is held.
 v8.setFlagsFromString('--expose-gc');
 const collect = vm.runInNewContext('gc');

@@ -1,4 +1,4 @@
-import type { Batch } from '../../src/data/batches/batch.js';
+import type { Batch } from '../../../src/data/batches/batch.js';
 
 /** What one sample of a batch came to, with rows counted from the sample's own. */
 export function sampleOf(batch: Batch, s: number) {

@@ -2,12 +2,12 @@ import { truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { allocateObjectRows, readImage } from '../../src/data/features/featureSource.js';
-import type { FeatureSource } from '../../src/data/features/featureSource.js';
-import { openFeatureTsv } from '../../src/data/features/featureTsv.js';
-import { mergeSources, openFeatures } from '../../src/data/features/openFeatures.js';
-import { TestFolders, testImage, tsvFields, tsvLine, tsvText } from './samples.js';
-import type { TestImage } from './samples.js';
+import { allocateObjectRows, readImage } from '../../../src/data/features/featureSource.js';
+import type { FeatureSource } from '../../../src/data/features/featureSource.js';
+import { openFeatureTsv } from '../../../src/data/features/featureTsv.js';
+import { mergeSources, openFeatures } from '../../../src/data/features/openFeatures.js';
+import { TestFolders, testImage, tsvFields, tsvLine, tsvText } from '../support/samples.js';
+import type { TestImage } from '../support/samples.js';
 
 const folders = new TestFolders();
 afterAll(() => folders.remove());
