@@ -1,4 +1,6 @@
-// Losses, and the gradients that take the place of what they are of.
+// Losses, and their backward passes, which write the gradient over the logits.
+#include <algorithm>
+
 #include "world.h"
 
 namespace lxmert::bench {
@@ -46,6 +48,43 @@ void addLosses(std::vector<Case>& cases, const World& w) {
         });
         return a;
       }));
+  // As many answers as VQA has, three of them a question with a score.
+  const int64_t answers = std::min<int64_t>(classes, 3129), entriesOfRow = 3;
+  const auto targets = [=](Tensors& t, int64_t rows) {
+    SoftTargets soft{};
+    soft.entries = rows * entriesOfRow;
+    std::vector<int32_t> offsets(rows + 1);
+    for (int64_t row = 0; row <= rows; ++row) offsets[row] = static_cast<int32_t>(row * entriesOfRow);
+    soft.offsets = t.ints(offsets);
+    soft.ids = t.ints(w.random(soft.entries, answers));
+    soft.scores = t.floats(soft.entries, Role::In);
+    return soft;
+  };
+  cases.push_back(caseOf<SigmoidCrossEntropyForward>("sigmoidCrossEntropyForward", 0,
+                                                     &OpColumn::sigmoidCrossEntropyForward, [=](Tensors& t) {
+                                                       SigmoidCrossEntropyForward a{};
+                                                       a.rows = w.rows(t, RowSet::Samples);
+                                                       const int64_t rows = a.rows.capacity;
+                                                       a.classes = answers;
+                                                       a.width = (answers + 63) / 64 * 64;
+                                                       a.logits = t.values(rows * a.width, Role::In, 4);
+                                                       a.targets = targets(t, rows);
+                                                       a.predictions = t.ints(std::vector<int32_t>(rows), Role::Out);
+                                                       a.rowScore = t.floats(rows, Role::Out);
+                                                       a.rowLoss = t.floats(rows, Role::Out);
+                                                       a.tally = t.floats(4, Role::InOut);
+                                                       return a;
+                                                     }));
+  cases.push_back(caseOf<SigmoidCrossEntropyBackward>("sigmoidCrossEntropyBackward", 0,
+                                                      &OpColumn::sigmoidCrossEntropyBackward, [=](Tensors& t) {
+                                                        SigmoidCrossEntropyBackward a{};
+                                                        a.rows = w.rows(t, RowSet::Samples);
+                                                        a.classes = answers;
+                                                        a.width = (answers + 63) / 64 * 64;
+                                                        a.logits = t.values(a.rows.capacity * a.width, Role::InOut, 4);
+                                                        a.targets = targets(t, a.rows.capacity);
+                                                        return a;
+                                                      }));
   cases.push_back(caseOf<SmoothL1Forward>("smoothL1Forward", 0, &OpColumn::smoothL1Forward, [=](Tensors& t) {
     SmoothL1Forward a{};
     a.rows = w.rows(t, RowSet::MaskedTokens);

@@ -12,7 +12,7 @@ import time
 import torch
 import torch.nn.functional as F
 
-HEADS, DIM, OBJECTS, FEED_FORWARD, CLASSES = 12, 64, 36, 3072, 30522
+HEADS, DIM, OBJECTS, FEED_FORWARD, CLASSES, ANSWERS = 12, 64, 36, 3072, 30522, 3129
 HIDDEN = HEADS * DIM
 
 
@@ -61,11 +61,17 @@ def cases(batch, tokens, device):
     x = tensor(rows, FEED_FORWARD)
     logits = tensor(max(1, batch * tokens * 15 // 100), CLASSES)
     labels = torch.randint(0, CLASSES, logits.shape[:1], device=device)
+    answers = tensor(batch, ANSWERS)
+    scores = (torch.rand(batch, ANSWERS, device=device) < 0.001).to(torch.bfloat16)
     return {
         "attention objects": (attention, (q, k, v)),
         "residual dropout layerNorm": (residual_norm, (y, residual, gamma, beta)),
         "gelu": (F.gelu, (x,)),
         "softmaxCrossEntropy": (lambda logits: F.cross_entropy(logits, labels, reduction="sum"), (logits,)),
+        "sigmoidCrossEntropy": (
+            lambda logits: F.binary_cross_entropy_with_logits(logits, scores, reduction="sum"),
+            (answers,),
+        ),
     }
 
 

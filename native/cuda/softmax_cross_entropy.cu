@@ -3,45 +3,15 @@
 // Backward, in place: l_c becomes scale · w · (exp(l_c - logSumExp) - [c = label]); other rows become zeros,
 // and so does what lies behind the classes.
 //
-// A block a row; the logits are read once (maximum and sum go along together) and no probability is ever stored. A row of
-// 30,522 bf16 begins anywhere, so single elements lead to the first 16 aligned bytes and follow the last.
+// One block works on one row. It reads the logits once, keeping their maximum and the sum of exponentials as it goes, and
+// never stores a probability.
+#include "cuda/class_rows.cuh"
 #include "cuda/kernels.h"
-#include "cuda/rows.cuh"
 #include "cuda/tally.h"
 
 namespace lxmert::cuda {
 
 namespace {
-
-constexpr int kMostThreads = 512;
-
-// Threads for a row: each has a few vectors of it.
-int threadsFor(int64_t classes) { return classes <= 512 ? 32 : classes <= 4096 ? 128 : kMostThreads; }
-
-// body(c, l) for this thread's elements of a row, ascending: V at a time where they are aligned, single ones at the ends.
-template <class T, class Body>
-__device__ __forceinline__ void eachClass(const T* row, int classes, Body&& body) {
-  constexpr int V = kWide<T>;
-  const int misplaced = static_cast<int>(reinterpret_cast<uintptr_t>(row) % 16 / sizeof(T));
-  const int begin = min(classes, (V - misplaced) % V), end = begin + (classes - begin) / V * V;
-  const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
-  if (thread < begin) {
-    float l[1] = {toFloat(row[thread])};
-    body(thread, l);
-  }
-  Packed<T, V> logits[kVectorsAtOnce];
-  eachVector<V>(
-      thread, threads, begin, end, [&](int i, int64_t c) { logits[i] = loadPacked<V>(row + c); },
-      [&](int i, int64_t c) {
-        float l[V];
-        unpack(logits[i], l);
-        body(static_cast<int>(c), l);
-      });
-  if (end + thread < classes) {
-    float l[1] = {toFloat(row[end + thread])};
-    body(end + thread, l);
-  }
-}
 
 // What is known of a part of a row: its largest logit, the first place of it (-1: all are NaN), and Σ exp(l - largest).
 struct Part {
@@ -90,7 +60,8 @@ __device__ __forceinline__ void addWarp(Part& part) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(kMostThreads) softmaxCrossEntropyForwardKernel(const SoftmaxCrossEntropyForward a) {
+__global__ void __launch_bounds__(kMostClassThreads)
+    softmaxCrossEntropyForwardKernel(const SoftmaxCrossEntropyForward a) {
   LXMERT_SHARED(Part, warps);
   const int classes = static_cast<int>(a.classes);
   blockRows(a.rows, [&](int64_t row, bool active) {
@@ -120,7 +91,8 @@ __global__ void __launch_bounds__(kMostThreads) softmaxCrossEntropyForwardKernel
 }
 
 template <class T>
-__global__ void __launch_bounds__(kMostThreads) softmaxCrossEntropyBackwardKernel(const SoftmaxCrossEntropyBackward a) {
+__global__ void __launch_bounds__(kMostClassThreads)
+    softmaxCrossEntropyBackwardKernel(const SoftmaxCrossEntropyBackward a) {
   const int classes = static_cast<int>(a.classes), width = static_cast<int>(a.width);
   const float lossScale = a.rows.record->lossScale[a.slot];
   blockRows(a.rows, [&](int64_t row, bool active) {
@@ -149,7 +121,7 @@ __global__ void __launch_bounds__(kMostThreads) softmaxCrossEntropyBackwardKerne
 
 void softmaxCrossEntropyForward(Device& device, const SoftmaxCrossEntropyForward& a) {
   CudaDevice& cuda = cudaOf(device);
-  const int threads = threadsFor(a.classes);
+  const int threads = classThreads(a.classes);
   withType(a.logits.dtype, [&](auto t) {
     LXMERT_LAUNCH(softmaxCrossEntropyForwardKernel<decltype(t)>, rowBlocks(a.rows.capacity, 1), threads,
                   threads / kLanes * sizeof(Part), cuda.stream(), a);
@@ -159,8 +131,8 @@ void softmaxCrossEntropyForward(Device& device, const SoftmaxCrossEntropyForward
 
 void softmaxCrossEntropyBackward(Device& device, const SoftmaxCrossEntropyBackward& a) {
   withType(a.logits.dtype, [&](auto t) {
-    LXMERT_LAUNCH(softmaxCrossEntropyBackwardKernel<decltype(t)>, rowBlocks(a.rows.capacity, 1), threadsFor(a.classes),
-                  0, cudaOf(device).stream(), a);
+    LXMERT_LAUNCH(softmaxCrossEntropyBackwardKernel<decltype(t)>, rowBlocks(a.rows.capacity, 1),
+                  classThreads(a.classes), 0, cudaOf(device).stream(), a);
   });
 }
 

@@ -1,4 +1,4 @@
-// The sums of a loss over its rows, added to its tally in one order.
+// The sums of a loss over its rows, added to its tally in one fixed order.
 #pragma once
 
 #include "cuda/device.h"
@@ -6,16 +6,24 @@
 
 namespace lxmert::cuda {
 
+// What a loss has left for each row, [R] each; pointers that a loss does not need are null.
 struct LossRows {
   Rows rows;
   const float* rowLoss;  // 0 in rows that do not count
-  // Of classifications: [R] each, and where a class ends. Else null.
+  // A classification with one label a row (outside [0, classes): none): arg-maxes and labels.
   const int32_t* predictions = nullptr;
   const int32_t* labels = nullptr;
   int64_t classes = 0;
+  // A classification with scores: that of each arg-max, 0 in inactive rows. Each active row counts as labelled.
+  const float* rowScore = nullptr;
+
+  static LossRows scored(const Rows& rows, const float* rowLoss, const float* rowScore) {
+    return {rows, rowLoss, nullptr, nullptr, 0, rowScore};
+  }
 };
 
-// tally[0] += Σ rowLoss and, of classifications, tally[1] += right predictions, tally[2] += rows with a label.
+// tally[0] += Σ rowLoss. With labels: tally[1] += right predictions, tally[2] += rows with a label. With scores:
+// tally[1] += Σ rowScore, tally[2] += active rows.
 void addToTally(CudaDevice& device, const LossRows& loss, float* tally);
 
 }  // namespace lxmert::cuda

@@ -29,6 +29,8 @@ class Device;
   OP(gatherFeatures, GatherFeatures)                           \
   OP(softmaxCrossEntropyForward, SoftmaxCrossEntropyForward)   \
   OP(softmaxCrossEntropyBackward, SoftmaxCrossEntropyBackward) \
+  OP(sigmoidCrossEntropyForward, SigmoidCrossEntropyForward)   \
+  OP(sigmoidCrossEntropyBackward, SigmoidCrossEntropyBackward) \
   OP(smoothL1Forward, SmoothL1Forward)                         \
   OP(smoothL1Backward, SmoothL1Backward)                       \
   OP(gradNorm, GradNorm)                                       \

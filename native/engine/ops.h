@@ -14,6 +14,7 @@
 #include "engine/ops/layer_norm.h"
 #include "engine/ops/linear.h"
 #include "engine/ops/object_embedding.h"
+#include "engine/ops/sigmoid_cross_entropy.h"
 #include "engine/ops/smooth_l1.h"
 #include "engine/ops/softmax_cross_entropy.h"
 #include "engine/ops/token_embedding.h"

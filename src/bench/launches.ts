@@ -16,6 +16,7 @@ const several: Partial<Record<OpName, (args: readonly OpArgument[], activations:
   objectEmbeddingBackward: () => 3,
   gatherRowsBackward: () => 2,
   softmaxCrossEntropyForward: () => 2,
+  sigmoidCrossEntropyForward: () => 2,
   smoothL1Forward: () => 2,
   gradNorm: () => 2,
   // Parameters, and the copy of them that products read.

@@ -39,6 +39,7 @@ function activeRows({ set, capacity }: Rows, n: RowCounts): number {
 const inPlace: Partial<Record<OpName, readonly number[]>> = {
   layerNormForward: [4], // z
   softmaxCrossEntropyBackward: [4], // logits
+  sigmoidCrossEntropyBackward: [4], // logits
   smoothL1Backward: [3], // prediction
   gatherRowsBackward: [4], // the gradient that is added to
   adamUpdate: [8, 10, 11], // parameters and both moments

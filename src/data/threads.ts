@@ -124,20 +124,20 @@ export interface Parcel<Result> {
  * The default export of a thread's program: `begin` prepares the work from what each thread is given at its start. An
  * error of either is the answer to every piece of work that it concerns.
  */
-export function threadProgram<Start, Request, Result>(
-  begin: (start: Start) => Promise<(request: Request) => Promise<Parcel<Result>>>,
-): (request: Request) => Promise<unknown> {
-  const begun = begin(workerData as Start);
+export function threadProgram<Program extends { start: unknown; request: unknown; result: unknown }>(
+  begin: (start: Program['start']) => Promise<(request: Program['request']) => Promise<Parcel<Program['result']>>>,
+): (request: Program['request']) => Promise<unknown> {
+  const begun = begin(workerData as Program['start']);
   // Every request reports it.
   begun.catch(() => undefined);
   return async (request) => {
     try {
       const work = await begun;
       const { content, memory = [] } = await work(request);
-      const reply: Reply<Result> = { result: content };
-      return move({ [transferableSymbol]: memory, [valueSymbol]: reply } as never);
+      const reply: Reply<Program['result']> = { result: content };
+      return move({ [transferableSymbol]: memory, [valueSymbol]: reply });
     } catch (error) {
-      return { error: sendError(error) } satisfies Reply<Result>;
+      return { error: sendError(error) } satisfies Reply<Program['result']>;
     }
   };
 }

@@ -65,6 +65,8 @@ export type OpName =
   | 'gatherFeatures'
   | 'softmaxCrossEntropyForward'
   | 'softmaxCrossEntropyBackward'
+  | 'sigmoidCrossEntropyForward'
+  | 'sigmoidCrossEntropyBackward'
   | 'smoothL1Forward'
   | 'smoothL1Backward'
   | 'gradNorm'

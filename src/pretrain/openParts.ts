@@ -11,7 +11,7 @@ import { samplesChecksum } from '../data/samples/sampleStore.js';
 import { recordOf } from '../records.js';
 import { WordPiece } from '../text/wordPiece.js';
 import type { RunControls, TrainObserver } from '../train/index.js';
-import type { DescribedRun, OpenedData, PretrainParts } from './pretrain.js';
+import type { DescribedRun, OpenedData, PretrainParts } from './parts.js';
 import { Pretrainer } from './pretrainer.js';
 import { tasksOn } from './taskMix.js';
 

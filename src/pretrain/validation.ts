@@ -5,7 +5,7 @@ import { addTallies, lossesOn } from '../step/losses.js';
 import type { Validation, ValidationControls } from '../train/index.js';
 import { recordOf } from '../records.js';
 import type { LossWeights, Tallies } from './losses.js';
-import type { PretrainModel } from './pretrain.js';
+import type { PretrainModel } from './parts.js';
 
 /**
  * Loss and accuracies of the validation samples, dropout off. Masks and swaps are the same each time; QA accuracy is

@@ -32,12 +32,12 @@ export interface NamedData extends AssemblyData {
 }
 
 export function openAssembler(data: NamedData, options: AssemblerOptions): Assembler {
-  const { ahead, assemble, close } = options.workers > 0 ? inThreads(data, options) : inThisThread(data, options);
+  const unnamed = options.workers > 0 ? inThreads(data, options) : inThisThread(data, options);
   return {
-    ahead,
-    close,
+    ahead: unnamed.ahead,
+    close: () => unnamed.close(),
     assemble: async (job) => ({
-      ...(await assemble(job)),
+      ...(await unnamed.assemble(job)),
       sampleIds: Array.from(job.samples, (sample) => data.sampleId(sample)),
     }),
   };

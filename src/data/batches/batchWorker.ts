@@ -25,7 +25,7 @@ export interface BatchRequest {
   readonly blocks: readonly Float32Array[];
 }
 
-export default threadProgram<BatchStart, BatchRequest, UnnamedBatch>(
+export default threadProgram<{ start: BatchStart; request: BatchRequest; result: UnnamedBatch }>(
   async ({ data: { features, ...data }, seed, rates }) => {
     const opened = { ...data, features: await openShared(features) };
     return async ({ job, blocks }) => {

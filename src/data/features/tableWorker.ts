@@ -17,9 +17,11 @@ export interface TableRequest {
   readonly halves: Uint16Array;
 }
 
-export default threadProgram<TableStart, TableRequest, BeyondHalf | undefined>(async ({ features, plan }) => {
-  const readers: FeatureReader[] = [];
-  for (const shared of features) readers.push(await openSharedFeatures(shared));
-  const read = partReader(readers, plan);
-  return async ({ part, halves }) => ({ content: await read(part, halves) });
-});
+export default threadProgram<{ start: TableStart; request: TableRequest; result: BeyondHalf | undefined }>(
+  async ({ features, plan }) => {
+    const readers: FeatureReader[] = [];
+    for (const shared of features) readers.push(await openSharedFeatures(shared));
+    const read = partReader(readers, plan);
+    return async ({ part, halves }) => ({ content: await read(part, halves) });
+  },
+);

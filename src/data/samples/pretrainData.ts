@@ -104,9 +104,10 @@ export async function openPretrainData(options: OpenPretrainOptions): Promise<Pr
   };
   try {
     const paths = splits.map(({ features }) => features);
-    const { reader, imageIds, indexOf } = await files.open(paths, {
+    const source = await files.open(paths, {
       ...{ objectLabels, attributeLabels, inMemory, signal },
     });
+    const { reader, imageIds } = source;
     const samples = new SampleBuilder({ wordPiece, maxTokens, answers });
     const used = new Uint8Array(imageIds.length);
     let withoutImage = 0;
@@ -120,7 +121,7 @@ export async function openPretrainData(options: OpenPretrainOptions): Promise<Pr
           found.excluded += count;
           return;
         }
-        const position = indexOf(image.imageId);
+        const position = source.indexOf(image.imageId);
         if (position >= 0) {
           if (count > 0) used[position] = 1;
           samples.add(position, image);
@@ -134,7 +135,7 @@ export async function openPretrainData(options: OpenPretrainOptions): Promise<Pr
       withoutImage += found.missing;
       missingImage ??= found.missingImage;
     }
-    const excluded = exclusions.counts((imageId) => indexOf(imageId) >= 0);
+    const excluded = exclusions.counts((imageId) => source.indexOf(imageId) >= 0);
     const { questions, truncatedSentences, unknownAnswers, ...packed } = samples.finish();
     const images = used.reduce((sum, one) => sum + one, 0);
     return {

@@ -1,10 +1,10 @@
 import type { Rows } from '../stepRecord.js';
 import type { Tape } from '../tape.js';
-import { checkShape, type Tensor } from '../tensor.js';
+import { checkShape, rowBlock, type Tensor } from '../tensor.js';
 
 /** Where a loss leaves its sums, and which scale of the step record its gradient takes. */
 export interface LossSlot {
-  /** [4]: Σ weight × loss, right arg-maxes, labels, unused. Added to, in order with the other ops. */
+  /** [4]: Σ weight × loss, right arg-maxes (or their scores), labels, unused. Added to, in order with the other ops. */
   readonly tally: Tensor;
   readonly slot: number;
 }
@@ -43,6 +43,54 @@ export function softmaxCrossEntropy(
   tape.recordLoss(logits, () => {
     const args = [rows, classes, width, slot, logits, weights ?? null, labels, logSumExp];
     tape.engine.run('softmaxCrossEntropyBackward', args);
+  });
+  return predictions;
+}
+
+/**
+ * Scores in [0, 1] of a few classes of each row, all others 0, as compressed sparse rows: a batch uploads 8 bytes an
+ * entry, and 4 a row. Of two entries with one class the scores are added; a class outside [0, classes) is ignored.
+ */
+export interface SoftTargets {
+  /** [rows + 1] i32: the entries of row r are offsets[r] to offsets[r + 1]; past the last active row nothing is read. */
+  readonly offsets: Tensor;
+  /** [capacity] i32: the class of each entry. The capacity is at least 1, also where there is no entry. */
+  readonly ids: Tensor;
+  /** [capacity] f32: its score. */
+  readonly scores: Tensor;
+  /** Columns of the logits that are classes, the first ones; default all. The others get gradient 0. */
+  readonly classes?: number | undefined;
+}
+
+/**
+ * Σ over rows and classes of binary cross-entropy of sigmoid(logits) [rows, width] with the targets: what fine-tuning on
+ * VQA and GQA minimizes (the original takes PyTorch's BCE-with-logits mean and multiplies by the number of answers: a sum
+ * over answers, a mean over the batch; the mean is in the scale of the slot). Every active row counts as labelled, also
+ * one without targets; its "correct" is the target of its arg-max. The backward pass is in place, as above.
+ * @returns arg-max of each row, [rows] i32
+ */
+export function sigmoidCrossEntropy(
+  tape: Tape,
+  rows: Rows,
+  logits: Tensor,
+  { offsets, ids, scores, classes = logits.shape[1] }: SoftTargets,
+  { tally, slot }: LossSlot,
+): Tensor {
+  const width = logits.shape[1];
+  const [entries] = ids.shape;
+  checkShape('sigmoidCrossEntropy', 'offsets', offsets, [rows.capacity + 1], 'i32');
+  checkShape('sigmoidCrossEntropy', 'ids', ids, [entries], 'i32');
+  checkShape('sigmoidCrossEntropy', 'scores', scores, [entries], 'f32');
+  const targets = [entries, offsets, ids, scores];
+  const predictions = tape.activation([rows.capacity], 'i32');
+  const forward = (rowSums: Tensor): void => {
+    const [rowScore, rowLoss] = [rowBlock(rowSums, 0, rows.capacity), rowBlock(rowSums, rows.capacity, rows.capacity)];
+    const args = [rows, classes, width, logits, ...targets, predictions, rowScore, rowLoss, tally];
+    tape.engine.run('sigmoidCrossEntropyForward', args);
+  };
+  tape.temporary([2 * rows.capacity], forward, 'f32');
+  tape.recordLoss(logits, () => {
+    tape.engine.run('sigmoidCrossEntropyBackward', [rows, classes, width, slot, logits, ...targets]);
   });
   return predictions;
 }

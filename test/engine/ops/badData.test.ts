@@ -55,6 +55,8 @@ const carriers: readonly (readonly [OpName, string])[] = [
   ['objectEmbeddingBackward', 'dOut'],
   ['softmaxCrossEntropyForward', 'logits'],
   ['softmaxCrossEntropyBackward', 'logits'],
+  ['sigmoidCrossEntropyForward', 'logits'],
+  ['sigmoidCrossEntropyBackward', 'logits'],
   ['smoothL1Forward', 'prediction'],
   ['smoothL1Backward', 'prediction'],
 ];

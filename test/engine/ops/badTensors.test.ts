@@ -12,6 +12,7 @@ import {
   crossAttention,
   residualDropoutLayerNorm,
   rowBlock,
+  sigmoidCrossEntropy,
   smoothL1,
   softmaxCrossEntropy,
   Tape,
@@ -191,6 +192,28 @@ describe('ops refuse tensors of other shapes', () => {
     [
       'softmaxCrossEntropy: labels',
       (r) => softmaxCrossEntropy(r.tape, rows, r.of(4, 8), { labels: r.ints(3) }, tally(r)),
+    ],
+    [
+      'sigmoidCrossEntropy: offsets',
+      (r) =>
+        sigmoidCrossEntropy(
+          r.tape,
+          rows,
+          r.of(4, 8),
+          { offsets: r.ints(4), ids: r.ints(6), scores: r.of(6) },
+          tally(r),
+        ),
+    ],
+    [
+      'sigmoidCrossEntropy: scores',
+      (r) =>
+        sigmoidCrossEntropy(
+          r.tape,
+          rows,
+          r.of(4, 8),
+          { offsets: r.ints(5), ids: r.ints(6), scores: r.of(5) },
+          tally(r),
+        ),
     ],
     ['smoothL1: target', (r) => smoothL1(r.tape, rows, r.of(4, 8), r.of(4, 7), tally(r))],
     [

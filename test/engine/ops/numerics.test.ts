@@ -8,7 +8,7 @@ import { input, intOutput, output, scratch, update } from '../support/opCase.js'
 import { attentionBackward, attentionForward, readersOf } from '../support/reference/attention.js';
 import { gelu, geluDerivative } from '../support/reference/elementwise.js';
 import { layerNormForward } from '../support/reference/layerNorm.js';
-import { crossEntropyForward } from '../support/reference/losses.js';
+import { crossEntropyForward, sigmoidForward } from '../support/reference/losses.js';
 import { gradNorm } from '../support/reference/optimizer.js';
 import { Rng } from '../support/rng.js';
 import { runOp } from '../support/runCase.js';
@@ -140,6 +140,58 @@ describe.each(backends)('$name', ({ open, dtype, precision }) => {
     const wanted = crossEntropyForward(s, logits.values, labels.values, null);
     expect(distance(run.values(rowLoss), wanted.rowLoss)).toBeLessThan(1e-6);
     expect(run.values(tally)[0] / wanted.lossSum).toBeCloseTo(1, 6);
+  });
+
+  test('sigmoid cross-entropy far out: the loss of a right logit does not cancel, and its gradient neither', async () => {
+    const values = Float32Array.of(-300, -90, -20, -6, -1e-3, 0, 1e-3, 6, 20, 90, 300);
+    const classes = values.length;
+    // Row 0: every target is the class's own; row 1: every target is the other one.
+    const capacity = 2;
+    const right = range(classes).filter((c) => values[c] > 0);
+    const ids = Int32Array.from([...right, ...range(classes).filter((c) => !right.includes(c))]);
+    const offsets = Int32Array.of(0, right.length, classes);
+    const scores = new Float32Array(classes).fill(1);
+    const soft = { offsets, ids, scores };
+    const s = { active: range(capacity), capacity, width: classes };
+    const both = Float32Array.from([...values, ...values]);
+    const targets = [
+      classes,
+      input('targetOffsets', [3], offsets),
+      input('targetIds', [classes], ids),
+      input('targetScores', [classes], scores),
+    ];
+    const record = recordOf({ languageRows: capacity, lossScale: [1] });
+    const rows = { ...allOf(capacity), set: 'language' as const, record };
+    const logits = update('logits', [capacity, classes], both, dtype);
+    const [rowScore, rowLoss] = [output('rowScore', [capacity]), output('rowLoss', [capacity])];
+    const tally = update('tally', [4], new Float32Array(4));
+    const kept = [intOutput('predictions', [capacity]), rowScore, rowLoss, tally];
+    const forward = await runOp(engine, 'sigmoidCrossEntropyForward', [
+      rows,
+      classes,
+      classes,
+      logits,
+      ...targets,
+      ...kept,
+    ]);
+    const wanted = sigmoidForward(s, logits.values, soft);
+    for (const row of s.active) expect(forward.values(rowLoss)[row] / wanted.rowLoss[row]).toBeCloseTo(1, 5);
+    expect([...forward.values(rowScore)]).toEqual([1, 0]);
+
+    const backward = await runOp(engine, 'sigmoidCrossEntropyBackward', [
+      rows,
+      classes,
+      classes,
+      0,
+      logits,
+      ...targets,
+    ]);
+    backward.values(logits).forEach((gradient, i) => {
+      const t = i < classes === values[i % classes] > 0 ? 1 : 0;
+      // σ(l) - t in the form that does not cancel: σ(l), or -σ(-l).
+      const exact = t === 0 ? 1 / (1 + Math.exp(-logits.values[i])) : -1 / (1 + Math.exp(logits.values[i]));
+      expect(Math.abs(gradient - exact)).toBeLessThanOrEqual(4 * rounding * Math.abs(exact) + 1e-30);
+    });
   });
 
   test.each([1e-15, 1, 1e15])('the norm of a million gradients of size %p', async (size) => {

@@ -201,6 +201,28 @@ describe('losses', () => {
     });
   });
 
+  const soft = {
+    offsets: [0, 2, 3, 3, 3, 3, 5, 8, 8],
+    ids: [1, 4, 0, 2, 2, 3, -1, 5],
+    scores: [1, 0.3, 0.6, 0.5, 0.4, 0.9, 1, 1],
+  };
+
+  test('sigmoid cross-entropy', () => {
+    const logits = random(40, 2);
+    const loss = (x: ArrayLike<number>): number =>
+      0.3 * losses.sigmoidForward(s, x, soft).rowLoss.reduce((sum, rowLoss) => sum + rowLoss, 0);
+    const gradient = losses.sigmoidBackward(s, logits, soft, 0.3);
+    expect(distance(gradient, centralDifferences(loss, logits))).toBeLessThan(1e-8);
+  });
+
+  test('sigmoid cross-entropy of equal logits is log 2 for each class, and its score that of class 0', () => {
+    const { rowLoss, rowScore, predictions } = losses.sigmoidForward(s, new Float64Array(40), soft);
+    for (let row = 0; row < capacity; row++)
+      expect(rowLoss[row]).toBeCloseTo(active.includes(row) ? 5 * Math.log(2) : 0, 12);
+    expect([...rowScore]).toEqual([0, 0.6, 0, 0, 0, 0, 0, 0]);
+    expect([...predictions]).toEqual(new Array(8).fill(0));
+  });
+
   test('smooth L1', () => {
     const [prediction, wanted] = [random(40, 2), random(40)];
     const loss = (x: ArrayLike<number>): number =>

@@ -1,5 +1,5 @@
-/** Softmax cross-entropy and smooth L1, in float64. */
-import { abs, exp, log, max, min } from '../fastMath.js';
+/** Softmax cross-entropy, sigmoid cross-entropy and smooth L1, in float64. */
+import { abs, exp, log, log1p, max, min } from '../fastMath.js';
 
 type Vector = ArrayLike<number>;
 
@@ -74,6 +74,64 @@ export function crossEntropyBackward(
     const factor = scale * (weights ? weights[row] : 1);
     for (let c = 0; c < classes; c++)
       gradient[first + c] = factor * (exp(logits[first + c] - logSumExp) - (c === label ? 1 : 0));
+  }
+  return gradient;
+}
+
+/** Compressed sparse rows: class and score of each entry. */
+export interface SoftTargets {
+  readonly offsets: Vector;
+  readonly ids: Vector;
+  readonly scores: Vector;
+}
+
+/** The targets of one row, [classes]; scores of one class are added, classes outside are ignored. */
+function targetsOf({ offsets, ids, scores }: SoftTargets, row: number, classes: number): Float64Array {
+  const targets = new Float64Array(classes);
+  for (let i = offsets[row]; i < offsets[row + 1]; i++)
+    if (ids[i] >= 0 && ids[i] < classes) targets[ids[i]] += scores[i];
+  return targets;
+}
+
+export interface SigmoidCrossEntropy {
+  /** The first of the largest. */
+  readonly predictions: Int32Array;
+  /** Target of the prediction. */
+  readonly rowScore: Float64Array;
+  readonly rowLoss: Float64Array;
+}
+
+/** -t log σ(l) - (1 - t) log(1 - σ(l)), summed over the classes of each row. */
+export function sigmoidForward(s: LossShape, logits: Vector, soft: SoftTargets): SigmoidCrossEntropy {
+  const predictions = new Int32Array(s.capacity);
+  const rowScore = new Float64Array(s.capacity);
+  const rowLoss = new Float64Array(s.capacity);
+  const { classes = s.width } = s;
+  for (const row of s.active) {
+    const first = row * s.width;
+    const targets = targetsOf(soft, row, classes);
+    for (let c = 0; c < classes; c++) {
+      const l = logits[first + c];
+      // log(1 + exp(x)) without overflow; t log σ(l) is -t times that of -l.
+      const softplus = (x: number): number => max(x, 0) + log1p(exp(-abs(x)));
+      rowLoss[row] += targets[c] * softplus(-l) + (1 - targets[c]) * softplus(l);
+      if (l > logits[first + predictions[row]]) predictions[row] = c;
+    }
+    rowScore[row] = targets[predictions[row]];
+  }
+  return { predictions, rowScore, rowLoss };
+}
+
+/** scale · (σ(l) - t). */
+export function sigmoidBackward(s: LossShape, logits: Vector, soft: SoftTargets, scale: number): Float64Array {
+  const { classes = s.width } = s;
+  const gradient = new Float64Array(s.capacity * s.width);
+  for (const row of s.active) {
+    const targets = targetsOf(soft, row, classes);
+    for (let c = 0; c < classes; c++) {
+      const at = row * s.width + c;
+      gradient[at] = scale * (1 / (1 + exp(-logits[at])) - targets[c]);
+    }
   }
   return gradient;
 }

@@ -3,6 +3,7 @@ import {
   intOutput,
   output,
   update,
+  type CaseRows,
   type CaseTensor,
   type Expectation,
   type FloatType,
@@ -53,6 +54,30 @@ function classification(rng: Rng, withRecord: boolean, size?: WorldSize, dtype?:
   };
 }
 
+/** Up to four targets a row, at the front of lists that are a little longer; some classes twice, some outside. */
+function softTargets(rng: Rng, rows: CaseRows, classes: number): CaseTensor[] {
+  const counts = Array.from({ length: rows.capacity }, (_, row) => (rows.active.includes(row) ? rng.int(0, 4) : 0));
+  const offsets = new Int32Array(rows.capacity + 1);
+  counts.forEach((count, row) => (offsets[row + 1] = offsets[row] + count));
+  const entries = Math.max(1, offsets[rows.capacity] + rng.int(0, 5));
+  const ids = Int32Array.from({ length: entries }, () =>
+    rng.chance(0.1) ? rng.pick([-1, classes, -2147483648, 2147483647]) : rng.int(0, classes - 1),
+  );
+  const scores = Float32Array.from({ length: entries }, () => rng.pick([0, 0.3, 0.6, 0.9, 1, rng.uniform()]));
+  return [
+    input('targetOffsets', [rows.capacity + 1], offsets),
+    input('targetIds', [entries], ids),
+    input('targetScores', [entries], scores),
+  ];
+}
+
+function multiLabel(rng: Rng, withRecord: boolean, size?: WorldSize, dtype?: FloatType) {
+  const { labels: _labels, weights: _weights, ...at } = classification(rng, withRecord, size, dtype);
+  const [offsets, ids, scores] = softTargets(rng, at.rows, at.s.classes!);
+  const soft: reference.SoftTargets = { offsets: offsets.values, ids: ids.values, scores: scores.values };
+  return { ...at, soft, targets: [ids.shape[0], offsets, ids, scores] };
+}
+
 /** Sums are added to what the tally holds; its last word is not touched. */
 function tallyAfter(before: CaseTensor, sums: readonly number[]): Float64Array {
   return Float64Array.from(before.values, (value, i) => value + (sums[i] ?? 0));
@@ -92,6 +117,35 @@ export const lossOps = {
     const values = reference.crossEntropyBackward(s, logits.values, labels.values, confs, scale);
     const expected = new Map([[logits, { values, rows }]]);
     return { args: [rows, s.classes!, s.width, slot, logits, weights, labels, logSumExp], expected };
+  },
+
+  sigmoidCrossEntropyForward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
+    const { rows, s, logits: logitsAs, soft, targets } = multiLabel(rng, false, size, dtype);
+    const logits = logitsAs(input);
+    const predictions = intOutput('predictions', [rows.capacity]);
+    const rowScore = output('rowScore', [rows.capacity]);
+    const rowLoss = output('rowLoss', [rows.capacity]);
+    const tally = tallyOf(rng);
+    const wanted = reference.sigmoidForward(s, logits.values, soft);
+    const sum = (values: Float64Array): number => values.reduce((total, x) => total + x, 0);
+    const sums = [sum(wanted.rowLoss), sum(wanted.rowScore), rows.active.length];
+    const expected = new Map<CaseTensor, Expectation>([
+      [predictions, { values: wanted.predictions, rows, exact: true }],
+      [rowScore, { values: wanted.rowScore, rows }],
+      [rowLoss, { values: wanted.rowLoss, rows }],
+      [tally, { values: tallyAfter(tally, sums), blocks: [0, 1, 2, 3].map((i) => ({ begin: i, end: i + 1 })) }],
+    ]);
+    return { args: [rows, s.classes!, s.width, logits, ...targets, predictions, rowScore, rowLoss, tally], expected };
+  },
+
+  sigmoidCrossEntropyBackward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
+    const { rows, s, slot, scale, logits: logitsAs, soft, targets } = multiLabel(rng, true, size, dtype);
+    const logits = logitsAs(update);
+    const values = reference.sigmoidBackward(s, logits.values, soft, scale);
+    return {
+      args: [rows, s.classes!, s.width, slot, logits, ...targets],
+      expected: new Map([[logits, { values, rows }]]),
+    };
   },
 
   smoothL1Forward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {

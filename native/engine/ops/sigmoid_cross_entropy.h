@@ -1,0 +1,83 @@
+#pragma once
+
+#include "engine/arg_reader.h"
+
+namespace lxmert {
+
+// Targets of a classification with several right answers: t [R, C] in [0, 1], zero but for a few entries a row. They are
+// stored as compressed sparse rows: entries offsets[row] to offsets[row + 1] are those of a row, each a class and its
+// score. An entry whose class lies outside [0, C) is ignored; of two entries with one class the scores are added.
+// Offsets are cut to [0, entries], so that no offset leads outside the lists.
+struct SoftTargets {
+  Ints offsets;  // [R + 1]
+  int64_t entries;
+  Ints ids;       // [entries]
+  Floats scores;  // [entries]
+
+  static SoftTargets read(ArgReader& r, const Rows& rows) {
+    SoftTargets t{};
+    t.entries = r.dim("entries");
+    t.offsets = r.tensor<int32_t>("targetOffsets", rows.capacity + 1);
+    t.ids = r.tensor<int32_t>("targetIds", t.entries);
+    t.scores = r.tensor<float>("targetScores", t.entries);
+    return t;
+  }
+
+  // The entries of a row.
+  LXMERT_HOST_DEVICE Segment of(int64_t row) const {
+    const int64_t begin = Rows::clamp(offsets.data[row], entries), end = Rows::clamp(offsets.data[row + 1], entries);
+    return {begin, end < begin ? begin : end};
+  }
+};
+
+// Binary cross-entropy of sigmoid(logits) [R, C] with the targets, summed over classes and rows. A row of logits has
+// `width` columns; those behind the C classes are not read. Every active row counts, also one without any target.
+// Adds Σ loss, Σ target of the arg-max class (VQA's score of the answer given), and the number of rows to tally[0..2].
+// predictions [R] are the arg-maxes, rowScore [R] their targets.
+struct SigmoidCrossEntropyForward {
+  Rows rows;
+  int64_t classes, width;
+  Values logits;
+  SoftTargets targets;
+  Ints predictions;
+  Floats rowScore, rowLoss, tally;
+
+  static SigmoidCrossEntropyForward read(ArgReader& r) {
+    SigmoidCrossEntropyForward a{};
+    a.rows = r.rows();
+    a.classes = r.dim("classes");
+    a.width = r.dim("width");
+    if (a.width < a.classes) r.fail("width", "is less than the number of classes");
+    a.logits = r.values("logits", a.rows.capacity * a.width);
+    a.targets = SoftTargets::read(r, a.rows);
+    a.predictions = r.tensor<int32_t>("predictions", a.rows.capacity);
+    a.rowScore = r.tensor<float>("rowScore", a.rows.capacity);
+    a.rowLoss = r.tensor<float>("rowLoss", a.rows.capacity);
+    a.tally = r.tensor<float>("tally", 4);
+    return a;
+  }
+};
+
+// logits become their gradient: lossScale[slot] × (sigmoid - target), and zeros behind the classes.
+struct SigmoidCrossEntropyBackward {
+  Rows rows;
+  int64_t classes, width;
+  int64_t slot;
+  Values logits;
+  SoftTargets targets;
+
+  static SigmoidCrossEntropyBackward read(ArgReader& r) {
+    SigmoidCrossEntropyBackward a{};
+    a.rows = r.rows();
+    a.classes = r.dim("classes");
+    a.width = r.dim("width");
+    if (a.width < a.classes) r.fail("width", "is less than the number of classes");
+    a.slot = r.integer("slot", 0, kLossSlots - 1);
+    if (!a.rows.record) r.fail("record", "is missing");
+    a.logits = r.values("logits", a.rows.capacity * a.width);
+    a.targets = SoftTargets::read(r, a.rows);
+    return a;
+  }
+};
+
+}  // namespace lxmert

@@ -1,0 +1,49 @@
+import { buildAnswers, vocabularyFiles, writeAnswerVocabulary } from '../finetune/answers/index.js';
+import { questionTasks } from '../finetune/questions/index.js';
+import { defineCommand, integerOption, jsonOption, print, printJson } from './command.js';
+import { percent, whole } from './trainProgress.js';
+
+const build = defineCommand({
+  command: 'build <files..>',
+  describe: 'make an answer list from questions with labels',
+  builder: (yargs) =>
+    yargs
+      .positional('files', {
+        type: 'string',
+        array: true,
+        demandOption: true,
+        describe: 'questions with labels, or official VQA annotations',
+      })
+      .option('out', { type: 'string', demandOption: true, requiresArg: true, describe: 'folder to write' })
+      .option(
+        'min-count',
+        integerOption('min-count', {
+          min: 1,
+          default: 1,
+          describe: 'questions that an answer must be the main answer of; 9 made the 3,129 answers of VQA',
+        }),
+      )
+      .option('task', {
+        choices: questionTasks,
+        describe: "form of the files; told by each file's first question unless given",
+      })
+      .option('json', jsonOption),
+  handler: async ({ files, out, minCount, task, json }) => {
+    const { answers, ...counts } = await buildAnswers({ files, minCount, task });
+    await writeAnswerVocabulary(out, answers);
+    if (json) return printJson({ answers: answers.length, ...counts });
+    const { questions, covered, share, bestScore, differentAnswers } = counts;
+    [
+      `${out}: ${whole(answers.length)} of ${whole(differentAnswers)} different answers, in ${Object.values(vocabularyFiles).join(' and ')}`,
+      `They cover ${whole(covered)} of ${whole(questions)} questions (${percent(share)}).`,
+      `Who always gives the best of them scores ${percent(bestScore)}.`,
+    ].forEach(print);
+  },
+});
+
+export const command = defineCommand({
+  command: 'answers',
+  describe: 'answer lists of fine-tuning',
+  builder: (yargs) => yargs.command(build).demandCommand(1, 'answers build FILE… --out FOLDER'),
+  handler: () => undefined,
+});

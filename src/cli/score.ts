@@ -1,0 +1,55 @@
+import { questionTasks } from '../finetune/questions/index.js';
+import { scoreFile } from '../finetune/scores/index.js';
+import type { Score } from '../finetune/scores/index.js';
+import { defineCommand, jsonOption, note, print, printJson } from './command.js';
+import { percent, whole } from './trainProgress.js';
+
+export const command = defineCommand({
+  command: 'score <task>',
+  describe: 'score a prediction file, of any model, as the official programs do',
+  builder: (yargs) =>
+    yargs
+      .positional('task', { choices: questionTasks, demandOption: true, describe: 'which data the predictions answer' })
+      .option('labels', {
+        type: 'string',
+        demandOption: true,
+        requiresArg: true,
+        describe:
+          'questions with labels, or official VQA annotations; two files with a comma between: QUESTIONS,ANNOTATIONS',
+      })
+      .option('predictions', {
+        type: 'string',
+        demandOption: true,
+        requiresArg: true,
+        describe: 'prediction file in the official form: JSON for vqa, gqa and qa, CSV for nlvr2',
+      })
+      .option('missing-wrong', {
+        type: 'boolean',
+        default: false,
+        describe: 'score questions without a prediction as wrong; otherwise they are an error',
+      })
+      .option('json', jsonOption),
+  handler: async ({ task, labels, predictions, missingWrong, json }) => {
+    const score = await scoreFile({ task, labels, predictions, missing: missingWrong ? 'wrong' : 'refuse' });
+    if (score.unknown > 0) {
+      note(`${predictions}: ${whole(score.unknown)} predictions are of no question of ${labels}; they were left out`);
+    }
+    if (score.missing > 0)
+      note(`${predictions}: ${whole(score.missing)} questions have no prediction; they count as wrong`);
+    if (json) printJson(score);
+    else table(score).forEach(print);
+  },
+});
+
+/** Lines for people. */
+function table({ accuracy, consistency, questions, statements, byType, byQuestionType }: Score): string[] {
+  const row = (name: string, share: number): string => name.padEnd(32) + percent(share).padStart(9);
+  const rows = (title: string, shares: Readonly<Record<string, number>> | undefined): string[] =>
+    shares === undefined ? [] : ['', title, ...Object.entries(shares).map(([name, share]) => row(`  ${name}`, share))];
+  return [
+    row(`accuracy of ${whole(questions)} questions`, accuracy),
+    ...(consistency === undefined ? [] : [row(`consistency of ${whole(statements ?? 0)} statements`, consistency)]),
+    ...rows('by type', byType),
+    ...rows('by question type', byQuestionType),
+  ];
+}

@@ -1,0 +1,72 @@
+import { readJsonArray } from '../../formats/jsonArray.js';
+import { LxmertError } from '../../errors.js';
+import { readHead } from './chunks.js';
+import { isRecord } from './fields.js';
+import { readJsonObject } from './jsonObject.js';
+import type { QuestionTask } from './question.js';
+import { officialVqaPart } from './vqa.js';
+
+/** Thrown and caught here, to leave a file after its first element. */
+const enough = new Error('enough');
+
+/**
+ * Tells by the fields of its first question whose form a file has.
+ * @throws BAD_DATA when it has none of those that `readQuestions` knows; FILE_MISSING, FILE_ACCESS
+ */
+export async function detectTask(file: string, signal?: AbortSignal): Promise<QuestionTask> {
+  const head = (await readHead(file, 'questions'))
+    .toString('utf8')
+    .replace(/^\uFEFF/, '')
+    .trimStart();
+  const task = head.startsWith('{')
+    ? (taskOfFields(firstLine(head)) ?? (await taskOfObject(file, signal)))
+    : taskOfFields(await firstElement(file, signal));
+  if (task !== undefined) return task;
+  throw new LxmertError(
+    'BAD_DATA',
+    `${file}: has no form of questions that is known here: a question has question_id and img_id (VQA, GQA), identifier ` +
+      '(NLVR2), or id and question (data of your own)',
+  );
+}
+
+function taskOfFields(first: unknown): QuestionTask | undefined {
+  if (!isRecord(first)) return undefined;
+  if ('question_id' in first) return typeof first.question_id === 'string' ? 'gqa' : 'vqa';
+  if ('identifier' in first) return 'nlvr2';
+  return 'id' in first && 'question' in first ? 'qa' : undefined;
+}
+
+/** The JSON value of the first line, or undefined when the first line is none. */
+function firstLine(head: string): unknown {
+  try {
+    return JSON.parse(head.split('\n', 1)[0]);
+  } catch {
+    return undefined;
+  }
+}
+
+async function firstElement(file: string, signal?: AbortSignal): Promise<unknown> {
+  let first: unknown;
+  const take = (element: unknown): never => {
+    first = element;
+    throw enough;
+  };
+  await readJsonArray(file, 'questions', take, signal).catch(ignoreEnough);
+  return first;
+}
+
+async function taskOfObject(file: string, signal?: AbortSignal): Promise<QuestionTask | undefined> {
+  let first: unknown;
+  const onEntry = (_: string, value: unknown): never => {
+    first = value;
+    throw enough;
+  };
+  const lists = { questions: () => undefined, annotations: () => undefined };
+  await readJsonObject(file, 'questions', { onEntry, lists }, signal).catch(ignoreEnough);
+  if (isRecord(first) && 'imageId' in first) return 'gqa';
+  return (await officialVqaPart(file, signal)) === undefined ? undefined : 'vqa';
+}
+
+function ignoreEnough(error: unknown): void {
+  if (error !== enough) throw error;
+}

@@ -1,0 +1,65 @@
+import { readJsonArray } from '../../formats/jsonArray.js';
+import { fieldsOf, isRecord, scoredAnswers, typesOf } from './fields.js';
+import type { Fields } from './fields.js';
+import { readJsonObject } from './jsonObject.js';
+import type { OnQuestion } from './question.js';
+
+/** GQA's ids are strings, because their leading zeros count. */
+function questionId(fields: Fields): string {
+  const id = fields.get('question_id');
+  if (typeof id === 'number')
+    throw fields.bad('question_id', 'a string such as "07333408": the zeros in front of it count');
+  return fields.text('question_id');
+}
+
+/** GQA as the original re-distributes it: `[{question_id, img_id, sent, label?}, …]`. */
+export function readOriginalGqa(file: string, onQuestion: OnQuestion, signal?: AbortSignal): Promise<void> {
+  const take = (element: unknown, index: number): void => {
+    const place = `[${index}]`;
+    const fields = fieldsOf(element, file, place);
+    onQuestion(
+      {
+        id: questionId(fields),
+        imageIds: [fields.text('img_id')],
+        sentence: fields.text('sent'),
+        labels: scoredAnswers(fields, 'label'),
+        annotators: undefined,
+        mainAnswer: undefined,
+        types: {},
+      },
+      `${place}.question_id`,
+    );
+  };
+  return readJsonArray(file, 'GQA questions', take, signal);
+}
+
+/**
+ * GQA as published: `{"07333408": {imageId, question, answer?, types?: {structural, semantic, detailed}}, …}`; questions
+ * to be submitted have no answer.
+ */
+export function readPublishedGqa(file: string, onQuestion: OnQuestion, signal?: AbortSignal): Promise<void> {
+  const onEntry = (id: string, value: unknown): void => {
+    const place = JSON.stringify(id);
+    const fields = fieldsOf(value, file, place);
+    const answer = fields.optionalText('answer');
+    const types = fields.get('types');
+    if (types !== undefined && !isRecord(types)) throw fields.bad('types', 'an object of types');
+    const kinds = types && fieldsOf(dropNulls(types), file, `${place}.types`);
+    onQuestion(
+      {
+        id,
+        imageIds: [fields.text('imageId')],
+        sentence: fields.text('question'),
+        labels: answer === undefined ? undefined : [{ answer, score: 1 }],
+        annotators: undefined,
+        mainAnswer: undefined,
+        types: kinds ? typesOf(kinds, ['structural', 'semantic', 'detailed']) : {},
+      },
+      place,
+    );
+  };
+  return readJsonObject(file, 'GQA questions', { onEntry }, signal);
+}
+
+const dropNulls = (types: Record<string, unknown>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(types).filter(([, value]) => value !== null));

@@ -1,0 +1,147 @@
+import { LxmertError } from '../../errors.js';
+import type { Question, QuestionTask } from '../questions/question.js';
+import { annotatorAccuracy } from './annotators.js';
+import { statementOf } from './nlvr2.js';
+
+/** What is done with a question that has no prediction: an error, a score of 0, or the question is left out. */
+export type MissingPredictions = 'refuse' | 'wrong' | 'skip';
+
+export interface ScoreOptions {
+  readonly task: QuestionTask;
+  /** Answers by question id. */
+  readonly predictions: ReadonlyMap<string, string>;
+  /** Default: 'refuse', as the official programs do. */
+  readonly missing?: MissingPredictions | undefined;
+  /** How errors name the labels and the predictions. */
+  readonly labelsName?: string | undefined;
+  readonly predictionsName?: string | undefined;
+}
+
+/** Scores from 0 to 1. */
+export interface Score {
+  readonly accuracy: number;
+  /** NLVR2: the share of statements of which every pair of pictures is answered right. */
+  readonly consistency?: number | undefined;
+  /** How many questions the accuracy is the mean of. */
+  readonly questions: number;
+  /** NLVR2: how many statements the consistency is the share of. */
+  readonly statements?: number | undefined;
+  /** Accuracy by `answer_type` of VQA, by `structural` and `semantic` type of GQA, and by `type` of data of one's own. */
+  readonly byType?: Readonly<Record<string, number>> | undefined;
+  /** VQA: accuracy by the first words of the question, its `question_type`. */
+  readonly byQuestionType?: Readonly<Record<string, number>> | undefined;
+  /** Questions without a prediction. */
+  readonly missing: number;
+  /** Predictions of questions that are not there. */
+  readonly unknown: number;
+}
+
+/** Takes questions one at a time, and says the score at the end. */
+export interface Scorer {
+  readonly add: (question: Question) => void;
+  /** @throws BAD_DATA when labels or predictions are missing, naming how many and one of them */
+  readonly result: () => Score;
+}
+
+/** The fields of a question that its accuracy is told by. */
+const typeFields: Readonly<Record<QuestionTask, readonly string[]>> = {
+  vqa: ['answer_type'],
+  gqa: ['structural', 'semantic'],
+  nlvr2: [],
+  qa: ['type'],
+};
+const questionTypeFields: Readonly<Partial<Record<QuestionTask, readonly string[]>>> = { vqa: ['question_type'] };
+
+/**
+ * How right an answer is, 0 to 1: by the annotators' answers where the data have them (the official VQA accuracy), else the
+ * score of the equal label. Answers are compared as they are written, those of NLVR2 in any case.
+ */
+export function scoreOf(task: QuestionTask, { labels = [], annotators }: Question, said: string): number {
+  if (annotators !== undefined) return annotatorAccuracy(annotators, said);
+  const form = (answer: string): string => (task === 'nlvr2' ? answer.toLowerCase() : answer);
+  return labels.find(({ answer }) => form(answer) === form(said))?.score ?? 0;
+}
+
+/** A sum and a count by name, in the order of the first appearance. */
+class Means {
+  readonly #sums = new Map<string, { sum: number; count: number }>();
+
+  add(name: string, score: number): void {
+    const entry = this.#sums.get(name) ?? { sum: 0, count: 0 };
+    entry.sum += score;
+    entry.count += 1;
+    this.#sums.set(name, entry);
+  }
+
+  /** Undefined when nothing was added. */
+  result(): Readonly<Record<string, number>> | undefined {
+    if (this.#sums.size === 0) return undefined;
+    return Object.fromEntries([...this.#sums].map(([name, { sum, count }]) => [name, sum / count]));
+  }
+}
+
+/** Scores predictions as the official programs do, in the order of the questions. */
+export function createScorer(options: ScoreOptions): Scorer {
+  const { task, predictions, missing = 'refuse' } = options;
+  const { labelsName = 'the labels', predictionsName = 'the predictions' } = options;
+  const byType = new Means();
+  const byQuestionType = new Means();
+  /** Whether all of a statement is right so far. */
+  const statements = new Map<string, boolean>();
+  const without: { labels: string[]; prediction: string[] } = { labels: [], prediction: [] };
+  let asked = 0;
+  let scored = 0;
+  let sum = 0;
+  let answered = 0;
+
+  const add = (question: Question): void => {
+    asked += 1;
+    if (question.labels === undefined) without.labels.push(question.id);
+    const said = predictions.get(question.id);
+    if (said === undefined) without.prediction.push(question.id);
+    else answered += 1;
+    if (said === undefined && missing === 'skip') return;
+    const score = said === undefined ? 0 : scoreOf(task, question, said);
+    scored += 1;
+    sum += score;
+    for (const field of typeFields[task]) if (field in question.types) byType.add(question.types[field], score);
+    for (const field of questionTypeFields[task] ?? []) {
+      if (field in question.types) byQuestionType.add(question.types[field], score);
+    }
+    if (task === 'nlvr2') {
+      const statement = statementOf(question.id);
+      statements.set(statement, (statements.get(statement) ?? true) && score === 1);
+    }
+  };
+
+  const result = (): Score => {
+    if (without.labels.length > 0) {
+      throw new LxmertError(
+        'BAD_DATA',
+        `${labelsName}: ${without.labels.length} of ${asked} questions have no labels (${some(without.labels)}); a score needs labels`,
+      );
+    }
+    if (without.prediction.length > 0 && missing === 'refuse') {
+      throw new LxmertError(
+        'BAD_DATA',
+        `${predictionsName}: predictions are missing: ${without.prediction.length} of ${asked} questions of ${labelsName} have ` +
+          `none (${some(without.prediction)}); --missing-wrong scores them as wrong`,
+      );
+    }
+    if (scored === 0) throw new LxmertError('BAD_DATA', `${predictionsName}: none is of a question of ${labelsName}`);
+    const consistent = [...statements.values()].filter(Boolean).length;
+    return {
+      accuracy: sum / scored,
+      consistency: task === 'nlvr2' ? consistent / statements.size : undefined,
+      questions: scored,
+      statements: task === 'nlvr2' ? statements.size : undefined,
+      byType: byType.result(),
+      byQuestionType: byQuestionType.result(),
+      missing: without.prediction.length,
+      unknown: predictions.size - answered,
+    };
+  };
+  return { add, result };
+}
+
+const some = (ids: readonly string[]): string => ids.slice(0, 3).join(', ') + (ids.length > 3 ? ', …' : '');

@@ -1,0 +1,44 @@
+import { afterAll, expect, test } from '@jest/globals';
+import { readJsonObject } from '../../src/finetune/questions/jsonObject.js';
+import { readLines } from '../../src/finetune/questions/lines.js';
+import { fileFolder } from './support.js';
+
+const { put, remove } = fileFolder();
+afterAll(remove);
+
+/** A text longer than the 4 MiB that are read at a time, so that pieces lie across the borders of chunks. */
+const long = 'red "circle", [x] {y}: \\ é '.repeat(40_000);
+
+test('entries and elements come whole, also across the borders of what is read at a time', async () => {
+  const value = {
+    first: [1, [2, '}']],
+    list: Array.from({ length: 12 }, (_, i) => ({ i, text: `${long}${i}` })),
+    'a "key", with: marks': { deep: { list: [{}] } },
+    empty: [],
+    last: null,
+  };
+  for (const indent of [0, 2]) {
+    const entries: [string, unknown][] = [];
+    const list: unknown[] = [];
+    await readJsonObject(put(JSON.stringify(value, null, indent)), 'an object', {
+      onEntry: (key, entry) => entries.push([key, entry]),
+      lists: {
+        list: (element, index) => {
+          expect(index).toBe(list.length);
+          list.push(element);
+        },
+        empty: () => list.push('never'),
+        last: () => list.push('never'),
+      },
+    });
+    expect(list).toEqual(value.list);
+    expect(entries).toEqual(Object.entries(value).filter(([key]) => key !== 'list' && key !== 'empty'));
+  }
+});
+
+test('lines come whole, with their numbers', async () => {
+  const lines = ['a', '', long.repeat(5), 'é\u2028b', 'last'];
+  const got: [string, number][] = [];
+  await readLines(put(lines.join('\n')), 'lines', (line, number) => got.push([line, number]));
+  expect(got).toEqual(lines.map((line, i) => [line, i + 1]));
+});
