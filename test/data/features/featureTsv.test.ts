@@ -251,7 +251,9 @@ describe('a damaged line is refused with its number and field', () => {
     const source = await openFeatureTsv(await tsv(`${fields.join('\t')}\n`), { ...labels, inMemory: false });
     const into = new Float32Array(4);
     await source.reader.readFeature(0, 0, into, 0);
-    await expect(source.reader.readFeature(0, 1, into, 0)).rejects.toThrow('line 1: features must be finite, found NaN');
+    await expect(source.reader.readFeature(0, 1, into, 0)).rejects.toThrow(
+      'line 1: features must be finite, found NaN',
+    );
     await source.reader.close();
   });
 
