@@ -34,7 +34,10 @@ export class PickleDict {
 }
 
 /** What a hook made: opaque to the reader. */
-export class PickleObject {}
+export abstract class PickleObject {
+  /** What it is, for a message. */
+  abstract readonly kind: string;
+}
 
 export type PickleValue =
   | null
@@ -77,6 +80,9 @@ export function pickleError(error: unknown, file: string, what: string): unknown
 /** Values that a pickle may make, so that a small file cannot take much memory or time. */
 const maxOpcodes = 4_000_000;
 
+/** Values that wait on the stack. Python writes the items of a list a thousand at a time. */
+const maxStack = 50_000;
+
 /** Bytes of an integer. Python's own have no bound; 64 bits and a sign are enough for any size. */
 const maxLongBytes = 16;
 
@@ -118,12 +124,14 @@ class Machine {
 
   // What the opcodes are made of.
 
-  push(value: PickleValue): void {
+  push(value: PickleValue | typeof mark): void {
+    if (this.#stack.length >= maxStack)
+      throw new PickleFault(`it stacks more than ${maxStack} values: it is nested too deep`);
     this.#stack.push(value);
   }
 
   pushMark(): void {
-    this.#stack.push(mark);
+    this.push(mark);
   }
 
   #pop(): PickleValue {
@@ -167,22 +175,26 @@ class Machine {
   recall(index: number): void {
     const value = this.#memo.get(index);
     if (value === undefined) throw new PickleFault(`it takes the value number ${index} before there is one`);
-    this.#stack.push(value);
+    this.push(value);
   }
 
   take(length: number): Uint8Array {
-    if (length > this.#bytes.byteLength - this.#at)
-      throw new PickleEnd(
-        `it ends at byte ${this.#bytes.byteLength}, where ${length} bytes from ${this.#at} are needed`,
-      );
+    const at = this.#advance(length);
+    return this.#bytes.subarray(at, at + length);
+  }
+
+  /** Passes over bytes. @returns where they begin */
+  #advance(length: number): number {
+    const at = this.#at;
+    if (length > this.#bytes.byteLength - at)
+      throw new PickleEnd(`it ends at byte ${this.#bytes.byteLength}, where ${length} bytes from ${at} on are needed`);
     this.#at += length;
-    return this.#bytes.subarray(this.#at - length, this.#at);
+    return at;
   }
 
   /** A little-endian unsigned number of 1, 2 or 4 bytes. */
   #uint(bytes: 1 | 2 | 4): number {
-    this.take(bytes);
-    const at = this.#at - bytes;
+    const at = this.#advance(bytes);
     return bytes === 1
       ? this.#bytes[at]
       : bytes === 2
@@ -195,21 +207,18 @@ class Machine {
   }
 
   int32(): number {
-    this.take(4);
-    return this.#view.getInt32(this.#at - 4, true);
+    return this.#view.getInt32(this.#advance(4), true);
   }
 
   /** A length of 8 bytes; one beyond the input is refused, whatever it is. */
   length64(): number {
-    this.take(8);
-    const length = this.#view.getBigUint64(this.#at - 8, true);
+    const length = this.#view.getBigUint64(this.#advance(8), true);
     if (length > BigInt(this.#bytes.byteLength)) throw new PickleEnd(`it claims a value of ${length} bytes`);
     return Number(length);
   }
 
   float64(): number {
-    this.take(8);
-    return this.#view.getFloat64(this.#at - 8, false);
+    return this.#view.getFloat64(this.#advance(8), false);
   }
 
   long(length: number): number | bigint {

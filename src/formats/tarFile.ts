@@ -16,7 +16,7 @@ const maxUnpacked = (archiveBytes: number) => (64 << 20) + 20 * archiveBytes;
 export interface UnpackedFolder {
   readonly folder: string;
   /** Removes the folder. */
-  remove(): Promise<void>;
+  readonly remove: () => Promise<void>;
 }
 
 /**

@@ -5,7 +5,7 @@ import { PickleDict } from './pickle.js';
 import { RegularFile } from './regularFile.js';
 import { shown } from './shown.js';
 import { openLegacyStorages } from './torchLegacy.js';
-import { TorchTensor } from './torchPickle.js';
+import type { TorchTensor } from './torchPickle.js';
 import { collectTensors } from './torchTensors.js';
 import type { TensorDict } from './torchTensors.js';
 import type { TorchStorages } from './torchStorages.js';

@@ -38,6 +38,8 @@ export interface TorchStorage {
 
 /** A tensor as the pickle describes it: a view of a storage. Sizes, strides and offset are in elements, and checked. */
 export class TorchTensor extends PickleObject {
+  readonly kind = 'tensor';
+
   constructor(
     readonly storage: TorchStorage,
     readonly offset: number,
@@ -67,13 +69,17 @@ export class TorchTensor extends PickleObject {
 }
 
 class StorageReference extends PickleObject {
+  readonly kind = 'storage';
+
   constructor(readonly storage: TorchStorage) {
     super();
   }
 }
 
 /** Something of torch's that is no tensor and no number: a device, a size, an element type. */
-class Ignored extends PickleObject {}
+class Ignored extends PickleObject {
+  readonly kind = 'other';
+}
 
 /** Hooks for one file, and the storages that its pickles have named. */
 export function torchHooks(): { readonly hooks: PickleHooks; readonly storages: ReadonlyMap<string, TorchStorage> } {
@@ -121,9 +127,9 @@ function orderedDict(args: readonly PickleValue[]): PickleDict {
   const [list] = args;
   if (args.length > 1 || !Array.isArray(list)) throw new PickleFault('an OrderedDict is not made of a list of pairs');
   for (const pair of list) {
-    const items = pair instanceof PickleTuple ? pair.items : pair;
-    if (!Array.isArray(items) || items.length !== 2) throw new PickleFault('an OrderedDict is not made of pairs');
-    dict.pairs.push([items[0] as PickleValue, items[1] as PickleValue]);
+    const items: readonly PickleValue[] = pair instanceof PickleTuple ? pair.items : Array.isArray(pair) ? pair : [];
+    if (items.length !== 2) throw new PickleFault('an OrderedDict is not made of pairs');
+    dict.pairs.push([items[0], items[1]]);
   }
   return dict;
 }

@@ -53,12 +53,13 @@ function tensorsOf({ pairs }: PickleDict, path: readonly string[], file: string)
   const unnamed: string[] = [];
   const names = new Set<PickleValue>();
   for (const [key, value] of pairs) {
-    if (names.has(key) && (value instanceof TorchTensor || tensors.has(String(key))))
-      throw new LxmertError('BAD_DATA', `${file}: it has two values named ${shown(String(key))}${where}`);
+    const name = keyText(key);
+    if (names.has(key) && (value instanceof TorchTensor || tensors.has(name)))
+      throw new LxmertError('BAD_DATA', `${file}: it has two values named ${shown(name)}${where}`);
     names.add(key);
-    if (!(value instanceof TorchTensor)) others.push(keyText(key));
-    else if (typeof key === 'string') tensors.set(key, value);
-    else unnamed.push(keyText(key));
+    if (!(value instanceof TorchTensor)) others.push(name);
+    else if (typeof key === 'string') tensors.set(name, value);
+    else unnamed.push(name);
   }
   return { path, tensors, others, unnamed };
 }

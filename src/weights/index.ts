@@ -1,0 +1,2 @@
+export { listWeights } from './list.js';
+export type { ListedTensor } from './list.js';
