@@ -11,6 +11,7 @@ const commands: CommandTable = {
   config: () => import('./config.js'),
   doctor: () => import('./doctor.js'),
   bench: () => import('./bench.js'),
+  convert: () => import('./convert.js'),
   weights: () => import('./weights.js'),
 };
 

@@ -133,3 +133,12 @@ export async function readFloat32({ fileName, dtype, read }: SourceTensor, path:
         throw new LxmertError('BAD_DATA', `${path}: ${shown(fileName)} holds ${values[i]} at ${i}, beyond float32`);
   return floats;
 }
+
+/**
+ * Whether there are weights in a form that is read: as `openWeights`, but an archive is not unpacked for it.
+ * @throws as `openWeights`
+ */
+export async function lookForWeights(path: string): Promise<void> {
+  if (!(await isFolderThere(path)) && ['gzip', 'tar'].includes(await formOfFile(path))) return;
+  await (await openWeights(path)).close();
+}
