@@ -13,6 +13,8 @@ const commands: CommandTable = {
   config: () => import('./config.js'),
   doctor: () => import('./doctor.js'),
   bench: () => import('./bench.js'),
+  convert: () => import('./convert.js'),
+  weights: () => import('./weights.js'),
 };
 
 // A reader that has seen enough, as in `lxmert … | head`, is no error; a result that could not be written is one.

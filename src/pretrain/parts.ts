@@ -1,4 +1,5 @@
 import type { DataFacts } from '../config/resolveConfig.js';
+import type { ModelConfig } from '../config/modelConfig.js';
 import type { ResolvedRunConfig, RunConfig } from '../config/runConfig.js';
 import type { LossName } from '../config/tasks.js';
 import type { PretrainSource } from '../data/batches/pretrainSource.js';
@@ -25,6 +26,7 @@ export interface OpenedData {
 
 /** What pre-training asks of a model on a device, beside what training does. */
 export interface PretrainModel extends Trainable<LossName> {
+  readonly config: ModelConfig;
   /** Initial weights from the seed; both moments zero. Rejects with the signal's reason. */
   initialize(seed: number, signal?: AbortSignal): Promise<void>;
   /**

@@ -1,42 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { LxmertError } from '../../errors.js';
 import { readFailure } from '../../formats/fileErrors.js';
+import { normalizeAnswer } from '../../text/normalizeAnswer.js';
 import { describeValue } from '../../formats/describe.js';
-
-/** Answers that the original takes for another (its `AnswerTable`). */
-const synonyms: Readonly<Record<string, string>> = {
-  'a man': 'man',
-  'the man': 'man',
-  'a woman': 'woman',
-  'the woman': 'woman',
-  one: '1',
-  two: '2',
-  three: '3',
-  four: '4',
-  five: '5',
-  six: '6',
-  seven: '7',
-  eight: '8',
-  nine: '9',
-  ten: '10',
-  grey: 'gray',
-};
-
-const synonymOf = new Map(Object.entries(synonyms));
-const articles = ['a ', 'an ', 'the '];
-
-/**
- * The form in which answers are compared, as in the original: lower case, without one full stop at the end, without
- * articles in front, number words as digits.
- */
-export function normalizeAnswer(answer: string): string {
-  let text = answer.toLowerCase();
-  if (text.endsWith('.')) text = text.slice(0, -1).trim();
-  for (const article of articles) {
-    if (text.startsWith(article)) text = text.slice(article.length).trim();
-  }
-  return synonymOf.get(text) ?? text;
-}
 
 /** The answers of pre-training, by index. */
 export class AnswerTable {

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
-import { AnswerTable, normalizeAnswer, readAnswerTable } from '../../../src/data/samples/answers.js';
+import { AnswerTable, readAnswerTable } from '../../../src/data/samples/answers.js';
+import { normalizeAnswer } from '../../../src/text/normalizeAnswer.js';
 import { TestFolders } from '../support/samples.js';
 
 const folders = new TestFolders();
