@@ -146,9 +146,7 @@ test('damaged in many ways, files are read or refused; with checksums, never rea
     ...['honest.legacy.pth', 'honest.zip.pth', 'honest-expected.safetensors', 'deflated.zip.pth', 'itself.zip.pth'].map(
       (name) => join(hostile, name),
     ),
-    ...['pretraining/protocol4_LXRT.pth', 'bert/bert-base-uncased.tar.gz'].map((name) =>
-      join(weightFixtures, name),
-    ),
+    ...['pretraining/protocol4_LXRT.pth', 'bert/bert-base-uncased.tar.gz'].map((name) => join(weightFixtures, name)),
   ];
   const result = await fuzz({
     files,
