@@ -7,7 +7,7 @@ import { fileError } from './fileErrors.js';
 const chunkBytes = 1 << 30;
 
 /** Pieces in which a range is read that need not be in memory at once. */
-const pieceBytes = 4 << 20;
+const pieceBytes = 1 << 20;
 
 /** A file on disk, read by position. A pipe, a device or a folder is refused before it is opened: they could block. */
 export class RegularFile {
@@ -15,6 +15,8 @@ export class RegularFile {
   /** Bytes, when it was opened. */
   readonly size: number;
   readonly #file: FileHandle;
+  /** A buffer that no reader of pieces uses now. Memory that was used before costs much less than fresh memory. */
+  #spare: Uint8Array<ArrayBuffer> | undefined;
 
   private constructor(path: string, size: number, file: FileHandle) {
     this.path = path;
@@ -48,14 +50,19 @@ export class RegularFile {
     return bytes;
   }
 
-  /** The same bytes, piece by piece; a piece is only valid until the next one. */
-  async *pieces(position: number, length: number): AsyncGenerator<Uint8Array> {
+  /** The same bytes, piece by piece; a piece is only valid until the next one. Its length is a multiple of 8 but for the last. */
+  async *pieces(position: number, length: number): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
     this.#demandRange(position, length);
-    const buffer = new Uint8Array(Math.min(length, pieceBytes));
-    for (let done = 0; done < length; done += buffer.byteLength) {
-      const piece = buffer.subarray(0, Math.min(buffer.byteLength, length - done));
-      await this.#fill(piece, position + done);
-      yield piece;
+    const buffer = this.#spare ?? new Uint8Array(pieceBytes);
+    this.#spare = undefined;
+    try {
+      for (let done = 0; done < length; done += pieceBytes) {
+        const piece = buffer.subarray(0, Math.min(pieceBytes, length - done));
+        await this.#fill(piece, position + done);
+        yield piece;
+      }
+    } finally {
+      this.#spare = buffer;
     }
   }
 

@@ -60,6 +60,14 @@ export class SafetensorsFile {
     return new dtypes[entry.dtype].array(bytes.buffer);
   }
 
+  /** The same, piece by piece; a piece is only valid until the next one. */
+  async *pieces(name: string): AsyncGenerator<TensorValues, void, undefined> {
+    const { dtype, offset, byteLength } = this.entry(name);
+    const { bytes, array } = dtypes[dtype];
+    for await (const piece of this.#file.pieces(offset, byteLength))
+      yield new array(piece.buffer, piece.byteOffset, piece.byteLength / bytes);
+  }
+
   /** The tensor as float32, whatever its dtype. */
   async readFloat32(name: string): Promise<Float32Array> {
     return toFloat32(this.entry(name).dtype, await this.read(name));
@@ -178,16 +186,28 @@ export class SafetensorsWriter {
   }
 }
 
-/** Writes a whole safetensors file and syncs it; `valuesOf` is asked for one tensor at a time. */
+/**
+ * Writes a whole safetensors file and syncs it; `valuesOf` is asked for one tensor at a time, whole or in pieces that are
+ * only valid until the next one.
+ */
 export async function writeSafetensors(
   path: string,
   specs: readonly TensorSpec[],
-  valuesOf: (name: string) => TensorValues | Promise<TensorValues>,
+  valuesOf: (name: string) => TensorValues | Promise<TensorValues> | AsyncIterable<TensorValues>,
   options: { readonly metadata?: Readonly<Record<string, string>> } = {},
 ): Promise<void> {
   const writer = await SafetensorsWriter.create(path, specs, options);
   try {
-    for (const { name } of specs) await writer.write(name, await valuesOf(name));
+    for (const { name } of specs) {
+      const values = valuesOf(name);
+      if (Symbol.asyncIterator in values) {
+        let start = 0;
+        for await (const piece of values) {
+          await writer.write(name, piece, start);
+          start += piece.length;
+        }
+      } else await writer.write(name, await values);
+    }
   } catch (error) {
     await writer.abort();
     throw error;

@@ -24,11 +24,13 @@ export async function sniff(file: RegularFile): Promise<TensorFileForm> {
   if (file.size === 0) throw bad('the file is empty');
   const head = Buffer.from(await file.read(0, Math.min(file.size, headBytes)));
   const text = head.toString('latin1');
+  // First, because the length of its header may begin with the bytes of any other form. Eight bytes, of which the upper
+  // four are 0, and the header, which is JSON.
+  if (text.slice(4, 9) === '\0\0\0\0{') return 'safetensors';
   if (text.startsWith('PK\x03\x04') || text.startsWith('PK\x05\x06') || text.startsWith('\x80')) return 'torch';
   if (text.startsWith('\x1f\x8b')) return 'gzip';
   if (text.slice(257, 262) === 'ustar') return 'tar';
   for (const [begin, reason] of mistaken) if (begin.test(text)) throw bad(reason);
-  // The length of the header, eight bytes, then the header, which is JSON.
   if (text[8] === '{' || file.path.endsWith('.safetensors')) return 'safetensors';
   throw bad('it is no file of tensors that is read here; expected safetensors or a file of torch.save');
 }

@@ -62,6 +62,22 @@ export class TorchFile {
     return tensor.contiguous ? values : gather(storage.dtype, values, tensor);
   }
 
+  /** The same, piece by piece; a piece is only valid until the next one. A checksum may be compared after the last. */
+  async *pieces(tensor: TorchTensor): AsyncGenerator<TensorValues, void, undefined> {
+    if (!tensor.contiguous) {
+      yield await this.read(tensor);
+      return;
+    }
+    const { storage, offset, span } = tensor;
+    const { bytes: width, array } = dtypes[storage.dtype];
+    for await (const { buffer, byteOffset, byteLength } of this.#storages.pieces(
+      storage.key,
+      offset * width,
+      span * width,
+    ))
+      yield new array(buffer, byteOffset, byteLength / width);
+  }
+
   async close(): Promise<void> {
     await this.#file.close();
   }

@@ -46,7 +46,11 @@ export async function openLegacyStorages(file: RegularFile): Promise<TorchStorag
   }
   for (const key of storages.keys()) if (!places.has(key)) throw bad(`its storage ${shown(key)} is missing`);
   if (at !== file.size) throw bad(`${file.size - at} bytes follow the last storage: it is damaged`);
-  return { root, read: (key, begin, length) => file.read(places.get(key)! + begin, length) };
+  return {
+    root,
+    read: (key, begin, length) => file.read(places.get(key)! + begin, length),
+    pieces: (key, begin, length) => file.pieces(places.get(key)! + begin, length),
+  };
 }
 
 interface Head {

@@ -12,4 +12,6 @@ export interface TorchStorages {
    * @throws BAD_DATA, FILE_ACCESS
    */
   read(key: string, begin: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** The same, piece by piece; a piece is only valid until the next one. A checksum may be compared after the last. */
+  pieces(key: string, begin: number, length: number): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined>;
 }

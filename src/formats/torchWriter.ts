@@ -20,15 +20,15 @@ const typeNames: Partial<Record<Dtype, string>> = { F32: 'FloatStorage', F16: 'H
 
 /**
  * Writes a dict of tensors as `torch.save` did before 1.6: every version of PyTorch reads that form, also those of 2019
- * that the original needs. At any instant the path holds the old file or the new one, whole; the values of one tensor at
- * a time are in memory.
+ * that the original needs. At any instant the path holds the old file or the new one, whole.
+ * @param pieces the values of one tensor after another, each piece only valid until the next one
  * @throws BAD_ARGUMENT for a name given twice or values of another length; FILE_ACCESS; what `valuesOf` throws
  */
 export async function writeTorchFile(
   path: string,
   specs: readonly TorchTensorSpec[],
   dtype: 'F32' | 'F16' | 'BF16',
-  valuesOf: (name: string) => Promise<TensorValues>,
+  pieces: (name: string) => AsyncIterable<TensorValues>,
 ): Promise<void> {
   const keys = storageKeys(specs);
   const temporary = temporaryBeside(path);
@@ -46,17 +46,19 @@ export async function writeTorchFile(
       let at = head.byteLength;
       for (const { name, shape, sharedWith } of specs) {
         if (sharedWith !== undefined) continue;
-        const values = await valuesOf(name);
-        if (values.length !== elementCount(shape) || values.BYTES_PER_ELEMENT !== dtypes[dtype].bytes)
-          throw new LxmertError(
-            'BAD_ARGUMENT',
-            `tensor '${name}' has ${values.length} values for the shape [${shape.join()}]`,
-          );
+        const elements = elementCount(shape);
         const count = Buffer.alloc(8);
-        count.writeBigInt64LE(BigInt(values.length));
+        count.writeBigInt64LE(BigInt(elements));
         await writeFully(file, count, at);
-        await writeFully(file, new Uint8Array(values.buffer, values.byteOffset, values.byteLength), at + 8);
-        at += 8 + values.byteLength;
+        at += 8;
+        const end = at + elements * dtypes[dtype].bytes;
+        for await (const values of pieces(name)) {
+          if (values.BYTES_PER_ELEMENT !== dtypes[dtype].bytes || at + values.byteLength > end)
+            throw new LxmertError('BAD_ARGUMENT', `tensor '${name}' has other values than ${elements} of ${dtype}`);
+          await writeFully(file, new Uint8Array(values.buffer, values.byteOffset, values.byteLength), at);
+          at += values.byteLength;
+        }
+        if (at !== end) throw new LxmertError('BAD_ARGUMENT', `tensor '${name}' has fewer than ${elements} values`);
       }
       await file.sync();
     } finally {

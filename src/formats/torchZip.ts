@@ -6,7 +6,7 @@ import { shown } from './shown.js';
 import { torchHooks } from './torchPickle.js';
 import { maxPickleBytes } from './torchStorages.js';
 import type { TorchStorages } from './torchStorages.js';
-import { checkZipEntry, readZipDirectory, readZipEntry } from './zip.js';
+import { checkZipEntry, readZipDirectory, readZipEntry, zipEntryPieces } from './zip.js';
 import type { ZipEntry } from './zip.js';
 
 /**
@@ -47,13 +47,21 @@ export async function openZipStorages(file: RegularFile): Promise<TorchStorages>
       );
     places.set(key, entry);
   }
-  return { root, read: reader(file, places, checked) };
+  return { root, ...readers(file, places, checked) };
 }
 
-/** Reads a range of a storage; the first time, its checksum is compared over the whole of it. */
-function reader(file: RegularFile, places: ReadonlyMap<string, ZipEntry>, checked: boolean): TorchStorages['read'] {
+/** Read ranges of storages; the first time, the checksum of a storage is compared over the whole of it. */
+function readers(
+  file: RegularFile,
+  places: ReadonlyMap<string, ZipEntry>,
+  checked: boolean,
+): Pick<TorchStorages, 'read' | 'pieces'> {
   const intact = new Set<ZipEntry>();
-  return async (key, begin, length) => {
+  const demandIntact = async (entry: ZipEntry) => {
+    if (checked && !intact.has(entry)) await checkZipEntry(file, entry);
+    intact.add(entry);
+  };
+  const read: TorchStorages['read'] = async (key, begin, length) => {
     const entry = places.get(key)!;
     const whole = begin === 0 && length === entry.size;
     if (whole || entry.deflated) {
@@ -61,9 +69,20 @@ function reader(file: RegularFile, places: ReadonlyMap<string, ZipEntry>, checke
       intact.add(entry);
       return whole ? bytes : bytes.slice(begin, begin + length);
     }
-    if (checked && !intact.has(entry)) await checkZipEntry(file, entry);
-    intact.add(entry);
+    await demandIntact(entry);
     return file.read(entry.offset + begin, length);
+  };
+  return {
+    read,
+    async *pieces(key, begin, length) {
+      const entry = places.get(key)!;
+      if (entry.deflated) yield await read(key, begin, length);
+      else if (begin === 0 && length === entry.size) yield* zipEntryPieces(file, entry, checked);
+      else {
+        await demandIntact(entry);
+        yield* file.pieces(entry.offset + begin, length);
+      }
+    },
   };
 }
 

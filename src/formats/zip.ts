@@ -112,11 +112,23 @@ export async function readZipEntry(
   return bytes;
 }
 
-/** Compares the CRC-32 of a stored entry, piece by piece. @throws BAD_DATA */
-export async function checkZipEntry(file: RegularFile, entry: ZipEntry): Promise<void> {
+/** A stored entry, piece by piece; its CRC-32 is compared after the last. @throws BAD_DATA */
+export async function* zipEntryPieces(
+  file: RegularFile,
+  entry: ZipEntry,
+  checked: boolean,
+): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
   let crc = 0;
-  for await (const piece of file.pieces(entry.offset, entry.packedSize)) crc = crc32(piece, crc);
-  if (crc !== entry.crc) throw crcError(file.path, entry.name);
+  for await (const piece of file.pieces(entry.offset, entry.packedSize)) {
+    if (checked) crc = crc32(piece, crc);
+    yield piece;
+  }
+  if (checked && crc !== entry.crc) throw crcError(file.path, entry.name);
+}
+
+/** Compares the CRC-32 of a stored entry. @throws BAD_DATA */
+export async function checkZipEntry(file: RegularFile, entry: ZipEntry): Promise<void> {
+  for await (const _ of zipEntryPieces(file, entry, true));
 }
 
 async function unpack(file: RegularFile, entry: ZipEntry, packed: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {

@@ -21,7 +21,7 @@ import { readTextIfThere } from './jsonFile.js';
 import { kindOf, wantedOf } from './kinds.js';
 import type { ModelKind, ParametersOf } from './kinds.js';
 import type { OutputDtype } from './output.js';
-import { openWeights, readFloat32 } from './source.js';
+import { float32Pieces, openWeights, readFloat32 } from './source.js';
 import type { WeightSource } from './source.js';
 import { writeTransformersFolder } from './writeFolder.js';
 import { exists, writeOriginalFile } from './writeOriginal.js';
@@ -103,18 +103,24 @@ async function convertFrom(
   const tensors = wanted
     .filter(({ name }) => !left.has(name))
     .map((tensor) => (moved && isAnswerRow(tensor.name) ? { ...tensor, shape: moved.shapeOf(tensor) } : tensor));
-  const valuesOf = async (name: string): Promise<TensorValues> => {
-    signal?.throwIfAborted();
-    const values = await readFloat32(source.tensors.get(name)!, source.path);
-    return inDtype(moved && isAnswerRow(name) ? moved.valuesOf(name, values) : values, dtype, name, source.path);
-  };
+  async function* pieces(name: string): AsyncGenerator<TensorValues, void, undefined> {
+    const tensor = source.tensors.get(name)!;
+    const floats =
+      moved && isAnswerRow(name)
+        ? [moved.valuesOf(name, await readFloat32(tensor, source.path))]
+        : float32Pieces(tensor, source.path);
+    for await (const values of floats) {
+      signal?.throwIfAborted();
+      yield inDtype(values, dtype, name, source.path);
+    }
+  }
   const copies = await unequalCopies(source);
   const model = {
     kind,
     tasks,
     dtype,
     tensors,
-    valuesOf,
+    pieces,
     config: moved ? { ...config, numQaLabels: moved.answers.length } : config,
     answers: moved?.answers ?? (answerHead(source)?.bias.shape[0] === known?.length ? known : undefined),
     vocabulary: source.isFolder ? await readTextIfThere(join(source.folder, 'vocab.txt')) : undefined,
@@ -228,7 +234,7 @@ function inDtype(values: Float32Array, dtype: OutputDtype, name: string, path: s
       if (beyond >= 0 && Number.isFinite(values[beyond]))
         throw new LxmertError(
           'BAD_DATA',
-          `${path}: ${name} holds ${values[beyond]} at ${beyond}, beyond float16; take float32 or bfloat16`,
+          `${path}: ${name} holds ${values[beyond]}, beyond float16; take float32 or bfloat16`,
         );
       return halves;
     }

@@ -153,8 +153,21 @@ export async function unequalCopies(source: WeightSource): Promise<readonly stri
 }
 
 async function sameValues(a: SourceTensor, b: SourceTensor): Promise<boolean> {
-  const [left, right] = [await a.read(), await b.read()];
-  return Buffer.compare(asBytes(left), asBytes(right)) === 0;
+  const others = b.pieces();
+  try {
+    for await (const values of a.pieces()) {
+      const { value } = await others.next();
+      if (!value || Buffer.compare(asBytes(values), asBytes(value)) !== 0) {
+        // Pieces are of other lengths where one of the two is not stored side by side.
+        if (value?.length !== values.length)
+          return Buffer.compare(asBytes(await a.read()), asBytes(await b.read())) === 0;
+        return false;
+      }
+    }
+    return true;
+  } finally {
+    await others.return();
+  }
 }
 
 const asBytes = (values: ArrayBufferView) => Buffer.from(values.buffer, values.byteOffset, values.byteLength);

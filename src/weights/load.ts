@@ -11,7 +11,7 @@ export interface TargetModel {
   readonly parameters: readonly WantedTensor[];
   /** Attention heads; where the weights say another number, they are refused. */
   readonly numAttentionHeads?: number | undefined;
-  /** Float32 in row-major order. */
+  /** Float32 in row-major order. The values are only valid until the promise resolves. */
   readonly write: (name: string, values: Float32Array) => Promise<void>;
 }
 
@@ -60,9 +60,13 @@ async function loadFrom(
   const rows = answers && theirs ? rowsFor(source, model, answers, theirs) : undefined;
   const notes = [...source.notes, ...(await unequalCopies(source))];
   const left = new Set(namesLeft(found));
-  for (const { name } of byIndex) {
+  const loaded = byIndex.filter(({ name }) => !left.has(name));
+  // One buffer for all of them: fresh memory costs far more time than reading does.
+  const numbers = loaded.map(({ shape }) => shape.reduce((a, b) => a * b, 1));
+  const buffer = new Float32Array(numbers.reduce((a, b) => Math.max(a, b), 0));
+  for (const { name } of loaded) {
     signal?.throwIfAborted();
-    if (!left.has(name)) await model.write(name, await readFloat32(source.tensors.get(name)!, source.path));
+    await model.write(name, await readFloat32(source.tensors.get(name)!, source.path, buffer));
   }
   const carried = rows?.filter((row) => row !== undefined).length ?? 0;
   if (rows) await writeRows(source, model, rows);

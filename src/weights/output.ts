@@ -14,7 +14,8 @@ export interface OutputModel {
   readonly dtype: OutputDtype;
   /** By transformers' names, in the order of the file. */
   readonly tensors: readonly WantedTensor[];
-  readonly valuesOf: (name: string) => Promise<TensorValues>;
+  /** The values of one of them, in the type of `dtype`, piece by piece; a piece is only valid until the next one. */
+  readonly pieces: (name: string) => AsyncGenerator<TensorValues, void, undefined>;
   /** Of the answer head, by row, where they are known. */
   readonly answers?: readonly string[] | undefined;
   /** Text of the `vocab.txt` that lay beside the weights. */

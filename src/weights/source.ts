@@ -2,7 +2,6 @@ import { stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { LxmertError } from '../errors.js';
 import { toFloat32 } from '../formats/dtypes.js';
-import type { Dtype, TensorValues } from '../formats/dtypes.js';
 import { fileError } from '../formats/fileErrors.js';
 import { shown } from '../formats/shown.js';
 import { unpackTar } from '../formats/tarFile.js';
@@ -10,20 +9,15 @@ import { folderFiles, openFolder } from './folder.js';
 import { nameTensors } from './names.js';
 import type { Layout } from './names.js';
 import { formOfFile, openSafetensors, openTorch } from './tensorFile.js';
-import type { TensorFile } from './tensorFile.js';
+import type { FileTensor, TensorFile } from './tensorFile.js';
 
 /** One tensor of weights, by transformers' name. */
-export interface SourceTensor {
+export interface SourceTensor extends FileTensor {
   readonly name: string;
-  readonly fileName: string;
-  readonly dtype: Dtype;
-  readonly shape: readonly number[];
   /** By name, the tensor that this one repeats, as the decoder of word logits repeats the word table. */
   readonly copyOf?: string | undefined;
   /** No weight, but a buffer that is always the same. */
   readonly buffer?: boolean | undefined;
-  readonly place?: string | undefined;
-  readonly read: () => Promise<TensorValues>;
 }
 
 /** Others' or our own weights, open. */
@@ -123,15 +117,34 @@ async function isFolderThere(path: string): Promise<boolean> {
   }
 }
 
-/** The values of a tensor as float32. @throws BAD_DATA for a number that float32 cannot hold */
-export async function readFloat32({ fileName, dtype, read }: SourceTensor, path: string): Promise<Float32Array> {
-  const values = await read();
-  const floats = toFloat32(dtype, values);
-  if (dtype === 'F64')
-    for (let i = 0; i < floats.length; i++)
-      if (!Number.isFinite(floats[i]) && Number.isFinite(values[i]))
-        throw new LxmertError('BAD_DATA', `${path}: ${shown(fileName)} holds ${values[i]} at ${i}, beyond float32`);
-  return floats;
+/**
+ * The values of a tensor as float32, piece by piece; a piece is only valid until the next one.
+ * @throws BAD_DATA for a number that float32 cannot hold
+ */
+export async function* float32Pieces(
+  { fileName, dtype, pieces }: SourceTensor,
+  path: string,
+): AsyncGenerator<Float32Array, void, undefined> {
+  for await (const values of pieces()) {
+    const floats = toFloat32(dtype, values);
+    if (dtype === 'F64')
+      for (let i = 0; i < floats.length; i++)
+        if (!Number.isFinite(floats[i]) && Number.isFinite(values[i]))
+          throw new LxmertError('BAD_DATA', `${path}: ${shown(fileName)} holds ${values[i]}, beyond float32`);
+    yield floats;
+  }
+}
+
+/** All of them: in the front of `into` where it is large enough, else in memory of their own. */
+export async function readFloat32(tensor: SourceTensor, path: string, into?: Float32Array): Promise<Float32Array> {
+  const count = tensor.shape.reduce((a, b) => a * b, 1);
+  const values = into && into.length >= count ? into.subarray(0, count) : new Float32Array(count);
+  let done = 0;
+  for await (const piece of float32Pieces(tensor, path)) {
+    values.set(piece, done);
+    done += piece.length;
+  }
+  return values;
 }
 
 /**

@@ -19,6 +19,8 @@ export interface FileTensor {
   readonly place?: string | undefined;
   /** The values in row-major order, in the array type of the dtype. */
   readonly read: () => Promise<TensorValues>;
+  /** The same, piece by piece, in little memory; a piece is only valid until the next one. */
+  readonly pieces: () => AsyncGenerator<TensorValues, void, undefined>;
 }
 
 /** An open file of tensors, of any form. */
@@ -48,6 +50,7 @@ export async function openSafetensors(path: string): Promise<TensorFile> {
     dtype,
     shape,
     read: () => file.read(name),
+    pieces: () => file.pieces(name),
   }));
   return { path, tensors, notes: [], close: () => file.close() };
 }
@@ -73,6 +76,7 @@ export async function openTorch(path: string): Promise<TensorFile> {
       shape: tensor.shape,
       place: `${tensor.storage.key} ${tensor.offset} ${tensor.shape.join()} ${tensor.strides.join()}`,
       read: () => file.read(tensor),
+      pieces: () => file.pieces(tensor),
     }));
     return { path, tensors, notes: notesOn(dict, rivals), close: () => file.close() };
   } catch (error) {

@@ -37,10 +37,10 @@ export function configText(config: ModelConfig, { kind, tensors, tasks }: Output
  * @throws FILE_ACCESS; what reading the weights throws
  */
 export async function writeTransformersFolder(folder: string, model: OutputModel): Promise<void> {
-  const { config, tensors, dtype, answers, vocabulary, valuesOf } = model;
+  const { config, tensors, dtype, answers, vocabulary, pieces } = model;
   await writeFolderAtomic(folder, async (inside) => {
     const specs = tensors.map(({ name, shape }) => ({ name, shape, dtype }));
-    await writeSafetensors(join(inside, 'model.safetensors'), specs, valuesOf);
+    await writeSafetensors(join(inside, 'model.safetensors'), specs, pieces);
     await writeFileDurable(join(inside, 'config.json'), configText(config, model));
     if (answers) await writeFileDurable(join(inside, 'answers.json'), `${JSON.stringify(answers)}\n`);
     if (vocabulary !== undefined) await writeFileDurable(join(inside, 'vocab.txt'), vocabulary);

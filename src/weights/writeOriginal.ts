@@ -25,7 +25,7 @@ export function originalName(name: string, kind: ModelKind): string {
  * @throws FILE_ACCESS, also where another model's `config.json` or `answers.json` is in the way
  */
 export async function writeOriginalFile(path: string, model: OutputModel): Promise<void> {
-  const { kind, config, tensors, dtype, answers, valuesOf } = model;
+  const { kind, config, tensors, dtype, answers, pieces } = model;
   const names = new Map(tensors.map(({ name }) => [originalName(name, kind), name]));
   const specs: TorchTensorSpec[] = tensors.map(({ name, shape }) => ({ name: originalName(name, kind), shape }));
   const words = specs.find(({ name }) => name === wordTable);
@@ -49,7 +49,7 @@ export async function writeOriginalFile(path: string, model: OutputModel): Promi
         `cannot write ${path}: ${file.path} is there already and describes other weights. Give a name in a folder of its own`,
       );
   }
-  await writeTorchFile(path, specs, dtype, (name) => valuesOf(names.get(name)!));
+  await writeTorchFile(path, specs, dtype, (name) => pieces(names.get(name)!));
   for (const file of beside) await writeFileAtomic(file.path, file.text);
 }
 

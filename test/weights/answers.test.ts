@@ -17,7 +17,10 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const transfer = join(fixtures, 'answer-transfer');
-const awkward = readJson<{ answer: string; normalised: string; row: number | null }[]>(transfer, 'normalise.json');
+const awkward: readonly { answer: string; normalised: string; row: number | null }[] = readJson(
+  transfer,
+  'normalise.json',
+);
 
 test.each(awkward)('$answer is normalised as the original does it', ({ answer, normalised }) => {
   expect(normalizeAnswer(answer)).toBe(normalised);
@@ -49,7 +52,7 @@ test('a list that is not normalised itself is matched both ways, its own spellin
 
 describe('heads are those that the original makes', () => {
   test.each(['vqa', 'gqa'])('%s', async (task) => {
-    const { row, found } = readJson<{ row: (number | null)[]; found: number }>(transfer, `${task}.json`);
+    const { row, found }: { row: (number | null)[]; found: number } = readJson(transfer, `${task}.json`);
     const rows = row.map((index) => index ?? undefined);
     expect(rows.filter((index) => index !== undefined)).toHaveLength(found);
     await using before = await SafetensorsFile.open(join(transfer, 'pretrained-head.safetensors'));

@@ -200,9 +200,9 @@ describe('sizes', () => {
       }),
     ).filter(({ name }) => name.startsWith('lxmert.'));
     const sizes = new Map(specs.map(({ name, shape }) => [name, shape.reduce((a, b) => a * b, 1)]));
-    await writeTorchFile(join(to, 'x.pth'), specs, 'F32', (name) =>
-      Promise.resolve(new Float32Array(sizes.get(name)!)),
-    );
+    await writeTorchFile(join(to, 'x.pth'), specs, 'F32', async function* (name) {
+      yield new Float32Array(sizes.get(name)!);
+    });
     return join(to, 'x.pth');
   }
 
@@ -237,7 +237,7 @@ describe('sizes', () => {
   test('a config.json of another encoder is refused; label counts are those of the shapes', async () => {
     const to = await fresh();
     await cp(fixture('finetuned-vqa'), join(to, 'vqa'), { recursive: true });
-    const config = readJson<object>(to, 'vqa/config.json');
+    const config = readJson(to, 'vqa/config.json') as object;
     await writeFile(join(to, 'vqa/config.json'), JSON.stringify({ ...config, num_qa_labels: 9500 }));
     const { notes } = await convert(join(to, 'vqa/BEST.pth'), join(to, 'out'));
     expect(notes.join()).toMatch(/config\.json says numQaLabels 9500; the shapes say 6, which counts/);
@@ -268,7 +268,7 @@ describe('other element types', () => {
       return name === 'lxmert.pooler.dense.bias' ? values.fill(70000) : values;
     });
     await expect(convert(to, join(to, 'out'), { dtype: 'F16' })).rejects.toThrow(
-      /lxmert\.pooler\.dense\.bias holds 70000 at 0, beyond float16/,
+      /lxmert\.pooler\.dense\.bias holds 70000, beyond float16/,
     );
     expect((await readdir(to)).sort()).toEqual(['config.json', 'model.safetensors']);
   });

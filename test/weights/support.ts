@@ -9,7 +9,8 @@ import { openWeights } from '../../src/weights/index.js';
 export const fixtures = fileURLToPath(new URL('../fixtures', import.meta.url));
 export const weightFixtures = join(fixtures, 'weights');
 
-export const readJson = <T>(...path: readonly string[]): T => JSON.parse(readFileSync(join(...path), 'utf8')) as T;
+/** What a JSON file holds; the caller says what it expects. */
+export const readJson = (...path: readonly string[]) => JSON.parse(readFileSync(join(...path), 'utf8'));
 
 export interface WeightCase {
   readonly file: string;
@@ -17,7 +18,7 @@ export interface WeightCase {
   readonly unused?: readonly string[];
 }
 
-export const weightCases = readJson<WeightCase[]>(weightFixtures, 'cases.json');
+export const weightCases: readonly WeightCase[] = readJson(weightFixtures, 'cases.json');
 
 export const sha256 = (values: ArrayBufferView): string =>
   createHash('sha256')
