@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { modelConfigSchema } from '../../src/config/modelConfig.js';
 import { SafetensorsFile } from '../../src/formats/safetensors.js';
 import { writeTorchFile } from '../../src/formats/torchWriter.js';
-import { parameterSpecs } from '../../src/model/parameters.js';
+import { pretrainParameters } from '../../src/pretrain/objective.js';
 import { convertWeights } from '../../src/weights/index.js';
 
 let folder: string;
@@ -78,7 +78,7 @@ function voltaNames(name: string): string[] {
 /** A file in volta's layout in which every number of parameter i is i, and of its second copy i + `apart`. */
 async function voltaFile(apart: number): Promise<string> {
   const path = join(await mkdtemp(join(folder, 'file-')), 'volta.bin');
-  const specs = parameterSpecs(config).flatMap(({ name, shape }, i) =>
+  const specs = pretrainParameters(config).flatMap(({ name, shape }, i) =>
     voltaNames(name).map((voltaName, copy) => ({ name: voltaName, shape, value: i + copy * apart })),
   );
   await writeTorchFile(path, specs, 'F32', async function* (name) {
@@ -90,10 +90,10 @@ async function voltaFile(apart: number): Promise<string> {
 
 test("every parameter in volta's layout comes to its place", async () => {
   const to = join(folder, 'out');
-  const report = await convertWeights(await voltaFile(0), to, { parametersOf: parameterSpecs, heads: 2 });
+  const report = await convertWeights(await voltaFile(0), to, { parametersOf: pretrainParameters, heads: 2 });
   expect(report).toMatchObject({ kind: 'pretraining', missing: [], unexpected: [], misshapen: [] });
   await using file = await SafetensorsFile.open(join(to, 'model.safetensors'));
-  const specs = parameterSpecs(config);
+  const specs = pretrainParameters(config);
   expect(file.entries.size).toBe(specs.length);
   for (const [i, { name, shape }] of specs.entries()) {
     expect(file.entry(name).shape).toEqual(shape);
@@ -103,7 +103,7 @@ test("every parameter in volta's layout comes to its place", async () => {
 
 test('a second copy of shared weights that differs is told', async () => {
   const { notes } = await convertWeights(await voltaFile(0.5), join(folder, 'apart'), {
-    parametersOf: parameterSpecs,
+    parametersOf: pretrainParameters,
     heads: 2,
   });
   const differing = notes.filter((note) =>
