@@ -220,12 +220,14 @@ void zeroBlock(float* to, int64_t stride, int64_t rows, int64_t columns) {
 template <class Body>
 void forEachHead(const AttentionShape& s, Body&& body) {
   const int64_t tasks = pairsOf(s) * s.heads;
+  RegionFailure failure;
 #pragma omp parallel
   {
     Scratch scratch;
 #pragma omp for schedule(dynamic, 4)
-    for (int64_t task = 0; task < tasks; ++task) body(headAt(s, task), scratch);
+    for (int64_t task = 0; task < tasks; ++task) failure.guard([&] { body(headAt(s, task), scratch); });
   }
+  failure.rethrow();
 }
 
 }  // namespace

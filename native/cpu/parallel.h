@@ -5,13 +5,36 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <exception>
 #include <vector>
 
 #include "engine/step_record.h"
 
 namespace lxmert::cpu {
+
+// The first exception of a parallel region. An exception that leaves the region itself ends the process, so each thread's
+// work runs in `guard`, and the thread that began the region calls `rethrow` after it.
+class RegionFailure {
+ public:
+  template <class Work>
+  void guard(Work&& work) noexcept {
+    try {
+      work();
+    } catch (...) {
+      if (!taken_.test_and_set()) failure_ = std::current_exception();
+    }
+  }
+  void rethrow() const {
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+ private:
+  std::atomic_flag taken_ = ATOMIC_FLAG_INIT;
+  std::exception_ptr failure_;
+};
 
 struct Range {
   int64_t begin, end;
@@ -19,7 +42,8 @@ struct Range {
 
 inline Range shareOf(int64_t n, int thread, int threads) { return {n * thread / threads, n * (thread + 1) / threads}; }
 
-// body(begin, end) on each thread, over [0, n); small work stays on one thread.
+// body(begin, end) on each thread, over [0, n); small work stays on one thread. Throws what a body throws, after all
+// threads have ended.
 template <class Body>
 void parallelFor(int64_t n, int64_t grain, Body&& body) {
   const int threads = static_cast<int>(std::clamp<int64_t>(n / std::max<int64_t>(grain, 1), 1, omp_get_max_threads()));
@@ -27,11 +51,13 @@ void parallelFor(int64_t n, int64_t grain, Body&& body) {
     body(int64_t{0}, n);
     return;
   }
+  RegionFailure failure;
 #pragma omp parallel num_threads(threads)
-  {
+  failure.guard([&] {
     const Range mine = shareOf(n, omp_get_thread_num(), omp_get_num_threads());
     body(mine.begin, mine.end);
-  }
+  });
+  failure.rethrow();
 }
 
 inline int64_t activeCount(const Segments& s) {

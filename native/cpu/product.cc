@@ -165,7 +165,8 @@ void sgemm(const Product& p) {
     if (status != dnnl_success) failed = status;
   }
   if (failed != dnnl_success)
-    throw Error(ErrorCode::Internal, "oneDNN matrix product failed with status " + std::to_string(failed));
+    throw Error(failed == dnnl_out_of_memory ? ErrorCode::OutOfMemory : ErrorCode::Internal,
+                "oneDNN matrix product failed with status " + std::to_string(failed));
 }
 
 }  // namespace
