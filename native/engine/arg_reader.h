@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstdio>
 #include <optional>
 #include <string>
 
@@ -85,19 +86,32 @@ class ArgReader {
   // A size: products of three of them stay far below 2^63.
   int64_t dim(const char* name, int64_t min = 1) { return integer(name, min, kMaxDim); }
   bool flag(const char* name) { return integer(name, 0, 1) != 0; }
-  double real(const char* name) { return take(name); }
-  float number(const char* name) { return static_cast<float>(take(name)); }
+  // Numbers that are not finite are refused: they would spread through all that a kernel writes.
+  double real(const char* name) {
+    const double value = take(name);
+    if (!std::isfinite(value)) fail(name, "is " + textOf(value) + ", expected a finite number");
+    return value;
+  }
+  float number(const char* name) {
+    const double value = real(name);
+    const auto rounded = static_cast<float>(value);
+    if (!std::isfinite(rounded)) fail(name, "is " + textOf(value) + ", expected a number within the range of float32");
+    return rounded;
+  }
   float probability(const char* name) {
+    // Kernels compute with the float32 number: 0.99999999 is below 1, but becomes 1, and 1 / (1 - p) then infinite.
     const double p = take(name);
-    if (!(p >= 0 && p < 1)) fail(name, "is " + std::to_string(p) + ", expected a probability in [0, 1)");
-    return static_cast<float>(p);
+    const auto rounded = static_cast<float>(p);
+    if (!(p >= 0 && rounded < 1))
+      fail(name, "is " + textOf(p) + ", expected a probability in [0, 1) that float32 does not round to 1");
+    return rounded;
   }
   uint32_t word(const char* name) { return static_cast<uint32_t>(integer(name, 0, 0xFFFFFFFFll)); }
 
   int64_t integer(const char* name, int64_t min, int64_t max) {
     const double value = take(name);
     if (!(value >= static_cast<double>(min) && value <= static_cast<double>(max)) || value != std::floor(value))
-      fail(name, "is " + std::to_string(value) + ", expected an integer in [" + std::to_string(min) + ", " +
+      fail(name, "is " + textOf(value) + ", expected an integer in [" + std::to_string(min) + ", " +
                      std::to_string(max) + "]");
     return static_cast<int64_t>(value);
   }
@@ -140,6 +154,13 @@ class ArgReader {
   }
 
   static Values valuesAt(const Place& p) { return {{reinterpret_cast<float*>(p.data), p.size}, p.dtype}; }
+
+  // With as many digits as tell it from its neighbours: std::to_string has six behind the point, and 0.99999999 as 1.
+  static std::string textOf(double value) {
+    char text[32];
+    std::snprintf(text, sizeof(text), "%.17g", value);
+    return text;
+  }
 
   static constexpr int64_t kMax = int64_t{1} << 50;
   static constexpr int64_t kMaxDim = int64_t{1} << 28;
