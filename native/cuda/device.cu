@@ -69,6 +69,7 @@ void CudaDevice::claim(const ArenaSizes& sizes) {
     wanted += bytes;
     if (bytes > 0) each += std::string(each.empty() ? "" : ", ") + kArenaNames[i] + ' ' + gibibytes(bytes);
   }
+  if (wanted == 0) return;  // also on a device that has failed, which would refuse the question
   use();
   size_t free = 0, total = 0;
   check(cudaMemGetInfo(&free, &total), "asking how much memory is free");

@@ -240,7 +240,11 @@ void Engine::dispose(Done done) {
   queue_.push([this, arenas, recordings = std::exchange(recordings_, {}), done = std::move(done)]() mutable {
     recordings.clear();
     arenas->clear();
-    device_->claim({});
+    try {
+      device_->claim({});
+    } catch (const Error&) {
+      // A device that has failed may refuse this, too. There is nothing left to give back then.
+    }
     device_->after([done](const Error*) { done(nullptr); });
   });
   for (Arena& arena : arenas_) arena = {};

@@ -46,18 +46,23 @@ void check(const Launch& l) {
            std::to_string(kMostSharedBytes));
 }
 
-// A device that breaks: LXMERT_EMULATOR_BREAKS_AT is the number of a launch.
+std::atomic<bool> lost = false;
+
+// A device that breaks: LXMERT_EMULATOR_BREAKS_AT is the number of the launch that fails.
 void breakWhereAsked(const Launch& launch) {
   static const uint64_t where = [] {
     const char* text = std::getenv("LXMERT_EMULATOR_BREAKS_AT");
     return text ? std::strtoull(text, nullptr, 10) : 0;
   }();
   static std::atomic<uint64_t> launches = 0;
-  if (where > 0 && ++launches == where)
-    throw Error(ErrorCode::Internal, std::string(launch.name) + ": broken by LXMERT_EMULATOR_BREAKS_AT");
+  if (where == 0 || ++launches != where) return;
+  lost = true;
+  throw Error(ErrorCode::Internal, std::string(launch.name) + ": broken by LXMERT_EMULATOR_BREAKS_AT");
 }
 
 }  // namespace
+
+bool isLost() { return lost; }
 
 uint64_t seedOfProcess() {
   static const uint64_t seed = [] {

@@ -15,6 +15,8 @@ constexpr size_t kMostSharedBytes = 99 * 1024;
 
 // LXMERT_EMULATOR_SEED.
 uint64_t seedOfProcess();
+// Whether the device has broken (LXMERT_EMULATOR_BREAKS_AT): it refuses all that follows, as a GPU does.
+bool isLost();
 
 // Runs the launch in its turn, or records it where its stream is being captured. Throws Error for what a device would refuse;
 // what the blocks report fails the stream.

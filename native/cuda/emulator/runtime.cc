@@ -109,7 +109,10 @@ cudaError_t cudaGetDeviceCount(int* count) {
   return cudaSuccess;
 }
 
-cudaError_t cudaSetDevice(int device) { return told(device == 0 ? cudaSuccess : cudaErrorInvalidDevice); }
+cudaError_t cudaSetDevice(int device) {
+  if (isLost()) return told(cudaErrorLaunchFailure);
+  return told(device == 0 ? cudaSuccess : cudaErrorInvalidDevice);
+}
 
 cudaError_t cudaGetDevice(int* device) {
   *device = 0;
@@ -136,6 +139,7 @@ cudaError_t cudaDriverGetVersion(int* version) {
 cudaError_t cudaRuntimeGetVersion(int* version) { return cudaDriverGetVersion(version); }
 
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  if (isLost()) return told(cudaErrorLaunchFailure);
   Memory& m = memory();
   const std::lock_guard lock(m.mutex);
   *total = totalMemory();
@@ -146,6 +150,7 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
 cudaError_t cudaMalloc(void** result, size_t bytes) {
   *result = nullptr;
   if (const cudaError_t refused = refusedInCapture(); refused != cudaSuccess) return refused;
+  if (isLost()) return told(cudaErrorLaunchFailure);
   if (bytes == 0) return cudaSuccess;
   Memory& m = memory();
   const std::lock_guard lock(m.mutex);
