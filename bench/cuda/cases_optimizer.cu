@@ -24,6 +24,8 @@ void addOptimizer(std::vector<Case>& cases, const World& w) {
     a.chunkCount = count;
     a.chunks = t.ints(chunks);
     a.gradients = t.floats(n, Role::In);
+    a.sumCount = 24;  // tallies of six losses
+    a.sums = t.floats(a.sumCount, Role::In);
     a.partial = t.floats(count, Role::Scratch);
     a.norm = t.floats(2, Role::Out);
     return a;

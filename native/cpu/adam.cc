@@ -3,7 +3,8 @@
 //   g ← g · min(1, maxNorm / (norm + 1e-6)),  m ← β1 m + (1 - β1) g,  v ← β2 v + (1 - β2) g²
 //   w ← w - lr (m / (√v + ε) + decay · w)
 //
-// A gradient whose norm is not finite changes nothing.
+// norm[1] says that the gradient's norm or a sum of a loss is not finite: then nothing changes.
+#include <algorithm>
 #include <cmath>
 
 #include "cpu/kernels.h"
@@ -36,7 +37,9 @@ void gradNorm(Device&, const GradNorm& a) {
   for (int64_t i = 0; i < a.chunkCount; ++i) sum += a.partial[i];
   const auto norm = static_cast<float>(std::sqrt(sum));
   a.norm[0] = norm;
-  a.norm[1] = std::isfinite(norm) ? 0.0f : 1.0f;
+  const bool finite = std::isfinite(norm) &&
+                      std::all_of(a.sums.data, a.sums.data + a.sumCount, [](float x) { return std::isfinite(x); });
+  a.norm[1] = finite ? 0.0f : 1.0f;
 }
 
 void adamUpdate(Device&, const AdamUpdate& a) {

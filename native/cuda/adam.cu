@@ -3,7 +3,7 @@
 //   g ← g · min(1, maxNorm / (norm + 1e-6)),  m ← β1 m + (1 - β1) g,  v ← β2 v + (1 - β2) g²
 //   w ← w - lr (m / (√v + ε) + decay · w),  and the bf16 copy of w, where there is one
 //
-// A gradient whose norm is not finite changes nothing. 28 bytes a parameter are moved, 30 with the copy.
+// norm[1] says that the gradient's norm or a sum of a loss is not finite: then nothing changes. 28 bytes a parameter are moved, 30 with the copy.
 #include "cuda/device.h"
 #include "cuda/kernels.h"
 #include "cuda/reduce.cuh"
@@ -26,6 +26,9 @@ __device__ __forceinline__ Chunk chunkAt(const Ints& chunks, int64_t i, int64_t 
   const int64_t begin = Rows::clamp(chunks.data[2 * i], size);
   return {begin, begin + Rows::clamp(chunks.data[2 * i + 1], size - begin)};
 }
+
+// The difference is NaN for NaN and for infinities.
+__device__ __forceinline__ bool isFinite(float x) { return x - x == 0; }
 
 __device__ __forceinline__ bool isAligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
 
@@ -56,13 +59,16 @@ __global__ void __launch_bounds__(kNormThreads) chunkNormKernel(const GradNorm a
 
 __global__ void __launch_bounds__(kNormThreads) normKernel(const GradNorm a) {
   LXMERT_SHARED(double, shared);
-  double sum = 0;
+  double sum = 0, broken = 0;
   for (int64_t i = threadIdx.x; i < a.chunkCount; i += kNormThreads) sum += a.partial.data[i];
+  for (int64_t i = threadIdx.x; i < a.sumCount; i += kNormThreads) broken += isFinite(a.sums.data[i]) ? 0 : 1;
   sum = blockSumDouble(sum, shared);
+  __syncthreads();
+  broken = blockSumDouble(broken, shared);
   if (threadIdx.x != 0) return;
   const auto norm = static_cast<float>(sqrt(sum));
   a.norm.data[0] = norm;
-  a.norm.data[1] = norm - norm == 0 ? 0.0f : 1.0f;  // not so for NaN and infinities
+  a.norm.data[1] = isFinite(norm) && broken == 0 ? 0.0f : 1.0f;
 }
 
 // What the host knows of a step: a device that has few units for doubles should not meet one.

@@ -43,7 +43,7 @@ export function parameterKernels(elements: number): Kernel[] {
     {
       op: 'gradNorm',
       shape,
-      args: (s) => [count, s.chunks, s.floats(elements), s.floats(count), s.floats(2)],
+      args: (s) => [count, s.chunks, s.floats(elements), 24, s.floats(24), s.floats(count), s.floats(2)],
     },
     {
       op: 'adamUpdate',

@@ -31,7 +31,7 @@ const reportWords = lossNames.length * tallyWords + 2;
 export class ModelState {
   /** Sums of each loss, [losses, 4], in the order of `lossNames`. */
   readonly tallies: Tensor;
-  /** Tallies, then the gradient's norm and whether it is not finite. */
+  /** Tallies, then the gradient's norm, and 1 if it or a tally is not finite. */
   readonly report: Tensor;
   private readonly fixed: Omit<OptimizerTensors, 'chunks' | 'partial'>;
   private readonly chunkStart: number;
@@ -60,6 +60,7 @@ export class ModelState {
       gradients: engine.tensor('gradients', 0, whole),
       firstMoment: engine.tensor('state', 0, whole),
       secondMoment: engine.tensor('state', bytes, whole),
+      sums: this.tallies,
       norm: engine.tensor('state', reportStart + lossNames.length * tallyWords * elementBytes, [2]),
     };
   }
