@@ -3,7 +3,7 @@
 namespace lxmert::nccl {
 
 const Library& open() {
-  // Tried again when it throws.
+  // If this throws, the next call tries again.
   static const Library library{cuda::OpenedLibrary({"NCCL, which several GPUs need,",
                                                     "nccl",
                                                     {"libnccl.so.2"},

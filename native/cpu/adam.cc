@@ -3,7 +3,7 @@
 //   g ← g · min(1, maxNorm / (norm + 1e-6)),  m ← β1 m + (1 - β1) g,  v ← β2 v + (1 - β2) g²
 //   w ← w - lr (m / (√v + ε) + decay · w)
 //
-// norm[1] says that the gradient's norm or a sum of a loss is not finite: then nothing changes.
+// norm[1] is not 0 when the gradient's norm or a sum of a loss is not finite: then nothing changes.
 #include <algorithm>
 #include <cmath>
 
@@ -14,7 +14,7 @@ namespace lxmert::cpu {
 
 namespace {
 
-// Chunk i of [begin, length], cut to the arena.
+// Chunk i of [begin, length], cut to the size of the arena.
 Range chunkAt(const Ints& chunks, int64_t i, int64_t size) {
   const int64_t begin = Rows::clamp(chunks[2 * i], size);
   return {begin, begin + Rows::clamp(chunks[2 * i + 1], size - begin)};

@@ -2,7 +2,7 @@
 
 namespace lxmert::cuda {
 
-// Errors mean nothing any more.
+// Errors are ignored here: nothing can be done about them.
 Lanes::~Lanes() {
   cudaStreamSynchronize(side_);
   for (const cudaEvent_t event : {parted_, joined_}) cudaEventDestroy(event);

@@ -1,8 +1,8 @@
-// y = x W^T + b, and its gradients dx = dy W, dW = dy^T x, db = Σ_rows dy: the products by the library behind gemm.h.
+// y = x W^T + b, dx = dy W, dW = dy^T x, db = Σ_rows dy. The products are those of gemm.h.
 //
-// Inactive rows are zeros, so products over all rows of the capacity are those over the active ones; only the bias fills
-// them, and they are zeroed again. In bf16 precision weights and bias come from the parameters' bf16 copy, and gradients
-// of parameters are float32.
+// Inactive rows are zeros, so products over the whole capacity equal those over the active rows. Only the bias changes
+// them in y, so they are set to zero again. In bf16 precision weights and bias come from the bf16 copy of the
+// parameters; gradients of parameters are float32.
 #include "cuda/column_sums.h"
 #include "cuda/convert.h"
 #include "cuda/device.h"
@@ -13,7 +13,7 @@ namespace lxmert::cuda {
 
 namespace {
 
-constexpr int kRowsOfZeroBlock = 8;  // a warp each
+constexpr int kRowsOfZeroBlock = 8;  // rows of a block that writes zeros, one for each warp
 
 template <class T>
 __global__ void zeroInactiveRows(Rows rows, T* __restrict__ values, int64_t width) {
@@ -29,7 +29,7 @@ constexpr DType dtypeOf() {
   return sizeof(T) == sizeof(float) ? DType::F32 : DType::BF16;
 }
 
-// The input features are F32 where all else may be bf16.
+// The input features are F32 even where all other activations are bf16.
 template <class T>
 const T* operand(CudaDevice& device, const Values& values, int64_t count) {
   if (values.dtype == dtypeOf<T>()) return values.as<const T>();
@@ -39,7 +39,8 @@ const T* operand(CudaDevice& device, const Values& values, int64_t count) {
   return converted;
 }
 
-// A parameter as operands are: it may lie outside of the parameter arena (in tests), and has no bf16 copy then.
+// A parameter in the type of the operands. One outside the parameter arena (in tests) has no bf16 copy and is
+// converted.
 template <class T>
 const T* parameter(CudaDevice& device, const Floats& master, int64_t count) {
   if (!master) return nullptr;
@@ -47,7 +48,7 @@ const T* parameter(CudaDevice& device, const Floats& master, int64_t count) {
   return operand<T>(device, {master, DType::F32}, count);
 }
 
-// A bias where a product may read it.
+// A bias at an address that a product accepts.
 template <class T>
 const T* biasOf(CudaDevice& device, const Floats& master, int64_t count) {
   const T* bias = parameter<T>(device, master, count);

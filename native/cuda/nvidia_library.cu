@@ -11,7 +11,7 @@ namespace lxmert::cuda {
 
 namespace {
 
-// What the build found, noted in a file beside this plugin; "" where it found none.
+// The path that the build noted in a file beside this plugin, or "".
 std::string notedByBuild(const char* note) {
   Dl_info self;
   if (dladdr(reinterpret_cast<const void*>(&notedByBuild), &self) == 0) return {};

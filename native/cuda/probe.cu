@@ -7,7 +7,7 @@ namespace lxmert::cuda {
 namespace {
 
 constexpr int kAnswer = 42;
-constexpr int kLeastMajor = 8;  // bf16 tensor cores, cp.async
+constexpr int kLeastMajor = 8;  // the first with bf16 tensor cores and cp.async
 
 __global__ void answer(int* out) { *out = kAnswer; }
 
@@ -19,7 +19,7 @@ std::string reasonOf(cudaError_t status) {
 
 std::string version(int number) { return std::to_string(number / 1000) + '.' + std::to_string(number % 1000 / 10); }
 
-// Why a kernel does not run, or "".
+// Runs a tiny kernel. Returns "", or why it does not run.
 std::string tryKernel() {
   int* device = nullptr;
   int host = 0;

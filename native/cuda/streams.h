@@ -1,4 +1,5 @@
-// Streams that know nothing of the default one, and events for order alone.
+// Streams and events, destroyed with their owner. The streams do not synchronize with the default stream; the events
+// are for order only, not for timing.
 #pragma once
 
 #include "cuda/check.h"

@@ -1,5 +1,5 @@
-// Reads the arguments of one op call: a flat list of numbers from JavaScript. TypeScript has checked them with good
-// messages; here is checked again whatever would corrupt memory.
+// Reads the arguments of one op call from a flat list of numbers. TypeScript has already checked them and gives better
+// messages; this file checks again whatever could corrupt memory.
 #pragma once
 
 #include <cmath>
@@ -18,11 +18,12 @@ using Halves = Span<uint16_t>;  // bits of float16
 
 class ArgReader {
  public:
-  // `activations`: what the device keeps activations in, besides F32.
+  // `activations`: the type in which the device keeps activations, besides F32.
   ArgReader(const char* op, const double* args, size_t count, const Arena (&arenas)[kArenas], DType activations)
       : op_(op), next_(args), end_(args + count), arenas_(arenas), activations_(activations) {}
 
-  // A tensor of at least `elements` elements: arena, byte offset, number of elements, dtype (0 for words).
+  // A tensor of at least `elements` elements, from four numbers: arena, byte offset, number of elements, dtype (0 for
+  // 4-byte words).
   template <class T>
   Span<T> tensor(const char* name, int64_t elements) {
     Span<T> span = optional<T>(name, elements);
@@ -30,7 +31,7 @@ class ArgReader {
     return span;
   }
 
-  // The same; an arena of -1 means that there is none.
+  // The same; arena -1 means that there is no tensor.
   template <class T>
   Span<T> optional(const char* name, int64_t elements) {
     const Place p = place(name, elements);
@@ -45,7 +46,7 @@ class ArgReader {
     return {reinterpret_cast<uint16_t*>(p.data), p.size};
   }
 
-  // A tensor of activations, of one dtype with all others that a call reads so.
+  // A tensor of activations. All tensors that a call reads this way must have the same dtype.
   Values values(const char* name, int64_t elements) {
     const Values v = optionalValues(name, elements);
     if (!v) fail(name, "is missing");
@@ -61,7 +62,7 @@ class ArgReader {
     return valuesAt(p);
   }
 
-  // A tensor of activations or, on any device, of F32.
+  // A tensor of activations in any dtype that the device allows, or in F32 on any device.
   Values inputValues(const char* name, int64_t elements) {
     const Place p = activationsAt(name, elements);
     if (!p.data) fail(name, "is missing");
@@ -83,10 +84,10 @@ class ArgReader {
     return reinterpret_cast<const StepRecord*>(tensor<int32_t>("record", sizeof(StepRecord) / sizeof(int32_t)).data);
   }
 
-  // A size: products of three of them stay far below 2^63.
+  // A size. The limit keeps products of three sizes far below 2^63.
   int64_t dim(const char* name, int64_t min = 1) { return integer(name, min, kMaxDim); }
   bool flag(const char* name) { return integer(name, 0, 1) != 0; }
-  // Numbers that are not finite are refused: they would spread through all that a kernel writes.
+  // Refuses numbers that are not finite: they would spread through everything that a kernel writes.
   double real(const char* name) {
     const double value = take(name);
     if (!std::isfinite(value)) fail(name, "is " + textOf(value) + ", expected a finite number");
@@ -99,7 +100,7 @@ class ArgReader {
     return rounded;
   }
   float probability(const char* name) {
-    // Kernels compute with the float32 number: 0.99999999 is below 1, but becomes 1, and 1 / (1 - p) then infinite.
+    // Kernels compute with the float32 value: 0.99999999 would become 1, and 1 / (1 - p) infinite.
     const double p = take(name);
     const auto rounded = static_cast<float>(p);
     if (!(p >= 0 && rounded < 1))
@@ -155,7 +156,7 @@ class ArgReader {
 
   static Values valuesAt(const Place& p) { return {{reinterpret_cast<float*>(p.data), p.size}, p.dtype}; }
 
-  // With as many digits as tell it from its neighbours: std::to_string has six behind the point, and 0.99999999 as 1.
+  // With all digits: std::to_string writes six of them, and 0.99999999 as 1.000000.
   static std::string textOf(double value) {
     char text[32];
     std::snprintf(text, sizeof(text), "%.17g", value);
@@ -175,7 +176,7 @@ class ArgReader {
   const double* end_;
   const Arena (&arenas_)[kArenas];
   const DType activations_;
-  std::optional<DType> values_;  // of the activations read so far
+  std::optional<DType> values_;  // of the activations that have been read so far
 };
 
 }  // namespace lxmert

@@ -19,7 +19,7 @@ namespace {
 constexpr uint64_t kMostThreads = 1024;
 constexpr uint64_t kMostBlocksY = 65535;
 constexpr uint64_t kMostBlocksX = 2147483647;
-// Work for which a second thread of the CPU is worth waking.
+// A launch with fewer threads runs on one thread of the CPU.
 constexpr int64_t kFewThreads = 2048;
 
 uint64_t seedOfLaunch() {
@@ -80,7 +80,7 @@ void runGrid(const Launch& launch) {
   if constexpr (kRacecheck) nameWork(launch.name);
   Random random(seedOfLaunch());
   const uint64_t seed = random.next();
-  // i -> i * step + first: every block once, when the step shares no factor with their number.
+  // i -> i * step + first visits every block once, if `step` and the number of blocks have no common factor.
   const int64_t first = random.below(static_cast<uint32_t>(blocks));
   int64_t step = 1 + random.below(static_cast<uint32_t>(blocks));
   while (std::gcd(step, blocks) != 1) ++step;

@@ -5,8 +5,8 @@
 namespace lxmert {
 
 // norm[0] = the norm of the gradient arena's chunks [n, 2] (begin, length; in elements). norm[1] = 1 when this norm or
-// one of the `sums` [sumCount] is not finite, else 0. The sums are those of the losses: a loss can be infinite while its
-// gradient is finite (smooth L1 far from its target), and such a step must not change the weights either.
+// one of the `sums` [sumCount] is not finite, else 0. The sums are those of the losses: a loss can be infinite while
+// its gradient is finite (smooth L1 far from its target), and such a step must not change the weights either.
 struct GradNorm {
   int64_t chunkCount, sumCount;
   Ints chunks;

@@ -8,7 +8,7 @@ namespace lxmert {
 struct LinearForward {
   Rows rows;
   int64_t in, out;
-  Values x;  // may be F32 where y is not: input features
+  Values x;  // may be F32 where y is not: the input features
   Floats weight, bias;
   Values y;
 
@@ -25,7 +25,7 @@ struct LinearForward {
   }
 };
 
-// dx (+)= dy W.
+// dx = dy W, or dx += dy W.
 struct LinearBackwardInput {
   Rows rows;
   int64_t in, out;
@@ -47,12 +47,12 @@ struct LinearBackwardInput {
   }
 };
 
-// dW (+)= dy^T x, db (+)= column sums of dy.
+// dW = dy^T x and db = column sums of dy, or added to what is there.
 struct LinearBackwardWeight {
   Rows rows;
   int64_t in, out;
   bool accumulateWeight, accumulateBias;
-  Values x, dy;  // as in forward
+  Values x, dy;  // x may be F32, as in forward
   Floats dWeight, dBias;
 
   static LinearBackwardWeight read(ArgReader& r) {
