@@ -3,7 +3,7 @@ import type { OpArgument, Tensor } from '../engine/index.js';
 import { wordColumns } from '../model/parameters.js';
 import { epsilon, p, type Kernel, type KernelSpace } from './kernel.js';
 
-// What a step begins and ends with: embeddings and losses.
+// The first and the last ops of a step: embeddings and losses.
 
 export function embeddings({
   hiddenSize: hidden,
@@ -102,7 +102,7 @@ export function losses(config: ModelConfig): Kernel[] {
     ];
   };
   const answers = config.numQaLabels;
-  // The words of a sample stand for its scored answers: they are as valid as entries of targets, and not many more.
+  // The words of a sample are used as its scored answers. They are valid entries of targets, and not many more.
   const scored = (s: KernelSpace): OpArgument[] => {
     const { tokenIds, tokens } = s.batch;
     const [entries] = tokenIds.shape;

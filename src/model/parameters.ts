@@ -1,16 +1,16 @@
 import type { ModelConfig } from '../config/modelConfig.js';
 
-/** Which losses train a parameter: the encoders serve all of them, a head only its own. */
+/** The losses that train a parameter: all of them for the encoders, its own for a head. */
 export type ParameterGroup = 'encoder' | 'pooler' | 'maskedLm' | 'matched' | 'objects' | 'obj' | 'attr' | 'feat' | 'qa';
 
 export interface ParameterSpec {
   /** The name in transformers' `LxmertForPreTraining`. */
   readonly name: string;
   readonly shape: readonly number[];
-  /** Rows that it has room for, the last of them zeros; by default its own. */
+  /** Rows for which there is memory; default its own. The additional rows are zeros. */
   readonly roomRows?: number;
   readonly group: ParameterGroup;
-  /** BERT's: weights N(0, initializerRange²), biases 0, layer norms 1 and 0. */
+  /** BERT's initialization: weights N(0, initializerRange²), biases 0, layer norms 1 and 0. */
   readonly initial: 'normal' | 'zeros' | 'ones';
 }
 
@@ -30,7 +30,7 @@ function norm(name: string, width: number): Entry[] {
   ];
 }
 
-/** Query, key and value lie side by side, all weights before all biases, so that one product makes the three. */
+/** Query, key and value are adjacent, all weights before all biases, so that one product computes all three. */
 function attention(name: string, inner: string, hidden: number): Entry[] {
   const parts = ['query', 'key', 'value'].map((part) => linear(`${name}.${inner}.${part}`, hidden, hidden));
   return [
@@ -42,14 +42,14 @@ function attention(name: string, inner: string, hidden: number): Entry[] {
 }
 
 /**
- * Columns that the word logits have: the vocabulary, up to a multiple of 64. Rows of 30,522 bfloat16 numbers begin at multiples
- * of 4 bytes, where tensor cores want 16. The additional words' parameters are zeros.
+ * Number of columns of the word logits: the vocabulary, rounded up to a multiple of 64. Rows of 30,522 bfloat16 numbers
+ * begin at multiples of 4 bytes, but tensor cores need 16. The parameters of the additional words are zeros.
  */
 export const wordColumns = ({ vocabSize }: ModelConfig): number => 64 * Math.ceil(vocabSize / 64);
 
 /**
  * Every parameter in the order of the arena. The decoder of the masked-LM head is the word-embedding table, as in BERT,
- * and has no entry of its own.
+ * so it has no entry of its own.
  */
 export function parameterSpecs(config: ModelConfig): ParameterSpec[] {
   const { hiddenSize: hidden, intermediateSize: inner } = config;
