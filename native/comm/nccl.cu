@@ -17,7 +17,7 @@ std::string describe() {
   const Library& library = open();
   int version = 0;
   if (const Result result = library.GetVersion(&version); result != 0)
-    throw Error(ErrorCode::NoDevice, library.file + " does not tell its version: " + library.GetErrorString(result));
+    throw Error(ErrorCode::NoDevice, library.file + " does not report its version: " + library.GetErrorString(result));
   return std::to_string(version / 10000) + '.' + std::to_string(version % 10000 / 100) + '.' +
          std::to_string(version % 100) + " (" + library.file + ')';
 }

@@ -42,15 +42,13 @@ CudaDevice::CudaDevice(int ordinal, Precision precision)
   completions_ = std::make_unique<Completions>(ordinal);
 }
 
-// Errors are ignored here: nothing can be done about them.
+// Errors of a failed device are ignored: nothing can be done about them here.
 CudaDevice::~CudaDevice() {
   cudaSetDevice(ordinal_);
   // The callbacks of the completions hold memory from which the device may still be copying.
   cudaStreamSynchronize(stream_);
   cudaStreamSynchronize(ahead_);
   completions_.reset();
-  for (const cudaEvent_t event : {fence_, copied_}) cudaEventDestroy(event);
-  for (const cudaStream_t stream : {stream_, captured_, ahead_}) cudaStreamDestroy(stream);
 }
 
 void CudaDevice::use() const { check(cudaSetDevice(ordinal_), "choosing the GPU"); }
@@ -77,9 +75,9 @@ void CudaDevice::claim(const ArenaSizes& sizes) {
   const int64_t available = static_cast<int64_t>(free) + held_;
   if (wanted > std::max(available, held_))
     throw Error(ErrorCode::OutOfMemory,
-                "arenas of " + gibibytes(wanted) + " do not fit (" + each + "): the GPU has " + gibibytes(available) +
-                    " of " + gibibytes(static_cast<int64_t>(total)) +
-                    " to give; take a smaller batch or micro-batch, bfloat16, or a smaller model");
+                "arenas of " + gibibytes(wanted) + " do not fit (" + each + "): of the GPU's " +
+                    gibibytes(static_cast<int64_t>(total)) + ", " + gibibytes(available) +
+                    " are free; take a smaller batch or micro-batch, bfloat16, or a smaller model");
 }
 
 char* CudaDevice::allocate(ArenaId arena, int64_t bytes) {

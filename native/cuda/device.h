@@ -81,9 +81,9 @@ class CudaDevice final : public Device {
   const Precision precision_;
   Limits limits_{};
   OpColumn column_;
-  const cudaStream_t stream_ = newStream(), captured_ = newStream(), ahead_ = newStream();
-  const cudaEvent_t fence_ = newEvent();   // recorded behind everything that was enqueued before the last copy ahead
-  const cudaEvent_t copied_ = newEvent();  // recorded behind the last copy ahead
+  const Stream stream_, captured_, ahead_;
+  const Event fence_;   // recorded behind everything that was enqueued before the last copy ahead
+  const Event copied_;  // recorded behind the last copy ahead
   const std::unique_ptr<Gemms> gemms_ = openGemms();
   Lanes lanes_{stream_};
   Staging staging_;

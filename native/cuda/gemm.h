@@ -42,6 +42,9 @@ class Gemms {
   virtual std::string name() const = 0;
 };
 
+// Throws NoDevice where openGemms would find no library. Needs no GPU and does not touch one: a GPU on which this program
+// has begun to work keeps hundreds of megabytes for it until the process ends.
+void requireGemms();
 // For the current device. Throws NoDevice with what is missing and how to get it.
 std::unique_ptr<Gemms> openGemms();
 

@@ -17,7 +17,9 @@ namespace {
 using namespace cublaslt;
 
 constexpr size_t kWorkspaceBytes = size_t{32} << 20;
-constexpr uint32_t kBestAlignment = 256;
+// Kernels load 16 bytes at a time at most. With a larger cap the address of a tensor would choose among kernels, and two
+// runs that lay their tensors out differently would differ in bits.
+constexpr uint32_t kBestAlignment = 16;
 
 void demand(Status status, const char* what) {
   if (status != 0)
@@ -27,7 +29,7 @@ void demand(Status status, const char* what) {
 
 Type typeOf(DType dtype) { return dtype == DType::BF16 ? kBFloat16 : kFloat32; }
 
-// The largest power of two, at most 256, that divides an address.
+// The largest power of two, at most kBestAlignment, that divides an address.
 uint32_t alignmentOf(const void* place) {
   const auto address = reinterpret_cast<uintptr_t>(place) | kBestAlignment;
   return static_cast<uint32_t>(address & (~address + 1));
@@ -149,6 +151,7 @@ class CublasLtGemms final : public Gemms {
 
 }  // namespace
 
+void requireGemms() { cublaslt::open(); }
 std::unique_ptr<Gemms> openGemms() { return std::make_unique<CublasLtGemms>(); }
 
 }  // namespace lxmert::cuda

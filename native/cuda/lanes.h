@@ -38,8 +38,8 @@ class Lanes {
   cudaError_t join() const;
   static constexpr int kSide = 2;
   cudaStream_t main_;
-  const cudaStream_t side_ = newStream();
-  const cudaEvent_t parted_ = newEvent(), joined_ = newEvent();
+  const Stream side_;
+  const Event parted_, joined_;
   int lane_ = 0;
   Scratch scratch_[2];
 };

@@ -2,6 +2,8 @@
 
 #include <sstream>
 
+#include "cuda/gemm.h"
+
 namespace lxmert::cuda {
 
 namespace {
@@ -60,6 +62,9 @@ Gpu findGpu(int ordinal) {
   if (ordinal >= count)
     missing("there is no GPU number " + std::to_string(ordinal) + ", only " + std::to_string(count) + " from 0 on");
 
+  // Before the GPU is touched: where this fails, `auto` takes the CPU, and the GPU's memory should be free for others.
+  requireGemms();
+
   cudaDeviceProp properties;
   cudaError_t status = cudaGetDeviceProperties(&properties, ordinal);
   if (status == cudaSuccess) status = cudaSetDevice(ordinal);
@@ -75,7 +80,7 @@ Gpu findGpu(int ordinal) {
   const std::string problem = tryKernel();
   if (!problem.empty())
     missing(gpu.name + " is there, but does not run a kernel (" + problem +
-            "); is it a model that is newer than this build (`npm run build:cuda`), or in use by others alone?");
+            "); is the GPU newer than this build (`npm run build:cuda`), or does another process use it exclusively?");
   return gpu;
 }
 

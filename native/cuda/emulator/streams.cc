@@ -1,6 +1,7 @@
 #include "cuda/emulator/streams.h"
 
 #include <algorithm>
+#include <atomic>
 #include <exception>
 #include <utility>
 
@@ -14,6 +15,7 @@ namespace {
 constexpr uint32_t kLongestFavour = 10;  // as a power of two
 
 thread_local std::string seen;
+std::atomic<int> living = 0;
 
 bool isReady(const EmulatedStream& stream) {
   return !stream.work.empty() && (!stream.work.front().waits || stream.work.front().waits->reached);
@@ -155,6 +157,8 @@ void drain() {
 
 const char* failureSeen() { return seen.c_str(); }
 
+int alive() { return living; }
+
 }  // namespace lxmert::emulator
 
 using lxmert::emulator::lookAt;
@@ -164,6 +168,7 @@ using lxmert::emulator::Streams;
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned int) {
   const auto lock = Streams::all().lock();
   *stream = Streams::all().add();
+  ++lxmert::emulator::living;
   return cudaSuccess;
 }
 
@@ -172,6 +177,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   do Streams::all().waitFor(lock, Streams::end(stream));
   while (!stream->work.empty());  // another thread that waits for all streams may have added work meanwhile
   Streams::all().remove(stream);
+  --lxmert::emulator::living;
   return cudaSuccess;
 }
 
@@ -205,11 +211,14 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned int) {
   *event = new EmulatedEvent;
+  ++lxmert::emulator::living;
   return cudaSuccess;
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  if (!event) return cudaErrorInvalidValue;
   delete event;
+  --lxmert::emulator::living;
   return cudaSuccess;
 }
 

@@ -130,4 +130,7 @@ cudaError_t refusedInCapture();
 // The error of the failed stream that this thread waited for last.
 const char* failureSeen();
 
+// Streams and events that have not been destroyed, for tests.
+int alive();
+
 }  // namespace lxmert::emulator
