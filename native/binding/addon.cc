@@ -108,6 +108,12 @@ Napi::Value replay(const Napi::CallbackInfo& info) {
   });
 }
 
+// takeNote(engine): string
+Napi::Value takeNote(const Napi::CallbackInfo& info) {
+  return translated(info,
+                    [&] { return Napi::Value(Napi::String::New(info.Env(), handleOf(info).engine().takeNote())); });
+}
+
 // forget(engine, recording)
 Napi::Value forget(const Napi::CallbackInfo& info) {
   return translated(info, [&] {
@@ -230,6 +236,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   add("enterLane", enterLane);
   add("record", record);
   add("replay", replay);
+  add("takeNote", takeNote);
   add("forget", forget);
   add("hostMemory", hostMemory);
   add("upload", upload);

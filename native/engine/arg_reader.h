@@ -56,7 +56,7 @@ class ArgReader {
   Values optionalValues(const char* name, int64_t elements) {
     const Place p = activationsAt(name, elements);
     if (p.data) {
-      if (values_ && *values_ != p.dtype) fail(name, "is of another dtype than the tensors before it");
+      if (values_ && *values_ != p.dtype) fail(name, "has another dtype than the tensors before it");
       values_ = p.dtype;
     }
     return valuesAt(p);
@@ -137,7 +137,7 @@ class ArgReader {
     const int64_t offset = integer(name, 0, kMax);
     const int64_t size = integer(name, 0, kMax);
     const auto dtype = static_cast<DType>(integer(name, 0, static_cast<int64_t>(DType::F16)));
-    if (dtype == DType::BF16 && dtype != activations_) fail(name, "is bf16, in which this engine does not compute");
+    if (dtype == DType::BF16 && dtype != activations_) fail(name, "is bf16, but this engine computes in f32");
     if (arena < 0) return {nullptr, 0, dtype};
     const Arena& a = arenas_[arena];
     if (offset % bytesOf(dtype) != 0) fail(name, "is not aligned");
@@ -150,7 +150,7 @@ class ArgReader {
 
   Place activationsAt(const char* name, int64_t elements) {
     const Place p = place(name, elements);
-    if (p.dtype == DType::F16) fail(name, "is f16, expected what activations are kept in");
+    if (p.dtype == DType::F16) fail(name, "is f16, expected the type of activations");
     return p;
   }
 

@@ -49,7 +49,8 @@ class Device {
   // Zeroed host memory from which the device copies directly. Called from any thread. Throws OutOfMemory.
   virtual std::shared_ptr<char> hostMemory(int64_t bytes) {
     char* memory = static_cast<char*>(std::calloc(bytes, 1));
-    if (!memory) throw Error(ErrorCode::OutOfMemory, "no " + std::to_string(bytes) + " bytes of host memory to be had");
+    if (!memory)
+      throw Error(ErrorCode::OutOfMemory, "the system has no " + std::to_string(bytes) + " bytes of host memory left");
     return {memory, [](char* base) { std::free(base); }};
   }
 

@@ -143,7 +143,7 @@ int64_t Engine::record(const double* calls, size_t count) {
     const bool known = (op >= 0 && op < opCount()) || (op == kLaneChange && args == 1);
     if (!known || !(args >= 0 && args <= static_cast<double>(end - at - 2)))
       throw Error(ErrorCode::BadArgument, "record: call " + std::to_string(bound.size()) +
-                                              " is no op's number, a count of arguments and these");
+                                              " is not an op's number, a count of arguments and the arguments");
     bound.push_back(bindCall(static_cast<int>(op), at + 2, static_cast<size_t>(args)));
     at += 2 + static_cast<size_t>(args);
   }
@@ -164,6 +164,10 @@ std::string Engine::replay(int64_t number) {
   if (!recording->fits(arenas_))
     throw Error(ErrorCode::BadArgument, "replay: an arena has been reserved since this was recorded; record it again");
   queue_.push([this, recording] { guarded([&] { play(*recording); }); });
+  return takeNote();
+}
+
+std::string Engine::takeNote() {
   const std::lock_guard lock(noteMutex_);
   return std::exchange(note_, {});
 }

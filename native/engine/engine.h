@@ -48,6 +48,8 @@ class Engine {
   // Enqueues the calls of a recording. Throws BadArgument when an arena has been reserved since it was made. Returns a
   // note about an earlier replay, once: "" or why the device could not capture it.
   std::string replay(int64_t recording);
+  // The same note without a replay. After all enqueued work is done, no note is missing.
+  std::string takeNote();
   // Forgets a recording after the replays that are already enqueued.
   void forget(int64_t recording);
 
