@@ -25,7 +25,7 @@ constexpr size_t kSharedBytesUnasked = 48 * 1024;
 constexpr size_t kSharedBytesMost = 99 * 1024;
 
 // The end of a message about an error after which the device cannot be used any more.
-constexpr const char* kDeviceIsLost = ". This engine is dead, and this process can use the GPU no more: start it again";
+constexpr const char* kDeviceIsLost = ". This process cannot use the GPU any more: start it again";
 
 #ifdef __CUDACC__
 using bf16 = __nv_bfloat16;

@@ -38,4 +38,21 @@ __device__ __forceinline__ double blockSumDouble(double x, double* shared) {
   return shared[threadIdx.x];
 }
 
+// The same for N sums at once. `shared` holds N doubles a thread.
+template <int N>
+__device__ __forceinline__ void blockSumsDouble(double (&x)[N], double* shared) {
+  const unsigned threads = blockDim.x;
+#pragma unroll
+  for (int i = 0; i < N; ++i) shared[i * threads + threadIdx.x] = x[i];
+  for (unsigned half = threads / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (threadIdx.x < half) {
+#pragma unroll
+      for (int i = 0; i < N; ++i) shared[i * threads + threadIdx.x] += shared[i * threads + threadIdx.x + half];
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < N; ++i) x[i] = shared[i * threads + threadIdx.x];
+}
+
 }  // namespace lxmert::cuda

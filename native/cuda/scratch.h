@@ -59,8 +59,7 @@ class Scratch {
 
   // Adds a block and keeps the others, which running kernels still use.
   void grow(int64_t size) {
-    if (fixed_)
-      throw Error(ErrorCode::Internal, "an op asks for more scratch space when it is captured than when it was run");
+    if (fixed_) throw Error(ErrorCode::Internal, "an op needs more scratch space in a capture than in its first run");
     const int64_t bytes = std::max(size, kLeast);
     char* base = nullptr;
     check(cudaMalloc(reinterpret_cast<void**>(&base), bytes), "a kernel's scratch space");
