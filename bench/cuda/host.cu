@@ -1,5 +1,5 @@
-// What the device is compared with: the CPU back end's kernels, which the op table's tests compare with float64, and plain
-// loops for its products, so that no library is needed.
+// The kernels with which the device is compared: those of the CPU back end, which the op table's tests compare with
+// float64, and plain loops for products, so that no library is needed.
 #include "cases.h"
 #include "cpu/kernels.h"
 
@@ -54,7 +54,7 @@ void linearBackwardWeight(Device&, const LinearBackwardWeight& a) {
 
 OpColumn column() {
   OpColumn result;
-  // Those of this file for the products, which those of cpu/ leave to oneDNN.
+  // Products are those of this file; cpu/ uses oneDNN for them.
   using namespace cpu;
 #define OP(name, Args) result.name = &name;
   LXMERT_OPS(OP)

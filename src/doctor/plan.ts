@@ -21,34 +21,34 @@ export interface PlanRequest {
   /** Optimizer steps to measure, after one that does not count; 0: none. */
   readonly steps: number;
   readonly observer?: TrainObserver;
-  /** Memory to plan with; looked up once the data are open, unless given. */
+  /** Memory to plan with; by default looked up when the data are open. */
   readonly memory?: HostMemory;
 }
 
 /** In bytes. */
 export interface HostMemory {
-  /** Program, data and batches being made: what this process held once the data were open. */
+  /** Program, data and batches in preparation: the memory of this process when the data were open. */
   readonly process: number;
-  /** What the machine could give when the data were open, this process's own share included. */
+  /** The memory available when the data were open, including that of this process. */
   readonly available: number;
 }
 
-/** What a planned run needs; sizes in bytes. */
+/** What a planned run needs. Sizes are in bytes. */
 export interface RunPlan {
   readonly parameters: number;
   readonly batchesPerEpoch: number;
   readonly totalSteps: number;
   readonly memory: HostMemory & {
-    /** The engine's memory, an arena each. Inputs and workspace are absent when the rest alone is too much. */
+    /** The engine's memory by arena. Inputs and workspace are absent when the others alone are too large. */
     readonly arenas: Readonly<Partial<Record<ArenaName, number>>>;
     readonly total: number;
   };
   readonly disk: {
     readonly checkpoint: number;
-    /** At most at a time: those kept, the best, and the one being written. */
+    /** The most checkpoints at one time: those that are kept, the best, and the one that is being written. */
     readonly checkpoints: number;
     readonly total: number;
-    /** Free where the run folder is or will be; absent when the run names none. */
+    /** Free bytes where the run folder is or will be; absent when no run folder is named. */
     readonly free?: number;
   };
   /** Measured on the first batches of the run; absent when nothing was measured. */
@@ -57,16 +57,16 @@ export interface RunPlan {
     readonly secondsPerStep: number;
     readonly samplesPerSecond: number;
     readonly secondsPerEpoch: number;
-    /** Training alone: validations and checkpoints come on top. */
+    /** Training only, without validations and checkpoints. */
     readonly secondsInAll: number;
   };
   readonly warnings: readonly string[];
 }
 
 /**
- * What a run described like that of `pretrain` will need. Memory is summed up before it is taken: when the machine does
- * not have it, the plan says so and nothing is measured.
- * @throws what `pretrain` throws for a bad description or bad data
+ * What a run with this description, as for `pretrain`, will need. The memory is added up before any of it is taken. If
+ * the machine does not have it, the plan says so and nothing is measured.
+ * @throws what `pretrain` throws for a wrong description or wrong data
  */
 export async function planRun({ sources, steps, observer, memory: given }: PlanRequest): Promise<RunPlan> {
   const described = await loadRunConfig(sources);
@@ -133,7 +133,7 @@ async function measure(
   const model = await openPretrainer(config);
   try {
     const weights = weightsOfFullestEpoch(config, answers !== undefined);
-    // Zeros cost as much as features.
+    // Zeros, which cost as much time as features.
     if (table) await model.reserveFeatures(table);
     const batches = await firstBatches(source, steps + 1);
     const arenas = await model.memoryFor(batches.flat(), weights);
@@ -145,7 +145,7 @@ async function measure(
       await model.step(parts, { step, learningRate: 0, seed: config.seed, weights });
       times.push((performance.now() - start) / 1000);
     }
-    // The first one also sizes the workspace and meets cold caches.
+    // The first step also sizes the workspace and fills the caches, so it does not count.
     const sorted = times.slice(1).sort((a, b) => a - b);
     return { arenas, seconds: sorted[Math.floor(sorted.length / 2)] };
   } finally {
@@ -153,7 +153,7 @@ async function measure(
   }
 }
 
-/** Weights of the epoch with the most losses: what memory and time have to be planned for. */
+/** Weights of the epoch with the most losses: memory and time must be planned for that one. */
 function weightsOfFullestEpoch({ tasks }: ResolvedRunConfig, hasAnswers: boolean) {
   const epochs = [0, ...tasks.on.map((task) => tasks.schedule[task].from)];
   const all = epochs.map((epoch) => lossWeights(tasks, epoch, hasAnswers));
@@ -177,7 +177,7 @@ async function planDisk({ keep, data, out }: ResolvedRunConfig, bytes: number): 
   return { checkpoint, checkpoints, total: checkpoints * checkpoint, ...(free === undefined ? {} : { free }) };
 }
 
-/** Bytes free where a folder is or would be made. */
+/** Free bytes where a folder is or would be made. */
 async function freeSpace(folder: string): Promise<number | undefined> {
   for (let at = resolve(folder); ; at = dirname(at)) {
     const found = await statfs(at).catch(() => undefined);
@@ -192,7 +192,7 @@ function warningsOf(memory: RunPlan['memory'], disk: RunPlan['disk']): string[] 
   return [
     ...(memory.total > memory.available
       ? [
-          `memory: the run needs ${partly}${gigabytes(memory.total)}, the machine has ${gigabytes(memory.available)} to give; ` +
+          `memory: the run needs ${partly}${gigabytes(memory.total)}, the machine has ${gigabytes(memory.available)} free; ` +
             'a smaller --micro-batch-size needs less workspace, a smaller model less of everything' +
             (memory.arenas.features ? ', and without --resident-features there is no features arena' : ''),
         ]

@@ -5,29 +5,29 @@ import { LxmertError } from '../errors.js';
 import { explainLinker } from './linkerMessages.js';
 import type { NativeAddon } from './native.js';
 
-/** The package: this file is two folders down, compiled or not. */
+/** The package's folder: two folders above this file, compiled or not. */
 export const packageRoot = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Written beside the addon by setup. */
+/** Setup writes this file beside the addon. */
 interface BuildRecord {
   readonly platform: string;
   readonly arch: string;
-  /** Value of -march: `native`, or a CPU's name. */
+  /** Value of -march: `native`, or the name of a CPU. */
   readonly march: string;
-  /** CPU features that the compiled code may use, by their names in /proc/cpuinfo. */
+  /** CPU features that the compiled code may use, named as in /proc/cpuinfo. */
   readonly cpuFlags: readonly string[];
 }
 
-/** What the machine is; a test may say otherwise. */
+/** The machine's properties; a test may pass others. */
 export interface Machine {
   readonly platform: string;
   readonly arch: string;
-  /** Features of this CPU, or undefined where the system does not tell. */
+  /** Features of this CPU, or undefined where the system does not list them. */
   readonly cpuFlags: ReadonlySet<string> | undefined;
 }
 
 export interface LoadOptions {
-  /** The addon's file; LXMERT_ADDON by default, and without that the one that setup builds. */
+  /** The addon's file. Default: LXMERT_ADDON; without that the file that setup builds. */
   readonly path?: string;
   readonly machine?: Machine;
 }
@@ -38,12 +38,12 @@ function thisMachine(): Machine {
     const line = /^(?:flags|Features)\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1];
     if (line !== undefined) cpuFlags = new Set(line.trim().split(/\s+/));
   } catch {
-    // No /proc: dlopen has the last word.
+    // Without /proc nothing is known, so dlopen decides.
   }
   return { platform: process.platform, arch: process.arch, cpuFlags };
 }
 
-/** The record beside an addon; undefined for one that was built by other means. */
+/** The record beside an addon; undefined if the addon was not built by setup. */
 function readRecord(addonPath: string): BuildRecord | undefined {
   try {
     const record = JSON.parse(readFileSync(join(dirname(addonPath), 'lxmert-build.json'), 'utf8')) as BuildRecord;
@@ -53,12 +53,12 @@ function readRecord(addonPath: string): BuildRecord | undefined {
   }
 }
 
-/** How the addon is built again, for whom it concerns: in a clone, or where lxmert is a dependency. */
+/** How to build the addon again: in a clone, or where lxmert is a dependency. */
 const rebuild = (): string => (existsSync(join(packageRoot, 'src')) ? 'npm run setup' : 'npm rebuild lxmert');
 
 /**
- * Why this machine must not load the addon, before it is tried: an instruction that the CPU does not have ends the
- * process, and nobody can catch that.
+ * Why this machine must not load the addon. This is checked before loading, because an instruction that the CPU does
+ * not have ends the process and cannot be caught.
  */
 function misfit(record: BuildRecord, machine: Machine): string[] {
   if (record.platform !== machine.platform || record.arch !== machine.arch) {
@@ -84,8 +84,9 @@ function failure(steps: readonly string[], cause?: unknown): LxmertError {
 const loaded = new Map<string, NativeAddon>();
 
 /**
- * Between two loops OpenMP's threads spin before they sleep; with GNU's default they burn about a millisecond each time,
- * and a step that shares the machine with anything else becomes several times slower. Read when libgomp is loaded.
+ * OpenMP's threads spin for a while between two loops before they sleep. With GNU's default they use about a
+ * millisecond of CPU time each time, which makes a step several times slower when other programs run. libgomp reads
+ * this variable when it is loaded.
  */
 function shortenSpinning(): void {
   if (process.env.OMP_WAIT_POLICY === undefined) process.env.GOMP_SPINCOUNT ??= '2000';
@@ -94,7 +95,7 @@ function shortenSpinning(): void {
 /**
  * Loads the native addon, once.
  *
- * @throws LxmertError ADDON, whose message says in numbered steps what was found and what to do.
+ * @throws LxmertError ADDON; the message has numbered steps with what was found and what to do
  */
 export function loadAddon({ path, machine = thisMachine() }: LoadOptions = {}): NativeAddon {
   const named = path ?? process.env['LXMERT_ADDON'];
@@ -118,7 +119,7 @@ export function loadAddon({ path, machine = thisMachine() }: LoadOptions = {}): 
 
   shortenSpinning();
   try {
-    // Not require(): that takes a file which does not end in .node for JavaScript.
+    // Not require(), which would parse a file that does not end in .node as JavaScript.
     const module = { exports: {} as NativeAddon };
     process.dlopen(module, file);
     loaded.set(file, module.exports);

@@ -13,7 +13,7 @@ export interface ParityOptions {
   readonly tolerance?: number | undefined;
 }
 
-/** Largest relative error that passes, and the share of the largest that rounding alone may come to (`worstOf`). */
+/** Largest relative error that passes; and the floor for `worstOf`, a share of the largest norm. */
 export const bounds: Readonly<Record<Precision, { readonly tolerance: number; readonly floor: number }>> = {
   float32: { tolerance: 1e-4, floor: 1e-4 },
   bfloat16: { tolerance: 5e-2, floor: 1e-3 },
@@ -25,11 +25,13 @@ export interface ParityReport {
   readonly passed: boolean;
   readonly kinds: readonly KindReport[];
   readonly comparisons: readonly Comparison[];
-  /** Kinds that the fixture has nothing of. */
+  /** Kinds of which the fixture has no values. */
   readonly skipped: readonly string[];
+  /** Notes of the engine, such as a failed capture: the numbers are right, but not those of a step as it should run. */
+  readonly notes: readonly string[];
 }
 
-/** A fixture's names of our losses. */
+/** The fixture's names of our losses. */
 const lossKeys: Readonly<Record<LossName, string>> = {
   maskedLm: 'masked_lm',
   matched: 'matched',
@@ -40,7 +42,8 @@ const lossKeys: Readonly<Record<LossName, string>> = {
 };
 
 /**
- * Runs a parity fixture: outputs, attention maps in all directions, losses, every gradient, and the BertAdam trajectory.
+ * Runs a parity fixture: outputs, attention maps in all directions, losses, every gradient, and the BertAdam
+ * trajectory.
  * @throws LxmertError for a fixture that is damaged or does not fit its own config
  */
 export async function runParity(folder: string, { engine, tolerance }: ParityOptions = {}): Promise<ParityReport> {
@@ -62,6 +65,11 @@ async function compareAll(
   const tolerance = given ?? usual;
   const { folder, config, trajectory } = fixture;
   const optimizer = trajectory?.optimizer;
+  const notes: string[] = [];
+  const onNote = (text: string): void => {
+    notes.push(text);
+    engine?.onNote?.(text);
+  };
   const model = new Pretrainer({
     config: { ...config, hiddenDropoutProb: 0, attentionProbsDropoutProb: 0 },
     adam: {
@@ -71,7 +79,7 @@ async function compareAll(
       weightDecay: optimizer?.weight_decay ?? 0.01,
       maxGradNorm: optimizer?.max_grad_norm ?? 1,
     },
-    ...(engine && { engine }),
+    engine: { ...engine, onNote },
   });
   try {
     await loadWeights(fixture, model);
@@ -88,6 +96,7 @@ async function compareAll(
       kinds,
       comparisons,
       skipped: kinds.filter(({ compared }) => compared === 0).map(({ kind }) => kind),
+      notes,
     };
   } finally {
     await model.dispose();
@@ -151,12 +160,15 @@ async function compareOutputs(fixture: Fixture, model: Pretrainer): Promise<Comp
   });
 }
 
-/** Of rows of so many columns the first few: word logits have some that stand for nothing. */
+/** The first columns of each row: word logits have additional columns without meaning. */
 function firstColumns(values: Float32Array, columns: number, width: number): Float32Array {
   return columns === width ? values : values.filter((_, i) => i % columns < width);
 }
 
-/** Attention maps, real queries and real keys only: theirs [B, heads, queries, keys], ours [B, heads, longest, longest]. */
+/**
+ * Compares attention maps for real queries and keys: theirs [B, heads, queries, keys], ours [B, heads, longest,
+ * longest].
+ */
 function compareMap(
   fixture: Fixture,
   name: string,

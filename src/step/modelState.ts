@@ -27,7 +27,7 @@ const tallyWords = 4;
 export class ModelState {
   /** Sums of each loss, [losses, 4], in the order of the loss record. */
   readonly tallies: Tensor;
-  /** Tallies, then the gradient's norm and whether it is not finite. */
+  /** Tallies, then the gradient's norm, and 1 if it or a tally is not finite. */
   readonly report: Tensor;
   private readonly fixed: Omit<OptimizerTensors, 'chunks' | 'partial'>;
   private readonly chunkStart: number;
@@ -59,6 +59,7 @@ export class ModelState {
       gradients: engine.tensor('gradients', 0, whole),
       firstMoment: engine.tensor('state', 0, whole),
       secondMoment: engine.tensor('state', bytes, whole),
+      sums: this.tallies,
       norm: engine.tensor('state', reportStart + tallyTotal * elementBytes, [2]),
     };
   }
