@@ -173,8 +173,7 @@
       "-O3",
       "-I",
       "native",
-      "--Werror=all-warnings",
-      "-Xcompiler=-Wall,-Wextra,-Werror,-fPIC,-fvisibility=hidden"
+      "-Xcompiler=-Wall,-Wextra,-fPIC,-fvisibility=hidden"
     ],
     "lxmert_cuda_targets": [
       "80",
@@ -192,7 +191,6 @@
       "-fvisibility=hidden",
       "-Wall",
       "-Wextra",
-      "-Werror",
       "-Wno-psabi"
     ],
     "lxmert_defines": [
@@ -200,8 +198,7 @@
       "NAPI_CPP_EXCEPTIONS"
     ],
     "lxmert_libraries": [
-      "-ldnnl",
-      "-lgomp"
+      "-ldnnl"
     ]
   }
 }
