@@ -53,8 +53,42 @@ function readRecord(addonPath: string): BuildRecord | undefined {
   }
 }
 
-/** How the addon is built again, for whom it concerns: in a clone, or where lxmert is a dependency. */
-const rebuild = (): string => (existsSync(join(packageRoot, 'src')) ? 'npm run setup' : 'npm rebuild lxmert');
+/** The addon that setup builds, without LXMERT_ADDON. */
+const builtAddon = join(packageRoot, 'build', 'Release', 'lxmert.node');
+
+/** The addon's file: what LXMERT_ADDON names, unless that is unset or empty, else the one that setup builds. */
+export function addonFile(): { readonly file: string; readonly named: boolean } {
+  const named = process.env['LXMERT_ADDON'];
+  return named ? { file: resolve(named), named: true } : { file: builtAddon, named: false };
+}
+
+/** How this copy of lxmert got here, which decides how a native part of it is built again. */
+type Origin = 'clone' | 'package' | 'bundle';
+
+function originOf(root: string): Origin {
+  if (existsSync(join(root, 'src'))) return 'clone';
+  return existsSync(join(root, 'scripts')) ? 'package' : 'bundle';
+}
+
+const rebuildAddon: Readonly<Record<Origin, string>> = {
+  clone: 'npm run setup',
+  package: 'npm rebuild lxmert',
+  bundle: 'npm run bundle (in a clone of lxmert)',
+};
+
+/** The command that builds the addon again. */
+const rebuild = (): string => rebuildAddon[originOf(packageRoot)];
+
+/** The command that builds the CUDA back end. @param root the folder of this copy's package.json */
+export function buildCudaCommand(root = packageRoot): string {
+  const commands: Readonly<Record<Origin, string>> = {
+    clone: 'npm run build:cuda',
+    // A package that uses lxmert has no script of that name.
+    package: `node ${join(root, 'scripts', 'build-cuda.mjs')}`,
+    bundle: 'npm run build:cuda, then npm run bundle (in a clone of lxmert),',
+  };
+  return commands[originOf(root)];
+}
 
 /**
  * Why this machine must not load the addon, before it is tried: an instruction that the CPU does not have ends the
@@ -72,7 +106,9 @@ function misfit(record: BuildRecord, machine: Machine): string[] {
   return [
     `It was built for another CPU (-march=${record.march}): it may use ${missing.join(', ')}, which this CPU does not have.`,
     `Build it for this one: ${rebuild()}`,
-    `Or build one for all your machines, here or there: LXMERT_MARCH=x86-64-v3 ${rebuild()}`,
+    ...(record.march === 'x86-64-v3'
+      ? []
+      : [`Or build one for all your machines, here or there: LXMERT_MARCH=x86-64-v3 ${rebuild()}`]),
   ];
 }
 
@@ -97,9 +133,8 @@ function shortenSpinning(): void {
  * @throws LxmertError ADDON, whose message says in numbered steps what was found and what to do.
  */
 export function loadAddon({ path, machine = thisMachine() }: LoadOptions = {}): NativeAddon {
-  const named = path ?? process.env['LXMERT_ADDON'];
-  const file = named ? resolve(named) : join(packageRoot, 'build', 'Release', 'lxmert.node');
-  const origin = path === undefined && named ? ' (named by LXMERT_ADDON)' : '';
+  const { file, named } = path === undefined ? addonFile() : { file: resolve(path), named: false };
+  const origin = named ? ' (named by LXMERT_ADDON)' : '';
 
   const before = loaded.get(file);
   if (before) return before;

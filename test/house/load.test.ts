@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { explainLinker } from '../../src/engine/linkerMessages.js';
-import { loadAddon, type LoadOptions } from '../../src/engine/load.js';
+import { addonFile, buildCudaCommand, loadAddon, type LoadOptions } from '../../src/engine/load.js';
 import { isLxmertError } from '../../src/errors.js';
 
 const built = fileURLToPath(new URL('../../build/Release/lxmert.node', import.meta.url));
@@ -63,6 +63,8 @@ test('LXMERT_ADDON names another file, and is named when that is wrong', () => {
     );
     process.env['LXMERT_ADDON'] = folder;
     expect(messageOf({})).toContain('that is not a file');
+    process.env['LXMERT_ADDON'] = '';
+    expect(addonFile()).toEqual({ file: built, named: false });
   } finally {
     if (before === undefined) delete process.env['LXMERT_ADDON'];
     else process.env['LXMERT_ADDON'] = before;
@@ -97,6 +99,14 @@ test.each([
 
 test('a damaged record does not stop an addon that loads', () => {
   expect(loadAddon({ path: addonWith('norecord', []), machine })).toBeDefined();
+});
+
+test('the command that builds the CUDA back end is one that is there: in a clone, as a dependency, in a bundle', () => {
+  expect(buildCudaCommand()).toBe('npm run build:cuda');
+  const dependency = join(folder, 'node_modules', 'lxmert');
+  mkdirSync(join(dependency, 'scripts'), { recursive: true });
+  expect(buildCudaCommand(dependency)).toBe(`node ${join(dependency, 'scripts', 'build-cuda.mjs')}`);
+  expect(buildCudaCommand(join(folder, 'bundle'))).toMatch(/npm run bundle \(in a clone of lxmert\)/);
 });
 
 describe('messages of the dynamic linker', () => {
