@@ -48,8 +48,8 @@ async function nodeDirArguments(nodeGyp) {
     if (!(error instanceof StepError)) throw error;
     throw new StepError(
       `Node's headers are not in ${join(nodeFolder(), 'include', 'node')} and cannot be downloaded: let npm_config_nodedir ` +
-        "name the folder of a Node that has include/node, or install Node by Node's own packages (nodejs.org, NodeSource), " +
-        'which bring them',
+        "name the folder of a Node that has include/node, or install Node's own package of them (nodejs.org's and NodeSource's " +
+        "Node brings them; Debian's: apt-get install libnode-dev)",
       { tail: error.tail },
     );
   }

@@ -82,7 +82,7 @@ function writeLauncher(file, values) {
 
 /**
  * Lays the bundle out as a folder.
- * @param {{ folder: string, march: string }} addon
+ * @param {import('./bundleAddon.mjs').BuiltAddon} addon
  * @param {string} out the folder that it lies in
  * @returns {{ folder: string, glibc: string, absent: { name: string, build: string }[] }} the folder, the oldest glibc that it runs on,
  * and the plugins that are not in it
@@ -100,6 +100,8 @@ export function assemble(addon, out) {
   for (const fixture of ['tiny', 'head32'])
     cpSync(at('test/fixtures', fixture), join(app, 'fixtures', fixture), { recursive: true });
   copy(at('scripts/bundle/environment.cjs'), join(app, 'environment.cjs'));
+  copyFiles(at('scripts/gpu'), join(app, 'scripts/gpu'));
+  chmodSync(copy(at('scripts/gpu-check.sh'), join(folder, 'gpu-check.sh')), 0o755);
   const modules = productionModules();
   for (const path of modules)
     copyFiles(at(path), join(app, path), (file) => !file.slice(at(path).length).includes('/node_modules/'));
@@ -112,22 +114,24 @@ export function assemble(addon, out) {
     plugins.filter(({ file }) => existsSync(at(file))),
     plugins.filter(({ file }) => !existsSync(at(file))),
   ];
-  const opened = present.map(({ file }) => copyStripped(at(file), join(app, file)));
+  const opened = present.map(({ file }) => at(file));
+  // They need the CUDA back end's objects, so they are there only where that is.
+  const programs = present.length > 0 ? filesBelow(addon.programs) : [];
+  const executables = [
+    ...opened.map((file, i) => copyStripped(file, join(app, present[i].file))),
+    ...programs.map((file) => copyStripped(file, join(app, 'build-cuda', 'programs', basename(file)))),
+  ];
 
-  const libraries = librariesOf([
-    process.execPath,
-    join(addon.folder, 'lxmert.node'),
-    ...present.map(({ file }) => at(file)),
-  ]);
+  const libraries = librariesOf([process.execPath, join(addon.folder, 'lxmert.node'), ...opened, ...programs]);
   const placed = [...libraries].map(([wanted, file]) =>
     copyStripped(file, join(folder, CXX_LIBRARY.test(wanted) ? 'lib/cxx' : 'lib', wanted)),
   );
   const isCxx = (file) => CXX_LIBRARY.test(basename(file));
-  const programs = [node, native, ...opened, ...placed.filter((file) => !isCxx(file))];
+  const linked = [node, native, ...executables, ...placed.filter((file) => !isCxx(file))];
   const needs = {
     VERSION: version,
-    GLIBC: newestSymbols(programs, 'GLIBC'),
-    CXX: newestSymbols(programs, 'GLIBCXX').split('.')[2] ?? '0',
+    GLIBC: newestSymbols(linked, 'GLIBC'),
+    CXX: newestSymbols(linked, 'GLIBCXX').split('.')[2] ?? '0',
     CXX_GLIBC: newestSymbols(placed.filter(isCxx), 'GLIBC'),
   };
   writeLauncher(join(folder, 'lxmert'), needs);

@@ -2,8 +2,10 @@ import { cpSync, existsSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { ensureAddon } from './addon.mjs';
 import { march as marchOfClone } from './compiler.mjs';
+import { ensureCudaPrograms, nvccVersion, programsFolder } from './cuda.mjs';
 import { alone } from './lock.mjs';
 import { at, readJson } from './paths.mjs';
+import { plugins } from './plugins.mjs';
 import { runStep, StepError } from './process.mjs';
 
 /** What CPUs a bundle is for, unless LXMERT_MARCH says otherwise: those with AVX2, of 2013 and later. */
@@ -11,24 +13,29 @@ const MARCH = 'x86-64-v3';
 
 const SOURCES = ['native', 'scripts', 'binding.gyp', 'package.json'];
 
-/** The clone's own, as it is. @returns {{ folder: string, march: string }} */
+/**
+ * @typedef {{ folder: string, march: string, programs: string }} BuiltAddon the folder of lxmert.node and its record, its -march,
+ * and the folder of the programs that check a GPU with its kernels, where they are built
+ */
+
+/** The clone's own, as it is. @returns {BuiltAddon} */
 export function builtAddon() {
   const folder = at('build', 'Release');
   const record = readJson(join(folder, 'lxmert-build.json'));
   if (record === null) throw new StepError('the addon is not built', { hint: 'npm run setup' });
-  return { folder, march: record.march };
+  return { folder, march: record.march, programs: programsFolder };
 }
 
 /**
  * The addon for a bundle, built where it is not up to date: the clone's own where that is for the same CPUs, else one that is built
  * in a folder of its own, so that the clone's stays.
- * @returns {Promise<{ folder: string, march: string }>} the folder of lxmert.node and its record
+ * @returns {Promise<BuiltAddon>}
  */
 export async function bundleAddon() {
   const march = process.env.LXMERT_MARCH || MARCH;
   if (march === marchOfClone && readJson(at('build', 'Release', 'lxmert-build.json'))?.march === march) {
     await alone(ensureAddon);
-    return builtAddon();
+    return withPrograms(builtAddon());
   }
   const clone = at('build-bundle', `addon-${march}`);
   mkdirSync(clone, { recursive: true });
@@ -43,5 +50,17 @@ export async function bundleAddon() {
     cwd: clone,
     env: { ...process.env, LXMERT_MARCH: march, CXXFLAGS: `-include ${older} ${process.env.CXXFLAGS ?? ''}`.trim() },
   });
-  return { folder: join(clone, 'build', 'Release'), march };
+  return withPrograms({
+    folder: join(clone, 'build', 'Release'),
+    march,
+    programs: at('build-bundle', `programs-${march}`),
+  });
+}
+
+/** Links the programs that check a GPU, where the CUDA back end is built and nvcc is here. */
+async function withPrograms(addon) {
+  const hasCuda = plugins.some(({ name, file }) => name === 'CUDA' && existsSync(at(file)));
+  if (hasCuda && nvccVersion() !== null)
+    await alone(() => ensureCudaPrograms(addon.folder, addon.programs), 'build-cuda');
+  return addon;
 }

@@ -65,9 +65,11 @@ export function addonFile(): { readonly file: string; readonly named: boolean } 
 /** How this copy of lxmert got here, which decides how a native part of it is built again. */
 type Origin = 'clone' | 'package' | 'bundle';
 
+const buildCudaScript = (root: string): string => join(root, 'scripts', 'build-cuda.mjs');
+
 function originOf(root: string): Origin {
   if (existsSync(join(root, 'src'))) return 'clone';
-  return existsSync(join(root, 'scripts')) ? 'package' : 'bundle';
+  return existsSync(buildCudaScript(root)) ? 'package' : 'bundle';
 }
 
 const rebuildAddon: Readonly<Record<Origin, string>> = {
@@ -84,7 +86,7 @@ export function buildCudaCommand(root = packageRoot): string {
   const commands: Readonly<Record<Origin, string>> = {
     clone: 'npm run build:cuda',
     // A package that uses lxmert has no script of that name.
-    package: `node ${join(root, 'scripts', 'build-cuda.mjs')}`,
+    package: `node ${buildCudaScript(root)}`,
     bundle: 'npm run build:cuda, then npm run bundle (in a clone of lxmert),',
   };
   return commands[originOf(root)];

@@ -139,7 +139,7 @@ test('it starts by a link, too', () => {
 test.each([['/some/where'], [undefined]])(
   'programs that it starts have the LD_LIBRARY_PATH from outside: %s',
   (outer) => {
-    const env = { LXMERT_BUNDLE: '/bundle', LD_LIBRARY_PATH: '/bundle/lib', LXMERT_OUTER_LD_LIBRARY_PATH: outer };
+    const env = { LXMERT_BUNDLE_STARTED: '1', LD_LIBRARY_PATH: '/bundle/lib', LXMERT_OUTER_LD_LIBRARY_PATH: outer };
     const print =
       'console.log(process.env.LD_LIBRARY_PATH, Object.keys(process.env).some((name) => /LXMERT/.test(name)))';
     const { stdout } = run(process.execPath, ['--require', join(unpacked(), 'app/environment.cjs'), '-e', print], env);

@@ -105,6 +105,7 @@ test('the command that builds the CUDA back end is one that is there: in a clone
   expect(buildCudaCommand()).toBe('npm run build:cuda');
   const dependency = join(folder, 'node_modules', 'lxmert');
   mkdirSync(join(dependency, 'scripts'), { recursive: true });
+  writeFileSync(join(dependency, 'scripts', 'build-cuda.mjs'), '');
   expect(buildCudaCommand(dependency)).toBe(`node ${join(dependency, 'scripts', 'build-cuda.mjs')}`);
   expect(buildCudaCommand(join(folder, 'bundle'))).toMatch(/npm run bundle \(in a clone of lxmert\)/);
 });

@@ -147,7 +147,7 @@ describe('where the system lacks something', () => {
     expect(status).toBe(1);
     const line = stderr.split('\n').find((text) => text.startsWith('lxmert: '));
     expect(line).toContain(`Node's headers are not in ${folder}/node/include/node and cannot be downloaded: `);
-    expect(line).toMatch(/npm_config_nodedir name .*, or install Node by Node's own packages/);
+    expect(line).toMatch(/npm_config_nodedir name .*, or install Node's own package of them .*libnode-dev/);
   });
 
   test('missing npm packages: says when they cannot be installed', () => {
