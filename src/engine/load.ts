@@ -81,15 +81,15 @@ const rebuildAddon: Readonly<Record<Origin, string>> = {
 /** The command that builds the addon again. */
 const rebuild = (): string => rebuildAddon[originOf(packageRoot)];
 
-/** The command that builds the CUDA back end. @param root the folder of this copy's package.json */
-export function buildCudaCommand(root = packageRoot): string {
-  const commands: Readonly<Record<Origin, string>> = {
-    clone: 'npm run build:cuda',
+/** How the CUDA back end is built, for this copy of lxmert. @param root the folder of its package.json */
+export function buildCudaHint(root = packageRoot): string {
+  const hints: Readonly<Record<Origin, string>> = {
+    clone: '`npm run build:cuda` builds it where there is nvcc',
     // A package that uses lxmert has no script of that name.
-    package: `node ${buildCudaScript(root)}`,
-    bundle: 'npm run build:cuda, then npm run bundle (in a clone of lxmert),',
+    package: `\`node ${buildCudaScript(root)}\` builds it where there is nvcc`,
+    bundle: 'this bundle was made without it: in a clone of lxmert run `npm run build:cuda` and then `npm run bundle`',
   };
-  return commands[originOf(root)];
+  return hints[originOf(root)];
 }
 
 /**

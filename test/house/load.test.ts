@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { explainLinker } from '../../src/engine/linkerMessages.js';
-import { addonFile, buildCudaCommand, loadAddon, type LoadOptions } from '../../src/engine/load.js';
+import { addonFile, buildCudaHint, loadAddon, type LoadOptions } from '../../src/engine/load.js';
 import { isLxmertError } from '../../src/errors.js';
 
 const built = fileURLToPath(new URL('../../build/Release/lxmert.node', import.meta.url));
@@ -101,13 +101,14 @@ test('a damaged record does not stop an addon that loads', () => {
   expect(loadAddon({ path: addonWith('norecord', []), machine })).toBeDefined();
 });
 
-test('the command that builds the CUDA back end is one that is there: in a clone, as a dependency, in a bundle', () => {
-  expect(buildCudaCommand()).toBe('npm run build:cuda');
+test('how the CUDA back end is built: by a command that is there, in a clone, as a dependency and in a bundle', () => {
+  expect(buildCudaHint()).toBe('`npm run build:cuda` builds it where there is nvcc');
   const dependency = join(folder, 'node_modules', 'lxmert');
   mkdirSync(join(dependency, 'scripts'), { recursive: true });
-  writeFileSync(join(dependency, 'scripts', 'build-cuda.mjs'), '');
-  expect(buildCudaCommand(dependency)).toBe(`node ${join(dependency, 'scripts', 'build-cuda.mjs')}`);
-  expect(buildCudaCommand(join(folder, 'bundle'))).toMatch(/npm run bundle \(in a clone of lxmert\)/);
+  const script = join(dependency, 'scripts', 'build-cuda.mjs');
+  writeFileSync(script, '');
+  expect(buildCudaHint(dependency)).toBe(`\`node ${script}\` builds it where there is nvcc`);
+  expect(buildCudaHint(join(folder, 'bundle'))).toMatch(/made without it: in a clone .*`npm run bundle`$/);
 });
 
 describe('messages of the dynamic linker', () => {
