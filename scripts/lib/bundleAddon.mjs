@@ -45,7 +45,7 @@ export async function bundleAddon() {
     cpSync(at(name), join(clone, name), { recursive: true, preserveTimestamps: true });
   }
   if (!existsSync(join(clone, 'node_modules'))) symlinkSync('../../node_modules', join(clone, 'node_modules'));
-  const older = join(clone, 'scripts', 'bundle', 'older-libstdc++.h');
+  const older = join(clone, 'scripts', 'lib', 'older-libstdc++.h');
   await runStep(`building the addon for ${march}`, process.execPath, [join(clone, 'scripts', 'build-addon.mjs')], {
     cwd: clone,
     env: { ...process.env, LXMERT_MARCH: march, CXXFLAGS: `-include ${older} ${process.env.CXXFLAGS ?? ''}`.trim() },

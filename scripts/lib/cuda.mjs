@@ -33,6 +33,8 @@ function compilation() {
     sources: [...variables.lxmert_cuda_sources, ...variables.lxmert_cuda_toolkit_sources],
     flags: [
       ...variables.lxmert_cuda_flags,
+      // So that the library runs wherever a bundle does.
+      ...['-include', 'scripts/lib/older-libstdc++.h'],
       ...targets(variables.lxmert_cuda_targets).map((target) => `-gencode=arch=compute_${target},code=sm_${target}`),
     ],
   };
