@@ -32,6 +32,12 @@ const NEEDS = [
     present: () => onPath(compiler) && hasHeader('dnnl.h'),
     packages: { 'apt-get': 'libdnnl-dev', dnf: 'onednn-devel', zypper: 'onednn-devel', pacman: 'onednn' },
   },
+  {
+    // g++ brings its own.
+    what: 'OpenMP for this compiler',
+    present: () => !onPath(compiler) || hasHeader('omp.h'),
+    packages: { 'apt-get': 'libomp-dev', dnf: 'libomp-devel', zypper: 'libomp-devel', pacman: 'openmp' },
+  },
 ];
 
 /** What the emulator of the CUDA back end asks for, which only tests need. */
