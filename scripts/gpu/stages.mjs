@@ -129,7 +129,7 @@ function fast(context) {
     judge: () => stepFigures(file(name)),
   });
   const shapes = tiny
-    ? flags({ preset: 'tiny', batch: 2, tokens: '4-4', threads: 1, ops: 'gelu' })
+    ? flags({ preset: 'tiny', batch: 2, tokens: '4-4', threads: 1, ops: 'geluForward' })
     : flags({ batch: 256, tokens: '12-12' });
   return [
     stepOf('step-beside-pytorch', peer ? ['--peer-python', peer] : [], 150),
