@@ -33,6 +33,7 @@
       "native/cpu/parallel.h",
       "native/cpu/philox_lanes.h",
       "native/cpu/product.h",
+      "native/cpu/shuffle.h",
       "native/cpu/small_gemm.h",
       "native/engine/arenas.h",
       "native/engine/arg_reader.h",
