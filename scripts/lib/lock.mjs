@@ -6,6 +6,9 @@ import { say } from './process.mjs';
 
 const WAIT_MS = 250;
 
+/** How long the holder, who may be busy, has to say who it is. */
+const ANSWER_MS = 2000;
+
 /**
  * The name of a socket in Linux's abstract namespace, which is in no folder. Only one process can listen at a name, and the
  * kernel frees the name when that process ends, however it ends: nothing is left behind, and no holder is ever dead.
@@ -29,7 +32,7 @@ function holder(name) {
   return new Promise((resolve) => {
     let text = '';
     const client = connect(name);
-    client.setEncoding('utf8').setTimeout(WAIT_MS, () => client.destroy());
+    client.setEncoding('utf8').setTimeout(ANSWER_MS, () => client.destroy());
     client.on('data', (part) => (text += part));
     client.on('error', () => {});
     client.on('close', () => resolve(text));
