@@ -31,8 +31,15 @@ root=${FRESH_KEEP:-$work/root}
 logs=$work/logs
 mkdir -p "$logs"
 # Mounts are made in a namespace of their own, which ends with the commands: nothing below is mounted here.
-clean() { [[ -n ${FRESH_KEEP:-} ]] || rm -rf --one-file-system "$root"; }
+child=
+clean() {
+  # It takes all that it started along; another signal it would sit out.
+  [[ -z $child ]] || kill -KILL "$child" 2>/dev/null || true
+  [[ -n ${FRESH_KEEP:-} ]] || rm -rf --one-file-system "$root"
+}
 trap clean EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 # The machine's sources of Debian's packages, for the other suite. Those of other projects are left out.
 sources() {
@@ -118,7 +125,12 @@ inside() {
     root=$1; shift
     mount --make-rprivate / &&
     mount -t proc proc "$root/proc" && mount --rbind /sys "$root/sys" && mount --rbind /dev "$root/dev" &&
-    exec chroot "$root" env -i "$@"' sh "$root" "${settings[@]}" sh -c "cd /root/lxmert && $1" </dev/null
+    exec chroot "$root" env -i "$@"' sh "$root" "${settings[@]}" sh -c "cd /root/lxmert && $1" </dev/null &
+  child=$!
+  local status=0
+  wait "$child" || status=$?
+  child=
+  return $status
 }
 
 [[ -x $root/bin/sh ]] || { say 'making a minimal root'; make_root; }
