@@ -31,7 +31,8 @@ inline void dropoutMask(const Dropout& dropout, int64_t row, int64_t first, int6
         philoxLanes(static_cast<uint32_t>((first + c) / 4), rowInSample, sample, instance, seed, step);
     for (int half = 0; half < 2; ++half) {
       // In a vector comparison, true is a word of ones, so `&` keeps the scale or makes 0.
-      const Words kept = (reinterpret_cast<Words>(block.half[half]) >= threshold) & scaleBits;
+      const auto kept =
+          reinterpret_cast<Words>(reinterpret_cast<Words>(block.half[half]) >= threshold) & (Words{} + scaleBits);
       std::memcpy(mask + c + half * kMaskColumns / 2, &kept, sizeof(kept));
     }
   }

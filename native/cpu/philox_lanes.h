@@ -9,6 +9,7 @@
 #include <immintrin.h>
 #endif
 
+#include "cpu/shuffle.h"
 #include "engine/philox.h"
 
 namespace lxmert::cpu {
@@ -66,8 +67,7 @@ inline __attribute__((always_inline)) PhiloxBlock philoxLanes(uint32_t first, ui
   const PhiloxWords front = (a & 0xFFFFFFFFu) | (b << 32), back = (c & 0xFFFFFFFFu) | (d << 32);
   PhiloxWords order;
   for (int i = 0; i < kPhiloxLanes; ++i) order[i] = i / 2 + i % 2 * kPhiloxLanes;
-  return {{__builtin_shuffle(front, back, order),
-           __builtin_shuffle(front, back, order + static_cast<uint64_t>(kPhiloxLanes / 2))}};
+  return {{shuffle(front, back, order), shuffle(front, back, order + static_cast<uint64_t>(kPhiloxLanes / 2))}};
 }
 
 }  // namespace lxmert::cpu

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "cpu/shuffle.h"
+
 namespace lxmert::cpu {
 
 constexpr int64_t kLanes = 16;
@@ -81,8 +83,8 @@ inline __attribute__((always_inline)) void swapQuarters(Lanes (&rows)[kLanes]) {
   for (int i = 0; i < kLanes; ++i) {
     if (i & kHalf) continue;
     const Lanes a = rows[i], b = rows[i + kHalf];
-    rows[i] = __builtin_shuffle(a, b, upper);
-    rows[i + kHalf] = __builtin_shuffle(a, b, lower);
+    rows[i] = shuffle(a, b, upper);
+    rows[i + kHalf] = shuffle(a, b, lower);
   }
 }
 

@@ -53,8 +53,44 @@ function readRecord(addonPath: string): BuildRecord | undefined {
   }
 }
 
-/** How to build the addon again: in a clone, or where lxmert is a dependency. */
-const rebuild = (): string => (existsSync(join(packageRoot, 'src')) ? 'npm run setup' : 'npm rebuild lxmert');
+/** The addon that setup builds, without LXMERT_ADDON. */
+const builtAddon = join(packageRoot, 'build', 'Release', 'lxmert.node');
+
+/** The addon's file: what LXMERT_ADDON names, unless that is unset or empty, else the one that setup builds. */
+export function addonFile(): { readonly file: string; readonly named: boolean } {
+  const named = process.env['LXMERT_ADDON'];
+  return named ? { file: resolve(named), named: true } : { file: builtAddon, named: false };
+}
+
+/** How this copy of lxmert got here, which decides how a native part of it is built again. */
+type Origin = 'clone' | 'package' | 'bundle';
+
+const buildCudaScript = (root: string): string => join(root, 'scripts', 'build-cuda.mjs');
+
+function originOf(root: string): Origin {
+  if (existsSync(join(root, 'src'))) return 'clone';
+  return existsSync(buildCudaScript(root)) ? 'package' : 'bundle';
+}
+
+const rebuildAddon: Readonly<Record<Origin, string>> = {
+  clone: 'npm run setup',
+  package: 'npm rebuild lxmert',
+  bundle: 'npm run bundle (in a clone of lxmert)',
+};
+
+/** The command that builds the addon again. */
+const rebuild = (): string => rebuildAddon[originOf(packageRoot)];
+
+/** How the CUDA back end is built, for this copy of lxmert. @param root the folder of its package.json */
+export function buildCudaHint(root = packageRoot): string {
+  const hints: Readonly<Record<Origin, string>> = {
+    clone: '`npm run build:cuda` builds it where there is nvcc',
+    // A package that uses lxmert has no script of that name.
+    package: `\`node ${buildCudaScript(root)}\` builds it where there is nvcc`,
+    bundle: 'this bundle was made without it: in a clone of lxmert run `npm run build:cuda` and then `npm run bundle`',
+  };
+  return hints[originOf(root)];
+}
 
 /**
  * Why this machine must not load the addon. This is checked before loading, because an instruction that the CPU does
@@ -72,7 +108,9 @@ function misfit(record: BuildRecord, machine: Machine): string[] {
   return [
     `It was built for another CPU (-march=${record.march}): it may use ${missing.join(', ')}, which this CPU does not have.`,
     `Build it for this one: ${rebuild()}`,
-    `Or build one for all your machines, here or there: LXMERT_MARCH=x86-64-v3 ${rebuild()}`,
+    ...(record.march === 'x86-64-v3'
+      ? []
+      : [`Or build one for all your machines, here or there: LXMERT_MARCH=x86-64-v3 ${rebuild()}`]),
   ];
 }
 
@@ -98,9 +136,8 @@ function shortenSpinning(): void {
  * @throws LxmertError ADDON; the message has numbered steps with what was found and what to do
  */
 export function loadAddon({ path, machine = thisMachine() }: LoadOptions = {}): NativeAddon {
-  const named = path ?? process.env['LXMERT_ADDON'];
-  const file = named ? resolve(named) : join(packageRoot, 'build', 'Release', 'lxmert.node');
-  const origin = path === undefined && named ? ' (named by LXMERT_ADDON)' : '';
+  const { file, named } = path === undefined ? addonFile() : { file: resolve(path), named: false };
+  const origin = named ? ' (named by LXMERT_ADDON)' : '';
 
   const before = loaded.get(file);
   if (before) return before;
