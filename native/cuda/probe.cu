@@ -80,7 +80,7 @@ Gpu findGpu(int ordinal) {
   const std::string problem = tryKernel();
   if (!problem.empty())
     missing(gpu.name + " is there, but does not run a kernel (" + problem +
-            "); is the GPU newer than this build (`npm run build:cuda`), or does another process use it exclusively?");
+            "); is the GPU newer than this build, or does another process use it exclusively?");
   return gpu;
 }
 

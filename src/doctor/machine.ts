@@ -1,8 +1,7 @@
 import { readFileSync, realpathSync } from 'node:fs';
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { describeCuda, describeNccl, Engine } from '../engine/index.js';
+import { addonFile, describeCuda, describeNccl, Engine } from '../engine/index.js';
 import { isLxmertError } from '../errors.js';
 
 /** The engine of this machine. */
@@ -95,8 +94,7 @@ function wordsOf<Report>(describe: () => string, report: (words: string) => Repo
 
 /** The build record of the addon, and the oneDNN library that it has loaded. */
 function inspectAddon(): AddonReport {
-  const built = fileURLToPath(new URL('../../build/Release/lxmert.node', import.meta.url));
-  const record = parsed(textOf(join(dirname(process.env.LXMERT_ADDON ?? built), 'lxmert-build.json')));
+  const record = parsed(textOf(join(dirname(addonFile().file), 'lxmert-build.json')));
   const library = /\S*\/libdnnl\.so\S*/.exec(textOf('/proc/self/maps'))?.[0];
   return {
     ...(typeof record.compiler === 'string' ? { compiler: record.compiler } : {}),

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { LxmertError } from '../errors.js';
-import { loadAddon, packageRoot } from './load.js';
+import { buildCudaHint, loadAddon, packageRoot } from './load.js';
 import { translated, type NativeAddon, type NativeEngine } from './native.js';
 
 export const precisions = ['float32', 'bfloat16'] as const;
@@ -87,6 +87,6 @@ function cudaLibrary(named = process.env['LXMERT_CUDA_LIBRARY']): string {
     'NO_DEVICE',
     named
       ? `the CUDA back end ${file} is not there; correct or unset LXMERT_CUDA_LIBRARY`
-      : `the CUDA back end is not built (no ${file}); \`npm run build:cuda\` builds it where there is nvcc`,
+      : `the CUDA back end is not built (no ${file}); ${buildCudaHint()}`,
   );
 }
