@@ -246,7 +246,7 @@ describe('--resume', () => {
     await expect(resumed(['yes', 'no'])).rejects.toThrow('answer 2 is "two" there and "nothing" here');
     await rm(join(out, 'checkpoints/last/answers.json'));
     await expect(resumed(['yes', 'no'])).rejects.toThrow(
-      'of answer tables it has none (answers.json), the data have one. Give the data',
+      'answer table: the checkpoint has none (answers.json), the data folder has one. Give the data',
     );
   });
 
