@@ -11,6 +11,7 @@ export {
   dtypeBytes,
   elementBytes,
   elements,
+  joinRows,
   rowBlock,
   type ArenaName,
   type DType,
