@@ -19,6 +19,9 @@ import type { StagedBatch } from '../step/staging.js';
 export const answerLoss = 'answer';
 export type AnswerLossName = typeof answerLoss;
 
+/** The loss of fine-tuning has weight 1. */
+export const answerWeights = { [answerLoss]: 1 } as const;
+
 /** Groups of the parameters that fine-tuning trains, in the order of memory; any of them can be frozen. */
 export const trainedGroups = [...encoderGroups.filter((group) => group !== 'lastVision'), 'pooler', 'head'] as const;
 
