@@ -121,7 +121,7 @@ describe('images left out', () => {
         { file: exclude[2], ids: 0, images: 0, sentences: 0, unknownIds: 0 },
       ],
     });
-    expect([...new Set(data.images)].map((image) => data.features.imageIds[image])).toEqual([
+    expect([...new Set(data.images)].map((image) => data.imageIds[image])).toEqual([
       'image_0',
       'image_4',
       'image_5',
