@@ -1,7 +1,7 @@
 import { LxmertError } from '../errors.js';
 
 /** The kinds of things compared; relative errors are taken within a kind. */
-export const kinds = ['outputs', 'attention maps', 'losses', 'gradients', 'trajectory', 'weights'] as const;
+export const kinds = ['outputs', 'attention maps', 'losses', 'gradients', 'trajectory'] as const;
 export type Kind = (typeof kinds)[number];
 
 export interface Comparison {

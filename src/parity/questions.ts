@@ -100,10 +100,19 @@ async function compareAfter(
 ): Promise<Comparison[]> {
   const comparisons: Comparison[] = [];
   for (const [name, values] of before)
-    comparisons.push(compareRows('weights', name, await model.read('parameter', name), values, null, 1));
+    comparisons.push(
+      compareRows('trajectory', `untouched ${name}`, await model.read('parameter', name), values, null, 1),
+    );
   for (const name of after?.entries.keys() ?? [])
     comparisons.push(
-      compareRows('weights', name, await model.read('parameter', name), await after!.readFloat32(name), null, 1),
+      compareRows(
+        'trajectory',
+        `${name} afterwards`,
+        await model.read('parameter', name),
+        await after!.readFloat32(name),
+        null,
+        1,
+      ),
     );
   return comparisons;
 }
