@@ -7,6 +7,7 @@ const commands: CommandTable = {
   parity: () => import('./parity.js'),
   scenes: () => import('./scenes.js'),
   pretrain: () => import('./pretrain.js'),
+  finetune: () => import('./finetune.js'),
   report: () => import('./report.js'),
   score: () => import('./score.js'),
   answers: () => import('./answers.js'),

@@ -1,5 +1,6 @@
 import { isTree, show } from './configFile.js';
 import { configFields } from './fields.js';
+import type { ConfigField } from './fields.js';
 import type { ConfigTree } from './presets.js';
 
 /** Settings that may change when a run is resumed: where and how it runs, not what it computes. */
@@ -18,11 +19,16 @@ const free = new Set([
   'earlyStop',
   'keep',
   'init',
+  'from',
 ]);
 
 /** The settings, one a line, in which a resumed run would differ from its beginning; empty when it may go on. */
-export function forbiddenChanges(saved: ConfigTree, now: ConfigTree): string[] {
-  return configFields.flatMap(({ path, flag, default: value }) => {
+export function forbiddenChanges(
+  saved: ConfigTree,
+  now: ConfigTree,
+  fields: readonly ConfigField[] = configFields,
+): string[] {
+  return fields.flatMap(({ path, flag, default: value }) => {
     if (free.has(path.join('.'))) return [];
     // A setting that there was not yet when the run began had its default.
     const [before, after] = [valueAt(saved, path) ?? value, valueAt(now, path)];

@@ -3,7 +3,8 @@ import { LineCounter, isMap, isPair, isScalar, parseDocument } from 'yaml';
 import type { Document } from 'yaml';
 import { LxmertError } from '../errors.js';
 import { fileError } from '../formats/fileErrors.js';
-import { knownKeys } from './fields.js';
+import { pretrainSettings } from './fields.js';
+import type { RunSettings } from './fields.js';
 import { suggestion } from './nearest.js';
 import type { ConfigTree } from './presets.js';
 
@@ -19,15 +20,15 @@ export interface ConfigFile {
  * Reads a YAML (or JSON) description of a run. Values are not checked here, names are.
  * @throws FILE_MISSING, FILE_ACCESS, BAD_CONFIG naming file, line and key
  */
-export async function readConfigFile(path: string): Promise<ConfigFile> {
+export async function readConfigFile(path: string, settings?: RunSettings): Promise<ConfigFile> {
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
     throw fileError(error, 'read the configuration', path);
   });
-  return parseConfigFile(text, path);
+  return parseConfigFile(text, path, settings);
 }
 
 /** Like `readConfigFile`, from the text. */
-export function parseConfigFile(text: string, path: string): ConfigFile {
+export function parseConfigFile(text: string, path: string, settings = pretrainSettings): ConfigFile {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, stringKeys: true });
   const fault = document.errors[0];
@@ -35,7 +36,7 @@ export function parseConfigFile(text: string, path: string): ConfigFile {
   const lineAt = (offset: number | undefined) => (offset === undefined ? 1 : lines.linePos(offset).line);
   const lineOf = (keys: readonly string[]) => lineAt(offsetOf(document, keys));
   const tree = toTree(document, path);
-  checkNames(tree, [], (keys, message) => bad(`${path}:${lineOf(keys)}: ${message}`));
+  checkNames(tree, [], (keys, message) => bad(`${path}:${lineOf(keys)}: ${message}`), settings);
   return { path, tree, lineOf };
 }
 
@@ -53,7 +54,9 @@ export function checkNames(
   tree: ConfigTree,
   path: readonly string[],
   fail: (path: readonly string[], message: string) => LxmertError,
+  settings = pretrainSettings,
 ): void {
+  const { knownKeys } = settings;
   const known = knownKeys(path) ?? [];
   const names = path.length === 0 ? [...known, 'preset'] : known;
   for (const [key, value] of Object.entries(tree)) {
@@ -66,7 +69,7 @@ export function checkNames(
     if (!inner) continue;
     if (!isTree(value))
       throw fail(here, `'${here.join('.')}' holds settings (${inner.join(', ')}); got ${show(value)}`);
-    checkNames(value, here, fail);
+    checkNames(value, here, fail, settings);
   }
 }
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { finetuneConfigSchema } from './finetuneConfig.js';
 import { runConfigSchema } from './runConfig.js';
 import { lossNames, taskNames } from './tasks.js';
 
@@ -90,17 +91,31 @@ function collect(shape: Shape, parents: readonly string[]): ConfigField[] {
   });
 }
 
-const rootShape = shapeOf(runConfigSchema) ?? {};
-
-/** Every setting of a run, in the order of the schema. */
-export const configFields: readonly ConfigField[] = collect(rootShape, []);
-
-/** The names known at a place of the description (`[]` is the top), or undefined where there is no object. */
-export function knownKeys(path: readonly string[]): readonly string[] | undefined {
-  let shape: Shape | undefined = rootShape;
-  for (const key of path) {
-    const type: z.core.$ZodType | undefined = shape && Object.hasOwn(shape, key) ? shape[key] : undefined;
-    shape = type && shapeOf(type);
-  }
-  return shape && Object.keys(shape);
+/** The settings that describe a kind of run. */
+export interface RunSettings {
+  /** In the order of the schema. */
+  readonly fields: readonly ConfigField[];
+  /** The names known at a place of the description (`[]` is the top), or undefined where there is no object. */
+  readonly knownKeys: (path: readonly string[]) => readonly string[] | undefined;
 }
+
+function settingsOf(schema: z.core.$ZodType): RunSettings {
+  const rootShape = shapeOf(schema) ?? {};
+  return {
+    fields: collect(rootShape, []),
+    knownKeys: (path) => {
+      let shape: Shape | undefined = rootShape;
+      for (const key of path) {
+        const type: z.core.$ZodType | undefined = shape && Object.hasOwn(shape, key) ? shape[key] : undefined;
+        shape = type && shapeOf(type);
+      }
+      return shape && Object.keys(shape);
+    },
+  };
+}
+
+export const pretrainSettings = settingsOf(runConfigSchema);
+export const finetuneSettings = settingsOf(finetuneConfigSchema);
+
+/** Every setting of a pre-training run. */
+export const configFields = pretrainSettings.fields;

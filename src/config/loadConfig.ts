@@ -1,12 +1,15 @@
 import { LxmertError } from '../errors.js';
 import { checkNames, isTree, readConfigFile, show } from './configFile.js';
 import type { ConfigFile } from './configFile.js';
-import { configFields } from './fields.js';
-import type { ConfigField } from './fields.js';
+import type { z } from 'zod';
+import { finetuneSettings, pretrainSettings } from './fields.js';
+import type { ConfigField, RunSettings } from './fields.js';
+import { finetuneConfigSchema, finetunePresets } from './finetuneConfig.js';
+import type { FinetuneConfig } from './finetuneConfig.js';
 import { expectation } from './issues.js';
 import { suggestion } from './nearest.js';
-import { presetNames, presets } from './presets.js';
-import type { ConfigTree, PresetName } from './presets.js';
+import { presets } from './presets.js';
+import type { ConfigTree } from './presets.js';
 import { runConfigSchema } from './runConfig.js';
 import type { RunConfig } from './runConfig.js';
 
@@ -22,25 +25,61 @@ export interface ConfigSources {
   readonly saved?: ConfigTree;
 }
 
+/** What descriptions of a kind of run are made of. */
+interface RunKind<C> {
+  readonly settings: RunSettings;
+  readonly schema: z.ZodType<C>;
+  readonly presets: Readonly<Record<string, ConfigTree>>;
+}
+
+const pretrainKind: RunKind<RunConfig> = { settings: pretrainSettings, schema: runConfigSchema, presets };
+
+const finetuneKind: RunKind<FinetuneConfig> = {
+  settings: finetuneSettings,
+  schema: finetuneConfigSchema,
+  presets: finetunePresets,
+};
+
 /**
  * Puts a run's description together: flags, then the file, then the preset, then the saved run, then the defaults.
  * @throws BAD_ARGUMENT for a flag; BAD_CONFIG for a file, with its line; FILE_MISSING, FILE_ACCESS
  */
-export async function loadRunConfig(sources: ConfigSources): Promise<RunConfig> {
-  const file = sources.file === undefined ? undefined : await readConfigFile(sources.file);
+export function loadRunConfig(sources: ConfigSources): Promise<RunConfig> {
+  return load(sources, pretrainKind);
+}
+
+/**
+ * The same for fine-tuning: the flag `task` says for which task, and the preset of that name is the starting point
+ * unless another one is given.
+ * @throws likewise
+ */
+export function loadFinetuneConfig(sources: ConfigSources): Promise<FinetuneConfig> {
+  const { task } = sources.flags ?? {};
+  const recipe = task !== undefined && Object.hasOwn(finetunePresets, task) ? task : undefined;
+  return load(sources, finetuneKind, sources.saved ? undefined : recipe);
+}
+
+async function load<C>(sources: ConfigSources, kind: RunKind<C>, usualPreset?: string): Promise<C> {
+  const { settings, presets } = kind;
+  const file = sources.file === undefined ? undefined : await readConfigFile(sources.file, settings);
   const { preset: presetInFile, ...fileTree } = file?.tree ?? {};
-  const preset = findPreset(sources.preset, presetInFile, file);
-  const flags = flagTree(sources.flags ?? {});
-  if (sources.saved) checkNames(sources.saved, [], (_, message) => new LxmertError('BAD_CONFIG', message));
-  const layers = [sources.saved ?? {}, preset ? presets[preset] : {}, listsFromText(fileTree), flags];
+  const preset = findPreset(sources.preset, presetInFile, file, Object.keys(presets)) ?? usualPreset;
+  const flags = flagTree(sources.flags ?? {}, settings.fields);
+  if (sources.saved) checkNames(sources.saved, [], (_, message) => new LxmertError('BAD_CONFIG', message), settings);
+  const layers = [
+    sources.saved ?? {},
+    preset === undefined ? {} : presets[preset],
+    listsFromText(fileTree, settings.fields),
+    flags,
+  ];
   const merged = layers.reduce(overlay, {});
-  const result = runConfigSchema.safeParse(merged, { error: expectation });
+  const result = kind.schema.safeParse(merged, { error: expectation });
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   const path = issue.path.map(String);
   const given = valueAt(merged, path);
   const message = `${issue.message}${isTree(given) || given === undefined ? '' : `; got ${show(given)}`}`;
-  const field = configFields.find((one) => one.path.every((key, i) => key === path[i]));
+  const field = settings.fields.find((one) => one.path.every((key, i) => key === path[i]));
   if (field && valueAt(flags, field.path) !== undefined)
     throw new LxmertError('BAD_ARGUMENT', `--${field.flag}: ${message}`);
   if (file && (valueAt(fileTree, field?.path ?? path) !== undefined || !field))
@@ -49,12 +88,15 @@ export async function loadRunConfig(sources: ConfigSources): Promise<RunConfig> 
 }
 
 /** A description as nested values, from flags. @throws BAD_ARGUMENT naming the flag */
-export function flagTree(flags: Readonly<Record<string, string | undefined>>): ConfigTree {
-  const known = configFields.map(({ flag }) => flag);
+export function flagTree(
+  flags: Readonly<Record<string, string | undefined>>,
+  fields: readonly ConfigField[] = pretrainSettings.fields,
+): ConfigTree {
+  const known = fields.map(({ flag }) => flag);
   let tree: ConfigTree = {};
   for (const [flag, text] of Object.entries(flags)) {
     if (text === undefined) continue;
-    const field = configFields.find((one) => one.flag === flag);
+    const field = fields.find((one) => one.flag === flag);
     if (!field) throw new LxmertError('BAD_ARGUMENT', `unknown flag --${flag}.${suggestion(flag, known)}`);
     const inner = field.path.reduceRight<unknown>((value, key) => ({ [key]: value }), parseFlag(field, text));
     tree = merge(tree, inner as ConfigTree);
@@ -92,9 +134,9 @@ const splitList = (text: string) =>
     .filter((part) => part !== '' && text.trim() !== 'none');
 
 /** Files may write a list as `a,b`. */
-function listsFromText(tree: ConfigTree): ConfigTree {
+function listsFromText(tree: ConfigTree, fields: readonly ConfigField[]): ConfigTree {
   let result = tree;
-  for (const { kind, path } of configFields) {
+  for (const { kind, path } of fields) {
     const value = kind === 'list' ? valueAt(tree, path) : undefined;
     if (typeof value === 'string')
       result = merge(result, path.reduceRight<unknown>((v, key) => ({ [key]: v }), splitList(value)) as ConfigTree);
@@ -102,7 +144,12 @@ function listsFromText(tree: ConfigTree): ConfigTree {
   return result;
 }
 
-function findPreset(flag: string | undefined, inFile: unknown, file: ConfigFile | undefined): PresetName | undefined {
+function findPreset(
+  flag: string | undefined,
+  inFile: unknown,
+  file: ConfigFile | undefined,
+  presetNames: readonly string[],
+): string | undefined {
   const name = flag ?? inFile;
   if (name === undefined) return undefined;
   const found = presetNames.find((preset) => preset === name);

@@ -4,15 +4,15 @@ import { modelConfigSchema } from './modelConfig.js';
 import type { ModelConfig } from './modelConfig.js';
 import { describe, lossDescriptions, lossNames, taskNames, visualLossNames } from './tasks.js';
 
-const count = z.number().int().min(1);
-const share = z.number().min(0).max(1);
+export const count = z.number().int().min(1);
+export const share = z.number().min(0).max(1);
 const weight = z.number().min(0).max(1e6);
-const decay = z.number().min(0).lt(1);
-const path = z.string().min(1);
+export const decay = z.number().min(0).lt(1);
+export const path = z.string().min(1);
 /** No name twice. */
-const namesOf = <T extends z.ZodType<string>>(name: T) =>
+export const namesOf = <T extends z.ZodType<string>>(name: T) =>
   z.array(name).refine((names) => new Set(names).size === names.length, 'a name stands in it twice');
-const splitName = z.string().regex(/^[^,\s]+$/, 'a split name has no blanks and no commas');
+export const splitName = z.string().regex(/^[^,\s]+$/, 'a split name has no blanks and no commas');
 
 export const deviceNames = ['auto', 'cpu', 'cuda'] as const;
 /** CPU threads that the engine takes at most. */
@@ -39,6 +39,80 @@ const fromData = {
   numQaLabels: count.optional().describe('answers; from the answer table'),
 };
 
+/** Settings of the optimizer and of its learning rate. */
+export const optimizerShape = {
+  lr: z.number().positive().max(10).default(1e-4).describe('peak learning rate'),
+  warmup: decay.default(0.05).describe('share of the steps in which the learning rate rises'),
+  beta1: decay.default(0.9).describe('decay of the first moment'),
+  beta2: decay.default(0.999).describe('decay of the second moment'),
+  eps: z.number().positive().default(1e-6).describe('added to the root of the second moment'),
+  weightDecay: z.number().min(0).default(0.01).describe('decoupled weight decay'),
+  maxGradNorm: z.number().positive().default(1).describe('global gradient norm to clip to'),
+};
+
+/** Settings of the data that every kind of run has. */
+export const dataShape = {
+  folder: path.optional().describe('data folder'),
+  train: namesOf(splitName).min(1).default(['train']).describe('training splits'),
+  valid: namesOf(splitName).default(['valid']).describe('validation splits; `none`: no validation'),
+  vocabulary: path.optional().describe("a BERT vocab.txt; bert-base-uncased's unless given"),
+};
+
+/** The same, of how they are read. */
+export const readingShape = {
+  residentFeatures: z
+    .boolean()
+    .default(false)
+    .describe('keep all features on the device, as float16: 2 bytes a number'),
+  workers: z
+    .number()
+    .int()
+    .min(0)
+    .max(256)
+    .optional()
+    .describe('threads that prepare batches, 0: none; by the data and the cores unless given'),
+  maxTokens: z.number().int().min(3).default(20).describe('tokens of a sentence, [CLS] and [SEP] included'),
+};
+
+/** Settings of the length of a run, of where it runs and of what it leaves behind. */
+export const courseShape = {
+  batchSize: count.default(256).describe('samples of one optimizer step, over all parts'),
+  microBatchSize: count.optional().describe('samples that the device takes at once; the whole batch unless given'),
+  epochs: count.optional().describe('passes over the training samples (20 unless maxSteps is given)'),
+  maxSteps: count.optional().describe('optimizer steps; instead of epochs'),
+  seed: z.number().int().min(0).max(0xffffffff).default(9595).describe('seed of weights, order, masks and dropout'),
+  device: z.enum(deviceNames).default('auto').describe('where to compute; auto: CUDA where it works, else the CPU'),
+  precision: z
+    .enum(precisionNames)
+    .default('float32')
+    .describe('of matrix products; weights, gradients and moments are float32 always'),
+  threads: z.number().int().min(1).max(maxThreads).optional().describe('CPU threads; all cores unless given'),
+  saveEvery: count.default(1000).describe('steps from one checkpoint to the next'),
+  validEvery: count.optional().describe('steps from one validation to the next; once an epoch unless given'),
+  earlyStop: count.optional().describe('end after so many validations without a better loss; never unless given'),
+  keep: count.default(2).describe('checkpoints to keep, besides the best'),
+};
+
+/** What no run may have together. */
+export function checkCourse(
+  config: {
+    readonly data: { readonly valid: readonly string[] };
+    readonly batchSize: number;
+    readonly microBatchSize?: number | undefined;
+    readonly epochs?: number | undefined;
+    readonly maxSteps?: number | undefined;
+    readonly earlyStop?: number | undefined;
+  },
+  complain: (path: readonly string[], message: string) => void,
+): void {
+  if (config.epochs !== undefined && config.maxSteps !== undefined)
+    complain(['maxSteps'], 'give epochs or maxSteps, not both');
+  if (config.earlyStop !== undefined && config.data.valid.length === 0)
+    complain(['earlyStop'], 'it counts validations; give it validation splits');
+  if (config.microBatchSize !== undefined && config.microBatchSize > config.batchSize)
+    complain(['microBatchSize'], `it is larger than batchSize (${config.batchSize})`);
+}
+
 /** Everything that describes a pre-training run. The defaults are those of the paper (sections 3.3 and 4.1). */
 export const runConfigSchema = z
   .strictObject({
@@ -46,28 +120,14 @@ export const runConfigSchema = z
     model: z.strictObject({ ...modelConfigSchema.shape, ...fromData }).prefault({}),
     data: z
       .strictObject({
-        folder: path.optional().describe('data folder'),
-        train: namesOf(splitName).min(1).default(['train']).describe('training splits'),
-        valid: namesOf(splitName).default(['valid']).describe('validation splits; `none`: no validation'),
-        vocabulary: path.optional().describe("a BERT vocab.txt; bert-base-uncased's unless given"),
+        ...dataShape,
         exclude: namesOf(path)
           .default([])
           .describe('files with ids of images to leave out of training, one a line or a JSON list'),
         maxMissingShare: share
           .default(0.01)
           .describe('largest share of the sentences of a split whose image may have no features'),
-        residentFeatures: z
-          .boolean()
-          .default(false)
-          .describe('keep all features on the device, as float16: 2 bytes a number'),
-        workers: z
-          .number()
-          .int()
-          .min(0)
-          .max(256)
-          .optional()
-          .describe('threads that prepare batches, 0: none; by the data and the cores unless given'),
-        maxTokens: z.number().int().min(3).default(20).describe('tokens of a sentence, [CLS] and [SEP] included'),
+        ...readingShape,
         wordMaskRate: share.default(0.15).describe('share of words to predict'),
         objectMaskRate: share.default(0.15).describe('share of objects to predict'),
         swapRate: share.default(0.5).describe('share of sentences taken from another image'),
@@ -92,39 +152,13 @@ export const runConfigSchema = z
           .prefault({}),
       })
       .prefault({}),
-    optimizer: z
-      .strictObject({
-        lr: z.number().positive().max(10).default(1e-4).describe('peak learning rate'),
-        warmup: decay.default(0.05).describe('share of the steps in which the learning rate rises'),
-        beta1: decay.default(0.9).describe('decay of the first moment'),
-        beta2: decay.default(0.999).describe('decay of the second moment'),
-        eps: z.number().positive().default(1e-6).describe('added to the root of the second moment'),
-        weightDecay: z.number().min(0).default(0.01).describe('decoupled weight decay'),
-        maxGradNorm: z.number().positive().default(1).describe('global gradient norm to clip to'),
-      })
-      .prefault({}),
-    batchSize: count.default(256).describe('samples of one optimizer step, over all parts'),
-    microBatchSize: count.optional().describe('samples that the device takes at once; the whole batch unless given'),
-    epochs: count.optional().describe('passes over the training samples (20 unless maxSteps is given)'),
-    maxSteps: count.optional().describe('optimizer steps; instead of epochs'),
-    seed: z.number().int().min(0).max(0xffffffff).default(9595).describe('seed of weights, order, masks and dropout'),
-    device: z.enum(deviceNames).default('auto').describe('where to compute; auto: CUDA where it works, else the CPU'),
-    precision: z
-      .enum(precisionNames)
-      .default('float32')
-      .describe('of matrix products; weights, gradients and moments are float32 always'),
-    threads: z.number().int().min(1).max(maxThreads).optional().describe('CPU threads; all cores unless given'),
-    saveEvery: count.default(1000).describe('steps from one checkpoint to the next'),
-    validEvery: count.optional().describe('steps from one validation to the next; once an epoch unless given'),
-    earlyStop: count.optional().describe('end after so many validations without a better loss; never unless given'),
-    keep: count.default(2).describe('checkpoints to keep, besides the best'),
+    optimizer: z.strictObject(optimizerShape).prefault({}),
+    ...courseShape,
     init: path.optional().describe('checkpoint to take initial weights from'),
   })
   .superRefine((config, context) => {
     const complain = (path: readonly string[], message: string) =>
       context.addIssue({ code: 'custom', path: [...path], message });
-    if (config.epochs !== undefined && config.maxSteps !== undefined)
-      complain(['maxSteps'], 'give epochs or maxSteps, not both');
     const model = modelConfigSchema.safeParse(withoutUndefined(config.model));
     for (const issue of model.error?.issues ?? []) complain(['model', ...issue.path.map(String)], issue.message);
     if (config.data.maxTokens > config.model.maxPositionEmbeddings)
@@ -145,10 +179,7 @@ export const runConfigSchema = z
           `${task} is on from epoch ${from}, so it must be off later than that`,
         );
     }
-    if (config.earlyStop !== undefined && config.data.valid.length === 0)
-      complain(['earlyStop'], 'it counts validations; give it validation splits');
-    if (config.microBatchSize !== undefined && config.microBatchSize > config.batchSize)
-      complain(['microBatchSize'], `it is larger than batchSize (${config.batchSize})`);
+    checkCourse(config, complain);
   })
   .transform((config) => ({
     ...config,

@@ -40,11 +40,15 @@ export interface TrainedTasks {
 }
 
 /** The text of a `config.json` that transformers' `LxmertConfig` loads. */
-export function toTransformersJson(config: ModelConfig, tasks?: TrainedTasks): string {
+export function toTransformersJson(
+  config: ModelConfig,
+  tasks?: TrainedTasks,
+  architecture = 'LxmertForPreTraining',
+): string {
   const on = (task: TaskName) => tasks?.on.includes(task) ?? true;
   const visual = (loss: VisualLossName) => tasks?.visualLosses.includes(loss) ?? true;
   const fields: [string, unknown][] = [
-    ['architectures', ['LxmertForPreTraining']],
+    ['architectures', [architecture]],
     ['model_type', 'lxmert'],
     ['hidden_act', 'gelu'],
     ...keys.map(([ours, theirs]): [string, unknown] => [theirs, config[ours]]),

@@ -12,6 +12,7 @@ export {
   dtypeBytes,
   elementBytes,
   elements,
+  joinRows,
   rowBlock,
   type ArenaName,
   type DType,

@@ -3,7 +3,7 @@ import type { Engine } from './engine.js';
 import { GradientLedger, type Parameter } from './gradientLedger.js';
 import { Ranges } from './ranges.js';
 import type { DType, Tensor } from './tensor.js';
-import { dtypeBytes, elements, rowBlock } from './tensor.js';
+import { bytesOf, dtypeBytes, elements, rowBlock } from './tensor.js';
 
 /** Where to put a gradient, and whether to add it to what is there. */
 export interface Target {
@@ -248,13 +248,13 @@ export class Tape {
 /** The rows of its root that a tensor covers. */
 function rowRange(tensor: Tensor): [number, number] {
   if (!tensor.root) return [0, tensor.shape[0]];
-  const rowBytes = elements(tensor.shape.slice(1)) * dtypeBytes[tensor.dtype];
+  const rowBytes = elements(tensor.root.shape.slice(1)) * dtypeBytes[tensor.dtype];
   const first = (tensor.offset - tensor.root.offset) / rowBytes;
-  return [first, first + tensor.shape[0]];
+  return [first, first + bytesOf(tensor) / rowBytes];
 }
 
 /** The block of a root's gradient that belongs to a block of the root. */
 function blockOf(gradient: Tensor, tensor: Tensor): Tensor {
   const [begin, end] = rowRange(tensor);
-  return tensor.root ? rowBlock(gradient, begin, end - begin) : gradient;
+  return tensor.root ? { ...rowBlock(gradient, begin, end - begin), shape: tensor.shape } : gradient;
 }

@@ -24,7 +24,7 @@ export interface Tensor {
   readonly shape: readonly number[];
   readonly dtype: DType;
   readonly generation: number;
-  /** The tensor of which this one is a block of rows. */
+  /** The tensor of which this one is a block of rows, or whose rows it joins. */
   readonly root?: Tensor;
 }
 
@@ -69,6 +69,14 @@ export function rowBlock(tensor: Tensor, first: number, count: number): Tensor {
     shape: Object.freeze([count, ...tensor.shape.slice(1)]),
     root: tensor,
   });
+}
+
+/** Each `n` neighbouring rows of a tensor as one: [rows, width] → [rows / n, n × width], the same memory. */
+export function joinRows(tensor: Tensor, n: number): Tensor {
+  const [rows, width] = tensor.shape;
+  if (tensor.root || tensor.shape.length !== 2 || rows % n !== 0)
+    throw new LxmertError('INTERNAL', `joinRows: [${tensor.shape.join(', ')}] has no whole number of ${n} rows`);
+  return Object.freeze({ ...tensor, shape: Object.freeze([rows / n, n * width]), root: tensor });
 }
 
 /**

@@ -6,7 +6,7 @@ export interface ParameterSpec {
   readonly shape: readonly number[];
   /** Rows for which there is memory; default its own. The additional rows are zeros. */
   readonly roomRows?: number;
-  /** Parameters that are trained together: `encoder`, `pooler`, or the name that a head gives to its own. */
+  /** Parameters that are trained together: one of `encoderGroups`, `pooler`, or the name that a head gives to its own. */
   readonly group: string;
   /** BERT's: weights N(0, initializerRange²), biases 0, layer norms 1 and 0. */
   readonly initial: 'normal' | 'zeros' | 'ones';
@@ -51,6 +51,19 @@ export const wordColumns = ({ vocabSize }: ModelConfig): number => 64 * Math.cei
 export const groupOf = (group: string, entries: readonly Entry[]): ParameterSpec[] =>
   entries.map((entry) => ({ ...entry, group }));
 
+/**
+ * Groups of the encoders' parameters. `lastVision` is the vision half of the last cross-modality layer, from its
+ * self-attention on: it leads to the vision output alone, which tasks that read [CLS] do not need.
+ */
+export const encoderGroups = [
+  'wordEmbeddings',
+  'objectEmbeddings',
+  'languageLayers',
+  'visionLayers',
+  'crossLayers',
+  'lastVision',
+] as const;
+
 /** The parameters of LXMERT's three encoders and of the pooler, in the order of memory; those of heads follow them. */
 export function encoderParameters(config: ModelConfig): ParameterSpec[] {
   const { hiddenSize: hidden, intermediateSize: inner } = config;
@@ -76,18 +89,28 @@ export function encoderParameters(config: ModelConfig): ParameterSpec[] {
     shape: [rows, hidden],
     initial: 'normal',
   });
-  const encoder = [
-    { ...table('word_embeddings', config.vocabSize), roomRows: wordColumns(config) },
-    table('position_embeddings', config.maxPositionEmbeddings),
-    table('token_type_embeddings', config.typeVocabSize),
-    ...normEntries('lxmert.embeddings.LayerNorm', hidden),
-    ...linearEntries('lxmert.encoder.visn_fc.visn_fc', hidden, config.visualFeatDim),
-    ...normEntries('lxmert.encoder.visn_fc.visn_layer_norm', hidden),
-    ...linearEntries('lxmert.encoder.visn_fc.box_fc', hidden, config.visualPosDim),
-    ...normEntries('lxmert.encoder.visn_fc.box_layer_norm', hidden),
-    ...layers('layer', config.lLayers, layer),
-    ...layers('r_layers', config.rLayers, layer),
-    ...layers('x_layers', config.xLayers, crossLayer),
+  const cross = layers('x_layers', config.xLayers, crossLayer);
+  const isLastVision = ({ name }: Entry): boolean => name.includes(`x_layers.${config.xLayers - 1}.visn_`);
+  const entries: Readonly<Record<(typeof encoderGroups)[number], Entry[]>> = {
+    wordEmbeddings: [
+      { ...table('word_embeddings', config.vocabSize), roomRows: wordColumns(config) },
+      table('position_embeddings', config.maxPositionEmbeddings),
+      table('token_type_embeddings', config.typeVocabSize),
+      ...normEntries('lxmert.embeddings.LayerNorm', hidden),
+    ],
+    objectEmbeddings: [
+      ...linearEntries('lxmert.encoder.visn_fc.visn_fc', hidden, config.visualFeatDim),
+      ...normEntries('lxmert.encoder.visn_fc.visn_layer_norm', hidden),
+      ...linearEntries('lxmert.encoder.visn_fc.box_fc', hidden, config.visualPosDim),
+      ...normEntries('lxmert.encoder.visn_fc.box_layer_norm', hidden),
+    ],
+    languageLayers: layers('layer', config.lLayers, layer),
+    visionLayers: layers('r_layers', config.rLayers, layer),
+    crossLayers: cross.filter((entry) => !isLastVision(entry)),
+    lastVision: cross.filter(isLastVision),
+  };
+  return [
+    ...encoderGroups.flatMap((group) => groupOf(group, entries[group])),
+    ...groupOf('pooler', linearEntries('lxmert.pooler.dense', hidden, hidden)),
   ];
-  return [...groupOf('encoder', encoder), ...groupOf('pooler', linearEntries('lxmert.pooler.dense', hidden, hidden))];
 }

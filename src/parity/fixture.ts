@@ -1,8 +1,10 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ModelConfig } from '../config/modelConfig.js';
 import { fromTransformersJson } from '../config/transformers.js';
 import { batchOf, type Batch } from '../data/batches/batch.js';
+import { packTargets } from '../data/batches/packTargets.js';
 import { LxmertError } from '../errors.js';
 import { fileError, systemCode } from '../formats/fileErrors.js';
 import { SafetensorsFile } from '../formats/safetensors.js';
@@ -34,6 +36,10 @@ export interface Trajectory {
     readonly max_grad_norm: number;
   };
   readonly total_loss: readonly number[];
+  /** Gradient norm before clipping at each step. */
+  readonly grad_norm?: readonly number[];
+  /** Parameters that must be as they were. */
+  readonly no_gradient?: readonly string[];
 }
 
 /** A parity fixture: one batch, with the results of another implementation of LXMERT. */
@@ -44,6 +50,10 @@ export interface Fixture {
   readonly model: SafetensorsFile;
   readonly expected: SafetensorsFile;
   readonly trajectory: Trajectory | null;
+  /** The reference answered questions about so many pictures; absent: it was pre-trained. */
+  readonly pictures?: 1 | 2 | undefined;
+  /** Weights after the trajectory, some of them. */
+  readonly after?: SafetensorsFile | undefined;
 }
 
 /** @throws LxmertError that names the file, and the tensor or key that is missing or malformed */
@@ -60,10 +70,13 @@ export async function openFixture(folder: string): Promise<Fixture> {
     const model = await file('model.safetensors');
     const expected = await file('expected.safetensors');
     const inputs = await file('batch.safetensors');
-    const batch = await packBatch(inputs, config);
+    const pictures = picturesOf(inputs);
+    const batch = await (pictures ? packQuestions(inputs, config, pictures) : packBatch(inputs, config));
     const trajectory = await trajectoryOf(folder);
     await inputs.close();
-    return { folder, config, batch, model, expected, trajectory };
+    const after =
+      trajectory && existsSync(join(folder, 'after.safetensors')) ? await file('after.safetensors') : undefined;
+    return { folder, config, batch, model, expected, trajectory, pictures, after };
   } catch (error) {
     for (const one of opened) await one.close();
     throw error;
@@ -103,14 +116,10 @@ async function trajectoryOf(folder: string): Promise<Trajectory | null> {
   return value as Trajectory;
 }
 
-/** Converts padded tensors to packed rows. */
-async function packBatch(file: SafetensorsFile, config: ModelConfig): Promise<FixtureBatch> {
-  const shapeOf = (name: string): readonly number[] => file.entry(name).shape;
-  const [samples, tokens] = shapeOf('input_ids');
-  const objects = shapeOf('visual_feats')[1];
-  const featureDim = config.visualFeatDim;
+/** Reads tensors whose shape is known. */
+function readerOf(file: SafetensorsFile) {
   const expectShape = (name: string, shape: readonly number[]): void => {
-    const given = shapeOf(name);
+    const given = file.entry(name).shape;
     if (given.length !== shape.length || given.some((n, i) => n !== shape[i]))
       throw new LxmertError(
         'BAD_DATA',
@@ -125,6 +134,16 @@ async function packBatch(file: SafetensorsFile, config: ModelConfig): Promise<Fi
     expectShape(name, shape);
     return file.readFloat32(name);
   };
+  return { ints, floats };
+}
+
+/** Padded tensors → packed rows. */
+async function packBatch(file: SafetensorsFile, config: ModelConfig): Promise<FixtureBatch> {
+  const shapeOf = (name: string): readonly number[] => file.entry(name).shape;
+  const { ints, floats } = readerOf(file);
+  const [samples, tokens] = shapeOf('input_ids');
+  const objects = shapeOf('visual_feats')[1];
+  const featureDim = config.visualFeatDim;
   const ids = await ints('input_ids', samples, tokens);
   const tokenMask = await floats('attention_mask', samples, tokens);
   const labels = await ints('labels', samples, tokens);
@@ -192,6 +211,65 @@ async function packBatch(file: SafetensorsFile, config: ModelConfig): Promise<Fi
       featureTargets: pick(targets, objectRows, featureDim),
     }),
   };
+}
+
+/** Pictures of one question of a fine-tuning batch; undefined for a batch of pre-training. */
+function picturesOf({ entries }: SafetensorsFile): 1 | 2 | undefined {
+  if (!entries.has('target') && !entries.has('label')) return undefined;
+  return entries.get('visual_feats')?.shape.length === 4 ? 2 : 1;
+}
+
+/**
+ * The same for questions: `target` [B, answers] or `label` [B]. With two pictures features are [B, 2, N, F], and each
+ * sentence is there twice.
+ */
+async function packQuestions(file: SafetensorsFile, config: ModelConfig, pictures: 1 | 2): Promise<FixtureBatch> {
+  const { ints, floats } = readerOf(file);
+  const [questions, tokens] = file.entry('input_ids').shape;
+  const objects = file.entry('visual_feats').shape.at(-2) ?? 0;
+  const { visualFeatDim, numQaLabels } = config;
+  const samples = questions * pictures;
+  const perPicture = pictures === 1 ? [questions, objects] : [questions, pictures, objects];
+  const repeated = <T extends Int32Array | Float32Array>(values: T): T =>
+    pick(
+      values,
+      Int32Array.from({ length: samples }, (_, s) => Math.floor(s / pictures)),
+      tokens,
+    );
+  const ids = repeated(await ints('input_ids', questions, tokens));
+  const tokenRows = realRows(repeated(await floats('attention_mask', questions, tokens)));
+  const objectRows = realRows(await floats('visual_attention_mask', ...perPicture));
+  const feats = await floats('visual_feats', ...perPicture, visualFeatDim);
+  const pos = await floats('visual_pos', ...perPicture, 4);
+  const target = file.entries.has('target')
+    ? await floats('target', questions, numQaLabels)
+    : oneHot(await ints('label', questions), numQaLabels);
+  const targets = Array.from({ length: questions }, (_, q) =>
+    Array.from(target.subarray(q * numQaLabels, (q + 1) * numQaLabels), (score, id) => ({ id, score })).filter(
+      ({ score }) => score > 0,
+    ),
+  );
+  const batch: Batch = {
+    ...batchOf({
+      sampleIds: Array.from({ length: samples }, (_, s) => `sample ${s}`),
+      tokenIds: pick(ids, tokenRows, 1),
+      tokenOffsets: offsetsOf(tokenRows, samples, tokens),
+      objectOffsets: offsetsOf(objectRows, samples, objects),
+      visualFeats: pick(feats, objectRows, visualFeatDim),
+      visualPos: pick(pos, objectRows, 4),
+    }),
+    pictures,
+    ...packTargets(targets),
+  };
+  return { samples, tokens, objects, tokenRows, objectRows, batch, everywhere: batch };
+}
+
+function oneHot(labels: Int32Array, classes: number): Float32Array {
+  const target = new Float32Array(labels.length * classes);
+  labels.forEach((label, row) => {
+    if (label >= 0) target[row * classes + label] = 1;
+  });
+  return target;
 }
 
 function realRows(mask: Float32Array): Int32Array {

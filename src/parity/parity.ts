@@ -1,11 +1,19 @@
-import { LxmertError } from '../errors.js';
 import type { EngineOptions, Precision, Tape, Tensor } from '../engine/index.js';
 import type { AttentionMaps } from '../model/encoder.js';
 import { lossNames, plainSum, type LossName } from '../pretrain/losses.js';
 import { Pretrainer } from '../pretrain/pretrainer.js';
-import { learningRate } from '../train/schedule.js';
+import type { ModelOptions } from '../step/trainableModel.js';
 import { compareRows, worstOf, type Comparison, type KindReport } from './compare.js';
 import { openFixture, type Fixture } from './fixture.js';
+import { compareQuestions } from './questions.js';
+import {
+  compareGradients,
+  compareLosses,
+  compareTrajectory,
+  expectedOf,
+  loadWeights,
+  lossesAndGradients,
+} from './training.js';
 
 export interface ParityOptions {
   readonly engine?: EngineOptions;
@@ -53,6 +61,7 @@ export async function runParity(folder: string, { engine, tolerance }: ParityOpt
   } finally {
     await fixture.model.close();
     await fixture.expected.close();
+    await fixture.after?.close();
   }
 }
 
@@ -63,14 +72,31 @@ async function compareAll(
 ): Promise<ParityReport> {
   const { floor, tolerance: usual } = bounds[engine?.precision ?? 'float32'];
   const tolerance = given ?? usual;
-  const { folder, config, trajectory } = fixture;
-  const optimizer = trajectory?.optimizer;
   const notes: string[] = [];
   const onNote = (text: string): void => {
     notes.push(text);
     engine?.onNote?.(text);
   };
-  const model = new Pretrainer({
+  const options = { ...modelOptions(fixture), engine: { ...engine, onNote } };
+  const comparisons = await (fixture.pictures
+    ? compareQuestions(fixture, options, fixture.pictures)
+    : comparePretraining(fixture, options));
+  const kinds = worstOf(comparisons, floor);
+  return {
+    fixture: fixture.folder,
+    tolerance,
+    passed: kinds.every(({ worst }) => worst <= tolerance),
+    kinds,
+    comparisons,
+    skipped: kinds.filter(({ compared }) => compared === 0).map(({ kind }) => kind),
+    notes,
+  };
+}
+
+/** The model of a fixture, without dropout. */
+function modelOptions({ config, trajectory }: Fixture): Omit<ModelOptions, 'engine'> {
+  const optimizer = trajectory?.optimizer;
+  return {
     config: { ...config, hiddenDropoutProb: 0, attentionProbsDropoutProb: 0 },
     adam: {
       beta1: optimizer?.b1 ?? 0.9,
@@ -79,42 +105,20 @@ async function compareAll(
       weightDecay: optimizer?.weight_decay ?? 0.01,
       maxGradNorm: optimizer?.max_grad_norm ?? 1,
     },
-    engine: { ...engine, onNote },
-  });
-  try {
-    await loadWeights(fixture, model);
-    const comparisons = [
-      ...(await compareOutputs(fixture, model)),
-      ...(await compareGradients(fixture, model)),
-      ...(await compareTrajectory(fixture, model)),
-    ];
-    const kinds = worstOf(comparisons, floor);
-    return {
-      fixture: folder,
-      tolerance,
-      passed: kinds.every(({ worst }) => worst <= tolerance),
-      kinds,
-      comparisons,
-      skipped: kinds.filter(({ compared }) => compared === 0).map(({ kind }) => kind),
-      notes,
-    };
-  } finally {
-    await model.dispose();
-  }
+  };
 }
 
-async function loadWeights({ model: file }: Fixture, model: Pretrainer): Promise<void> {
-  const unknown = [...file.entries.keys()].find((name) => !model.weights.has(name));
-  if (unknown)
-    throw new LxmertError('BAD_DATA', `${file.path}: tensor '${unknown}' is not one of LxmertForPreTraining`);
-  for (const { name, shape } of model.parameters) {
-    const given = file.entry(name).shape;
-    if (given.length !== shape.length || given.some((n, i) => n !== shape[i]))
-      throw new LxmertError(
-        'BAD_DATA',
-        `${file.path}: tensor '${name}' is [${given.join(', ')}], its config.json says [${shape.join(', ')}]`,
-      );
-    await model.write('parameter', name, await file.readFloat32(name));
+async function comparePretraining(fixture: Fixture, options: ModelOptions): Promise<Comparison[]> {
+  const model = new Pretrainer(options);
+  try {
+    await loadWeights(fixture, model);
+    return [
+      ...(await compareOutputs(fixture, model)),
+      ...(await comparePretrainGradients(fixture, model)),
+      ...(await compareTrajectory(fixture, model, plainSum)),
+    ];
+  } finally {
+    await model.dispose();
   }
 }
 
@@ -200,44 +204,13 @@ function compareMap(
   return compareRows('attention maps', name, Float32Array.from(picked[0]), Float32Array.from(picked[1]), null, 1);
 }
 
-async function compareGradients(fixture: Fixture, model: Pretrainer): Promise<Comparison[]> {
-  const { expected, batch } = fixture;
-  const tallies = await model.gradients([batch.batch], { step: 0, learningRate: 0, seed: 0, weights: plainSum });
-  const { total, losses } = model.losses(tallies, plainSum);
-  const comparisons: Comparison[] = [];
-  const compare = async (name: string, ours: number): Promise<void> => {
-    const key = `loss.${name}`;
-    if (expected.entries.has(key))
-      comparisons.push(compareRows('losses', name, Float32Array.of(ours), await expectedOf(fixture, key), null, 1));
-  };
-  for (const name of lossNames) await compare(lossKeys[name], losses[name] ?? 0);
-  await compare('total', total);
-  for (const { name } of model.parameters) {
-    const key = `grad.${name}`;
-    if (!expected.entries.has(key)) continue;
-    const ours = await model.read('gradient', name);
-    comparisons.push(compareRows('gradients', name, ours, await expectedOf(fixture, key), null, 1));
-  }
-  return comparisons;
-}
-
-async function compareTrajectory({ trajectory, batch }: Fixture, model: Pretrainer): Promise<Comparison[]> {
-  if (!trajectory) return [];
-  const { lr, warmup, t_total: totalSteps } = trajectory.optimizer;
-  const comparisons: Comparison[] = [];
-  for (const [step, theirs] of trajectory.total_loss.entries()) {
-    const { loss } = await model.step([batch.batch], {
-      step,
-      learningRate: learningRate(step, { lr, totalSteps, warmup }),
-      seed: 0,
-      weights: plainSum,
-    });
-    const difference = Math.abs(loss - theirs);
-    comparisons.push({ kind: 'trajectory', name: `loss before step ${step}`, difference, norm: Math.abs(theirs) });
-  }
-  return comparisons;
-}
-
-async function expectedOf({ expected }: Fixture, name: string): Promise<Float32Array> {
-  return expected.readFloat32(name);
+async function comparePretrainGradients(fixture: Fixture, model: Pretrainer): Promise<Comparison[]> {
+  const { total, losses } = await lossesAndGradients(fixture, model, plainSum);
+  return [
+    ...(await compareLosses(fixture, [
+      ...lossNames.map((name) => [lossKeys[name], losses[name] ?? 0] as const),
+      ['total', total],
+    ])),
+    ...(await compareGradients(fixture, model)),
+  ];
 }

@@ -2,7 +2,7 @@ import type { ModelConfig } from '../config/modelConfig.js';
 import { lossesOf, lossNames, taskNames, type LossName, type TaskName } from '../config/tasks.js';
 import type { Tensor } from '../engine/index.js';
 import { firstRows, lxmert, lxmertFirstRows, pooler } from '../model/lxmert.js';
-import { encoderParameters, type ParameterSpec } from '../model/parameters.js';
+import { encoderGroups, encoderParameters, type ParameterSpec } from '../model/parameters.js';
 import { recordOf } from '../records.js';
 import type { ForwardPass, Objective } from '../step/objective.js';
 import type { LossWeights } from './losses.js';
@@ -60,7 +60,7 @@ export const pretrainObjective: Objective<LossName, PretrainOutputs> = {
   groups: (weights) => {
     const on = tasksOn(weights);
     return new Set([
-      'encoder',
+      ...encoderGroups,
       ...(on.some((task) => tasks[task].reads === 'pooled') ? ['pooler'] : []),
       ...on,
       ...lossNames.filter((loss) => weights[loss] !== 0),

@@ -9,6 +9,7 @@ import { openPretrainData } from '../data/samples/pretrainData.js';
 import type { PretrainData } from '../data/samples/pretrainData.js';
 import { samplesChecksum } from '../data/samples/sampleStore.js';
 import { recordOf } from '../records.js';
+import { describedModel, noteDevice } from '../step/describedModel.js';
 import { WordPiece } from '../text/wordPiece.js';
 import type { RunControls, TrainObserver } from '../train/index.js';
 import type { DescribedRun, OpenedData, PretrainParts } from './parts.js';
@@ -67,25 +68,10 @@ export async function openPretrainRun(
 }
 
 /** The model of a run on its device, not yet initialized. */
-export async function openPretrainer(
-  { model, optimizer, device, precision, threads }: ResolvedRunConfig,
-  observer?: TrainObserver,
-): Promise<Pretrainer> {
-  const { beta1, beta2, eps, weightDecay, maxGradNorm } = optimizer;
-  const pretrainer = new Pretrainer({
-    config: model,
-    adam: { beta1, beta2, epsilon: eps, weightDecay, maxGradNorm },
-    engine: {
-      device,
-      precision,
-      threads,
-      onNote: (text) => observer?.note?.(text),
-    },
-  });
-  const { engine } = pretrainer;
-  if (device !== 'cpu') observer?.note?.(`device ${engine.description}`);
-  if (engine.device === 'cuda' && precision === 'float32')
-    observer?.note?.('float32 leaves the tensor cores of the GPU idle; --precision bfloat16 is for speed');
+export async function openPretrainer(config: ResolvedRunConfig, observer?: TrainObserver): Promise<Pretrainer> {
+  const note = observer?.note;
+  const pretrainer = new Pretrainer(describedModel(config, note));
+  noteDevice(pretrainer.engine, config, note);
   return pretrainer;
 }
 

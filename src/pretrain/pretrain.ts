@@ -8,6 +8,7 @@ import type { FeatureTable } from '../data/features/residentFeatures.js';
 import { LxmertError } from '../errors.js';
 import {
   checkpointFiles,
+  demandSameAnswers,
   loadInitialWeights,
   lookForInitialWeights,
   totalSteps,
@@ -16,7 +17,6 @@ import {
 } from '../train/index.js';
 import type { RunControls, RunFolder, TrainerState, TrainSummary } from '../train/index.js';
 import type { DescribedRun, PretrainModel, PretrainParts } from './parts.js';
-import { demandSameAnswers } from './sameAnswers.js';
 import { checkTaskMix, lossWeights } from './taskMix.js';
 import { validate } from './validation.js';
 

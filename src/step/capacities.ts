@@ -1,4 +1,4 @@
-import { isResident, rowCountsOf, type Batch, type FieldRows } from '../data/batches/batch.js';
+import { formOf, rowCountsOf, type Batch, type BatchForm, type FieldRows } from '../data/batches/batch.js';
 
 /**
  * Capacities are rounded up, so that few different ones occur and most steps are replays of a recording: those of rows to a
@@ -12,7 +12,7 @@ const sampleRounding = 8;
 const lengthRounding = 16;
 
 /** Row capacities of a staged batch: memory and launches depend on these numbers alone. */
-export interface Capacities {
+export interface Capacities extends BatchForm {
   readonly samples: number;
   readonly language: number;
   readonly vision: number;
@@ -21,8 +21,9 @@ export interface Capacities {
   /** Most rows of one sample. */
   readonly tokensOfSample: number;
   readonly objectsOfSample: number;
-  /** Whether features are rows of the table on the device. */
-  readonly resident: boolean;
+  /** Of fine-tuning: samples of one example, and soft targets. */
+  readonly pictures: 1 | 2;
+  readonly targets: number;
 }
 
 /** The capacities of a batch, or of one with another number of samples like its own. */
@@ -43,12 +44,18 @@ export function capacitiesOf(batch: Batch, samples = batch.size): Capacities {
     maskedObjects: share(counts.maskedObjects, partOfMaskedRows),
     tokensOfSample: rounded(longestOf(batch.tokenOffsets), lengthRounding),
     objectsOfSample: rounded(longestOf(batch.objectOffsets), lengthRounding),
-    resident: isResident(batch),
+    pictures: batch.pictures ?? 1,
+    targets: share(counts.targets, partOfMaskedRows),
+    ...formOf(batch),
   };
 }
 
 /** Rows that a field of the batch has room for. */
-export const capacityOf = (c: Capacities, rows: FieldRows): number => (rows === 'offsets' ? c.samples + 1 : c[rows]);
+export function capacityOf(c: Capacities, rows: FieldRows): number {
+  const examples = c.samples / c.pictures;
+  const others = { offsets: c.samples + 1, examples, exampleOffsets: examples + 1 };
+  return rows in others ? others[rows as keyof typeof others] : c[rows as Exclude<FieldRows, keyof typeof others>];
+}
 
 function longestOf(offsets: Int32Array): number {
   let longest = 0;

@@ -2,7 +2,7 @@ import type { ModelConfig } from '../config/modelConfig.js';
 import {
   fieldNames,
   fieldOf,
-  isResident,
+  formOf,
   isThere,
   rowCountsOf,
   sampleOfRow,
@@ -40,7 +40,7 @@ export function checkBatch(
     }
   const limits: RangeLimits = { ...config, tableRows };
   for (const name of fieldNames) {
-    if (!isThere(name, { resident: isResident(batch) })) continue;
+    if (!isThere(name, formOf(batch))) continue;
     checkLength(batch, name, config);
     checkRange(batch, name, limits);
   }

@@ -12,6 +12,7 @@ import {
 import type { ModelWeights } from '../model/weights.js';
 import { recordOf } from '../records.js';
 import type { LossCounts, Tallies } from './losses.js';
+import type { StagedBatch } from './staging.js';
 
 /** What can be read and written by a parameter's name. */
 export type StateKind = 'parameter' | 'gradient' | 'firstMoment' | 'secondMoment';
@@ -33,6 +34,8 @@ export class ModelState {
   private readonly chunkStart: number;
   private readonly partialStart: number;
   private chunkCount = 0;
+  /** The last of the chunks: those with a learning rate of their own. */
+  private ownRateCount = 0;
   private activeKey = '';
   /** Nothing has been written to the moments: their pages are still zero, and take no memory. */
   private momentsUntouched = true;
@@ -91,35 +94,48 @@ export class ModelState {
         fill(this.engine, this.engine.tensor('gradients', gap.begin, [(gap.end - gap.begin) / elementBytes]), 0);
   }
 
-  /** Tells the device which groups are to be updated. Waits only when they are others than before. */
-  async prepareUpdate(groups: ReadonlySet<string>): Promise<void> {
+  /**
+   * Tells the device which groups are to be updated, those of `ownRate` with the learning rate of the second record.
+   * Waits only when they are others than before.
+   */
+  async prepareUpdate(groups: ReadonlySet<string>, ownRate: ReadonlySet<string> = new Set()): Promise<void> {
     this.momentsUntouched = false;
     const key = [...groups].join(' ');
     if (key === this.activeKey) return;
-    const table: number[] = [];
-    for (const [begin, end] of this.weights.ranges(groups))
-      for (let at = begin / elementBytes; at < end / elementBytes; at += chunkElements)
-        table.push(at, Math.min(chunkElements, end / elementBytes - at));
+    const some = (isOwn: boolean) => new Set([...groups].filter((group) => ownRate.has(group) === isOwn));
+    const chunks = [this.chunksOf(some(false)), this.chunksOf(some(true))];
+    const table = chunks.flat();
     await this.engine.upload(
       this.engine.tensor('state', this.chunkStart, [table.length], 'i32'),
       Int32Array.from(table),
     );
     this.chunkCount = table.length / 2;
+    this.ownRateCount = chunks[1].length / 2;
     this.activeKey = key;
+  }
+
+  /** Begin and length of each chunk of some groups, in elements of the arenas. */
+  private chunksOf(groups: ReadonlySet<string>): number[] {
+    const table: number[] = [];
+    for (const [begin, end] of this.weights.ranges(groups))
+      for (let at = begin / elementBytes; at < end / elementBytes; at += chunkElements)
+        table.push(at, Math.min(chunkElements, end / elementBytes - at));
+    return table;
   }
 
   /**
    * Norm, clipping and BertAdam over the groups for which `prepareUpdate` was called last; other parameters and their moments
    * are not touched at all.
    */
-  update(record: Tensor, adam: AdamOptions): void {
-    const tensors = {
-      ...this.fixed,
-      chunks: this.engine.tensor('state', this.chunkStart, [this.chunkCount, 2], 'i32'),
-      partial: this.engine.tensor('state', this.partialStart, [this.chunkCount]),
-    };
-    gradNorm(this.engine, tensors);
-    adamUpdate(this.engine, tensors, record, adam);
+  update({ record, ownRateRecord }: Pick<StagedBatch, 'record' | 'ownRateRecord'>, adam: AdamOptions): void {
+    const chunks = (first: number, count: number): Tensor =>
+      this.engine.tensor('state', this.chunkStart + first * 2 * elementBytes, [count, 2], 'i32');
+    const partial = this.engine.tensor('state', this.partialStart, [this.chunkCount]);
+    const of = (first: number, count: number) => ({ ...this.fixed, chunks: chunks(first, count), partial });
+    gradNorm(this.engine, of(0, this.chunkCount));
+    const usual = this.chunkCount - this.ownRateCount;
+    if (usual > 0) adamUpdate(this.engine, of(0, usual), record, adam);
+    if (this.ownRateCount > 0) adamUpdate(this.engine, of(usual, this.ownRateCount), ownRateRecord, adam);
   }
 }
 

@@ -27,6 +27,8 @@ export interface Objective<L extends string, Outputs> {
   readonly counts: (batch: Batch) => LossCounts<L>;
   /** Groups of parameters that losses with a weight train; the optimizer leaves the others untouched, decay included. */
   readonly groups: (weights: LossWeights<L>) => ReadonlySet<string>;
+  /** Groups whose learning rate is that of the step times a factor. */
+  readonly ownRate?: { readonly groups: ReadonlySet<string>; readonly factor: number } | undefined;
   /** The op calls of a forward pass; the losses record their backward on the encoder's tape. */
   readonly forward: (pass: ForwardPass<L>) => Outputs;
 }

@@ -7,6 +7,7 @@ import {
   type DeviceFieldName,
   type FieldName,
   type HostFieldName,
+  type TargetFieldName,
 } from '../data/batches/batch.js';
 import {
   elementBytes,
@@ -32,17 +33,24 @@ type FeatureField = 'visualFeats' | 'featureTargets';
 
 /** A batch on the device with its labels: a tensor for each field, [capacity] or [capacity, width]. */
 export type StagedBatch = ModelInputs & {
-  readonly [N in Exclude<HostFieldName, FeatureField>]: Tensor;
+  readonly [N in Exclude<HostFieldName, FeatureField | TargetFieldName>]: Tensor;
+} & {
+  /** Only in batches of fine-tuning. */
+  readonly [N in TargetFieldName]?: Tensor;
 } & {
   readonly [N in FeatureField]: Tensor | FeatureRows;
 } & {
   readonly record: Tensor;
+  /** The step record with the learning rate of the groups that have one of their own. */
+  readonly ownRateRecord: Tensor;
   readonly maskedTokens: Rows;
   readonly maskedObjects: Rows;
+  /** Examples: the samples themselves, or pairs of them. */
+  readonly examples: Rows;
 };
 
 /** What a step record, the row ids and the fields of a batch are in device memory. */
-const derivedNames = ['record', 'rowIds', 'firstRowIds'] as const;
+const derivedNames = ['record', 'ownRateRecord', 'rowIds', 'firstRowIds'] as const;
 type StagedName = (typeof derivedNames)[number] | FieldName;
 
 interface Place {
@@ -55,7 +63,7 @@ interface Place {
 const alignment = 64;
 
 function shapeOf(name: StagedName, c: Capacities, featureDim: number): readonly number[] {
-  if (name === 'record') return [stepRecordWords];
+  if (name === 'record' || name === 'ownRateRecord') return [stepRecordWords];
   if (name === 'rowIds') return [c.language + c.vision, 2];
   if (name === 'firstRowIds') return [c.samples, 2];
   const { rows, width } = fieldOf(name);
@@ -63,8 +71,10 @@ function shapeOf(name: StagedName, c: Capacities, featureDim: number): readonly 
   return width === undefined ? [capacity] : [capacity, width === 'visualFeatDim' ? featureDim : width];
 }
 
-const dtypeOf = (name: StagedName): DType =>
-  name === 'record' || name === 'rowIds' || name === 'firstRowIds' ? 'i32' : fieldOf(name).type;
+const isDerived = (name: StagedName): name is (typeof derivedNames)[number] =>
+  (derivedNames as readonly string[]).includes(name);
+
+const dtypeOf = (name: StagedName): DType => (isDerived(name) ? 'i32' : fieldOf(name).type);
 
 /** Where each part of a staged batch lies, and the bytes of all. */
 function layout(c: Capacities, featureDim: number): { places: ReadonlyMap<StagedName, Place>; bytes: number } {
@@ -95,12 +105,15 @@ export function stagedTensors(engine: Engine, c: Capacities, featureDim: number,
   const features = (onHost: FeatureField, onDevice: DeviceFieldName): Tensor | FeatureRows =>
     c.resident ? { table: featureTable(engine, featureDim), indices: tensor(onDevice) } : tensor(onHost);
   const plain = fieldNames.filter(isPlain);
+  const targets = c.finetune ? recordOf(fieldNames.filter(isTarget), tensor) : {};
   const record = tensor('record');
   const rows = (set: RowSet, capacity: number, split = 0): Rows => ({ set, capacity, split, record });
   const fields = recordOf(plain, tensor);
   return {
     ...fields,
+    ...targets,
     record,
+    ownRateRecord: tensor('ownRateRecord'),
     rowIds: tensor('rowIds'),
     firstRowIds: tensor('firstRowIds'),
     visualFeats: features('visualFeats', 'residentRows'),
@@ -113,13 +126,20 @@ export function stagedTensors(engine: Engine, c: Capacities, featureDim: number,
     stacked: rows('stacked', c.language + c.vision, c.language),
     maskedTokens: rows('maskedTokens', c.maskedTokens),
     maskedObjects: rows('maskedObjects', c.maskedObjects),
+    examples: rows(c.pictures === 1 ? 'samples' : 'maskedTokens', capacityOf(c, 'examples')),
   };
 }
 
-/** Whether a field is a tensor wherever the features lie. */
-const isPlain = (name: FieldName): name is Exclude<HostFieldName, FeatureField> => fieldOf(name).features === undefined;
+const isTarget = (name: FieldName): name is TargetFieldName => fieldOf(name).only === 'finetune';
 
-export type StepKeys = Pick<StepRecord, 'step' | 'seed' | 'learningRate' | 'lossScale'>;
+/** Whether a field is a tensor in every batch. */
+const isPlain = (name: FieldName): name is Exclude<HostFieldName, FeatureField | TargetFieldName> =>
+  fieldOf(name).features === undefined && !isTarget(name);
+
+export type StepKeys = Pick<StepRecord, 'step' | 'seed' | 'learningRate' | 'lossScale'> & {
+  /** Learning rate of the groups that have one of their own; unused by others. */
+  readonly ownRate?: number | undefined;
+};
 
 /** A batch to be staged. */
 export interface Staging {
@@ -138,9 +158,17 @@ export function stageInto(buffer: ArrayBufferLike, { batch, keys, capacities: c,
   const counts = rowCountsOf(batch);
   for (const [name, { offset, shape, dtype }] of places) {
     const size = elements(shape);
-    if (name === 'record') {
-      const { samples, language: languageRows, vision: visionRows, maskedTokens, maskedObjects } = counts;
-      writeStepRecord({ ...keys, samples, languageRows, visionRows, maskedTokens, maskedObjects }, buffer, offset);
+    if (name === 'record' || name === 'ownRateRecord') {
+      const { samples, language: languageRows, vision: visionRows, maskedObjects } = counts;
+      // No word is masked while fine-tuning, so the count of pairs stands where that of masked words does.
+      const maskedTokens = c.pictures === 1 ? counts.maskedTokens : counts.examples;
+      const { ownRate = keys.learningRate } = keys;
+      const learningRate = name === 'record' ? keys.learningRate : ownRate;
+      writeStepRecord(
+        { ...keys, learningRate, samples, languageRows, visionRows, maskedTokens, maskedObjects },
+        buffer,
+        offset,
+      );
     } else if (name === 'rowIds') {
       const ids = new Int32Array(buffer, offset, size).fill(0);
       writeRowIds(ids, batch.tokenOffsets, batch.firstSample, 0, 0);
@@ -154,7 +182,8 @@ export function stageInto(buffer: ArrayBufferLike, { batch, keys, capacities: c,
       const field = dtype === 'i32' ? new Int32Array(buffer, offset, size) : new Float32Array(buffer, offset, size);
       field.set(values);
       // Samples that do not exist are empty: they begin and end where the last one ends.
-      field.fill(fieldOf(name).rows === 'offsets' ? values[values.length - 1] : 0, values.length);
+      const isOffsets = fieldOf(name).rows === 'offsets' || fieldOf(name).rows === 'exampleOffsets';
+      field.fill(isOffsets ? values[values.length - 1] : 0, values.length);
     }
   }
   return new Uint8Array(buffer, 0, bytes);

@@ -229,9 +229,13 @@ export class TrainableModel<L extends string, Outputs> {
     const { step, seed, learningRate, weights } = options;
     const { objective, lossNames } = this;
     const counts = addCounts(lossNames, parts.map(objective.counts));
-    const keys = { step, seed, learningRate, lossScale: lossScale(this.factors, weights, counts) };
+    const { ownRate } = objective;
+    const keys = {
+      ...{ step, seed, learningRate, lossScale: lossScale(this.factors, weights, counts) },
+      ownRate: ownRate && learningRate * ownRate.factor,
+    };
     const started = await this.inOrder(async () => {
-      if (update) await this.state.prepareUpdate(objective.groups(weights));
+      if (update) await this.state.prepareUpdate(objective.groups(weights), ownRate?.groups);
       const uploads: Promise<void>[] = [];
       let ledger = new GradientLedger();
       for (const [i, part] of parts.entries()) {
@@ -254,7 +258,7 @@ export class TrainableModel<L extends string, Outputs> {
     if (first) this.state.clearTallies();
     this.forwardAndBackward(staged, weights, ledger);
     if (last) this.state.clearUnwritten(this.objective.groups(weights), ledger);
-    if (last && update) this.state.update(staged.record, this.adam);
+    if (last && update) this.state.update(staged, this.adam);
     return ledger;
   }
 

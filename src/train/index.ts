@@ -7,11 +7,13 @@ export { lastValidation, readMetrics } from './metrics.js';
 export type { MetricsRecord, StepRecord, ValidRecord } from './metrics.js';
 export type { RunStart, TrainObserver } from './observer.js';
 export { trainInFolder } from './run.js';
+export { demandSameAnswers } from './sameAnswers.js';
 export type { RunControls } from './run.js';
 export { lookIntoRun, runFiles } from './runFolder.js';
 export type { RunFolder } from './runFolder.js';
 export { learningRate, totalSteps } from './schedule.js';
 export type {
+  StateKind,
   StoredModel,
   Trainable,
   Training,

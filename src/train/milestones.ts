@@ -9,6 +9,12 @@ import type { TrainOptions, TrainSummary } from './trainOptions.js';
 import { after, before, demandSameStart, isFinished, startOf, stopsEarly } from './trainerState.js';
 import type { TrainerState } from './trainerState.js';
 
+type Figures = Pick<ValidRecord, 'loss' | 'score'>;
+
+/** By the score where there is one; of equals the earlier stays the best. */
+const isBetter = (now: Figures, best: Figures): boolean =>
+  now.score !== undefined && best.score !== undefined ? now.score > best.score : now.loss < best.loss;
+
 /**
  * Where a run stands, and what happens between its steps: they are recorded, and at some of them the model is validated
  * and saved. All that survives the process passes through here.
@@ -157,20 +163,21 @@ export class Milestones {
     const record: ValidRecord = { step, epoch, split: 'valid', ...outcome };
     await this.#recorder.validation(record);
     const best = this.#bestOf(training.weights(epoch));
-    const isBest = Number.isFinite(record.loss) && (best === undefined || record.loss < best.loss);
+    const isBest = Number.isFinite(record.loss) && (best === undefined || isBetter(record, best));
     this.#state = {
       ...this.#state,
       validationDue: false,
       validationsSinceBest: isBest ? 0 : this.#state.validationsSinceBest + 1,
-      ...(isBest ? { best: { step, loss: record.loss } } : {}),
+      ...(isBest ? { best: { step, loss: record.loss, score: record.score } } : {}),
     };
     this.#lastValidation = record;
     observer?.validated?.(record, isBest);
     const { validationsSinceBest: worse } = this.#state;
     if (step < schedule.totalSteps && stopsEarly(this.#state, settings.earlyStop))
       observer?.note?.(
-        `stops early: ${worse} ${worse === 1 ? 'validation' : 'validations in a row'} without a better loss` +
-          (best ? ` than ${best.loss.toPrecision(5)} after step ${best.step}` : ''),
+        `stops early: ${worse} ${worse === 1 ? 'validation' : 'validations in a row'} without a better ` +
+          (best?.score === undefined ? 'loss' : 'score') +
+          (best ? ` than ${(best.score ?? best.loss).toPrecision(5)} after step ${best.step}` : ''),
       );
     return isBest;
   }

@@ -1,4 +1,4 @@
-import { oneSample, type Batch } from '../data/batches/batch.js';
+import { examplesOf, oneSample, type Batch } from '../data/batches/batch.js';
 import type { LossWeights } from '../step/losses.js';
 import type { Trainable } from './trainable.js';
 
@@ -17,11 +17,12 @@ export async function findNonFinite(
   const losses = new Set<string>();
   const samples: string[] = [];
   for (const part of parts) {
-    for (let sample = 0; sample < part.size && samples.length < most; sample++) {
-      const tallies = await model.evaluate(oneSample(part, sample), weights);
+    for (let e = 0; e < examplesOf(part) && samples.length < most; e++) {
+      const example = oneSample(part, e);
+      const tallies = await model.evaluate(example, weights);
       const bad = Object.keys(weights).filter((name) => weights[name] > 0 && !Number.isFinite(tallies[name].lossSum));
       for (const name of bad) losses.add(name);
-      if (bad.length > 0) samples.push(part.sampleIds[sample]);
+      if (bad.length > 0) samples.push(example.sampleIds[0]);
     }
   }
   const all = parts.flatMap(({ sampleIds }) => sampleIds);

@@ -43,8 +43,13 @@ export class Recorder {
 
   async validation(record: ValidRecord): Promise<void> {
     await this.#metrics.append(record);
-    const { step, loss, losses, accuracy } = record;
-    const scalars = { 'valid/loss': loss, ...tagged('valid/loss/', losses), ...tagged('valid/accuracy/', accuracy) };
+    const { step, loss, losses, accuracy, score } = record;
+    const scalars = {
+      'valid/loss': loss,
+      ...(score === undefined ? {} : { 'valid/score': score }),
+      ...tagged('valid/loss/', losses),
+      ...tagged('valid/accuracy/', accuracy),
+    };
     await this.#events.scalars(step, scalars);
   }
 

@@ -53,6 +53,8 @@ export interface Validation<L extends string = string> {
   readonly losses: MeanLosses<L>;
   /** Shares of labels whose arg-max was right; a loss without labels, or without classes, has none. */
   readonly accuracy: MeanLosses<L>;
+  /** What the best checkpoint is chosen by, the higher the better; absent: by the loss. */
+  readonly score?: number | undefined;
 }
 
 export interface ValidationControls {

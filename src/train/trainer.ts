@@ -1,3 +1,4 @@
+import { examplesOf } from '../data/batches/batch.js';
 import type { PositionedBatch } from '../data/batches/batching.js';
 import { LxmertError, isLxmertError } from '../errors.js';
 import type { StepResult } from '../step/losses.js';
@@ -95,7 +96,7 @@ class Trainer {
     const { source } = this.#options.training;
     const { outcome, at } = await flight.result.catch((error: unknown) => this.#explain(error, flight));
     batch.parts.forEach((part) => source.release(part));
-    const samples = batch.parts.reduce((sum, { size }) => sum + size, 0);
+    const samples = batch.parts.reduce((sum, part) => sum + examplesOf(part), 0);
     const record: StepRecord = {
       step: step + 1,
       epoch: batch.position.epoch,

@@ -26,8 +26,8 @@ export const trainerStateSchema = z.strictObject({
     batchSize: count.min(1),
     batchesPerEpoch: count.min(1),
   }),
-  /** Validation with the least loss so far. */
-  best: z.strictObject({ step: count, loss: z.number() }).optional(),
+  /** The best validation so far: the highest score where there are scores, else the least loss. */
+  best: z.strictObject({ step: count, loss: z.number(), score: z.number().optional() }).optional(),
   /** Validations since then, each no better; `earlyStop` ends the run by it. */
   validationsSinceBest: count.default(0),
   /** The run was stopped after this step, before the validation that belongs to it. */

@@ -2,12 +2,13 @@ import { LxmertError } from '../../errors.js';
 import { Growable } from '../growable.js';
 import { RandomStream } from '../random.js';
 import type { AssembleJob, AssembleOptions, Assembly, AssemblyData, UnnamedBatch } from './assembly.js';
+import { assembleQuestions } from './assembleQuestions.js';
 import type { Batch } from './batch.js';
 import { bestAnswer, drawAnswer, drawFate, drawOtherImage, fates } from './masking.js';
 import { packObjects } from './packObjects.js';
 
 /**
- * Makes a batch of some samples. Which words and objects are masked, what a sentence is swapped for and which answer is
+ * Makes a batch of some samples, for the purpose of the options. Which words and objects are masked, what a sentence is swapped for and which answer is
  * asked for depend on (seed, epoch, sample) alone, not on the batch around them. Rejects with what reading the
  * features rejects with.
  */
@@ -16,6 +17,7 @@ export async function assembleBatch(
   job: AssembleJob,
   options: AssembleOptions,
 ): Promise<UnnamedBatch> {
+  if (typeof options.purpose === 'object') return assembleQuestions(data, job, options, options.purpose);
   const { samples, firstSample } = job;
   const assembly: Assembly = { data, job, options, random: new RandomStream(options.seed) };
   const sentences = chooseSentences(assembly);

@@ -1,7 +1,8 @@
 import { LxmertError } from '../../errors.js';
 import { memoryOf, openThreads } from '../threads.js';
 import { assembleBatch } from './assembleBatch.js';
-import type { AssembleJob, AssemblyData, UnnamedBatch } from './assembly.js';
+import { imagesOf } from './assembly.js';
+import type { AssembleJob, AssemblyData, BatchPurpose, UnnamedBatch } from './assembly.js';
 import type { Batch } from './batch.js';
 import type { BatchRequest, BatchStart, SharedData } from './batchWorker.js';
 import type { FeatureMemory } from './featureMemory.js';
@@ -19,6 +20,8 @@ export interface Assembler {
 export interface AssemblerOptions {
   readonly seed: number;
   readonly rates: MaskingRates;
+  /** Default: pre-training. */
+  readonly purpose?: BatchPurpose | undefined;
   readonly memory?: FeatureMemory | undefined;
   /** Threads that make batches; 0: the calling thread does. */
   readonly workers: number;
@@ -38,7 +41,9 @@ export function openAssembler(data: NamedData, options: AssemblerOptions): Assem
     close: () => unnamed.close(),
     assemble: async (job) => ({
       ...(await unnamed.assemble(job)),
-      sampleIds: Array.from(job.samples, (sample) => data.sampleId(sample)),
+      sampleIds: Array.from(job.samples).flatMap((sample) =>
+        new Array<string>(data.pictures ?? 1).fill(data.sampleId(sample)),
+      ),
     }),
   };
 }
@@ -46,7 +51,7 @@ export function openAssembler(data: NamedData, options: AssemblerOptions): Assem
 type UnnamedAssembler = Omit<Assembler, 'assemble'> & { assemble(job: AssembleJob): Promise<UnnamedBatch> };
 
 /** One batch after the other: more at once would take more memory, not less time. */
-function inThisThread(data: NamedData, { seed, rates, memory }: AssemblerOptions): UnnamedAssembler {
+function inThisThread(data: NamedData, { seed, rates, purpose, memory }: AssemblerOptions): UnnamedAssembler {
   let last: Promise<unknown> = Promise.resolve();
   let closed = false;
   return {
@@ -54,7 +59,7 @@ function inThisThread(data: NamedData, { seed, rates, memory }: AssemblerOptions
     assemble: (job) => {
       const work = () => {
         if (closed) throw new LxmertError('DISPOSED', 'the batches have ended');
-        return assembleBatch(data, job, { seed, rates, memory });
+        return assembleBatch(data, job, { seed, rates, purpose, memory });
       };
       const batch = last.then(work, work);
       last = batch.catch(() => undefined);
@@ -70,9 +75,16 @@ function inThisThread(data: NamedData, { seed, rates, memory }: AssemblerOptions
 /** Threads read shared arrays and open the feature files themselves. A finished batch changes hands without a copy. */
 function inThreads(
   data: NamedData,
-  { seed, rates, memory, workers, workerScript = new URL('./batchWorker.js', import.meta.url) }: AssemblerOptions,
+  {
+    seed,
+    rates,
+    purpose,
+    memory,
+    workers,
+    workerScript = new URL('./batchWorker.js', import.meta.url),
+  }: AssemblerOptions,
 ): UnnamedAssembler {
-  const start: BatchStart = { data: shareData(data), seed, rates };
+  const start: BatchStart = { data: shareData(data), seed, rates, purpose };
   const what = 'prepares batches';
   const threads = openThreads<BatchRequest, UnnamedBatch>({ what, script: workerScript, start, count: workers });
   return {
@@ -87,10 +99,10 @@ function inThreads(
 
 /** The part of the data that worker threads need. */
 export function shareData({ features, wordPiece, ...data }: AssemblyData): SharedData {
-  const { name, size, images, tokens, tokenOffsets, answerIds, answerScores, answerOffsets } = data;
+  const { name, size, pictures, images, tokens, tokenOffsets, answerIds, answerScores, answerOffsets } = data;
   const { vocabSize, maskId } = wordPiece;
   return {
-    ...{ name, size, images, tokens, tokenOffsets, answerIds, answerScores, answerOffsets },
+    ...{ name, size, pictures, images, tokens, tokenOffsets, answerIds, answerScores, answerOffsets },
     wordPiece: { vocabSize, maskId },
     features: features.shared,
   };
@@ -102,12 +114,16 @@ const targetMargin = 1.25;
 /** Memory for features and regression targets. */
 function takeBlocks(
   memory: FeatureMemory,
-  { images, features }: AssemblyData,
+  data: AssemblyData,
   { samples, unmasked, tasks }: AssembleJob,
   rates: MaskingRates,
 ): Float32Array[] {
+  const { features } = data;
   if ('firstRow' in features) return [];
-  const objects = samples.reduce((sum, sample) => sum + features.numObjects(images[sample]), 0);
+  const objects = samples.reduce(
+    (sum, sample) => imagesOf(data, sample).reduce((total, image) => total + features.numObjects(image), sum),
+    0,
+  );
   const targets = unmasked === true || !tasks.objects ? 0 : Math.ceil(objects * rates.objects * targetMargin);
   return [objects, targets].filter((n) => n > 0).map((n) => memory.take(n * features.featureDim));
 }

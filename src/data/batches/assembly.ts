@@ -28,10 +28,21 @@ export interface AssembleJob {
   readonly unmasked?: boolean | undefined;
 }
 
+/** What batches are made for: pre-training, or answering questions, with the label of a question without an answer. */
+export type BatchPurpose = 'pretrain' | { readonly none: 0 | -1 };
+
+/** Images of a sample, as positions in the feature source. */
+export const imagesOf = (
+  { images, pictures = 1 }: Pick<AssemblyData, 'images' | 'pictures'>,
+  sample: number,
+): Int32Array => images.subarray(sample * pictures, (sample + 1) * pictures);
+
 /** What all batches of some data have in common. */
 export interface AssembleOptions {
   readonly seed: number;
   readonly rates: MaskingRates;
+  /** Default: pre-training. */
+  readonly purpose?: BatchPurpose | undefined;
   /** Where the features are put; default: memory of their own. */
   readonly memory?: Pick<FeatureMemory, 'take'> | undefined;
 }

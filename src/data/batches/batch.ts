@@ -2,9 +2,19 @@ import { keysOf, recordOf } from '../../records.js';
 
 /**
  * What a field has its values for: samples, offsets of samples (one more than samples), rows of the language or the
- * vision stream, or those of them that are to be predicted.
+ * vision stream, or those of them that are to be predicted. In fine-tuning: examples (one or two samples each), offsets
+ * of examples, and the soft targets of all examples.
  */
-export type FieldRows = 'samples' | 'offsets' | 'language' | 'vision' | 'maskedTokens' | 'maskedObjects';
+export type FieldRows =
+  | 'samples'
+  | 'offsets'
+  | 'language'
+  | 'vision'
+  | 'maskedTokens'
+  | 'maskedObjects'
+  | 'examples'
+  | 'exampleOffsets'
+  | 'targets';
 
 /** One array of a batch. */
 export interface BatchField {
@@ -24,6 +34,8 @@ export interface BatchField {
   readonly pointsTo?: 'language' | 'vision';
   /** The field is there only if features come with the batch (`host`), or lie in a table on the device (`device`). */
   readonly features?: 'host' | 'device';
+  /** The field is there only in batches of fine-tuning. */
+  readonly only?: 'finetune';
   /** Value of every row where there is nothing to predict; 0 unless given. */
   readonly without?: number;
 }
@@ -83,6 +95,24 @@ export const batchFields = {
   matched: { rows: 'samples', type: 'i32', without: 1 },
   /** Index into the answer table, -1 where there is no question to answer. */
   answers: { rows: 'samples', type: 'i32', range: { what: 'answer', from: -1, below: 'numQaLabels' }, without: -1 },
+  /** Fine-tuning: the targets of example e are `targetOffsets[e] … targetOffsets[e + 1] - 1`. */
+  targetOffsets: { rows: 'exampleOffsets', type: 'i32', only: 'finetune' },
+  /** The right answers of all examples, and the score of each, 0 to 1. */
+  targetIds: {
+    rows: 'targets',
+    type: 'i32',
+    only: 'finetune',
+    range: { what: 'target', from: 0, below: 'numQaLabels' },
+  },
+  targetScores: { rows: 'targets', type: 'f32', only: 'finetune' },
+  /** The one class of each example for a loss over classes, -1 where there is none. */
+  targetLabels: {
+    rows: 'examples',
+    type: 'i32',
+    only: 'finetune',
+    range: { what: 'class', from: -1, below: 'numQaLabels' },
+    without: -1,
+  },
 } as const satisfies Record<string, BatchField>;
 
 type Fields = typeof batchFields;
@@ -90,13 +120,15 @@ export type FieldName = keyof Fields;
 
 /** Fields that are there only if the features lie on the device. */
 export type DeviceFieldName = { [N in FieldName]: Fields[N] extends { features: 'device' } ? N : never }[FieldName];
+/** Fields that are there only in batches of fine-tuning. */
+export type TargetFieldName = { [N in FieldName]: Fields[N] extends { only: 'finetune' } ? N : never }[FieldName];
 export type HostFieldName = Exclude<FieldName, DeviceFieldName>;
 
 type ArrayOf<N extends FieldName> = Fields[N] extends { type: 'f32' } ? Float32Array : Int32Array;
 
 /** Arrays of values, as `batchFields` describes them: [rows × width]. Empty where features lie elsewhere. */
-type BatchArrays = { readonly [N in HostFieldName]: ArrayOf<N> } & {
-  readonly [N in DeviceFieldName]?: ArrayOf<N> | undefined;
+type BatchArrays = { readonly [N in Exclude<HostFieldName, TargetFieldName>]: ArrayOf<N> } & {
+  readonly [N in DeviceFieldName | TargetFieldName]?: ArrayOf<N> | undefined;
 };
 
 /** A batch on the host: the packed rows of two streams, and what is to be predicted about them. */
@@ -107,7 +139,15 @@ export interface Batch extends BatchArrays {
   readonly firstSample: number;
   /** One name a sample (image id and sentence), for messages about it. */
   readonly sampleIds: readonly string[];
+  /**
+   * Samples that make one example, side by side: two where a sentence has two pictures (NLVR2), which is then there with
+   * each of them; 1 unless given.
+   */
+  readonly pictures?: 1 | 2 | undefined;
 }
+
+/** Examples of a batch: what a step counts, and what has one label. */
+export const examplesOf = ({ size, pictures = 1 }: Pick<Batch, 'size' | 'pictures'>): number => size / pictures;
 
 /** What every batch has; the labels may be left out (`batchOf`). */
 type BatchInputs = Pick<
@@ -120,17 +160,32 @@ export const fieldNames = keysOf(batchFields);
 /** The description of a field. */
 export const fieldOf = (name: FieldName): BatchField => batchFields[name];
 
-/** Whether a field is there, by where the features are. */
-export function isThere(name: FieldName, { resident }: { readonly resident: boolean }): boolean {
-  const { features } = fieldOf(name);
+/** What decides which fields a batch has. */
+export interface BatchForm {
+  /** Features lie in a table on the device. */
+  readonly resident: boolean;
+  /** It has the targets of fine-tuning. */
+  readonly finetune: boolean;
+}
+
+/** Whether batches of a form have a field. */
+export function isThere(name: FieldName, { resident, finetune }: BatchForm): boolean {
+  const { features, only } = fieldOf(name);
+  if (only === 'finetune' && !finetune) return false;
   return features === undefined || (features === 'device') === resident;
 }
 
-export const isResident = (batch: Pick<Batch, 'residentRows'>): boolean => batch.residentRows !== undefined;
+export const formOf = ({ residentRows, targetOffsets }: Pick<Batch, 'residentRows' | 'targetOffsets'>): BatchForm => ({
+  resident: residentRows !== undefined,
+  finetune: targetOffsets !== undefined,
+});
 
 /** How many rows a batch has of each kind. */
 export function rowCountsOf(
-  batch: Pick<Batch, 'size' | 'tokenOffsets' | 'objectOffsets' | 'maskedTokenRows' | 'maskedObjectRows'>,
+  batch: Pick<
+    Batch,
+    'size' | 'tokenOffsets' | 'objectOffsets' | 'maskedTokenRows' | 'maskedObjectRows' | 'pictures' | 'targetIds'
+  >,
 ): Readonly<Record<FieldRows, number>> {
   const { size, tokenOffsets, objectOffsets } = batch;
   return {
@@ -140,6 +195,9 @@ export function rowCountsOf(
     vision: objectOffsets[size],
     maskedTokens: batch.maskedTokenRows.length,
     maskedObjects: batch.maskedObjectRows.length,
+    examples: examplesOf(batch),
+    exampleOffsets: examplesOf(batch) + 1,
+    targets: batch.targetIds?.length ?? 0,
   };
 }
 
@@ -149,7 +207,8 @@ export function batchOf(given: BatchInputs & Partial<Batch>): Batch {
   const masked = { maskedTokenRows: none, maskedObjectRows: none, ...given };
   const counts = rowCountsOf({ ...masked, size: given.sampleIds.length });
   const labels = recordOf(fieldNames, (name) => {
-    const { rows, type, without = 0, features } = fieldOf(name);
+    const { rows, type, without = 0, features, only } = fieldOf(name);
+    if (only !== undefined) return undefined;
     if (features !== undefined) return features === 'device' ? undefined : new Float32Array(0);
     const values = type === 'f32' ? new Float32Array(counts[rows]) : new Int32Array(counts[rows]);
     return values.fill(without);
@@ -162,13 +221,19 @@ export function arraysOf(batch: Partial<BatchArrays>): (Int32Array | Float32Arra
   return fieldNames.flatMap((name) => batch[name] ?? []);
 }
 
-/** Sample `s` of a batch as a batch of its own. */
-export function oneSample(batch: Batch, s: number): Batch {
+/** Example `e` of a batch, all of its samples, as a batch of its own. */
+export function oneSample(batch: Batch, e: number): Batch {
+  const { pictures = 1 } = batch;
   const counts = rowCountsOf(batch);
-  const tokens = [batch.tokenOffsets[s], batch.tokenOffsets[s + 1]] as const;
-  const objects = [batch.objectOffsets[s], batch.objectOffsets[s + 1]] as const;
+  const [s, end] = [e * pictures, (e + 1) * pictures];
+  const tokens = [batch.tokenOffsets[s], batch.tokenOffsets[end]] as const;
+  const objects = [batch.objectOffsets[s], batch.objectOffsets[end]] as const;
+  const { targetOffsets } = batch;
+  const targets = targetOffsets ? ([targetOffsets[e], targetOffsets[e + 1]] as const) : ([0, 0] as const);
   const ranges = {
-    samples: [s, s + 1],
+    samples: [s, end],
+    examples: [e, e + 1],
+    targets,
     language: tokens,
     vision: objects,
     maskedTokens: within(batch.maskedTokenRows, tokens),
@@ -178,24 +243,27 @@ export function oneSample(batch: Batch, s: number): Batch {
   const arrays = recordOf(fieldNames, (name) => {
     const { rows, pointsTo } = fieldOf(name);
     const values = batch[name];
-    if (values === undefined || rows === 'offsets') return undefined;
+    if (values === undefined || rows === 'offsets' || rows === 'exampleOffsets') return undefined;
     const width = counts[rows] === 0 ? 0 : values.length / counts[rows];
     const own = values.slice(ranges[rows][0] * width, ranges[rows][1] * width);
     return pointsTo === undefined ? own : own.map((row) => row - first[pointsTo]);
   });
   return {
     ...(arrays as BatchArrays),
-    tokenOffsets: Int32Array.of(0, tokens[1] - tokens[0]),
-    objectOffsets: Int32Array.of(0, objects[1] - objects[0]),
-    size: 1,
+    tokenOffsets: batch.tokenOffsets.slice(s, end + 1).map((offset) => offset - tokens[0]),
+    objectOffsets: batch.objectOffsets.slice(s, end + 1).map((offset) => offset - objects[0]),
+    targetOffsets: targetOffsets && Int32Array.of(0, targets[1] - targets[0]),
+    size: pictures,
+    pictures: batch.pictures,
     firstSample: batch.firstSample + s,
-    sampleIds: [batch.sampleIds[s]],
+    sampleIds: batch.sampleIds.slice(s, end),
   };
 }
 
 /** The name of the sample that a row of a kind belongs to. */
 export function sampleOfRow(batch: Batch, rows: FieldRows, row: number): string {
   const ownerOf = (offsets: Int32Array, at: number) => offsets.findLastIndex((offset) => offset <= at);
+  const { pictures = 1, targetOffsets = Int32Array.of(0) } = batch;
   const owners: Readonly<Record<FieldRows, () => number>> = {
     samples: () => row,
     offsets: () => row,
@@ -203,6 +271,9 @@ export function sampleOfRow(batch: Batch, rows: FieldRows, row: number): string 
     vision: () => ownerOf(batch.objectOffsets, row),
     maskedTokens: () => ownerOf(batch.tokenOffsets, batch.maskedTokenRows[row]),
     maskedObjects: () => ownerOf(batch.objectOffsets, batch.maskedObjectRows[row]),
+    examples: () => row * pictures,
+    exampleOffsets: () => row * pictures,
+    targets: () => ownerOf(targetOffsets, row) * pictures,
   };
   return batch.sampleIds[owners[rows]()] ?? `row ${row}`;
 }

@@ -3,7 +3,7 @@ import type { SharedObjects } from '../features/featureSource.js';
 import { openShared } from '../features/mergedFeatures.js';
 import { memoryOf, threadProgram } from '../threads.js';
 import { assembleBatch } from './assembleBatch.js';
-import type { AssembleJob, AssemblyData, UnnamedBatch } from './assembly.js';
+import type { AssembleJob, AssemblyData, BatchPurpose, UnnamedBatch } from './assembly.js';
 import { arraysOf } from './batch.js';
 import { FeatureMemory } from './featureMemory.js';
 import type { MaskingRates } from './masking.js';
@@ -16,6 +16,7 @@ export interface BatchStart {
   readonly data: SharedData;
   readonly seed: number;
   readonly rates: MaskingRates;
+  readonly purpose?: BatchPurpose | undefined;
 }
 
 /** One batch to make. */
@@ -26,11 +27,11 @@ export interface BatchRequest {
 }
 
 export default threadProgram<{ start: BatchStart; request: BatchRequest; result: UnnamedBatch }>(
-  async ({ data: { features, ...data }, seed, rates }) => {
+  async ({ data: { features, ...data }, seed, rates, purpose }) => {
     const opened = { ...data, features: await openShared(features) };
     return async ({ job, blocks }) => {
       const memory = new FeatureMemory({ blocks });
-      const batch = await assembleBatch(opened, job, { seed, rates, memory });
+      const batch = await assembleBatch(opened, job, { seed, rates, purpose, memory });
       return { content: batch, memory: memoryOf(arraysOf(batch)) };
     };
   },

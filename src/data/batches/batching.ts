@@ -2,7 +2,7 @@ import { LxmertError } from '../../errors.js';
 import { describeValue } from '../../formats/describe.js';
 import { ahead, allSettled } from '../concurrency.js';
 import { epochOrder } from '../random.js';
-import type { AssembleJob } from './assembly.js';
+import type { AssembleJob, BatchPurpose } from './assembly.js';
 import { openAssembler } from './assembler.js';
 import type { Assembler, NamedData } from './assembler.js';
 import type { Batch } from './batch.js';
@@ -26,6 +26,8 @@ export interface PositionedBatch {
 
 /** What training and validation batches have in common. */
 export interface PreparationOptions {
+  /** Default: pre-training. */
+  readonly purpose?: BatchPurpose | undefined;
   /** Default: the paper's. */
   readonly rates?: Partial<MaskingRates> | undefined;
   /** Where the features are put; default: every batch has memory of its own. */
@@ -154,12 +156,12 @@ export function validBatches(data: NamedData, options: ValidBatchOptions): Async
 /** The batches that an assembler makes; it is closed when they end. Throws BAD_ARGUMENT. */
 function whileOpen<T>(
   data: NamedData,
-  { seed, rates, workers = 0, memory, workerScript }: PreparationOptions & { readonly seed: number },
+  { seed, rates, purpose, workers = 0, memory, workerScript }: PreparationOptions & { readonly seed: number },
   batches: (assembler: Assembler) => AsyncGenerator<T>,
 ): AsyncGenerator<T> {
   checkCount('seed', seed, 0);
   checkRange('workers', workers, MOST_WORKERS + 1);
-  const options = { seed, rates: maskingRates(rates), workers, memory, workerScript };
+  const options = { seed, rates: maskingRates(rates), purpose, workers, memory, workerScript };
   async function* run() {
     const assembler = openAssembler(data, options);
     try {

@@ -2,6 +2,7 @@ import { inGroups } from '../concurrency.js';
 import { allocateObjectRows } from '../features/featureSource.js';
 import type { FeatureReader, ResidentReader } from '../features/featureSource.js';
 import { Growable } from '../growable.js';
+import { imagesOf } from './assembly.js';
 import type { AssembleOptions, Assembly } from './assembly.js';
 import type { Batch } from './batch.js';
 import { drawFate, drawOtherImage, fates } from './masking.js';
@@ -27,7 +28,7 @@ export async function packObjects(assembly: Assembly): Promise<PackedObjects> {
   const { data, job, options } = assembly;
   const { features } = data;
   const { memory } = options;
-  const images = Array.from(job.samples, (sample) => data.images[sample]);
+  const images = Array.from(job.samples).flatMap((sample) => [...imagesOf(data, sample)]);
   const objectOffsets = new Int32Array(images.length + 1);
   images.forEach((image, s) => (objectOffsets[s + 1] = objectOffsets[s] + features.numObjects(image)));
   const resident = 'firstRow' in features;

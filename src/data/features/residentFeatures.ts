@@ -1,7 +1,6 @@
 import { LxmertError } from '../../errors.js';
 import type { NamedData } from '../batches/assembler.js';
 import type { FeatureReader, ObjectRows, SharedResident } from './featureSource.js';
-import type { PretrainData } from '../samples/pretrainData.js';
 import { sharedArrays } from '../sharedArrays.js';
 import { tablePieces } from './tablePieces.js';
 import type { ReadTableOptions } from './tablePieces.js';
@@ -34,6 +33,14 @@ export interface ResidentData {
   readonly sets: readonly NamedData[];
 }
 
+/** Samples whose features are read from files. */
+export interface ResidentSet extends NamedData {
+  readonly features: FeatureReader;
+  /** Names of the images, by position in `features`. */
+  readonly imageIds: readonly string[];
+  readonly featureDim: number;
+}
+
 /** Which images of a set are in the table, and where. */
 type Places = Pick<SharedResident, 'firstRows' | 'numObjects'>;
 
@@ -53,7 +60,7 @@ interface Layout {
  * two sets show is in it once. Boxes, classes and confidences stay in host memory, 32 bytes an object. Reads nothing yet.
  * @throws UNSUPPORTED for more objects than rows can be numbered
  */
-export function residentFeatures(sets: readonly PretrainData[], options: ReadTableOptions = {}): ResidentData {
+export function residentFeatures(sets: readonly ResidentSet[], options: ReadTableOptions = {}): ResidentData {
   const { featureDim } = sets[0];
   const { pieceBytes = PIECE_BYTES } = options;
   const { places, parts, rows, sharedRows, mostRows } = layOut(sets, Math.floor(pieceBytes / (4 * featureDim)));
@@ -83,7 +90,7 @@ export function residentFeatures(sets: readonly PretrainData[], options: ReadTab
 }
 
 /** Gives each image that is shown its rows, and cuts them into parts of whole images, of at most `most` rows if they can. */
-function layOut(sets: readonly PretrainData[], most: number): Layout {
+function layOut(sets: readonly ResidentSet[], most: number): Layout {
   const parts: TablePart[] = [];
   const known = new Map<string, number>();
   let [end, sharedRows, mostRows] = [0, 0, 1];

@@ -13,7 +13,7 @@ export interface SplitFiles {
   readonly split: string;
   /** A feature TSV. */
   readonly features: string;
-  /** Sentences, questions or statements, in the task's form. */
+  /** Sentences, questions or statements, in the task's form; two files with a comma between for official VQA. */
   readonly text: string;
 }
 
@@ -31,7 +31,7 @@ export interface Manifest {
   readonly attributeLabels: number;
 }
 
-const splitKeys = ['features', 'sentences', 'vqa', 'gqa', 'nlvr2'] as const;
+const splitKeys = ['features', 'sentences', 'vqa', 'gqa', 'nlvr2', 'qa'] as const;
 const topKeys = ['splits', 'answers', 'objectLabels', 'attributeLabels'] as const;
 
 /** One entry of `splits` in `data.yaml`; the paths are as written there. */
@@ -162,7 +162,14 @@ export async function findSplit(manifest: Manifest, split: string, task: DataTas
   }
   const entry = manifest.splits.get(split);
   if (entry === undefined) throw unknownSplit(split, [...manifest.splits.keys()], manifest.file);
-  const own = task === 'pretrain' ? undefined : (entry[task] ?? (await firstFile(dir, [join(task, `${split}.json`)])));
+  const own =
+    task === 'pretrain'
+      ? undefined
+      : (entry[task] ??
+        (await firstFile(
+          dir,
+          [`${split}.json`, `${split}.jsonl`].map((name) => join(task, name)),
+        )));
   const text = own ?? entry.sentences;
   if (text === undefined) {
     const wanted = task === 'pretrain' ? `'sentences:'` : `'${task}:' or 'sentences:'`;
@@ -171,7 +178,8 @@ export async function findSplit(manifest: Manifest, split: string, task: DataTas
       `${manifest.file}: the split '${split}' has no ${wanted}, so it cannot serve ${task}`,
     );
   }
-  return { split, features: resolve(dir, entry.features), text: resolve(dir, text) };
+  const texts = task === 'pretrain' ? [resolve(dir, text)] : text.split(',').map((name) => resolve(dir, name.trim()));
+  return { split, features: resolve(dir, entry.features), text: texts.join(',') };
 }
 
 function unknownSplit(split: string, known: readonly string[], where: string): LxmertError {

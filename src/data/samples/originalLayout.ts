@@ -1,5 +1,5 @@
 /** What a split can be opened for. */
-export type DataTask = 'pretrain' | 'vqa' | 'gqa' | 'nlvr2';
+export type DataTask = 'pretrain' | 'vqa' | 'gqa' | 'nlvr2' | 'qa';
 
 /** The files of one split, relative to the data folder. */
 interface OriginalSplit {
@@ -41,8 +41,17 @@ const layout: Readonly<
   },
   nlvr2: {
     folder: 'nlvr2',
-    features: { train: nlvr2('train'), valid: nlvr2('valid'), test: nlvr2('test') },
+    features: {
+      train: nlvr2('train'),
+      valid: nlvr2('valid'),
+      test: nlvr2('test'),
+      // As lil-lab names them.
+      dev: nlvr2('valid'),
+      test1: nlvr2('test'),
+    },
   },
+  // Data of one's own have no layout but that of a data.yaml.
+  qa: { folder: 'qa', features: {} },
 };
 
 /** The splits of a task in the original's layout, by name. */

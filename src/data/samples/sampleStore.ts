@@ -3,13 +3,16 @@ import type { WordPiece } from '../../text/wordPiece.js';
 import type { AnswerTable } from './answers.js';
 import { Growable } from '../growable.js';
 import { sharedArrays } from '../sharedArrays.js';
+import { TokenStore } from './tokenStore.js';
 import type { ImageSentences, SentenceSet } from './sentences.js';
 
 /** The samples of some splits: one a sentence. Typed arrays in shared memory, because there may be ten million. */
 export interface SampleArrays {
   /** Samples (N). */
   readonly size: number;
-  /** Image of each sample, as a position in the feature source: [N]. */
+  /** Pictures of a sample; 1 unless given. */
+  readonly pictures?: 1 | 2 | undefined;
+  /** Images of each sample, as positions in the feature source: [N × pictures]. */
   readonly images: Int32Array;
   /** WordPiece ids of all sentences, [CLS] and [SEP] included; sample i has `tokenOffsets[i] … tokenOffsets[i + 1] - 1`. */
   readonly tokens: Uint16Array | Int32Array;
@@ -57,8 +60,7 @@ export interface SampleStoreOptions {
 export class SampleBuilder {
   readonly #options: SampleStoreOptions;
   readonly #images = new Growable(sharedArrays.int32);
-  readonly #tokens: Growable<Uint16Array | Int32Array>;
-  readonly #tokenOffsets = new Growable(sharedArrays.uint32);
+  readonly #tokens: TokenStore;
   readonly #answerIds = new Growable(sharedArrays.int32);
   readonly #answerScores = new Growable(sharedArrays.float32);
   readonly #answerOffsets = new Growable(sharedArrays.uint32);
@@ -66,14 +68,11 @@ export class SampleBuilder {
   readonly #numbers = new Growable(sharedArrays.uint32);
   readonly #setNames = new Map<string, number>();
   #questions = 0;
-  #truncated = 0;
   #unknownAnswers = 0;
 
   constructor(options: SampleStoreOptions) {
     this.#options = options;
-    const small = options.wordPiece.vocabSize <= 65536;
-    this.#tokens = new Growable<Uint16Array | Int32Array>(small ? sharedArrays.uint16 : sharedArrays.int32);
-    this.#tokenOffsets.push(0);
+    this.#tokens = new TokenStore(options);
     this.#answerOffsets.push(0);
   }
 
@@ -85,7 +84,7 @@ export class SampleBuilder {
         this.#images.push(image);
         this.#sets.push(name);
         this.#numbers.push(i);
-        this.#addTokens(set.sentences[i]);
+        this.#tokens.add(set.sentences[i]);
         this.#addAnswers(set.labels?.[i]);
       }
     }
@@ -98,15 +97,13 @@ export class SampleBuilder {
     return {
       size: this.#images.length,
       images: this.#images.finish(),
-      tokens: this.#tokens.finish(),
-      tokenOffsets: this.#tokenOffsets.finish(),
+      ...this.#tokens.finish(),
       answerIds: this.#answerIds.finish(),
       answerScores: this.#answerScores.finish(),
       answerOffsets: this.#answerOffsets.finish(),
       setOf: (sample) => setNames[sets[sample]],
       numberOf: (sample) => numbers[sample],
       questions: this.#questions,
-      truncatedSentences: this.#truncated,
       unknownAnswers: this.#unknownAnswers,
     };
   }
@@ -116,20 +113,6 @@ export class SampleBuilder {
     if (known !== undefined) return known;
     this.#setNames.set(name, this.#setNames.size);
     return this.#setNames.size - 1;
-  }
-
-  #addTokens(sentence: string): void {
-    const { wordPiece, maxTokens } = this.#options;
-    // One more than is kept shows whether anything was cut.
-    const ids = wordPiece.encode(sentence, maxTokens + 1);
-    if (ids.length > maxTokens) {
-      this.#truncated++;
-      ids[maxTokens - 1] = wordPiece.sepId;
-      this.#tokens.append(ids.subarray(0, maxTokens));
-    } else {
-      this.#tokens.append(ids);
-    }
-    this.#tokenOffsets.push(this.#tokens.length);
   }
 
   #addAnswers(label: NonNullable<SentenceSet['labels']>[number] | undefined): void {

@@ -1,21 +1,25 @@
 import { join } from 'node:path';
 import { LxmertError } from '../errors.js';
-import { checkpointName, readCheckpointAnswers } from '../train/index.js';
-import type { RunFolder, TrainerState } from '../train/index.js';
+import { readCheckpointAnswers } from './checkpoint.js';
+import { checkpointName } from './checkpointStore.js';
+import type { RunFolder } from './runFolder.js';
+import type { TrainerState } from './trainerState.js';
 
 /**
  * Compares the answer table of the checkpoint that a run goes on from with that of the data.
+ * @param flag that takes initial weights, for the message
  * @throws BAD_CHECKPOINT when a row of the answer head would mean another answer than it has learnt
  */
 export async function demandSameAnswers(
   run: RunFolder,
   from: TrainerState,
   now: readonly string[] | undefined,
+  flag: 'init' | 'from' = 'init',
 ): Promise<void> {
   const checkpoint = join(run.checkpoints, checkpointName(from.step));
   const saved = await readCheckpointAnswers(checkpoint);
   const advice =
-    `Give the data it was trained on, or start another run with --init ${checkpoint}, ` +
+    `Give the data it was trained on, or start another run with --${flag} ${checkpoint}, ` +
     'which carries the answers over by their words';
   const has = (answers: readonly string[] | undefined): string => (answers ? 'has one' : 'has none');
   if (saved === now) return;

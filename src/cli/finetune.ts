@@ -1,0 +1,26 @@
+import { finetuneSettings } from '../config/fields.js';
+import { finetunePresets, finetuneTasks } from '../config/finetuneConfig.js';
+import { finetune } from '../finetune/index.js';
+import { defineCommand } from './command.js';
+import { runSources, withRunFlags, type RunFlags } from './runFlags.js';
+import { runTraining, trainOptions } from './trainCommand.js';
+
+export const finetuneFlags: RunFlags = {
+  settings: finetuneSettings,
+  presets: Object.keys(finetunePresets),
+  without: ['task'],
+};
+
+export const command = defineCommand({
+  command: 'finetune <task>',
+  describe: 'fine-tune a model on questions: VQA, GQA, NLVR2, or data of your own',
+  builder: (yargs) =>
+    withRunFlags(yargs, finetuneFlags)
+      .positional('task', { choices: finetuneTasks, demandOption: true, describe: 'what kind of questions' })
+      .options(trainOptions)
+      .group(Object.keys(trainOptions), 'Run:'),
+  handler: (args) =>
+    runTraining(args, (controls) =>
+      finetune({ sources: runSources(args, finetuneFlags), resume: args.resume, ...controls }),
+    ),
+});

@@ -1,0 +1,142 @@
+import { z } from 'zod';
+import { keysOf, recordOf } from '../records.js';
+import { modelConfigSchema } from './modelConfig.js';
+import type { ModelConfig } from './modelConfig.js';
+import type { ConfigTree } from './presets.js';
+import {
+  checkCourse,
+  count,
+  courseShape,
+  dataShape,
+  namesOf,
+  optimizerShape,
+  path,
+  readingShape,
+  share,
+} from './runConfig.js';
+
+/** Data sets of questions, and data of one's own. */
+export const finetuneTasks = ['vqa', 'gqa', 'nlvr2', 'qa'] as const;
+export type FinetuneTask = (typeof finetuneTasks)[number];
+
+/** How the answers of a question become a loss; `src/finetune/objective.ts` says what each computes. */
+export const answerLossNames = ['soft', 'hard', 'classes'] as const;
+
+/** Parts of the model that can be frozen. */
+export const freezableParts = [
+  'wordEmbeddings',
+  'objectEmbeddings',
+  'languageLayers',
+  'visionLayers',
+  'crossLayers',
+  'pooler',
+  'head',
+] as const;
+
+/** The sizes of the model; open ones are those of the weights that it starts from. */
+const modelShape = recordOf(keysOf(modelConfigSchema.shape), (name) => {
+  const field = modelConfigSchema.shape[name];
+  const description = z.globalRegistry.get(field)?.description;
+  const open = field.removeDefault().optional();
+  return description === undefined ? open : open.describe(description);
+});
+
+/** Everything that describes a fine-tuning run. The defaults are those of the original's VQA. */
+export const finetuneConfigSchema = z
+  .strictObject({
+    task: z.enum(finetuneTasks).describe('what kind of questions'),
+    out: path.optional().describe('run folder'),
+    from: path.optional().describe('checkpoint to take initial weights from; drawn from the seed unless given'),
+    model: z.strictObject(modelShape).prefault({}),
+    data: z
+      .strictObject({
+        ...dataShape,
+        answers: path
+          .optional()
+          .describe('answer list, or a folder with one; <data folder>/<task> unless given. Not for nlvr2'),
+        limit: count.optional().describe('take only the first so many questions of each split'),
+        maxMissingShare: share
+          .default(0.01)
+          .describe('largest share of the questions of a split whose pictures may have no features'),
+        ...readingShape,
+      })
+      .prefault({}),
+    optimizer: z
+      .strictObject({
+        ...optimizerShape,
+        lr: optimizerShape.lr.removeDefault().default(5e-5).describe('peak learning rate'),
+        headLr: optimizerShape.lr
+          .removeDefault()
+          .optional()
+          .describe('peak learning rate of the head; lr unless given'),
+        warmup: optimizerShape.warmup
+          .removeDefault()
+          .default(0.1)
+          .describe('share of the steps in which the learning rate rises'),
+        maxGradNorm: optimizerShape.maxGradNorm.removeDefault().default(5).describe('global gradient norm to clip to'),
+      })
+      .prefault({}),
+    loss: z
+      .enum(answerLossNames)
+      .optional()
+      .describe(
+        'soft: scores of all answers; hard: the best answer, times the number of answers; classes: the best answer. ' +
+          'classes for nlvr2, soft else, unless given',
+      ),
+    freeze: namesOf(z.enum(freezableParts)).default([]).describe('parts of the model to leave as they are'),
+    ...courseShape,
+    batchSize: count.default(32).describe('questions of one optimizer step, over all parts'),
+    microBatchSize: count.optional().describe('questions that the device takes at once; the whole batch unless given'),
+    epochs: count.optional().describe('passes over the training questions (4 unless maxSteps is given)'),
+    earlyStop: count.optional().describe('end after so many validations without a better score; never unless given'),
+  })
+  .superRefine((config, context) => {
+    const complain = (where: readonly string[], message: string) =>
+      context.addIssue({ code: 'custom', path: [...where], message });
+    checkCourse(config, complain);
+    if (config.freeze.length === freezableParts.length) complain(['freeze'], 'nothing is left to be trained');
+    if (config.task === 'nlvr2' && config.loss !== undefined && config.loss !== 'classes')
+      complain(['loss'], 'nlvr2 has the loss classes');
+    if (config.task === 'nlvr2' && config.data.answers !== undefined)
+      complain(['data', 'answers'], 'the answers of nlvr2 are False and True; leave it out');
+  })
+  .transform((config) => ({
+    ...config,
+    ...(config.epochs === undefined && config.maxSteps === undefined ? { epochs: 4 } : {}),
+    loss: config.loss ?? (config.task === 'nlvr2' ? ('classes' as const) : ('soft' as const)),
+  }));
+
+/** A fine-tuning run as described; sizes of the model may be open. */
+export type FinetuneConfig = z.infer<typeof finetuneConfigSchema>;
+
+/** A fine-tuning run with every size known. */
+export type ResolvedFinetuneConfig = Omit<FinetuneConfig, 'model'> & { readonly model: ModelConfig };
+
+const published = { batchSize: 32, epochs: 4 };
+
+/** Starting points of a fine-tuning run. Those named like a task are its published hyper-parameters. */
+export const finetunePresets = {
+  vqa: {
+    ...published,
+    optimizer: { lr: 5e-5, warmup: 0.1, maxGradNorm: 5 },
+    data: { train: ['train', 'nominival'], valid: ['minival'] },
+  },
+  gqa: {
+    ...published,
+    optimizer: { lr: 1e-5, warmup: 0.1, maxGradNorm: 5 },
+    data: { train: ['train', 'valid'], valid: ['testdev'] },
+  },
+  nlvr2: {
+    ...published,
+    optimizer: { lr: 5e-5, warmup: 0.1, maxGradNorm: 5 },
+    data: { train: ['train'], valid: ['valid'] },
+  },
+  /** For a `tiny` model and synthetic scenes: seconds on a laptop. */
+  tiny: {
+    batchSize: 64,
+    maxSteps: 500,
+    validEvery: 250,
+    optimizer: { lr: 1e-3, beta2: 0.98, warmup: 0.1, maxGradNorm: 1 },
+    data: { train: ['train'], valid: ['valid'] },
+  },
+} as const satisfies Record<string, ConfigTree>;

@@ -1,0 +1,47 @@
+import type { WordPiece } from '../../text/wordPiece.js';
+import { Growable } from '../growable.js';
+import { sharedArrays } from '../sharedArrays.js';
+import type { SampleArrays } from './sampleStore.js';
+
+export interface TokenStoreOptions {
+  readonly wordPiece: WordPiece;
+  /** Most tokens of a sentence, [CLS] and [SEP] included. */
+  readonly maxTokens: number;
+}
+
+/** Collects the WordPieces of sentences, one after the other. */
+export class TokenStore {
+  readonly #options: TokenStoreOptions;
+  readonly #tokens: Growable<Uint16Array | Int32Array>;
+  readonly #offsets = new Growable(sharedArrays.uint32);
+  #truncated = 0;
+
+  constructor(options: TokenStoreOptions) {
+    this.#options = options;
+    const small = options.wordPiece.vocabSize <= 65536;
+    this.#tokens = new Growable<Uint16Array | Int32Array>(small ? sharedArrays.uint16 : sharedArrays.int32);
+    this.#offsets.push(0);
+  }
+
+  add(sentence: string): void {
+    const { wordPiece, maxTokens } = this.#options;
+    // One more than is kept shows whether anything was cut.
+    const ids = wordPiece.encode(sentence, maxTokens + 1);
+    if (ids.length > maxTokens) {
+      this.#truncated++;
+      ids[maxTokens - 1] = wordPiece.sepId;
+      this.#tokens.append(ids.subarray(0, maxTokens));
+    } else {
+      this.#tokens.append(ids);
+    }
+    this.#offsets.push(this.#tokens.length);
+  }
+
+  finish(): Pick<SampleArrays, 'tokens' | 'tokenOffsets'> & { readonly truncatedSentences: number } {
+    return {
+      tokens: this.#tokens.finish(),
+      tokenOffsets: this.#offsets.finish(),
+      truncatedSentences: this.#truncated,
+    };
+  }
+}

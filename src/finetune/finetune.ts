@@ -1,0 +1,135 @@
+import { forbiddenChanges } from '../config/changes.js';
+import { finetuneSettings } from '../config/fields.js';
+import { loadFinetuneConfig, type ConfigSources } from '../config/loadConfig.js';
+import type { ResolvedFinetuneConfig } from '../config/finetuneConfig.js';
+import { toTransformersJson } from '../config/transformers.js';
+import { LxmertError } from '../errors.js';
+import {
+  checkpointFiles,
+  demandSameAnswers,
+  train,
+  trainInFolder,
+  type RunControls,
+  type RunFolder,
+  type TrainerState,
+  type TrainSummary,
+  type ValidationControls,
+} from '../train/index.js';
+import { describeTaken, initialModelConfig, takeInitialWeights } from './initialWeights.js';
+import type { Finetuner } from './finetuner.js';
+import { answerWeights } from './objective.js';
+import {
+  openFinetuneData,
+  openFinetuner,
+  resolveFinetune,
+  type DescribedFinetune,
+  type OpenedQuestions,
+} from './openRun.js';
+import { formatTask, taskFile } from './taskFile.js';
+import { validate } from './validation.js';
+
+export interface FinetuneRequest extends RunControls {
+  /** The flag `task` says what kind of questions. */
+  readonly sources: Omit<ConfigSources, 'saved'>;
+  /** Go on from the newest checkpoint of the run folder; start over where there is none. */
+  readonly resume?: boolean;
+}
+
+/** WordPieces of a checkpoint whose vocabulary is not the usual one. */
+export const vocabularyFile = 'vocab.txt';
+
+/**
+ * Fine-tunes from a description to a finished run folder, or to where the signal ends it.
+ * @throws BAD_ARGUMENT, BAD_CONFIG (description, or a resumed run's differs), RUN_FOLDER, and what data, model and
+ *   trainer throw
+ */
+export async function finetune(request: FinetuneRequest): Promise<TrainSummary> {
+  const { sources, observer, signal, resume = false } = request;
+  const described = await loadFinetuneConfig(sources);
+  return trainInFolder<DescribedFinetune>({
+    ...{ observer, signal, resume },
+    out: demandSetting(described.out, 'out', 'the run folder'),
+    describe: async (saved) => {
+      const config = saved ? await loadFinetuneConfig({ ...sources, saved }) : described;
+      const folder = demandSetting(config.data.folder, 'data', 'the data folder');
+      return { ...config, data: { ...config.data, folder } };
+    },
+    changes: (saved, now) => forbiddenChanges(saved, { ...now }, finetuneSettings.fields),
+    check: async ({ from }) => {
+      if (from !== undefined) await initialModelConfig(from);
+    },
+    train: (config, run, from) => finetuneIn(run, config, from, { observer, signal }),
+  });
+}
+
+async function finetuneIn(
+  run: RunFolder,
+  config: DescribedFinetune,
+  from: TrainerState | undefined,
+  { observer, signal }: RunControls,
+): Promise<TrainSummary> {
+  signal?.throwIfAborted();
+  const data = await openFinetuneData(config, { observer, signal });
+  const { answers, source, samples, table, pictures, validWithoutFeatures } = data;
+  try {
+    signal?.throwIfAborted();
+    const resolved = await resolveFinetune(from ? { ...config, from: undefined } : config, data);
+    const model = await openFinetuner(resolved, pictures, observer);
+    try {
+      signal?.throwIfAborted();
+      if (table) await model.loadFeatures(table, { progress: observer?.loading, signal });
+      if (from) await demandSameAnswers(run, from, answers, 'from');
+      else await initialize(model, config, answers, { observer, signal });
+      signal?.throwIfAborted();
+      await run.writeConfig({ ...resolved, from: config.from, out: run.path });
+      const training = {
+        ...{ model, source, samples, weights: () => answerWeights },
+        validate:
+          config.data.valid.length === 0
+            ? undefined
+            : (_: number, controls: ValidationControls) => validate(model, source, validWithoutFeatures, controls),
+        files: checkpointTexts(resolved, data),
+      };
+      return await train({ settings: resolved, training, run, from, observer, signal });
+    } finally {
+      await model.dispose();
+    }
+  } finally {
+    await data.close();
+  }
+}
+
+/** What a checkpoint holds beside the weights. */
+function checkpointTexts(
+  { model, task, loss, data }: ResolvedFinetuneConfig,
+  { answers, pictures, vocabulary }: OpenedQuestions,
+): Record<string, string> {
+  const trained = { on: ['qa'], visualLosses: [] } as const;
+  return {
+    [checkpointFiles.config]: toTransformersJson(model, trained, 'LxmertForQuestionAnswering'),
+    [checkpointFiles.answers]: `${JSON.stringify(answers)}\n`,
+    [taskFile]: formatTask({ task, pictures, loss, maxTokens: data.maxTokens }),
+    ...(vocabulary === undefined ? {} : { [vocabularyFile]: vocabulary }),
+  };
+}
+
+/** Weights from the seed, then from `from` where it is given. */
+async function initialize(
+  model: Finetuner,
+  { seed, from }: DescribedFinetune,
+  answers: readonly string[],
+  { observer, signal }: RunControls,
+): Promise<void> {
+  await model.initialize(seed, signal);
+  if (from === undefined) {
+    observer?.note?.('no --from: all weights are drawn from the seed');
+    return;
+  }
+  const taken = await takeInitialWeights(from, model, answers, signal);
+  observer?.note?.(describeTaken(from, model, taken));
+}
+
+function demandSetting(value: string | undefined, flag: string, what: string): string {
+  if (value === undefined) throw new LxmertError('BAD_ARGUMENT', `--${flag} is missing: ${what}`);
+  return value;
+}

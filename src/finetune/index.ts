@@ -1,0 +1,2 @@
+export { finetune } from './finetune.js';
+export type { FinetuneRequest } from './finetune.js';

@@ -1,0 +1,68 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ModelConfig } from '../config/modelConfig.js';
+import { fromTransformersJson } from '../config/transformers.js';
+import { fileError } from '../formats/fileErrors.js';
+import {
+  checkpointFiles,
+  loadInitialWeights,
+  lookForInitialWeights,
+  type InitialCoverage,
+  type StateKind,
+  type StoredModel,
+} from '../train/index.js';
+
+/** The sizes of the model that initial weights are for; all readers of `--from` are here. */
+export async function initialModelConfig(from: string): Promise<ModelConfig> {
+  await lookForInitialWeights(from);
+  const path = join(from, checkpointFiles.config);
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    throw fileError(error, 'read', path);
+  });
+  return fromTransformersJson(text, path);
+}
+
+const head = 'answer_head.';
+const firstOfHead = `${head}logit_fc.0.weight`;
+
+/** What was taken of initial weights. */
+export interface TakenWeights extends InitialCoverage {
+  /** The head is for another number of pictures, so all of it stays as drawn. */
+  readonly headLeft: boolean;
+}
+
+/**
+ * Takes initial weights as `loadInitialWeights` does; of a head whose first layer has another width nothing is taken
+ * (NLVR2 from a model that has seen one picture).
+ */
+export async function takeInitialWeights(
+  from: string,
+  model: StoredModel & { readonly config: ModelConfig },
+  answers: readonly string[],
+  signal?: AbortSignal,
+): Promise<TakenWeights> {
+  let fits = false;
+  const guarded = {
+    config: model.config,
+    parameters: model.parameters,
+    read: (kind: StateKind, name: string) => model.read(kind, name),
+    write: async (kind: StateKind, name: string, values: Float32Array) => {
+      if (name === firstOfHead) fits = true;
+      if (!name.startsWith(head) || fits) await model.write(kind, name, values);
+    },
+  };
+  const taken = await loadInitialWeights(from, guarded, answers, signal);
+  return { ...taken, answers: fits ? taken.answers : undefined, headLeft: !fits };
+}
+
+/** What was taken, in words. */
+export function describeTaken(from: string, { parameters }: StoredModel, taken: TakenWeights): string {
+  const left = [...taken.missing, ...taken.misshapen].filter((text) => !text.startsWith(head));
+  return [
+    `initial weights from ${from}: ${taken.loaded} of ${parameters.length} tensors`,
+    ...(taken.headLeft ? ['the answer head is drawn anew'] : []),
+    ...(taken.answers ? [`rows of ${taken.answers.carried} of ${taken.answers.of} answers`] : []),
+    ...(left.length > 0 ? [`left as drawn: ${left.join(', ')}`] : []),
+    ...(taken.unexpected.length > 0 ? [`not used: ${taken.unexpected.length} tensors of other heads`] : []),
+  ].join('; ');
+}

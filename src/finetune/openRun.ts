@@ -1,0 +1,184 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { FinetuneConfig, FinetuneTask, ResolvedFinetuneConfig } from '../config/finetuneConfig.js';
+import { expectation } from '../config/issues.js';
+import { modelConfigSchema } from '../config/modelConfig.js';
+import { withoutUndefined } from '../config/runConfig.js';
+import { FeatureFiles } from '../data/features/openFeatures.js';
+import { residentFeatures } from '../data/features/residentFeatures.js';
+import type { FeatureTable } from '../data/features/residentFeatures.js';
+import { defaultReaders } from '../data/features/tablePieces.js';
+import { samplesChecksum } from '../data/samples/sampleStore.js';
+import { LxmertError } from '../errors.js';
+import { fileError } from '../formats/fileErrors.js';
+import { describedModel, noteDevice } from '../step/describedModel.js';
+import { WordPiece } from '../text/wordPiece.js';
+import type { RunControls, TrainObserver } from '../train/index.js';
+import { answerVocabulary, readAnswerVocabulary, type AnswerVocabulary } from './answers/index.js';
+import { Finetuner } from './finetuner.js';
+import { initialModelConfig } from './initialWeights.js';
+import { openQuestionData, type QuestionData } from './questionData.js';
+import { nlvr2Answers } from './questions/index.js';
+import { questionSource, type QuestionSource } from './questionSource.js';
+
+/** A run whose data folder is given. */
+export type DescribedFinetune = FinetuneConfig & { readonly data: { readonly folder: string } };
+
+/** Data of a fine-tuning run, opened. */
+export interface OpenedQuestions {
+  readonly answers: readonly string[];
+  readonly pictures: 1 | 2;
+  readonly source: QuestionSource;
+  /** Validation questions that are left out and count as wrong. */
+  readonly validWithoutFeatures: number;
+  readonly featureDim: number;
+  readonly vocabSize: number;
+  /** The text of the vocabulary, when it is not the usual one. */
+  readonly vocabulary?: string | undefined;
+  /** Features that the batches only name: to be put onto the device before the first batch is made. */
+  readonly table?: FeatureTable | undefined;
+  /** Changes with the training questions. */
+  readonly samples: string;
+  close(): Promise<void>;
+}
+
+/** The answers that a head is for: those of NLVR2, a list that was named, else that of the data folder. */
+export async function openAnswers(
+  task: FinetuneTask,
+  { folder, answers }: { readonly folder: string; readonly answers?: string | undefined },
+): Promise<AnswerVocabulary> {
+  if (task === 'nlvr2') return answerVocabulary(nlvr2Answers);
+  return readAnswerVocabulary(answers ?? join(folder, task));
+}
+
+/** The data that a run names. @throws what opening throws; the signal's reason */
+export async function openFinetuneData(
+  config: DescribedFinetune,
+  { observer, signal }: RunControls = {},
+): Promise<OpenedQuestions> {
+  const { task, data, loss, seed, batchSize, microBatchSize: partSize } = config;
+  const { folder: dir, maxTokens, limit, maxMissingShare, workers } = data;
+  const wordPiece = await WordPiece.load({ vocabFile: data.vocabulary });
+  const answers = await openAnswers(task, data);
+  const files = new FeatureFiles();
+  const close = () => files.close();
+  const where = {
+    ...{ task, dir, wordPiece, answers, maxTokens, limit, maxMissingShare, labelled: true, files, signal },
+    // Resident features are on the device; a second copy in host memory would be of no use.
+    inMemory: data.residentFeatures ? false : undefined,
+  };
+  try {
+    const train = await openQuestionData({ ...where, splits: data.train });
+    note('train', train, observer);
+    const valid = data.valid.length > 0 ? await openQuestionData({ ...where, splits: data.valid }) : undefined;
+    if (valid) {
+      note('valid', valid, observer);
+      demandSamePictures(train, valid);
+    }
+    const resident = data.residentFeatures
+      ? residentFeatures(valid ? [train, valid] : [train], { workers: workers ?? defaultReaders() })
+      : undefined;
+    const [trainSet = train, validSet = valid] = resident?.sets ?? [];
+    return {
+      answers: answers.answers,
+      pictures: train.pictures,
+      source: questionSource({ train: trainSet, valid: validSet, loss, seed, batchSize, partSize, workers }),
+      validWithoutFeatures: valid?.report.withoutFeatures ?? 0,
+      featureDim: train.featureDim,
+      vocabSize: wordPiece.vocabSize,
+      vocabulary: data.vocabulary === undefined ? undefined : await readText(data.vocabulary),
+      table: resident?.table,
+      samples: samplesChecksum(train),
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function demandSamePictures(train: QuestionData, valid: QuestionData): void {
+  if (train.pictures !== valid.pictures)
+    throw new LxmertError(
+      'BAD_DATA',
+      `the questions of ${valid.name} have ${valid.pictures} pictures each, those of ${train.name} ${train.pictures}; ` +
+        'training and validation must have as many',
+    );
+}
+
+async function readText(path: string): Promise<string> {
+  return readFile(path, 'utf8').catch((error: unknown) => {
+    throw fileError(error, 'read', path);
+  });
+}
+
+/**
+ * Fills in the sizes of the model: those of the initial weights, of the data, and what the description says.
+ * @throws BAD_CONFIG naming the setting; FILE_MISSING, BAD_CHECKPOINT for the initial weights
+ */
+export async function resolveFinetune(
+  config: DescribedFinetune,
+  { answers, featureDim, vocabSize }: Pick<OpenedQuestions, 'answers' | 'featureDim' | 'vocabSize'>,
+): Promise<ResolvedFinetuneConfig & { readonly data: { readonly folder: string } }> {
+  const { from } = config;
+  const theirs = from === undefined ? undefined : await initialModelConfig(from);
+  const given = withoutUndefined(config.model);
+  const merged = {
+    ...(theirs ?? { vocabSize, visualFeatDim: featureDim }),
+    ...given,
+    numQaLabels: answers.length,
+  };
+  const parsed = modelConfigSchema.safeParse(merged, { error: expectation });
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    throw new LxmertError('BAD_CONFIG', `model.${issue.path.join('.')}: ${issue.message}`);
+  }
+  const model = parsed.data;
+  const source = from === undefined ? 'the model has' : `the weights of ${from} are for`;
+  const refuse = (what: string): LxmertError => new LxmertError('BAD_CONFIG', `${source} ${what}`);
+  if (model.visualFeatDim !== featureDim)
+    throw refuse(`features of ${model.visualFeatDim} numbers; those of the data have ${featureDim}`);
+  if (model.vocabSize < vocabSize)
+    throw refuse(`a vocabulary of ${model.vocabSize} words; the tokenizer has ${vocabSize}`);
+  if (model.maxPositionEmbeddings < config.data.maxTokens)
+    throw refuse(`${model.maxPositionEmbeddings} positions; data.maxTokens is ${config.data.maxTokens}`);
+  if (given.numQaLabels !== undefined && given.numQaLabels !== answers.length)
+    throw new LxmertError(
+      'BAD_CONFIG',
+      `model.numQaLabels is ${given.numQaLabels}; the answer list has ${answers.length}`,
+    );
+  return { ...config, model };
+}
+
+/** The model of a run on its device, not yet initialized. */
+export async function openFinetuner(
+  config: ResolvedFinetuneConfig,
+  pictures: 1 | 2,
+  observer?: TrainObserver,
+): Promise<Finetuner> {
+  const { loss, freeze, optimizer } = config;
+  const { lr, headLr = lr } = optimizer;
+  const model = new Finetuner({
+    ...describedModel(config, observer?.note),
+    ...{ pictures, loss, freeze: new Set(freeze), headRate: headLr / lr },
+  });
+  noteDevice(model.engine, config, observer?.note);
+  return model;
+}
+
+/** Notes what was found in the data, and what was left out. */
+function note(what: string, { name, size, texts, report }: QuestionData, observer: TrainObserver | undefined): void {
+  const number = (value: number) => value.toLocaleString('en-US');
+  const { withoutFeatures, missingImage, truncated, unknownAnswers, unanswerable } = report;
+  observer?.note?.(
+    [
+      `${what} (${name}): ${number(size)} questions of ${texts.join(', ')}`,
+      ...(withoutFeatures > 0
+        ? [`${number(withoutFeatures)} questions left out: no features of a picture (such as ${missingImage})`]
+        : []),
+      ...(truncated > 0 ? [`${number(truncated)} questions cut to the most tokens`] : []),
+      ...(unknownAnswers > 0 ? [`${number(unknownAnswers)} labels left out: not in the answer list`] : []),
+      ...(unanswerable > 0 ? [`${number(unanswerable)} questions have no label of the answer list`] : []),
+    ].join('; '),
+  );
+}

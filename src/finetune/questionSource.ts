@@ -1,0 +1,75 @@
+import type { Batch } from '../data/batches/batch.js';
+import { batchesPerEpoch, trainBatches, validBatches } from '../data/batches/batching.js';
+import type { NamedData } from '../data/batches/assembler.js';
+import { FeatureMemory } from '../data/batches/featureMemory.js';
+import type { PretrainTasks } from '../data/batches/masking.js';
+import { defaultWorkers } from '../data/batches/pretrainSource.js';
+import { demandSameWidth } from '../data/features/mergedFeatures.js';
+import { taskNames } from '../config/tasks.js';
+import { recordOf } from '../records.js';
+import type { TrainSource } from '../train/index.js';
+import type { AnswerLoss } from './objective.js';
+
+export interface QuestionSourceOptions {
+  readonly train: NamedData;
+  /** Absent: validation is empty. */
+  readonly valid?: NamedData | undefined;
+  readonly loss: AnswerLoss;
+  readonly seed: number;
+  /** Questions of one global batch. */
+  readonly batchSize: number;
+  /** Most questions of one part; default: all in one. */
+  readonly partSize?: number | undefined;
+  /** Threads that make batches ahead; default: `defaultWorkers`. */
+  readonly workers?: number | undefined;
+}
+
+/** Training and validation questions as a trainer takes them. */
+export interface QuestionSource extends TrainSource {
+  /** The validation questions, in their order. */
+  validate(): AsyncIterable<Batch>;
+}
+
+/** No task of pre-training: nothing is masked or swapped. */
+const noTasks: PretrainTasks = recordOf(taskNames, () => false);
+
+/** @throws BAD_DATA when training and validation features differ in width */
+export function questionSource({ train, valid, loss, ...batching }: QuestionSourceOptions): QuestionSource {
+  if (valid) demandSameWidth(train.features, valid.features);
+  const workersOf = (data: NamedData): number => batching.workers ?? defaultWorkers(data);
+  const workers = { train: workersOf(train), valid: valid ? workersOf(valid) : 0 };
+  const memory = new FeatureMemory({ shared: workers.train > 0 || workers.valid > 0 });
+  const purpose = purposeOf(loss);
+  const batchSize = batching.partSize ?? batching.batchSize;
+  return {
+    batchesPerEpoch: batchesPerEpoch(train.size, batching.batchSize),
+    train: (from) =>
+      trainBatches(train, { ...batching, from, purpose, memory, workers: workers.train, tasksOn: () => noTasks }),
+    validate: () =>
+      valid
+        ? validBatches(valid, { batchSize, purpose, memory, workers: workers.valid, tasks: noTasks, unmasked: true })
+        : nothing(),
+    release: (batch) => memory.release(batch),
+  };
+}
+
+/** All questions of some data, in their order, once; memory of a batch is given back by `release`. */
+export function questionBatches(
+  data: NamedData,
+  { batchSize, loss = 'soft', workers }: { batchSize: number; loss?: AnswerLoss; workers?: number | undefined },
+): { readonly batches: AsyncGenerator<Batch>; readonly release: (batch: Batch) => void } {
+  const threads = workers ?? defaultWorkers(data);
+  const memory = new FeatureMemory({ shared: threads > 0 });
+  const purpose = purposeOf(loss);
+  return {
+    batches: validBatches(data, { batchSize, purpose, memory, workers: threads, tasks: noTasks, unmasked: true }),
+    release: (batch) => memory.release(batch),
+  };
+}
+
+/** The original's cross-entropy over answers counts a question without an answer as answer 0. */
+const purposeOf = (loss: AnswerLoss) => ({ none: loss === 'hard' ? 0 : -1 }) as const;
+
+async function* nothing(): AsyncGenerator<Batch> {
+  // No validation data: nothing comes.
+}

@@ -1,0 +1,63 @@
+import type { Batch } from '../data/batches/batch.js';
+import { addTallies, type MeanLosses, type Tallies } from '../step/losses.js';
+import type { Validation, ValidationControls } from '../train/index.js';
+import type { Finetuner } from './finetuner.js';
+import { answerLoss, answerWeights, type AnswerLossName } from './objective.js';
+import type { QuestionSource } from './questionSource.js';
+
+/** What validation asks of a model. */
+export interface QuestionModel {
+  /** Forward only, dropout off: the loss's sums, and the arg-max of each example. */
+  answer(batch: Batch): Promise<{ readonly tallies: Tallies<AnswerLossName>; readonly predictions: Int32Array }>;
+  losses: Finetuner['losses'];
+}
+
+/**
+ * Loss and score of the validation questions, dropout off. The score is the mean over all questions of the label score of
+ * the answer given; questions without features count as wrong.
+ * @returns undefined when the split is empty or the signal came
+ */
+export async function validate(
+  model: QuestionModel,
+  source: Pick<QuestionSource, 'validate' | 'release'>,
+  withoutFeatures: number,
+  { signal, progress }: ValidationControls,
+): Promise<Validation<AnswerLossName> | undefined> {
+  let sum: Tallies<AnswerLossName> | undefined;
+  let [batches, questions, right] = [0, withoutFeatures, 0];
+  let pending: { readonly batch: Batch; readonly result: ReturnType<QuestionModel['answer']> } | undefined;
+  const settle = async (): Promise<void> => {
+    if (!pending) return;
+    const { batch } = pending;
+    const { tallies, predictions } = await pending.result;
+    sum = sum ? addTallies([answerLoss], sum, tallies) : tallies;
+    const scores = scoresOf(batch, predictions);
+    questions += scores.length;
+    right += scores.reduce((a, b) => a + b, 0);
+    source.release(batch);
+    progress?.(++batches);
+  };
+  for await (const batch of source.validate()) {
+    if (signal?.aborted) break;
+    const result = model.answer(batch);
+    result.catch(() => undefined);
+    await settle();
+    pending = { batch, result };
+  }
+  await settle();
+  if (!sum || signal?.aborted) return undefined;
+  const { total, losses } = model.losses(sum, answerWeights);
+  const score = right / questions;
+  const accuracy: MeanLosses<AnswerLossName> = { [answerLoss]: score };
+  return { loss: total, losses, accuracy, score };
+}
+
+/** The label score of the answer given to each example of a batch. */
+function scoresOf({ targetOffsets, targetIds, targetScores }: Batch, predictions: Int32Array): number[] {
+  if (!targetOffsets || !targetIds || !targetScores) return [];
+  return Array.from({ length: targetOffsets.length - 1 }, (_, e) => {
+    for (let i = targetOffsets[e]; i < targetOffsets[e + 1]; i++)
+      if (targetIds[i] === predictions[e]) return targetScores[i];
+    return 0;
+  });
+}
