@@ -4,9 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Batch } from '../../src/data/batches/batch.js';
 import { learningRate } from '../../src/train/schedule.js';
-import { oneSample } from '../../src/train/nonFinite.js';
 import { pretrain } from '../../src/pretrain/pretrain.js';
-import { fakeBatch, fakeParts } from './support/fakeParts.js';
+import { fakeParts } from './support/fakeParts.js';
 import { fakeRun, filesOf, metricsOf, newestFiles, shortRun } from './support/runs.js';
 
 let parent: string;
@@ -28,7 +27,7 @@ describe('a run', () => {
     const valid = records.filter((record) => 'split' in record);
     expect(steps.map(({ step }) => step)).toEqual(Array.from({ length: 23 }, (_, i) => i + 1));
     expect(steps.map(({ epoch }) => epoch)).toEqual(Array.from({ length: 23 }, (_, i) => Math.floor(i / 5)));
-    const schedule = { peak: 0.05, totalSteps: 23, warmup: 0.05 };
+    const schedule = { lr: 0.05, totalSteps: 23, warmup: 0.05 };
     expect(steps.map(({ lr }) => lr)).toEqual(Array.from({ length: 23 }, (_, i) => learningRate(i, schedule)));
     expect(steps[0].lr).toBe(0);
     expect(Object.keys(steps[0].losses as object)).toEqual(['maskedLm', 'matched', 'obj', 'attr', 'feat', 'qa']);
@@ -341,25 +340,4 @@ describe('the run folder', () => {
       message: expect.stringContaining('--data'),
     });
   });
-});
-
-test('one sample of a batch is a batch of its own', () => {
-  const batch = fakeBatch('x', 7);
-  expect(oneSample(batch, 1)).toEqual({
-    size: 1,
-    firstSample: 1,
-    sampleIds: ['x/b'],
-    tokenIds: Int32Array.of(1, 8, 2),
-    tokenOffsets: Int32Array.of(0, 3),
-    objectOffsets: Int32Array.of(0, 2),
-    visualFeats: Float32Array.of(6, 7, 8, 9, 10, 11),
-    visualPos: Float32Array.from({ length: 8 }, (_, i) => (i + 8) / 16),
-    maskedTokens: { rows: Int32Array.of(1), labels: Int32Array.of(8) },
-    objects: { labels: Int32Array.of(2, 3), confs: Float32Array.of(0.125, 1) },
-    attributes: { labels: Int32Array.of(1, 0), confs: Float32Array.of(1, 0.5) },
-    maskedObjects: { rows: Int32Array.of(1), targets: Float32Array.of(7, 8, 9) },
-    matched: Int32Array.of(0),
-    answers: Int32Array.of(-1),
-  });
-  expect(oneSample(batch, 0)).toMatchObject({ maskedObjects: { rows: new Int32Array(), targets: new Float32Array() } });
 });

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { packSamples } from '../../src/data/batches/packSamples.js';
+import { packSamples } from '../../../src/data/batches/packSamples.js';
 
 const sample = {
   id: 'one',
@@ -26,10 +26,14 @@ test('packs rows sample after sample, with nothing masked', () => {
     objectOffsets: Int32Array.of(0, 2, 3),
     visualFeats: Float32Array.of(1, 2, 3, 4, 5, 6),
     visualPos: Float32Array.of(0, 0, 0.5, 0.5, 0.5, 0.5, 1, 1, 0, 0.25, 1, 1),
-    maskedTokens: { rows: new Int32Array(0), labels: new Int32Array(0) },
-    objects: { labels: new Int32Array(3), confs: new Float32Array(3) },
-    attributes: { labels: new Int32Array(3), confs: new Float32Array(3) },
-    maskedObjects: { rows: new Int32Array(0), targets: new Float32Array(0) },
+    maskedTokenRows: new Int32Array(0),
+    maskedTokenLabels: new Int32Array(0),
+    objectLabels: new Int32Array(3),
+    objectConfs: new Float32Array(3),
+    attributeLabels: new Int32Array(3),
+    attributeConfs: new Float32Array(3),
+    maskedObjectRows: new Int32Array(0),
+    featureTargets: new Float32Array(0),
     matched: Int32Array.of(1, 0),
     answers: Int32Array.of(-1, 4),
   });
