@@ -5,16 +5,19 @@ import { entriesOf } from '../records.js';
 import type { TrainSummary } from '../train/index.js';
 import { defineCommand, jsonOption, print, printJson } from './command.js';
 import { runSources, withRunFlags } from './runFlags.js';
+import { listenToSignals } from './runSignals.js';
 import { TrainProgress, figure, percent, whole } from './trainProgress.js';
-
-/** Exit codes of a run that a signal ended, as shells have them: 128 + the signal's number. */
-const signals = { SIGINT: 130, SIGTERM: 143 } as const;
 
 const own = {
   resume: {
     type: 'boolean',
     default: false,
     describe: 'go on from the newest checkpoint in --out; start if there is none',
+  },
+  'ignore-hangup': {
+    type: 'boolean',
+    default: false,
+    describe: 'go on when the terminal is closed (SIGHUP), as with nohup; otherwise the run saves and ends',
   },
   json: jsonOption,
 } as const satisfies Record<string, Options>;
@@ -25,36 +28,39 @@ export const command = defineCommand({
   builder: (yargs) => withRunFlags(yargs).options(own).group(Object.keys(own), 'Run:'),
   handler: async (args) => {
     const progress = new TrainProgress({ stream: process.stderr });
-    const stop = stopOnSignal((signal) =>
-      progress.line(
-        progress.begun
-          ? `${signal}: stops after this step and saves; once more ends it at once, unsaved`
-          : `${signal}: stops loading; once more ends it at once`,
-      ),
-    );
+    const signals = listenToSignals({
+      ignoreHangup: args.ignoreHangup,
+      ending: (reason) =>
+        progress.line(
+          progress.begun
+            ? `${reason}: stops after this step and saves; once more ends it at once, unsaved`
+            : `${reason}: stops loading; once more ends it at once`,
+        ),
+      saving: (signal) =>
+        progress.line(`${signal}: saves after ${progress.begun ? 'this' : 'the first'} step, and goes on`),
+      ignored: () => progress.line('SIGHUP: goes on (--ignore-hangup)'),
+    });
     try {
+      const { signal, saveRequest } = signals;
       const summary = await pretrain(
-        {
-          sources: runSources(args),
-          resume: args.resume,
-          observer: progress.observer,
-          signal: stop.signal,
-        },
+        { sources: runSources(args), resume: args.resume, observer: progress.observer, signal, saveRequest },
         pretrainParts,
       );
       progress.end();
       if (args.json) printJson(toJson(summary));
-      else tell(summary).forEach(print);
-      if (stop.received && !summary.finished) process.exit(signals[stop.received]);
+      else describeSummary(summary).forEach(print);
+      if (signals.exitCode !== undefined && !summary.finished) process.exit(signals.exitCode);
     } finally {
       progress.end();
-      stop.release();
+      signals.release();
     }
   },
 });
 
-/** What the run came to, for people. */
-function tell(summary: TrainSummary): string[] {
+const accuracyLine = (what: string, share: number): string => `${what.padEnd(46)}${percent(share).padStart(8)} right`;
+
+/** The result of a run as lines of text. */
+function describeSummary(summary: TrainSummary): string[] {
   const { step, totalSteps, finished, stoppedEarly, checkpoint, best, lastValidation } = summary;
   const of = (steps: number | undefined) => (steps === undefined ? '' : ` of ${whole(steps)}`);
   const accuracies = entriesOf(lastValidation?.accuracy ?? {});
@@ -67,56 +73,18 @@ function tell(summary: TrainSummary): string[] {
     ...(lastValidation
       ? [`Validation after step ${whole(lastValidation.step)}: loss ${figure(lastValidation.loss)}`]
       : []),
-    ...accuracies.map(
-      ([name, share]) =>
-        `  ${`${lossDescriptions.get(name)?.accuracy ?? 'loss'} (${name})`.padEnd(44)}${percent(share).padStart(8)} right`,
-    ),
+    ...accuracies.flatMap(([name, share]) => [
+      accuracyLine(`  ${lossDescriptions.get(name)?.accuracy ?? 'loss'} (${name})`, share),
+      ...entriesOf(lastValidation?.accuracyBySet?.[name] ?? {}).map(([set, ofSet]) =>
+        accuracyLine(`    ${set}`, ofSet),
+      ),
+    ]),
     `Checkpoint: ${checkpoint ?? 'none yet'}`,
     ...(best ? [`Best validation: after step ${whole(best.step)}, loss ${figure(best.loss)}`] : []),
   ];
 }
 
 function toJson({ lastStep, lastValidation, ...rest }: TrainSummary): object {
-  return {
-    ...rest,
-    ...(lastStep ? { loss: lastStep.loss, losses: lastStep.losses, samplesPerSecond: lastStep.samplesPerSecond } : {}),
-    ...(lastValidation ? { validation: lastValidation } : {}),
-  };
-}
-
-/**
- * Milliseconds in which a second signal is the same wish: a terminal and `timeout` signal the whole group, and a parent
- * such as `npm start` passes it on besides.
- */
-const sameWish = 500;
-
-/** The first SIGINT or SIGTERM aborts the signal, the second ends the process, whatever its threads are waiting for. */
-function stopOnSignal(tellOf: (signal: string) => void) {
-  const controller = new AbortController();
-  const state: { received: keyof typeof signals | undefined; at: number } = { received: undefined, at: 0 };
-  const listeners = (Object.keys(signals) as (keyof typeof signals)[]).map((signal) => {
-    const listener = () => {
-      const now = performance.now();
-      if (state.received && now - state.at < sameWish) return;
-      if (state.received) {
-        // An exit would wait for a thread that reads from a pipe, or a disk that does not answer.
-        process.off(signal, listener);
-        process.kill(process.pid, signal);
-        return;
-      }
-      state.received = signal;
-      state.at = now;
-      controller.abort();
-      tellOf(signal);
-    };
-    process.on(signal, listener);
-    return () => process.off(signal, listener);
-  });
-  return {
-    signal: controller.signal,
-    get received() {
-      return state.received;
-    },
-    release: () => listeners.forEach((release) => release()),
-  };
+  const { loss, losses, samplesPerSecond } = lastStep ?? {};
+  return { ...rest, loss, losses, samplesPerSecond, validation: lastValidation };
 }

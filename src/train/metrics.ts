@@ -32,14 +32,6 @@ export interface ValidRecord<L extends string = string> extends Validation<L> {
 
 export type MetricsRecord<L extends string = string> = StepRecord<L> | ValidRecord<L>;
 
-/** The state from which a run continues. */
-export interface MetricsStart {
-  /** Optimizer steps done. */
-  readonly step: number;
-  /** The validation after this step is still to be done. A line of it comes from a process that ended before it could save. */
-  readonly validationDue: boolean;
-}
-
 /** `metrics.jsonl` of a run: one JSON object a line, written without buffering. */
 export class MetricsFile {
   readonly path: string;
@@ -53,14 +45,20 @@ export class MetricsFile {
   }
 
   /**
-   * Opens the file, and cuts it back to the lines that belong to the state from which the run continues.
+   * Opens the file, and cuts it back to the lines of the first `steps` steps.
+   * @param validationDue the validation after these steps is still to be done; a line of it comes from a process that
+   *   ended before it could save
    * @returns the file, and the last step that its lines record
    */
-  static async open(path: string, from: MetricsStart): Promise<{ metrics: MetricsFile; stepsFound: number }> {
+  static async open(
+    path: string,
+    steps: number,
+    validationDue = false,
+  ): Promise<{ metrics: MetricsFile; stepsFound: number }> {
     let file: FileHandle | undefined;
     try {
       file = await openOrCreate(path);
-      const { end, stepsFound } = await endOfLines(file, from);
+      const { end, stepsFound } = await endOfLines(file, steps, validationDue);
       await file.truncate(end);
       return { metrics: new MetricsFile(path, file, end), stepsFound };
     } catch (error) {
@@ -108,7 +106,8 @@ async function openOrCreate(path: string): Promise<FileHandle> {
  */
 async function endOfLines(
   file: FileHandle,
-  { step: steps, validationDue }: MetricsStart,
+  steps: number,
+  validationDue: boolean,
 ): Promise<{ end: number; stepsFound: number }> {
   const chunk = Buffer.allocUnsafe(1 << 16);
   let rest = Buffer.alloc(0);

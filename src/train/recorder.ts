@@ -3,8 +3,12 @@ import { join } from 'node:path';
 import { EventFile } from '../formats/tensorBoard.js';
 import { entriesOf } from '../records.js';
 import { MetricsFile } from './metrics.js';
-import type { MetricsStart, StepRecord, ValidRecord } from './metrics.js';
+import type { StepRecord, ValidRecord } from './metrics.js';
 import type { RunFolder } from './runFolder.js';
+import type { TrainerState } from './trainerState.js';
+
+/** The part of a run's state that says which records belong to it. */
+type RecorderStart = Pick<TrainerState, 'step' | 'validationDue'>;
 
 /** Writes what a run measures to `metrics.jsonl`, and the same figures as TensorBoard events. */
 export class Recorder {
@@ -20,9 +24,9 @@ export class Recorder {
    * Continues from a state, and drops what was recorded after it.
    * @returns the recorder, and the last step that `metrics.jsonl` records
    */
-  static async open(run: RunFolder, from: MetricsStart): Promise<{ recorder: Recorder; stepsFound: number }> {
+  static async open(run: RunFolder, from: RecorderStart): Promise<{ recorder: Recorder; stepsFound: number }> {
     if (from.step === 0) await removeEvents(run.path);
-    const { metrics, stepsFound } = await MetricsFile.open(run.metrics, from);
+    const { metrics, stepsFound } = await MetricsFile.open(run.metrics, from.step, from.validationDue);
     try {
       // TensorBoard drops the events of this step and of later ones. The events of the checkpoint's step stay.
       const events = await EventFile.create(run.path, { step: from.step + 1 });
