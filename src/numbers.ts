@@ -32,6 +32,16 @@ export function demandShare(name: string, value: unknown): asserts value is numb
   demand(fits, name, 'a number from 0 and below 1 in float32', value);
 }
 
+/** Values of a tensor, all finite. */
+export function demandFinite(name: string, values: Float32Array): void {
+  // The product is 0 for every finite number, else NaN. One sum is faster than a test of each value.
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i] * 0;
+  if (sum === 0) return;
+  const at = values.findIndex((value) => !Number.isFinite(value));
+  demand(false, `${name}[${at}]`, 'a finite number', values[at]);
+}
+
 const isFloat32 = (value: unknown): boolean => typeof value === 'number' && Number.isFinite(Math.fround(value));
 
 function demand(fits: boolean, name: string, expected: string, value: unknown): void {

@@ -57,7 +57,7 @@ export const command = defineCommand({
   },
 });
 
-const accuracyLine = (what: string, share: number): string => `${what.padEnd(46)}${percent(share).padStart(8)} right`;
+const accuracyLine = (what: string, share: number): string => `${what.padEnd(50)}${percent(share).padStart(8)} right`;
 
 /** The result of a run as lines of text. */
 function describeSummary(summary: TrainSummary): string[] {

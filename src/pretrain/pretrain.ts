@@ -23,7 +23,7 @@ import type { DescribedRun, OpenedData, PretrainModel, PretrainParts } from './p
 import { demandSameAnswers } from './sameAnswers.js';
 import { checkTaskMix, lossWeights } from './taskMix.js';
 import { validate } from './validation.js';
-import { vocabularyOf, vocabularyText } from './vocabulary.js';
+import { demandSameVocabulary, vocabularyOf, vocabularyText } from './vocabulary.js';
 
 export interface PretrainRequest extends RunControls {
   readonly sources: Omit<ConfigSources, 'saved'>;
@@ -70,6 +70,7 @@ async function pretrainIn(
   const { answers, source, samples, table, facts, unlabelled, largest } = data;
   try {
     signal?.throwIfAborted();
+    if (checkpoint !== undefined) await demandSameVocabulary(checkpoint, data.vocabulary);
     const { batchesPerEpoch } = source;
     demandCount('batchesPerEpoch of the data source', batchesPerEpoch);
     for (const [name, value] of entriesOf<unknown>({ ...facts })) demandCount(`facts.${name}`, value);

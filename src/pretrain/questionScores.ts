@@ -1,7 +1,21 @@
-/** Sums of scores and numbers of questions. */
-interface Sum {
-  score: number;
-  questions: number;
+/** The sum of scores, and the number of questions. */
+class Sum {
+  questions = 0;
+  #score = 0;
+  /** What rounding took from the sum so far (Kahan's method): ten scores of 0.3 have the mean 0.3. */
+  #lost = 0;
+
+  add(score: number, questions: number): void {
+    const corrected = score - this.#lost;
+    const sum = this.#score + corrected;
+    this.#lost = sum - this.#score - corrected;
+    this.#score = sum;
+    this.questions += questions;
+  }
+
+  get mean(): number | undefined {
+    return this.questions === 0 ? undefined : this.#score / this.questions;
+  }
 }
 
 /**
@@ -9,36 +23,30 @@ interface Sum {
  * gives to the predicted answer, 0 for an answer that is not in the label, as a mean over all labelled questions.
  */
 export class QuestionScores {
-  readonly #all: Sum = { score: 0, questions: 0 };
+  readonly #all = new Sum();
   readonly #sets = new Map<string, Sum>();
 
   /** Adds one question of a data set. */
   add(set: string, score: number): void {
-    const sum = this.#sets.get(set) ?? { score: 0, questions: 0 };
+    const sum = this.#sets.get(set) ?? new Sum();
     this.#sets.set(set, sum);
-    for (const each of [sum, this.#all]) {
-      each.score += score;
-      each.questions++;
-    }
+    for (const each of [sum, this.#all]) each.add(score, 1);
   }
 
   /** Adds questions of no data set. */
   addUnnamed(score: number, questions: number): void {
-    this.#all.score += score;
-    this.#all.questions += questions;
+    this.#all.add(score, questions);
   }
 
   /** Over all questions; undefined when there is none. */
   get overall(): number | undefined {
-    return meanOf(this.#all);
+    return this.#all.mean;
   }
 
   /** By data set, in the order of their names; undefined when there is none. */
   get bySet(): Readonly<Record<string, number>> | undefined {
     if (this.#sets.size === 0) return undefined;
     const names = [...this.#sets.keys()].sort();
-    return Object.fromEntries(names.map((name) => [name, meanOf(this.#sets.get(name)!) ?? 0]));
+    return Object.fromEntries(names.map((name) => [name, this.#sets.get(name)?.mean ?? 0]));
   }
 }
-
-const meanOf = ({ score, questions }: Sum): number | undefined => (questions === 0 ? undefined : score / questions);

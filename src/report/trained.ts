@@ -1,10 +1,10 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadRunConfig } from '../config/loadConfig.js';
 import type { DeviceName, RunConfig } from '../config/runConfig.js';
 import { fromTransformersJson } from '../config/transformers.js';
 import { LxmertError } from '../errors.js';
-import { fileError } from '../formats/fileErrors.js';
+import { fileError, isThere } from '../formats/fileErrors.js';
 import { Pretrainer } from '../pretrain/pretrainer.js';
 import {
   checkpointFiles,
@@ -85,9 +85,3 @@ export async function openTrained(
     throw error;
   }
 }
-
-const isThere = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  );

@@ -16,7 +16,7 @@ import {
   type Tensor,
 } from '../engine/index.js';
 import { isLxmertError, LxmertError } from '../errors.js';
-import { demandUint32 } from '../numbers.js';
+import { demandFinite, demandNotNegative, demandUint32 } from '../numbers.js';
 import type { AttentionMaps } from '../model/encoder.js';
 import { ModelWeights } from '../model/weights.js';
 import { loadFeatures, reserveFeatures, type LoadOptions } from './featureTable.js';
@@ -158,9 +158,10 @@ export class TrainableModel<L extends string, Outputs> {
     return this.#inOrder(() => this.engine.readFloats(this.#state.tensor(kind, name)));
   }
 
-  /** @throws LxmertError BAD_ARGUMENT for an unknown kind or name, or values of another number than the tensor has */
+  /** @throws LxmertError BAD_ARGUMENT for an unknown kind or name, another number of values, or one that is not finite */
   async write(kind: StateKind, name: string, values: Float32Array): Promise<void> {
     this.#state.demandKnown(kind, name);
+    demandFinite(name, values);
     return this.#inOrder(async () => {
       await this.engine.upload(this.#state.tensor(kind, name), values);
       if (kind === 'parameter') this.#unset.delete(name);
@@ -315,7 +316,9 @@ export class TrainableModel<L extends string, Outputs> {
         this.#demandSet();
         parts.forEach((part) => this.#memory.check(part));
         const counts = addCounts(this.lossNames, parts.map(this.#objective.counts));
-        const keys = { step, seed, learningRate, lossScale: lossScale(this.#factors, weights, counts) };
+        const scale = lossScale(this.#factors, weights, counts);
+        scale.forEach((value, i) => demandNotNegative(`weights.${this.lossNames[i]} × factor / labels`, value));
+        const keys = { step, seed, learningRate, lossScale: scale };
         return { counts, ...(await this.#enqueue(parts, keys, { weights, update, before })) };
       });
       const [values] = await started.done;

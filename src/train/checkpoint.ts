@@ -1,8 +1,8 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LxmertError, isLxmertError } from '../errors.js';
 import { writeFileAtomic, writeFileDurable, writeFolderAtomic } from '../formats/atomicFile.js';
-import { fileError, systemCode } from '../formats/fileErrors.js';
+import { fileError, isThere, systemCode } from '../formats/fileErrors.js';
 import { writeSafetensors } from '../formats/safetensors.js';
 import type { TensorSpec } from '../formats/safetensors.js';
 import { checksumFile, demandIntact, StateSums } from './checksums.js';
@@ -133,10 +133,7 @@ export async function readCheckpointAnswers(folder: string): Promise<readonly st
 /** The vocabulary file of a checkpoint, for `WordPiece.load`; undefined when it has none. */
 export async function findVocabulary(folder: string): Promise<string | undefined> {
   const path = join(folder, checkpointFiles.vocabulary);
-  return stat(path).then(
-    (found) => (found.isFile() ? path : undefined),
-    () => undefined,
-  );
+  return (await isThere(path)) ? path : undefined;
 }
 
 function parseJson(text: string, path: string): unknown {
