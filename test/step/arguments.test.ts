@@ -91,9 +91,6 @@ describe('a model with weights', () => {
       values[2] = value;
       await expect(model.write('parameter', name, values)).rejects.toMatchObject(refused(/\[2\] must be a finite/));
     }
-    await expect(model.step([batch], { ...good, weights: { ...plainSum, obj: 3e38 } })).rejects.toMatchObject(
-      refused(/^weights\.obj/),
-    );
     await expect(model.write('parameter', 'nope', new Float32Array(1))).rejects.toMatchObject(refused(/nope/));
     await expect(model.write('parameter', 'lxmert.pooler.dense.bias', new Float32Array(1))).rejects.toMatchObject({
       code: 'BAD_ARGUMENT',
