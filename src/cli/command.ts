@@ -83,6 +83,10 @@ interface NumberOption<T> {
   readonly coerce: (given: unknown) => T;
 }
 
+/** The error for `--no-FLAG` where the flag needs a value. */
+export const noSwitch = (flag: string): LxmertError =>
+  new LxmertError('BAD_ARGUMENT', `--no-${flag}: --${flag} wants a value and cannot be switched off`);
+
 interface WithDefault {
   readonly default: number;
 }
@@ -95,7 +99,9 @@ function checkedNumber(flag: string, spec: NumberSpec, kind: string, isKind: (va
     ...(value === undefined ? {} : { default: value }),
     coerce: (given: unknown) => {
       if (given === undefined) return undefined;
-      const number = given === '' ? NaN : Number(given);
+      if (given === '') throw new LxmertError('BAD_ARGUMENT', `--${flag} needs a value`);
+      if (given === false) throw noSwitch(flag);
+      const number = Number(given);
       if (typeof given === 'boolean' || !isKind(number))
         throw new LxmertError('BAD_ARGUMENT', `--${flag} must be ${kind}, not ${shown(given)}`);
       inRange(flag, number, kind, range);

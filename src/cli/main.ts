@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import './ignoreUserSignals.js';
 import { fileError } from '../formats/fileErrors.js';
 import { exitCodes, runCli, type CommandTable } from './run.js';
 

@@ -10,6 +10,8 @@ const free = new Set([
   'data.folder',
   'data.exclude',
   'data.maxMissingShare',
+  // Its contents are compared with those in the checkpoint.
+  'data.vocabulary',
   'data.workers',
   'device',
   'threads',
@@ -17,7 +19,11 @@ const free = new Set([
   'saveEvery',
   'validEvery',
   'earlyStop',
+  // A resumed run may become longer; the trainer refuses a shorter one.
+  'epochs',
+  'maxSteps',
   'keep',
+  'keepEvery',
   'init',
   'from',
 ]);

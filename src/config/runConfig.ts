@@ -86,11 +86,12 @@ export const courseShape = {
     .enum(precisionNames)
     .default('float32')
     .describe('of matrix products; weights, gradients and moments are float32 always'),
-  threads: z.number().int().min(1).max(maxThreads).optional().describe('CPU threads; all cores unless given'),
+  threads: z.number().int().min(0).max(maxThreads).optional().describe('CPU threads; 0 or not given: all cores'),
   saveEvery: count.default(1000).describe('steps from one checkpoint to the next'),
   validEvery: count.optional().describe('steps from one validation to the next; once an epoch unless given'),
   earlyStop: count.optional().describe('end after so many validations without a better loss; never unless given'),
   keep: count.default(2).describe('checkpoints to keep, besides the best'),
+  keepEvery: count.optional().describe('keep the checkpoint at the end of every Nth epoch for good'),
 };
 
 /** What no run may have together. */

@@ -5,11 +5,16 @@ import type { ConfigSources } from '../config/loadConfig.js';
 import { resolveRunConfig } from '../config/resolveConfig.js';
 import type { ResolvedRunConfig } from '../config/runConfig.js';
 import type { Batch } from '../data/batches/batch.js';
-import type { PretrainSource } from '../data/batches/pretrainSource.js';
 import { elementBytes, elements, type ArenaName } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
+import { lossNames } from '../pretrain/losses.js';
+import type { LossWeights } from '../pretrain/losses.js';
 import { pretrainParameters } from '../pretrain/objective.js';
+import type { Pretrainer } from '../pretrain/pretrainer.js';
+import { mixChanges } from '../pretrain/taskMix.js';
 import { lossWeights, openPretrainer, openPretrainRun } from '../pretrain/index.js';
+import { keysOf, recordOf } from '../records.js';
+import { lossesOn } from '../step/losses.js';
 import { totalSteps } from '../train/index.js';
 import { tableBytes } from '../step/featureTable.js';
 import type { OpenedData } from '../pretrain/index.js';
@@ -20,53 +25,55 @@ export interface PlanRequest {
   readonly sources: Omit<ConfigSources, 'saved'>;
   /** Optimizer steps to measure, after one that does not count; 0: none. */
   readonly steps: number;
-  readonly observer?: TrainObserver;
-  /** Memory to plan with; by default looked up when the data are open. */
-  readonly memory?: HostMemory;
+  readonly observer?: TrainObserver | undefined;
+  /** Memory to plan with; measured once the data are open, unless given. */
+  readonly memory?: HostMemory | undefined;
 }
 
 /** In bytes. */
 export interface HostMemory {
-  /** Program, data and batches in preparation: the memory of this process when the data were open. */
+  /** Memory of this process once the data were open: program, data and batches in preparation. */
   readonly process: number;
-  /** The memory available when the data were open, including that of this process. */
+  /** Memory available once the data were open, that of this process included. */
   readonly available: number;
 }
 
-/** What a planned run needs. Sizes are in bytes. */
+/** The needs of a planned run; sizes in bytes. */
 export interface RunPlan {
   readonly parameters: number;
   readonly batchesPerEpoch: number;
   readonly totalSteps: number;
   readonly memory: HostMemory & {
-    /** The engine's memory by arena. Inputs and workspace are absent when the others alone are too large. */
+    /** The engine's memory by arena. Inputs and workspace are absent when the other arenas do not fit already. */
     readonly arenas: Readonly<Partial<Record<ArenaName, number>>>;
     readonly total: number;
   };
   readonly disk: {
     readonly checkpoint: number;
-    /** The most checkpoints at one time: those that are kept, the best, and the one that is being written. */
+    /** Most at one time: those kept, the best, and the one being written. */
     readonly checkpoints: number;
     readonly total: number;
-    /** Free bytes where the run folder is or will be; absent when no run folder is named. */
-    readonly free?: number;
+    /** Free space where the run folder is or will be; absent when the run names none. */
+    readonly free?: number | undefined;
   };
-  /** Measured on the first batches of the run; absent when nothing was measured. */
-  readonly time?: {
-    readonly steps: number;
-    readonly secondsPerStep: number;
-    readonly samplesPerSecond: number;
-    readonly secondsPerEpoch: number;
-    /** Training only, without validations and checkpoints. */
-    readonly secondsInAll: number;
-  };
+  /** Measured on the first batches of the epoch with the most losses; absent when nothing was measured. */
+  readonly time?:
+    | {
+        readonly steps: number;
+        readonly secondsPerStep: number;
+        readonly samplesPerSecond: number;
+        readonly secondsPerEpoch: number;
+        /** Training alone: validations and checkpoints come on top. */
+        readonly secondsInAll: number;
+      }
+    | undefined;
   readonly warnings: readonly string[];
 }
 
 /**
- * What a run with this description, as for `pretrain`, will need. The memory is added up before any of it is taken. If
- * the machine does not have it, the plan says so and nothing is measured.
- * @throws what `pretrain` throws for a wrong description or wrong data
+ * Plans a run that is described like one of `pretrain`. Memory is summed up before it is taken: if the machine does not
+ * have as much, the plan says so and nothing is measured.
+ * @throws what `pretrain` throws for a bad description or bad data
  */
 export async function planRun({ sources, steps, observer, memory: given }: PlanRequest): Promise<RunPlan> {
   const described = await loadRunConfig(sources);
@@ -85,8 +92,8 @@ export async function planRun({ sources, steps, observer, memory: given }: PlanR
     const fits = (arenas: RunPlan['memory']['arenas']) => host.process + sum(arenas) <= host.available;
     const measured = fits(least) ? await measure(resolved, data, steps, fits) : { arenas: least };
     const memory = { ...host, arenas: measured.arenas, total: host.process + sum(measured.arenas) };
-    const disk = await planDisk(resolved, bytes);
     const all = totalSteps(resolved, source.batchesPerEpoch);
+    const disk = await planDisk(resolved, bytes, Math.floor(all / source.batchesPerEpoch));
     const seconds = 'seconds' in measured ? measured.seconds : undefined;
     return {
       parameters,
@@ -94,17 +101,16 @@ export async function planRun({ sources, steps, observer, memory: given }: PlanR
       totalSteps: all,
       memory,
       disk,
-      ...(seconds === undefined
-        ? {}
-        : {
-            time: {
+      time:
+        seconds === undefined
+          ? undefined
+          : {
               steps,
               secondsPerStep: seconds,
               samplesPerSecond: resolved.batchSize / seconds,
               secondsPerEpoch: seconds * source.batchesPerEpoch,
               secondsInAll: seconds * all,
             },
-          }),
       warnings: warningsOf(memory, disk),
     };
   } finally {
@@ -117,67 +123,102 @@ function hostMemory(): HostMemory {
   return { process: held, available: machineMemory().available + held };
 }
 
+type Arenas = Readonly<Partial<Record<ArenaName, number>>>;
+
 interface Measured {
-  readonly arenas: Readonly<Partial<Record<ArenaName, number>>>;
-  /** Median of a step. */
-  readonly seconds?: number;
+  readonly arenas: Arenas;
+  /** Median time of a step. */
+  readonly seconds?: number | undefined;
 }
 
-/** The arenas for the first batches, and the time of steps over them if they fit. */
+/** The epochs in which the mix of tasks changes, each with its weights. */
+interface Mix {
+  readonly epoch: number;
+  readonly weights: LossWeights;
+}
+
+/** Batches of each mix with which memory is planned; batches differ little in size. */
+const planningBatches = 4;
+
+/**
+ * The largest arenas that the steps of any epoch need, by the first batches of each mix of tasks, and the time of a step with
+ * the most losses, if they fit.
+ */
 async function measure(
   config: ResolvedRunConfig,
-  { source, table, answers }: OpenedData,
+  data: OpenedData,
   steps: number,
-  fits: (arenas: Measured['arenas']) => boolean,
+  fits: (arenas: Arenas) => boolean,
 ): Promise<Measured> {
   const model = await openPretrainer(config);
   try {
-    const weights = weightsOfFullestEpoch(config, answers !== undefined);
-    // Zeros, which cost as much time as features.
-    if (table) await model.reserveFeatures(table);
-    const batches = await firstBatches(source, steps + 1);
-    const arenas = await model.memoryFor(batches.flat(), weights);
+    // Room alone is enough: the values of features do not matter for time and memory.
+    if (data.table) await model.reserveFeatures(data.table);
+    const mixes = mixesOf(config, data);
+    let arenas: Arenas = {};
+    for (const { epoch, weights } of mixes)
+      for await (const parts of firstBatches(data, epoch, planningBatches))
+        arenas = largest(arenas, await model.memoryFor(parts, weights));
     if (steps === 0 || !fits(arenas)) return { arenas };
-    await model.initialize(config.seed);
-    const times: number[] = [];
-    for (const [step, parts] of batches.entries()) {
-      const start = performance.now();
-      await model.step(parts, { step, learningRate: 0, seed: config.seed, weights });
-      times.push((performance.now() - start) / 1000);
-    }
-    // The first step also sizes the workspace and fills the caches, so it does not count.
-    const sorted = times.slice(1).sort((a, b) => a - b);
-    return { arenas, seconds: sorted[Math.floor(sorted.length / 2)] };
+    const on = ({ weights }: Mix): number => lossesOn(lossNames, weights).length;
+    const fullest = mixes.reduce((a, b) => (on(b) > on(a) ? b : a));
+    const seconds = await timeSteps(model, data, { ...fullest, steps, seed: config.seed });
+    return { arenas: largest(arenas, model.engine.memory()), seconds };
   } finally {
     await model.dispose();
   }
 }
 
-/** Weights of the epoch with the most losses: memory and time must be planned for that one. */
-function weightsOfFullestEpoch({ tasks }: ResolvedRunConfig, hasAnswers: boolean) {
-  const epochs = [0, ...tasks.on.map((task) => tasks.schedule[task].from)];
-  const all = epochs.map((epoch) => lossWeights(tasks, epoch, hasAnswers));
-  const count = (weights: (typeof all)[number]) => Object.values(weights).filter((weight) => weight > 0).length;
-  return all.reduce((a, b) => (count(b) > count(a) ? b : a));
-}
-
-async function firstBatches(source: PretrainSource, count: number): Promise<(readonly Batch[])[]> {
-  const batches: (readonly Batch[])[] = [];
-  for await (const { parts } of source.train({ epoch: 0, batch: 0 })) {
-    batches.push(parts);
-    if (batches.length === count) break;
+/** Median seconds of a step. The batches are made while the steps run, and only a few exist at a time. */
+async function timeSteps(
+  model: Pretrainer,
+  data: OpenedData,
+  { epoch, weights, steps, seed }: Mix & { readonly steps: number; readonly seed: number },
+): Promise<number> {
+  await model.initialize(seed);
+  const times: number[] = [];
+  for await (const parts of firstBatches(data, epoch, steps + 1)) {
+    const start = performance.now();
+    await model.step(parts, { step: times.length, learningRate: 0, seed, weights });
+    times.push((performance.now() - start) / 1000);
+    parts.forEach((part) => data.source.release(part));
   }
-  return batches;
+  // The first step also reserves the workspace, and its data are in no cache yet.
+  const sorted = times.slice(1).sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)];
 }
 
-async function planDisk({ keep, data, out }: ResolvedRunConfig, bytes: number): Promise<RunPlan['disk']> {
+/** The mixes of tasks in the epochs of the run. */
+function mixesOf(config: ResolvedRunConfig, { source, answers }: OpenedData): readonly Mix[] {
+  const epochs = Math.ceil(totalSteps(config, source.batchesPerEpoch) / source.batchesPerEpoch);
+  return mixChanges(config.tasks)
+    .filter((epoch) => epoch < epochs)
+    .map((epoch) => ({ epoch, weights: lossWeights(config.tasks, epoch, answers !== undefined) }));
+}
+
+/** The first global batches of an epoch, as their parts. */
+async function* firstBatches({ source }: OpenedData, epoch: number, count: number): AsyncGenerator<readonly Batch[]> {
+  let left = count;
+  for await (const { parts } of source.train({ epoch, batch: 0 })) {
+    yield parts;
+    if (--left === 0) return;
+  }
+}
+
+/** The larger of two sizes for each arena. */
+const largest = (a: Arenas, b: Readonly<Record<ArenaName, number>>): Readonly<Record<ArenaName, number>> =>
+  recordOf(keysOf(b), (name) => Math.max(a[name] ?? 0, b[name]));
+
+async function planDisk(config: ResolvedRunConfig, bytes: number, wholeEpochs: number): Promise<RunPlan['disk']> {
+  const { keep, keepEvery, data, out } = config;
   const checkpoint = 3 * bytes;
-  const checkpoints = keep + (data.valid.length > 0 ? 1 : 0) + 1;
+  const forGood = keepEvery === undefined ? 0 : Math.floor(wholeEpochs / keepEvery);
+  const checkpoints = keep + forGood + (data.valid.length > 0 ? 1 : 0) + 1;
   const free = out === undefined ? undefined : await freeSpace(out);
-  return { checkpoint, checkpoints, total: checkpoints * checkpoint, ...(free === undefined ? {} : { free }) };
+  return { checkpoint, checkpoints, total: checkpoints * checkpoint, free };
 }
 
-/** Free bytes where a folder is or would be made. */
+/** Free bytes on the disk of a folder that may not exist yet. */
 async function freeSpace(folder: string): Promise<number | undefined> {
   for (let at = resolve(folder); ; at = dirname(at)) {
     const found = await statfs(at).catch(() => undefined);
@@ -192,7 +233,7 @@ function warningsOf(memory: RunPlan['memory'], disk: RunPlan['disk']): string[] 
   return [
     ...(memory.total > memory.available
       ? [
-          `memory: the run needs ${partly}${gigabytes(memory.total)}, the machine has ${gigabytes(memory.available)} free; ` +
+          `memory: the run needs ${partly}${gigabytes(memory.total)}, the machine has ${gigabytes(memory.available)} to give; ` +
             'a smaller --micro-batch-size needs less workspace, a smaller model less of everything' +
             (memory.arenas.features ? ', and without --resident-features there is no features arena' : ''),
         ]
@@ -206,4 +247,4 @@ function warningsOf(memory: RunPlan['memory'], disk: RunPlan['disk']): string[] 
   ];
 }
 
-const sum = (arenas: Measured['arenas']) => Object.values(arenas).reduce((a, b) => a + b, 0);
+const sum = (arenas: Arenas) => Object.values(arenas).reduce((a, b) => a + b, 0);

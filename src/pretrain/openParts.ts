@@ -15,11 +15,15 @@ import type { RunControls, TrainObserver } from '../train/index.js';
 import type { DescribedRun, OpenedData, PretrainParts } from './parts.js';
 import { Pretrainer } from './pretrainer.js';
 import { tasksOn } from './taskMix.js';
+import { demandTwoImages, findUnlabelled, largestOf } from './unlabelled.js';
 
-/** Data from `--data`, the model on the device of `--device`. */
+/** Opens the data of `--data`, and the model on the device of `--device`. */
 export const pretrainParts: PretrainParts = { openData: openPretrainRun, openModel: openPretrainer };
 
-/** The data that a run names, with the sizes that they give to the model. */
+/**
+ * Opens the data that a run names, and checks what would fail later.
+ * @throws BAD_DATA, FILE_MISSING, FILE_ACCESS; the signal's reason
+ */
 export async function openPretrainRun(
   config: DescribedRun,
   { observer, signal }: RunControls = {},
@@ -31,7 +35,7 @@ export async function openPretrainRun(
   const where = {
     ...{ dir: data.folder, wordPiece, files, signal },
     ...{ maxTokens: data.maxTokens, maxMissingShare: data.maxMissingShare },
-    // Resident features are on the device; a second copy in host memory would be of no use.
+    // Resident features are on the device; nothing would use a second copy in host memory.
     inMemory: data.residentFeatures ? false : undefined,
   };
   const close = () => files.close();
@@ -41,8 +45,12 @@ export async function openPretrainRun(
     const { answers } = train;
     const valid = data.valid.length > 0 ? await openPretrainData({ ...where, splits: data.valid, answers }) : undefined;
     if (valid) tell('valid', valid, observer);
+    const sets = valid ? [train, valid] : [train];
+    sets.forEach((set) => demandTwoImages(set, config));
+    const unlabelled = await findUnlabelled(train, config);
+    const largest = largestOf(sets);
     const resident = data.residentFeatures
-      ? residentFeatures(valid ? [train, valid] : [train], { workers: workers ?? defaultReaders() })
+      ? residentFeatures(sets, { workers: workers ?? defaultReaders() })
       : undefined;
     const [trainSet = train, validSet = valid] = resident?.sets ?? [];
     const switches = (on: readonly TaskName[]) => recordOf(taskNames, (task) => on.includes(task));
@@ -60,7 +68,11 @@ export async function openPretrainRun(
       numQaLabels: answers?.size,
     };
     const samples = samplesChecksum(train);
-    return { facts, source, table: resident?.table, answers: answers?.answers, samples, close };
+    const vocabulary = Array.from({ length: wordPiece.vocabSize }, (_, id) => wordPiece.token(id));
+    return {
+      ...{ facts, source, table: resident?.table, answers: answers?.answers, samples },
+      ...{ vocabulary, unlabelled, largest, close },
+    };
   } catch (error) {
     await close();
     throw error;

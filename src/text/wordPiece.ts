@@ -4,7 +4,7 @@ import { bertBaseUncased, readVocabulary, specialTokens } from './vocabulary.js'
 
 export interface WordPieceOptions {
   /** A BERT `vocab.txt`; default: that of bert-base-uncased. */
-  readonly vocabFile?: string;
+  readonly vocabFile?: string | undefined;
 }
 
 /** Captions hold some ten thousand different words; a cache past this size is emptied, so memory stays bounded. */

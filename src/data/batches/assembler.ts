@@ -32,6 +32,8 @@ export interface AssemblerOptions {
 /** Data whose samples have names. */
 export interface NamedData extends AssemblyData {
   sampleId(sample: number): string;
+  /** The data set of a labelled question; undefined for any other sample. Absent: questions have no data set. */
+  questionSetOf?(sample: number): string | undefined;
 }
 
 export function openAssembler(data: NamedData, options: AssemblerOptions): Assembler {

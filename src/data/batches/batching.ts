@@ -9,6 +9,8 @@ import type { Batch } from './batch.js';
 import type { FeatureMemory } from './featureMemory.js';
 import { allTasks, maskingRates } from './masking.js';
 import type { MaskingRates, PretrainTasks } from './masking.js';
+import { isQuestion, questionsOf } from './questions.js';
+import type { QuestionBatch } from './questions.js';
 
 /** Where the sampler stands: the global batch that comes next. */
 export interface BatchPosition {
@@ -60,7 +62,7 @@ export interface ValidBatchOptions extends PreparationOptions {
   readonly tasks?: PretrainTasks | undefined;
   /** Neither mask nor swap, and the label is the answer with the highest score; default false. */
   readonly unmasked?: boolean;
-  /** Only samples with an answer; default false. */
+  /** Only labelled questions, with what is needed to score answers; default false. */
   readonly answered?: boolean;
 }
 
@@ -132,7 +134,7 @@ export function trainBatches(data: NamedData, options: TrainBatchOptions): Async
 }
 
 /** All samples in their own order, once; the last batch may be smaller. Made ahead likewise. Throws BAD_ARGUMENT. */
-export function validBatches(data: NamedData, options: ValidBatchOptions): AsyncGenerator<Batch> {
+export function validBatches(data: NamedData, options: ValidBatchOptions): AsyncGenerator<QuestionBatch> {
   const { batchSize, seed = VALID_SEED, tasks = allTasks, unmasked = false, answered = false } = options;
   checkCount('batchSize', batchSize, 1);
 
@@ -140,7 +142,7 @@ export function validBatches(data: NamedData, options: ValidBatchOptions): Async
     let samples: number[] = [];
     const job = () => ({ samples: Uint32Array.from(samples), epoch: 0, firstSample: 0, tasks, unmasked });
     for (let sample = 0; sample < data.size; sample++) {
-      if (answered && data.answerOffsets[sample + 1] === data.answerOffsets[sample]) continue;
+      if (answered && !isQuestion(data, sample)) continue;
       samples.push(sample);
       if (samples.length < batchSize) continue;
       yield job();
@@ -149,8 +151,15 @@ export function validBatches(data: NamedData, options: ValidBatchOptions): Async
     if (samples.length > 0) yield job();
   }
   return whileOpen(data, { ...options, seed }, (assembler) =>
-    ahead(plan(), (job) => assembler.assemble(job), assembler.ahead),
+    ahead(plan(), assembleQuestions(assembler), assembler.ahead),
   );
+
+  function assembleQuestions(assembler: Assembler) {
+    return async (job: AssembleJob): Promise<QuestionBatch> => {
+      const batch = await assembler.assemble(job);
+      return answered ? { ...batch, questions: questionsOf(data, job.samples) } : batch;
+    };
+  }
 }
 
 /** The batches that an assembler makes; it is closed when they end. Throws BAD_ARGUMENT. */

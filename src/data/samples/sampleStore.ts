@@ -29,6 +29,8 @@ export interface Samples extends SampleArrays {
   /** Name of the sentence set (`mscoco`, `vqa`) and the number of the sentence in it. */
   setOf(sample: number): string;
   numberOf(sample: number): number;
+  /** The sentence set of a sample whose set has labels, also if none of its answers is in the table; else undefined. */
+  questionSetOf(sample: number): string | undefined;
 }
 
 /** Changes with the samples: their sentences, pictures, answers, order, and which were left out. */
@@ -66,6 +68,8 @@ export class SampleBuilder {
   readonly #answerOffsets = new Growable(sharedArrays.uint32);
   readonly #sets = new Growable(sharedArrays.uint32);
   readonly #numbers = new Growable(sharedArrays.uint32);
+  /** 1 for a sample whose sentence set has labels. */
+  readonly #labelled = new Growable(sharedArrays.uint8);
   readonly #setNames = new Map<string, number>();
   #questions = 0;
   #unknownAnswers = 0;
@@ -84,6 +88,7 @@ export class SampleBuilder {
         this.#images.push(image);
         this.#sets.push(name);
         this.#numbers.push(i);
+        this.#labelled.push(set.labels === undefined ? 0 : 1);
         this.#tokens.add(set.sentences[i]);
         this.#addAnswers(set.labels?.[i]);
       }
@@ -94,6 +99,7 @@ export class SampleBuilder {
     const setNames = [...this.#setNames.keys()];
     const sets = this.#sets.finish();
     const numbers = this.#numbers.finish();
+    const labelled = this.#labelled.finish();
     return {
       size: this.#images.length,
       images: this.#images.finish(),
@@ -103,6 +109,7 @@ export class SampleBuilder {
       answerOffsets: this.#answerOffsets.finish(),
       setOf: (sample) => setNames[sets[sample]],
       numberOf: (sample) => numbers[sample],
+      questionSetOf: (sample) => (labelled[sample] === 1 ? setNames[sets[sample]] : undefined),
       questions: this.#questions,
       unknownAnswers: this.#unknownAnswers,
     };
