@@ -1,4 +1,5 @@
-import { isTree, show } from './configFile.js';
+import { isRecord } from '../records.js';
+import { show } from './configFile.js';
 import { configFields } from './fields.js';
 import type { ConfigTree } from './presets.js';
 
@@ -33,5 +34,5 @@ export function forbiddenChanges(saved: ConfigTree, now: ConfigTree): string[] {
 }
 
 function valueAt(tree: unknown, path: readonly string[]): unknown {
-  return path.reduce<unknown>((at, key) => (isTree(at) ? at[key] : undefined), tree);
+  return path.reduce<unknown>((at, key) => (isRecord(at) ? at[key] : undefined), tree);
 }

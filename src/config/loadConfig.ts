@@ -1,5 +1,6 @@
 import { LxmertError } from '../errors.js';
-import { checkNames, isTree, readConfigFile, show } from './configFile.js';
+import { isRecord } from '../records.js';
+import { checkNames, readConfigFile, show } from './configFile.js';
 import type { ConfigFile } from './configFile.js';
 import { configFields } from './fields.js';
 import type { ConfigField } from './fields.js';
@@ -39,7 +40,7 @@ export async function loadRunConfig(sources: ConfigSources): Promise<RunConfig> 
   const issue = result.error.issues[0];
   const path = issue.path.map(String);
   const given = valueAt(merged, path);
-  const message = `${issue.message}${isTree(given) || given === undefined ? '' : `; got ${show(given)}`}`;
+  const message = `${issue.message}${isRecord(given) || given === undefined ? '' : `; got ${show(given)}`}`;
   const field = configFields.find((one) => one.path.every((key, i) => key === path[i]));
   if (field && valueAt(flags, field.path) !== undefined)
     throw new LxmertError('BAD_ARGUMENT', `--${field.flag}: ${message}`);
@@ -125,7 +126,7 @@ function merge(below: ConfigTree, above: ConfigTree): ConfigTree {
   const result: Record<string, unknown> = { ...below };
   for (const [key, value] of Object.entries(above)) {
     const old = result[key];
-    result[key] = isTree(value) ? merge(isTree(old) ? old : {}, value) : value;
+    result[key] = isRecord(value) ? merge(isRecord(old) ? old : {}, value) : value;
   }
   return result;
 }
@@ -133,7 +134,7 @@ function merge(below: ConfigTree, above: ConfigTree): ConfigTree {
 /** What stands at a place, in lists too. */
 function valueAt(tree: unknown, path: readonly string[]): unknown {
   return path.reduce<unknown>((at, key) => {
-    const holds = (isTree(at) || Array.isArray(at)) && Object.hasOwn(at, key);
+    const holds = (isRecord(at) || Array.isArray(at)) && Object.hasOwn(at, key);
     return holds ? (at as ConfigTree)[key] : undefined;
   }, tree);
 }

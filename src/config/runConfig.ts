@@ -2,13 +2,20 @@ import { z } from 'zod';
 import { recordOf } from '../records.js';
 import { modelConfigSchema } from './modelConfig.js';
 import type { ModelConfig } from './modelConfig.js';
+import { pathProblem } from './paths.js';
 import { describe, lossDescriptions, lossNames, taskNames, visualLossNames } from './tasks.js';
 
 const count = z.number().int().min(1);
 const share = z.number().min(0).max(1);
 const weight = z.number().min(0).max(1e6);
 const decay = z.number().min(0).lt(1);
-const path = z.string().min(1);
+const path = z
+  .string()
+  .min(1)
+  .superRefine((text, context) => {
+    const problem = pathProblem(text);
+    if (problem !== undefined) context.addIssue({ code: 'custom', message: problem });
+  });
 /** No name twice. */
 const namesOf = <T extends z.ZodType<string>>(name: T) =>
   z.array(name).refine((names) => new Set(names).size === names.length, 'a name stands in it twice');
