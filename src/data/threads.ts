@@ -16,9 +16,12 @@ export interface ThreadsOptions {
 
 /** Threads that each do one piece of work at a time. Idle threads do not keep the process alive. */
 export interface Threads<Request, Result> {
-  /** `memory` changes hands instead of being copied. Rejects as the work does, or with INTERNAL when the thread died. */
+  /**
+   * `memory` changes hands instead of being copied. Rejects as the work does, or with INTERNAL when the thread died; another
+   * thread does the pieces after it.
+   */
   run(request: Request, memory?: readonly ArrayBuffer[]): Promise<Result>;
-  /** Ends the threads, each after its piece of work; pieces not begun reject with DISPOSED. Idempotent. */
+  /** Ends the threads, each after its piece of work; pieces not begun, and later ones, reject with DISPOSED. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -31,37 +34,83 @@ interface SentError {
   readonly stack: string | undefined;
 }
 
-/** Longest wait for the pieces at hand when threads are closed, in milliseconds: a disk that does not answer. */
-const closeTimeout = 600_000;
+interface Piece<Request, Result> {
+  readonly request: Request;
+  readonly memory: readonly ArrayBuffer[];
+  readonly resolve: (result: Result) => void;
+  readonly reject: (error: LxmertError) => void;
+}
 
 export function openThreads<Request, Result>(options: ThreadsOptions): Threads<Request, Result> {
   const { what, script, start, count } = options;
+  // The pool is not told the program: it would not report a thread that cannot load it. Each piece names it instead.
   const pool = new Piscina<Request, Reply<Result>>({
-    filename: script.href,
     workerData: start,
     minThreads: 0,
     maxThreads: count,
     idleTimeout: Infinity,
-    closeTimeout,
     recordTiming: false,
     // Flags of the process are not passed on: some (such as --input-type) do not suit a thread.
     execArgv: [],
   });
-  // A thread that dies fails its piece of work, which is told there.
-  pool.on('error', () => undefined);
+  // Pieces wait here, not in the pool: it starts no thread for waiting pieces when one has died, and its `close` ends
+  // threads that are still at work.
+  const waiting: Piece<Request, Result>[] = [];
+  const atWork = new Map<Piece<Request, Result>, Promise<void>>();
+  /** Why nothing more is done. */
+  let ended: LxmertError | undefined;
   let closed: Promise<void> | undefined;
-  const gone = () => new LxmertError('DISPOSED', `the thread that ${what} has ended`);
+
+  const died = (error: unknown) =>
+    new LxmertError('INTERNAL', `a thread that ${what} died: ${(error as Error).message}`, { cause: error });
+
+  async function work({ request, memory, resolve, reject }: Piece<Request, Result>): Promise<void> {
+    try {
+      const reply = await pool.run(request, { filename: script.href, transferList: [...memory] });
+      if ('result' in reply) resolve(reply.result);
+      else reject(receiveError(reply.error, what));
+    } catch (error) {
+      reject(died(error));
+    }
+  }
+
+  function next(): void {
+    while (atWork.size < count) {
+      const piece = waiting.shift();
+      if (piece === undefined) return;
+      const done = () => {
+        atWork.delete(piece);
+        next();
+      };
+      atWork.set(piece, work(piece).then(done));
+    }
+  }
+
+  // A thread died without a piece of work: it could not start, say. The pieces that are meant for it would wait forever.
+  pool.on('error', (error) => {
+    ended ??= died(error);
+    for (const { reject } of [...waiting.splice(0), ...atWork.keys()]) reject(ended);
+    void pool.destroy();
+  });
+
+  async function end(): Promise<void> {
+    const gone = (ended ??= new LxmertError('DISPOSED', `the threads have ended: none ${what} any more`));
+    for (const { reject } of waiting.splice(0)) reject(gone);
+    await Promise.all(atWork.values());
+    await pool.destroy();
+  }
+
   return {
-    run: async (request, memory = []) => {
-      if (closed) throw gone();
-      const reply = await pool.run(request, { transferList: [...memory] }).catch((error: unknown) => {
-        if (closed) throw gone();
-        throw new LxmertError('INTERNAL', `a thread that ${what} died: ${(error as Error).message}`, { cause: error });
-      });
-      if ('result' in reply) return reply.result;
-      throw receiveError(reply.error, what);
-    },
-    close: () => (closed ??= pool.close({ force: true })),
+    run: (request, memory = []) =>
+      new Promise((resolve, reject) => {
+        if (ended) {
+          reject(ended);
+          return;
+        }
+        waiting.push({ request, memory, resolve, reject });
+        next();
+      }),
+    close: () => (closed ??= end()),
   };
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { benchBatch } from '../../src/bench/batch.js';
 import { median, timesOf } from '../../src/bench/statistics.js';
-import { checkBatch } from '../../src/step/staging.js';
+import { checkBatch } from '../../src/step/checkBatch.js';
 import { smallConfig } from '../support/batches.js';
 
 const config = smallConfig();
@@ -20,11 +20,11 @@ describe('a random batch', () => {
   test('is one that the model takes, with 15 % masked, never [CLS] or [SEP]', () => {
     const batch = make();
     expect(() => checkBatch(batch, config)).not.toThrow();
-    expect(batch.maskedTokens.rows.length).toBe(Math.round(0.15 * 40 * 10));
-    expect(batch.maskedObjects.rows.length).toBe(Math.round(0.15 * 40 * 6));
-    expect(new Set(batch.maskedTokens.rows).size).toBe(batch.maskedTokens.rows.length);
+    expect(batch.maskedTokenRows.length).toBe(Math.round(0.15 * 40 * 10));
+    expect(batch.maskedObjectRows.length).toBe(Math.round(0.15 * 40 * 6));
+    expect(new Set(batch.maskedTokenRows).size).toBe(batch.maskedTokenRows.length);
     const edges = new Set([...batch.tokenOffsets].flatMap((offset) => [offset, offset - 1]));
-    expect([...batch.maskedTokens.rows].filter((row) => edges.has(row))).toEqual([]);
+    expect([...batch.maskedTokenRows].filter((row) => edges.has(row))).toEqual([]);
     expect(new Set(lengths(batch.objectOffsets))).toEqual(new Set([6]));
     expect([...batch.answers].map((answer) => (answer >= 0 ? 1 : 0))).toEqual([...batch.matched]);
   });

@@ -5,8 +5,8 @@ import { answerFlops, pretrainFlops, rowCounts } from '../../src/bench/flops.js'
 import { WorkByOp, workOf } from '../../src/bench/opWork.js';
 import type { ModelConfig } from '../../src/config/modelConfig.js';
 import type { Batch } from '../../src/data/batches/batch.js';
-import { parameterSpecs } from '../../src/model/parameters.js';
 import { plainSum } from '../../src/pretrain/losses.js';
+import { pretrainParameters } from '../../src/pretrain/objective.js';
 import { Pretrainer } from '../../src/pretrain/pretrainer.js';
 import { randomBatch, smallConfig } from '../support/batches.js';
 
@@ -18,10 +18,10 @@ const batch = randomBatch(config, 3, { samples: 7 });
 function forwardByWeights(c: ModelConfig, b: Batch): { products: number; ofData: number } {
   const rows = {
     language: b.tokenIds.length,
-    vision: b.objects.labels.length,
+    vision: b.objectLabels.length,
     samples: b.size,
-    masked: b.maskedTokens.rows.length,
-    maskedObjects: b.maskedObjects.rows.length,
+    masked: b.maskedTokenRows.length,
+    maskedObjects: b.maskedObjectRows.length,
   };
   const rules: [RegExp, number][] = [
     [/^lxmert\.encoder\.layer\./, rows.language],
@@ -38,7 +38,7 @@ function forwardByWeights(c: ModelConfig, b: Batch): { products: number; ofData:
   ];
   let products = 0;
   let ofData = 0;
-  for (const { name, shape } of parameterSpecs(c)) {
+  for (const { name, shape } of pretrainParameters(c)) {
     if (shape.length !== 2) continue;
     const rule = rules.find(([pattern]) => pattern.test(name));
     if (!rule) throw new Error(`no rule says how many rows ${name} meets`);

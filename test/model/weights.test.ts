@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { modelConfigSchema } from '../../src/config/modelConfig.js';
 import { Engine } from '../../src/engine/index.js';
 import { SafetensorsFile } from '../../src/formats/safetensors.js';
-import { parameterSpecs } from '../../src/model/parameters.js';
 import { ModelWeights } from '../../src/model/weights.js';
+import { pretrainParameters } from '../../src/pretrain/objective.js';
 
 const config = modelConfigSchema.parse({
   vocabSize: 1000,
@@ -23,19 +23,19 @@ describe('ModelWeights', () => {
   let weights: ModelWeights;
   beforeAll(() => {
     engine = Engine.create({ threads: 1 });
-    weights = new ModelWeights(engine, config);
+    weights = new ModelWeights(engine, pretrainParameters(config));
   });
   afterAll(() => engine.dispose());
 
   test('has the names of the original, base size included', async () => {
     const file = await SafetensorsFile.open(join(import.meta.dirname, '../fixtures/tiny/model.safetensors'));
     await file.close();
-    const oneLayer = parameterSpecs(modelConfigSchema.parse({ lLayers: 1, rLayers: 1, xLayers: 1 }));
+    const oneLayer = pretrainParameters(modelConfigSchema.parse({ lLayers: 1, rLayers: 1, xLayers: 1 }));
     expect(oneLayer.map(({ name }) => name).sort()).toEqual([...file.entries.keys()].sort());
     const count = (specs: { shape: readonly number[] }[]): number =>
       specs.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
     // transformers' LxmertForPreTraining with its defaults has 228,051,752 parameters.
-    expect(count(parameterSpecs(modelConfigSchema.parse({})))).toBe(228_051_752);
+    expect(count(pretrainParameters(modelConfigSchema.parse({})))).toBe(228_051_752);
   });
 
   test('query, key and value lie side by side', () => {

@@ -6,13 +6,13 @@ import { runCli } from '../../src/cli/run.js';
 import { openPretrainData } from '../../src/data/samples/pretrainData.js';
 import type { PretrainData } from '../../src/data/samples/pretrainData.js';
 import { openAssembler } from '../../src/data/batches/assembler.js';
-import { resolveMasking } from '../../src/data/batches/masking.js';
+import { allTasks, paperRates } from '../../src/data/batches/masking.js';
 import { reportOnScenes } from '../../src/report/index.js';
 import { hiddenObjects, hiddenWords, matching, reportDraws, withOtherPictures } from '../../src/report/probes.js';
 import type { Probe } from '../../src/report/probes.js';
 import { contentWords, writeScenes } from '../../src/scenes/index.js';
 import { WordPiece } from '../../src/text/wordPiece.js';
-import { pretrain, pretrainParts } from '../../src/train/index.js';
+import { pretrain, pretrainParts } from '../../src/pretrain/index.js';
 
 let folder: string;
 let data: string;
@@ -41,8 +41,8 @@ describe('what is asked', () => {
   const samples = [0, 1, 2, 30, 31, 700];
   /** The batch as it is, and what a probe makes of it. */
   async function asked(probe: Probe) {
-    const assembler = openAssembler(probe.data, { seed: 0, masking: resolveMasking(), workers: 0 });
-    const job = { samples: Uint32Array.from(samples), epoch: 0, firstSample: 0, unmasked: true };
+    const assembler = openAssembler(probe.data, { seed: 0, rates: paperRates, workers: 0 });
+    const job = { samples: Uint32Array.from(samples), epoch: 0, firstSample: 0, tasks: allTasks, unmasked: true };
     const whole = await assembler.assemble(job);
     await assembler.close();
     return { whole, ...probe.ask(whole, samples) };
@@ -54,7 +54,8 @@ describe('what is asked', () => {
     expect(changed).toEqual(samples.map((_, s) => whole.tokenOffsets[s] + 2));
     expect(changed.map((i) => batch.tokenIds[i])).toEqual(samples.map(() => wordPiece.maskId));
     expect(Array.from(right)).toEqual(changed.map((i) => whole.tokenIds[i]));
-    expect(batch.maskedTokens).toEqual({ rows: Int32Array.from(changed), labels: Int32Array.from(right) });
+    expect(batch.maskedTokenRows).toEqual(Int32Array.from(changed));
+    expect(batch.maskedTokenLabels).toEqual(Int32Array.from(right));
     expect(batch.visualFeats).toEqual(whole.visualFeats);
   });
 
@@ -62,12 +63,12 @@ describe('what is asked', () => {
     const { whole, batch, rows, right } = await asked(hiddenObjects(scenes, { samples, head, draw: reportDraws() }));
     const hidden = new Set(Array.from(rows));
     expect(hidden.size).toBe(samples.length);
-    for (let row = 0; row < whole.objects.labels.length; row++) {
+    for (let row = 0; row < whole.objectLabels.length; row++) {
       const feature = batch.visualFeats.subarray(row * 16, (row + 1) * 16);
       if (hidden.has(row)) expect(feature).toEqual(new Float32Array(16));
       else expect(feature).toEqual(whole.visualFeats.subarray(row * 16, (row + 1) * 16));
     }
-    const { labels } = head === 'obj' ? whole.objects : whole.attributes;
+    const labels = head === 'obj' ? whole.objectLabels : whole.attributeLabels;
     expect(Array.from(right)).toEqual(Array.from(rows, (row) => labels[row]));
     expect(batch.visualPos).toEqual(whole.visualPos);
   });

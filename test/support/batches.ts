@@ -50,8 +50,8 @@ export function randomBatch(config: ModelConfig, seed: number, options: RandomBa
   const objectOffsets = offsetsOf(lengths(objects));
   const words = tokenOffsets[samples];
   const boxes = objectOffsets[samples];
-  const maskedTokens = Int32Array.from(rng.subset(words, masked));
-  const maskedObjects = Int32Array.from(rng.subset(boxes, masked));
+  const maskedTokenRows = Int32Array.from(rng.subset(words, masked));
+  const maskedObjectRows = Int32Array.from(rng.subset(boxes, masked));
   const confs = (): Float32Array => Float32Array.from({ length: boxes }, () => rng.uniform());
   return {
     size: samples,
@@ -62,10 +62,14 @@ export function randomBatch(config: ModelConfig, seed: number, options: RandomBa
     objectOffsets,
     visualFeats: rng.floats(boxes * config.visualFeatDim),
     visualPos: Float32Array.from({ length: boxes * config.visualPosDim }, () => rng.uniform()),
-    maskedTokens: { rows: maskedTokens, labels: rng.ints(maskedTokens.length, 0, config.vocabSize - 1) },
-    objects: { labels: rng.ints(boxes, 0, config.numObjectLabels - 1), confs: confs() },
-    attributes: { labels: rng.ints(boxes, 0, config.numAttrLabels - 1), confs: confs() },
-    maskedObjects: { rows: maskedObjects, targets: rng.floats(maskedObjects.length * config.visualFeatDim) },
+    maskedTokenRows,
+    maskedTokenLabels: rng.ints(maskedTokenRows.length, 0, config.vocabSize - 1),
+    objectLabels: rng.ints(boxes, 0, config.numObjectLabels - 1),
+    objectConfs: confs(),
+    attributeLabels: rng.ints(boxes, 0, config.numAttrLabels - 1),
+    attributeConfs: confs(),
+    maskedObjectRows,
+    featureTargets: rng.floats(maskedObjectRows.length * config.visualFeatDim),
     matched: Int32Array.from({ length: samples }, () => (rng.chance(matched) ? 1 : 0)),
     answers: Int32Array.from({ length: samples }, () =>
       rng.chance(answered) ? rng.int(0, config.numQaLabels - 1) : -1,
@@ -87,7 +91,7 @@ export function sliceBatch(batch: Batch, first: number, count: number): Batch {
   const shifted = (offsets: Int32Array): Int32Array => offsets.slice(first, last + 1).map((o) => o - offsets[first]);
   const [tokenBegin, tokenEnd] = [batch.tokenOffsets[first], batch.tokenOffsets[last]];
   const [objectBegin, objectEnd] = [batch.objectOffsets[first], batch.objectOffsets[last]];
-  const objects = batch.objects.labels.length;
+  const objects = batch.objectLabels.length;
   const perObject = <T extends Float32Array | Int32Array>(values: T): T => {
     const width = objects === 0 ? 0 : values.length / objects;
     return values.slice(objectBegin * width, objectEnd * width) as T;
@@ -96,9 +100,8 @@ export function sliceBatch(batch: Batch, first: number, count: number): Batch {
     rows.filter((row) => row < begin).length,
     rows.filter((row) => row < end).length,
   ];
-  const { maskedTokens, maskedObjects } = batch;
-  const words = within(maskedTokens.rows, tokenBegin, tokenEnd);
-  const masked = within(maskedObjects.rows, objectBegin, objectEnd);
+  const words = within(batch.maskedTokenRows, tokenBegin, tokenEnd);
+  const masked = within(batch.maskedObjectRows, objectBegin, objectEnd);
   const featureDim = objects === 0 ? 0 : batch.visualFeats.length / objects;
   return {
     size: count,
@@ -109,16 +112,14 @@ export function sliceBatch(batch: Batch, first: number, count: number): Batch {
     objectOffsets: shifted(batch.objectOffsets),
     visualFeats: perObject(batch.visualFeats),
     visualPos: perObject(batch.visualPos),
-    maskedTokens: {
-      rows: maskedTokens.rows.slice(...words).map((row) => row - tokenBegin),
-      labels: maskedTokens.labels.slice(...words),
-    },
-    objects: { labels: perObject(batch.objects.labels), confs: perObject(batch.objects.confs) },
-    attributes: { labels: perObject(batch.attributes.labels), confs: perObject(batch.attributes.confs) },
-    maskedObjects: {
-      rows: maskedObjects.rows.slice(...masked).map((row) => row - objectBegin),
-      targets: maskedObjects.targets.slice(masked[0] * featureDim, masked[1] * featureDim),
-    },
+    maskedTokenRows: batch.maskedTokenRows.slice(...words).map((row) => row - tokenBegin),
+    maskedTokenLabels: batch.maskedTokenLabels.slice(...words),
+    objectLabels: perObject(batch.objectLabels),
+    objectConfs: perObject(batch.objectConfs),
+    attributeLabels: perObject(batch.attributeLabels),
+    attributeConfs: perObject(batch.attributeConfs),
+    maskedObjectRows: batch.maskedObjectRows.slice(...masked).map((row) => row - objectBegin),
+    featureTargets: batch.featureTargets.slice(masked[0] * featureDim, masked[1] * featureDim),
     matched: batch.matched.slice(first, last),
     answers: batch.answers.slice(first, last),
   };
@@ -132,12 +133,11 @@ export function residentBatches(batches: readonly Batch[], featureDim: number) {
   const rng = new Rng(batches.length, 0xfea7);
   const plain = batches.map((batch): Batch => {
     const visualFeats = batch.visualFeats.map(roundToHalf);
-    for (const row of rng.subset(batch.objects.labels.length, 0.2))
+    for (const row of rng.subset(batch.objectLabels.length, 0.2))
       visualFeats.fill(0, row * featureDim, (row + 1) * featureDim);
-    const { rows, targets } = batch.maskedObjects;
-    return { ...batch, visualFeats, maskedObjects: { rows, targets: targets.map(roundToHalf) } };
+    return { ...batch, visualFeats, featureTargets: batch.featureTargets.map(roundToHalf) };
   });
-  const all = plain.flatMap(({ visualFeats, maskedObjects }) => [...visualFeats, ...maskedObjects.targets]);
+  const all = plain.flatMap(({ visualFeats, featureTargets }) => [...visualFeats, ...featureTargets]);
   const count = all.length / featureDim;
   const rows = count + 7;
   // A step through all rows that has no factor in common with their number.
@@ -154,14 +154,10 @@ export function residentBatches(batches: readonly Batch[], featureDim: number) {
       return features.subarray(row * featureDim, (row + 1) * featureDim).some((x) => x !== 0) ? at : -1;
     });
   const resident = plain.map((batch): Batch => {
-    const visualRows = name(batch.visualFeats);
-    const targets = name(batch.maskedObjects.targets);
-    return {
-      ...batch,
-      visualFeats: new Float32Array(0),
-      maskedObjects: { rows: batch.maskedObjects.rows, targets: new Float32Array(0) },
-      resident: { rows: visualRows, targets },
-    };
+    const residentRows = name(batch.visualFeats);
+    const residentTargets = name(batch.featureTargets);
+    const none = new Float32Array(0);
+    return { ...batch, visualFeats: none, featureTargets: none, residentRows, residentTargets };
   });
   const table: FeatureTable = {
     rows,

@@ -13,7 +13,7 @@ import {
   writeCheckpoint,
 } from '../../src/train/checkpoint.js';
 import { CheckpointStore } from '../../src/train/checkpointStore.js';
-import type { PretrainModel } from '../../src/train/ports.js';
+import type { StoredModel } from '../../src/train/trainable.js';
 import { parseTrainerState } from '../../src/train/trainerState.js';
 import { CompiledCopy } from './support/compile.js';
 import { FakeModel } from './support/fakeModel.js';
@@ -29,7 +29,7 @@ beforeEach(async () => {
 });
 afterAll(() => rm(parent, { recursive: true, force: true }));
 
-const modelConfig = toTransformersJson(modelConfigSchema.parse({}));
+const files = { 'config.json': toTransformersJson(modelConfigSchema.parse({})) };
 
 async function trained(steps = 3): Promise<FakeModel> {
   const model = new FakeModel();
@@ -41,7 +41,7 @@ async function trained(steps = 3): Promise<FakeModel> {
   return model;
 }
 
-async function allState(model: PretrainModel) {
+async function allState(model: StoredModel) {
   const kinds = ['parameter', 'firstMoment', 'secondMoment'] as const;
   return Promise.all(
     kinds.flatMap((kind) =>
@@ -54,7 +54,7 @@ async function saved(): Promise<{ path: string; model: FakeModel; store: Checkpo
   const store = new CheckpointStore(folder, { keep: 2 });
   await store.prepare();
   const model = await trained();
-  const path = await store.save({ model, state: stateAt(40), modelConfig, answers: ['yes', 'no', 'zwei'] });
+  const path = await store.save({ model, state: stateAt(40), files: { ...files, 'answers.json': '["yes","no","zwei"]\n' } });
   return { path, model, store };
 }
 
@@ -126,13 +126,13 @@ test('is read tensor by tensor: never two at a time', async () => {
   const model = await trained();
   let open = 0;
   let most = 0;
-  const counting: PretrainModel = new Proxy(model, {
+  const counting: StoredModel = new Proxy(model, {
     get(target, key) {
       if (key !== 'read') {
         const value: unknown = Reflect.get(target, key, target);
         return typeof value === 'function' ? (value as (...args: unknown[]) => unknown).bind(target) : value;
       }
-      return async (...args: Parameters<PretrainModel['read']>) => {
+      return async (...args: Parameters<StoredModel['read']>) => {
         most = Math.max(most, ++open);
         await new Promise((done) => setImmediate(done));
         open--;
@@ -140,7 +140,7 @@ test('is read tensor by tensor: never two at a time', async () => {
       };
     },
   });
-  await writeCheckpoint(join(parent, 'streamed'), { model: counting, state: stateAt(1), modelConfig });
+  await writeCheckpoint(join(parent, 'streamed'), { model: counting, state: stateAt(1), files });
   expect(most).toBe(1);
 });
 
@@ -150,11 +150,11 @@ describe('the store', () => {
     const store = new CheckpointStore(folder, { keep: 2 });
     await store.prepare();
     for (const step of [10, 20, 30, 40, 50])
-      await store.save({ model, state: stateAt(step, { best: { step: Math.min(step, 20), loss: 1 } }), modelConfig });
+      await store.save({ model, state: stateAt(step, { best: { step: Math.min(step, 20), loss: 1 } }), files });
     expect((await readdir(folder)).sort()).toEqual(['best', 'last', 'step-00000020', 'step-00000040', 'step-00000050']);
     expect(await readlink(join(folder, 'last'))).toBe('step-00000050');
     expect(await readlink(join(folder, 'best'))).toBe('step-00000020');
-    await store.save({ model, state: stateAt(60, { best: { step: 60, loss: 0.5 } }), modelConfig });
+    await store.save({ model, state: stateAt(60, { best: { step: 60, loss: 0.5 } }), files });
     expect(await store.steps()).toEqual([50, 60]);
     await store.clear();
     expect(await readdir(folder)).toEqual([]);
@@ -172,7 +172,7 @@ describe('the store', () => {
                 : target.read(kind as 'parameter', name)
           : (Reflect.get(target, key, target) as unknown),
     });
-    await expect(store.save({ model: full, state: stateAt(41), modelConfig })).rejects.toMatchObject({
+    await expect(store.save({ model: full, state: stateAt(41), files })).rejects.toMatchObject({
       code: 'FILE_ACCESS',
       message: expect.stringMatching(/step-00000041.*: the disk is full; free some space/),
     });
@@ -184,7 +184,7 @@ describe('the store', () => {
 
   test('repairs links that a kill left behind', async () => {
     const { store, model } = await saved();
-    await writeCheckpoint(store.path(50), { model, state: stateAt(50, { best: { step: 50, loss: 1 } }), modelConfig });
+    await writeCheckpoint(store.path(50), { model, state: stateAt(50, { best: { step: 50, loss: 1 } }), files });
     await store.settle(50);
     expect(await readlink(join(folder, 'last'))).toBe('step-00000050');
     expect(await readlink(join(folder, 'best'))).toBe('step-00000050');
@@ -194,7 +194,7 @@ describe('the store', () => {
 });
 
 describe('a checkpoint that does not fit', () => {
-  const refused = async (model: PretrainModel, message: RegExp, path = join(folder, 'step-00000040')) => {
+  const refused = async (model: StoredModel, message: RegExp, path = join(folder, 'step-00000040')) => {
     const before = await allState(model);
     await expect(loadCheckpoint(path, model)).rejects.toMatchObject({
       code: 'BAD_CHECKPOINT',

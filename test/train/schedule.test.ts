@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { learningRate } from '../../src/train/schedule.js';
 
 test('8 steps with a quarter of warm-up', () => {
-  const rates = Array.from({ length: 9 }, (_, step) => learningRate(step, { peak: 3, totalSteps: 8, warmup: 0.25 }));
+  const rates = Array.from({ length: 9 }, (_, step) => learningRate(step, { lr: 3, totalSteps: 8, warmup: 0.25 }));
   // By hand: up by 1/2 a step until step 2, then down by 1/6 a step.
   [0, 1 / 2, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 0].forEach((share, i) =>
     expect(rates[i]).toBeCloseTo(3 * share, 12),
@@ -18,7 +18,7 @@ test('rises from exactly 0 to the peak, then falls in a straight line to 0 at th
       fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }),
       (totalSteps, warmup, place) => {
         const step = Math.floor(place * totalSteps);
-        const rate = learningRate(step, { peak: 1e-4, totalSteps, warmup });
+        const rate = learningRate(step, { lr: 1e-4, totalSteps, warmup });
         // The line through (0, 0) and (warm-up, peak), or through (warm-up, peak) and (end, 0).
         const corner = warmup * totalSteps;
         const share = step < corner ? step / corner : (totalSteps - step) / (totalSteps - corner);
@@ -28,11 +28,11 @@ test('rises from exactly 0 to the peak, then falls in a straight line to 0 at th
       },
     ),
   );
-  expect(learningRate(10, { peak: 1, totalSteps: 10, warmup: 0.1 })).toBe(0);
-  expect(learningRate(11, { peak: 1, totalSteps: 10, warmup: 0.1 })).toBe(0);
+  expect(learningRate(10, { lr: 1, totalSteps: 10, warmup: 0.1 })).toBe(0);
+  expect(learningRate(11, { lr: 1, totalSteps: 10, warmup: 0.1 })).toBe(0);
 });
 
 test('without warm-up the first step has the peak', () => {
-  expect(learningRate(0, { peak: 2, totalSteps: 4, warmup: 0 })).toBe(2);
-  expect(learningRate(3, { peak: 2, totalSteps: 4, warmup: 0 })).toBe(0.5);
+  expect(learningRate(0, { lr: 2, totalSteps: 4, warmup: 0 })).toBe(2);
+  expect(learningRate(3, { lr: 2, totalSteps: 4, warmup: 0 })).toBe(0.5);
 });

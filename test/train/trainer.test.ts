@@ -4,9 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Batch } from '../../src/data/batches/batch.js';
 import { learningRate } from '../../src/train/schedule.js';
-import { oneSample } from '../../src/train/nonFinite.js';
 import { pretrain } from '../../src/pretrain/pretrain.js';
-import { fakeBatch, fakeParts } from './support/fakeParts.js';
+import { fakeParts } from './support/fakeParts.js';
 import { fakeRun, filesOf, metricsOf, newestFiles, shortRun } from './support/runs.js';
 
 let parent: string;
@@ -28,7 +27,7 @@ describe('a run', () => {
     const valid = records.filter((record) => 'split' in record);
     expect(steps.map(({ step }) => step)).toEqual(Array.from({ length: 23 }, (_, i) => i + 1));
     expect(steps.map(({ epoch }) => epoch)).toEqual(Array.from({ length: 23 }, (_, i) => Math.floor(i / 5)));
-    const schedule = { peak: 0.05, totalSteps: 23, warmup: 0.05 };
+    const schedule = { lr: 0.05, totalSteps: 23, warmup: 0.05 };
     expect(steps.map(({ lr }) => lr)).toEqual(Array.from({ length: 23 }, (_, i) => learningRate(i, schedule)));
     expect(steps[0].lr).toBe(0);
     expect(Object.keys(steps[0].losses as object)).toEqual(['maskedLm', 'matched', 'obj', 'attr', 'feat', 'qa']);

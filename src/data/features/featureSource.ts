@@ -12,12 +12,6 @@ export interface ObjectRows {
   readonly attrConfs: Float32Array;
 }
 
-/** The detected objects of one image. */
-export interface ImageRecord extends ObjectRows {
-  readonly imageId: string;
-  readonly numObjects: number;
-}
-
 /** Reads the detected objects of images by their position. */
 export interface ObjectReader {
   /** File or folder, for messages. */
@@ -142,12 +136,4 @@ export function allocateObjectRows(
     attrIds: new Int32Array(rows),
     attrConfs: new Float32Array(rows),
   };
-}
-
-/** Reads one image into arrays of its own. */
-export async function readImage({ reader, imageIds }: FeatureSource, image: number): Promise<ImageRecord> {
-  const numObjects = reader.numObjects(image);
-  const rows = allocateObjectRows(numObjects, reader.featureDim);
-  await reader.read(image, rows, 0);
-  return { imageId: imageIds[image], numObjects, ...rows };
 }

@@ -5,8 +5,9 @@ import { LxmertError } from '../../../src/errors.js';
 import type { LoadOptions } from '../../../src/step/featureTable.js';
 import { lossNames } from '../../../src/pretrain/losses.js';
 import type { LossName, LossWeights, StepOptions, StepResult, Tallies } from '../../../src/pretrain/losses.js';
-import { stateKinds } from '../../../src/train/ports.js';
-import type { PretrainModel, StateEntry, StateKind } from '../../../src/train/ports.js';
+import type { PretrainModel } from '../../../src/pretrain/pretrain.js';
+import { stateKinds } from '../../../src/train/trainable.js';
+import type { StateEntry, StateKind } from '../../../src/train/trainable.js';
 
 export interface FakeModelOptions {
   /** Optimizer steps (from 0) whose gradient is not finite. */

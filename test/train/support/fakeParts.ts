@@ -1,7 +1,7 @@
 import type { Batch } from '../../../src/data/batches/batch.js';
 import type { BatchPosition } from '../../../src/data/batches/batching.js';
 import type { OpenedData, PretrainParts } from '../../../src/pretrain/pretrain.js';
-import type { PretrainSource } from '../../../src/train/ports.js';
+import type { PretrainSource } from '../../../src/data/batches/pretrainSource.js';
 import { FakeModel } from './fakeModel.js';
 import type { FakeModelOptions } from './fakeModel.js';
 
@@ -27,10 +27,14 @@ export function fakeBatch(name: string, words: number): Batch {
     objectOffsets: Int32Array.of(0, 2, 4),
     visualFeats: Float32Array.from({ length: 12 }, (_, i) => i),
     visualPos: Float32Array.from({ length: 16 }, (_, i) => i / 16),
-    maskedTokens: { rows: Int32Array.of(1, 4), labels: Int32Array.of(words, words + 1) },
-    objects: { labels: Int32Array.of(0, 1, 2, 3), confs: Float32Array.of(0.5, 0.25, 0.125, 1) },
-    attributes: { labels: Int32Array.of(3, 2, 1, 0), confs: Float32Array.of(1, 1, 1, 0.5) },
-    maskedObjects: { rows: Int32Array.of(3), targets: Float32Array.of(7, 8, 9) },
+    maskedTokenRows: Int32Array.of(1, 4),
+    maskedTokenLabels: Int32Array.of(words, words + 1),
+    objectLabels: Int32Array.of(0, 1, 2, 3),
+    objectConfs: Float32Array.of(0.5, 0.25, 0.125, 1),
+    attributeLabels: Int32Array.of(3, 2, 1, 0),
+    attributeConfs: Float32Array.of(1, 1, 1, 0.5),
+    maskedObjectRows: Int32Array.of(3),
+    featureTargets: Float32Array.of(7, 8, 9),
     matched: Int32Array.of(1, 0),
     answers: Int32Array.of(2, -1),
   };

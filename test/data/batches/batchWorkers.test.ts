@@ -3,14 +3,14 @@ import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { types } from 'node:util';
-import { trainBatches, validBatches } from '../../src/data/batches/batching.js';
-import { batchWorkers } from '../../src/data/batches/batchWorkers.js';
-import { resolveMasking } from '../../src/data/batches/masking.js';
-import type { PretrainData } from '../../src/data/samples/pretrainData.js';
-import { defaultWorkers, pretrainSource } from '../../src/data/batches/pretrainSource.js';
-import { sharedArrays } from '../../src/data/sharedArrays.js';
-import { testData, testImage, tsvFields, tsvText } from './samples.js';
-import { ThreadedData, countThreads, take, timesOpen } from './threads.js';
+import { trainBatches, validBatches } from '../../../src/data/batches/batching.js';
+import { batchWorkers } from '../../../src/data/batches/batchWorkers.js';
+import { resolveMasking } from '../../../src/data/batches/masking.js';
+import type { PretrainData } from '../../../src/data/samples/pretrainData.js';
+import { defaultWorkers, pretrainSource } from '../../../src/data/batches/pretrainSource.js';
+import { sharedArrays } from '../../../src/data/sharedArrays.js';
+import { testData, testImage, tsvFields, tsvText } from '../support/samples.js';
+import { ThreadedData, countThreads, take, timesOpen } from '../support/threads.js';
 
 let threaded: ThreadedData;
 let workerScript: URL;
@@ -227,9 +227,9 @@ describe('what goes wrong in a worker thread', () => {
 
 describe('a process with worker threads', () => {
   const program = (rest: string) => `
-import { openPretrainData } from './src/data/pretrainData.js';
-import { trainBatches } from './src/data/batching.js';
-import { WordPiece } from './src/text/wordPiece.js';
+import { openPretrainData } from '../src/data/pretrainData.js';
+import { trainBatches } from '../src/data/batching.js';
+import { WordPiece } from '../src/text/wordPiece.js';
 const data = await openPretrainData({ dir: process.argv[2], splits: 'train', wordPiece: await WordPiece.load(), inMemory: false });
 const batches = trainBatches(data, { seed: 1, batchSize: 8, workers: 3 });
 const { value } = await batches.next();

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { inGroups } from '../../src/data/inGroups.js';
+import { inGroups } from '../../src/data/concurrency.js';
 
 test('does all, some at a time', async () => {
   const begun: number[] = [];

@@ -1,16 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { assembleBatch } from '../../src/data/batches/assembleBatch.js';
-import type { AssembleOptions } from '../../src/data/batches/assembly.js';
-import type { Batch } from '../../src/data/batches/batch.js';
-import { readImage } from '../../src/data/features/featureSource.js';
-import { resolveMasking } from '../../src/data/batches/masking.js';
-import type { MaskingOptions } from '../../src/data/batches/masking.js';
-import { openPretrainData } from '../../src/data/samples/pretrainData.js';
-import type { PretrainData } from '../../src/data/samples/pretrainData.js';
-import { WordPiece } from '../../src/text/wordPiece.js';
-import { sampleOf, samplesOf } from './batchView.js';
-import { TestFolders, testData } from './samples.js';
-import type { TestDataOptions } from './samples.js';
+import { assembleBatch } from '../../../src/data/batches/assembleBatch.js';
+import type { AssembleJob } from '../../../src/data/batches/assembly.js';
+import type { Batch } from '../../../src/data/batches/batch.js';
+import { allTasks, maskingRates } from '../../../src/data/batches/masking.js';
+import type { MaskingRates, PretrainTasks } from '../../../src/data/batches/masking.js';
+import { openPretrainData } from '../../../src/data/samples/pretrainData.js';
+import type { PretrainData } from '../../../src/data/samples/pretrainData.js';
+import { WordPiece } from '../../../src/text/wordPiece.js';
+import { sampleOf, samplesOf } from '../support/batchView.js';
+import { readImage } from '../support/readImage.js';
+import { TestFolders, testData } from '../support/samples.js';
+import type { TestDataOptions } from '../support/samples.js';
 
 const folders = new TestFolders();
 let wordPiece: WordPiece;
@@ -33,15 +33,19 @@ async function open(options: TestDataOptions, inMemory = true): Promise<Pretrain
 
 const all = () => Uint32Array.from({ length: data.size }, (_, i) => i);
 
-async function assemble(
-  options: Partial<AssembleOptions> & { mask?: MaskingOptions } = {},
-  samples = all(),
-): Promise<Batch> {
-  const { mask, ...rest } = options;
-  const masking = resolveMasking(mask);
-  const batch = await assembleBatch(data, samples, { seed: 1, epoch: 0, firstSample: 0, masking, ...rest });
-  return { ...batch, sampleIds: Array.from(samples, (sample) => data.sampleId(sample)) };
+interface Asked extends Partial<Omit<AssembleJob, 'tasks'>> {
+  /** Those that are not named are on. */
+  readonly tasks?: Partial<PretrainTasks>;
+  readonly rates?: Partial<MaskingRates>;
 }
+
+async function assembleOf(from: PretrainData, { tasks, rates, ...job }: Asked = {}): Promise<Batch> {
+  const whole: AssembleJob = { samples: all(), epoch: 0, firstSample: 0, tasks: { ...allTasks, ...tasks }, ...job };
+  const batch = await assembleBatch(from, whole, { seed: 1, rates: maskingRates(rates) });
+  return { ...batch, sampleIds: Array.from(whole.samples, (sample) => from.sampleId(sample)) };
+}
+
+const assemble = (asked?: Asked): Promise<Batch> => assembleOf(data, asked);
 
 /** Four standard deviations around the mean of a binomial count: a false alarm in 16,000. */
 function expectShare(count: number, of: number, share: number): void {
@@ -60,14 +64,15 @@ describe('assembleBatch', () => {
     expect(batch.tokenIds).toHaveLength(tokens);
     expect(batch.visualFeats).toHaveLength(objects * data.featureDim);
     expect(batch.visualPos).toHaveLength(objects * 4);
-    for (const { labels, confs } of [batch.objects, batch.attributes]) {
-      expect([labels.length, confs.length]).toEqual([objects, objects]);
-    }
-    for (const { rows } of [batch.maskedTokens, batch.maskedObjects]) {
+    const { objectLabels, objectConfs, attributeLabels, attributeConfs } = batch;
+    for (const values of [objectLabels, objectConfs, attributeLabels, attributeConfs])
+      expect(values).toHaveLength(objects);
+    for (const rows of [batch.maskedTokenRows, batch.maskedObjectRows]) {
       expect([...rows]).toEqual([...new Set(rows)].sort((a, b) => a - b));
     }
-    expect(batch.maskedTokens.labels).toHaveLength(batch.maskedTokens.rows.length);
-    expect(batch.maskedObjects.targets).toHaveLength(batch.maskedObjects.rows.length * data.featureDim);
+    expect(batch.maskedTokenLabels).toHaveLength(batch.maskedTokenRows.length);
+    expect(batch.featureTargets).toHaveLength(batch.maskedObjectRows.length * data.featureDim);
+    expect([batch.residentRows, batch.residentTargets]).toEqual([undefined, undefined]);
     expect(batch.sampleIds).toEqual(Array.from(all(), (i) => data.sampleId(i)));
   });
 
@@ -75,7 +80,7 @@ describe('assembleBatch', () => {
     const batch = await assemble({ unmasked: true });
     for (let i = 0; i < data.size; i++) {
       const sample = sampleOf(batch, i);
-      const record = await readImage(data.features, data.images[i]);
+      const record = await readImage({ reader: data.features, imageIds: data.imageIds }, data.images[i]);
       expect(sample.tokens).toEqual([...data.tokens.subarray(data.tokenOffsets[i], data.tokenOffsets[i + 1])]);
       expect(sample.features).toEqual([...record.features]);
       expect(sample.boxes).toEqual([...record.boxes]);
@@ -90,7 +95,7 @@ describe('assembleBatch', () => {
   test('words: 15 % are predicted, 80/10/10 [MASK]/random/kept, never [CLS] or [SEP]', async () => {
     const counts = { tokens: 0, predicted: 0, masked: 0, kept: 0, wrong: 0 };
     for (let epoch = 0; epoch < 40; epoch++) {
-      const batch = await assemble({ epoch, mask: { tasks: { matched: false, objects: false } } });
+      const batch = await assemble({ epoch, tasks: { matched: false, objects: false } });
       for (const [i, sample] of samplesOf(batch).entries()) {
         const original = [...data.tokens.subarray(data.tokenOffsets[i], data.tokenOffsets[i + 1])];
         counts.tokens += original.length - 2;
@@ -138,7 +143,7 @@ describe('assembleBatch', () => {
             // Features of image n lie between n + 1 and n + 2.
             const from = Math.floor(feature[0]) - 1;
             expect(from).not.toBe(data.images[i]);
-            const { features } = await readImage(data.features, from);
+            const { features } = await readImage({ reader: data.features, imageIds: data.imageIds }, from);
             const place = [...features].indexOf(feature[0]);
             expect(place % width).toBe(0);
             expect(feature).toEqual([...features.subarray(place, place + width)]);
@@ -164,7 +169,7 @@ describe('assembleBatch', () => {
     let wrong = 0;
     const sources = new Set<number>();
     for (let epoch = 0; epoch < 50; epoch++) {
-      const batch = await assemble({ epoch, mask: { tasks: { maskedLm: false } } });
+      const batch = await assemble({ epoch, tasks: { maskedLm: false } });
       for (const [i, sample] of samplesOf(batch).entries()) {
         const image = sentenceOf.get(sample.tokens.join());
         if (sample.matched === 1) wrong += image === data.images[i] ? 0 : 1;
@@ -184,7 +189,7 @@ describe('assembleBatch', () => {
     let colour = 0;
     let pink = 0;
     for (let epoch = 0; epoch < 100; epoch++) {
-      const { answers } = await assemble({ epoch, mask: { tasks: { matched: false } } });
+      const { answers } = await assemble({ epoch, tasks: { matched: false } });
       for (const [i, answer] of answers.entries()) {
         if (i % 3 !== 2) expect(answer).toBe(-1);
         else if (answer === 5) pink++;
@@ -201,7 +206,7 @@ describe('assembleBatch', () => {
   test('a task that is off leaves its part alone and changes nothing else', async () => {
     const on = samplesOf(await assemble());
     const whole = samplesOf(await assemble({ unmasked: true }));
-    const off = async (tasks: MaskingOptions['tasks']) => samplesOf(await assemble({ mask: { tasks: tasks! } }));
+    const off = async (tasks: Partial<PretrainTasks>) => samplesOf(await assemble({ tasks }));
 
     const noObjects = await off({ objects: false });
     const noWords = await off({ maskedLm: false });
@@ -219,39 +224,33 @@ describe('assembleBatch', () => {
   });
 
   test('rates can be changed; bad ones are refused', async () => {
-    const none = await assemble({ mask: { rates: { words: 0, objects: 0, swapped: 0 } } });
-    expect([none.maskedTokens.rows.length, none.maskedObjects.rows.length]).toEqual([0, 0]);
+    const none = await assemble({ rates: { words: 0, objects: 0, swapped: 0 } });
+    expect([none.maskedTokenRows.length, none.maskedObjectRows.length]).toEqual([0, 0]);
     expect([...none.matched].every((m) => m === 1)).toBe(true);
-    const full = await assemble({ mask: { rates: { words: 1, objects: 1, swapped: 1, masked: 1, random: 0 } } });
-    expect(full.maskedTokens.rows).toHaveLength(full.tokenIds.length - 2 * full.size);
+    const full = await assemble({ rates: { words: 1, objects: 1, swapped: 1, masked: 1, random: 0 } });
+    expect(full.maskedTokenRows).toHaveLength(full.tokenIds.length - 2 * full.size);
     expect(full.visualFeats.every((x) => x === 0)).toBe(true);
     expect([...full.matched].every((m) => m === 0)).toBe(true);
     for (const rates of [{ words: -0.1 }, { objects: 1.1 }, { swapped: NaN }, { masked: 0.95 }]) {
-      expect(() => resolveMasking({ rates })).toThrow(expect.objectContaining({ code: 'BAD_ARGUMENT' }));
+      expect(() => maskingRates(rates)).toThrow(expect.objectContaining({ code: 'BAD_ARGUMENT' }));
     }
   });
 
   test('data read from disk gives the same batch as from memory', async () => {
     const onDisk = await open({ images: 40 }, false);
-    const options = { seed: 1, epoch: 3, firstSample: 0, masking: resolveMasking() };
-    expect(await assembleBatch(onDisk, all(), options)).toEqual(await assembleBatch(data, all(), options));
+    expect(await assembleOf(onDisk, { epoch: 3 })).toEqual(await assemble({ epoch: 3 }));
     await onDisk.close();
   });
 
   test('sentences of one image cannot be swapped; the other tasks go on', async () => {
     const one = await open({ images: 1 });
-    const samples = [0, 1, 2];
-    const options = (tasks: MaskingOptions['tasks']) => ({
-      seed: 1,
-      epoch: 0,
-      firstSample: 0,
-      masking: resolveMasking({ tasks: tasks!, rates: { objects: 1, masked: 0, random: 1, swapped: 1 } }),
-    });
-    await expect(assembleBatch(one, samples, options({}))).rejects.toMatchObject({
+    const samples = Uint32Array.of(0, 1, 2);
+    const rates = { objects: 1, masked: 0, random: 1, swapped: 1 };
+    await expect(assembleOf(one, { samples, rates })).rejects.toMatchObject({
       code: 'BAD_DATA',
       message: expect.stringContaining('all 3 sentences belong to one image'),
     });
-    const batch = await assembleBatch(one, samples, options({ matched: false }));
+    const batch = await assembleOf(one, { samples, rates, tasks: { matched: false } });
     expect([...batch.matched]).toEqual([1, 1, 1]);
     expect(batch.visualFeats.every((x) => x >= 1 && x < 2)).toBe(true);
   });
@@ -262,8 +261,8 @@ describe('assembleBatch', () => {
       sentf: { mscoco: Array.from({ length: i === 0 ? 20_000 : 1 }, (_, k) => `sentence ${k} of ${i}`) },
     });
     const uneven = await open({ images: 2, text });
-    const options = { seed: 1, epoch: 0, firstSample: 0, masking: resolveMasking({ rates: { swapped: 1, words: 0 } }) };
-    const batch = { ...(await assembleBatch(uneven, [0, 1, 2, 19_999, 20_000], options)), sampleIds: [] };
+    const samples = Uint32Array.of(0, 1, 2, 19_999, 20_000);
+    const batch = await assembleOf(uneven, { samples, rates: { swapped: 1, words: 0 } });
     const last = [...wordPiece.encode('sentence 0 of 1', 20)].join();
     for (let s = 0; s < 4; s++) expect(sampleOf(batch, s).tokens.join()).toBe(last);
     expect(sampleOf(batch, 4).tokens.join()).not.toBe(last);

@@ -2,20 +2,20 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Batch } from '../../src/data/batches/batch.js';
-import { trainBatches, validBatches } from '../../src/data/batches/batching.js';
-import type { PreparationOptions } from '../../src/data/batches/batching.js';
-import { FeatureFiles } from '../../src/data/features/featureFiles.js';
-import { allocateObjectRows } from '../../src/data/features/featureSource.js';
-import type { FeatureSource } from '../../src/data/features/featureSource.js';
-import type { PretrainData } from '../../src/data/samples/pretrainData.js';
-import { defaultWorkers, pretrainSource } from '../../src/data/batches/pretrainSource.js';
-import { residentFeatures } from '../../src/data/features/residentFeatures.js';
-import type { FeatureTable, ResidentData } from '../../src/data/features/residentFeatures.js';
-import { defaultReaders } from '../../src/data/features/tablePieces.js';
-import { floatToHalf, halfToFloat } from '../../src/formats/dtypes.js';
-import { testData, testImage, tsvFields, tsvText } from './samples.js';
-import { ThreadedData, countThreads, take, timesOpen } from './threads.js';
+import type { Batch } from '../../../src/data/batches/batch.js';
+import { trainBatches, validBatches } from '../../../src/data/batches/batching.js';
+import type { PreparationOptions } from '../../../src/data/batches/batching.js';
+import { allocateObjectRows } from '../../../src/data/features/featureSource.js';
+import type { ObjectReader } from '../../../src/data/features/featureSource.js';
+import { FeatureFiles } from '../../../src/data/features/openFeatures.js';
+import type { PretrainData } from '../../../src/data/samples/pretrainData.js';
+import { defaultWorkers, pretrainSource } from '../../../src/data/batches/pretrainSource.js';
+import { residentFeatures } from '../../../src/data/features/residentFeatures.js';
+import type { FeatureTable, ResidentData } from '../../../src/data/features/residentFeatures.js';
+import { defaultReaders } from '../../../src/data/features/tablePieces.js';
+import { floatToHalf, halfToFloat } from '../../../src/formats/dtypes.js';
+import { testData, testImage, tsvFields, tsvText } from '../support/samples.js';
+import { ThreadedData, countThreads, take, timesOpen } from '../support/threads.js';
 
 let threaded: ThreadedData;
 let workerScript: URL;
@@ -23,8 +23,8 @@ let workerScript: URL;
 let tableScript: URL;
 beforeAll(async () => {
   threaded = await ThreadedData.make();
-  workerScript = threaded.script('batchWorker.js');
-  tableScript = threaded.script('tableWorker.js');
+  workerScript = threaded.script('batches/batchWorker.js');
+  tableScript = threaded.script('features/tableWorker.js');
 });
 afterAll(() => threaded.remove());
 
@@ -39,24 +39,20 @@ async function numbersOf(table: FeatureTable): Promise<Float32Array> {
 const rounded = (values: Float32Array) => values.map((value) => halfToFloat(floatToHalf(value)));
 
 /** The batch with its features fetched from the table, as the device does. */
-function fetched({ resident, ...batch }: Batch, numbers: Float32Array, width: number): Batch {
+function fetched({ residentRows, residentTargets, ...batch }: Batch, numbers: Float32Array, width: number): Batch {
   const fetch = (rows: Int32Array): Float32Array => {
     const values = new Float32Array(rows.length * width);
     rows.forEach((row, i) => row >= 0 && values.set(numbers.subarray(row * width, (row + 1) * width), i * width));
     return values;
   };
-  expect([batch.visualFeats, batch.maskedObjects.targets]).toEqual([new Float32Array(0), new Float32Array(0)]);
-  return {
-    ...batch,
-    visualFeats: fetch(resident!.rows),
-    maskedObjects: { rows: batch.maskedObjects.rows, targets: fetch(resident!.targets) },
-  };
+  expect([batch.visualFeats, batch.featureTargets]).toEqual([new Float32Array(0), new Float32Array(0)]);
+  return { ...batch, visualFeats: fetch(residentRows!), featureTargets: fetch(residentTargets!) };
 }
 
 const withRoundedFeatures = (batch: Batch): Batch => ({
   ...batch,
   visualFeats: rounded(batch.visualFeats),
-  maskedObjects: { rows: batch.maskedObjects.rows, targets: rounded(batch.maskedObjects.targets) },
+  featureTargets: rounded(batch.featureTargets),
 });
 
 async function partsOf(batches: ReturnType<typeof trainBatches>, count: number): Promise<Batch[]> {
@@ -76,7 +72,7 @@ describe('residentFeatures', () => {
     const expected = await partsOf(trainBatches(data, options), 4);
     expect(got.map((batch) => fetched(batch, numbers, 6))).toEqual(expected.map(withRoundedFeatures));
     // Zeros, kept ones and those of other images are all among them.
-    const rows = got.flatMap(({ resident }) => [...resident!.rows]);
+    const rows = got.flatMap(({ residentRows }) => [...residentRows!]);
     expect(rows).toContain(-1);
     expect(new Set(rows).size).toBeGreaterThan(table.rows / 2);
 
@@ -107,7 +103,7 @@ describe('residentFeatures', () => {
   }
 
   /** What a set reads of an image, but for its features. */
-  async function detectionsOf(features: Pick<FeatureSource, 'read'>, image: number, width: number) {
+  async function detectionsOf(features: Pick<ObjectReader, 'read'>, image: number, width: number) {
     const rows = allocateObjectRows(2, width);
     await features.read(image, rows, 0);
     return { ...rows, features: undefined };

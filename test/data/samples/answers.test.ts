@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
-import { AnswerTable, normalizeAnswer, readAnswerTable } from '../../src/data/samples/answers.js';
-import { TestFolders } from './samples.js';
+import { AnswerTable, normalizeAnswer, readAnswerTable } from '../../../src/data/samples/answers.js';
+import { TestFolders } from '../support/samples.js';
 
 const folders = new TestFolders();
 afterAll(() => folders.remove());

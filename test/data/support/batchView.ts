@@ -1,4 +1,4 @@
-import type { Batch } from '../../src/data/batches/batch.js';
+import type { Batch } from '../../../src/data/batches/batch.js';
 
 /** What one sample of a batch came to, with rows counted from the sample's own. */
 export function sampleOf(batch: Batch, s: number) {
@@ -7,19 +7,19 @@ export function sampleOf(batch: Batch, s: number) {
   const [o0, o1] = [batch.objectOffsets[s], batch.objectOffsets[s + 1]];
   const within = (rows: Int32Array, from: number, to: number) =>
     [...rows.keys()].filter((i) => rows[i] >= from && rows[i] < to);
-  const words = within(batch.maskedTokens.rows, t0, t1);
-  const objects = within(batch.maskedObjects.rows, o0, o1);
+  const words = within(batch.maskedTokenRows, t0, t1);
+  const objects = within(batch.maskedObjectRows, o0, o1);
   return {
     id: batch.sampleIds[s],
     tokens: [...batch.tokenIds.subarray(t0, t1)],
     features: [...batch.visualFeats.subarray(o0 * width, o1 * width)],
     boxes: [...batch.visualPos.subarray(o0 * 4, o1 * 4)],
-    wordRows: words.map((i) => batch.maskedTokens.rows[i] - t0),
-    wordLabels: words.map((i) => batch.maskedTokens.labels[i]),
-    objectRows: objects.map((i) => batch.maskedObjects.rows[i] - o0),
-    targets: objects.map((i) => [...batch.maskedObjects.targets.subarray(i * width, (i + 1) * width)]),
-    objects: [...batch.objects.labels.subarray(o0, o1), ...batch.objects.confs.subarray(o0, o1)],
-    attributes: [...batch.attributes.labels.subarray(o0, o1), ...batch.attributes.confs.subarray(o0, o1)],
+    wordRows: words.map((i) => batch.maskedTokenRows[i] - t0),
+    wordLabels: words.map((i) => batch.maskedTokenLabels[i]),
+    objectRows: objects.map((i) => batch.maskedObjectRows[i] - o0),
+    targets: objects.map((i) => [...batch.featureTargets.subarray(i * width, (i + 1) * width)]),
+    objects: [...batch.objectLabels.subarray(o0, o1), ...batch.objectConfs.subarray(o0, o1)],
+    attributes: [...batch.attributeLabels.subarray(o0, o1), ...batch.attributeConfs.subarray(o0, o1)],
     matched: batch.matched[s],
     answer: batch.answers[s],
   };

@@ -127,14 +127,14 @@ describe('Pretrainer', () => {
     expect(await snapshot(model)).toEqual(before);
     expect(first.matched).toMatchObject({ count: batch.size, labelled: batch.size });
     expect(first.qa.labelled).toBe(batch.answers.filter((answer) => answer >= 0).length);
-    expect(first.obj).toMatchObject({ count: batch.objects.labels.length, labelled: batch.objects.labels.length });
+    expect(first.obj).toMatchObject({ count: batch.objectLabels.length, labelled: batch.objectLabels.length });
     expect(first.maskedLm.correct).toBeLessThanOrEqual(first.maskedLm.labelled);
   });
 
   test('samples that the model was not made for are refused by name', async () => {
     const model = await freshModel();
     const batch = randomBatch(config, 10);
-    batch.objects.labels[batch.objectOffsets[2]] = config.numObjectLabels;
+    batch.objectLabels[batch.objectOffsets[2]] = config.numObjectLabels;
     await expect(model.step([batch], options(plainSum))).rejects.toMatchObject({
       code: 'BAD_DATA',
       message: expect.stringMatching(/sample 2 of seed 10: object class 11 is outside \[0, 11\)/),

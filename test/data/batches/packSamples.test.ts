@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { packSamples } from '../../src/data/batches/packSamples.js';
+import { packSamples } from '../../../src/data/batches/packSamples.js';
 
 const sample = {
   id: 'one',

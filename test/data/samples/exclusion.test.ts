@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { readExclusionList } from '../../src/data/samples/exclusion.js';
-import { openPretrainData } from '../../src/data/samples/pretrainData.js';
-import { samplesChecksum } from '../../src/data/samples/sampleStore.js';
-import { WordPiece } from '../../src/text/wordPiece.js';
-import { TestFolders, testData, testText } from './samples.js';
+import { readExclusionList } from '../../../src/data/samples/exclusion.js';
+import { openPretrainData } from '../../../src/data/samples/pretrainData.js';
+import { samplesChecksum } from '../../../src/data/samples/sampleStore.js';
+import { WordPiece } from '../../../src/text/wordPiece.js';
+import { TestFolders, testData, testText } from '../support/samples.js';
 
 const folders = new TestFolders();
 let wordPiece: WordPiece;
@@ -121,7 +121,7 @@ describe('images left out', () => {
         { file: exclude[2], ids: 0, images: 0, sentences: 0, unknownIds: 0 },
       ],
     });
-    expect([...new Set(data.images)].map((image) => data.features.imageIds[image])).toEqual([
+    expect([...new Set(data.images)].map((image) => data.imageIds[image])).toEqual([
       'image_0',
       'image_4',
       'image_5',

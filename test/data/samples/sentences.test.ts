@@ -2,10 +2,10 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { readJsonArray } from '../../src/formats/jsonArray.js';
-import { readSentences } from '../../src/data/samples/sentences.js';
-import type { ImageSentences } from '../../src/data/samples/sentences.js';
-import { TestFolders } from './samples.js';
+import { readJsonArray } from '../../../src/formats/jsonArray.js';
+import { readSentences } from '../../../src/data/samples/sentences.js';
+import type { ImageSentences } from '../../../src/data/samples/sentences.js';
+import { TestFolders } from '../support/samples.js';
 
 const folders = new TestFolders();
 afterAll(() => folders.remove());

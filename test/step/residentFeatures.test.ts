@@ -83,7 +83,7 @@ describe('a table of features', () => {
     expect(model.engine.memory().features).toBe(table.rows * rowBytes);
     const [own, other] = [await model.memoryFor([resident[4]], plainSum), await apart.memoryFor([plain[4]], plainSum)];
     expect(own.features).toBe(table.rows * rowBytes);
-    const objects = plain[4].objects.labels.length;
+    const objects = plain[4].objectLabels.length;
     expect(other.inputs - own.inputs).toBeGreaterThan(2 * objects * (4 * config.visualFeatDim - 4));
   });
 
@@ -151,10 +151,10 @@ describe('a table of features', () => {
     const refused = (message: RegExp) => ({ code: 'BAD_DATA', message: expect.stringMatching(message) });
     await expect(evaluate(resident[0])).rejects.toMatchObject(refused(/row of the features \d+ is outside \[-1, 0\)/));
     await model.loadFeatures(table);
-    const { rows, targets } = resident[0].resident!;
-    const beyond = { ...resident[0], resident: { rows: rows.with(2, table.rows), targets } };
+    const { residentRows, residentTargets } = resident[0];
+    const beyond = { ...resident[0], residentRows: residentRows!.with(2, table.rows) };
     await expect(evaluate(beyond)).rejects.toMatchObject(refused(/^sample sample \d of seed 0: row of the features/));
-    const masked = { ...resident[0], resident: { rows, targets: targets.with(0, -1) } };
+    const masked = { ...resident[0], residentTargets: residentTargets!.with(0, -1) };
     await expect(evaluate(masked)).rejects.toMatchObject(refused(/row of the targets -1 is outside \[0/));
   });
 });

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { findSplit, parseManifest, readManifest } from '../../src/data/samples/manifest.js';
-import { TestFolders } from './samples.js';
+import { findSplit, parseManifest, readManifest } from '../../../src/data/samples/manifest.js';
+import { TestFolders } from '../support/samples.js';
 
 const folders = new TestFolders();
 afterAll(() => folders.remove());

@@ -1,13 +1,13 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { AnswerTable } from '../../src/data/samples/answers.js';
-import { FeatureFiles } from '../../src/data/features/featureFiles.js';
-import { readImage } from '../../src/data/features/featureSource.js';
-import { openPretrainData } from '../../src/data/samples/pretrainData.js';
-import { WordPiece } from '../../src/text/wordPiece.js';
-import { TestFolders, testData, testImage, testText, tsvText } from './samples.js';
-import { timesOpen } from './threads.js';
+import { AnswerTable } from '../../../src/data/samples/answers.js';
+import { FeatureFiles } from '../../../src/data/features/openFeatures.js';
+import { openPretrainData } from '../../../src/data/samples/pretrainData.js';
+import { WordPiece } from '../../../src/text/wordPiece.js';
+import { TestFolders, testData, testImage, testText, tsvText } from '../support/samples.js';
+import { readImage } from '../support/readImage.js';
+import { timesOpen } from '../support/threads.js';
 
 const folders = new TestFolders();
 let wordPiece: WordPiece;
@@ -121,7 +121,7 @@ describe('openPretrainData', () => {
     for (const splits of ['a,b, c', ['a', 'b', 'c']]) {
       const data = await openPretrainData({ dir, splits, wordPiece });
       expect(data.name).toBe('a,b,c');
-      expect(data.features.numImages).toBe(7);
+      expect(data.imageIds).toHaveLength(7);
       expect(data.report).toMatchObject({ sentences: 15, images: 4, imagesWithoutSentences: 3 });
       expect([...new Set(data.images)]).toEqual([0, 2, 5, 6]);
       expect(data.features.numObjects(2)).toBe(5);
@@ -237,7 +237,7 @@ describe('openPretrainData', () => {
       const open = (splits: string) => openPretrainData({ dir, splits, wordPiece, inMemory });
       const train = await open('mscoco_train,mscoco_nominival,vgnococo');
       expect(train).toMatchObject({ size: 18, objectLabels: 1600, attributeLabels: 400 });
-      expect([...new Set(train.images)].map((image) => train.features.imageIds[image])).toEqual(
+      expect([...new Set(train.images)].map((image) => train.imageIds[image])).toEqual(
         [0, 1, 3, 4, 6, 7].map((i) => `image_${i}`),
       );
       expect(train.report).toMatchObject({ questions: 6, imagesWithoutSentences: 3 });
@@ -290,7 +290,7 @@ describe('openPretrainData', () => {
       expect(b.features.shared).toBe(a.features.shared);
       expect(await timesOpen(path)).toBe(inMemory ? 0 : 1);
       await a.close();
-      expect((await readImage(b.features, 5)).imageId).toBe('image_5');
+      expect((await readImage({ reader: b.features, imageIds: b.imageIds }, 5)).imageId).toBe('image_5');
       await files.close();
       await files.close();
       expect(await timesOpen(path)).toBe(0);

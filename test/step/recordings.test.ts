@@ -4,7 +4,7 @@ import type { Batch } from '../../src/data/batches/batch.js';
 import type { FeatureTable } from '../../src/data/features/residentFeatures.js';
 import type { EngineOptions } from '../../src/engine/index.js';
 import { plainSum, type StepResult } from '../../src/pretrain/losses.js';
-import { capacitiesOf } from '../../src/step/staging.js';
+import { capacitiesOf } from '../../src/step/capacities.js';
 import { randomBatch, residentBatches, splitBatch } from '../support/batches.js';
 import { batches, config, disposeModels, emulated, kinds, open, stateOf, train, type Step } from './training.js';
 import { emulator, withEmulator } from '../support/emulator.js';

@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { writeScenes } from '../../src/scenes/index.js';
 import { roundToHalf } from '../engine/support/half.js';
-import { CompiledCopy } from './support/compile.js';
-import type { CutShort } from './support/cutShort.js';
-import type { RunningProcess } from './support/compile.js';
-import { filesOf, metricsOf, newestFiles } from './support/runs.js';
+import { CompiledCopy } from '../train/support/compile.js';
+import type { CutShort } from '../train/support/cutShort.js';
+import type { RunningProcess } from '../train/support/compile.js';
+import { filesOf, metricsOf, newestFiles } from '../train/support/runs.js';
 
 /** The command itself, on scenes, with the engine: a model of a few seconds, dropout on. */
 const size = {

@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { batchesPerEpoch, trainBatches, validBatches } from '../../src/data/batches/batching.js';
-import { openPretrainData } from '../../src/data/samples/pretrainData.js';
-import type { PretrainData } from '../../src/data/samples/pretrainData.js';
-import { pretrainSource } from '../../src/data/batches/pretrainSource.js';
-import { WordPiece } from '../../src/text/wordPiece.js';
-import type { PretrainSource } from '../../src/train/ports.js';
-import { samplesOf } from './batchView.js';
-import { TestFolders, testData, testText } from './samples.js';
-import type { TestDataOptions } from './samples.js';
+import { batchesPerEpoch, trainBatches, validBatches } from '../../../src/data/batches/batching.js';
+import { openPretrainData } from '../../../src/data/samples/pretrainData.js';
+import type { PretrainData } from '../../../src/data/samples/pretrainData.js';
+import { pretrainSource, type PretrainSource } from '../../../src/data/batches/pretrainSource.js';
+import type { TrainSource } from '../../../src/train/trainable.js';
+import { WordPiece } from '../../../src/text/wordPiece.js';
+import { samplesOf } from '../support/batchView.js';
+import { TestFolders, testData, testText } from '../support/samples.js';
+import type { TestDataOptions } from '../support/samples.js';
 
 const folders = new TestFolders();
 let wordPiece: WordPiece;
@@ -112,7 +112,7 @@ describe('trainBatches', () => {
     [{ from: { epoch: 0, batch: 3 } }, 'from.batch must be an integer from 0 to 2, found 3'],
     [{ from: { epoch: -1, batch: 0 } }, 'from.epoch'],
     [{ share: { rank: 2, ranks: 2 } }, 'share.rank must be an integer from 0 to 1, found 2'],
-    [{ masking: { rates: { words: 2 } } }, "masking rate 'words'"],
+    [{ rates: { words: 2 } }, "masking rate 'words'"],
   ])('%j is refused', (change, message) => {
     expect(() => trainBatches(data, { ...options, ...change })).toThrow(message);
   });
@@ -132,7 +132,7 @@ describe('validBatches', () => {
       Array.from({ length: data.size }, (_, i) => data.sampleId(i)),
     );
     expect(await take(validBatches(data, { batchSize: 50 }))).toEqual(batches);
-    expect(batches.reduce((sum, { maskedTokens }) => sum + maskedTokens.rows.length, 0)).toBeGreaterThan(100);
+    expect(batches.reduce((sum, { maskedTokenRows }) => sum + maskedTokenRows.length, 0)).toBeGreaterThan(100);
     const one = await take(validBatches(data, { batchSize: 1000 }));
     expect(samplesOf(one[0])).toEqual(batches.flatMap(samplesOf));
     expect(await take(validBatches(data, { batchSize: 50, seed: 3 }))).not.toEqual(batches);
@@ -145,7 +145,7 @@ describe('validBatches', () => {
       expect(batch.sampleIds.every((id) => id.includes('_vqa_'))).toBe(true);
       expect(batch.answers.every((answer) => answer >= 0)).toBe(true);
       expect(batch.matched.every((m) => m === 1)).toBe(true);
-      expect(batch.maskedTokens.rows).toHaveLength(0);
+      expect(batch.maskedTokenRows).toHaveLength(0);
     }
   });
 
@@ -157,8 +157,8 @@ describe('validBatches', () => {
 
 describe('pretrainSource', () => {
   test('hands over training and validation', async () => {
-    // The type is the trainer's own: it must fit.
-    const source: PretrainSource = pretrainSource({ train: data, valid: data, seed: 5, batchSize: 32, partSize: 16 });
+    // The trainer's own type must fit.
+    const source: PretrainSource & TrainSource = pretrainSource({ train: data, valid: data, seed: 5, batchSize: 32, partSize: 16 });
     expect(source.batchesPerEpoch).toBe(3);
     const from = { epoch: 1, batch: 2 };
     expect(await take(source.train(from), 2)).toEqual(
@@ -175,7 +175,7 @@ describe('pretrainSource', () => {
     let i = 0;
     for await (const batch of source.train({ epoch: 0, batch: 0 })) {
       expect(batch).toEqual(expected[i++]);
-      buffers.add(batch.parts[0].visualFeats.buffer).add(batch.parts[0].maskedObjects.targets.buffer);
+      buffers.add(batch.parts[0].visualFeats.buffer).add(batch.parts[0].featureTargets.buffer);
       source.release(batch.parts[0]);
       source.release(batch.parts[0]); // twice does no harm
       if (i === 9) break;

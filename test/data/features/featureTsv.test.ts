@@ -2,12 +2,14 @@ import { truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { allocateObjectRows, readImage } from '../../src/data/features/featureSource.js';
-import type { FeatureSource } from '../../src/data/features/featureSource.js';
-import { openFeatureTsv } from '../../src/data/features/featureTsv.js';
-import { mergeSources, openFeatures } from '../../src/data/features/openFeatures.js';
-import { TestFolders, testImage, tsvFields, tsvLine, tsvText } from './samples.js';
-import type { TestImage } from './samples.js';
+import { allocateObjectRows } from '../../../src/data/features/featureSource.js';
+import type { FeatureSource } from '../../../src/data/features/featureSource.js';
+import { openFeatureTsv } from '../../../src/data/features/featureTsv.js';
+import { mergeSources } from '../../../src/data/features/mergedFeatures.js';
+import { FeatureFiles } from '../../../src/data/features/openFeatures.js';
+import { readImage } from '../support/readImage.js';
+import { TestFolders, testImage, tsvFields, tsvLine, tsvText } from '../support/samples.js';
+import type { TestImage } from '../support/samples.js';
 
 const folders = new TestFolders();
 afterAll(() => folders.remove());
@@ -22,7 +24,7 @@ async function checkContents(source: FeatureSource, images: readonly TestImage[]
   expect(source.imageIds).toEqual(images.map(({ id }) => id));
   for (const [i, image] of images.entries()) {
     expect(source.indexOf(image.id)).toBe(i);
-    expect(source.numObjects(i)).toBe(image.objectIds.length);
+    expect(source.reader.numObjects(i)).toBe(image.objectIds.length);
     const record = await readImage(source, i);
     expect(record.imageId).toBe(image.id);
     expect(record.features).toEqual(Float32Array.from(image.features));
@@ -42,23 +44,23 @@ describe.each([{ inMemory: true }, { inMemory: false }])('a feature TSV ($inMemo
   test('gives back what was written, with boxes as shares of the picture', async () => {
     const images = [testImage(0, 4, 5), testImage(1, 1, 5), testImage(2, 36, 5)];
     const source = await openFeatureTsv(await tsv(tsvText(images)), options);
-    expect(source.featureDim).toBe(5);
-    expect(source.numImages).toBe(3);
+    expect(source.reader.featureDim).toBe(5);
+    expect(source.imageIds).toHaveLength(3);
     expect(source.indexOf('image_9')).toBe(-1);
     await checkContents(source, images);
-    await source.close();
-    await source.close();
+    await source.reader.close();
+    await source.reader.close();
   });
 
   test('reads an image into the middle of rows and leaves the others alone', async () => {
     const source = await openFeatureTsv(await tsv(tsvText([testImage(0, 3, 4), testImage(1, 2, 4)])), options);
     const rows = allocateObjectRows(5, 4);
     rows.features.fill(-1);
-    await source.read(1, rows, 2);
+    await source.reader.read(1, rows, 2);
     expect([...rows.features.subarray(0, 8)]).toEqual(new Array(8).fill(-1));
     expect([...rows.features.subarray(16)]).toEqual(new Array(4).fill(-1));
     expect(rows.features.subarray(8, 16)).toEqual(Float32Array.from(testImage(1, 2, 4).features));
-    await source.close();
+    await source.reader.close();
   });
 
   test('reads the feature of one object, for every width and place', async () => {
@@ -67,11 +69,11 @@ describe.each([{ inMemory: true }, { inMemory: false }])('a feature TSV ($inMemo
       const source = await openFeatureTsv(await tsv(tsvText([testImage(1, 2, featureDim), image])), options);
       for (let object = 0; object < 7; object++) {
         const into = new Float32Array(featureDim + 2);
-        await source.readFeature(1, object, into, 1);
+        await source.reader.readFeature(1, object, into, 1);
         const feature = image.features.slice(object * featureDim, (object + 1) * featureDim);
         expect(into).toEqual(Float32Array.from([0, ...feature, 0]));
       }
-      await source.close();
+      await source.reader.close();
     }
   });
 
@@ -82,7 +84,7 @@ describe.each([{ inMemory: true }, { inMemory: false }])('a feature TSV ($inMemo
       options,
     );
     await checkContents(source, images);
-    await source.close();
+    await source.reader.close();
   });
 
   test('takes lines that are longer than a read', async () => {
@@ -94,7 +96,7 @@ describe.each([{ inMemory: true }, { inMemory: false }])('a feature TSV ($inMemo
       expect(features.length).toBe(image.features.length);
       expect(Buffer.from(features.buffer).equals(Buffer.from(Float32Array.from(image.features).buffer))).toBe(true);
     }
-    await source.close();
+    await source.reader.close();
   });
 
   test('keeps a box that is outside by rounding as it is', async () => {
@@ -103,7 +105,7 @@ describe.each([{ inMemory: true }, { inMemory: false }])('a feature TSV ($inMemo
     const { boxes } = await readImage(source, 0);
     expect(boxes[0]).toBeCloseTo(-9e-6, 9);
     expect(boxes[2]).toBeGreaterThan(1);
-    await source.close();
+    await source.reader.close();
   });
 });
 
@@ -180,7 +182,7 @@ describe('a damaged line is refused with its number and field', () => {
       try {
         await readImage(source, 1);
       } finally {
-        await source.close();
+        await source.reader.close();
       }
     });
     await expect(reading).rejects.toMatchObject(expected);
@@ -238,9 +240,9 @@ describe('a damaged line is refused with its number and field', () => {
   test('a missing file and a folder', async () => {
     const dir = await folders.make();
     await expect(openFeatureTsv(join(dir, 'none.tsv'))).rejects.toMatchObject({ code: 'FILE_MISSING' });
-    await expect(openFeatures(join(dir, 'none.tsv'))).rejects.toMatchObject({ code: 'FILE_MISSING' });
+    await expect(new FeatureFiles().open([join(dir, 'none.tsv')], {})).rejects.toMatchObject({ code: 'FILE_MISSING' });
     await expect(openFeatureTsv(dir)).rejects.toMatchObject({ code: 'FILE_ACCESS' });
-    await expect(openFeatures(dir)).rejects.toMatchObject({ code: 'UNSUPPORTED' });
+    await expect(new FeatureFiles().open([dir], {})).rejects.toMatchObject({ code: 'UNSUPPORTED' });
   });
 
   test('a damaged feature is found when it is read alone', async () => {
@@ -248,9 +250,9 @@ describe('a damaged line is refused with its number and field', () => {
     fields[9] = floats([1, 2, 3, 4, NaN, 6, 7, 8, 9, 10, 11, 12]);
     const source = await openFeatureTsv(await tsv(`${fields.join('\t')}\n`), { ...labels, inMemory: false });
     const into = new Float32Array(4);
-    await source.readFeature(0, 0, into, 0);
-    await expect(source.readFeature(0, 1, into, 0)).rejects.toThrow('line 1: features must be finite, found NaN');
-    await source.close();
+    await source.reader.readFeature(0, 0, into, 0);
+    await expect(source.reader.readFeature(0, 1, into, 0)).rejects.toThrow('line 1: features must be finite, found NaN');
+    await source.reader.close();
   });
 
   test('a file that changes while it is open', async () => {
@@ -261,7 +263,7 @@ describe('a damaged line is refused with its number and field', () => {
     await expect(readImage(source, 1)).rejects.toThrow('line 2: has changed since the file was opened');
     await truncate(file, 300);
     await expect(readImage(source, 1)).rejects.toThrow('line 2: is gone: the file has become shorter');
-    await source.close();
+    await source.reader.close();
   });
 });
 
@@ -275,10 +277,10 @@ describe('fuzzing', () => {
       const source = await openFeatureTsv(file, { ...labels, inMemory });
       try {
         const records = [];
-        for (let i = 0; i < source.numImages; i++) records.push(await readImage(source, i));
+        for (let i = 0; i < source.imageIds.length; i++) records.push(await readImage(source, i));
         return JSON.stringify(records);
       } finally {
-        await source.close();
+        await source.reader.close();
       }
     } catch (error) {
       expect(error).toMatchObject({ name: 'LxmertError', code: 'BAD_DATA', message: expect.stringContaining(file) });
@@ -387,7 +389,7 @@ describe('fuzzing values', () => {
           try {
             await readImage(source, 1);
           } finally {
-            await source.close();
+            await source.reader.close();
           }
         };
         await expect(readAll()).rejects.toMatchObject({
@@ -426,9 +428,9 @@ describe('mergeSources', () => {
     ]);
     await checkContents(merged, [...one, two[1]]);
     const into = new Float32Array(3);
-    await merged.readFeature(2, 3, into, 0);
+    await merged.reader.readFeature(2, 3, into, 0);
     expect(into).toEqual(Float32Array.from(two[1].features.slice(9, 12)));
-    await merged.close();
+    await merged.reader.close();
   });
 
   test('refuses different widths', async () => {

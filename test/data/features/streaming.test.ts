@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CompiledCopy } from '../train/support/compile.js';
-import { TestFolders, testImage, tsvFields } from './samples.js';
+import { CompiledCopy } from '../../train/support/compile.js';
+import { TestFolders, testImage, tsvFields } from '../support/samples.js';
 
 /** Memory of a process that reads a TSV much larger than what it may take. */
 const images = 320;
@@ -27,30 +27,30 @@ beforeAll(async () => {
 import { readFileSync } from 'node:fs';
 import v8 from 'node:v8';
 import vm from 'node:vm';
-import { openFeatureTsv } from './src/data/featureTsv.js';
-import { allocateObjectRows } from './src/data/featureSource.js';
-import { residentFeatures } from './src/data/residentFeatures.js';
+import { openFeatureTsv } from './src/data/features/featureTsv.js';
+import { allocateObjectRows } from './src/data/features/featureSource.js';
+import { residentFeatures } from './src/data/features/residentFeatures.js';
 // Garbage is collected often: what counts is what is held.
 v8.setFlagsFromString('--expose-gc');
 const collect = vm.runInNewContext('gc');
 const before = process.memoryUsage.rss();
-const source = await openFeatureTsv(process.argv[2], { inMemory: process.argv[3] === 'memory' });
+const { reader, imageIds } = await openFeatureTsv(process.argv[2], { inMemory: process.argv[3] === 'memory' });
 if (process.argv[3] === 'resident') {
-  const images = Int32Array.from({ length: source.numImages }, (_, i) => i);
-  for await (const piece of residentFeatures([{ features: source, images, featureDim: ${featureDim} }]).table.pieces())
-    collect();
+  const images = Int32Array.from(imageIds, (_, i) => i);
+  const data = { features: reader, imageIds, images, featureDim: ${featureDim} };
+  for await (const piece of residentFeatures([data]).table.pieces()) collect();
 } else {
   const rows = allocateObjectRows(36, ${featureDim});
-  for (let i = 0; i < source.numImages; i++) {
-    await source.read(i, rows, 0);
-    await source.readFeature(i, i % 36, rows.features, 0);
+  for (let i = 0; i < imageIds.length; i++) {
+    await reader.read(i, rows, 0);
+    await reader.readFeature(i, i % 36, rows.features, 0);
     if (i % 8 === 0) collect();
   }
 }
-await source.close();
+await reader.close();
 // Not resourceUsage().maxRSS: that of a new process begins with its parent's.
 const peak = Number(/VmHWM:\\s*(\\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024;
-console.log(JSON.stringify({ images: source.numImages, grown: peak - before }));
+console.log(JSON.stringify({ images: imageIds.length, grown: peak - before }));
 `,
   );
 });

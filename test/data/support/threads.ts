@@ -2,10 +2,10 @@
 import { readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { openPretrainData } from '../../src/data/samples/pretrainData.js';
-import type { OpenPretrainOptions, PretrainData } from '../../src/data/samples/pretrainData.js';
-import { WordPiece } from '../../src/text/wordPiece.js';
-import { CompiledCopy } from '../train/support/compile.js';
+import { openPretrainData } from '../../../src/data/samples/pretrainData.js';
+import type { OpenPretrainOptions, PretrainData } from '../../../src/data/samples/pretrainData.js';
+import { WordPiece } from '../../../src/text/wordPiece.js';
+import { CompiledCopy } from '../../train/support/compile.js';
 import { TestFolders } from './samples.js';
 
 export class ThreadedData {
