@@ -41,7 +41,7 @@ export function decodeText(bytes: Buffer, file: string, what: string): string {
   if (!isUtf8(bytes)) {
     throw new LxmertError(
       'BAD_DATA',
-      `${file}: line ${badLine(bytes)} is not UTF-8 text; expected ${what}. Save the file as UTF-8`,
+      `${file}: line ${badLine(bytes)}: is not UTF-8 text; expected ${what}. Save the file as UTF-8`,
     );
   }
   return bytes.toString('utf8', start);
