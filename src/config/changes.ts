@@ -8,8 +8,11 @@ const free = new Set([
   'out',
   // What they hold is in the checksum of the samples, which is compared.
   'data.folder',
+  'data.vocabulary',
   'data.exclude',
   'data.maxMissingShare',
+  // It leaves images out and changes nothing about the others.
+  'data.excludeLater',
   'data.workers',
   'device',
   'threads',

@@ -34,7 +34,7 @@ export async function loadRunConfig(sources: ConfigSources): Promise<RunConfig> 
   const flags = flagTree(sources.flags ?? {});
   if (sources.saved) checkNames(sources.saved, [], (_, message) => new LxmertError('BAD_CONFIG', message));
   const layers = [sources.saved ?? {}, preset ? presets[preset] : {}, listsFromText(fileTree), flags];
-  const merged = layers.reduce(overlay, {});
+  const merged = excludeOnResume(layers.reduce(overlay, {}), sources.saved);
   const result = runConfigSchema.safeParse(merged, { error: expectation });
   if (result.success) return result.data;
   const issue = result.error.issues[0];
@@ -47,6 +47,23 @@ export async function loadRunConfig(sources: ConfigSources): Promise<RunConfig> 
   if (file && (valueAt(fileTree, field?.path ?? path) !== undefined || !field))
     throw new LxmertError('BAD_CONFIG', `${file.path}:${file.lineOf(path)}: ${path.join('.')}: ${message}`);
   throw new LxmertError('BAD_CONFIG', `${path.join('.')}${field ? ` (--${field.flag})` : ''}: ${message}`);
+}
+
+/**
+ * Lists of images that a resumed run names beyond those that it began with only leave images out of batches
+ * (`excludeLater`): leaving them out of the samples would change the order of all others.
+ */
+function excludeOnResume(merged: ConfigTree, saved: ConfigTree | undefined): ConfigTree {
+  const listsIn = (tree: ConfigTree | undefined, key: string): readonly unknown[] => {
+    const value = valueAt(tree, ['data', key]);
+    return Array.isArray(value) ? value : [];
+  };
+  if (saved === undefined) return merged;
+  const began = listsIn(saved, 'exclude');
+  const added = listsIn(merged, 'exclude').filter((file) => !began.includes(file));
+  const later = [...listsIn(saved, 'excludeLater'), ...listsIn(merged, 'excludeLater'), ...added];
+  if (later.length === 0) return merge(merged, { data: { exclude: began } });
+  return merge(merged, { data: { exclude: began, excludeLater: [...new Set(later)] } });
 }
 
 /** A description as nested values, from flags. @throws BAD_ARGUMENT naming the flag */

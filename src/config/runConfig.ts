@@ -60,6 +60,11 @@ export const runConfigSchema = z
         exclude: namesOf(path)
           .default([])
           .describe('files with ids of images to leave out of training, one a line or a JSON list'),
+        excludeLater: namesOf(path)
+          .default([])
+          .describe(
+            'files with ids of images that batches no longer show, the order of all others unchanged; what --exclude adds on --resume',
+          ),
         maxMissingShare: share
           .default(0.01)
           .describe('largest share of the sentences of a split whose image may have no features'),

@@ -87,10 +87,10 @@ function inThreads(
 
 /** The part of the data that worker threads need. */
 export function shareData({ features, wordPiece, ...data }: AssemblyData): SharedData {
-  const { name, size, images, tokens, tokenOffsets, answerIds, answerScores, answerOffsets } = data;
+  const { name, size, images, tokens, tokenOffsets, answerIds, answerScores, answerOffsets, skippedImages } = data;
   const { vocabSize, maskId } = wordPiece;
   return {
-    ...{ name, size, images, tokens, tokenOffsets, answerIds, answerScores, answerOffsets },
+    ...{ name, size, images, tokens, tokenOffsets, answerIds, answerScores, answerOffsets, skippedImages },
     wordPiece: { vocabSize, maskId },
     features: features.shared,
   };

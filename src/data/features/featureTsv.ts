@@ -4,6 +4,7 @@ import { featureSource } from './featureSource.js';
 import type { FeatureSource } from './featureSource.js';
 import { loadIntoMemory } from './memoryFeatures.js';
 import { indexTsv } from './tsvIndex.js';
+import type { MayFail } from './tsvIndex.js';
 import { TsvReader } from './tsvReader.js';
 
 export interface FeatureTsvOptions {
@@ -12,8 +13,8 @@ export interface FeatureTsvOptions {
   readonly attributeLabels?: number | undefined;
   /** Decode everything once and keep it; default: when the file is under 512 MiB. */
   readonly inMemory?: boolean | undefined;
-  /** Images that may be damaged: opening does not fail for them; reading them does. */
-  readonly mayFail?: ReadonlySet<string> | undefined;
+  /** For files some of whose images may be damaged; default: opening fails at the first one that it finds. */
+  readonly mayFail?: MayFail | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

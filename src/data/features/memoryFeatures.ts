@@ -1,12 +1,14 @@
 import { LxmertError, isLxmertError } from '../../errors.js';
 import { byteSize } from '../../formats/numbers.js';
+import { withWayOut } from './damage.js';
 import { featureSource } from './featureSource.js';
 import type { FeatureReader, FeatureSource, ObjectRows, SharedMemory } from './featureSource.js';
+import type { MayFail } from './tsvIndex.js';
 import { sharedArrays } from '../sharedArrays.js';
 
 export interface LoadIntoMemoryOptions {
-  /** Images that may be damaged: what is wrong with them is told when they are read from memory. */
-  readonly mayFail?: ReadonlySet<string> | undefined;
+  /** Asked when an image is damaged; with true the error comes when the image is read from memory. */
+  readonly mayFail?: MayFail | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -47,7 +49,7 @@ export async function loadIntoMemory(
     try {
       await reader.read(i, rows, rowOffsets[i]);
     } catch (error) {
-      if (!isLxmertError(error) || error.code !== 'BAD_DATA' || !mayFail?.has(imageIds[i])) throw error;
+      if (!isLxmertError(error) || error.code !== 'BAD_DATA' || !mayFail?.(imageIds[i], error)) throw withWayOut(error);
       damaged.set(i, error.message);
     }
   }

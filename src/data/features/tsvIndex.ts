@@ -34,9 +34,14 @@ export interface IndexedTsv {
   readonly remarks: readonly string[];
 }
 
+/**
+ * Asked when the line of an image is damaged; with true the file is read on. The line is then passed over, or the image
+ * fails when it is read.
+ */
+export type MayFail = (imageId: string, error: LxmertError) => boolean;
+
 export interface IndexOptions {
-  /** Images that may be damaged: a line of theirs that cannot be read is passed over, or fails when it is read. */
-  readonly mayFail?: ReadonlySet<string> | undefined;
+  readonly mayFail?: MayFail | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -71,15 +76,14 @@ export async function indexTsv(
     if (earlier !== undefined) {
       throw fieldError(context, 'img_id', `${describeValue(imageId)} was already on line ${lines.at(earlier)}`);
     }
-    widths.add(featureDim, named);
-    const known = mayFail?.has(imageId) ?? false;
+    if (!widths.add(featureDim, named, (error) => mayFail?.(imageId, error) ?? false)) return;
     try {
       boxes.add(decodeDetections(bytes, parsed, context, detections.rows(parsed.numBoxes), 0), parsed, line);
       // The first images show whether the whole file has numbers of another type.
       if (imageIds.length < IMAGES_LOOKED_AT)
         decodeFeatures(bytes, parsed, context, new Float32Array(parsed.numBoxes * featureDim));
     } catch (error) {
-      if (!known || !isLxmertError(error)) throw error;
+      if (!isLxmertError(error) || !mayFail?.(imageId, error)) throw error;
     }
     positions.set(imageId, imageIds.length);
     imageIds.push(imageId);
@@ -99,7 +103,7 @@ export async function indexTsv(
       take(raw);
     } catch (error) {
       if (!isLxmertError(error)) throw error;
-      if (mayFail?.has(idOf(raw.bytes)) && !positions.has(idOf(raw.bytes))) continue;
+      if (mayFail?.(idOf(raw.bytes), error)) continue;
       throw raw.last ? cutOff(error) : error;
     }
   }
@@ -149,15 +153,19 @@ class WidthCheck {
     return this.#first?.width ?? 0;
   }
 
-  add(width: number, place: NamedLine): void {
+  /** Returns whether the image may be taken: not when its width is another one and `isTolerated` says so. */
+  add(width: number, place: NamedLine, isTolerated: (error: LxmertError) => boolean): boolean {
     this.#images++;
     const here = { ...place, width };
     this.#first ??= here;
     if (this.#second)
       throw width === this.#second.width ? differs(this.#first, here) : differs(this.#second, this.#first);
-    if (width === this.#first.width) return;
-    if (this.#images > 2) throw differs(here, this.#first);
+    if (width === this.#first.width) return true;
+    const error = differs(here, this.#first);
+    if (isTolerated(error)) return false;
+    if (this.#images > 2) throw error;
     this.#second = here;
+    return true;
   }
 
   /** @param unterminated whether the last line has no line feed */

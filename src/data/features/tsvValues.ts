@@ -1,13 +1,11 @@
 import type { LxmertError } from '../../errors.js';
+import { ROUNDING, isOutside } from './boxes.js';
 import { decodeBase64 } from './tsvBase64.js';
 import type { ObjectRows } from './featureSource.js';
 import { featureFault } from './featureValues.js';
 import { fieldError, tsvColumns } from './tsvColumns.js';
 import type { TsvContext } from './tsvColumns.js';
 import type { TsvLine } from './tsvLine.js';
-
-/** How far a box may lie outside its picture, and a confidence above 1, by rounding (the original's tolerance). */
-export const ROUNDING = 1e-5;
 
 /** Boxes, classes and confidences of some objects: all but their features. */
 export type Detections = Omit<ObjectRows, 'features'>;
@@ -137,8 +135,6 @@ function scaleBoxes(boxes: Float32Array, { width, height, numBoxes }: TsvLine, c
   }
   return { largest, flat, asSizes };
 }
-
-const isOutside = (share: number) => share >= 1 + ROUNDING || share <= -ROUNDING;
 
 /** What is said where no box is larger than a pixel. */
 export const sharesProblem =

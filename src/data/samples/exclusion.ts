@@ -76,6 +76,11 @@ export class Exclusions {
     return new Exclusions(lists);
   }
 
+  /** The ids of all lists. */
+  get ids(): Iterable<string> {
+    return this.#listOf.keys();
+  }
+
   /** Whether an image with so many sentences is left out; it is counted then. */
   take(imageId: string, sentences: number): boolean {
     const list = this.#listOf.get(imageId);

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { WordPiece } from '../../text/wordPiece.js';
 import type { AnswerTable } from './answers.js';
 import { Growable } from '../growable.js';
@@ -28,21 +27,14 @@ export interface Samples extends SampleArrays {
   numberOf(sample: number): number;
 }
 
-/** Changes with the samples: their sentences, pictures, answers, order, and which were left out. */
-export function samplesChecksum(samples: SampleArrays): string {
-  const hash = createHash('sha256');
-  const { images, tokens, tokenOffsets, answerIds, answerScores, answerOffsets } = samples;
-  for (const { buffer, byteOffset, byteLength } of [
-    ...[images, tokens, tokenOffsets],
-    ...[answerIds, answerScores, answerOffsets],
-  ])
-    hash.update(new Uint8Array(buffer, byteOffset, byteLength));
-  return hash.digest('hex').slice(0, 16);
-}
-
 export interface SampleCounts {
   /** Samples with at least one answer of the table. */
   readonly questions: number;
+  /** Samples with at least one word besides [CLS] and [SEP]. */
+  readonly withWords: number;
+  /** WordPieces of all samples, [CLS] and [SEP] aside, and how many of them are [UNK]. */
+  readonly words: number;
+  readonly unknownWords: number;
   readonly truncatedSentences: number;
   readonly unknownAnswers: number;
 }
@@ -66,6 +58,9 @@ export class SampleBuilder {
   readonly #numbers = new Growable(sharedArrays.uint32);
   readonly #setNames = new Map<string, number>();
   #questions = 0;
+  #withWords = 0;
+  #words = 0;
+  #unknownWords = 0;
   #truncated = 0;
   #unknownAnswers = 0;
 
@@ -106,6 +101,9 @@ export class SampleBuilder {
       setOf: (sample) => setNames[sets[sample]],
       numberOf: (sample) => numbers[sample],
       questions: this.#questions,
+      withWords: this.#withWords,
+      words: this.#words,
+      unknownWords: this.#unknownWords,
       truncatedSentences: this.#truncated,
       unknownAnswers: this.#unknownAnswers,
     };
@@ -125,10 +123,12 @@ export class SampleBuilder {
     if (ids.length > maxTokens) {
       this.#truncated++;
       ids[maxTokens - 1] = wordPiece.sepId;
-      this.#tokens.append(ids.subarray(0, maxTokens));
-    } else {
-      this.#tokens.append(ids);
     }
+    const kept = ids.subarray(0, maxTokens);
+    this.#tokens.append(kept);
+    this.#words += kept.length - 2;
+    if (kept.length > 2) this.#withWords++;
+    for (const id of kept) if (id === wordPiece.unkId) this.#unknownWords++;
     this.#tokenOffsets.push(this.#tokens.length);
   }
 

@@ -168,9 +168,7 @@ describe('the field and the line to blame', () => {
 
   test('a first line that is narrower than all others', async () => {
     const text = tsvText([testImage(0, 2, 15), testImage(1, 2, 16), testImage(2, 2, 16)]);
-    expect(await messageOf(text)).toBe(
-      'line 1: features has 15 floats an object, line 2 has 16 (image "image_0")'.replace('line 2 has', 'line 3 has'),
-    );
+    expect(await messageOf(text)).toBe('line 1: features has 15 floats an object, line 3 has 16 (image "image_0")');
   });
 
   test.each([
@@ -298,7 +296,7 @@ describe('images that may be damaged', () => {
   test('are kept in their place; reading one fails with line and image', async () => {
     for (const inMemory of [true, false]) {
       const file = await fileOf(text);
-      const source = await openFeatureTsv(file, { ...labels, inMemory, mayFail: new Set(['image_1']) });
+      const source = await openFeatureTsv(file, { ...labels, inMemory, mayFail: (id) => id === 'image_1' });
       expect(source.imageIds).toEqual(['image_0', 'image_1', 'image_2']);
       const rows = {
         features: new Float32Array(48),
@@ -320,7 +318,7 @@ describe('images that may be damaged', () => {
 
   test('are passed over when their line is no record at all', async () => {
     const file = await fileOf(withLine({ objects_id: 'x' }));
-    const source = await openFeatureTsv(file, { ...labels, mayFail: new Set(['image_1']) });
+    const source = await openFeatureTsv(file, { ...labels, mayFail: (id) => id === 'image_1' });
     expect(source.imageIds).toEqual(['image_0', 'image_2']);
     await expect(openFeatureTsv(file, labels)).rejects.toThrow('line 2: objects_id');
   });
