@@ -114,6 +114,27 @@ describe('encode', () => {
   });
 });
 
+describe('the final sigma', () => {
+  // Lower case as Python's str.lower gives it, which the original's tokenizer calls; transformers' fast one gives σ everywhere.
+  test.each([
+    ['ΑΣ', 'α ##ς'],
+    ['ΣΑΣ ΑΣ.', 'σ ##α ##ς α ##ς .'],
+    ['ΑΣΑ', 'α ##σ ##α'],
+    ['Σ', 'σ'],
+    ["ΑΣ'Α", "α ##σ ' α"],
+    ['ΑΣ-Α', 'α ##ς - α'],
+    ['ΆΣ', 'α ##ς'],
+    ['1Σ', '1 ##σ'],
+  ])('%s', (text, pieces) => {
+    expect(
+      [...wordPiece.encode(text, 20)]
+        .slice(1, -1)
+        .map((id) => wordPiece.token(id))
+        .join(' '),
+    ).toBe(pieces);
+  });
+});
+
 describe('a vocab.txt of one’s own', () => {
   const special = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'];
   const letters = [...'abcdefghijklmnopqrstuvwxyz'];
