@@ -11,13 +11,13 @@ import type { ConfigTree, PresetName } from './presets.js';
 import { runConfigSchema } from './runConfig.js';
 import type { RunConfig } from './runConfig.js';
 
-/** Where a run's description comes from; what stands first wins. */
+/** Where a run's description comes from; an earlier source overrides a later one. */
 export interface ConfigSources {
   /** Flags without the dashes, as text, e.g. `{ lr: '1e-3', tasks: 'matched,qa' }`. */
   readonly flags?: Readonly<Record<string, string | undefined>>;
   /** A YAML or JSON file. */
   readonly file?: string;
-  /** Before the file's own `preset`. */
+  /** Overrides the file's own `preset`. */
   readonly preset?: string;
   /** The description that a run to be resumed was started with. */
   readonly saved?: ConfigTree;

@@ -18,7 +18,7 @@ const path = z
   });
 /** No name twice. */
 const namesOf = <T extends z.ZodType<string>>(name: T) =>
-  z.array(name).refine((names) => new Set(names).size === names.length, 'a name stands in it twice');
+  z.array(name).refine((names) => new Set(names).size === names.length, 'a name is given twice');
 const splitName = z.string().regex(/^[^,\s]+$/, 'a split name has no blanks and no commas');
 
 export const deviceNames = ['auto', 'cpu', 'cuda'] as const;
@@ -33,11 +33,11 @@ const span = (task: string) =>
   z
     .strictObject({
       from: z.number().int().min(0).default(0).describe(`first epoch, from 0, in which ${task} is on`),
-      to: count.optional().describe(`epoch in which ${task} is off again; on to the end unless given`),
+      to: count.optional().describe(`epoch in which ${task} is off again; without it, on to the end`),
     })
     .prefault({});
 
-/** Sizes that the data decide when nobody gives them. */
+/** Sizes that the data decide unless the description gives them. */
 const fromData = {
   vocabSize: count.optional().describe('size of the word table; from the tokenizer'),
   visualFeatDim: count.optional().describe('floats of a RoI feature; from the data'),
@@ -56,14 +56,14 @@ export const runConfigSchema = z
         folder: path.optional().describe('data folder'),
         train: namesOf(splitName).min(1).default(['train']).describe('training splits'),
         valid: namesOf(splitName).default(['valid']).describe('validation splits; `none`: no validation'),
-        vocabulary: path.optional().describe("a BERT vocab.txt; bert-base-uncased's unless given"),
+        vocabulary: path.optional().describe('a BERT vocab.txt; without it, that of bert-base-uncased'),
         exclude: namesOf(path)
           .default([])
           .describe('files with ids of images to leave out of training, one a line or a JSON list'),
         excludeLater: namesOf(path)
           .default([])
           .describe(
-            'files with ids of images that batches no longer show, the order of all others unchanged; what --exclude adds on --resume',
+            'files with ids of images that no batch shows from now on; the order of all others stays; --resume --exclude adds to it',
           ),
         maxMissingShare: share
           .default(0.01)
@@ -78,7 +78,7 @@ export const runConfigSchema = z
           .min(0)
           .max(256)
           .optional()
-          .describe('threads that prepare batches, 0: none; by the data and the cores unless given'),
+          .describe('threads that prepare batches, 0: none; without it, the data and the cores decide'),
         maxTokens: z.number().int().min(3).default(20).describe('tokens of a sentence, [CLS] and [SEP] included'),
         wordMaskRate: share.default(0.15).describe('share of words to predict'),
         objectMaskRate: share.default(0.15).describe('share of objects to predict'),
@@ -116,7 +116,7 @@ export const runConfigSchema = z
       })
       .prefault({}),
     batchSize: count.default(256).describe('samples of one optimizer step, over all parts'),
-    microBatchSize: count.optional().describe('samples that the device takes at once; the whole batch unless given'),
+    microBatchSize: count.optional().describe('samples that the device takes at once; without it, the whole batch'),
     epochs: count.optional().describe('passes over the training samples (20 unless maxSteps is given)'),
     maxSteps: count.optional().describe('optimizer steps; instead of epochs'),
     seed: z.number().int().min(0).max(0xffffffff).default(9595).describe('seed of weights, order, masks and dropout'),

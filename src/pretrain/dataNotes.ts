@@ -12,7 +12,10 @@ export function dataNotes(what: string, { name, report }: Pick<PretrainData, 'na
     [
       `${what} (${name}): ${counted(images, 'image')}, ${counted(sentences, 'sentence')}, ${whole(questions)} with an answer`,
       ...report.excluded.map(leftOut),
-      ...report.skipped.map((list) => `${leftOut(list)}; the order of all others stays`),
+      // A list that is for training images has none of validation's.
+      ...report.skipped
+        .filter(({ images: taken }) => what === 'train' || taken > 0)
+        .map((list) => `${leftOut(list)}; the order of all others stays`),
       ...remarksOf(report),
     ].join('; '),
   ];
