@@ -6,7 +6,7 @@ export interface YamlText {
   /** Its value; undefined or null for an empty text. */
   readonly root: unknown;
   /** Line of a key (or of the nearest key around it), from 1. */
-  lineOf(path: readonly string[]): number;
+  readonly lineOf: (path: readonly string[]) => number;
 }
 
 /**

@@ -55,7 +55,9 @@ function checkVocabulary(pieces: readonly string[], file: string): void {
       `${file}: ${missing.join(', ')} missing among its ${pieces.length} lines; a BERT vocab.txt has ${specialTokens.join(' ')}`,
     );
   }
-  const lost = [...'abcdefghijklmnopqrstuvwxyz'].filter((letter) => !lineOf.has(letter));
+  const lost = Array.from({ length: 26 }, (_, i) => String.fromCharCode(97 + i)).filter(
+    (letter) => !lineOf.has(letter),
+  );
   if (lost.length > 0) {
     throw new LxmertError(
       'BAD_DATA',

@@ -110,7 +110,7 @@ describe('flags', () => {
     [{ seed: '99999999999' }, /^--seed: /],
     [{ tasks: 'qa,matchd' }, /^--tasks: there is no 'matchd'\. Did you mean 'matched'\?$/],
     [{ tasks: '' }, /^--tasks: expected at least one; got \[\]$/],
-    [{ tasks: 'qa,qa' }, /^--tasks: a name stands in it twice; got \["qa","qa"\]$/],
+    [{ tasks: 'qa,qa' }, /^--tasks: a name is given twice; got \["qa","qa"\]$/],
     [{ device: 'gpu' }, /^--device: there is no 'gpu'\./],
     [{ train: 'a b' }, /^--train: a split name/],
     [{ train: 'none' }, /^--train: /],
