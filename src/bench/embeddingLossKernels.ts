@@ -101,10 +101,34 @@ export function losses(config: ModelConfig): Kernel[] {
       },
     ];
   };
+  const answers = config.numQaLabels;
+  /** As many answers a sample as it has tokens. */
+  const softTargets = (s: KernelSpace): OpArgument[] => {
+    const { capacity: n } = s.batch.language;
+    return [n, s.batch.tokenOffsets, s.batch.tokenIds, s.floats(n)];
+  };
   const width = config.visualFeatDim;
   return [
     ...crossEntropy('maskedTokens', config.vocabSize, wordColumns(config)),
     ...crossEntropy('vision', config.numObjectLabels),
+    {
+      op: 'sigmoidCrossEntropyForward',
+      shape: `samples ${answers}`,
+      args: (s) => {
+        const rows = s.batch.samples;
+        const n = rows.capacity;
+        const given = [s.values(n, answers), ...softTargets(s)];
+        return [rows, answers, answers, ...given, s.ints(n), s.floats(n), s.floats(n), s.floats(4)];
+      },
+    },
+    {
+      op: 'sigmoidCrossEntropyBackward',
+      shape: `samples ${answers}`,
+      args: (s) => {
+        const rows = s.batch.samples;
+        return [rows, answers, answers, 0, s.values(rows.capacity, answers), ...softTargets(s)];
+      },
+    },
     {
       op: 'smoothL1Forward',
       shape: `maskedObjects ${width}`,

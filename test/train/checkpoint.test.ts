@@ -54,7 +54,11 @@ async function saved(): Promise<{ path: string; model: FakeModel; store: Checkpo
   const store = new CheckpointStore(folder, { keep: 2 });
   await store.prepare();
   const model = await trained();
-  const path = await store.save({ model, state: stateAt(40), files: { ...files, 'answers.json': '["yes","no","zwei"]\n' } });
+  const path = await store.save({
+    model,
+    state: stateAt(40),
+    files: { ...files, 'answers.json': '["yes","no","zwei"]\n' },
+  });
   return { path, model, store };
 }
 

@@ -11,7 +11,7 @@ import type { FeatureTable } from '../../src/data/features/residentFeatures.js';
 import type { LoadOptions } from '../../src/step/featureTable.js';
 import { pretrain } from '../../src/pretrain/pretrain.js';
 import type { StateKind } from '../../src/train/trainable.js';
-import type { PretrainParts } from '../../src/pretrain/pretrain.js';
+import type { PretrainParts } from '../../src/pretrain/parts.js';
 import { CompiledCopy } from './support/compile.js';
 import type { RunningProcess } from './support/compile.js';
 import { FakeModel } from './support/fakeModel.js';

@@ -246,7 +246,7 @@ describe('--resume', () => {
     await expect(resumed(['yes', 'no'])).rejects.toThrow('answer 2 is "two" there and "nothing" here');
     await rm(join(out, 'checkpoints/last/answers.json'));
     await expect(resumed(['yes', 'no'])).rejects.toThrow(
-      'of answer tables it has none (answers.json), the data have one. Give the data',
+      'answer table: the checkpoint has none (answers.json), the data folder has one. Give the data',
     );
   });
 
@@ -340,25 +340,4 @@ describe('the run folder', () => {
       message: expect.stringContaining('--data'),
     });
   });
-});
-
-test('one sample of a batch is a batch of its own', () => {
-  const batch = fakeBatch('x', 7);
-  expect(oneSample(batch, 1)).toEqual({
-    size: 1,
-    firstSample: 1,
-    sampleIds: ['x/b'],
-    tokenIds: Int32Array.of(1, 8, 2),
-    tokenOffsets: Int32Array.of(0, 3),
-    objectOffsets: Int32Array.of(0, 2),
-    visualFeats: Float32Array.of(6, 7, 8, 9, 10, 11),
-    visualPos: Float32Array.from({ length: 8 }, (_, i) => (i + 8) / 16),
-    maskedTokens: { rows: Int32Array.of(1), labels: Int32Array.of(8) },
-    objects: { labels: Int32Array.of(2, 3), confs: Float32Array.of(0.125, 1) },
-    attributes: { labels: Int32Array.of(1, 0), confs: Float32Array.of(1, 0.5) },
-    maskedObjects: { rows: Int32Array.of(1), targets: Float32Array.of(7, 8, 9) },
-    matched: Int32Array.of(0),
-    answers: Int32Array.of(-1),
-  });
-  expect(oneSample(batch, 0)).toMatchObject({ maskedObjects: { rows: new Int32Array(), targets: new Float32Array() } });
 });

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { types } from 'node:util';
 import { trainBatches, validBatches } from '../../../src/data/batches/batching.js';
-import { batchWorkers } from '../../../src/data/batches/batchWorkers.js';
-import { resolveMasking } from '../../../src/data/batches/masking.js';
+import { openAssembler, type Assembler } from '../../../src/data/batches/assembler.js';
+import { allTasks, paperRates, type PretrainTasks } from '../../../src/data/batches/masking.js';
 import type { PretrainData } from '../../../src/data/samples/pretrainData.js';
 import { defaultWorkers, pretrainSource } from '../../../src/data/batches/pretrainSource.js';
 import { sharedArrays } from '../../../src/data/sharedArrays.js';
@@ -17,7 +17,7 @@ let workerScript: URL;
 
 beforeAll(async () => {
   threaded = await ThreadedData.make();
-  workerScript = threaded.script('batchWorker.js');
+  workerScript = threaded.script('batches/batchWorker.js');
 });
 afterAll(() => threaded.remove());
 
@@ -61,6 +61,21 @@ describe('batches made by worker threads', () => {
       expect(await take(trainBatches(data, { ...options, ...how }), 9)).toEqual(expected);
       expect(await take(validBatches(data, { batchSize: 7, ...how }))).toEqual(valid);
       expect(await take(validBatches(data, { ...answered, ...how }))).toEqual(await take(validBatches(data, answered)));
+    }
+  });
+
+  test('tasks of each epoch are those of the main thread, those of batches made ahead too', async () => {
+    const data = await open(40, false);
+    // Seven batches an epoch.
+    const tasksOn = (epoch: number): PretrainTasks => ({ ...allTasks, maskedLm: epoch === 1, qa: epoch === 0 });
+    const expected = await take(trainBatches(data, { ...options, tasksOn }), 16);
+    const masked = expected.map(({ parts }) => parts.some(({ maskedTokenRows }) => maskedTokenRows.length > 0));
+    expect(masked).toEqual(expected.map(({ position }) => position.epoch === 1));
+    for (const workers of [1, 3]) {
+      const how = { ...options, tasksOn, workers, workerScript };
+      expect(await take(trainBatches(data, how), 16)).toEqual(expected);
+      const from = expected[6].position;
+      expect(await take(trainBatches(data, { ...how, from }), 10)).toEqual(expected.slice(6));
     }
   });
 
@@ -109,31 +124,26 @@ describe('batches made by worker threads', () => {
 
   test('no more is made ahead than one batch more than there are workers', async () => {
     const data = await open(40, true);
-    let taken = 0;
-    const counting = {
-      ...data,
-      features: {
-        ...data.features,
-        numObjects: (image: number) => {
-          taken++;
-          return data.features.numObjects(image);
-        },
-      },
-    };
-    const source = pretrainSource({ train: counting, seed: 5, batchSize: 10, workers: 2, workerScript });
+    const counted = jest.spyOn(data.features, 'numObjects');
+    const source = pretrainSource({ train: data, seed: 5, batchSize: 10, workers: 2, workerScript });
     const batches = source.train({ epoch: 0, batch: 0 })[Symbol.asyncIterator]();
     for (let i = 1; i <= 4; i++) {
       await batches.next();
       await new Promise((done) => setTimeout(done, 100));
-      // The main thread counts a batch's objects when it sends it to a worker.
-      expect(taken / 10).toBeLessThanOrEqual(i + 3);
+      // The main thread counts a batch's objects when it asks the workers for it.
+      expect(counted.mock.calls.length / 10).toBeLessThanOrEqual(i + 3);
     }
-    expect(taken / 10).toBeGreaterThanOrEqual(6);
+    expect(counted.mock.calls.length / 10).toBeGreaterThanOrEqual(6);
+    counted.mockRestore();
     await batches.return!();
   });
 });
 
 describe('what goes wrong in a worker thread', () => {
+  const job = { samples: Uint32Array.of(1, 2), epoch: 0, firstSample: 0, tasks: allTasks };
+  const assemblerOf = (data: PretrainData, workers: number, script: URL): Assembler =>
+    openAssembler(data, { seed: 1, rates: paperRates, workers, workerScript: script });
+
   /** Image 30 has a feature that is not finite; reading it fails. */
   function damaged(): Promise<PretrainData> {
     const files = testData({ images: 40 });
@@ -146,9 +156,9 @@ describe('what goes wrong in a worker thread', () => {
   test('a damaged line comes with file, line and field, where its batch would have come', async () => {
     const data = await damaged();
     const message = `${data.features.path}: line 31: features must be finite, found NaN for object 1, value 2`;
-    const [masking, batchSize] = [{ tasks: { objects: false } }, 10];
+    const [tasks, batchSize] = [{ ...allTasks, objects: false }, 10];
     for (const workers of [0, 1, 3]) {
-      const batches = validBatches(data, { batchSize, masking, workers, workerScript });
+      const batches = validBatches(data, { batchSize, tasks, workers, workerScript });
       for (let i = 0; i < 9; i++) expect((await batches.next()).done).toBe(false);
       await expect(batches.next()).rejects.toMatchObject({ name: 'LxmertError', code: 'BAD_DATA', message });
       expect((await batches.next()).done).toBe(true);
@@ -177,26 +187,26 @@ describe('what goes wrong in a worker thread', () => {
     ['throws', 'throw new Error("no more")', /^a thread that prepares batches died: no more$/],
     [
       'exits',
-      'import { parentPort } from "node:worker_threads"; parentPort.on("message", () => process.exit(7));',
-      /^a thread that prepares batches ended before its time \(exit code 7\)$/,
+      'export default () => process.exit(7);',
+      /^a thread that prepares batches died: worker exited with code: 7$/,
     ],
+    ['exits when it starts', 'process.exit(7);', /^a thread that prepares batches died: worker exited with code: 7$/],
     ['is no program', '(', /^a thread that prepares batches died: /],
   ])('one that %s is an error for all that is asked for, and no hang', async (what, program, message) => {
     const data = await open(10, true);
     const script = pathToFileURL(join(threaded.copy.folder, `${what.replaceAll(' ', '-')}.js`));
     await writeFile(script, program);
-    const threads = batchWorkers(data, { count: 2, script, settings: { seed: 1, masking: resolveMasking() } });
-    const job = { samples: Uint32Array.of(1, 2), epoch: 0, firstSample: 0 };
-    const asked = await Promise.allSettled([threads.run(job), threads.run(job), threads.run(job)]);
+    const assembler = assemblerOf(data, 2, script);
+    const asked = await Promise.allSettled([job, job, job].map((each) => assembler.assemble(each)));
     for (const one of asked) {
       expect(one).toMatchObject({
         status: 'rejected',
         reason: { name: 'LxmertError', code: 'INTERNAL', message: expect.stringMatching(message) },
       });
     }
-    await expect(threads.run(job)).rejects.toMatchObject({ code: 'INTERNAL' });
-    await threads.close();
-    await threads.close();
+    await expect(assembler.assemble(job)).rejects.toMatchObject({ code: 'INTERNAL' });
+    await assembler.close();
+    await assembler.close();
   });
 
   test('a program that is not there', async () => {
@@ -210,13 +220,13 @@ describe('what goes wrong in a worker thread', () => {
 
   test('after the end there is no more', async () => {
     const data = await open(10, true);
-    const settings = { seed: 1, masking: resolveMasking() };
-    const threads = batchWorkers(data, { count: 1, script: workerScript, settings });
-    const job = { samples: Uint32Array.of(1, 2), epoch: 0, firstSample: 0 };
-    const asked = expect(threads.run(job)).rejects.toMatchObject({ code: 'DISPOSED' });
-    await threads.close();
-    await asked;
-    await expect(threads.run(job)).rejects.toMatchObject({ code: 'DISPOSED' });
+    const assembler = assemblerOf(data, 1, workerScript);
+    const begun = assembler.assemble(job);
+    const waiting = expect(assembler.assemble(job)).rejects.toMatchObject({ code: 'DISPOSED' });
+    await assembler.close();
+    await waiting;
+    expect(await begun).toMatchObject({ size: 2, sampleIds: [data.sampleId(1), data.sampleId(2)] });
+    await expect(assembler.assemble(job)).rejects.toMatchObject({ code: 'DISPOSED' });
   });
 
   test.each([[-1], [1.5], [257], [NaN]])('%p workers are refused', async (workers) => {
@@ -227,9 +237,9 @@ describe('what goes wrong in a worker thread', () => {
 
 describe('a process with worker threads', () => {
   const program = (rest: string) => `
-import { openPretrainData } from '../src/data/pretrainData.js';
-import { trainBatches } from '../src/data/batching.js';
-import { WordPiece } from '../src/text/wordPiece.js';
+import { openPretrainData } from './src/data/samples/pretrainData.js';
+import { trainBatches } from './src/data/batches/batching.js';
+import { WordPiece } from './src/text/wordPiece.js';
 const data = await openPretrainData({ dir: process.argv[2], splits: 'train', wordPiece: await WordPiece.load(), inMemory: false });
 const batches = trainBatches(data, { seed: 1, batchSize: 8, workers: 3 });
 const { value } = await batches.next();

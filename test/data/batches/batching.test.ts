@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { batchesPerEpoch, trainBatches, validBatches } from '../../../src/data/batches/batching.js';
 import { openPretrainData } from '../../../src/data/samples/pretrainData.js';
 import type { PretrainData } from '../../../src/data/samples/pretrainData.js';
+import { allTasks, type PretrainTasks } from '../../../src/data/batches/masking.js';
 import { pretrainSource, type PretrainSource } from '../../../src/data/batches/pretrainSource.js';
 import type { TrainSource } from '../../../src/train/trainable.js';
 import { WordPiece } from '../../../src/text/wordPiece.js';
@@ -92,6 +93,33 @@ describe('trainBatches', () => {
     expect(together).toEqual(whole);
   });
 
+  test('every epoch is prepared for its tasks, wherever one begins', async () => {
+    const wordsToo = (epoch: number) => epoch < 1 || epoch >= 3;
+    const tasksOn = (epoch: number): PretrainTasks => ({
+      ...{ maskedLm: wordsToo(epoch), matched: true, objects: epoch !== 2, qa: epoch >= 2 },
+    });
+    const batches = await take(trainBatches(data, { ...options, tasksOn }), 12);
+    expect(batches.map(({ position }) => position.epoch)).toEqual([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]);
+    for (const { position, parts } of batches) {
+      const tasks = tasksOn(position.epoch);
+      const [part] = parts;
+      expect({
+        maskedLm: part.maskedTokenRows.length > 0,
+        matched: part.matched.includes(0),
+        objects: part.maskedObjectRows.length > 0,
+        qa: part.answers.some((answer) => answer >= 0),
+      }).toEqual(tasks);
+      // An epoch is that of a run with these tasks all the time.
+      const [always] = await take(trainBatches(data, { ...options, from: position, tasksOn: () => tasks }), 1);
+      expect(always).toEqual({ position, parts });
+    }
+    for (let at = 1; at < batches.length; at++) {
+      const from = batches[at].position;
+      const rest = await take(trainBatches(data, { ...options, tasksOn, from }), batches.length - at);
+      expect(rest).toEqual(batches.slice(at));
+    }
+  });
+
   test('fewer samples than a batch make one batch of all', async () => {
     const few = await open({ images: 3 });
     expect(batchesPerEpoch(few.size, 32)).toBe(1);
@@ -158,7 +186,13 @@ describe('validBatches', () => {
 describe('pretrainSource', () => {
   test('hands over training and validation', async () => {
     // The trainer's own type must fit.
-    const source: PretrainSource & TrainSource = pretrainSource({ train: data, valid: data, seed: 5, batchSize: 32, partSize: 16 });
+    const source: PretrainSource & TrainSource = pretrainSource({
+      train: data,
+      valid: data,
+      seed: 5,
+      batchSize: 32,
+      partSize: 16,
+    });
     expect(source.batchesPerEpoch).toBe(3);
     const from = { epoch: 1, batch: 2 };
     expect(await take(source.train(from), 2)).toEqual(
@@ -181,6 +215,31 @@ describe('pretrainSource', () => {
       if (i === 9) break;
     }
     expect(buffers.size).toBeLessThanOrEqual(8);
+  });
+
+  test('memory is used again across a change of tasks, and nothing that was made ahead is lost', async () => {
+    const tasksOn = (epoch: number): PretrainTasks => ({ ...allTasks, maskedLm: epoch === 0, objects: epoch !== 1 });
+    const expected = await take(trainBatches(data, { seed: 5, batchSize: 32, tasksOn }), 9);
+    const source = pretrainSource({ train: data, seed: 5, batchSize: 32, tasksOn });
+    const buffers = new Set<ArrayBufferLike>();
+    let i = 0;
+    for await (const batch of source.train({ epoch: 0, batch: 0 })) {
+      expect(batch).toEqual(expected[i++]);
+      buffers.add(batch.parts[0].visualFeats.buffer);
+      batch.parts.forEach((part) => source.release(part));
+      if (i === 9) break;
+    }
+    expect(i).toBe(9);
+    expect(buffers.size).toBeLessThanOrEqual(8);
+  });
+
+  test('validation is prepared for its own tasks', async () => {
+    const validTasks = { ...allTasks, objects: false };
+    const source = pretrainSource({ train: data, valid: data, seed: 5, batchSize: 32, validTasks });
+    const batches = await take(source.validate());
+    expect(batches).toEqual(await take(validBatches(data, { batchSize: 32, tasks: validTasks })));
+    expect(batches.every(({ maskedObjectRows }) => maskedObjectRows.length === 0)).toBe(true);
+    expect(batches.some(({ maskedTokenRows }) => maskedTokenRows.length > 0)).toBe(true);
   });
 
   test('memory that is not given back is never used again', async () => {

@@ -5,7 +5,7 @@ import { LxmertError } from '../../../src/errors.js';
 import type { LoadOptions } from '../../../src/step/featureTable.js';
 import { lossNames } from '../../../src/pretrain/losses.js';
 import type { LossName, LossWeights, StepOptions, StepResult, Tallies } from '../../../src/pretrain/losses.js';
-import type { PretrainModel } from '../../../src/pretrain/pretrain.js';
+import type { PretrainModel } from '../../../src/pretrain/parts.js';
 import { stateKinds } from '../../../src/train/trainable.js';
 import type { StateEntry, StateKind } from '../../../src/train/trainable.js';
 

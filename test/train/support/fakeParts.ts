@@ -1,6 +1,6 @@
 import type { Batch } from '../../../src/data/batches/batch.js';
 import type { BatchPosition } from '../../../src/data/batches/batching.js';
-import type { OpenedData, PretrainParts } from '../../../src/pretrain/pretrain.js';
+import type { OpenedData, PretrainParts } from '../../../src/pretrain/parts.js';
 import type { PretrainSource } from '../../../src/data/batches/pretrainSource.js';
 import { FakeModel } from './fakeModel.js';
 import type { FakeModelOptions } from './fakeModel.js';

@@ -14,6 +14,10 @@ for (let step = first; ; step++) {
     for (const kind of ['parameter', 'firstMoment', 'secondMoment'] as const) await model.write(kind, name, values);
   }
   const best = step % 3 === 0 ? step : Math.max(1, step - (step % 3));
-  await store.save({ model, state: stateAt(step, { best: { step: best, loss: 1 } }), files: { 'config.json': '{}\n' } });
+  await store.save({
+    model,
+    state: stateAt(step, { best: { step: best, loss: 1 } }),
+    files: { 'config.json': '{}\n' },
+  });
   process.stdout.write(`saved ${step}\n`);
 }
