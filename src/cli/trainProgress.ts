@@ -1,5 +1,9 @@
+import { duration, figure, percent, whole } from '../formats/numbers.js';
 import { entriesOf } from '../records.js';
+
 import type { RunStart, StepRecord, TrainObserver, ValidRecord } from '../train/index.js';
+
+export { duration, figure, percent, whole };
 
 export interface ProgressOptions {
   readonly stream: { write(text: string): unknown; readonly isTTY?: boolean; readonly columns?: number };
@@ -113,22 +117,4 @@ export function describeValidation({ step, loss, accuracy, accuracyBySet }: Vali
   const shares = entriesOf(accuracy).map(([name, share]) => `${name} ${percent(share)}${inSets(name)}`);
   const right = shares.length > 0 ? `; right: ${shares.join(', ')}` : '';
   return `validation after step ${whole(step)}: loss ${figure(loss)}${right}${best ? ' (best so far)' : ''}`;
-}
-
-export const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
-
-export const whole = (value: number): string => value.toLocaleString('en-US');
-
-/** A number with about three digits. */
-export function figure(value: number): string {
-  if (!Number.isFinite(value)) return String(value);
-  return Math.abs(value) >= 100 ? whole(Math.round(value)) : value.toPrecision(3);
-}
-
-/** Seconds as `1:02:03` or `2:03`. */
-export function duration(seconds: number): string {
-  const all = Math.max(0, Math.round(seconds));
-  const two = (value: number) => String(value).padStart(2, '0');
-  const [hours, minutes] = [Math.floor(all / 3600), Math.floor(all / 60) % 60];
-  return hours > 0 ? `${whole(hours)}:${two(minutes)}:${two(all % 60)}` : `${minutes}:${two(all % 60)}`;
 }

@@ -1,4 +1,5 @@
-import { isTree, show } from './configFile.js';
+import { isRecord } from '../records.js';
+import { show } from './configFile.js';
 import { configFields } from './fields.js';
 import type { ConfigField } from './fields.js';
 import type { ConfigTree } from './presets.js';
@@ -8,10 +9,11 @@ const free = new Set([
   'out',
   // What they hold is in the checksum of the samples, which is compared.
   'data.folder',
+  'data.vocabulary',
   'data.exclude',
   'data.maxMissingShare',
-  // Its contents are compared with those in the checkpoint.
-  'data.vocabulary',
+  // It leaves images out and changes nothing about the others.
+  'data.excludeLater',
   'data.workers',
   'device',
   'threads',
@@ -45,5 +47,5 @@ export function forbiddenChanges(
 }
 
 function valueAt(tree: unknown, path: readonly string[]): unknown {
-  return path.reduce<unknown>((at, key) => (isTree(at) ? at[key] : undefined), tree);
+  return path.reduce<unknown>((at, key) => (isRecord(at) ? at[key] : undefined), tree);
 }

@@ -22,6 +22,8 @@ export interface OpenedData {
   readonly table?: FeatureTable | undefined;
   /** A checksum of the training samples; absent: a resumed run cannot check that they are the same. */
   readonly samples?: string | undefined;
+  /** What differs between the samples of a saved checksum and these; undefined: nothing. By default checksums must be equal. */
+  readonly samplesDifference?: ((saved: string) => string | undefined) | undefined;
   /** WordPieces by id, written into each checkpoint; absent: checkpoints have no vocabulary. */
   readonly vocabulary?: readonly string[] | undefined;
   /** Losses for which the training data have no label at all, each with the reason, for messages. */

@@ -67,7 +67,7 @@ async function pretrainIn(
   const vocabulary = await vocabularyOf(config, checkpoint, observer);
   const described = { ...config, data: { ...config.data, vocabulary } };
   const data = await parts.openData(described, { observer, signal });
-  const { answers, source, samples, table, facts, unlabelled, largest } = data;
+  const { answers, source, samples, samplesDifference, table, facts, unlabelled, largest } = data;
   try {
     signal?.throwIfAborted();
     if (checkpoint !== undefined) await demandSameVocabulary(checkpoint, data.vocabulary);
@@ -97,7 +97,7 @@ async function pretrainIn(
         [checkpointFiles.vocabulary]: data.vocabulary && vocabularyText(data.vocabulary),
       };
       const training = {
-        ...{ model, source, samples, weights },
+        ...{ model, source, samples, samplesDifference, weights },
         validate: config.data.valid.length === 0 ? undefined : validateIn,
         files: Object.fromEntries(entriesOf<string>(files)),
       };

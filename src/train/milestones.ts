@@ -40,10 +40,10 @@ export class Milestones {
   /** Loads the checkpoint from which the run continues, or clears the folder for a run that starts. */
   static async prepare(options: TrainOptions): Promise<Milestones> {
     const { settings, training, run, from, observer, signal } = options;
-    const { model, source, samples, files } = training;
+    const { model, source, samples, samplesDifference, files } = training;
     const { keep, keepEvery } = settings;
     const start = startOf(settings, source.batchesPerEpoch, samples);
-    const state = from ? continued(from, start) : start;
+    const state = from ? continued(from, start, samplesDifference) : start;
     const store = new CheckpointStore(run.checkpoints, {
       keep,
       forGood: (step) => keepEvery !== undefined && step % (keepEvery * source.batchesPerEpoch) === 0,

@@ -77,6 +77,8 @@ export interface Training {
   readonly files: Readonly<Record<string, string>>;
   /** A checksum of the training samples; absent: a resumed run cannot check that they are the same. */
   readonly samples?: string | undefined;
+  /** What differs between the samples of a saved checksum and these; undefined: nothing. By default checksums must be equal. */
+  readonly samplesDifference?: ((saved: string) => string | undefined) | undefined;
 }
 
 /** The settings of a run that the trainer reads. */

@@ -98,13 +98,20 @@ export function startOf(settings: TrainSettings, batchesPerEpoch: number, sample
  * @param now the state before the first step, by the settings and data of the resumed run
  * @throws BAD_CONFIG when the run would not continue as it began, or would become shorter
  */
-export function continued(saved: TrainerState, now: TrainerState): TrainerState {
-  const facts = ({ seeds, schedule: { totalSteps: _, ...schedule }, samples }: TrainerState) =>
-    entriesOf<string | number>({ ...schedule, seed: seeds.run, 'checksum of the samples': samples });
+export function continued(
+  saved: TrainerState,
+  now: TrainerState,
+  samplesDifference: (saved: string) => string | undefined = (was) =>
+    was === now.samples ? undefined : `the checksum of the samples: was ${was}, is ${now.samples ?? 'unknown'}`,
+): TrainerState {
+  const facts = ({ seeds, schedule: { totalSteps: _, ...schedule } }: TrainerState) =>
+    entriesOf<string | number>({ ...schedule, seed: seeds.run });
   const current = new Map(facts(now));
   const changes = facts(saved).flatMap(([name, value]) =>
     current.get(name) === value ? [] : [`${name}: was ${value}, is ${current.get(name)}`],
   );
+  const otherSamples = saved.samples === undefined ? undefined : samplesDifference(saved.samples);
+  if (otherSamples !== undefined) changes.push(otherSamples);
   if (changes.length > 0)
     throw new LxmertError('BAD_CONFIG', `the run cannot go on as it began (other data?): ${changes.join('; ')}`);
   return withEnd(saved, now.schedule.totalSteps);

@@ -110,7 +110,7 @@ describe('flags', () => {
     [{ seed: '99999999999' }, /^--seed: /],
     [{ tasks: 'qa,matchd' }, /^--tasks: there is no 'matchd'\. Did you mean 'matched'\?$/],
     [{ tasks: '' }, /^--tasks: expected at least one; got \[\]$/],
-    [{ tasks: 'qa,qa' }, /^--tasks: a name stands in it twice; got \["qa","qa"\]$/],
+    [{ tasks: 'qa,qa' }, /^--tasks: a name is given twice; got \["qa","qa"\]$/],
     [{ device: 'gpu' }, /^--device: there is no 'gpu'\./],
     [{ train: 'a b' }, /^--train: a split name/],
     [{ train: 'none' }, /^--train: /],
@@ -171,7 +171,7 @@ describe('files', () => {
     await expect(loadRunConfig({ file: join(folder, 'gone.yaml') })).rejects.toMatchObject({ code: 'FILE_MISSING' });
     await expect(loadRunConfig({ file: folder })).rejects.toMatchObject({
       code: 'FILE_ACCESS',
-      message: `cannot read the configuration ${folder}: it is a folder, not a file (EISDIR)`,
+      message: `${folder}: it is a folder, not a file (EISDIR); expected a description of a run`,
     });
   });
 

@@ -101,10 +101,11 @@ function inThreads(
 
 /** The part of the data that worker threads need. */
 export function shareData({ features, wordPiece, ...data }: AssemblyData): SharedData {
-  const { name, size, pictures, images, tokens, tokenOffsets, answerIds, answerScores, answerOffsets } = data;
+  const { name, size, pictures, images, tokens, tokenOffsets, answerIds, answerScores, answerOffsets, skippedImages } =
+    data;
   const { vocabSize, maskId } = wordPiece;
   return {
-    ...{ name, size, pictures, images, tokens, tokenOffsets, answerIds, answerScores, answerOffsets },
+    ...{ name, size, pictures, images, tokens, tokenOffsets, answerIds, answerScores, answerOffsets, skippedImages },
     wordPiece: { vocabSize, maskId },
     features: features.shared,
   };

@@ -96,6 +96,12 @@ export function trainBatches(data: NamedData, options: TrainBatchOptions): Async
   checkRange('from.batch', from.batch, batchesPerEpoch(data.size, batchSize));
   checkRange('share.rank', share.rank, share.ranks);
 
+  const isShown = shownBy(data);
+  /** One sample for a batch all of whose samples are left out: the next in the order that is not. */
+  const nextShown = (order: Uint32Array, from: number): Uint32Array => {
+    const at = [...order.keys()].find((i) => isShown(order[(from + i) % order.length])) ?? 0;
+    return Uint32Array.of(order[(from + at) % order.length]);
+  };
   interface Plan {
     readonly position: BatchPosition;
     readonly jobs: readonly AssembleJob[];
@@ -113,8 +119,11 @@ export function trainBatches(data: NamedData, options: TrainBatchOptions): Async
         for (let start = first; start < end; start += partSize) {
           const stop = Math.min(start + partSize, end);
           // A copy: a message with a part of the order would take all of it along.
-          const samples = order.slice(batch * batchSize + start, batch * batchSize + stop);
-          jobs.push({ samples, epoch, firstSample: start, tasks });
+          const samples = order.slice(batch * batchSize + start, batch * batchSize + stop).filter(isShown);
+          if (samples.length > 0) jobs.push({ samples, epoch, firstSample: start, tasks });
+        }
+        if (jobs.length === 0) {
+          jobs.push({ samples: nextShown(order, batch * batchSize + first), epoch, firstSample: first, tasks });
         }
         yield { position: { epoch, batch }, jobs };
       }
@@ -141,7 +150,9 @@ export function validBatches(data: NamedData, options: ValidBatchOptions): Async
   function* plan(): Generator<AssembleJob> {
     let samples: number[] = [];
     const job = () => ({ samples: Uint32Array.from(samples), epoch: 0, firstSample: 0, tasks, unmasked });
+    const isShown = shownBy(data);
     for (let sample = 0; sample < data.size; sample++) {
+      if (!isShown(sample)) continue;
       if (answered && !isQuestion(data, sample)) continue;
       samples.push(sample);
       if (samples.length < batchSize) continue;
@@ -160,6 +171,11 @@ export function validBatches(data: NamedData, options: ValidBatchOptions): Async
       return answered ? { ...batch, questions: questionsOf(data, job.samples) } : batch;
     };
   }
+}
+
+/** Whether batches may show a sample: its image is not left out. */
+function shownBy({ images, skippedImages }: NamedData): (sample: number) => boolean {
+  return skippedImages === undefined ? () => true : (sample) => skippedImages[images[sample]] === 0;
 }
 
 /** The batches that an assembler makes; it is closed when they end. Throws BAD_ARGUMENT. */

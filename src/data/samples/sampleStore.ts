@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { WordPiece } from '../../text/wordPiece.js';
 import type { AnswerTable } from './answers.js';
 import { Growable } from '../growable.js';
@@ -33,21 +32,14 @@ export interface Samples extends SampleArrays {
   questionSetOf(sample: number): string | undefined;
 }
 
-/** Changes with the samples: their sentences, pictures, answers, order, and which were left out. */
-export function samplesChecksum(samples: SampleArrays): string {
-  const hash = createHash('sha256');
-  const { images, tokens, tokenOffsets, answerIds, answerScores, answerOffsets } = samples;
-  for (const { buffer, byteOffset, byteLength } of [
-    ...[images, tokens, tokenOffsets],
-    ...[answerIds, answerScores, answerOffsets],
-  ])
-    hash.update(new Uint8Array(buffer, byteOffset, byteLength));
-  return hash.digest('hex').slice(0, 16);
-}
-
 export interface SampleCounts {
   /** Samples with at least one answer of the table. */
   readonly questions: number;
+  /** Samples with at least one word besides [CLS] and [SEP]. */
+  readonly withWords: number;
+  /** WordPieces of all samples, [CLS] and [SEP] aside, and how many of them are [UNK]. */
+  readonly words: number;
+  readonly unknownWords: number;
   readonly truncatedSentences: number;
   readonly unknownAnswers: number;
 }

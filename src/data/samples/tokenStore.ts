@@ -9,12 +9,25 @@ export interface TokenStoreOptions {
   readonly maxTokens: number;
 }
 
+/** What the sentences of a store came to. */
+export interface TokenCounts {
+  readonly truncatedSentences: number;
+  /** Sentences with at least one WordPiece between [CLS] and [SEP]. */
+  readonly withWords: number;
+  /** WordPieces without [CLS] and [SEP], and those of them that are [UNK]. */
+  readonly words: number;
+  readonly unknownWords: number;
+}
+
 /** Collects the WordPieces of sentences, one after the other. */
 export class TokenStore {
   readonly #options: TokenStoreOptions;
   readonly #tokens: Growable<Uint16Array | Int32Array>;
   readonly #offsets = new Growable(sharedArrays.uint32);
   #truncated = 0;
+  #withWords = 0;
+  #words = 0;
+  #unknownWords = 0;
 
   constructor(options: TokenStoreOptions) {
     this.#options = options;
@@ -30,18 +43,23 @@ export class TokenStore {
     if (ids.length > maxTokens) {
       this.#truncated++;
       ids[maxTokens - 1] = wordPiece.sepId;
-      this.#tokens.append(ids.subarray(0, maxTokens));
-    } else {
-      this.#tokens.append(ids);
     }
+    const kept = ids.subarray(0, maxTokens);
+    this.#tokens.append(kept);
+    this.#words += kept.length - 2;
+    if (kept.length > 2) this.#withWords++;
+    for (const id of kept) if (id === wordPiece.unkId) this.#unknownWords++;
     this.#offsets.push(this.#tokens.length);
   }
 
-  finish(): Pick<SampleArrays, 'tokens' | 'tokenOffsets'> & { readonly truncatedSentences: number } {
+  finish(): Pick<SampleArrays, 'tokens' | 'tokenOffsets'> & TokenCounts {
     return {
       tokens: this.#tokens.finish(),
       tokenOffsets: this.#offsets.finish(),
       truncatedSentences: this.#truncated,
+      withWords: this.#withWords,
+      words: this.#words,
+      unknownWords: this.#unknownWords,
     };
   }
 }
