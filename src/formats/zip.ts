@@ -33,7 +33,7 @@ const inflate = promisify(inflateRaw);
  * @throws BAD_DATA for a damaged directory, for entries that do not fit into the file, or two of one name
  */
 export async function readZipDirectory(file: RegularFile): Promise<ReadonlyMap<string, ZipEntry>> {
-  const raw = await centralDirectory(file.path);
+  const raw = await centralDirectory(file);
   const entries = new Map<string, ZipEntry>();
   let packed = 0;
   for (const entry of raw) {
@@ -70,20 +70,22 @@ export async function readZipDirectory(file: RegularFile): Promise<ReadonlyMap<s
 }
 
 /** Reads the directory through yauzl, which checks its fields. */
-function centralDirectory(path: string): Promise<readonly yauzl.Entry[]> {
+function centralDirectory(file: RegularFile): Promise<readonly yauzl.Entry[]> {
   return new Promise((resolve, reject) => {
-    const fail = (error: Error) =>
+    const fail = (error: unknown) =>
       reject(
-        new LxmertError('BAD_DATA', `${path}: it begins as a zip, but it is damaged or cut short: ${error.message}`, {
-          cause: error,
-        }),
+        new LxmertError(
+          'BAD_DATA',
+          `${file.path}: it begins as a zip, but it is damaged or cut short: ${error instanceof Error ? error.message : String(error)}`,
+          { cause: error },
+        ),
       );
-    yauzl.open(path, { lazyEntries: true, autoClose: true, validateEntrySizes: false }, (error, zip) => {
+    const reader = new ZipReader(file, fail);
+    const options = { lazyEntries: true, autoClose: false, validateEntrySizes: false };
+    yauzl.fromRandomAccessReader(reader, file.size, options, (error, zip) => {
       if (error) return fail(error);
-      if (zip.entryCount > maxEntries) {
-        zip.close();
+      if (zip.entryCount > maxEntries)
         return fail(new Error(`it has ${zip.entryCount} entries; at most ${maxEntries} are read`));
-      }
       const entries: yauzl.Entry[] = [];
       zip.on('error', fail);
       zip.on('entry', (entry: yauzl.Entry) => {
@@ -94,6 +96,47 @@ function centralDirectory(path: string): Promise<readonly yauzl.Entry[]> {
       zip.readEntry();
     });
   });
+}
+
+/**
+ * Gives yauzl what it asks for, within the file. Positions come out of the file, and yauzl throws from its own callbacks
+ * for some of them, where nobody could catch it: here, what a callback throws is a failure like any other.
+ */
+class ZipReader extends yauzl.RandomAccessReader {
+  constructor(
+    private readonly file: RegularFile,
+    private readonly fail: (error: unknown) => void,
+  ) {
+    super();
+  }
+
+  override read(
+    buffer: Buffer,
+    offset: number,
+    length: number,
+    position: number,
+    callback: (error: Error | null) => void,
+  ): void {
+    this.file.read(position, length).then(
+      (bytes) => {
+        buffer.set(bytes, offset);
+        this.tell(callback, null);
+      },
+      (error: unknown) => this.tell(callback, error instanceof Error ? error : new Error(String(error))),
+    );
+  }
+
+  override close(callback: (error: Error | null) => void): void {
+    callback(null);
+  }
+
+  private tell(callback: (error: Error | null) => void, error: Error | null): void {
+    try {
+      callback(error);
+    } catch (thrown) {
+      this.fail(thrown);
+    }
+  }
 }
 
 /**

@@ -41,6 +41,9 @@ const layerKeys: readonly (readonly [keyof ModelConfig, RegExp])[] = [
   ['xLayers', /^lxmert\.encoder\.x_layers\.(\d{1,4})\./],
 ];
 
+/** More than any model has; a configuration may claim any number, and each layer takes memory to look for. */
+const maxLayers = 1000;
+
 /** Sizes of heads: a configuration of the same encoder may differ in them. */
 const headKeys = new Set<keyof ModelConfig>(['numObjectLabels', 'numAttrLabels', 'numQaLabels']);
 
@@ -127,6 +130,9 @@ function bertAsLxmert(value: Record<string, unknown>): string {
 function agree({ path, config, isBert }: FoundConfig, sizes: Sizes, weights: string): SourceConfig {
   const notes: string[] = [];
   const own: Sizes = {};
+  for (const [key] of layerKeys)
+    if ((config[key]) > maxLayers)
+      throw new LxmertError('BAD_CONFIG', `${path} says ${key} ${config[key]}; at most ${maxLayers} are read`);
   for (const [key, size] of Object.entries(sizes) as [keyof ModelConfig, number][]) {
     if (config[key] === size || (isBert && key === 'lLayers')) continue;
     if (!headKeys.has(key) && !isBert)

@@ -246,6 +246,11 @@ describe('sizes', () => {
       code: 'BAD_CONFIG',
       message: expect.stringMatching(/says intermediateSize 99, but the shapes in .*BEST\.pth say 20/),
     });
+    // A number that no shape shows is bounded before anything is looked for.
+    await writeFile(join(to, 'vqa/config.json'), JSON.stringify({ ...config, r_layers: 1e9 }));
+    await expect(convert(join(to, 'vqa/BEST.pth'), join(to, 'more'))).rejects.toThrow(
+      /says rLayers 1000000000; at most 1000/,
+    );
   });
 });
 

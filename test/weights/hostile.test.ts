@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -132,6 +132,27 @@ test('a safetensors file is one, whatever the length of its header is', async ()
     const path = join(folder, 'lengths');
     await writeFile(path, bytes);
     expect((await listWeights(path)).tensors).toHaveLength(1);
+  }
+});
+
+test('a zip whose directory lies at an impossible place is refused', async () => {
+  const bytes = readFileSync(join(hostile, 'honest.zip.pth'));
+  const end = bytes.lastIndexOf('PK\u0005\u0006');
+  const record = Buffer.alloc(56);
+  record.write('PK\u0006\u0006', 'latin1');
+  record.writeBigUInt64LE(44n, 4);
+  for (const [at, place] of [0n, 2n ** 53n, 2n ** 59n + 3n, 2n ** 64n - 1n].entries()) {
+    record.writeBigUInt64LE(5n, 24);
+    record.writeBigUInt64LE(5n, 32);
+    record.writeBigUInt64LE(place, 48);
+    const locator = Buffer.alloc(20);
+    locator.write('PK\u0006\u0007', 'latin1');
+    locator.writeBigUInt64LE(at % 2 === 0 ? BigInt(end) : place, 8);
+    const last = Buffer.from(bytes.subarray(end));
+    last.fill(0xff, 8, 20);
+    const path = join(folder, `zip64-${at}.pth`);
+    await writeFile(path, Buffer.concat([bytes.subarray(0, end), record, locator, last]));
+    await expect(openWeights(path)).rejects.toMatchObject({ code: 'BAD_DATA' });
   }
 });
 
