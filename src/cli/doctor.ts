@@ -23,7 +23,7 @@ export const command = defineCommand({
       .option('json', jsonOption),
   handler: async (args) => {
     const sources = runSources(args);
-    // Also tells of a wrong flag before anything is looked at.
+    // Reports a wrong flag before the machine is inspected.
     const { device, threads } = await loadRunConfig(sources);
     const machine = await inspectMachine({ device, threads });
     const planned = sources.flags?.data !== undefined || sources.file !== undefined;

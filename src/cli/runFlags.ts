@@ -11,11 +11,11 @@ const groups: Readonly<Record<string, string>> = {
   optimizer: 'Optimizer:',
 };
 
-/** Every setting of a run as a flag. Values stay text here: the configuration tells what is wrong with them. */
+/** A setting of a run as a flag. Its value stays text here; the configuration checks it. */
 function flagOf({ kind, choices, description, default: value, path }: ConfigField): Options {
   const shown = Array.isArray(value) ? value.join(',') : (value as string | number | undefined);
   return {
-    // A boolean of yargs' would take any text for false.
+    // yargs would accept any text as the value of a boolean.
     ...(kind === 'switch' ? {} : { type: 'string', requiresArg: true }),
     describe: [
       description,
@@ -27,7 +27,7 @@ function flagOf({ kind, choices, description, default: value, path }: ConfigFiel
 }
 
 const sourceOptions = {
-  config: { type: 'string', requiresArg: true, describe: 'YAML file that describes the run; flags go before it' },
+  config: { type: 'string', requiresArg: true, describe: 'YAML file that describes the run; flags override it' },
   preset: { type: 'string', requiresArg: true, describe: `start from (${presetNames.join(', ')})` },
 } as const satisfies Record<string, Options>;
 
@@ -39,7 +39,7 @@ export function withRunFlags<T>(yargs: Argv<T>) {
     .group(Object.keys(sourceOptions), 'Run:');
 }
 
-/** Where the description of a run comes from, as the arguments say. */
+/** The sources of a run's description that the arguments name. */
 export function runSources(args: Readonly<Record<string, unknown>>): Omit<ConfigSources, 'saved'> {
   const text = (name: string) => {
     const value = args[name] as string | number | boolean | undefined;
@@ -48,7 +48,7 @@ export function runSources(args: Readonly<Record<string, unknown>>): Omit<Config
   const [file, preset] = [text('config'), text('preset')];
   return {
     flags: Object.fromEntries(configFields.map(({ flag }) => [flag, text(flag)] as const)),
-    ...(file === undefined ? {} : { file }),
-    ...(preset === undefined ? {} : { preset }),
+    file,
+    preset,
   };
 }

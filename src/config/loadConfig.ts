@@ -13,13 +13,13 @@ import type { RunConfig } from './runConfig.js';
 /** Where a run's description comes from; what stands first wins. */
 export interface ConfigSources {
   /** Flags without the dashes, as text, e.g. `{ lr: '1e-3', tasks: 'matched,qa' }`. */
-  readonly flags?: Readonly<Record<string, string | undefined>>;
+  readonly flags?: Readonly<Record<string, string | undefined>> | undefined;
   /** A YAML or JSON file. */
-  readonly file?: string;
+  readonly file?: string | undefined;
   /** Before the file's own `preset`. */
-  readonly preset?: string;
+  readonly preset?: string | undefined;
   /** The description that a run to be resumed was started with. */
-  readonly saved?: ConfigTree;
+  readonly saved?: ConfigTree | undefined;
 }
 
 /**

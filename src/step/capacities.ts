@@ -1,9 +1,9 @@
 import { isResident, rowCountsOf, type Batch, type FieldRows } from '../data/batches/batch.js';
 
 /**
- * Capacities are rounded up, so that few different ones occur and most steps are replays of a recording: those of rows to a
- * multiple of a power of two, at least this, that is a small part of them. Heads of masked rows cost little, so their
- * capacities are rounded to a larger part.
+ * Capacities are rounded up, so that few different ones occur and most steps replay a recording. A number of rows is rounded to
+ * a multiple of a power of two that is at least `rowRounding` and at least the given part of the rows. Heads of masked rows
+ * cost little, so their capacities are rounded more coarsely.
  */
 const rowRounding = 64;
 const partOfRows = 1 / 64;
@@ -11,21 +11,21 @@ const partOfMaskedRows = 1 / 4;
 const sampleRounding = 8;
 const lengthRounding = 16;
 
-/** Row capacities of a staged batch: memory and launches depend on these numbers alone. */
+/** Row capacities of a staged batch. Memory and launches depend only on these numbers. */
 export interface Capacities {
   readonly samples: number;
   readonly language: number;
   readonly vision: number;
   readonly maskedTokens: number;
   readonly maskedObjects: number;
-  /** Most rows of one sample. */
+  /** The most rows of one sample. */
   readonly tokensOfSample: number;
   readonly objectsOfSample: number;
   /** Whether features are rows of the table on the device. */
   readonly resident: boolean;
 }
 
-/** The capacities of a batch, or of one with another number of samples like its own. */
+/** The capacities of a batch, or of a batch with another number of similar samples. */
 export function capacitiesOf(batch: Batch, samples = batch.size): Capacities {
   const rounded = (n: number, to: number): number => Math.max(1, Math.ceil(n / to)) * to;
   const share = (n: number, part: number): number => {
@@ -47,7 +47,7 @@ export function capacitiesOf(batch: Batch, samples = batch.size): Capacities {
   };
 }
 
-/** Rows that a field of the batch has room for. */
+/** The number of rows for which a field of the batch has room. */
 export const capacityOf = (c: Capacities, rows: FieldRows): number => (rows === 'offsets' ? c.samples + 1 : c[rows]);
 
 function longestOf(offsets: Int32Array): number {

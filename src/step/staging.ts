@@ -30,7 +30,7 @@ import { featureTable } from './featureTable.js';
 /** Fields that may lie in the table of features on the device. */
 type FeatureField = 'visualFeats' | 'featureTargets';
 
-/** A batch on the device with its labels: a tensor for each field, [capacity] or [capacity, width]. */
+/** A batch on the device with its labels: one tensor for each field, [capacity] or [capacity, width]. */
 export type StagedBatch = ModelInputs & {
   readonly [N in Exclude<HostFieldName, FeatureField>]: Tensor;
 } & {
@@ -41,7 +41,7 @@ export type StagedBatch = ModelInputs & {
   readonly maskedObjects: Rows;
 };
 
-/** What a step record, the row ids and the fields of a batch are in device memory. */
+/** The parts of a staged batch: the step record, the row ids, and the fields of the batch. */
 const derivedNames = ['record', 'rowIds', 'firstRowIds'] as const;
 type StagedName = (typeof derivedNames)[number] | FieldName;
 
@@ -66,7 +66,7 @@ function shapeOf(name: StagedName, c: Capacities, featureDim: number): readonly 
 const dtypeOf = (name: StagedName): DType =>
   name === 'record' || name === 'rowIds' || name === 'firstRowIds' ? 'i32' : fieldOf(name).type;
 
-/** Where each part of a staged batch lies, and the bytes of all. */
+/** The place of each part of a staged batch, and the bytes of all parts. */
 function layout(c: Capacities, featureDim: number): { places: ReadonlyMap<StagedName, Place>; bytes: number } {
   const names: readonly StagedName[] = [...derivedNames, ...fieldNames.filter((name) => isThere(name, c))];
   const places = new Map<StagedName, Place>();
@@ -79,7 +79,7 @@ function layout(c: Capacities, featureDim: number): { places: ReadonlyMap<Staged
   return { places, bytes };
 }
 
-/** Bytes of the inputs arena that one batch of these capacities takes. */
+/** Bytes of the inputs arena for one batch of these capacities. */
 export function stagedBytes(c: Capacities, featureDim: number): number {
   return layout(c, featureDim).bytes;
 }
@@ -116,7 +116,7 @@ export function stagedTensors(engine: Engine, c: Capacities, featureDim: number,
   };
 }
 
-/** Whether a field is a tensor wherever the features lie. */
+/** Whether a field is a tensor both for features of the batch and for features on the device. */
 const isPlain = (name: FieldName): name is Exclude<HostFieldName, FeatureField> => fieldOf(name).features === undefined;
 
 export type StepKeys = Pick<StepRecord, 'step' | 'seed' | 'learningRate' | 'lossScale'>;
@@ -130,8 +130,9 @@ export interface Staging {
 }
 
 /**
- * Writes a batch and its step record as the device will hold them; unused rows are zeros. Returns the bytes of `buffer`, of
- * which there must be `stagedBytes`. Bytes of the engine's `hostMemory` are uploaded without another copy.
+ * Writes a batch and its step record into `buffer` in the layout of the device; unused rows are zeros. The buffer must have
+ * `stagedBytes` bytes. If it is of the engine's `hostMemory`, it is uploaded without another copy.
+ * @returns the bytes to upload
  */
 export function stageInto(buffer: ArrayBufferLike, { batch, keys, capacities: c, featureDim }: Staging): Uint8Array {
   const { places, bytes } = layout(c, featureDim);
@@ -153,7 +154,7 @@ export function stageInto(buffer: ArrayBufferLike, { batch, keys, capacities: c,
       if (!values) throw new LxmertError('INTERNAL', `a batch has no ${name}`);
       const field = dtype === 'i32' ? new Int32Array(buffer, offset, size) : new Float32Array(buffer, offset, size);
       field.set(values);
-      // Samples that do not exist are empty: they begin and end where the last one ends.
+      // Offsets behind the last sample make empty samples: they begin and end where the last one ends.
       field.fill(fieldOf(name).rows === 'offsets' ? values[values.length - 1] : 0, values.length);
     }
   }

@@ -321,7 +321,7 @@ export class TrainableModel<L extends string, Outputs> {
         const keys = { step, seed, learningRate, lossScale: scale };
         return { counts, ...(await this.#enqueue(parts, keys, { weights, update, before })) };
       });
-      const [values] = await started.done;
+      const values = await started.done;
       const report = parseReport(values, this.lossNames, started.counts);
       updated(report.finite);
       return report;
@@ -339,7 +339,7 @@ export class TrainableModel<L extends string, Outputs> {
     parts: readonly Batch[],
     keys: StepKeys,
     { weights, update, before }: StepWork<L>,
-  ): Promise<{ readonly done: Promise<[Float32Array, ...void[]]> }> {
+  ): Promise<{ readonly done: Promise<Float32Array> }> {
     const groups = this.#objective.groups(weights);
     if (update) await this.#state.prepareUpdate(groups);
     const uploads: Promise<void>[] = [];
@@ -358,7 +358,8 @@ export class TrainableModel<L extends string, Outputs> {
     // looks for the cause with the weights as they were.
     if (update && (await before) === false) throw notMade(keys.step);
     if (update && record) this.#state.update(record, this.#adam);
-    return { done: Promise.all([this.engine.readFloats(this.#state.report), ...uploads]) };
+    const report = Promise.all([this.engine.readFloats(this.#state.report), ...uploads]);
+    return { done: report.then(([values]) => values) };
   }
 
   /** Adds the gradient of one part to the gradients that the ledger lists; returns the ledger of the sum. */

@@ -52,11 +52,11 @@ async function zero(folder: string, column: number): Promise<void> {
   }
 }
 
-/** Opens the data for real; the model is a fake that is not much trained. */
+/** Opens the data as a run does, and makes one step with a fake model. @returns the notes of the run */
 async function open(data: string, flags: Readonly<Record<string, string>>) {
   const notes: string[] = [];
   const fake = fakeParts();
-  const parts: PretrainParts = { openData: openPretrainRun, openModel: fake.openModel };
+  const parts: PretrainParts = { openData: openPretrainRun, openModel: (config) => fake.openModel(config) };
   const all = {
     data,
     out: join(parent, `run-${serial++}`),
@@ -154,7 +154,8 @@ describe('matching with sentences of one image', () => {
 
 test('samples that the device cannot compute are refused before the first step', async () => {
   const fake = fakeParts();
-  const openModel: PretrainParts['openModel'] = async () => Object.assign(await fake.openModel(), { mostRows: 2 });
+  const openModel: PretrainParts['openModel'] = async (config) =>
+    Object.assign(await fake.openModel(config), { mostRows: 2 });
   const flags = { data: scenes, out: join(parent, `run-${serial++}`), 'max-steps': '1', valid: 'none', workers: '0' };
   const run = pretrain({ sources: { flags, preset: 'tiny' } }, { openData: openPretrainRun, openModel });
   await expect(run).rejects.toMatchObject({
