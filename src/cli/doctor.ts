@@ -32,7 +32,7 @@ export const command = defineCommand({
       planned && broken === undefined
         ? await planRun({ sources, steps: args.steps as number, observer: { note } })
         : undefined;
-    if (args.json) printJson({ ...machine, ...(plan ? { plan } : {}) });
+    if (args.json) printJson({ ...machine, plan });
     else [...tellMachine(machine), ...(plan ? tellPlan(plan) : [])].forEach(print);
     if (broken !== undefined) throw new LxmertError('ADDON', `the engine does not start: ${broken}`);
   },
