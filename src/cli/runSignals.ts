@@ -1,7 +1,7 @@
 import type { SaveRequest } from '../train/index.js';
 import { watchNpm } from './npmParents.js';
 
-/** Exit codes of a run that a signal ended, as shells have them: 128 + the number of the signal. */
+/** Exit codes of a run that a signal ended, as in shells: 128 + the number of the signal. */
 const endings = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 
 type EndingSignal = keyof typeof endings;
@@ -39,8 +39,8 @@ export interface RunSignals {
 
 /**
  * Listens to signals. The first SIGINT, SIGTERM or SIGHUP aborts; a second SIGINT or SIGTERM ends the process at once,
- * whatever its threads wait for. SIGUSR1 and SIGUSR2 ask for a checkpoint. A process that npm or npx started also ends like
- * by SIGTERM when these are gone: they do not pass signals on wherever /bin/sh stands between.
+ * whatever its threads wait for. SIGUSR1 and SIGUSR2 ask for a checkpoint. A process that npm or npx started also
+ * ends, as by SIGTERM, when they are gone: they start it through /bin/sh, and some shells do not pass signals on.
  */
 export function listenToSignals(options: RunSignalOptions): RunSignals {
   const controller = new AbortController();

@@ -17,13 +17,13 @@ import type { RunConfig } from './runConfig.js';
 /** Where a run's description comes from; an earlier source overrides a later one. */
 export interface ConfigSources {
   /** Flags without the dashes, as text, e.g. `{ lr: '1e-3', tasks: 'matched,qa' }`. */
-  readonly flags?: Readonly<Record<string, string | undefined>>;
+  readonly flags?: Readonly<Record<string, string | undefined>> | undefined;
   /** A YAML or JSON file. */
   readonly file?: string;
   /** Overrides the file's own `preset`. */
   readonly preset?: string;
   /** The description that a run to be resumed was started with. */
-  readonly saved?: ConfigTree;
+  readonly saved?: ConfigTree | undefined;
 }
 
 /** What descriptions of a kind of run are made of. */

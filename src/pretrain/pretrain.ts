@@ -78,7 +78,7 @@ async function pretrainIn(
     if (config.tasks.on.includes('qa') && !hasAnswers)
       observer?.note?.('the data have no answer table (all_ans.json): question answering is off');
     const epochs = Math.ceil(totalSteps(config, batchesPerEpoch) / batchesPerEpoch);
-    checkTaskMix(config.tasks, { hasAnswers, unlabelled }, epochs).forEach((text) => observer?.note?.(text));
+    checkTaskMix(config.tasks, hasAnswers, epochs, unlabelled).forEach((text) => observer?.note?.(text));
     const resolved = resolveRunConfig(config, facts);
     const model = await parts.openModel(resolved, observer);
     try {

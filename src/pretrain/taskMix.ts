@@ -34,12 +34,8 @@ export function lossWeights(tasks: Tasks, epoch: number, hasAnswers: boolean): L
   return recordOf(lossNames, weigh);
 }
 
-/** What the data of a run offer to its tasks. */
-export interface TaskData {
-  readonly hasAnswers: boolean;
-  /** Losses without a label in the training data, with the reason. */
-  readonly unlabelled?: Readonly<Partial<Record<LossName, string>>> | undefined;
-}
+/** Losses without a label in the training data, with the reason. */
+type Unlabelled = Readonly<Partial<Record<LossName, string>>>;
 
 /**
  * Checks that there is something to learn in every epoch of a run.
@@ -47,14 +43,18 @@ export interface TaskData {
  * @returns notes for the user: tasks that begin after the end of the run, losses without labels
  * @throws BAD_CONFIG when all losses of an epoch are off; BAD_DATA when none that is on has a label
  */
-export function checkTaskMix(tasks: Tasks, data: TaskData, epochs: number): readonly string[] {
-  const { hasAnswers, unlabelled = {} } = data;
+export function checkTaskMix(
+  tasks: Tasks,
+  hasAnswers: boolean,
+  epochs: number,
+  unlabelled: Unlabelled = {},
+): readonly string[] {
   const mixes = mixChanges(tasks).filter((epoch) => epoch < epochs);
   const lossesIn = (epoch: number): readonly LossName[] => lossesOn(lossNames, lossWeights(tasks, epoch, hasAnswers));
   for (const epoch of mixes) {
     const on = lossesIn(epoch);
     if (on.some((name) => unlabelled[name] === undefined)) continue;
-    const off = tasks.on.flatMap((task) => whyOff(tasks, task, epoch, data));
+    const off = tasks.on.flatMap((task) => whyOff(task, { tasks, epoch, hasAnswers, unlabelled }));
     throw new LxmertError(
       on.length === 0 ? 'BAD_CONFIG' : 'BAD_DATA',
       `${on.length === 0 ? 'no loss is on' : 'there is nothing to learn'} in epoch ${epoch} (--tasks ${tasks.on.join(',')}): ` +
@@ -71,8 +71,15 @@ export function checkTaskMix(tasks: Tasks, data: TaskData, epochs: number): read
   ];
 }
 
+interface Mix {
+  readonly tasks: Tasks;
+  readonly epoch: number;
+  readonly hasAnswers: boolean;
+  readonly unlabelled: Unlabelled;
+}
+
 /** Why a task teaches nothing in an epoch, in words. */
-function whyOff(tasks: Tasks, task: TaskName, epoch: number, { hasAnswers, unlabelled = {} }: TaskData): string[] {
+function whyOff(task: TaskName, { tasks, epoch, hasAnswers, unlabelled }: Mix): string[] {
   const { from, to = Infinity } = tasks.schedule[task];
   if (task === 'qa' && !hasAnswers) return ['the data have no answer table (all_ans.json), so qa is off'];
   if (epoch < from) return [`${task} begins in epoch ${from}`];

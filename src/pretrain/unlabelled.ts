@@ -68,14 +68,16 @@ export function demandTwoImages(
 export function largestOf(sets: readonly PretrainData[]): Readonly<Record<'tokens' | 'objects', LargestSample>> {
   const tokens = { count: 0, where: '' };
   const objects = { count: 0, where: '' };
-  for (const { size, tokenOffsets, images, features, imageIds, sampleId } of sets)
+  for (const set of sets) {
+    const { size, tokenOffsets, images, features, imageIds } = set;
     for (let sample = 0; sample < size; sample++) {
       const image = images[sample];
       const length = tokenOffsets[sample + 1] - tokenOffsets[sample];
-      if (length > tokens.count) Object.assign(tokens, { count: length, where: `sentence ${sampleId(sample)}` });
+      if (length > tokens.count) Object.assign(tokens, { count: length, where: `sentence ${set.sampleId(sample)}` });
       const count = features.numObjects(image);
       if (count > objects.count)
         Object.assign(objects, { count, where: `${features.placeOf(image)}: image ${imageIds[image]}` });
     }
+  }
   return { tokens, objects };
 }

@@ -75,15 +75,15 @@ export class ModelState {
   /** @throws LxmertError BAD_ARGUMENT for an unknown kind, or a parameter that the model does not have */
   demandKnown(kind: StateKind, name: string): void {
     if (!stateKinds.includes(kind))
-      throw new LxmertError('BAD_ARGUMENT', `there is no state ${String(kind)}; expected ${stateKinds.join(', ')}`);
+      throw new LxmertError('BAD_ARGUMENT', `there is no state ${kind}; expected ${stateKinds.join(', ')}`);
     if (this.#weights.has(name)) return;
     const meant = nearest(
-      String(name),
+      name,
       this.#weights.parameters.map((parameter) => parameter.name),
     );
     throw new LxmertError(
       'BAD_ARGUMENT',
-      `the model has no parameter ${String(name)}${meant === undefined ? '' : `; did you mean ${meant}?`}. \`parameters\` lists all`,
+      `the model has no parameter ${name}${meant === undefined ? '' : `; did you mean ${meant}?`}. \`parameters\` lists all`,
     );
   }
 

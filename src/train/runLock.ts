@@ -53,7 +53,9 @@ export class RunLock {
     this.#path = path;
     this.#text = text;
     this.#times = times;
-    this.#timer = setInterval(() => (this.#beat = this.#beat.then(() => this.#rewrite())), times.heartbeat);
+    this.#timer = setInterval(() => {
+      this.#beat = this.#beat.then(() => this.#rewrite());
+    }, times.heartbeat);
     this.#timer.unref();
   }
 

@@ -63,8 +63,7 @@ export function parseTrainerState(text: string, file: string): TrainerState {
   if (typeof format === 'number' && format > 1)
     throw new LxmertError(
       'BAD_CHECKPOINT',
-      `${file}: it has format ${format}, which a newer version of lxmert wrote; this version reads format 1. ` +
-        'Use the version that wrote it',
+      `${file}: it has format ${format}, of a newer lxmert; this one reads format 1. Use the version that wrote it`,
     );
   const result = trainerStateSchema.safeParse(value, { error: expectation });
   if (result.success) return result.data;

@@ -131,7 +131,7 @@ function agree({ path, config, isBert }: FoundConfig, sizes: Sizes, weights: str
   const notes: string[] = [];
   const own: Sizes = {};
   for (const [key] of layerKeys)
-    if ((config[key]) > maxLayers)
+    if (config[key] > maxLayers)
       throw new LxmertError('BAD_CONFIG', `${path} says ${key} ${config[key]}; at most ${maxLayers} are read`);
   for (const [key, size] of Object.entries(sizes) as [keyof ModelConfig, number][]) {
     if (config[key] === size || (isBert && key === 'lLayers')) continue;

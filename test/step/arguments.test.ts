@@ -1,7 +1,7 @@
 /** Bad arguments are refused before any work is enqueued, so they change neither weights nor moments. */
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Batch } from '../../src/data/batches/batch.js';
-import { plainSum, type LossWeights, type StepOptions } from '../../src/pretrain/losses.js';
+import { plainSum, type StepOptions } from '../../src/pretrain/losses.js';
 import { Pretrainer } from '../../src/pretrain/pretrainer.js';
 import { randomBatch, smallConfig } from '../support/batches.js';
 
@@ -40,7 +40,9 @@ describe('a model with weights', () => {
     model = make();
     await model.initialize(3);
     enqueued = 0;
-    model.engine.observer = () => void enqueued++;
+    model.engine.observer = () => {
+      enqueued++;
+    };
   });
 
   const wrong: [string, object][] = [
@@ -55,7 +57,7 @@ describe('a model with weights', () => {
     const before = await stateOf(model);
     for (const [name, change] of wrong)
       for (const call of ['step', 'gradients'] as const)
-        await expect(model[call]([batch], { ...good, ...change } as StepOptions)).rejects.toMatchObject(
+        await expect(model[call]([batch], { ...good, ...change })).rejects.toMatchObject(
           refused(new RegExp(`^${name} must be`)),
         );
     await expect(model.step([], good)).rejects.toMatchObject(refused(/at least one batch/));
@@ -184,7 +186,7 @@ describe('a model without weights', () => {
   });
 
   test('plans memory', async () => {
-    expect((await make().memoryFor([batch], plainSum as LossWeights)).workspace).toBeGreaterThan(0);
+    expect((await make().memoryFor([batch], plainSum)).workspace).toBeGreaterThan(0);
   });
 });
 

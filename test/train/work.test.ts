@@ -242,9 +242,9 @@ describe('a data source that breaks its contract is refused', () => {
     await expect(run(out, { parts })).rejects.toMatchObject({ code: 'BAD_ARGUMENT' });
   });
   test('a batch of another position, no parts, an end', async () => {
-    const { openData } = fakeParts();
+    const parts = fakeParts();
     const train = async function* (from: { epoch: number; batch: number }, change: object) {
-      for await (const batch of (await openData({} as never)).source.train(from)) {
+      for await (const batch of (await parts.openData({} as never)).source.train(from)) {
         yield { ...batch, ...change };
         if ('end' in change) return;
       }
