@@ -340,15 +340,9 @@ export class TrainableModel<L extends string, Outputs> {
     parts: readonly Batch[],
     keys: StepKeys,
     { weights, update, before }: StepWork<L>,
-<<<<<<< HEAD
-  ): Promise<{ readonly done: Promise<[Float32Array, ...void[]]> }> {
+  ): Promise<{ readonly done: Promise<Float32Array> }> {
     const { groups, ownRate } = this.#objective;
     if (update) await this.#state.prepareUpdate(groups(weights), ownRate?.groups);
-=======
-  ): Promise<{ readonly done: Promise<Float32Array> }> {
-    const groups = this.#objective.groups(weights);
-    if (update) await this.#state.prepareUpdate(groups);
->>>>>>> faultstrain
     const uploads: Promise<void>[] = [];
     let ledger = new GradientLedger();
     let last: StagedBatch | undefined;
@@ -364,14 +358,9 @@ export class TrainableModel<L extends string, Outputs> {
     // The device computes this step's gradient meanwhile. Its update must not follow one that was left out: the caller
     // looks for the cause with the weights as they were.
     if (update && (await before) === false) throw notMade(keys.step);
-<<<<<<< HEAD
     if (update && last) this.#state.update(last, this.#adam);
-    return { done: Promise.all([this.engine.readFloats(this.#state.report), ...uploads]) };
-=======
-    if (update && record) this.#state.update(record, this.#adam);
     const report = Promise.all([this.engine.readFloats(this.#state.report), ...uploads]);
     return { done: report.then(([values]) => values) };
->>>>>>> faultstrain
   }
 
   /** Adds the gradient of one part to the gradients that the ledger lists; returns the ledger of the sum. */

@@ -23,13 +23,13 @@ test('any subset of tasks and visual losses', async () => {
 
 test('a run without any loss is refused, with the reason', async () => {
   const qa = async (flags: Record<string, string>) => (await loadRunConfig({ flags: { tasks: 'qa', ...flags } })).tasks;
-  expect(checkTaskMix(await qa({}), { hasAnswers: true }, 20)).toEqual([]);
+  expect(checkTaskMix(await qa({}), true, 20)).toEqual([]);
   const only = await qa({});
-  expect(() => checkTaskMix(only, { hasAnswers: false }, 1)).toThrow(/--tasks qa.*answer table/);
+  expect(() => checkTaskMix(only, false, 1)).toThrow(/--tasks qa.*answer table/);
   const late = await qa({ 'qa-from-epoch': '3' });
-  expect(() => checkTaskMix(late, { hasAnswers: true }, 20)).toThrow(/epoch 0.*qa begins in epoch 3/);
+  expect(() => checkTaskMix(late, true, 20)).toThrow(/epoch 0.*qa begins in epoch 3/);
   const nothing = await qa({ 'qa-weight': '0' });
-  expect(() => checkTaskMix(nothing, { hasAnswers: true }, 1)).toThrow(/no loss is on.*qa has weight 0/);
+  expect(() => checkTaskMix(nothing, true, 1)).toThrow(/no loss is on.*qa has weight 0/);
 });
 
 test('any task is on from one epoch up to another', async () => {
@@ -53,10 +53,10 @@ test('a gap without any task is refused where the run reaches it, a task that ne
   const { tasks } = await loadRunConfig({
     flags: { tasks: 'matched,qa', 'matched-to-epoch': '2', 'qa-from-epoch': '4' },
   });
-  expect(() => checkTaskMix(tasks, { hasAnswers: true }, 3)).toThrow(
+  expect(() => checkTaskMix(tasks, true, 3)).toThrow(
     /epoch 2 .*matched ends before epoch 2; qa begins in epoch 4/,
   );
-  expect(checkTaskMix(tasks, { hasAnswers: true }, 2)).toEqual(['qa begins in epoch 4, after the end of this run']);
+  expect(checkTaskMix(tasks, true, 2)).toEqual(['qa begins in epoch 4, after the end of this run']);
 });
 
 test('a task cannot end before it begins', async () => {
