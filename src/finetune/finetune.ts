@@ -25,7 +25,7 @@ import {
   type DescribedFinetune,
   type OpenedQuestions,
 } from './openRun.js';
-import { formatTask, taskFile } from './taskFile.js';
+import { formatTask, taskFile, vocabularyFile } from './taskFile.js';
 import { validate } from './validation.js';
 
 export interface FinetuneRequest extends RunControls {
@@ -34,9 +34,6 @@ export interface FinetuneRequest extends RunControls {
   /** Go on from the newest checkpoint of the run folder; start over where there is none. */
   readonly resume?: boolean;
 }
-
-/** WordPieces of a checkpoint whose vocabulary is not the usual one. */
-export const vocabularyFile = 'vocab.txt';
 
 /**
  * Fine-tunes from a description to a finished run folder, or to where the signal ends it.

@@ -9,6 +9,9 @@ import { fileError, systemCode } from '../formats/fileErrors.js';
 /** File of a checkpoint that says what questions the model answers. */
 export const taskFile = 'task.json';
 
+/** WordPieces of a checkpoint whose vocabulary is not the usual one. */
+export const vocabularyFile = 'vocab.txt';
+
 const taskSchema = z.strictObject({
   format: z.literal(1),
   task: z.enum(finetuneTasks),
