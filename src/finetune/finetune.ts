@@ -25,7 +25,7 @@ import {
   type DescribedFinetune,
   type OpenedQuestions,
 } from './openRun.js';
-import { formatTask, taskFile, vocabularyFile } from './taskFile.js';
+import { formatTask, taskFile, vocabularyFile, vocabularyIn } from './taskFile.js';
 import { validate } from './validation.js';
 
 export interface FinetuneRequest extends RunControls {
@@ -49,7 +49,8 @@ export async function finetune(request: FinetuneRequest): Promise<TrainSummary> 
     describe: async (saved) => {
       const config = saved ? await loadFinetuneConfig({ ...sources, saved }) : described;
       const folder = demandSetting(config.data.folder, 'data', 'the data folder');
-      return { ...config, data: { ...config.data, folder } };
+      const vocabulary = config.data.vocabulary ?? (config.from === undefined ? undefined : vocabularyIn(config.from));
+      return { ...config, data: { ...config.data, folder, vocabulary } };
     },
     changes: (saved, now) => forbiddenChanges(saved, { ...now }, finetuneSettings.fields),
     check: async ({ from }) => {

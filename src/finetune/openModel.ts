@@ -4,9 +4,9 @@ import type { EngineOptions } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
 import { WordPiece } from '../text/wordPiece.js';
 import { InferenceModel } from './inference.js';
-import { vocabularyIn } from './predict.js';
 import type { RankedAnswer } from './predictions/index.js';
 import { rankAnswers } from './rank.js';
+import { vocabularyIn } from './taskFile.js';
 
 /** The detected objects of a picture. */
 export interface Picture {

@@ -1,5 +1,3 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import type { FinetuneTask } from '../config/finetuneConfig.js';
 import type { NamedData } from '../data/batches/assembler.js';
 import { FeatureFiles } from '../data/features/openFeatures.js';
@@ -7,7 +5,7 @@ import type { EngineOptions } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
 import { WordPiece } from '../text/wordPiece.js';
 import { answerVocabulary } from './answers/index.js';
-import { vocabularyFile } from './taskFile.js';
+import { vocabularyIn } from './taskFile.js';
 import { InferenceModel } from './inference.js';
 import type { Prediction } from './predictions/index.js';
 import { openQuestionData, type QuestionData } from './questionData.js';
@@ -77,12 +75,6 @@ export async function predict(request: PredictRequest): Promise<Predicted> {
     await files.close();
     await model.dispose();
   }
-}
-
-/** A checkpoint's own vocabulary. */
-export function vocabularyIn(folder: string): string | undefined {
-  const path = join(folder, vocabularyFile);
-  return existsSync(path) ? path : undefined;
 }
 
 /** What the model can answer. @throws BAD_CHECKPOINT */
