@@ -1,8 +1,8 @@
 import { questionTasks } from '../finetune/questions/index.js';
 import { scoreFile } from '../finetune/scores/index.js';
-import type { Score } from '../finetune/scores/index.js';
 import { defineCommand, jsonOption, note, print, printJson } from './command.js';
-import { percent, whole } from './trainProgress.js';
+import { scoreTable } from './scoreTable.js';
+import { whole } from './trainProgress.js';
 
 export const command = defineCommand({
   command: 'score <task>',
@@ -37,19 +37,6 @@ export const command = defineCommand({
     if (score.missing > 0)
       note(`${predictions}: ${whole(score.missing)} questions have no prediction; they count as wrong`);
     if (json) printJson(score);
-    else table(score).forEach(print);
+    else scoreTable(score).forEach(print);
   },
 });
-
-/** Lines for people. */
-function table({ accuracy, consistency, questions, statements, byType, byQuestionType }: Score): string[] {
-  const row = (name: string, share: number): string => name.padEnd(32) + percent(share).padStart(9);
-  const rows = (title: string, shares: Readonly<Record<string, number>> | undefined): string[] =>
-    shares === undefined ? [] : ['', title, ...Object.entries(shares).map(([name, share]) => row(`  ${name}`, share))];
-  return [
-    row(`accuracy of ${whole(questions)} questions`, accuracy),
-    ...(consistency === undefined ? [] : [row(`consistency of ${whole(statements ?? 0)} statements`, consistency)]),
-    ...rows('by type', byType),
-    ...rows('by question type', byQuestionType),
-  ];
-}

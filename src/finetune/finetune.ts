@@ -25,7 +25,7 @@ import {
   type DescribedFinetune,
   type OpenedQuestions,
 } from './openRun.js';
-import { formatTask, taskFile } from './taskFile.js';
+import { formatTask, taskFile, vocabularyFile, vocabularyIn } from './taskFile.js';
 import { validate } from './validation.js';
 
 export interface FinetuneRequest extends RunControls {
@@ -34,9 +34,6 @@ export interface FinetuneRequest extends RunControls {
   /** Go on from the newest checkpoint of the run folder; start over where there is none. */
   readonly resume?: boolean;
 }
-
-/** WordPieces of a checkpoint whose vocabulary is not the usual one. */
-export const vocabularyFile = 'vocab.txt';
 
 /**
  * Fine-tunes from a description to a finished run folder, or to where the signal ends it.
@@ -52,7 +49,8 @@ export async function finetune(request: FinetuneRequest): Promise<TrainSummary> 
     describe: async (saved) => {
       const config = saved ? await loadFinetuneConfig({ ...sources, saved }) : described;
       const folder = demandSetting(config.data.folder, 'data', 'the data folder');
-      return { ...config, data: { ...config.data, folder } };
+      const vocabulary = config.data.vocabulary ?? (config.from === undefined ? undefined : vocabularyIn(config.from));
+      return { ...config, data: { ...config.data, folder, vocabulary } };
     },
     changes: (saved, now) => forbiddenChanges(saved, { ...now }, finetuneSettings.fields),
     check: async ({ from }) => {

@@ -1,2 +1,15 @@
 export { finetune } from './finetune.js';
 export type { FinetuneRequest } from './finetune.js';
+export { openModel } from './openModel.js';
+export type {
+  AnswerOptions,
+  AttentionMap,
+  Encoded,
+  OpenedModel,
+  OpenModelOptions,
+  Picture,
+  PictureQuestion,
+} from './openModel.js';
+export { evaluate, predict } from './predict.js';
+export type { Evaluation, Predicted, PredictRequest } from './predict.js';
+export type { RankedAnswer } from './predictions/index.js';

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -8,6 +9,9 @@ import { fileError, systemCode } from '../formats/fileErrors.js';
 
 /** File of a checkpoint that says what questions the model answers. */
 export const taskFile = 'task.json';
+
+/** WordPieces of a checkpoint whose vocabulary is not the usual one. */
+export const vocabularyFile = 'vocab.txt';
 
 const taskSchema = z.strictObject({
   format: z.literal(1),
@@ -38,4 +42,10 @@ export async function readTask(folder: string): Promise<TaskDescription | undefi
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   throw new LxmertError('BAD_CHECKPOINT', `${path}: ${issue.path.join('.') || 'contents'}: ${issue.message}`);
+}
+
+/** A checkpoint's own vocabulary. */
+export function vocabularyIn(folder: string): string | undefined {
+  const path = join(folder, vocabularyFile);
+  return existsSync(path) ? path : undefined;
 }

@@ -175,6 +175,8 @@ export function isThere(name: FieldName, { resident, finetune }: BatchForm): boo
   return features === undefined || (features === 'device') === resident;
 }
 
+export const isResident = (batch: Pick<Batch, 'residentRows'>): boolean => batch.residentRows !== undefined;
+
 export const formOf = ({ residentRows, targetOffsets }: Pick<Batch, 'residentRows' | 'targetOffsets'>): BatchForm => ({
   resident: residentRows !== undefined,
   finetune: targetOffsets !== undefined,

@@ -1,0 +1,72 @@
+import type { Argv } from 'yargs';
+import { finetuneTasks } from '../config/finetuneConfig.js';
+import { deviceNames, precisionNames } from '../config/runConfig.js';
+import type { PredictRequest } from '../finetune/predict.js';
+import { integerOption, note, threadsOption } from './command.js';
+import { whole } from './trainProgress.js';
+
+/** What `evaluate` and `predict` have in common: a model, questions, and where it is computed. */
+
+export const withQuestionOptions = <T>(yargs: Argv<T>) =>
+  yargs
+    .positional('task', { choices: finetuneTasks, demandOption: true, describe: 'what kind of questions' })
+    .option('checkpoint', {
+      type: 'string',
+      demandOption: true,
+      requiresArg: true,
+      describe: 'checkpoint folder, or a run, whose best checkpoint is taken',
+    })
+    .option('data', { type: 'string', demandOption: true, requiresArg: true, describe: 'data folder' })
+    .option('split', {
+      type: 'string',
+      demandOption: true,
+      requiresArg: true,
+      describe: 'split, or several with commas between',
+    })
+    .option(
+      'limit',
+      integerOption('limit', { min: 1, describe: 'take only the first so many questions of each split' }),
+    )
+    .option(
+      'batch-size',
+      integerOption('batch-size', { min: 1, default: 32, describe: 'questions that the device takes at once' }),
+    )
+    .option(
+      'workers',
+      integerOption('workers', { min: 0, max: 256, describe: 'threads that prepare batches, 0: none' }),
+    )
+    .option('vocabulary', {
+      type: 'string',
+      requiresArg: true,
+      describe: "a BERT vocab.txt; the checkpoint's own, else bert-base-uncased's unless given",
+    })
+    .option('device', { choices: deviceNames, default: 'auto' as const, describe: 'where to compute' })
+    .option('precision', { choices: precisionNames, default: 'float32' as const, describe: 'of matrix products' })
+    .option('threads', threadsOption);
+
+interface QuestionArguments extends Pick<
+  PredictRequest,
+  'task' | 'checkpoint' | 'data' | 'limit' | 'workers' | 'vocabulary'
+> {
+  readonly split: string;
+  readonly batchSize: number;
+  readonly device: (typeof deviceNames)[number];
+  readonly precision: (typeof precisionNames)[number];
+  readonly threads: number;
+}
+
+/** The arguments as `predict` takes them; progress goes to stderr every few seconds. */
+export function questionRequest(args: QuestionArguments): PredictRequest {
+  const { task, checkpoint, data, split, limit, batchSize, workers, vocabulary, device, precision, threads } = args;
+  let told = performance.now();
+  return {
+    ...{ task, checkpoint, data, limit, batchSize, workers, vocabulary },
+    splits: split.split(',').map((name) => name.trim()),
+    engine: { device, precision, threads: threads === 0 ? undefined : threads, onNote: note },
+    progress: (done, of) => {
+      if (performance.now() - told < 5000) return;
+      told = performance.now();
+      note(`${whole(done)} of ${whole(of)} questions`);
+    },
+  };
+}

@@ -1,0 +1,227 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ModelConfig } from '../config/modelConfig.js';
+import { examplesOf, type Batch } from '../data/batches/batch.js';
+import { joinRows, linear, type EngineOptions, type Tape, type Tensor } from '../engine/index.js';
+import { LxmertError, isLxmertError } from '../errors.js';
+import { SafetensorsFile } from '../formats/safetensors.js';
+import type { AttentionMaps } from '../model/encoder.js';
+import { answerEntries, answerHead } from '../model/heads.js';
+import { firstRows, lxmert, lxmertFirstRows, pooler } from '../model/lxmert.js';
+import { encoderParameters, groupOf, linearEntries } from '../model/parameters.js';
+import { recordOf } from '../records.js';
+import type { ForwardPass, Objective } from '../step/objective.js';
+import { TrainableModel } from '../step/trainableModel.js';
+import { checkpointFiles, readCheckpointAnswers, runFiles } from '../train/index.js';
+import { initialModelConfig } from './initialWeights.js';
+import { readTask, type TaskDescription } from './taskFile.js';
+
+/** What a forward pass may be asked for; each is computed only when it is. */
+const wanted = ['answer', 'match', 'hidden'] as const;
+type Wanted = (typeof wanted)[number];
+
+/** Heads that the weights have. */
+interface Heads {
+  /** Pictures of one question; absent: there is no answer head. */
+  readonly pictures?: 1 | 2 | undefined;
+  readonly match: boolean;
+}
+
+interface InferenceOutputs {
+  /** Last hidden states, with `hidden`: [rows, H]. */
+  readonly language?: Tensor | undefined;
+  readonly vision?: Tensor | undefined;
+  /** [samples, H] */
+  readonly pooled: Tensor;
+  /** With `answer`: [examples, answers]. */
+  readonly answers?: Tensor | undefined;
+  /** With `match`: [samples, 2], class 1 for yes. */
+  readonly match?: Tensor | undefined;
+}
+
+const matchHead = 'cls.seq_relationship';
+const answerHeadStart = 'answer_head.logit_fc.0.weight';
+
+/** Outputs without losses: what is wanted has weight 1. */
+function inferenceObjective({ pictures, match }: Heads): Objective<Wanted, InferenceOutputs> {
+  return {
+    losses: wanted,
+    parameters: (config) => [
+      ...encoderParameters(config),
+      ...(match ? groupOf('match', linearEntries(matchHead, 2, config.hiddenSize)) : []),
+      ...(pictures ? groupOf('head', answerEntries(config, config.numQaLabels, pictures * config.hiddenSize)) : []),
+    ],
+    factors: () => recordOf(wanted, () => 1),
+    counts: () => recordOf(wanted, () => 1),
+    groups: () => new Set(),
+    forward: ({ encoder, batch, weights }: ForwardPass<Wanted>) => {
+      const whole = weights.hidden ? lxmert(encoder, batch) : undefined;
+      const first = whole ? firstRows(encoder, batch, whole.language) : lxmertFirstRows(encoder, batch);
+      const pooled = pooler(encoder, batch, first);
+      const joined = pictures === 2 ? joinRows(pooled, 2) : pooled;
+      return {
+        ...whole,
+        pooled,
+        answers: weights.answer ? answerHead(encoder, batch.examples, joined) : undefined,
+        match: weights.match
+          ? linear(encoder.tape, batch.samples, pooled, encoder.weights.linear(matchHead))
+          : undefined,
+      };
+    },
+  };
+}
+
+/** Last hidden states of a batch, and the pooled output. */
+export interface HiddenStates {
+  /** [samples × H] */
+  readonly pooled: Float32Array;
+  /** [language rows × H] and [vision rows × H]; rows as in the batch. */
+  readonly language: Float32Array;
+  readonly vision: Float32Array;
+}
+
+/** A trained model that is only asked: no loss, no optimizer. Calls are served in the order in which they are made. */
+export class InferenceModel {
+  private constructor(
+    readonly config: ModelConfig,
+    /** Rows of the answer head; absent: the weights have no such list. */
+    readonly answers: readonly string[] | undefined,
+    /** What it was fine-tuned for; absent: it was pre-trained. */
+    readonly task: TaskDescription | undefined,
+    readonly heads: Heads,
+    private readonly model: TrainableModel<Wanted, InferenceOutputs>,
+  ) {}
+
+  /**
+   * Opens a checkpoint, or the best one of a run.
+   * @throws FILE_MISSING, FILE_ACCESS, BAD_CHECKPOINT naming what does not fit
+   */
+  static async open(path: string, engine: EngineOptions): Promise<{ model: InferenceModel; folder: string }> {
+    const folder = await checkpointIn(path);
+    const config = await initialModelConfig(folder);
+    const [answers, task] = [await readCheckpointAnswers(folder), await readTask(folder)];
+    const file = await openWeights(folder);
+    try {
+      const heads = headsIn(file, config);
+      if (answers && heads.pictures && answers.length !== config.numQaLabels)
+        throw new LxmertError(
+          'BAD_CHECKPOINT',
+          `${folder}: ${checkpointFiles.answers} has ${answers.length} answers, the answer head ${config.numQaLabels}`,
+        );
+      const model = new TrainableModel(inferenceObjective(heads), {
+        config,
+        adam: { beta1: 0.9, beta2: 0.999, epsilon: 1e-6, weightDecay: 0, maxGradNorm: 0 },
+        engine,
+      });
+      try {
+        await loadAll(file, model);
+      } catch (error) {
+        await model.dispose();
+        throw error;
+      }
+      return { model: new InferenceModel(config, answers, task, heads, model), folder };
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Logits of the answers: [examples × answers]. */
+  answer(batch: Batch): Promise<Float32Array> {
+    return this.model.forward(batch, only('answer'), {
+      use: async ({ answers }) => this.read(answers, examplesOf(batch)),
+    });
+  }
+
+  /** Logits of whether sentence and picture belong together, no and yes: [samples × 2]. */
+  match(batch: Batch): Promise<Float32Array> {
+    return this.model.forward(batch, only('match'), { use: async ({ match }) => this.read(match, batch.size) });
+  }
+
+  hiddenStates(batch: Batch): Promise<HiddenStates> {
+    return this.model.forward(batch, only('hidden'), {
+      use: async ({ pooled, language, vision }) => {
+        const [a, b, c] = await Promise.all([
+          this.read(pooled, batch.size),
+          this.read(language, batch.tokenOffsets[batch.size]),
+          this.read(vision, batch.objectOffsets[batch.size]),
+        ]);
+        return { pooled: a, language: b, vision: c };
+      },
+    });
+  }
+
+  /** Attention probabilities by name: [samples, heads, longest, longest], padded with what stands for nothing. */
+  attention(batch: Batch, names: readonly string[], longest: number): Promise<ReadonlyMap<string, Float32Array>> {
+    const { numAttentionHeads: heads } = this.config;
+    const samples = Math.ceil(batch.size / 8) * 8;
+    return this.model.forward(batch, only('hidden'), {
+      maps: (tape: Tape): AttentionMaps =>
+        new Map(names.map((name) => [name, tape.activation([samples, heads, longest, longest], 'f32')])),
+      use: async (_, __, maps) => {
+        const read = new Map<string, Float32Array>();
+        for (const [name, map] of maps) read.set(name, await this.model.engine.readFloats(map));
+        return read;
+      },
+    });
+  }
+
+  /** Lets the queued work finish, then gives all memory back. */
+  dispose(): Promise<void> {
+    return this.model.dispose();
+  }
+
+  private async read(tensor: Tensor | undefined, rows: number): Promise<Float32Array> {
+    if (!tensor) throw new LxmertError('INTERNAL', 'an output that was asked for is not there');
+    return (await this.model.engine.readFloats(tensor)).subarray(0, rows * tensor.shape[1]);
+  }
+}
+
+const only = (name: Wanted) => recordOf(wanted, (one) => (one === name ? 1 : 0));
+
+/** The folder itself, or the best checkpoint (else the last) when it is a run. */
+async function checkpointIn(path: string): Promise<string> {
+  for (const link of ['best', 'last']) {
+    const folder = join(path, runFiles.checkpoints, link);
+    const found = await stat(folder).catch(() => undefined);
+    if (found?.isDirectory()) return folder;
+  }
+  return path;
+}
+
+async function openWeights(folder: string): Promise<SafetensorsFile> {
+  try {
+    return await SafetensorsFile.open(join(folder, checkpointFiles.model));
+  } catch (error) {
+    if (isLxmertError(error) && error.code === 'BAD_DATA')
+      throw new LxmertError('BAD_CHECKPOINT', error.message, { cause: error });
+    throw error;
+  }
+}
+
+/** @throws BAD_CHECKPOINT when the answer head is for neither one nor two pictures */
+function headsIn({ entries, path }: SafetensorsFile, { hiddenSize }: ModelConfig): Heads {
+  const width = entries.get(answerHeadStart)?.shape[1];
+  const match = entries.has(`${matchHead}.weight`);
+  if (width === undefined) return { match };
+  if (width === hiddenSize) return { match, pictures: 1 };
+  if (width === 2 * hiddenSize) return { match, pictures: 2 };
+  throw new LxmertError(
+    'BAD_CHECKPOINT',
+    `${path}: ${answerHeadStart} has ${width} columns; expected ${hiddenSize}, or ${2 * hiddenSize} for two pictures`,
+  );
+}
+
+/** All parameters of the model; other heads of the file are left where they are. */
+async function loadAll(file: SafetensorsFile, model: TrainableModel<Wanted, InferenceOutputs>): Promise<void> {
+  const shapeInFile = (name: string) => JSON.stringify(file.entries.get(name)?.shape ?? 'missing');
+  const wrong = model.parameters.filter(({ name, shape }) => shapeInFile(name) !== JSON.stringify(shape));
+  if (wrong.length > 0) {
+    const [{ name, shape }] = wrong;
+    throw new LxmertError(
+      'BAD_CHECKPOINT',
+      `${file.path}: ${wrong.length} tensors are missing or of another shape than config.json says, such as ${name}: ` +
+        `expected ${JSON.stringify(shape)}, found ${shapeInFile(name)}`,
+    );
+  }
+  for (const { name } of model.parameters) await model.write('parameter', name, await file.readFloat32(name));
+}

@@ -1,0 +1,224 @@
+import { packSamples } from '../data/batches/packSamples.js';
+import type { Batch } from '../data/batches/batch.js';
+import type { EngineOptions } from '../engine/index.js';
+import { LxmertError } from '../errors.js';
+import { WordPiece } from '../text/wordPiece.js';
+import { InferenceModel } from './inference.js';
+import type { RankedAnswer } from './predictions/index.js';
+import { rankAnswers } from './rank.js';
+import { vocabularyIn } from './taskFile.js';
+
+/** The detected objects of a picture. */
+export interface Picture {
+  /** RoI features, one object after the other: [objects × visualFeatDim]. */
+  readonly features: Float32Array;
+  /** x0, y0, x1, y1 as shares of the picture, 0 to 1: [objects × 4]. */
+  readonly boxes: Float32Array;
+}
+
+/** A question about a picture, or about two. */
+export interface PictureQuestion {
+  readonly picture: Picture | readonly [Picture, Picture];
+  readonly question: string;
+}
+
+export interface OpenModelOptions extends EngineOptions {
+  /** A BERT vocab.txt; the checkpoint's own, else bert-base-uncased's unless given. */
+  readonly vocabulary?: string | undefined;
+  /** Most tokens of a sentence, [CLS] and [SEP] included; that of its training unless given, 20 where it is not known. */
+  readonly maxTokens?: number | undefined;
+  /** Questions that the device takes at once; default 32. */
+  readonly batchSize?: number | undefined;
+}
+
+export interface AnswerOptions {
+  /** How many answers to give; default 5. */
+  readonly top?: number | undefined;
+}
+
+/** What the model makes of a picture and a sentence. */
+export interface Encoded {
+  /** The WordPieces that it saw: [tokens]. */
+  readonly tokens: readonly string[];
+  /** Pooled [CLS]: [H]. */
+  readonly pooled: Float32Array;
+  /** Last hidden states: [tokens × H] and [objects × H]. */
+  readonly language: Float32Array;
+  readonly vision: Float32Array;
+}
+
+/** Attention probabilities of one layer: [heads × queries × keys]. */
+export interface AttentionMap {
+  readonly heads: number;
+  readonly queries: number;
+  readonly keys: number;
+  readonly probabilities: Float32Array;
+}
+
+/**
+ * A trained model that can be asked. Any number of callers may ask at a time; they are served in the order of their
+ * calls. A sentence that is too long is cut.
+ */
+export interface OpenedModel {
+  /** The answers that it can give; empty when it has no answer head. */
+  readonly answers: readonly string[];
+  /** Pictures of one question. */
+  readonly pictures: 1 | 2;
+  /** The best answers with their probabilities, best first. @throws UNSUPPORTED without an answer head; BAD_DATA */
+  answer(
+    picture: PictureQuestion['picture'],
+    question: string,
+    options?: AnswerOptions,
+  ): Promise<readonly RankedAnswer[]>;
+  /** The same of many questions, as many as there are. */
+  answerAll(questions: readonly PictureQuestion[], options?: AnswerOptions): Promise<(readonly RankedAnswer[])[]>;
+  /** Probability that sentence and picture belong together. @throws UNSUPPORTED without a matching head; BAD_DATA */
+  match(picture: Picture, sentence: string): Promise<number>;
+  encode(picture: Picture, sentence: string): Promise<Encoded>;
+  /**
+   * All attention maps by name: `language.<layer>`, `vision.<layer>`, `cross_lang_to_vision.<layer>`,
+   * `cross_vision_to_lang.<layer>`, `cross_self_language.<layer>`, `cross_self_vision.<layer>`. Queries come first.
+   */
+  attention(picture: Picture, sentence: string): Promise<ReadonlyMap<string, AttentionMap>>;
+  /** Lets the queued work finish, then gives all memory back. Idempotent. */
+  dispose(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * Opens a checkpoint (fine-tuned or pre-trained), or the best one of a run, to ask it.
+ * @throws FILE_MISSING, FILE_ACCESS, BAD_CHECKPOINT naming what does not fit
+ */
+export async function openModel(path: string, options: OpenModelOptions = {}): Promise<OpenedModel> {
+  const { vocabulary, maxTokens, batchSize = 32, ...engine } = options;
+  const { model, folder } = await InferenceModel.open(path, engine);
+  try {
+    const wordPiece = await WordPiece.load({ vocabFile: vocabulary ?? vocabularyIn(folder) });
+    if (wordPiece.vocabSize > model.config.vocabSize)
+      throw new LxmertError(
+        'BAD_CHECKPOINT',
+        `${folder}: it has ${model.config.vocabSize} words, the tokenizer ${wordPiece.vocabSize}; name its own with 'vocabulary'`,
+      );
+    return opened(model, folder, { wordPiece, maxTokens: maxTokens ?? model.task?.maxTokens ?? 20, batchSize });
+  } catch (error) {
+    await model.dispose();
+    throw error;
+  }
+}
+
+function opened(
+  model: InferenceModel,
+  folder: string,
+  { wordPiece, maxTokens, batchSize }: { wordPiece: WordPiece; maxTokens: number; batchSize: number },
+): OpenedModel {
+  const { config, heads, answers = [] } = model;
+  const pictures = heads.pictures ?? 1;
+  const tokensOf = (sentence: string): Int32Array => Int32Array.from(wordPiece.encode(sentence, maxTokens));
+  const batchOf = (questions: readonly PictureQuestion[], each: 1 | 2): Batch => {
+    const samples = questions.flatMap(({ picture, question }, i) => {
+      const all = Array.isArray(picture) ? (picture as readonly Picture[]) : [picture as Picture];
+      if (all.length !== each)
+        throw new LxmertError(
+          'BAD_ARGUMENT',
+          `question ${i}: ${all.length} pictures; the model takes ${each === 1 ? 'one' : 'two'}`,
+        );
+      return all.map(({ features, boxes }) => ({
+        ...{ id: `question ${i}`, tokenIds: tokensOf(question), features, boxes },
+      }));
+    });
+    return { ...packSamples(samples), pictures: each };
+  };
+  const one = (picture: Picture, question: string): Batch => batchOf([{ picture, question }], 1);
+  const demand = (has: boolean, what: string): void => {
+    if (!has) throw new LxmertError('UNSUPPORTED', `${folder}: the weights have no ${what}`);
+  };
+
+  const answerAll = async (questions: readonly PictureQuestion[], { top = 5 }: AnswerOptions = {}) => {
+    demand(heads.pictures !== undefined && answers.length > 0, 'answer head with a list of its answers (answers.json)');
+    const loss = model.task?.loss ?? 'classes';
+    const parts: Promise<RankedAnswer[][]>[] = [];
+    for (let start = 0; start < questions.length; start += batchSize) {
+      const some = questions.slice(start, start + batchSize);
+      const logits = model.answer(batchOf(some, pictures));
+      parts.push(
+        logits.then((values) =>
+          some.map((_, i) => {
+            const own = values.subarray(i * answers.length, (i + 1) * answers.length);
+            return rankAnswers(own, answers, { loss, top });
+          }),
+        ),
+      );
+    }
+    return (await Promise.all(parts)).flat();
+  };
+  const dispose = () => model.dispose();
+  return {
+    answers,
+    pictures,
+    answerAll,
+    answer: async (picture, question, options) => (await answerAll([{ picture, question }], options))[0],
+    match: async (picture, sentence) => {
+      demand(heads.match, 'head that says whether sentence and picture belong together');
+      const [no, yes] = await model.match(one(picture, sentence));
+      return 1 / (1 + Math.exp(no - yes));
+    },
+    encode: async (picture, sentence) => {
+      const batch = one(picture, sentence);
+      return {
+        tokens: Array.from(batch.tokenIds, (id) => wordPiece.token(id)),
+        ...(await model.hiddenStates(batch)),
+      };
+    },
+    attention: async (picture, sentence) => {
+      const batch = one(picture, sentence);
+      const counts = { language: batch.tokenOffsets[1], vision: batch.objectOffsets[1] };
+      const layers = mapsOf(config);
+      const longest = Math.max(counts.language, counts.vision);
+      const maps = await model.attention(batch, [...layers.keys()], longest);
+      return new Map(
+        [...layers].map(([name, [from, to]]) => {
+          const [queries, keys] = [counts[from], counts[to]];
+          return [name, trimmed(maps.get(name)!, { heads: config.numAttentionHeads, queries, keys, longest })];
+        }),
+      );
+    },
+    dispose,
+    [Symbol.asyncDispose]: dispose,
+  };
+}
+
+type StreamName = 'language' | 'vision';
+
+/** Names of all attention maps, and whose rows are queries and keys. */
+function mapsOf({
+  lLayers,
+  rLayers,
+  xLayers,
+}: InferenceModel['config']): ReadonlyMap<string, readonly [StreamName, StreamName]> {
+  const kinds: readonly (readonly [string, number, StreamName, StreamName])[] = [
+    ['language', lLayers, 'language', 'language'],
+    ['vision', rLayers, 'vision', 'vision'],
+    ['cross_lang_to_vision', xLayers, 'language', 'vision'],
+    ['cross_vision_to_lang', xLayers, 'vision', 'language'],
+    ['cross_self_language', xLayers, 'language', 'language'],
+    ['cross_self_vision', xLayers, 'vision', 'vision'],
+  ];
+  return new Map(
+    kinds.flatMap(([name, layers, from, to]) =>
+      Array.from({ length: layers }, (_, i) => [`${name}.${i}`, [from, to]] as const),
+    ),
+  );
+}
+
+/** The map of the first sample without its padding. */
+function trimmed(
+  map: Float32Array,
+  { heads, queries, keys, longest }: Omit<AttentionMap, 'probabilities'> & { readonly longest: number },
+): AttentionMap {
+  const probabilities = new Float32Array(heads * queries * keys);
+  for (let row = 0; row < heads * queries; row++) {
+    const start = (Math.floor(row / queries) * longest + (row % queries)) * longest;
+    probabilities.set(map.subarray(start, start + keys), row * keys);
+  }
+  return { heads, queries, keys, probabilities };
+}

@@ -1,0 +1,173 @@
+import type { FinetuneTask } from '../config/finetuneConfig.js';
+import type { NamedData } from '../data/batches/assembler.js';
+import { FeatureFiles } from '../data/features/openFeatures.js';
+import type { EngineOptions } from '../engine/index.js';
+import { LxmertError } from '../errors.js';
+import { WordPiece } from '../text/wordPiece.js';
+import { answerVocabulary } from './answers/index.js';
+import { vocabularyIn } from './taskFile.js';
+import { InferenceModel } from './inference.js';
+import type { Prediction } from './predictions/index.js';
+import { openQuestionData, type QuestionData } from './questionData.js';
+import { readQuestions } from './questions/index.js';
+import { questionBatches } from './questionSource.js';
+import { bestRow, rankAnswers } from './rank.js';
+import { createScorer, type Score } from './scores/index.js';
+
+export interface PredictRequest {
+  readonly task: FinetuneTask;
+  /** A checkpoint, or a run whose best checkpoint is taken. */
+  readonly checkpoint: string;
+  /** Folder with the data. */
+  readonly data: string;
+  readonly splits: readonly string[];
+  /** Take only the first so many questions of each split. */
+  readonly limit?: number | undefined;
+  /** Questions that the device takes at once; default 32. */
+  readonly batchSize?: number | undefined;
+  /** Give so many answers with their probabilities. */
+  readonly top?: number | undefined;
+  readonly workers?: number | undefined;
+  /** A BERT vocab.txt; the checkpoint's own, else bert-base-uncased's unless given. */
+  readonly vocabulary?: string | undefined;
+  readonly engine?: EngineOptions | undefined;
+  /** Every question needs labels. Default: false. */
+  readonly labelled?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Questions done so far, of so many. */
+  readonly progress?: ((done: number, of: number) => void) | undefined;
+}
+
+/** Predictions of some splits. */
+export interface Predicted {
+  readonly predictions: readonly Prediction[];
+  /** Questions that the files have, up to the limit. */
+  readonly questions: number;
+  /** Questions without a prediction: a picture has no features, such as this one. */
+  readonly withoutFeatures: number;
+  readonly missingImage?: string | undefined;
+  /** The files of questions, one entry a split. */
+  readonly texts: readonly string[];
+  readonly questionsPerSecond: number;
+}
+
+/**
+ * Answers all questions of some splits.
+ * @throws BAD_CHECKPOINT when the checkpoint is for another task, width or number of pictures; what opening data throws;
+ *   the signal's reason
+ */
+export async function predict(request: PredictRequest): Promise<Predicted> {
+  const { task, checkpoint, data: dir, splits, limit, vocabulary, labelled, signal, engine = {} } = request;
+  const { model, folder } = await InferenceModel.open(checkpoint, engine);
+  const files = new FeatureFiles();
+  try {
+    const { answers, loss, maxTokens } = abilities(model, folder, task);
+    const wordPiece = await WordPiece.load({ vocabFile: vocabulary ?? vocabularyIn(folder) });
+    const where = { task, dir, splits, wordPiece, maxTokens, limit, labelled, files, signal };
+    const data = await openQuestionData({ ...where, answers: answerVocabulary(answers, folder) });
+    demandFit(model, folder, data, wordPiece);
+    const start = performance.now();
+    const predictions = await predictAll(model, data, { ...request, answers, loss });
+    const { asked, withoutFeatures, missingImage } = data.report;
+    const questionsPerSecond = (1000 * data.size) / Math.max(performance.now() - start, 0.001);
+    return { predictions, questions: asked, withoutFeatures, missingImage, texts: data.texts, questionsPerSecond };
+  } finally {
+    await files.close();
+    await model.dispose();
+  }
+}
+
+/** What the model can answer. @throws BAD_CHECKPOINT */
+function abilities(model: InferenceModel, folder: string, task: FinetuneTask) {
+  const { answers, task: trained, heads } = model;
+  const bad = (problem: string): LxmertError => new LxmertError('BAD_CHECKPOINT', `${folder}: ${problem}`);
+  if (heads.pictures === undefined) throw bad('it has no answer head; `lxmert finetune` makes one');
+  if (answers === undefined) throw bad('it has no answers.json, so the rows of its answer head have no names');
+  if (trained && trained.task !== task) throw bad(`it was fine-tuned for ${trained.task}, not for ${task}`);
+  if (!trained && task === 'nlvr2') throw bad('it was not fine-tuned for nlvr2; `lxmert finetune nlvr2` does it');
+  return { answers, loss: trained?.loss ?? ('classes' as const), maxTokens: trained?.maxTokens };
+}
+
+function demandFit(
+  { config, heads }: InferenceModel,
+  folder: string,
+  { featureDim, pictures, name, features }: QuestionData,
+  { vocabSize }: WordPiece,
+): void {
+  const bad = (problem: string): LxmertError => new LxmertError('BAD_CHECKPOINT', `${folder}: ${problem}`);
+  if (featureDim !== config.visualFeatDim)
+    throw bad(`it takes features of ${config.visualFeatDim} numbers; ${features.path} has ${featureDim}`);
+  if (pictures !== heads.pictures)
+    throw bad(`it takes ${heads.pictures} pictures a question; the questions of ${name} have ${pictures}`);
+  if (vocabSize > config.vocabSize)
+    throw bad(`it has ${config.vocabSize} words, the tokenizer ${vocabSize}; name its own with --vocabulary`);
+}
+
+async function predictAll(
+  model: InferenceModel,
+  data: NamedData,
+  {
+    answers,
+    loss,
+    ...request
+  }: PredictRequest & { readonly answers: readonly string[]; readonly loss: 'soft' | 'hard' | 'classes' },
+): Promise<Prediction[]> {
+  const { batchSize = 32, workers, top, signal, progress } = request;
+  const { batches, release } = questionBatches(data, { batchSize, workers });
+  const predictions: Prediction[] = [];
+  const take = (logits: Float32Array): void => {
+    const width = answers.length;
+    for (let start = 0; start < logits.length; start += width) {
+      const own = logits.subarray(start, start + width);
+      const id = data.sampleId(predictions.length);
+      const ranked = top === undefined ? undefined : rankAnswers(own, answers, { loss, top });
+      predictions.push({ id, answer: answers[bestRow(own)], ranked });
+    }
+    progress?.(predictions.length, data.size);
+  };
+  let settle = async (): Promise<void> => undefined;
+  for await (const batch of batches) {
+    signal?.throwIfAborted();
+    const result = model.answer(batch);
+    result.catch(() => undefined);
+    await settle();
+    settle = async () => {
+      take(await result);
+      release(batch);
+    };
+  }
+  await settle();
+  return predictions;
+}
+
+/** The score of a model on some splits. */
+export interface Evaluation extends Omit<Score, 'missing' | 'unknown'> {
+  /** Questions of which a picture has no features. */
+  readonly withoutFeatures: number;
+}
+
+/**
+ * Scores a model on some splits as the official programs do.
+ * @param skipMissing leave questions without features out; else they count as wrong
+ * @throws as `predict`; BAD_DATA when labels are missing
+ */
+export async function evaluate(
+  request: PredictRequest & { readonly skipMissing?: boolean | undefined },
+): Promise<{ readonly evaluation: Evaluation; readonly predicted: Predicted }> {
+  const { task, limit = Infinity, skipMissing = false, signal } = request;
+  const predicted = await predict({ ...request, labelled: true });
+  const scorer = createScorer({
+    task,
+    predictions: new Map(predicted.predictions.map(({ id, answer }) => [id, answer])),
+    missing: skipMissing ? 'skip' : 'wrong',
+    labelsName: predicted.texts.join(', '),
+  });
+  for (const text of predicted.texts) {
+    let asked = 0;
+    await readQuestions({ task, files: text, signal }, (question) => {
+      if (asked++ < limit) scorer.add(question);
+    });
+  }
+  const { missing: withoutFeatures, unknown: _, ...score } = scorer.result();
+  return { evaluation: { ...score, withoutFeatures }, predicted };
+}

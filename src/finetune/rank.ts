@@ -1,0 +1,38 @@
+import type { AnswerLoss } from './objective.js';
+import type { RankedAnswer } from './predictions/index.js';
+
+/**
+ * The answers with the highest logits, best first, with their probabilities: each for itself after training with scores
+ * of all answers (`soft`), else of one among all.
+ */
+export function rankAnswers(
+  logits: Float32Array,
+  answers: readonly string[],
+  { loss, top }: { readonly loss: AnswerLoss; readonly top: number },
+): RankedAnswer[] {
+  const best = bestRows(logits, Math.min(top, logits.length));
+  const probability = loss === 'soft' ? sigmoid : softmaxOf(logits);
+  return best.map((row) => ({ answer: answers[row], probability: probability(logits[row]) }));
+}
+
+/** The row with the highest logit, the first of equals. */
+export function bestRow(logits: Float32Array): number {
+  let best = 0;
+  for (let row = 1; row < logits.length; row++) if (logits[row] > logits[best]) best = row;
+  return best;
+}
+
+function bestRows(logits: Float32Array, count: number): number[] {
+  if (count === 1) return [bestRow(logits)];
+  const rows = Array.from(logits, (_, row) => row);
+  return rows.sort((a, b) => logits[b] - logits[a] || a - b).slice(0, count);
+}
+
+const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
+
+function softmaxOf(logits: Float32Array): (logit: number) => number {
+  const most = logits[bestRow(logits)];
+  let sum = 0;
+  for (const logit of logits) sum += Math.exp(logit - most);
+  return (logit) => Math.exp(logit - most) / sum;
+}
