@@ -1,7 +1,14 @@
 import type { WordPiece } from '../../text/wordPiece.js';
 import { Growable } from '../growable.js';
 import { sharedArrays } from '../sharedArrays.js';
-import type { SampleArrays } from './sampleStore.js';
+
+/** The WordPieces of sentences, one sentence after the other. */
+export interface SentenceArrays {
+  /** [CLS] and [SEP] included; sentence i has `tokenOffsets[i] … tokenOffsets[i + 1] - 1`. */
+  readonly tokens: Uint16Array | Int32Array;
+  /** [sentences + 1] */
+  readonly tokenOffsets: Uint32Array;
+}
 
 export interface TokenStoreOptions {
   readonly wordPiece: WordPiece;
@@ -52,7 +59,7 @@ export class TokenStore {
     this.#offsets.push(this.#tokens.length);
   }
 
-  finish(): Pick<SampleArrays, 'tokens' | 'tokenOffsets'> & TokenCounts {
+  finish(): SentenceArrays & TokenCounts {
     return {
       tokens: this.#tokens.finish(),
       tokenOffsets: this.#offsets.finish(),
