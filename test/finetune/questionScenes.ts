@@ -1,4 +1,4 @@
-import { readFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { readFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeScenes } from '../../src/scenes/index.js';
 
@@ -34,6 +34,8 @@ export async function questionScenes(folder: string, images: number, seed = 1): 
     writeFileSync(join(folder, `vqa/${split}.json`), JSON.stringify(questions));
     writeFileSync(join(folder, `nlvr2/${split}.json`), JSON.stringify(pairs));
   }
+  // The scenes' own answer list is of their own questions.
+  rmSync(join(folder, 'vqa/trainval_ans2label.json'), { force: true });
   writeFileSync(join(folder, 'vqa/trainval_label2ans.json'), JSON.stringify([...answers]));
   return folder;
 }
