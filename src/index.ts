@@ -33,6 +33,23 @@ export type { BatchPosition, PositionedBatch } from './data/batches/batching.js'
 export type { PretrainSource } from './data/batches/pretrainSource.js';
 export { findTrainedRun, openTrained, type TrainedRun } from './report/index.js';
 
+// Fine-tuning on questions, and asking what came out of it.
+export { evaluate, finetune, openModel, predict } from './finetune/index.js';
+export type {
+  AnswerOptions,
+  AttentionMap,
+  Encoded,
+  Evaluation,
+  FinetuneRequest,
+  OpenedModel,
+  OpenModelOptions,
+  Picture,
+  PictureQuestion,
+  Predicted,
+  PredictRequest,
+  RankedAnswer,
+} from './finetune/index.js';
+
 // Files.
 export { SafetensorsFile, writeSafetensors, type TensorSpec } from './formats/safetensors.js';
 export { writeScenes } from './scenes/index.js';
