@@ -12,7 +12,7 @@ const groups: Readonly<Record<string, string>> = {
 };
 
 /** Every setting of a run as a flag. Values stay text here: the configuration tells what is wrong with them. */
-function flagOf({ kind, choices, description, default: value, path }: ConfigField): Options {
+export function flagOf({ kind, choices, description, default: value, path }: ConfigField): Options {
   const shown = Array.isArray(value) ? value.join(',') : (value as string | number | undefined);
   return {
     // A boolean of yargs' would take any text for false.

@@ -1,22 +1,16 @@
 import { statfs } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { loadRunConfig } from '../config/loadConfig.js';
 import type { ConfigSources } from '../config/loadConfig.js';
-import { resolveRunConfig } from '../config/resolveConfig.js';
-import type { ResolvedRunConfig } from '../config/runConfig.js';
 import type { Batch } from '../data/batches/batch.js';
-import type { PretrainSource } from '../data/batches/pretrainSource.js';
 import { elementBytes, elements, type ArenaName } from '../engine/index.js';
-import { LxmertError } from '../errors.js';
-import { pretrainParameters } from '../pretrain/objective.js';
-import { lossWeights, openPretrainer, openPretrainRun } from '../pretrain/index.js';
-import { totalSteps } from '../train/index.js';
 import { tableBytes } from '../step/featureTable.js';
-import type { OpenedData } from '../pretrain/index.js';
-import type { TrainObserver } from '../train/index.js';
+import { totalSteps } from '../train/index.js';
+import type { TrainObserver, TrainSource } from '../train/index.js';
 import { machineMemory } from './machine.js';
+import { planFinetuning, planPretraining, type PlannedRun } from './plannedRuns.js';
 
 export interface PlanRequest {
+  /** The flag `task` is there for a fine-tuning run. */
   readonly sources: Omit<ConfigSources, 'saved'>;
   /** Optimizer steps to measure, after one that does not count; 0: none. */
   readonly steps: number;
@@ -64,29 +58,25 @@ export interface RunPlan {
 }
 
 /**
- * What a run described like that of `pretrain` will need. Memory is summed up before it is taken: when the machine does
- * not have it, the plan says so and nothing is measured.
- * @throws what `pretrain` throws for a bad description or bad data
+ * What a run described like that of `pretrain`, or of `finetune`, will need. Memory is summed up before it is taken: when
+ * the machine does not have it, the plan says so and nothing is measured.
+ * @throws what `pretrain` or `finetune` throws for a bad description or bad data
  */
 export async function planRun({ sources, steps, observer, memory: given }: PlanRequest): Promise<RunPlan> {
-  const described = await loadRunConfig(sources);
-  const { folder } = described.data;
-  if (folder === undefined) throw new LxmertError('BAD_ARGUMENT', '--data is missing: the data of the planned run');
-  const config = { ...described, data: { ...described.data, folder } };
-  const data = await openPretrainRun(config, { observer });
+  const isFinetuning = sources.flags?.task !== undefined;
+  const run = await (isFinetuning ? planFinetuning(sources, observer) : planPretraining(sources, observer));
   try {
-    const resolved = resolveRunConfig(config, data.facts);
-    const { source, table } = data;
+    const { settings, source, table } = run;
     const host = given ?? hostMemory();
-    const parameters = pretrainParameters(resolved.model).reduce((sum, { shape }) => sum + elements(shape), 0);
+    const parameters = run.parameters.reduce((sum, { shape }) => sum + elements(shape), 0);
     const bytes = parameters * elementBytes;
     const features = table && { features: tableBytes(table) };
     const least = { parameters: bytes, gradients: bytes, state: 2 * bytes, ...features };
     const fits = (arenas: RunPlan['memory']['arenas']) => host.process + sum(arenas) <= host.available;
-    const measured = fits(least) ? await measure(resolved, data, steps, fits) : { arenas: least };
+    const measured = fits(least) ? await measure(run, steps, fits) : { arenas: least };
     const memory = { ...host, arenas: measured.arenas, total: host.process + sum(measured.arenas) };
-    const disk = await planDisk(resolved, bytes);
-    const all = totalSteps(resolved, source.batchesPerEpoch);
+    const disk = await planDisk(settings, bytes);
+    const all = totalSteps(settings, source.batchesPerEpoch);
     const seconds = 'seconds' in measured ? measured.seconds : undefined;
     return {
       parameters,
@@ -100,7 +90,7 @@ export async function planRun({ sources, steps, observer, memory: given }: PlanR
             time: {
               steps,
               secondsPerStep: seconds,
-              samplesPerSecond: resolved.batchSize / seconds,
+              samplesPerSecond: settings.batchSize / seconds,
               secondsPerEpoch: seconds * source.batchesPerEpoch,
               secondsInAll: seconds * all,
             },
@@ -108,7 +98,7 @@ export async function planRun({ sources, steps, observer, memory: given }: PlanR
       warnings: warningsOf(memory, disk),
     };
   } finally {
-    await data.close();
+    await run.close();
   }
 }
 
@@ -125,24 +115,22 @@ interface Measured {
 
 /** The arenas for the first batches, and the time of steps over them if they fit. */
 async function measure(
-  config: ResolvedRunConfig,
-  { source, table, answers }: OpenedData,
+  { openModel, settings, source, table }: PlannedRun,
   steps: number,
   fits: (arenas: Measured['arenas']) => boolean,
 ): Promise<Measured> {
-  const model = await openPretrainer(config);
+  const model = await openModel();
   try {
-    const weights = weightsOfFullestEpoch(config, answers !== undefined);
     // Zeros cost as much as features.
     if (table) await model.reserveFeatures(table);
     const batches = await firstBatches(source, steps + 1);
-    const arenas = await model.memoryFor(batches.flat(), weights);
+    const arenas = await model.memoryFor(batches.flat());
     if (steps === 0 || !fits(arenas)) return { arenas };
-    await model.initialize(config.seed);
+    await model.initialize(settings.seed);
     const times: number[] = [];
     for (const [step, parts] of batches.entries()) {
       const start = performance.now();
-      await model.step(parts, { step, learningRate: 0, seed: config.seed, weights });
+      await model.step(parts, step);
       times.push((performance.now() - start) / 1000);
     }
     // The first one also sizes the workspace and meets cold caches.
@@ -153,15 +141,7 @@ async function measure(
   }
 }
 
-/** Weights of the epoch with the most losses: what memory and time have to be planned for. */
-function weightsOfFullestEpoch({ tasks }: ResolvedRunConfig, hasAnswers: boolean) {
-  const epochs = [0, ...tasks.on.map((task) => tasks.schedule[task].from)];
-  const all = epochs.map((epoch) => lossWeights(tasks, epoch, hasAnswers));
-  const count = (weights: (typeof all)[number]) => Object.values(weights).filter((weight) => weight > 0).length;
-  return all.reduce((a, b) => (count(b) > count(a) ? b : a));
-}
-
-async function firstBatches(source: PretrainSource, count: number): Promise<(readonly Batch[])[]> {
+async function firstBatches(source: TrainSource, count: number): Promise<(readonly Batch[])[]> {
   const batches: (readonly Batch[])[] = [];
   for await (const { parts } of source.train({ epoch: 0, batch: 0 })) {
     batches.push(parts);
@@ -170,9 +150,9 @@ async function firstBatches(source: PretrainSource, count: number): Promise<(rea
   return batches;
 }
 
-async function planDisk({ keep, data, out }: ResolvedRunConfig, bytes: number): Promise<RunPlan['disk']> {
+async function planDisk({ keep, validates, out }: PlannedRun['settings'], bytes: number): Promise<RunPlan['disk']> {
   const checkpoint = 3 * bytes;
-  const checkpoints = keep + (data.valid.length > 0 ? 1 : 0) + 1;
+  const checkpoints = keep + (validates ? 1 : 0) + 1;
   const free = out === undefined ? undefined : await freeSpace(out);
   return { checkpoint, checkpoints, total: checkpoints * checkpoint, ...(free === undefined ? {} : { free }) };
 }
