@@ -1,11 +1,9 @@
 import type { ModelConfig } from '../config/modelConfig.js';
 import { toTransformersJson } from '../config/transformers.js';
-import type { Batch } from '../data/batches/batch.js';
+import { examplesOf, type Batch } from '../data/batches/batch.js';
 import type { OpProfile, Precision } from '../engine/index.js';
-import { plainSum } from '../pretrain/losses.js';
-import { Pretrainer } from '../pretrain/pretrainer.js';
-import { benchBatch } from './batch.js';
-import { pretrainFlops, rowCounts } from './flops.js';
+import { benched, type Benched, type BenchTask } from './benched.js';
+import { rowCounts } from './flops.js';
 import { peakMemory, thisMachine, threadCount, type Machine } from './machine.js';
 import { WorkByOp, workOf } from './opWork.js';
 import { Peer } from './peer.js';
@@ -21,10 +19,12 @@ const paddedTokens = 20;
 export type BenchDevice = 'cpu' | 'cuda';
 
 export interface StepBenchOptions {
+  /** What the step trains for; pre-training by default. */
+  readonly task?: BenchTask | undefined;
   readonly config: ModelConfig;
   /** Ours, and what a peer runs on; `cpu` by default. */
   readonly device?: BenchDevice | undefined;
-  /** Samples of a step. */
+  /** Samples of a step; questions in fine-tuning. */
   readonly batch: number;
   /** Fewest and most tokens of a sample. */
   readonly tokens: readonly [number, number];
@@ -67,24 +67,29 @@ export interface StepReport extends Rates {
 }
 
 /**
- * Times pre-training steps with all five tasks on one random batch. Rates, our step and the peer's step take turns, so
+ * Times steps on one random batch: of pre-training with all five tasks, or of fine-tuning. Rates, our step and the peer's step take turns, so
  * that whatever else the machine does meets all of them.
  * @throws LxmertError BAD_ARGUMENT
  */
 export async function benchStep(options: StepBenchOptions): Promise<StepReport> {
-  const { config, peerPython, onProgress: tell = () => undefined } = options;
+  const { task = 'pretrain', peerPython, onProgress: tell = () => undefined } = options;
   const machine = thisMachine();
   const threads = threadCount(options.threads);
   const { precision = 'float32', device = 'cpu' } = options;
-  const batch = benchBatch(config, { samples: options.batch, tokens: options.tokens, objects: options.objects, seed });
+  const { tokens, objects } = options;
+  const work = benched(task, options.config, { samples: options.batch, tokens, objects });
+  const { config, batch } = work;
   using peer =
     peerPython === undefined
       ? null
-      : await Peer.start(peerPython, 'torch_step.py', { ...peerSetup(config, batch, threads), device, precision });
-  const pretrainer = new Pretrainer({ config, adam, engine: { device, threads, precision, lanes: options.lanes } });
+      : await Peer.start(peerPython, 'torch_step.py', {
+          ...peerSetup(config, batch, threads),
+          ...{ task, device, precision },
+        });
+  const model = work.open({ device, threads, precision, lanes: options.lanes });
   try {
-    await pretrainer.initialize(seed);
-    const run = new StepRun(pretrainer, batch);
+    await model.initialize(seed);
+    const run = new StepRun(model, work);
     await run.prepare();
     const theirs: number[] = [];
     for (let i = 1; i <= options.warmup; i++) {
@@ -101,7 +106,7 @@ export async function benchStep(options: StepBenchOptions): Promise<StepReport> 
       tell(`step ${i} of ${options.steps}: ${shown.join(', ')}`);
     }
     if (device === 'cuda') await run.profileStep();
-    const report = { ...run.report(threads), device: pretrainer.engine.description, precision, machine };
+    const report = { ...run.report(threads), device: model.engine.description, precision, machine };
     if (!peer) return report;
     const milliseconds = timesOf(theirs);
     const peakMemoryBytes = await peer.end();
@@ -109,7 +114,7 @@ export async function benchStep(options: StepBenchOptions): Promise<StepReport> 
       ...report,
       peer: {
         name: peer.name,
-        samplesPerSecond: (1000 * batch.size) / milliseconds.median,
+        samplesPerSecond: (1000 * examplesOf(batch)) / milliseconds.median,
         milliseconds,
         ratio: milliseconds.median / report.stepMilliseconds.median,
         peakMemoryBytes,
@@ -117,7 +122,7 @@ export async function benchStep(options: StepBenchOptions): Promise<StepReport> 
       },
     };
   } finally {
-    await pretrainer.dispose();
+    await model.dispose();
   }
 }
 
@@ -131,11 +136,11 @@ class StepRun {
   private steps = 0;
 
   constructor(
-    private readonly pretrainer: Pretrainer,
-    private readonly batch: Batch,
+    private readonly model: ReturnType<Benched['open']>,
+    private readonly benched: Benched,
   ) {
-    this.rates = new RateMeter(pretrainer.engine);
-    this.counts = rowCounts(batch);
+    this.rates = new RateMeter(model.engine);
+    this.counts = rowCounts(benched.batch);
   }
 
   /** The rates make the workspace grow, which would end recordings of steps. */
@@ -144,13 +149,13 @@ class StepRun {
   }
 
   async step(): Promise<void> {
-    await this.pretrainer.step([this.batch], { step: this.steps++, learningRate, seed, weights: plainSum });
+    await this.model.trainStep(this.steps++);
   }
 
   /** The machine's rates, then one step. Timing each op makes CUDA wait for each: there it is left to `profileStep`. */
   async measure(): Promise<number> {
     await this.rates.measure();
-    const onCpu = this.pretrainer.engine.device === 'cpu';
+    const onCpu = this.model.engine.device === 'cpu';
     const milliseconds = await timed(() => (onCpu ? this.profileStep() : this.step()));
     this.times.push(milliseconds);
     return milliseconds;
@@ -158,7 +163,7 @@ class StepRun {
 
   /** A step whose ops are timed one by one. */
   async profileStep(): Promise<void> {
-    const { engine } = this.pretrainer;
+    const { engine } = this.model;
     if (this.profiles.length === 0)
       engine.observer = (op, args) => this.work.add(op, workOf(op, args, this.counts, engine.activationDType));
     engine.profile(true);
@@ -169,7 +174,7 @@ class StepRun {
   }
 
   private peakMemory(): number {
-    const { engine } = this.pretrainer;
+    const { engine } = this.model;
     const grown = this.rates.grownBytes;
     if (engine.device === 'cpu') return peakMemory() - grown;
     return Object.values(engine.memory()).reduce((sum, bytes) => sum + bytes, 0) - grown;
@@ -182,22 +187,23 @@ class StepRun {
   }
 
   report(threads: number): Omit<StepReport, 'machine' | 'precision' | 'device'> {
-    const { batch, times } = this;
+    const { times } = this;
+    const questions = examplesOf(this.benched.batch);
     const rates = this.rates.best;
     const stepMilliseconds = timesOf(times);
     const mean = times.reduce((sum, ms) => sum + ms, 0) / times.length;
     const ops = opReports(this.profiles, mean, (op) => this.work.of(op), rates);
     const inOps = ops.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
-    const flops = pretrainFlops(this.pretrainer.config, this.counts);
+    const flops = this.benched.flops(this.counts);
     const gflops = flops / stepMilliseconds.median / 1e6;
     return {
-      samplesPerSecond: (1000 * batch.size) / stepMilliseconds.median,
+      samplesPerSecond: (1000 * questions) / stepMilliseconds.median,
       gflops,
       sgemmShare: gflops / rates.sgemmGflops,
       peakMemoryBytes: this.peakMemory(),
       stepMilliseconds,
-      gflopPerSample: flops / batch.size / 1e9,
-      batch: batch.size,
+      gflopPerSample: flops / questions / 1e9,
+      batch: questions,
       threads,
       ...rates,
       ops,
