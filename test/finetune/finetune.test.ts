@@ -54,7 +54,7 @@ const bytesOf = (out: string, file: string) => readFileSync(join(folder, out, 'c
 
 async function weightsOf(out: string, name: string): Promise<Float32Array> {
   await using file = await SafetensorsFile.open(join(folder, out, 'checkpoints/last/model.safetensors'));
-  return file.readFloat32(name);
+  return await file.readFloat32(name);
 }
 
 /** Norm of the difference. */

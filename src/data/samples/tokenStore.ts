@@ -1,12 +1,20 @@
 import type { WordPiece } from '../../text/wordPiece.js';
 import { Growable } from '../growable.js';
 import { sharedArrays } from '../sharedArrays.js';
-import type { SampleArrays } from './sampleStore.js';
 
 export interface TokenStoreOptions {
   readonly wordPiece: WordPiece;
   /** Most tokens of a sentence, [CLS] and [SEP] included. */
   readonly maxTokens: number;
+}
+
+/** WordPieces of all sentences; sentence i has `tokenOffsets[i] … tokenOffsets[i + 1] - 1`. */
+export interface PackedTokens {
+  readonly tokens: Uint16Array | Int32Array;
+  /** [sentences + 1] */
+  readonly tokenOffsets: Uint32Array;
+  /** Sentences that were cut. */
+  readonly truncatedSentences: number;
 }
 
 /** Collects the WordPieces of sentences, one after the other. */
@@ -37,7 +45,7 @@ export class TokenStore {
     this.#offsets.push(this.#tokens.length);
   }
 
-  finish(): Pick<SampleArrays, 'tokens' | 'tokenOffsets'> & { readonly truncatedSentences: number } {
+  finish(): PackedTokens {
     return {
       tokens: this.#tokens.finish(),
       tokenOffsets: this.#offsets.finish(),
