@@ -168,7 +168,9 @@ export class Milestones {
       ...this.#state,
       validationDue: false,
       validationsSinceBest: isBest ? 0 : this.#state.validationsSinceBest + 1,
-      ...(isBest ? { best: { step, loss: record.loss, score: record.score } } : {}),
+      ...(isBest
+        ? { best: { step, loss: record.loss, ...(record.score === undefined ? {} : { score: record.score }) } }
+        : {}),
     };
     this.#lastValidation = record;
     observer?.validated?.(record, isBest);

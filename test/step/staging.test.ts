@@ -36,10 +36,15 @@ describe('stageInto', () => {
     const capacities = capacitiesOf(batch);
     const buffer = new ArrayBuffer(stagedBytes(capacities, featureDim));
     const there = fieldNames.filter((name) => {
-      const { features } = fieldOf(name);
-      return !counting.includes(name) && (features === undefined || (features === 'device') === capacities.resident);
+      const { features, only } = fieldOf(name);
+      return (
+        !counting.includes(name) &&
+        only === undefined &&
+        (features === undefined || (features === 'device') === capacities.resident)
+      );
     });
-    expect(there).toHaveLength(fieldNames.length - counting.length - 2);
+    const ofFinetuning = fieldNames.filter((name) => fieldOf(name).only !== undefined);
+    expect(there).toHaveLength(fieldNames.length - ofFinetuning.length - counting.length - 2);
     for (const name of there) {
       const without = { ...batch, [name]: undefined } as Batch;
       expect(() => stageInto(buffer, { batch: without, keys, capacities, featureDim })).toThrow(
