@@ -36,7 +36,7 @@ module.exports = {
       comment: `src/${room} may use ${allowed.join(', ') || 'no other room'}`,
       severity: 'error',
       from: { path: `^src/${room}/` },
-      to: { path: '^src/', pathNot: [`^src/(errors|records)\\.ts$`, ...[room, ...allowed].map((name) => `^src/${name}/`)] },
+      to: { path: '^src/', pathNot: [`^src/(errors|numbers|records)\\.ts$`, ...[room, ...allowed].map((name) => `^src/${name}/`)] },
     })),
     {
       name: 'new-room',
@@ -70,7 +70,7 @@ module.exports = {
   ],
   options: {
     doNotFollow: { path: 'node_modules' },
-    exclude: { path: '^(build|build-cmake|build-cuda|dist|node_modules)/' },
+    exclude: { path: '^(build|build-cmake|build-cuda|build-bundle|dist|node_modules)/' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
     enhancedResolveOptions: {

@@ -22,7 +22,7 @@ const belongsToCli = [
 ];
 
 export default tseslint.config(
-  { ignores: ['node_modules/', 'build/', 'build-cmake/', 'build-cuda/', 'dist/', 'coverage/', 'runs/', 'data/'] },
+  { ignores: ['node_modules/', 'build/', 'build-cmake/', 'build-cuda/', 'build-bundle/', 'dist/', 'dist.*/', 'coverage/', 'runs/', 'data/'] },
   js.configs.recommended,
   {
     files: ['**/*.ts'],

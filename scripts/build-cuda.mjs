@@ -1,10 +1,12 @@
-// `npm run build:cuda`: the CUDA back end, build-cuda/lxmert_cuda.so.
-import { ensureCuda, findLibrary, libraryPath, nvidiaLibraries } from './lib/cuda.mjs';
+// `npm run build:cuda`: the CUDA back end, build-cuda/lxmert_cuda.so; `-- --programs`: and what scripts/gpu-check.sh runs on a GPU.
+import { ensureCuda, ensureCudaPrograms, findLibrary, libraryPath, nvidiaLibraries } from './lib/cuda.mjs';
 import { alone } from './lib/lock.mjs';
+import { at } from './lib/paths.mjs';
 import { say } from './lib/process.mjs';
 import { main } from './lib/setup.mjs';
 
-await main(() => alone(ensureCuda, 'build-cuda'));
+const build = process.argv.includes('--programs') ? () => ensureCudaPrograms(at('build', 'Release')) : ensureCuda;
+await main(() => alone(build, 'build-cuda'));
 if (process.exitCode === undefined || process.exitCode === 0) {
   const { cublasLt, nccl } = nvidiaLibraries;
   const told = (library, need) => findLibrary(library) ?? `not found, ${need} (pip install ${library.wheel})`;

@@ -25,13 +25,19 @@ const checks = [
     name: 'clang-format',
     command: ['clang-format', ...(fix ? ['-i'] : ['--dry-run', '-Werror']), ...native],
     // Not a part of the tools that npm brings; CI installs it.
-    skip: native.length === 0 || !onPath('clang-format'),
+    skip: native.length === 0 || !onPath('clang-format') ? 'not installed (apt-get install clang-format)' : '',
+  },
+  {
+    name: 'warnings',
+    command: [process.execPath, at('scripts', 'check-warnings.mjs')],
+    // Compilers differ in what they warn of: CI names one.
+    skip: process.env.LXMERT_LINT_CXX ? '' : 'no compiler is named (LXMERT_LINT_CXX=g++-12 npm run lint)',
   },
 ];
 
 const failed = checks.filter(({ name, command: [program, ...args], skip }) => {
   if (skip) {
-    say(`lint: ${name}: skipped, not installed (apt-get install ${name})`);
+    say(`lint: ${name}: skipped, ${skip}`);
     return false;
   }
   const start = performance.now();

@@ -4,10 +4,12 @@ import { alone } from './lib/lock.mjs';
 import { at, root } from './lib/paths.mjs';
 import { runForeground } from './lib/process.mjs';
 import { main, setup } from './lib/setup.mjs';
+import { ensureBundlePackagesForTests } from './lib/systemPackages.mjs';
 
 await main(async () => {
   await setup();
   await alone(ensureEmulatorForTests);
+  await alone(ensureBundlePackagesForTests);
   const jest = at('node_modules', 'jest', 'bin', 'jest.js');
   const node = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning'];
   // Many small loops on a machine that is not ours alone: a thread that spins in wait for the others keeps them waiting.

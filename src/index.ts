@@ -1,7 +1,7 @@
 /**
- * The public API; docs/api.md shows it at work. What is not here may change without notice.
+ * The public API; docs/api.md has examples. Anything that is not exported here may change without notice.
  *
- * Whatever a caller can cause is thrown as an `LxmertError`, whose `code` scripts may rely on.
+ * An error that a caller can cause is an `LxmertError`. Its `code` does not change from version to version.
  */
 export { LxmertError, isLxmertError, type ErrorCode } from './errors.js';
 
@@ -12,7 +12,7 @@ export { presetNames, presets, type PresetName } from './config/presets.js';
 export type { ResolvedRunConfig, RunConfig } from './config/runConfig.js';
 export { fromTransformersJson, toTransformersJson } from './config/transformers.js';
 
-// Words and objects as the model takes them.
+// The model's input: words and objects.
 export { WordPiece, type WordPieceOptions } from './text/wordPiece.js';
 export { packSamples, type Sample } from './data/batches/packSamples.js';
 export type { Batch } from './data/batches/batch.js';
@@ -24,13 +24,14 @@ export type { LossName, LossWeights, StepOptions, StepResult, Tallies, Tally } f
 export type { PretrainOutputs } from './pretrain/objective.js';
 export type { AdamOptions, EngineOptions, Tensor } from './engine/index.js';
 
-// A whole run, from a description to a run folder, and what it left there.
+// A whole run, from a description to a run folder, and readers of that folder.
 export { pretrain, pretrainParts } from './pretrain/index.js';
 export type { DescribedRun, OpenedData, PretrainParts, PretrainRequest } from './pretrain/index.js';
 export { loadInitialWeights, loadWeights, readMetrics } from './train/index.js';
-export type { MetricsRecord, TrainObserver, TrainSummary } from './train/index.js';
+export type { MetricsRecord, SaveRequest, TrainObserver, TrainSummary } from './train/index.js';
 export type { BatchPosition, PositionedBatch } from './data/batches/batching.js';
 export type { PretrainSource } from './data/batches/pretrainSource.js';
+export type { Question, QuestionBatch } from './data/batches/questions.js';
 export { findTrainedRun, openTrained, type TrainedRun } from './report/index.js';
 
 // Fine-tuning on questions, and asking what came out of it.

@@ -1,4 +1,4 @@
-// Every op of the table with the shapes of a pre-training step: how its arguments are made, what it computes at least.
+// Every op with the shapes of a pre-training step: how its arguments are made, and the least that it must compute.
 #pragma once
 
 #include <functional>
@@ -12,7 +12,7 @@ namespace lxmert::bench {
 struct Shape {
   int64_t batch, tokens, objects;  // tokens and objects of a sample
   int64_t heads, headDim, feedForward, features, classes, parameters;
-  bool ragged;  // samples of fewer tokens and objects, and rows that no sample uses
+  bool ragged;  // some samples have fewer tokens and objects, and some rows belong to no sample
 
   int64_t hidden() const { return heads * headDim; }
 };
@@ -20,13 +20,13 @@ struct Shape {
 struct Case {
   std::string name;
   double flops;  // of products
-  // Asks for the call's tensors; what it gives calls the column's op with them.
+  // Makes the arguments of a call. The returned function calls the op of a column with them.
   std::function<std::function<void()>(Tensors&, Device&, const OpColumn&)> bind;
 };
 
 std::vector<Case> casesOf(const Shape& shape);
 
-// The CPU's kernels, and plain loops for its products: what the device is compared with.
+// The kernels with which the device is compared: the CPU's, and plain loops for products.
 const OpColumn& hostColumn();
 
 }  // namespace lxmert::bench

@@ -1,4 +1,4 @@
-// What the encoders begin with: embeddings of tokens and of objects.
+// The first ops of the encoders: embeddings of tokens and of objects.
 #include "world.h"
 
 namespace lxmert::bench {
@@ -35,7 +35,7 @@ ObjectEmbeddingShape objectShape(Tensors& t, const World& w) {
   return s;
 }
 
-// The forward on the host, for the statistics that its backward reads.
+// Runs the forward pass on the host, for the statistics that the backward pass reads.
 template <class Forward, class Shape>
 void prepareStats(Tensors& t, void (*OpColumn::*op)(Device&, const Forward&), const Shape& shape, const Floats& stats,
                   Floats Forward::*first, Floats Forward::*second) {

@@ -48,7 +48,7 @@ void addLosses(std::vector<Case>& cases, const World& w) {
         });
         return a;
       }));
-  // As many answers as VQA has, three of them a question with a score.
+  // As many answers as VQA has, and three scored answers for each question.
   const int64_t answers = std::min<int64_t>(classes, 3129), entriesOfRow = 3;
   const auto targets = [=](Tensors& t, int64_t rows) {
     SoftTargets soft{};

@@ -1,4 +1,4 @@
-// What works on all parameters: norm, BertAdam, filling.
+// Ops on all parameters: gradient norm, BertAdam, fill.
 #include <algorithm>
 
 #include "world.h"
@@ -24,6 +24,8 @@ void addOptimizer(std::vector<Case>& cases, const World& w) {
     a.chunkCount = count;
     a.chunks = t.ints(chunks);
     a.gradients = t.floats(n, Role::In);
+    a.sumCount = 24;  // tallies of six losses
+    a.sums = t.floats(a.sumCount, Role::In);
     a.partial = t.floats(count, Role::Scratch);
     a.norm = t.floats(2, Role::Out);
     return a;
@@ -44,7 +46,7 @@ void addOptimizer(std::vector<Case>& cases, const World& w) {
     a.secondMoment = t.floats(n, Role::InOut);
     a.norm = t.floats(2, Role::In);
     t.prepare([&](Device&) {
-      for (int64_t i = 0; i < n; ++i) a.secondMoment[i] *= a.secondMoment[i];  // never negative
+      for (int64_t i = 0; i < n; ++i) a.secondMoment[i] *= a.secondMoment[i];  // so that none is negative
       a.norm[0] = 3;
       a.norm[1] = 0;
     });

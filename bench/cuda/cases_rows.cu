@@ -1,4 +1,4 @@
-// Ops that work on rows as they lie: layer norm, GELU, tanh, gathering.
+// Ops on rows: layer norm, GELU, tanh, gathering.
 #include "world.h"
 
 namespace lxmert::bench {

@@ -1,5 +1,5 @@
-// What the device is compared with: the CPU back end's kernels, which the op table's tests compare with float64, and plain
-// loops for its products, so that no library is needed.
+// The kernels with which the device is compared: those of the CPU back end, which the op table's tests compare with
+// float64, and plain loops for products, so that no library is needed.
 #include "cases.h"
 #include "cpu/kernels.h"
 
@@ -12,6 +12,7 @@ void zeroInactive(const Rows& rows, float* data, int64_t width) {
     if (!rows.isActive(row)) std::fill(data + row * width, data + (row + 1) * width, 0.0f);
 }
 
+// All rows, as the device computes them: no op reads inactive rows of y.
 void linearForward(Device&, const LinearForward& a) {
 #pragma omp parallel for
   for (int64_t row = 0; row < a.rows.capacity; ++row)
@@ -20,7 +21,6 @@ void linearForward(Device&, const LinearForward& a) {
       for (int64_t i = 0; i < a.in; ++i) sum += static_cast<double>(a.x[row * a.in + i]) * a.weight[o * a.in + i];
       a.y[row * a.out + o] = static_cast<float>(sum);
     }
-  zeroInactive(a.rows, a.y.data, a.out);
 }
 
 void linearBackwardInput(Device&, const LinearBackwardInput& a) {
@@ -54,7 +54,7 @@ void linearBackwardWeight(Device&, const LinearBackwardWeight& a) {
 
 OpColumn column() {
   OpColumn result;
-  // Those of this file for the products, which those of cpu/ leave to oneDNN.
+  // Products are those of this file; cpu/ uses oneDNN for them.
   using namespace cpu;
 #define OP(name, Args) result.name = &name;
   LXMERT_OPS(OP)

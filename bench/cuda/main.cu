@@ -1,8 +1,8 @@
-// Checks the CUDA kernels against the host's, then times them beside the machine's own rates. Needs no Node.
+// Checks the CUDA kernels against the host's, then times them and the machine's own rates. Does not need Node.
 //   kernels [--check] [--displaced] [--only NAME] [--bench] [--json FILE] [--once]
-// Both by default; exit code 1 when a kernel is wrong. --displaced checks with tensors that begin at any element, --only
-// checks (or calls) the ops of which the name begins so. --once calls each op of a small step once, for whoever watches
-// (scripts/check-traffic.mjs, a profiler).
+// Without --check or --bench it does both; the exit code is 1 when a kernel is wrong. --displaced checks with tensors
+// that begin at any element. --only checks (or calls) the ops whose names begin with NAME. --once calls each op of a
+// small step once, for a program that observes it (scripts/check-traffic.mjs, a profiler).
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -18,26 +18,26 @@ namespace {
 
 using cuda::CudaDevice;
 
-// ‖device - host‖ / ‖host‖ at most.
+// The largest allowed ‖device - host‖ / ‖host‖.
 constexpr double kTolerance[] = {1e-5, 1e-2};
 constexpr double kSecondsOfACase = 0.02;
 constexpr Precision kPrecisions[] = {Precision::Float32, Precision::BFloat16};
 
 const char* nameOf(Precision precision) { return precision == Precision::BFloat16 ? "bfloat16" : "float32"; }
 
-// Small, with odd ends: some samples without tokens or objects, rows that no sample uses.
+// Small shapes with odd ends: some samples without tokens or objects, some rows that belong to no sample.
 constexpr Shape kChecked[] = {
     {5, 20, 36, 3, 64, 200, 100, 1003, 40'000, true},
     {4, 12, 36, 2, 32, 128, 64, 500, 16'384, true},
     {3, 128, 128, 1, 128, 96, 33, 97, 5'000, true},
 };
 
-// Of the base model: batches of pre-training.
+// The base model with batches of pre-training.
 Shape baseShape(int64_t batch, int64_t tokens) {
   return {batch, tokens, 36, 12, 64, 3072, 2048, 30'522, 64 << 20, false};
 }
 
-// Of the base model, small: few samples, and as few classes and parameters as take the same ways through the kernels.
+// The base model with few samples, and with the fewest classes and parameters for which kernels take the same paths.
 constexpr Shape kWatched{2, 12, 36, 12, 64, 3072, 2048, 4098, 1 << 19, false};
 
 int check(bool displaced, const std::string& only) {
@@ -72,7 +72,7 @@ int check(bool displaced, const std::string& only) {
   return wrong;
 }
 
-// A line of JSON goes before each op, with what it must move at least, and one behind it.
+// Prints a line of JSON before each op, with the bytes that it must move, and another one after it.
 void once(const std::string& only) {
   for (const Precision precision : kPrecisions) {
     CudaDevice device(0, precision);
@@ -92,7 +92,7 @@ void once(const std::string& only) {
   }
 }
 
-// Seconds of a call, the least of three runs; work and both events are in one stream.
+// Seconds of a call, the least of three runs. The work and both events are in one stream.
 template <class Work>
 double secondsOf(cudaStream_t stream, Work&& work) {
   cudaEvent_t begin, end;
@@ -134,7 +134,7 @@ double productRate(CudaDevice& device) {
   const DType type = device.activations();
   char* operands = device.allocate(ArenaId::Parameters, 2 * bytes);
   char* result = device.allocate(ArenaId::Workspace, bytes);
-  // Equal values would flatter a GPU: they take less power.
+  // Equal values need less power, and would make a GPU look faster than it is.
   auto* masters = reinterpret_cast<float*>(operands);
   device.ops().fillNormal(device, {1, 0, 0, {masters, 2 * elements}});
   const auto operand = [&](const float* master) -> const void* {
@@ -153,7 +153,7 @@ struct Line {
   std::string name, precision;
   int64_t batch, tokens;
   double seconds, bytes, flops, copyShare, productShare;
-  bool cached;  // all of it fits into the device's cache, from where calls that follow one another read it
+  bool cached;  // whether everything fits into the device's cache, from which repeated calls would read it
 };
 
 int64_t cacheBytes() {
@@ -173,7 +173,7 @@ void writeJson(const char* path, const std::string& rates, const std::vector<Lin
   file << "\n]}\n";
 }
 
-// The file is written anew after each batch: whoever has no more time has those before.
+// Writes the file anew after each batch, so that a run that is cut short leaves the batches before.
 void bench(const char* json) {
   std::vector<Line> lines;
   std::string rates;
@@ -189,7 +189,7 @@ void bench(const char* json) {
     std::printf("\n%s: copies %.0f GB/s, products %.1f TFLOP/s\n", nameOf(precision), copies * 1e-9, products * 1e-12);
     std::printf("%-40s %6s %6s %10s %10s %10s %7s %8s\n", "kernel", "batch", "tokens", "us", "MB", "GFLOP", "of copy",
                 "of prod.");
-    const bool all = precision == Precision::BFloat16;  // float32 is for parity
+    const bool all = precision == Precision::BFloat16;  // float32 is measured for parity only
     for (const int64_t batch : all ? std::vector<int64_t>{32, 128, 256, 512, 1024} : std::vector<int64_t>{256}) {
       for (const int64_t tokens : {12, 20})
         for (const Case& c : casesOf(baseShape(batch, tokens))) {

@@ -1,5 +1,5 @@
-// The tensors of one op's call, twice: in float32 on the host, and as the device has them. A case asks for them in order;
-// the first time they are made and filled, the second time the same ones are copied to the device.
+// The tensors of one op's call, twice: in float32 on the host, and as the device has them. A case asks for them in
+// order. The first time they are made and filled; the second time it gets the device's copies of the same ones.
 #pragma once
 
 #include <cstdint>
@@ -15,49 +15,50 @@ namespace lxmert::bench {
 
 enum class Role {
   In,
-  Weight,   // read, in the arena of parameters
-  Updated,  // the same, and written, with its bfloat16 copy
-  Table,    // a weight of which a call touches some rows: not counted in its bytes
-  Sparse,   // the same of activations
-  Out,      // begins as NaN
+  Weight,   // read; lies in the parameter arena
+  Updated,  // the same, but also written, together with its bfloat16 copy
+  Table,    // a weight of which a call reads only some rows: its bytes are not counted
+  Sparse,   // activations of which a call reads only some rows
+  Out,      // filled with NaN before the call
   InOut,
-  SparseInOut,  // added to in some rows: not counted
-  Scratch,      // written, of no interest
+  SparseInOut,  // a call adds to some of its rows: its bytes are not counted
+  Scratch,      // written, but not compared
 };
 
 class Tensors {
  public:
-  // On the host; values that the device has in bfloat16 are rounded to it. There each lies at a multiple of 256 bytes, or,
-  // `displaced`, one element behind it: the least that an op may ask for.
+  // On the host, values that the device has in bfloat16 are rounded to it. On the device each tensor lies at a multiple
+  // of 256 bytes, or, if `displaced`, one element behind it, which is the smallest alignment that an op may require.
   Tensors(Device& device, DType dtype, bool displaced = false)
       : device_(device), dtype_(dtype), displaced_(displaced) {}
 
-  // Of activations, in [-limit, limit].
+  // Activations with values in [-limit, limit].
   Values values(int64_t n, Role role, float limit = 1);
   Floats floats(int64_t n, Role role, float limit = 1);
   Ints ints(const std::vector<int32_t>& values, Role role = Role::In);
-  // Bits of float16 numbers, on either device.
+  // The bits of float16 numbers.
   Halves halves(int64_t n, Role role);
 
-  // What a backward needs of its forward: done on the host, before the device gets its copy.
+  // Computes on the host what a backward pass needs of its forward pass, before the device gets its copy.
   template <class Work>
   void prepare(Work&& work) {
     if (!onDevice_) work(device_);
   }
 
-  // From here on the same calls give the device's tensors.
+  // After this, the same calls return the device's tensors.
   void moveToDevice();
   ~Tensors();
   Tensors(const Tensors&) = delete;
 
-  // Largest ‖device - host‖ / ‖host‖ over what was written, and of which tensor (by its number in the order of calls).
+  // The largest ‖device - host‖ / ‖host‖ over the tensors that the op writes, and that tensor's number in the order of
+  // calls.
   struct Difference {
     double error = 0;
     int tensor = -1;
   };
   Difference compare();
 
-  // What the op must read and write at least.
+  // The fewest bytes that the op must read and write.
   int64_t bytes() const;
 
  private:
@@ -72,7 +73,7 @@ class Tensors {
   static int64_t deviceBytes(const Tensor& tensor);
   int64_t placeFor(const Tensor& tensor) const;
   char* take(int64_t n, DType dtype, bool integer, Role role, const std::function<void(char*)>& fill);
-  // A linear congruential generator: there are hundreds of millions to draw.
+  // A linear congruential generator, because hundreds of millions of numbers are needed.
   float random(float limit) {
     numbers_ = numbers_ * 6364136223846793005ull + 1442695040888963407ull;
     return (static_cast<float>(numbers_ >> 40) / (1 << 23) - 1) * limit;

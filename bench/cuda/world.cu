@@ -8,14 +8,14 @@ namespace lxmert::bench {
 
 namespace {
 
-constexpr int32_t kFirstVisionRow = 65536;  // of a row's place in its sample
+constexpr int32_t kFirstVisionRow = 65536;  // objects count from here within their sample
 
 }  // namespace
 
 World::World(const Shape& shape) : s(shape) {
   std::mt19937 numbers(3);
   const auto lengths = [&](int64_t longest, std::vector<int32_t>& offsets) {
-    offsets = {0};
+    offsets.assign(1, 0);
     for (int64_t i = 0; i < s.batch; ++i) {
       const auto most = static_cast<int32_t>(longest);
       const int32_t n = s.ragged ? std::uniform_int_distribution<int32_t>(0, most)(numbers) : most;

@@ -1,4 +1,4 @@
-// What the cases of all ops are made of: a batch with its rows, and how a call becomes a case.
+// What the cases of all ops share: a batch with its rows, and how a call becomes a case.
 #pragma once
 
 #include "cases.h"
@@ -18,19 +18,19 @@ Case caseOf(std::string name, double flops, void (*OpColumn::*op)(Device&, const
           }};
 }
 
-// A batch: how long its samples are, and how its rows lie.
+// A batch: the lengths of its samples and the layout of its rows.
 struct World {
   explicit World(const Shape& shape);
 
   int64_t languageRows() const { return language.back(); }
   int64_t visionRows() const { return vision.back(); }
   int64_t maskedRows() const;
-  // Products of queries and keys.
+  // The number of (query, key) pairs.
   double pairs(bool cross) const;
 
   Rows rows(Tensors& t, RowSet set) const;
   Dropout dropout(Tensors& t, const Rows& rows) const;
-  // Below a limit.
+  // Random numbers in [0, limit).
   std::vector<int32_t> random(int64_t n, int64_t limit) const;
 
   Shape s;
@@ -38,7 +38,7 @@ struct World {
   int64_t spare;
 };
 
-// The cases of a family of ops, added to those there are.
+// Each adds the cases of a family of ops.
 void addProducts(std::vector<Case>& cases, const World& w, const char* name, int64_t in, int64_t out);
 void addAttention(std::vector<Case>& cases, const World& w, bool cross);
 void addRowOps(std::vector<Case>& cases, const World& w);

@@ -1,4 +1,5 @@
-// The addon's functions, as src/engine/native.ts declares them: arguments in, promises and errors out, nothing else.
+// The addon's functions, as src/engine/native.ts declares them. They check arguments, call the core, and turn its
+// results into promises and its errors into JavaScript errors. They do nothing else.
 #include <dlfcn.h>
 
 #include <algorithm>
@@ -18,7 +19,7 @@ EngineHandle::Held held(const Napi::CallbackInfo& info, napi_value memory = null
   return {info[0], memory ? memory : undefined, result ? result : undefined};
 }
 
-// The CPU, or the device behind the plugin that is named.
+// Makes the CPU device, or the device of the plugin whose path is given.
 std::unique_ptr<Device> deviceOf(const Napi::CallbackInfo& info) {
   const auto threads = static_cast<int>(std::min<int64_t>(integerOf(info, 0, "threads"), 1024));
   const std::string precision = info[1].IsUndefined() ? "float32" : textOf(info, 1, "precision");
@@ -107,6 +108,12 @@ Napi::Value replay(const Napi::CallbackInfo& info) {
   });
 }
 
+// takeNote(engine): string
+Napi::Value takeNote(const Napi::CallbackInfo& info) {
+  return translated(info,
+                    [&] { return Napi::Value(Napi::String::New(info.Env(), handleOf(info).engine().takeNote())); });
+}
+
 // forget(engine, recording)
 Napi::Value forget(const Napi::CallbackInfo& info) {
   return translated(info, [&] {
@@ -131,8 +138,9 @@ Napi::Value hostMemory(const Napi::CallbackInfo& info) {
 
 // upload(engine, arena, offset, source, ahead): Promise<void>
 //
-// A SharedArrayBuffer and hostMemory are read in place, when their turn comes. The memory of any other can go away under
-// the engine's thread (transferred to a worker that ends, resized), and nothing can hold it: it is copied now.
+// The engine's thread reads a SharedArrayBuffer and hostMemory in place, later, when it gets to this upload. The memory
+// of any other typed array can disappear before that (it is transferred to a worker that ends, or resized), and nothing
+// can hold it, so its bytes are copied now.
 Napi::Value upload(const Napi::CallbackInfo& info) {
   return translated(info, [&] {
     const ArenaId arena = arenaOf(info, 1);
@@ -157,7 +165,7 @@ Napi::Value upload(const Napi::CallbackInfo& info) {
 
 // read(engine, arena, offset, target): Promise<target>
 //
-// The engine's thread writes into the target: nobody else may have it until the promise resolves.
+// The engine's thread writes into the target: nobody else may use it until the promise resolves.
 Napi::Value read(const Napi::CallbackInfo& info) {
   return translated(info, [&] {
     const ArenaId arena = arenaOf(info, 1);
@@ -205,8 +213,8 @@ Napi::Value dispose(const Napi::CallbackInfo& info) {
   return translated(info, [&] { return Napi::Value(info.Env(), handleOf(info).dispose(held(info))); });
 }
 
-// Node unloads the addon when the last worker that uses it ends, while threads of OpenMP may still be ending in code of
-// the libraries that would go with it: they stay.
+// Keeps the addon loaded. Node would unload it when the last worker that uses it ends, but OpenMP's threads may still
+// be running code of the libraries that would be unloaded with it.
 void stayLoaded() {
   Dl_info self;
   if (dladdr(reinterpret_cast<void*>(&stayLoaded), &self) != 0)
@@ -228,6 +236,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   add("enterLane", enterLane);
   add("record", record);
   add("replay", replay);
+  add("takeNote", takeNote);
   add("forget", forget);
   add("hostMemory", hostMemory);
   add("upload", upload);

@@ -1,4 +1,4 @@
-// Arguments of the addon's functions, checked: what they are not is a BadArgument that names them.
+// Checks the arguments of the addon's functions. A wrong argument throws a BadArgument that names it.
 #pragma once
 
 #include <cmath>
@@ -39,7 +39,7 @@ struct Bytes {
   char* data;
   int64_t size;
   napi_typedarray_type type;
-  bool shared;  // lies in a SharedArrayBuffer
+  bool shared;  // whether it lies in a SharedArrayBuffer
 };
 
 inline Bytes bytesOf(const Napi::CallbackInfo& info, size_t index, const char* name) {
@@ -66,7 +66,7 @@ struct Numbers {
   size_t count;
 };
 
-// A Float64Array, and how many of its numbers count.
+// A Float64Array, and how many of its first numbers are used.
 inline Numbers numbersOf(const Napi::CallbackInfo& info, size_t index, const char* name) {
   const Bytes array = bytesOf(info, index, name);
   if (array.type != napi_float64_array)

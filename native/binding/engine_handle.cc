@@ -15,7 +15,7 @@ Engines& Engines::ofThisThread() {
   return engines;
 }
 
-// Once a thread, also where the addon is loaded many times (jest).
+// Adds the listener once a thread, also where the addon is loaded many times (as jest does).
 void Engines::endWithProcess(Napi::Env env) {
   if (std::exchange(stored().listening_, true)) return;
   const auto process = env.Global().Get("process").As<Napi::Object>();
@@ -38,14 +38,16 @@ EngineHandle::EngineHandle(napi_env env, std::unique_ptr<Engine> engine)
                                         &EngineHandle::onSettled, &toJs_),
         "napi_create_threadsafe_function");
   napi_unref_threadsafe_function(env, toJs_);  // an idle engine does not keep the process alive
-  // Hooks run last in, first out: ours before the one of the thread-safe function.
+      // Node runs cleanup hooks in reverse order: ours, which is added last, runs before that of the thread-safe
+      // function.
   napi_add_env_cleanup_hook(env, &EngineHandle::onTeardown, this);
   all_.add(this);
 }
 
 void EngineHandle::onTeardown(void* handle) { static_cast<EngineHandle*>(handle)->close(); }
 
-// The engine's thread has ended before the way back is closed, and the way back before the promises are forgotten.
+// The order matters: the engine's thread ends before the thread-safe function is released, and that before the promises
+// are forgotten.
 void EngineHandle::close() {
   if (!toJs_) return;
   all_.remove(this);
@@ -107,7 +109,7 @@ napi_value EngineHandle::wait(const Held& held, bool last, const Start& start) {
       napi_call_threadsafe_function(toJs, pending, napi_tsfn_nonblocking);
     });
   } catch (...) {
-    // Nobody has the promise; settling it frees what Node keeps for it.
+    // Nobody has this promise yet. Settling it frees what Node keeps for it.
     if (pending->deferred) napi_resolve_deferred(env_, pending->deferred, held.result);
     forget(pending);
     throw;
@@ -116,7 +118,7 @@ napi_value EngineHandle::wait(const Held& held, bool last, const Start& start) {
   return promise;
 }
 
-// `env` is null when the function's queue is emptied after `close`: `data` is gone by then.
+// Node calls this with a null `env` when it empties the function's queue after `close`. `data` no longer exists then.
 void EngineHandle::onSettled(napi_env env, napi_value, void*, void* data) {
   if (!env) return;
   auto& pending = *static_cast<Pending*>(data);

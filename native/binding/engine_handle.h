@@ -1,9 +1,9 @@
-// One engine as JavaScript holds it: the core's Engine, the promises that wait for it, and the way back to the
-// JavaScript thread. docs/engine.md says what its users see of that.
+// One engine as JavaScript holds it: the core's Engine, the promises that wait for it, and the thread-safe function
+// that brings results to the JavaScript thread. docs/engine.md describes its behaviour for users.
 //
-// Lifetimes: while a promise waits, it holds the handle, so an engine in use is never collected. Every engine ends in
-// `close`, when it is collected or disposed of, or its worker or the process ends: what has not started is dropped, the
-// engine's thread is joined, and after that nothing calls back.
+// Lifetimes: a waiting promise holds the handle, so an engine in use is never collected. An engine ends in `close`:
+// when it is collected, when it is disposed of, or when its worker or the process ends. Work that has not started is
+// dropped then, and the engine's thread is joined. No callback comes after that.
 //
 // All members run on the JavaScript thread.
 #pragma once
@@ -23,9 +23,10 @@ class EngineHandle;
 
 // The open engines of one JavaScript thread: the main thread, or a worker.
 //
-// A worker runs its cleanup hooks however it ends. The process does so only when it has nothing left to do: at
-// process.exit and after an uncaught exception it destroys what the libraries keep (oneDNN's generated code, for one)
-// while threads may still be using it. `endWithProcess` makes the `exit` event close the engines before that.
+// A worker always runs its cleanup hooks. The process runs them only when it has nothing left to do. At process.exit
+// and after an uncaught exception it does not: it destroys objects of the libraries (oneDNN's generated code, for one)
+// while threads may still be using them. `endWithProcess` therefore closes the engines at the `exit` event, which comes
+// earlier.
 class Engines {
  public:
   // Throws DISPOSED when the process is ending.
@@ -56,7 +57,7 @@ class EngineHandle {
   // The engine, or a DISPOSED error.
   Engine& engine();
 
-  // Engine::reserve; the garbage collector is told, so that it looks for dropped engines before memory runs out.
+  // Calls Engine::reserve and tells the garbage collector the new size, so that it looks for unused engines in time.
   void reserve(ArenaId arena, int64_t bytes);
 
   // What a promise keeps alive until it is settled, and what it resolves to.
@@ -69,12 +70,13 @@ class EngineHandle {
   using Start = std::function<void(Engine&, Done)>;
   napi_value promise(const Held& held, const Start& start);
 
-  // Refuses new calls; the promise resolves when the queued work has run, the memory is given back and the thread ended.
+  // Refuses new calls. The promise resolves when the queued work has run, the memory is released and the thread has
+  // ended.
   napi_value dispose(const Held& held);
 
  private:
   friend class Engines;
-  // A promise that waits. The engine's thread fills in `error`, all else happens on the JavaScript thread.
+  // A promise that waits. The engine's thread writes `error`; everything else happens on the JavaScript thread.
   struct Pending {
     EngineHandle* handle = nullptr;
     bool last = false;  // dispose

@@ -1,6 +1,7 @@
 #pragma once
 
-// While a worker is being terminated no exception can be thrown into it; without this the wrappers end the process then.
+// Node cannot throw an exception into a worker that is being terminated. Without this, its wrappers end the process
+// then.
 #define NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS
 #include <napi.h>
 
@@ -11,7 +12,8 @@
 
 namespace lxmert::binding {
 
-// The JavaScript error of a core error: its message, and its code as `code`. Null where no JavaScript can run any more.
+// Makes a JavaScript error of a core error, with its message, and its code as `code`. Null where JavaScript can no
+// longer run.
 inline napi_value toJs(napi_env env, const Error& error) {
   napi_value code, message, result;
   const bool made = napi_create_string_utf8(env, codeName(error.code), NAPI_AUTO_LENGTH, &code) == napi_ok &&
@@ -24,12 +26,12 @@ inline void throwToJs(napi_env env, const Error& error) {
   if (const napi_value thrown = toJs(env, error)) napi_throw(env, thrown);
 }
 
-// A Node-API call that only fails while the environment is being torn down.
+// Throws when a Node-API call failed. These calls fail only while the environment is being torn down.
 inline void check(napi_status status, const char* call) {
   if (status != napi_ok) throw Error(ErrorCode::Internal, std::string(call) + " failed; is the worker ending?");
 }
 
-// Runs a binding's body; what it throws becomes a JavaScript exception. No other C++ exception may reach Node.
+// Runs the body of an addon function and turns its C++ exceptions into JavaScript ones. Node must not see any other.
 template <class Body>
 Napi::Value translated(const Napi::CallbackInfo& info, Body&& body) {
   try {

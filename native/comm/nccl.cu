@@ -3,7 +3,7 @@
 namespace lxmert::nccl {
 
 const Library& open() {
-  // Tried again when it throws.
+  // If this throws, the next call tries again.
   static const Library library{cuda::OpenedLibrary({"NCCL, which several GPUs need,",
                                                     "nccl",
                                                     {"libnccl.so.2"},
@@ -17,7 +17,7 @@ std::string describe() {
   const Library& library = open();
   int version = 0;
   if (const Result result = library.GetVersion(&version); result != 0)
-    throw Error(ErrorCode::NoDevice, library.file + " does not tell its version: " + library.GetErrorString(result));
+    throw Error(ErrorCode::NoDevice, library.file + " does not report its version: " + library.GetErrorString(result));
   return std::to_string(version / 10000) + '.' + std::to_string(version % 10000 / 100) + '.' +
          std::to_string(version % 100) + " (" + library.file + ')';
 }

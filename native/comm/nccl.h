@@ -1,5 +1,6 @@
-// The part of NCCL that ranks need to add up their gradients, declared here so that building needs neither its header nor
-// the library, and opened at run time: one GPU does without. test/comm/nccl.cc holds these declarations against NVIDIA's own.
+// The part of NCCL that several ranks need to add up their gradients. It is declared here so that building needs
+// neither NCCL's header nor the library; the library is opened at run time, and a run on one GPU does not need it.
+// test/comm/nccl.cc compares these declarations with NVIDIA's own.
 #pragma once
 
 #include <cstddef>
@@ -10,19 +11,19 @@
 
 namespace lxmert::nccl {
 
-// Values of its enumerations.
+// Values of NCCL's enumerations.
 enum DataType : int { kFloat32 = 7 };
 enum Reduction : int { kSum = 0 };
 
 using Result = int;  // 0: success
 using Communicator = struct CommunicatorOpaque*;
 
-// What all ranks of a communicator have to know; one of them makes it.
+// Identifies a communicator: one rank makes it, and all ranks need it to join.
 struct UniqueId {
   char bytes[128];
 };
 
-// Name, and type, of each function.
+// The name and the type of each function.
 #define LXMERT_NCCL(FUNCTION)                                                      \
   FUNCTION(GetVersion, Result (*)(int*))                                           \
   FUNCTION(GetErrorString, const char* (*)(Result))                                \
@@ -34,11 +35,11 @@ struct UniqueId {
 
 LXMERT_NVIDIA_LIBRARY(LXMERT_NCCL)
 
-// Opens the library: the file that LXMERT_NCCL names, else one that the system finds, the toolkit's, or the one that the
-// build noted beside the plugin. Throws NoDevice.
+// Opens the library. It tries the file that LXMERT_NCCL names; without that the system's library path, the CUDA
+// toolkit, and the file that the build noted beside the plugin. Throws NoDevice.
 const Library& open();
 
-// Its version and file, in words. Needs no GPU. Throws NoDevice, saying what is missing and how to get it.
+// Version and file, in words. Needs no GPU. Throws NoDevice with what is missing and how to get it.
 std::string describe();
 
 }  // namespace lxmert::nccl

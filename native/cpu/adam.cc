@@ -3,7 +3,8 @@
 //   g ← g · min(1, maxNorm / (norm + 1e-6)),  m ← β1 m + (1 - β1) g,  v ← β2 v + (1 - β2) g²
 //   w ← w - lr (m / (√v + ε) + decay · w)
 //
-// A gradient whose norm is not finite changes nothing.
+// norm[1] is not 0 when the gradient's norm or a sum of a loss is not finite: then nothing changes.
+#include <algorithm>
 #include <cmath>
 
 #include "cpu/kernels.h"
@@ -13,7 +14,7 @@ namespace lxmert::cpu {
 
 namespace {
 
-// Chunk i of [begin, length], cut to the arena.
+// Chunk i of [begin, length], cut to the size of the arena.
 Range chunkAt(const Ints& chunks, int64_t i, int64_t size) {
   const int64_t begin = Rows::clamp(chunks[2 * i], size);
   return {begin, begin + Rows::clamp(chunks[2 * i + 1], size - begin)};
@@ -36,7 +37,9 @@ void gradNorm(Device&, const GradNorm& a) {
   for (int64_t i = 0; i < a.chunkCount; ++i) sum += a.partial[i];
   const auto norm = static_cast<float>(std::sqrt(sum));
   a.norm[0] = norm;
-  a.norm[1] = std::isfinite(norm) ? 0.0f : 1.0f;
+  const bool finite = std::isfinite(norm) &&
+                      std::all_of(a.sums.data, a.sums.data + a.sumCount, [](float x) { return std::isfinite(x); });
+  a.norm[1] = finite ? 0.0f : 1.0f;
 }
 
 void adamUpdate(Device&, const AdamUpdate& a) {

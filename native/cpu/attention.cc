@@ -6,7 +6,7 @@
 //
 //   dV = (P ∘ M)^T dO,  dS = P ∘ (G - rowsum(P ∘ G)),  dQ = dS K / √d,  dK = dS^T Q / √d
 //
-// A direction reads queries of one stream and keys of one; every gradient row belongs to exactly one of them.
+// A direction takes queries from one stream and keys from one stream; each row of a gradient is written by exactly one.
 #include <cmath>
 
 #include "cpu/dropout.h"
@@ -31,7 +31,7 @@ int64_t pairsOf(const AttentionShape& s) {
   return (s.offsetsB ? 2 : 1) * Rows::clamp(s.rows.record->samples, s.samples);
 }
 
-// A sample's rows in one stream, cut to the stream's capacity and to the longest that was announced.
+// A sample's rows in one stream, cut to the stream's capacity and to the longest sample that the call allows.
 Range rowsOf(const Ints& offsets, int64_t sample, int64_t first, int64_t capacity, int64_t longest) {
   const int64_t begin = Rows::clamp(offsets[sample], capacity);
   const int64_t count = Rows::clamp(offsets[sample + 1] - begin, std::min(capacity - begin, longest));
@@ -59,7 +59,8 @@ struct Block {
   int64_t stride;
 };
 
-// The same with columns of whole vectors: as it lies, or padded in `buffer`.
+// The same block with a whole number of vectors in each row: in place where it has them already, else padded in
+// `buffer`.
 Block padded(const Block& from, int64_t rows, int64_t columns, std::vector<float>& buffer) {
   const int64_t width = padToLanes(columns);
   if (width == columns) return from;
@@ -72,14 +73,14 @@ Block padded(const Block& from, int64_t rows, int64_t columns, std::vector<float
   return {buffer.data(), width};
 }
 
-// [columns, rows padded].
+// The transpose, [columns, rows padded].
 const float* transposed(const Block& from, int64_t rows, int64_t columns, std::vector<float>& buffer) {
   buffer.resize(columns * padToLanes(rows));
   transpose(from.data, from.stride, rows, columns, buffer.data());
   return buffer.data();
 }
 
-// C = A B into a block of `rows` and `columns` that may be narrower than whole vectors.
+// C = A B, written into a block whose rows may be narrower than a whole number of vectors.
 struct ProductInto {
   float* to;
   int64_t stride, rows, columns;
@@ -97,7 +98,7 @@ void multiplyInto(const ProductInto& c, int64_t k, const Block& a, bool transpos
   for (int64_t i = 0; i < c.rows; ++i) std::copy_n(buffer.data() + i * width, c.columns, c.to + i * c.stride);
 }
 
-// One thread's blocks; they grow to the largest head seen.
+// Work space of one thread. It grows to the largest head that the thread has computed.
 struct Scratch {
   std::vector<float> q, k, v, keyT, valueT, scores, mask, dOut, gradient, product;
 };
@@ -120,10 +121,10 @@ struct Context {
   Block value(const Head& h) const { return {qkv + h.key * stride + 2 * hidden + h.head * shape.headDim, stride}; }
 };
 
-// The score of a key that is not there: its probability is lost beside the sum of the others, which is at least 1.
+// The score of a padded key. exp turns it into nearly 0 beside the sum of the others, which is at least 1.
 constexpr float kNoKey = -1e30f;
 
-// Scores [queries, keys padded], scaled.
+// Scaled scores [queries, keys padded].
 void scoresOf(const Context& c, const Head& h, Scratch& t) {
   const int64_t columns = padToLanes(h.keys), dim = c.shape.headDim;
   const float* keyT = transposed(c.key(h), h.keys, dim, t.keyT);
@@ -138,7 +139,7 @@ void scoresOf(const Context& c, const Head& h, Scratch& t) {
   }
 }
 
-// The mask of a query row over its keys; heads take different columns of the generator.
+// The dropout mask of a query row over its keys. Each head takes other columns of the generator.
 void maskRow(const Context& c, const Head& h, int64_t i, std::vector<float>& mask) {
   mask.resize(maskSize(padToLanes(h.keys)));
   dropoutMask(c.shape.dropout, h.query + i, h.head * kMaxAttentionLength, h.keys, mask.data());
@@ -195,7 +196,7 @@ void backwardHead(const Context& c, const AttentionBackward& a, const Head& h, S
       g[j] *= t.mask[j];
       dot += p[j] * g[j];
     }
-    // The gradient of the scores takes the place of g; the dropped probabilities that of p.
+    // g becomes the gradient of the scores, and p the probabilities after dropout.
 #pragma omp simd
     for (int64_t j = 0; j < columns; ++j) {
       g[j] = c.scale * p[j] * (g[j] - dot);
@@ -220,12 +221,14 @@ void zeroBlock(float* to, int64_t stride, int64_t rows, int64_t columns) {
 template <class Body>
 void forEachHead(const AttentionShape& s, Body&& body) {
   const int64_t tasks = pairsOf(s) * s.heads;
+  RegionFailure failure;
 #pragma omp parallel
   {
     Scratch scratch;
 #pragma omp for schedule(dynamic, 4)
-    for (int64_t task = 0; task < tasks; ++task) body(headAt(s, task), scratch);
+    for (int64_t task = 0; task < tasks; ++task) failure.guard([&] { body(headAt(s, task), scratch); });
   }
+  failure.rethrow();
 }
 
 }  // namespace
@@ -234,7 +237,7 @@ void attentionForward(Device&, const AttentionForward& a) {
   const Context context(a.shape, a.qkv.data);
   forEachHead(a.shape, [&](const Head& h, Scratch& scratch) {
     if (h.queries > 0 && h.keys > 0) return forwardHead(context, a, h, scratch);
-    // Nothing to attend to: nothing comes out.
+    // No query or no key: the result is zeros.
     zeroBlock(a.context.data + h.query * context.hidden + h.head * a.shape.headDim, context.hidden, h.queries,
               a.shape.headDim);
     zeroBlock(a.logSumExp.data + h.query * a.shape.heads + h.head, a.shape.heads, h.queries, 1);

@@ -26,8 +26,8 @@ int64_t machineMemory() {
   return file >> name >> kilobytes && name == "MemTotal:" ? kilobytes * 1024 : INT64_MAX;
 }
 
-// The least memory limit of this process's control groups, their parents included (cgroups(7)). A file that is missing
-// or says `max` limits nothing; in a container the groups may be mounted without the path that /proc names.
+// The smallest memory limit of this process's control groups and of their parents (cgroups(7)). A missing file and the
+// word `max` mean no limit. In a container the groups may be mounted under another path than /proc names.
 int64_t groupMemory() {
   int64_t limit = INT64_MAX;
   std::ifstream groups("/proc/self/cgroup");
@@ -54,8 +54,8 @@ std::string gibibytes(int64_t bytes) {
   return text.str();
 }
 
-// What the arenas of all engines of this process take. Their pages are taken only as they are touched, so that more
-// than the machine has would be given, and the kernel would end the process in the middle of a step.
+// Counts the arena bytes of all engines of this process. The system takes memory for a page only when the page is first
+// touched, so it would grant more than the machine has, and then kill the process in the middle of a step.
 class ArenaBudget {
  public:
   void change(int64_t from, int64_t to) {
@@ -101,7 +101,7 @@ class CpuDevice final : public Device {
     claimed_ = bytes;
   }
 
-  // Fresh pages: zero, and taken from memory only as they are touched.
+  // The system gives zero pages, and takes memory for each only when it is first touched.
   char* allocate(ArenaId, int64_t bytes) override {
     void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)

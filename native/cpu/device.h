@@ -6,8 +6,8 @@
 
 namespace lxmert::cpu {
 
-// The CPU as a device: `threads` OpenMP threads, 0 for one a core that this process may use. Activations are float32 in
-// either precision.
+// The CPU as a device with `threads` OpenMP threads; 0: one for each core that this process may use. Activations are
+// float32 in either precision.
 std::unique_ptr<Device> createDevice(int threads, Precision precision);
 
 }  // namespace lxmert::cpu

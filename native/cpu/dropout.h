@@ -1,5 +1,6 @@
-// Dropout masks: 0 or 1 / (1 - p) for each column of a row. The element at (sample, row in sample, column) of an op
-// instance is kept or dropped by one word of Philox, wherever and in however many parts the row is computed.
+// Dropout masks: 0 or 1 / (1 - p) for each column of a row. One word of Philox decides about each element, by (op
+// instance, sample, row in the sample, column). So the mask does not depend on where a row lies or how rows are
+// divided.
 #pragma once
 
 #include <cstdint>
@@ -10,12 +11,12 @@
 
 namespace lxmert::cpu {
 
-// Masks are made this many columns at a time.
+// A mask is made for this many columns at a time.
 constexpr int64_t kMaskColumns = 4 * kPhiloxLanes;
 
 constexpr int64_t maskSize(int64_t columns) { return (columns + kMaskColumns - 1) / kMaskColumns * kMaskColumns; }
 
-// mask[0 … maskSize(columns)) for columns first … first + columns; `first` is a multiple of 4.
+// Writes mask[0 … maskSize(columns)) for columns first … first + columns; `first` must be a multiple of 4.
 inline void dropoutMask(const Dropout& dropout, int64_t row, int64_t first, int64_t columns, float* mask) {
   typedef uint32_t Words __attribute__((vector_size(sizeof(PhiloxWords))));
   const uint32_t threshold = dropoutThreshold(dropout.p);
@@ -29,8 +30,9 @@ inline void dropoutMask(const Dropout& dropout, int64_t row, int64_t first, int6
     const PhiloxBlock block =
         philoxLanes(static_cast<uint32_t>((first + c) / 4), rowInSample, sample, instance, seed, step);
     for (int half = 0; half < 2; ++half) {
-      // All bits of a true comparison are set.
-      const Words kept = (reinterpret_cast<Words>(block.half[half]) >= threshold) & scaleBits;
+      // In a vector comparison, true is a word of ones, so `&` keeps the scale or makes 0.
+      const auto kept =
+          reinterpret_cast<Words>(reinterpret_cast<Words>(block.half[half]) >= threshold) & (Words{} + scaleBits);
       std::memcpy(mask + c + half * kMaskColumns / 2, &kept, sizeof(kept));
     }
   }

@@ -1,5 +1,5 @@
-// GELU (exact, by erf): y = x Φ(x), dx = dy (Φ(x) + x φ(x)). Keeps x.
-// tanh: y = tanh x, dx = dy (1 - y²). Keeps y.
+// GELU (exact, with erf): y = x Φ(x), dx = dy (Φ(x) + x φ(x)). The backward pass needs x.
+// tanh: y = tanh x, dx = dy (1 - y²). The backward pass needs y.
 #include "cpu/kernels.h"
 #include "cpu/math.h"
 #include "cpu/parallel.h"

@@ -1,4 +1,4 @@
-// Constant and normally distributed values.
+// x = value, and x ~ N(0, deviation²) by the Box–Muller method.
 #include <cmath>
 
 #include "cpu/kernels.h"
@@ -11,7 +11,8 @@ void fill(Device&, const Fill& a) {
               [&](int64_t begin, int64_t end) { std::fill(a.x.data + begin, a.x.data + end, a.value); });
 }
 
-// Box–Muller: words 0 and 1 of a Philox block make elements 2b and 2b + 1.
+// With u = (word 0 + 1/2) / 2³² and v = word 1 / 2³² of Philox block b: √(-2 ln u) cos 2πv is element 2b, and the same
+// with sin element 2b + 1.
 void fillNormal(Device&, const FillNormal& a) {
   constexpr double kScale = 1.0 / 4294967296.0, kTwoPi = 6.283185307179586;
   parallelFor((a.x.size + 1) / 2, 1024, [&](int64_t begin, int64_t end) {

@@ -1,4 +1,4 @@
-// to[i] = table[indices[i]], float16 made float32; an index outside of the table gives zeros.
+// to[i] = table[indices[i]], converted from float16 to float32. An index outside the table gives a row of zeros.
 #ifdef __F16C__
 #include <immintrin.h>
 #endif

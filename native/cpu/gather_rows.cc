@@ -1,4 +1,4 @@
-// to[i] = from[indices[i]]; backward adds to[i] back to from[indices[i]].
+// to[i] = from[indices[i]]. Backward: from[indices[i]] += to[i].
 #include "cpu/kernels.h"
 #include "cpu/parallel.h"
 
@@ -16,7 +16,7 @@ void gatherRowsForward(Device&, const GatherRows& a) {
   zeroInactive(a.rows, a.to.data, a.width);
 }
 
-// Threads own columns, so indices may repeat.
+// Each thread works on its own columns, so two rows with the same index do not conflict.
 void gatherRowsBackward(Device&, const GatherRows& a) {
   const Segments segments = a.rows.active();
   const int64_t rows = activeCount(segments);

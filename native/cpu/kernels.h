@@ -1,4 +1,4 @@
-// The CPU's column of the op table: every kernel, one file an op.
+// Declares the CPU's kernel of every op; each op has its own file.
 #pragma once
 
 #include "engine/op_table.h"

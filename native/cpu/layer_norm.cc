@@ -1,7 +1,7 @@
 // z = residual + dropout(y); out = (z - μ) / σ · γ + β, with σ² the biased variance plus epsilon.
 //
 // Backward, with x̂ = (z - μ) / σ and g = dOut γ: dz = (g - mean(g) - x̂ mean(g x̂)) / σ, dγ = Σ dOut x̂, dβ = Σ dOut.
-// dz reaches the residual as it is and y through the same dropout mask.
+// The residual gets dz, and y gets dz through the same dropout mask.
 #include "cpu/layer_norm.h"
 
 #include "cpu/dropout.h"

@@ -1,4 +1,4 @@
-// Layer norm of one row, shared by the op itself and by the two embeddings that end in it.
+// Layer norm of one row, used by the op itself and by the two embeddings, which end with it.
 #pragma once
 
 #include <cmath>
@@ -29,7 +29,7 @@ struct NormedRow {
   int64_t width;
 };
 
-// dx [width] is written; dGamma and dBeta [width] are added to.
+// Writes dx [width]; adds to dGamma and dBeta [width].
 inline void layerNormGradient(const NormedRow& r, float* dx, float* dGamma, float* dBeta) {
   float sum = 0, dot = 0;
 #pragma omp simd reduction(+ : sum, dot)

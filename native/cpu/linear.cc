@@ -1,7 +1,7 @@
 // y = x W^T + b over the active rows.
 //
-// Backward: dx = dy W, dW = dy^T x, db = Σ_rows dy. Inactive rows are zeros, so a product over the span of all active
-// rows, gaps included, is the product over the active rows.
+// Backward: dx = dy W, dW = dy^T x, db = Σ_rows dy. Inactive rows are zeros, so the product may include those between
+// the active ones.
 #include "cpu/kernels.h"
 #include "cpu/parallel.h"
 #include "cpu/product.h"
@@ -15,8 +15,8 @@ struct Blocks {
   int count;
 };
 
-// The rows to multiply: one block from the first to the last active row and a few more, gaps included, since those are
-// zeros; or two, where the gap between language and vision rows is the larger part of a small batch.
+// The rows to multiply. Usually one block, from the first to a little behind the last active row; the gap between
+// language and vision rows is zeros. Two blocks where that gap is the larger part of a small batch.
 Blocks blocksOf(const Rows& rows) {
   const Segments s = rows.active();
   const auto end = [&](int i, int64_t limit) {

@@ -1,4 +1,4 @@
-// Elementary functions without branches or calls, so that the loops around them become vector code everywhere.
+// Elementary functions without branches or calls, so that the compiler can vectorize the loops that use them.
 #pragma once
 
 #include <bit>
@@ -41,8 +41,8 @@ struct Normal {
   float cdf, pdf;
 };
 
-// Distribution and density of N(0, 1) at x: erf by Abramowitz & Stegun 7.1.26 (absolute error 1.5e-7), the upper tail
-// without cancellation.
+// Distribution function and density of N(0, 1) at x, with erf by Abramowitz & Stegun 7.1.26 (absolute error 1.5e-7).
+// The upper tail is computed without cancellation.
 inline __attribute__((always_inline)) Normal normal(float x) {
   const float a = (x < 0 ? -x : x) * 0.70710678118654752f;
   const float e = exp(-a * a);
@@ -58,7 +58,7 @@ inline __attribute__((always_inline)) Normal normal(float x) {
 
 inline __attribute__((always_inline)) float tanh(float x) {
   const float a = x < 0 ? -x : x;
-  // Near 0 the quotient cancels; the odd series is exact to float32 there.
+  // The quotient cancels near 0. The odd series is exact to float32 there.
   const float s = x * x;
   const float series = x * (1.0f + s * (-0.333333333f + s * (0.133333333f + s * (-0.0539682540f + s * 0.0218694885f))));
   const float e = exp(-2.0f * a);

@@ -1,7 +1,7 @@
-// out = dropout((LN_f(x) + LN_b(W_b box + b_b)) / 2), x = W_f feature + b_f made by `linear`.
+// out = dropout((LN_f(x) + LN_b(W_b box + b_b)) / 2), where x = W_f feature + b_f comes from the op `linear`.
 //
-// Backward: half of the gradient goes through each norm; the box's projection is made again, its weights' gradient is
-// dW_b = Σ d box^T.
+// Backward: each layer norm gets half of the gradient. The projection of the box is computed again;
+// dW_b = Σ_rows d(projection) box^T, db_b = Σ_rows d(projection).
 #include "cpu/dropout.h"
 #include "cpu/kernels.h"
 #include "cpu/layer_norm.h"
@@ -51,7 +51,7 @@ void objectEmbeddingBackward(Device&, const ObjectEmbeddingBackward& a) {
   const ObjectEmbeddingShape& s = a.shape;
   const Segments segments = s.rows.active();
   const int64_t w = s.width;
-  // One row of partial sums: dγ_f, dβ_f, dγ_b, dβ_b, db_b, then dW_b.
+  // The partial sums of a thread lie in one row: dγ_f, dβ_f, dγ_b, dβ_b, db_b, dW_b.
   ColumnSums sums(9 * w);
   parallelFor(activeCount(segments), 1 + 4096 / w, [&](int64_t begin, int64_t end) {
     std::vector<float> projected(w), half(w), mask(maskSize(w), 1.0f), dBox(w);

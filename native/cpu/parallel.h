@@ -1,17 +1,40 @@
-// How the CPU kernels share rows among threads: in contiguous blocks by thread number, so that results are the same from
-// run to run for a given number of threads.
+// How the CPU kernels divide rows among threads: in contiguous blocks by thread number. With the same number of threads
+// the results are therefore the same in every run.
 #pragma once
 
 #include <omp.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
+#include <exception>
 #include <vector>
 
 #include "engine/step_record.h"
 
 namespace lxmert::cpu {
+
+// The first exception of a parallel region. An exception that leaves the region itself ends the process, so each
+// thread's work runs in `guard`, and the thread that began the region calls `rethrow` after it.
+class RegionFailure {
+ public:
+  template <class Work>
+  void guard(Work&& work) noexcept {
+    try {
+      work();
+    } catch (...) {
+      if (!taken_.test_and_set()) failure_ = std::current_exception();
+    }
+  }
+  void rethrow() const {
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+ private:
+  std::atomic_flag taken_ = ATOMIC_FLAG_INIT;
+  std::exception_ptr failure_;
+};
 
 struct Range {
   int64_t begin, end;
@@ -19,7 +42,8 @@ struct Range {
 
 inline Range shareOf(int64_t n, int thread, int threads) { return {n * thread / threads, n * (thread + 1) / threads}; }
 
-// body(begin, end) on each thread, over [0, n); small work stays on one thread.
+// Calls body(begin, end) on each thread, over [0, n); small work stays on one thread. Throws what a body throws, after
+// all threads have ended.
 template <class Body>
 void parallelFor(int64_t n, int64_t grain, Body&& body) {
   const int threads = static_cast<int>(std::clamp<int64_t>(n / std::max<int64_t>(grain, 1), 1, omp_get_max_threads()));
@@ -27,11 +51,13 @@ void parallelFor(int64_t n, int64_t grain, Body&& body) {
     body(int64_t{0}, n);
     return;
   }
+  RegionFailure failure;
 #pragma omp parallel num_threads(threads)
-  {
+  failure.guard([&] {
     const Range mine = shareOf(n, omp_get_thread_num(), omp_get_num_threads());
     body(mine.begin, mine.end);
-  }
+  });
+  failure.rethrow();
 }
 
 inline int64_t activeCount(const Segments& s) {
@@ -46,7 +72,7 @@ inline int64_t activeRow(const Segments& s, int64_t i) {
   return i < first ? s.part[0].begin + i : s.part[1].begin + i - first;
 }
 
-// body(row) for every active row, in parallel.
+// Calls body(row) for every active row, in parallel.
 template <class Body>
 void parallelRows(const Rows& rows, int64_t costOfRow, Body&& body) {
   const Segments s = rows.active();
@@ -55,7 +81,7 @@ void parallelRows(const Rows& rows, int64_t costOfRow, Body&& body) {
   });
 }
 
-// Rows that no sample uses are zeros, always: products over all rows then need no mask.
+// Writes zeros to the inactive rows. They are always zeros, so that products over all rows need no mask.
 template <class T>
 void zeroInactive(const Rows& rows, T* data, int64_t width) {
   const Segments s = rows.active();
@@ -67,7 +93,7 @@ void zeroInactive(const Rows& rows, T* data, int64_t width) {
   }
 }
 
-// Sums over rows into `width` columns: one partial sum a thread, added in the order of the threads.
+// Sums over rows into `width` columns. Each thread has a partial sum; these are added in the order of the threads.
 class ColumnSums {
  public:
   explicit ColumnSums(int64_t width) : stride_((width + 15) / 16 * 16), sums_(omp_get_max_threads() * stride_, 0.0f) {}

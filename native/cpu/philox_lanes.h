@@ -1,5 +1,6 @@
-// Philox (engine/philox.h) for as many consecutive counters as a vector register has 64-bit lanes. A lane holds one of a
-// counter's four words in its lower half; what the upper half holds does not matter, since the product reads 32 bits.
+// Philox (engine/philox.h) for several consecutive counters at once: as many as a vector register has 64-bit lanes. The
+// lower half of a lane holds one of a counter's four words. The upper half may hold anything: the product reads 32
+// bits.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,7 @@
 #include <immintrin.h>
 #endif
 
+#include "cpu/shuffle.h"
 #include "engine/philox.h"
 
 namespace lxmert::cpu {
@@ -27,7 +29,7 @@ namespace detail {
 // The 64-bit products of the lower halves.
 inline __attribute__((always_inline)) PhiloxWords timesLow(PhiloxWords a, uint32_t factor) {
 #if defined(__AVX512F__)
-  // The plain form makes GCC 12 warn of its own undefined register.
+  // With _mm512_mul_epu32 GCC 12 warns that a register of its own header is not initialized.
   return reinterpret_cast<PhiloxWords>(
       _mm512_maskz_mul_epu32(0xFF, reinterpret_cast<__m512i>(a), _mm512_set1_epi64(factor)));
 #elif defined(__AVX2__)
@@ -41,8 +43,7 @@ inline __attribute__((always_inline)) PhiloxWords timesLow(PhiloxWords a, uint32
 
 }  // namespace detail
 
-// The words of philox(first + i, c1, c2, c3, k0, k1) for each lane i, counter by counter: the first half of them, and
-// the second.
+// The words of philox(first + i, c1, c2, c3, k0, k1) for each lane i, in the order of the counters, in two halves.
 struct PhiloxBlock {
   PhiloxWords half[2];
 };
@@ -62,12 +63,11 @@ inline __attribute__((always_inline)) PhiloxBlock philoxLanes(uint32_t first, ui
     k0 += 0x9E3779B9u;
     k1 += 0xBB67AE85u;
   }
-  // Words 0 and 1 of each counter side by side, and words 2 and 3; then both by turns.
+  // Puts words 0 and 1 of each counter side by side, likewise words 2 and 3, and then both in turn.
   const PhiloxWords front = (a & 0xFFFFFFFFu) | (b << 32), back = (c & 0xFFFFFFFFu) | (d << 32);
   PhiloxWords order;
   for (int i = 0; i < kPhiloxLanes; ++i) order[i] = i / 2 + i % 2 * kPhiloxLanes;
-  return {{__builtin_shuffle(front, back, order),
-           __builtin_shuffle(front, back, order + static_cast<uint64_t>(kPhiloxLanes / 2))}};
+  return {{shuffle(front, back, order), shuffle(front, back, order + static_cast<uint64_t>(kPhiloxLanes / 2))}};
 }
 
 }  // namespace lxmert::cpu

@@ -1,8 +1,11 @@
-// Two ways to oneDNN. `dnnl_sgemm` takes any shape without preparation and is the faster one in float32, each thread for a
-// block of its own: its threads together wait for one another. But where both operands are read along k (y = x W^T) and
-// rows are whole pages apart (k a multiple of 1024 floats), all of them fall into the same sets of the caches. There, and
-// for bfloat16, it is the matmul primitive. That is compiled for its shape, so primitives are kept, and callers count rows
-// in steps (`productRows`).
+// Matrix products by oneDNN, in one of two ways.
+//
+// `dnnl_sgemm` takes any shape without preparation. In float32 it is the faster one when each thread computes a block
+// of its own; its own threads wait for each other. But where both operands are read along k (y = x W^T) and rows are
+// whole pages apart (k a multiple of 1024 floats), all rows fall into the same sets of the caches.
+//
+// There, and for bfloat16, the matmul primitive is used. oneDNN compiles it for its shape, so compiled primitives are
+// kept, and callers round the number of rows up (`productRows`), so that few shapes occur.
 #include "cpu/product.h"
 
 #include <dnnl.h>
@@ -25,9 +28,9 @@ namespace {
 using dnnl::memory;
 
 constexpr int64_t kVector = 16;
-constexpr int64_t kSmallProduct = 1 << 15;  // multiply-adds that one thread does sooner than it wakes another
+constexpr int64_t kSmallProduct = 1 << 15;  // multiply-adds that one thread finishes before it could wake another
 
-// Rounds to nearest, ties to even; a NaN stays one.
+// Rounds to nearest, ties to even; a NaN stays a NaN.
 const uint16_t* toBFloat16(const float* from, int64_t n, std::vector<uint16_t>& buffer) {
   buffer.resize(std::max<size_t>(buffer.size(), n));
   uint16_t* to = buffer.data();
@@ -78,7 +81,7 @@ Compiled compile(const Product& p, Precision precision, const dnnl::engine& engi
   return {description, dnnl::matmul(description)};
 }
 
-// What one engine's thread has compiled, and its rounded operands.
+// The primitives that one engine's thread has compiled, and its rounded operands.
 class Matmul {
  public:
   void run(const Product& p, Precision precision) {
@@ -113,7 +116,8 @@ class Matmul {
   std::vector<uint16_t> a_, b_;
 };
 
-// How threads share C: a grid of blocks, as near to square as can be, so that each copies little of A and B.
+// How threads divide C: into a grid of blocks that are as near to square as possible, so that each reads little of A
+// and B.
 struct Grid {
   int rows, columns;
 };
@@ -152,7 +156,7 @@ dnnl_status_t sgemmBlock(const Product& p, const Range& rows, const Range& colum
   return status;
 }
 
-// Inside of a parallel region oneDNN works on the calling thread alone.
+// Inside a parallel region oneDNN works on the calling thread alone.
 void sgemm(const Product& p) {
   const int threads = p.m * p.n * p.k < kSmallProduct ? 1 : omp_get_max_threads();
   const Grid grid = gridOf(p, threads);
@@ -165,7 +169,8 @@ void sgemm(const Product& p) {
     if (status != dnnl_success) failed = status;
   }
   if (failed != dnnl_success)
-    throw Error(ErrorCode::Internal, "oneDNN matrix product failed with status " + std::to_string(failed));
+    throw Error(failed == dnnl_out_of_memory ? ErrorCode::OutOfMemory : ErrorCode::Internal,
+                "oneDNN matrix product failed with status " + std::to_string(failed));
 }
 
 }  // namespace
@@ -173,7 +178,7 @@ void sgemm(const Product& p) {
 int64_t productRows(int64_t rows, int64_t capacity) { return std::min((rows + 15) / 16 * 16, capacity); }
 
 bool multipliesBFloat16() {
-  // Of oneDNN's names for instruction sets, each has the bits of those that it includes.
+  // oneDNN's number of an instruction set contains the bits of all sets that it includes.
   const auto has = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
   const auto wanted = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
   return (has & wanted) == wanted;

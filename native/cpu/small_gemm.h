@@ -1,8 +1,11 @@
-// Small matrix products for attention, and the transposes that they take: C [m, n] = A [m, k] B [k, n], one thread, everything in cache. A may be read
-// in any layout, so a transposed A needs no copy; B and C are row-major with n a multiple of the vector width.
+// Small matrix products for attention, and the transposes that they need. C [m, n] = A [m, k] B [k, n] on one thread,
+// with all three in the cache. A may have any layout, so a transposed A needs no copy. B and C are row-major, and n is
+// a multiple of the vector width.
 #pragma once
 
 #include <cstdint>
+
+#include "cpu/shuffle.h"
 
 namespace lxmert::cpu {
 
@@ -33,7 +36,8 @@ inline __attribute__((always_inline)) void tile(const SmallGemm& g, int64_t i, i
     Lanes row[kVectors];
     for (int v = 0; v < kVectors; ++v) row[v] = *reinterpret_cast<const Lanes*>(b + v * kLanes);
 #if defined(__AVX512F__)
-    for (int v = 0; v < kVectors; ++v) __asm__("" : "+v"(row[v]));  // kept in a register, not loaded again for each row
+    for (int v = 0; v < kVectors; ++v)
+      __asm__("" : "+v"(row[v]));  // keeps it in a register; the compiler would load it again for each row
 #endif
     for (int r = 0; r < kRows; ++r) {
       const float x = a[r * g.aRow];
@@ -79,14 +83,14 @@ inline __attribute__((always_inline)) void swapQuarters(Lanes (&rows)[kLanes]) {
   for (int i = 0; i < kLanes; ++i) {
     if (i & kHalf) continue;
     const Lanes a = rows[i], b = rows[i + kHalf];
-    rows[i] = __builtin_shuffle(a, b, upper);
-    rows[i + kHalf] = __builtin_shuffle(a, b, lower);
+    rows[i] = shuffle(a, b, upper);
+    rows[i + kHalf] = shuffle(a, b, lower);
   }
 }
 
 }  // namespace detail
 
-// to [columns, padToLanes(rows)] = from^T, from [rows, columns] with rows `stride` apart; the padding is zero.
+// to [columns, padToLanes(rows)] = from^T. `from` [rows, columns] has rows `stride` apart; the padding is zeros.
 inline void transpose(const float* from, int64_t stride, int64_t rows, int64_t columns, float* to) {
   using detail::Lanes;
   const int64_t padded = padToLanes(rows);

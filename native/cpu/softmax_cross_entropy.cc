@@ -1,7 +1,7 @@
 // loss = Σ_rows w (log Σ_c exp(l_c) - l_label) over rows whose label is a class.
 //
-// Backward, in place: l_c becomes scale · w · (exp(l_c - logSumExp) - [c = label]); other rows become zeros,
-// and so does what lies behind the classes.
+// Backward, in place: l_c becomes scale · w · (exp(l_c - logSumExp) - [c = label]). Rows without a label, inactive rows
+// and the columns behind the classes become zeros.
 #include <cmath>
 
 #include "cpu/kernels.h"
@@ -22,7 +22,7 @@ float logSumExpOf(const float* l, int64_t n, float largest) {
 int32_t argMax(const float* l, int64_t n, float largest) {
   for (int64_t c = 0; c < n; ++c)
     if (l[c] == largest) return static_cast<int32_t>(c);
-  return -1;  // NaN
+  return -1;  // every logit is NaN
 }
 
 }  // namespace

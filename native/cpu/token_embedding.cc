@@ -1,7 +1,8 @@
 // out = dropout(LN(word[id] + position[p] + type[0])).
 //
-// Backward: through dropout and LN (the sum is looked up again), then added to the rows of the tables; row 0 of each is
-// the original's padding index and gets nothing by look-up. Threads own columns, not rows, so equal ids do not collide.
+// Backward: the gradient goes through dropout and layer norm (the sum is looked up again) and is added to the rows of
+// the tables. Row 0 of each table, the original's padding index, gets nothing. Each thread works on its own columns, so
+// equal ids do not conflict.
 #include "cpu/dropout.h"
 #include "cpu/kernels.h"
 #include "cpu/layer_norm.h"

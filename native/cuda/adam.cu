@@ -3,7 +3,8 @@
 //   g ← g · min(1, maxNorm / (norm + 1e-6)),  m ← β1 m + (1 - β1) g,  v ← β2 v + (1 - β2) g²
 //   w ← w - lr (m / (√v + ε) + decay · w),  and the bf16 copy of w, where there is one
 //
-// A gradient whose norm is not finite changes nothing. 28 bytes a parameter are moved, 30 with the copy.
+// norm[1] is not 0 when the gradient's norm or a sum of a loss is not finite: then nothing changes. The update moves
+// 28 bytes a parameter, 30 with the copy.
 #include "cuda/device.h"
 #include "cuda/kernels.h"
 #include "cuda/reduce.cuh"
@@ -21,11 +22,14 @@ struct Chunk {
   int64_t begin, end;
 };
 
-// Chunk i of [begin, length], cut to the arena.
+// Chunk i of [begin, length], cut to the size of the arena.
 __device__ __forceinline__ Chunk chunkAt(const Ints& chunks, int64_t i, int64_t size) {
   const int64_t begin = Rows::clamp(chunks.data[2 * i], size);
   return {begin, begin + Rows::clamp(chunks.data[2 * i + 1], size - begin)};
 }
+
+// The difference is NaN for NaN and for infinities.
+__device__ __forceinline__ bool isFinite(float x) { return x - x == 0; }
 
 __device__ __forceinline__ bool isAligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
 
@@ -42,7 +46,7 @@ __device__ __forceinline__ float squares(const float* g, int64_t begin, int64_t 
   return sum;
 }
 
-// A block a chunk: partial[i] = Σ g².
+// One block sums one chunk: partial[i] = Σ g².
 __global__ void __launch_bounds__(kNormThreads) chunkNormKernel(const GradNorm a) {
   LXMERT_SHARED(float, shared);
   const Chunk chunk = chunkAt(a.chunks, blockIdx.x, a.gradients.size);
@@ -56,16 +60,19 @@ __global__ void __launch_bounds__(kNormThreads) chunkNormKernel(const GradNorm a
 
 __global__ void __launch_bounds__(kNormThreads) normKernel(const GradNorm a) {
   LXMERT_SHARED(double, shared);
-  double sum = 0;
+  double sum = 0, broken = 0;
   for (int64_t i = threadIdx.x; i < a.chunkCount; i += kNormThreads) sum += a.partial.data[i];
+  for (int64_t i = threadIdx.x; i < a.sumCount; i += kNormThreads) broken += isFinite(a.sums.data[i]) ? 0 : 1;
   sum = blockSumDouble(sum, shared);
+  __syncthreads();
+  broken = blockSumDouble(broken, shared);
   if (threadIdx.x != 0) return;
   const auto norm = static_cast<float>(sqrt(sum));
   a.norm.data[0] = norm;
-  a.norm.data[1] = norm - norm == 0 ? 0.0f : 1.0f;  // not so for NaN and infinities
+  a.norm.data[1] = isFinite(norm) && broken == 0 ? 0.0f : 1.0f;
 }
 
-// What the host knows of a step: a device that has few units for doubles should not meet one.
+// Numbers that the host computes: many devices have few units for double precision.
 struct Decay {
   float beta1, beta2, rest1, rest2;
 
@@ -76,7 +83,7 @@ struct Decay {
         rest2(static_cast<float>(1.0 - a.beta2)) {}
 };
 
-// Every thread's numbers of one step.
+// The numbers of one step, the same in every thread.
 struct Step : Decay {
   float clip, rate;
 
@@ -86,7 +93,7 @@ struct Step : Decay {
         rate(a.record->learningRate) {}
 };
 
-// This thread's parameters of [begin, end).
+// Updates this thread's parameters of [begin, end).
 template <int V>
 __device__ __forceinline__ void update(const AdamUpdate& a, const Step& s, bf16* copy, int64_t begin, int64_t end) {
   const int64_t first = begin + (static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x) * V;

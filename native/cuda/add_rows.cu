@@ -1,6 +1,9 @@
-// Two steps. First the rows are put in the order of their keys, equal keys in the order of rows: a row's place is the
-// number of those before it. All pairs are compared, which for the few thousand rows of a batch is a few microseconds.
-// Then a block for each first row of a key sums all rows of that key, and adds the sum to the table.
+// table[key of i] += from[i] for every active row i, where keys repeat.
+//
+// Two kernels. The first puts the rows in the order of their keys; rows with equal keys keep their order. The place of
+// a row is the number of rows before it, which is found by comparing all pairs: a few microseconds for the few thousand
+// rows of a batch. The second has one block for the first row of each key. It sums all rows of that key and adds the
+// sum to the table.
 #include "cuda/add_rows.h"
 
 #include "cuda/rows.cuh"
@@ -9,11 +12,12 @@ namespace lxmert::cuda {
 
 namespace {
 
-constexpr int32_t kNoKey = 0x7FFFFFFF;  // sorts last
+constexpr int32_t kNoKey = 0x7FFFFFFF;  // sorts behind all keys
 constexpr int kSumWarps = 8, kSumThreads = kSumWarps * kLanes;
 constexpr int kTile = 256;      // columns of a block
-constexpr int kRowsAtOnce = 4;  // that a warp reads before it adds
-// Columns of a lane at a time, of either type: with 8, its two halves of 16 bytes would meet others' in a bank.
+constexpr int kRowsAtOnce = 4;  // rows that a warp reads before it adds them
+// Columns of a lane at a time, for either type. With 8, the two 16-byte halves of a lane would use banks of other
+// lanes.
 constexpr int kColumns = kWide<float>;
 
 __device__ __forceinline__ int32_t keyOf(const RowKeys& keys, const ActiveRows& active, int64_t row) {
@@ -21,12 +25,12 @@ __device__ __forceinline__ int32_t keyOf(const RowKeys& keys, const ActiveRows& 
   return active.has(row) && key >= keys.first && key < keys.end ? key : kNoKey;
 }
 
-// What the second step reads: by place in the order.
+// The input of the second kernel, in the order of the keys.
 struct SortedRow {
   int32_t key, row;
 };
 
-// A warp a row.
+// One warp works on one row.
 __global__ void __launch_bounds__(kRowThreads) sortRowsKernel(const RowKeys keys, SortedRow* sorted) {
   const ActiveRows active(keys.rows);
   warpRows(keys.rows, [&](int64_t row, bool) {
@@ -42,7 +46,7 @@ __global__ void __launch_bounds__(kRowThreads) sortRowsKernel(const RowKeys keys
   });
 }
 
-// The warps take turns over the rows of a key, and are added up in their order.
+// The warps of a block take the rows of a key in turn; their sums are added in the order of the warps.
 template <class T, int V>
 __global__ void __launch_bounds__(kSumThreads)
     addSortedKernel(const SortedRow* sorted, int64_t capacity, const T* from, T* table, int width) {

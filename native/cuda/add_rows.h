@@ -1,4 +1,5 @@
-// Rows added to the rows of a table that keys name, where keys repeat: no atomics, and the same bits each time.
+// Adds rows to the rows of a table that keys name. Keys may repeat. Without atomics, so the bits are the same each
+// time.
 #pragma once
 
 #include "cuda/device.h"
@@ -6,7 +7,7 @@
 
 namespace lxmert::cuda {
 
-// The key of row i is data[i · stride]; a key outside [first, end) names nothing.
+// The key of row i is data[i · stride]. A row whose key lies outside [first, end) is not added.
 struct RowKeys {
   Rows rows;
   const int32_t* data;
@@ -14,8 +15,8 @@ struct RowKeys {
   int64_t first, end;
 };
 
-// table[key of i] += from[i] for every active row i. from [R, width], table [end, width]; instantiated for float and bf16,
-// both of one type.
+// table[key of i] += from[i] for every active row i. from [R, width] and table [end, width] are of one type, float or
+// bf16.
 template <class T>
 void addRows(CudaDevice& device, const RowKeys& keys, const T* from, T* table, int64_t width);
 

@@ -1,19 +1,21 @@
-// What the attention kernels share: one call's shape as they take it, and which head of which sample a block has.
+// What the attention kernels share: the shape of a call as they take it, and which head of which sample a block
+// computes.
 //
-// A block computes one head of one sample in one direction. How many rows that sample has is known on the device only;
-// what a launch depends on is the host's bound for it, AttentionShape::longestA and longestB. Every gradient row is
-// written by one block: in cross-attention a stream's dQ comes from the direction in which it reads, its dK and dV from
-// the one in which it is read, and they are different columns.
+// A block computes one head of one sample in one direction. Only the device knows how many rows that sample has;
+// launches depend on the host's bounds for it, AttentionShape::longestA and longestB. One block writes each row of a
+// gradient: in cross-attention the direction that reads a stream's queries writes its dQ, and the direction that reads
+// its keys and values writes its dK and dV. These are different columns.
 //
-// Each element is read once and written once, so the floor is bytes: for 256 samples of 36 objects, 12 heads of 64, in
-// bfloat16, 57 MB forward (qkv 42.5, context 14.2, L 0.4) and 100 MB backward (qkv and its gradient 42.5 each, dContext
-// 14.2, L 0.4); of 12 tokens a third of it, of both directions of cross-attention four thirds. At 4.8 TB/s those are 12
-// and 21 µs for the objects, or 21,000 and 37,000 cycles. What else could take longer, in cycles of each of an H200's 132
-// multiprocessors, forward and backward: products (48 x 48 padded) 5,000 and 13,000 at the rate of mma.sync; shared memory
-// 10,000 and 25,000; Philox 4,000 each; exponentials 3,400 each. They overlap with one another and with the loads: 8
-// blocks of a multiprocessor (5 backward) keep up to 110 KB (90 KB) in flight, of which latency times bandwidth asks for
-// 30. So 1.3 times the floor should be in reach, with shared memory the first thing to look at; this is arithmetic,
-// nothing here has been timed.
+// Each element is read once and written once, so the lower bound is a number of bytes. For 256 samples of 36 objects,
+// 12 heads of 64, in bfloat16: 57 MB forward (qkv 42.5, context 14.2, L 0.4) and 100 MB backward (qkv and its gradient
+// 42.5 each, dContext 14.2, L 0.4). With 12 tokens it is a third of that, for both directions of cross-attention four
+// thirds. At 4.8 TB/s these are 12 and 21 µs for the objects, or 21,000 and 37,000 cycles.
+//
+// Other costs, in cycles of each of an H200's 132 multiprocessors, forward and backward: products (padded to 48 x 48)
+// 5,000 and 13,000 at the rate of mma.sync; shared memory 10,000 and 25,000; Philox 4,000 each; exponentials 3,400
+// each. They overlap with each other and with the loads. The 8 blocks of a multiprocessor (5 backward) keep up to 110
+// KB (90 KB) of loads in flight; latency times bandwidth needs 30 KB. So 1.3 times the bound should be possible, and
+// shared memory is the most likely limit. All of this is computed, not measured.
 #pragma once
 
 #include <algorithm>
@@ -23,10 +25,10 @@
 
 namespace lxmert::cuda {
 
-// Rows of a sample in one stream, and columns of a head.
+// The rows of a sample in one stream, and the columns of a head.
 constexpr int kLongestSample = 128, kWidestHead = 128;
 
-// Blocks behind those of the heads, which clear the inactive rows.
+// Additional blocks, behind those of the heads, that clear the inactive rows.
 constexpr int kClearingBlocks = 64;
 
 LXMERT_HOST_DEVICE int roundUp(int n, int to) { return (n + to - 1) / to * to; }
@@ -38,32 +40,33 @@ struct AttentionCall {
   const int32_t* rowIds;
   int samples, heads, headDim, hidden;
   int longestA, longestB, longest;
-  int blocks;         // of heads, in all
-  bool wholeVectors;  // rows of each head begin at 16 bytes and are a multiple of that
+  int blocks;         // number of blocks that compute heads
+  bool wholeVectors;  // the rows of each head begin at a multiple of 16 bytes and have a multiple of 16 bytes
   float scale;        // 1 / √headDim
   bool dropout;
   float keepScale;  // 1 / (1 - p)
   uint32_t threshold, instance;
 };
 
-// The probabilities asked for: [samples, heads, side, side] of each direction, or null.
+// The requested probabilities, [samples, heads, side, side] for each direction, or null.
 struct AttentionMaps {
   float *a, *b;
   int side;
 
-  // Of one direction, one head of one sample.
+  // Those of one direction and one head of one sample.
   __device__ __forceinline__ float* at(int direction, int64_t head) const {
     float* const map = direction == 0 ? a : b;
     return map ? map + head * side * side : nullptr;
   }
 };
 
-// Rows of a packed stream; of the first `active` the results are written, the others stay zero.
+// Rows of a packed stream. Results are written for the first `active` of them; the others stay zero.
 struct SampleRows {
   int begin, count, active;
 };
 
-// Ends of the active rows of the one stream, or of both: Rows::active without an array, which would not stay in registers.
+// The ends of the active rows of one stream, or of both. Like Rows::active, but without an array, which the compiler
+// would not keep in registers.
 struct ActiveEnds {
   int64_t firstEnd, secondBegin, secondEnd;
 
@@ -81,7 +84,7 @@ struct Head {
   SampleRows query, key;
 };
 
-// A sample's rows in the stream that has rows [first, end), cut to the stream's capacity and to the host's bound.
+// A sample's rows in the stream with rows [first, end), cut to the stream's capacity and to the host's bound.
 __device__ __forceinline__ SampleRows sampleRows(const int32_t* offsets, int sample, int first, int end, int longest,
                                                  int64_t activeEnd) {
   const int capacity = end - first;
@@ -91,7 +94,7 @@ __device__ __forceinline__ SampleRows sampleRows(const int32_t* offsets, int sam
   return {first + begin, count, static_cast<int>(Rows::clamp(activeEnd - first - begin, count))};
 }
 
-// The block's head; false when its sample is beyond the batch.
+// The block's head. False when its sample lies beyond the batch.
 __device__ __forceinline__ bool headOf(const AttentionCall& c, int block, Head& h) {
   const int directions = c.offsetsB ? 2 : 1;
   h.head = block % c.heads;
@@ -109,7 +112,7 @@ __device__ __forceinline__ bool headOf(const AttentionCall& c, int block, Head& 
   return true;
 }
 
-// Zeros in [begin, end), by the `part`-th of `parts` blocks.
+// Writes zeros to [begin, end). This is the `part`-th of `parts` blocks that do so.
 template <class T>
 __device__ __forceinline__ void clear(T* begin, T* end, int part, int parts) {
   const int64_t thread = int64_t{part} * blockDim.x + threadIdx.x, threads = int64_t{parts} * blockDim.x;
@@ -125,7 +128,7 @@ __device__ __forceinline__ void clear(T* begin, T* end, int part, int parts) {
   for (int64_t i = thread; i < end - middleEnd; i += threads) middleEnd[i] = fromFloat<T>(0.0f);
 }
 
-// Zeros in the inactive rows, by the blocks behind those of the heads.
+// Writes zeros to the inactive rows, in the blocks behind those of the heads.
 template <class T>
 __device__ __forceinline__ void clearInactive(const AttentionCall& c, T* rows, int width) {
   const int part = static_cast<int>(blockIdx.x) - c.blocks;
@@ -134,7 +137,7 @@ __device__ __forceinline__ void clearInactive(const AttentionCall& c, T* rows, i
   clear(rows + active.secondEnd * width, rows + c.rows.capacity * width, part, kClearingBlocks);
 }
 
-// The dropout of one query row, which has the columns of its head's keys.
+// The dropout mask of one query row over its head's keys.
 struct QueryMask {
   uint32_t sample = 0, row = 0, first = 0;
   uint32_t seed = 0, step = 0, instance = 0, threshold = 0;
@@ -156,8 +159,9 @@ struct QueryMask {
   }
 };
 
-// The kernels on tensor cores (attention_forward.cu, attention_backward.cu): shared memory that a launch takes, and the
-// launch. Those of plain arithmetic (attention_plain.cu) take float32, and whatever the others have no room for.
+// The kernels on tensor cores (attention_forward.cu, attention_backward.cu): the shared memory that a launch needs, and
+// the launch. The kernels of plain arithmetic (attention_plain.cu) take float32, and calls for which the others need
+// more shared memory than there is.
 size_t tensorForwardBytes(const AttentionCall& call);
 size_t tensorBackwardBytes(const AttentionCall& call);
 void tensorForward(CudaDevice& device, const AttentionCall& call, const AttentionForward& a);

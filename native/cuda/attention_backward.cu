@@ -1,26 +1,27 @@
-// Attention on tensor cores, backward, by recomputation from Q, K and the kept L = log Σ exp(S): P = exp(S - L), and with
-// G = dO V^T ∘ M
+// Attention on tensor cores, backward, by recomputation from Q, K and the kept L = log Σ exp(S): P = exp(S - L), and
+// with G = dO V^T ∘ M
 //
 //   dV = (P ∘ M)^T dO,  dS = P ∘ (G - rowsum(P ∘ G)) / √d,  dQ = dS K,  dK = dS^T Q
 //
-// A block has one head of one sample in one direction. First a warp has 16 queries: S, G, P and dS stay in its registers,
-// and dQ comes from there. Then P ∘ M and dS go to shared memory, over K and V, which nobody reads any more; a warp has 16
-// keys and sums dV and dK over all queries. So no two warps ever add to the same element.
+// A block computes one head of one sample in one direction. First each warp takes 16 queries: S, G, P and dS stay in
+// its registers, and it computes dQ from them. Then P ∘ M and dS are written to shared memory, over K and V, which are
+// no longer needed. Now each warp takes 16 keys and sums dV and dK over all queries. So no two warps add to the same
+// element.
 #include "cuda/attention_tiles.cuh"
 
 namespace lxmert::cuda {
 
 namespace {
 
-// A [queries, keys] matrix in shared memory has rows of this many elements.
+// The length of a row of a [queries, keys] matrix in shared memory, in elements.
 template <int kTiles>
 constexpr int kMapPitch = 16 * kTiles + 8;
 
-// Rows of K or V in shared memory, or of what takes their place.
+// The number of rows in shared memory of K or V, or of the matrix that replaces them.
 template <int kDim, int kTiles>
 constexpr int kSharedPitch = kPitch<kDim> > kMapPitch<kTiles> ? kPitch<kDim> : kMapPitch<kTiles>;
 
-// 16 rows of weights to shared memory.
+// Writes 16 rows of weights to shared memory.
 template <int kTiles>
 __device__ __forceinline__ void keepWeights(const uint32_t (&w)[kTiles][4], int keys, bf16* to) {
   const Lane l;
@@ -34,7 +35,7 @@ __device__ __forceinline__ void keepWeights(const uint32_t (&w)[kTiles][4], int 
   }
 }
 
-// out [16, kDim] = w^T rows: 16 columns of the weights [queries, …], and the rows [queries, kDim].
+// out [16, kDim] = w^T rows, for 16 columns of the weights [queries, …] and the rows [queries, kDim].
 template <int kDim, int kTiles>
 __device__ __forceinline__ void combineTransposed(float (&out)[kDim / 8][4], const bf16* weights, const bf16* rows,
                                                   int queries) {
@@ -68,7 +69,7 @@ __global__ void __launch_bounds__(32 * kTiles, residentBlocks(kDim <= 64 ? 16 : 
   cpAsyncCommit();
 
   const Lane l;
-  const int first = static_cast<int>(threadIdx.x) / 32 * 16;  // of this warp's queries, later of its keys
+  const int first = static_cast<int>(threadIdx.x) / 32 * 16;  // first of this warp's queries, later of its keys
   const TileMask mask(c, h, first);
   float kept[2] = {};  // L of rows g and g + 8
 #pragma unroll
@@ -91,7 +92,7 @@ __global__ void __launch_bounds__(32 * kTiles, residentBlocks(kDim <= 64 ? 16 : 
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const float e = 8 * n + 2 * l.t + i % 2 < keys ? __expf(p[n][i] * c.scale - kept[i / 2]) : 0.0f;
-        p[n][i] = bits >> i & 1 ? e : -e;  // a dropped probability is kept with its sign turned
+        p[n][i] = bits >> i & 1 ? e : -e;  // the sign marks a dropped probability
         g[n][i] = bits >> i & 1 ? g[n][i] * c.keepScale : 0.0f;
         dot[i / 2] += p[n][i] * g[n][i];
       }

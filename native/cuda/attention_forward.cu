@@ -1,16 +1,17 @@
-// Attention on tensor cores, forward; a block computes one head of one sample in one direction, a warp 16 of its queries:
+// Attention on tensor cores, forward. A block computes one head of one sample in one direction, and a warp 16 of its
+// queries:
 //
 //   S = Q K^T / √d,  P = softmax(S),  L = log Σ exp(S),  O = (P ∘ M) V,   M the dropout mask
 //
-// Q, K and V come into shared memory at once and are read from there; S, P and O stay in registers, in float32 until they
-// are operands. P is not divided by its sum: O is, when it is done.
+// Q, K and V are loaded into shared memory at once. S, P and O stay in registers, in float32 until they become
+// operands. P is not divided by its sum; O is divided at the end.
 #include "cuda/attention_tiles.cuh"
 
 namespace lxmert::cuda {
 
 namespace {
 
-// Probabilities before dropout, for whoever asked to see them.
+// Writes the probabilities before dropout, where they were requested.
 template <int kTiles>
 __device__ __forceinline__ void writeMap(const Head& h, float* map, int side, int first,
                                          const float (&p)[2 * kTiles][4], const float (&inverse)[2]) {
@@ -25,7 +26,7 @@ __device__ __forceinline__ void writeMap(const Head& h, float* map, int side, in
     }
 }
 
-// Warps of a multiprocessor that registers are shared out to.
+// The number of warps for which a multiprocessor must have registers.
 template <int kDim, int kTiles>
 constexpr int kForwardWarps = kDim > 64     ? 12
                               : kTiles == 4 ? 20
@@ -59,7 +60,7 @@ __global__ void __launch_bounds__(32 * kTiles, residentBlocks(kForwardWarps<kDim
   __syncthreads();
   if (first >= queries) return;
 
-  float p[2 * kTiles][4] = {};  // of rows g and g + 8: scores first
+  float p[2 * kTiles][4] = {};  // of rows g and g + 8; first the scores, then the probabilities
   multiplyRows<kDim, kTiles>(p, q + first * kPitch<kDim>, k, keys);
   float largest[2] = {-INFINITY, -INFINITY}, sum[2] = {};
 #pragma unroll
@@ -79,7 +80,7 @@ __global__ void __launch_bounds__(32 * kTiles, residentBlocks(kForwardWarps<kDim
     }
   for (float& x : sum) x = overRow(x, [](float a, float b) { return a + b; });
 
-  // Without keys nothing comes out.
+  // Without keys the result is zeros.
   const float inverse[2] = {keys > 0 ? 1.0f / sum[0] : 0.0f, keys > 0 ? 1.0f / sum[1] : 0.0f};
 #pragma unroll
   for (int half = 0; half < 2; ++half) {

@@ -1,7 +1,11 @@
-// Attention by plain float32 arithmetic, forward and backward; for float32 activations, and for bfloat16 ones where the
-// kernels on tensor cores find too little shared memory. The mathematics is theirs (attention_forward.cu,
-// attention_backward.cu). A block has one head of one sample in one direction, with one [queries, keys] matrix and 32 rows
-// of K or V in shared memory; backward, that matrix is P, with the sign of dropped elements turned, and then dS.
+// Attention in plain float32 arithmetic, forward and backward:
+//
+//   S = Q K^T / √d,  P = softmax(S),  L = log Σ exp(S),  O = (P ∘ M) V,   M the dropout mask
+//   P = exp(S - L),  G = dO V^T ∘ M,  dS = P ∘ (G - rowsum(P ∘ G)) / √d,  dV = (P ∘ M)^T dO,  dQ = dS K,  dK = dS^T Q
+//
+// For float32 activations, and for bfloat16 ones where the kernels on tensor cores need more shared memory than there
+// is. A block computes one head of one sample in one direction. Shared memory holds one [queries, keys] matrix and 32
+// rows of K or V. In the backward pass that matrix is P, in which a negative sign marks a dropped element, and then dS.
 #include "cuda/attention.h"
 
 namespace lxmert::cuda {
@@ -9,7 +13,7 @@ namespace lxmert::cuda {
 namespace {
 
 constexpr int kThreads = 128, kWarps = kThreads / 32;
-constexpr int kRowsAtOnce = 4;  // of the left matrix: each element of the right one is read once for so many
+constexpr int kRowsAtOnce = 4;  // rows of the left matrix that share one read of each element of the right one
 
 // Rows of a matrix in global memory.
 template <class T>
@@ -36,7 +40,8 @@ struct Shared {
   }
 };
 
-// use(i, j, left_i · right_j) for all rows i and j, by whole warps: j also runs past the last row, up to a multiple of 32.
+// Calls use(i, j, left_i · right_j) for all rows i and j, by whole warps; j also takes values behind the last row, up
+// to a multiple of 32.
 template <class T, class Use>
 __device__ __forceinline__ void eachDot(int columns, const Matrix<const T>& left, const Matrix<const T>& right,
                                         float* stage, Use&& use) {
@@ -60,7 +65,7 @@ __device__ __forceinline__ void eachDot(int columns, const Matrix<const T>& left
   __syncthreads();
 }
 
-// out_i = Σ_j weight(i, j) rows_j, for i up to out.rows; of the first `active` rows it is written.
+// out_i = Σ_j weight(i, j) rows_j for i < out.rows. Written for the first `active` of these rows.
 template <class T, class Weight>
 __device__ __forceinline__ void combine(int columns, const Matrix<const T>& rows, const Matrix<T>& out, int active,
                                         Weight&& weight) {
@@ -83,7 +88,7 @@ __device__ __forceinline__ float overWarp(float x, Op&& op) {
   return x;
 }
 
-// The operands of a block's head.
+// The operands of the block's head.
 template <class T>
 struct Operands {
   Matrix<const T> q, k, v;
@@ -97,7 +102,7 @@ struct Operands {
   }
 };
 
-// The part of the mask that one key of a row has.
+// The factor of the dropout mask for one key of a row.
 __device__ __forceinline__ bool isKept(const QueryMask& mask, int key) { return mask.kept(key / 4) >> key % 4 & 1; }
 
 template <class T>
@@ -160,7 +165,7 @@ __global__ void __launch_bounds__(kThreads)
     at(i, j) = c.dropout && !isKept(QueryMask(c, h, i), j) ? -p : p;
   });
   for (int i = static_cast<int>(threadIdx.x); i < queries; i += kThreads) s.dot[i] = 0;
-  // rowsum(P ∘ G): a dropped element of G is 0.
+  // rowsum(P ∘ G). Dropped elements of G are 0.
   eachDot(c.headDim, dOut, of.v, s.stage, [&](int i, int j, float dot) {
     const float p = j < keys ? at(i, j) : 0.0f;
     const float sum = overWarp(p < 0 ? 0.0f : p * c.keepScale * dot, [](float a, float b) { return a + b; });

@@ -1,6 +1,7 @@
-// Products of a head's small matrices on tensor cores, one warp to 16 rows of the result. Matrices lie in shared memory
-// as bfloat16 rows of kDim + 8 elements: the 8 shift each row by four banks, so the eight rows of an ldmatrix never meet
-// in one. Fragments are those of mma16816 (ptx.cuh): lane 4 g + t has columns 2t, 2t + 1 of rows g and g + 8.
+// Products of a head's small matrices on tensor cores; one warp computes 16 rows of the result. Matrices lie in shared
+// memory as bfloat16 rows of kDim + 8 elements. The 8 additional elements shift each row by four banks, so that the
+// eight rows of an ldmatrix are in different banks. Fragments are those of mma16816 (ptx.cuh): lane 4 g + t has columns
+// 2t, 2t + 1 of rows g and g + 8.
 #pragma once
 
 #include <type_traits>
@@ -13,9 +14,9 @@ namespace lxmert::cuda {
 template <int kDim>
 constexpr int kPitch = kDim + 8;
 
-// Blocks that a multiprocessor is to have registers for, by the warps that keep enough loads in flight. Given fewer, ptxas
-// takes more registers than pay; given none, it spills to make room for one more block. On 12.0 shared memory (100 KB) has
-// room for 12 such warps, and to leave registers for more would only spill.
+// The number of blocks for which a multiprocessor must have registers, chosen so that enough warps keep loads in
+// flight. With a smaller number ptxas uses more registers than help; without one it spills to make room for one more
+// block. On 12.0 the shared memory (100 KB) is enough for 12 such warps only, and a larger number would cause spills.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
 constexpr int kMostWarps = 12;
 #else
@@ -30,7 +31,8 @@ struct Lane {
   int g = lane / 4, t = lane % 4;
 };
 
-// [rows, kDim] of a head into shared memory, in the background; zeros down to `padded` rows and in columns past headDim.
+// Copies rows [rows, kDim] of a head into shared memory, asynchronously. Writes zeros to the rows from `rows` to
+// `padded` and to the columns behind headDim.
 template <int kDim>
 __device__ __forceinline__ void loadRows(const AttentionCall& c, const bf16* from, int64_t stride, int rows, int padded,
                                          bf16* to) {
@@ -51,7 +53,7 @@ __device__ __forceinline__ void loadRows(const AttentionCall& c, const bf16* fro
   }
 }
 
-// out [16, keys] = a [16, kDim] b^T, b [keys, kDim]; columns from 16 ⌈keys / 16⌉ on stay as they are.
+// out [16, keys] = a [16, kDim] b^T, with b [keys, kDim]. Columns from 16 ⌈keys / 16⌉ on are not changed.
 template <int kDim, int kTiles>
 __device__ __forceinline__ void multiplyRows(float (&out)[2 * kTiles][4], const bf16* a, const bf16* b, int keys) {
   const Lane l;
@@ -86,7 +88,7 @@ __device__ __forceinline__ void addCombination(float (&out)[kDim / 8][4], const 
   }
 }
 
-// Columns of accumulators as the left operand of a further product.
+// Columns of accumulators, as the left operand of another product.
 template <int kTiles>
 __device__ __forceinline__ void toOperands(const float (&from)[2 * kTiles][4], uint32_t (&to)[kTiles][4]) {
 #pragma unroll
@@ -98,7 +100,7 @@ __device__ __forceinline__ void toOperands(const float (&from)[2 * kTiles][4], u
     }
 }
 
-// Of w[0 … 3] of four neighbouring lanes, lane t gets all w[t].
+// Of the values w[0 … 3] of four neighbouring lanes, lane t gets every lane's w[t].
 __device__ __forceinline__ void transposeQuad(uint32_t (&w)[4], int t) {
   const auto swap = [](uint32_t& low, uint32_t& high, bool upper, int distance) {
     const uint32_t other = __shfl_xor_sync(0xFFFFFFFFu, upper ? low : high, distance);
@@ -108,8 +110,8 @@ __device__ __forceinline__ void transposeQuad(uint32_t (&w)[4], int t) {
   swap(w[0], w[2], t / 2, 2), swap(w[1], w[3], t / 2, 2);
 }
 
-// 16 rows of a result to global memory: 64 bytes of a row at a time, so no sector is written in parts. `factor` is of
-// rows g and g + 8; rows from `rows` on and columns from headDim on are not written.
+// Writes 16 rows of a result to global memory, 64 bytes of a row at a time, so that whole sectors are written. `factor`
+// has the factors of rows g and g + 8. Rows from `rows` on and columns from headDim on are not written.
 template <int kDim>
 __device__ __forceinline__ void storeRows(const AttentionCall& c, const float (&values)[kDim / 8][4],
                                           const float (&factor)[2], int rows, bf16* to, int64_t stride) {
@@ -148,8 +150,8 @@ __device__ __forceinline__ float overRow(float x, Op&& op) {
   return op(x, __shfl_xor_sync(0xFFFFFFFFu, x, 2));
 }
 
-// The dropout of 16 query rows, as accumulators hold them. Four keys have one call of Philox and belong to two lanes: the
-// even lane makes it for row g, the odd one for row g + 8, and they exchange the bits.
+// The dropout masks of 16 query rows, in the layout of the accumulators. Four keys need one call of Philox and belong
+// to two lanes. The even lane makes it for row g and the odd lane for row g + 8, and they exchange the bits.
 struct TileMask {
   bool upper;
   QueryMask mask;
@@ -167,7 +169,8 @@ struct TileMask {
   }
 };
 
-// body(D, N) with the least kDim ≥ columns of a head, and kTiles ≥ 16-row tiles of a sample, that kernels are made for.
+// Calls body(D, N) with the smallest kDim ≥ columns of a head, and kTiles ≥ 16-row tiles of a sample, for which there
+// are kernels.
 template <class Body>
 void withTiles(const AttentionCall& c, Body&& body) {
   const auto least = []<int... kOptions>(std::integer_sequence<int, kOptions...>, int n, auto&& then) {

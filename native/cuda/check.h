@@ -1,4 +1,4 @@
-// Errors of the CUDA runtime as ours.
+// Turns errors of the CUDA runtime into ours.
 #pragma once
 
 #include <string>
@@ -8,13 +8,13 @@
 
 namespace lxmert::cuda {
 
-// Throws when a call failed. `what` says what was being done. A failed kernel makes every later call fail, too: nothing
-// can be done on the device then but to end the process.
+// Throws when a call failed. `what` says what was being done. After a kernel has failed every later call fails, too;
+// only ending the process helps then.
 inline void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
   const std::string reason = std::string(cudaGetErrorName(status)) + ": " + cudaGetErrorString(status);
   if (status == cudaErrorMemoryAllocation) {
-    cudaGetLastError();  // not a sticky one
+    cudaGetLastError();  // clears the error, which does not stop the device
     throw Error(ErrorCode::OutOfMemory, std::string("the GPU has no memory left for ") + what + " (" + reason + ")");
   }
   throw Error(ErrorCode::Internal, std::string("CUDA failed at ") + what + ": " + reason + kDeviceIsLost);

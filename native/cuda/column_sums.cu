@@ -10,14 +10,14 @@ namespace lxmert::cuda {
 namespace {
 
 constexpr int kTargets = 6, kGroups = 16;
-constexpr int kWarps = 8;             // of a block of partial sums
-constexpr int64_t kRowsOfBlock = 64;  // so that the widths of the model make several blocks a multiprocessor
+constexpr int kWarps = 8;             // warps of a block of partial sums
+constexpr int64_t kRowsOfBlock = 64;  // chosen so that each multiprocessor gets several blocks at the model's widths
 
 struct Targets {
   ColumnTarget of[kTargets];
 };
 
-// A warp reads 32 neighbouring columns; the warps of a block share the partial sums of those, and are added up in order.
+// A warp reads 32 neighbouring columns. The warps of a block share the partial sums of these, which are added in order.
 __global__ void __launch_bounds__(kLanes* kGroups)
     sumPartialsKernel(const float* partial, int64_t blocks, int64_t columns, const Targets targets, bool accumulate) {
   LXMERT_SHARED(float, sums);
@@ -38,15 +38,15 @@ __global__ void __launch_bounds__(kLanes* kGroups)
   target.data[column] = all;
 }
 
-// A warp's sums in shared memory: those of its lanes' first columns, of their second, …, so far from one another that neither
-// lanes nor neighbouring columns meet in a bank.
+// The sums of a warp in shared memory: first those of its lanes' first columns, then of their second columns, and so
+// on. The distance between them is chosen so that neither lanes nor neighbouring columns use the same bank.
 template <int V>
 constexpr int kSumsPitch = kLanes + kLanes / V;
 template <int V>
 constexpr int kSumsOfWarp = V* kSumsPitch<V>;
 
-// partial [row blocks, columns]. A lane has V neighbouring columns, the warps of a block share its rows and are added up
-// in order: what a column's sum is does not depend on V.
+// partial [row blocks, columns]. A lane has V neighbouring columns. The warps of a block share its rows, and their sums
+// are added in order, so the sum of a column does not depend on V.
 template <class T, int V>
 __global__ void __launch_bounds__(kLanes* kWarps)
     partialColumnSums(const T* __restrict__ values, int64_t rows, int64_t columns, float* __restrict__ partial) {
@@ -82,7 +82,8 @@ void sumBlocks(CudaDevice& device, const Values& values, int64_t rows, int64_t c
                float* partial) {
   static_assert(V <= kWarps, "each thread adds up one column at most");
   constexpr int64_t kWidth = kLanes * V;
-  // Rows along x, of which a grid has 2^31 - 1: it has 65,535 along y, enough for two million columns.
+  // Row blocks are along x, because a grid may have 2^31 - 1 blocks along x and 65,535 along y. The latter are enough
+  // for two million columns.
   const dim3 grid(blocks, static_cast<unsigned>((columns + kWidth - 1) / kWidth));
   LXMERT_LAUNCH((partialColumnSums<T, V>), grid, kLanes * kWarps, kWarps * kSumsOfWarp<V> * sizeof(float),
                 device.stream(), values.as<const T>(), rows, columns, partial);

@@ -1,5 +1,5 @@
-// Sums over rows into columns, the same bits each time: every block sums its rows (this file), then the blocks' partial
-// sums are added up in their order (column_sums.h).
+// Sums over rows for each column, with the same bits each time. Every block sums its rows (this file); then the partial
+// sums are added in the order of the blocks (column_sums.h).
 #pragma once
 
 #include "cuda/column_sums.h"
@@ -7,15 +7,15 @@
 
 namespace lxmert::cuda {
 
-// N sums for each column over the rows of a block, kept in registers; with K = 0 in `partial` itself, and a block is one
-// warp. partial [blocks, N · width].
+// N sums for each column over the rows of a block, kept in registers. With K = 0 they are kept in `partial`, and a
+// block is one warp. partial [blocks, N · width].
 template <int V, int K, int N>
 class ColumnSums {
  public:
   static constexpr int kThreads = K > 0 ? kRowThreads : kLanes;
   static constexpr int kWarps = kThreads / kLanes;
 
-  // Blocks to launch for so many rows.
+  // The number of blocks to launch for so many rows.
   static unsigned blocks(int64_t rows) { return rowBlocks(rows, kWarps, kMostPartials); }
   static size_t sharedBytes(int64_t width) { return K > 0 ? kWarps * N * width * sizeof(float) : 0; }
 
@@ -34,7 +34,7 @@ class ColumnSums {
     }
   }
 
-  // Adds up the warps, in their order. Every thread of the block comes here once.
+  // Adds the sums of the warps, in their order. Every thread of the block must call this once.
   __device__ __forceinline__ void finish(float* shared) {
     if constexpr (K > 0) {
       const int columns = N * columns_.width;

@@ -24,7 +24,7 @@ Completions::~Completions() {
 
 void Completions::add(cudaStream_t stream, Then then) {
   const cudaEvent_t event = freshEvent();
-  // On a device that has failed recording fails, too, and so does the wait for it: `then` hears of it there.
+  // On a device that has failed, recording fails and so does waiting for the event: `then` gets the error there.
   if (event) cudaEventRecord(event, stream);
   {
     const std::lock_guard lock(mutex_);
@@ -33,7 +33,7 @@ void Completions::add(cudaStream_t stream, Then then) {
   wake_.notify_one();
 }
 
-// Null when the device gives none.
+// Null when the device cannot make one.
 cudaEvent_t Completions::freshEvent() {
   cudaEvent_t event = nullptr;
   {
@@ -43,7 +43,7 @@ cudaEvent_t Completions::freshEvent() {
       events_.pop_back();
     }
   }
-  // To wait for a step would keep a core busy without the second flag.
+  // The second flag makes the waiting thread sleep. Without it, waiting for a step keeps a core busy.
   constexpr unsigned kFlags = cudaEventDisableTiming | cudaEventBlockingSync;
   if (!event && cudaEventCreateWithFlags(&event, kFlags) != cudaSuccess) return nullptr;
   return event;

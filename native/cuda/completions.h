@@ -1,5 +1,5 @@
-// Tells when the device has done what it was given: a thread that waits for events in the order of the stream, so that the
-// engine's own thread goes on enqueuing.
+// Reports when the device has finished its work. A thread of its own waits for events in the order of the stream, so
+// that the engine's thread can go on enqueuing.
 #pragma once
 
 #include <condition_variable>
@@ -15,14 +15,14 @@ namespace lxmert::cuda {
 
 class Completions {
  public:
-  // Null, or the error with which the device failed. Called on the thread of the completions.
+  // Takes null, or the error with which the device failed. Called on the thread of the completions.
   using Then = std::function<void(const Error*)>;
 
   explicit Completions(int ordinal);
-  // Waits for the call that is running; those that wait are dropped.
+  // Waits for the callback that is running; drops those that wait.
   ~Completions();
 
-  // Calls `then` when all that is in the stream now has been done.
+  // Calls `then` when everything that is in the stream now is done.
   void add(cudaStream_t stream, Then then);
 
  private:
@@ -36,7 +36,7 @@ class Completions {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<Waiting> waiting_;
-  std::vector<cudaEvent_t> events_;  // to be used again
+  std::vector<cudaEvent_t> events_;  // free, to be used again
   bool ending_ = false;
   std::thread thread_;
 };

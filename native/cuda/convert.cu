@@ -1,4 +1,4 @@
-// float32 to bfloat16, rounded to nearest even: four elements a thread at a time where the places allow it.
+// to[i] = bfloat16(from[i]), rounded to nearest even; four elements a thread at a time where the addresses allow it.
 #include "cuda/convert.h"
 
 #include <algorithm>

@@ -3,7 +3,7 @@
 namespace lxmert::cuda::cublaslt {
 
 const Library& open() {
-  // Tried again when it throws.
+  // If this throws, the next call tries again.
   static const Library library{OpenedLibrary({"cuBLASLt, NVIDIA's matrix products,",
                                               "cublasLt",
                                               {"libcublasLt.so.13", "libcublasLt.so.12"},

@@ -1,6 +1,6 @@
-// The part of cuBLASLt that we call, declared here so that neither its headers nor the library are needed to build, and
-// opened at run time, so that a missing library is an error that says how to get it. test/cuda/cublaslt.cc holds these
-// declarations against NVIDIA's own header.
+// The part of cuBLASLt that this program calls. It is declared here so that building needs neither NVIDIA's headers nor
+// the library. The library is opened at run time; if it is missing, the error says how to get it. test/cuda/cublaslt.cc
+// compares these declarations with NVIDIA's own header.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@
 
 namespace lxmert::cuda::cublaslt {
 
-// Values of its enumerations.
+// Values of cuBLASLt's enumerations.
 enum Type : int { kFloat32 = 0, kBFloat16 = 14 };  // cudaDataType_t
 enum Compute : int { kComputeFloat32 = 68 };
 enum Operation : int32_t { kNormal = 0, kTransposed = 1 };
@@ -49,7 +49,7 @@ struct Heuristic {
   int reserved[4];
 };
 
-// Name, and type, of each function; all return a Status but the version.
+// The name and the type of each function. All return a Status, except GetVersion.
 #define LXMERT_CUBLASLT(FUNCTION)                                                                                 \
   FUNCTION(Create, Status (*)(Handle*))                                                                           \
   FUNCTION(Destroy, Status (*)(Handle))                                                                           \
@@ -70,8 +70,8 @@ struct Heuristic {
 
 LXMERT_NVIDIA_LIBRARY(LXMERT_CUBLASLT)
 
-// Opens the library: the file that LXMERT_CUBLASLT names, else one that the system finds, the toolkit's, or the one that
-// the build noted beside the plugin. Throws NoDevice.
+// Opens the library. It tries the file that LXMERT_CUBLASLT names; without that the system's library path, the CUDA
+// toolkit, and the file that the build noted beside the plugin. Throws NoDevice.
 const Library& open();
 
 }  // namespace lxmert::cuda::cublaslt

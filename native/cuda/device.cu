@@ -42,20 +42,18 @@ CudaDevice::CudaDevice(int ordinal, Precision precision)
   completions_ = std::make_unique<Completions>(ordinal);
 }
 
-// Errors mean nothing any more.
+// Errors of a failed device are ignored: nothing can be done about them here.
 CudaDevice::~CudaDevice() {
   cudaSetDevice(ordinal_);
-  // What the device still copies from goes with what waits for it.
+  // The callbacks of the completions hold memory from which the device may still be copying.
   cudaStreamSynchronize(stream_);
   cudaStreamSynchronize(ahead_);
   completions_.reset();
-  for (const cudaEvent_t event : {fence_, copied_}) cudaEventDestroy(event);
-  for (const cudaStream_t stream : {stream_, captured_, ahead_}) cudaStreamDestroy(stream);
 }
 
 void CudaDevice::use() const { check(cudaSetDevice(ordinal_), "choosing the GPU"); }
 
-// The copy of the parameters lies behind them.
+// The bf16 copy of the parameters lies behind them.
 int64_t CudaDevice::bytesFor(ArenaId arena, int64_t bytes) const {
   const bool copied = arena == ArenaId::Parameters && precision_ == Precision::BFloat16;
   return copied ? aligned(bytes) + bytes / 2 : bytes;
@@ -69,6 +67,7 @@ void CudaDevice::claim(const ArenaSizes& sizes) {
     wanted += bytes;
     if (bytes > 0) each += std::string(each.empty() ? "" : ", ") + kArenaNames[i] + ' ' + gibibytes(bytes);
   }
+  if (wanted == 0) return;  // a device that has failed would refuse the question
   use();
   size_t free = 0, total = 0;
   check(cudaMemGetInfo(&free, &total), "asking how much memory is free");
@@ -76,9 +75,9 @@ void CudaDevice::claim(const ArenaSizes& sizes) {
   const int64_t available = static_cast<int64_t>(free) + held_;
   if (wanted > std::max(available, held_))
     throw Error(ErrorCode::OutOfMemory,
-                "arenas of " + gibibytes(wanted) + " do not fit (" + each + "): the GPU has " + gibibytes(available) +
-                    " of " + gibibytes(static_cast<int64_t>(total)) +
-                    " to give; take a smaller batch or micro-batch, bfloat16, or a smaller model");
+                "arenas of " + gibibytes(wanted) + " do not fit (" + each + "): of the GPU's " +
+                    gibibytes(static_cast<int64_t>(total)) + ", " + gibibytes(available) +
+                    " are free; take a smaller batch or micro-batch, bfloat16, or a smaller model");
 }
 
 char* CudaDevice::allocate(ArenaId arena, int64_t bytes) {
@@ -99,7 +98,7 @@ char* CudaDevice::allocate(ArenaId arena, int64_t bytes) {
   return memory;
 }
 
-// Waits for what runs on it: cudaFree may do so, says its reference.
+// Waits for the work that may use this memory. cudaFree may wait, but its reference does not promise it.
 void CudaDevice::release(char* memory, int64_t) {
   cudaSetDevice(ordinal_);
   lanes_.settle();
@@ -134,7 +133,8 @@ void CudaDevice::copyIn(char* device, const HostBytes& host) {
   updateShadow(device, host.size);
 }
 
-// The copy waits for what was enqueued before the last one, and for the zeros of a fresh arena; later work waits for it.
+// The copy waits for the work enqueued before the last copy ahead, and for the zeroing of a fresh arena. All later work
+// waits for the copy.
 void CudaDevice::copyInAhead(char* device, const HostBytes& host) {
   lanes_.leave();
   bool zeroing;
@@ -170,7 +170,7 @@ void CudaDevice::after(Done done) {
   completions_->add(stream_, std::move(done));
 }
 
-// On a stream of its own, since other threads give work to the device's: they zero arenas.
+// Captures on a stream of its own, because other threads may enqueue on the device's stream: they zero arenas.
 std::unique_ptr<Captured> CudaDevice::capture(const std::function<void()>& work) {
   lanes_.leave();
   struct Capture {

@@ -1,5 +1,4 @@
-// A CUDA device as the engine sees it, and what kernels take from it: the stream, scratch space, the bf16 copy of the
-// parameters.
+// A CUDA device for the engine, and for kernels: its stream, scratch space, and the bf16 copy of the parameters.
 #pragma once
 
 #include <memory>
@@ -16,10 +15,10 @@
 
 namespace lxmert::cuda {
 
-// Of the GPU.
+// Properties of the GPU.
 struct Limits {
   int multiprocessors;
-  int64_t sharedBytes;  // of one block, when it asks for them
+  int64_t sharedBytes;  // shared memory that one block may request
 };
 
 class CudaDevice final : public Device {
@@ -45,20 +44,20 @@ class CudaDevice final : public Device {
   DType activations() const override { return precision_ == Precision::BFloat16 ? DType::BF16 : DType::F32; }
   std::string name() const override { return "cuda"; }
 
-  // For kernels, on the engine's thread.
+  // The following members are for kernels, on the engine's thread.
   cudaStream_t stream() const { return lanes_.stream(); }
   const Limits& limits() const { return limits_; }
-  // A matrix product on that stream.
+  // Enqueues a matrix product on that stream.
   void multiply(const Gemm& gemm) { gemms_->run(stream(), scratch<char>(gemms_->workspaceBytes()), gemm); }
-  // Memory of the device until the op's kernels have run, aligned to 256 bytes; an op may ask several times.
+  // Device memory, aligned to 256 bytes, that an op may use until its kernels have run. An op may ask several times.
   template <class T>
   T* scratch(int64_t elements) {
     return reinterpret_cast<T*>(lanes_.scratch().take(stream(), elements * static_cast<int64_t>(sizeof(T))));
   }
-  // The bf16 copy of a place in the parameter arena. Null in float32 precision, and for any other place. Who writes
-  // parameters writes it, too.
+  // The place in the bf16 copy that belongs to a place in the parameter arena. Null in float32 precision, and for any
+  // other place. Every kernel that writes parameters must write this copy, too.
   bf16* shadow(const float* master) const;
-  // The same place as the element type T: itself, or its bf16 copy.
+  // The same place as element type T: itself, or its bf16 copy.
   template <class T>
   const T* weights(const float* master) const {
     if constexpr (sizeof(T) == sizeof(float))
@@ -66,7 +65,7 @@ class CudaDevice final : public Device {
     else
       return shadow(master);
   }
-  // What an op took is free for the next.
+  // Frees the scratch space of an op for the next one.
   void endOp() { lanes_.scratch().reset(); }
 
  private:
@@ -82,23 +81,23 @@ class CudaDevice final : public Device {
   const Precision precision_;
   Limits limits_{};
   OpColumn column_;
-  const cudaStream_t stream_ = newStream(), captured_ = newStream(), ahead_ = newStream();
-  const cudaEvent_t fence_ = newEvent();   // behind what was enqueued before the last copy ahead
-  const cudaEvent_t copied_ = newEvent();  // behind that copy
+  const Stream stream_, captured_, ahead_;
+  const Event fence_;   // recorded behind everything that was enqueued before the last copy ahead
+  const Event copied_;  // recorded behind the last copy ahead
   const std::unique_ptr<Gemms> gemms_ = openGemms();
   Lanes lanes_{stream_};
   Staging staging_;
-  mutable std::mutex mutex_;  // of what follows
-  bool zeroing_ = false;      // an arena, since the last copy ahead
+  mutable std::mutex mutex_;  // guards the members below
+  bool zeroing_ = false;      // an arena is being zeroed since the last copy ahead
   std::vector<Block> allocated_;
-  std::vector<Block> parameters_;  // arenas with their bf16 copy behind them, which does not count here
+  std::vector<Block> parameters_;  // arenas that have their bf16 copy behind them; its bytes are not counted here
   int64_t held_ = 0;
-  std::unique_ptr<Completions> completions_;  // last: its thread uses the others
+  std::unique_ptr<Completions> completions_;  // last: its thread uses the members above
 };
 
 inline CudaDevice& cudaOf(Device& device) { return static_cast<CudaDevice&>(device); }
 
-// body(float{}) or body(bf16{}): kernels are templates over the type of activations.
+// Calls body(float{}) or body(bf16{}): kernels are templates over the type of activations.
 template <class Body>
 void withType(DType dtype, Body&& body) {
   if (dtype == DType::BF16)

@@ -1,5 +1,5 @@
-// Dropout masks as on the CPU (cpu/dropout.h): 0 or 1 / (1 - p), by one word of Philox for each element; a block of four
-// words serves four neighbouring columns.
+// Dropout masks, the same as on the CPU (cpu/dropout.h): 0 or 1 / (1 - p). One word of Philox decides about each
+// element; the four words of a call are for four neighbouring columns.
 #pragma once
 
 #include "cuda/platform.h"

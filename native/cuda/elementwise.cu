@@ -1,5 +1,5 @@
-// GELU (exact, by erf): y = x Φ(x), dx = dy (Φ(x) + x φ(x)). Keeps x.
-// tanh: y = tanh x, dx = dy (1 - y²). Keeps y.
+// GELU (exact, with erf): y = x Φ(x), dx = dy (Φ(x) + x φ(x)). The backward pass needs x.
+// tanh: y = tanh x, dx = dy (1 - y²). The backward pass needs y.
 #include "cuda/device.h"
 #include "cuda/kernels.h"
 #include "cuda/rows.cuh"
@@ -12,8 +12,8 @@ struct Normal {
   float cdf, pdf;
 };
 
-// As on the CPU (cpu/math.h): erf by Abramowitz & Stegun 7.1.26 (absolute error 1.5e-7), the upper tail without
-// cancellation. One exponential serves both, so that memory, not arithmetic, sets the pace.
+// Φ and φ as on the CPU (cpu/math.h): erf by Abramowitz & Stegun 7.1.26 (absolute error 1.5e-7), the upper tail without
+// cancellation. Both use the same exponential, so that memory, not arithmetic, limits the speed.
 __device__ __forceinline__ Normal normal(float x) {
   const float a = fabsf(x) * 0.70710678118654752f;
   const float e = __expf(-a * a);
@@ -40,7 +40,8 @@ struct Tanh {
   __device__ static float gradient(float y, float dy) { return dy * (1.0f - y * y); }
 };
 
-// A block a row. y may be x, and dx may be dy: each thread reads its elements before it writes them.
+// One block works on one row. y may be the same memory as x, and dx as dy: each thread reads its elements before it
+// writes.
 template <class Function, class T, int V>
 __global__ void __launch_bounds__(kRowThreads) forwardKernel(const ElementwiseForward a) {
   blockRows(a.rows, [&](int64_t row, bool active) {

@@ -1,4 +1,5 @@
-// Constant and normally distributed values. What lies in the parameter arena goes to its bf16 copy, too.
+// x = value, and x ~ N(0, deviation²) by the Box–Muller method. Values in the parameter arena are also written to its
+// bf16 copy.
 #include "cuda/device.h"
 #include "cuda/kernels.h"
 #include "cuda/vectors.cuh"
@@ -13,11 +14,11 @@ unsigned blocksFor(int64_t n) {
   return static_cast<unsigned>(std::clamp<int64_t>((n + kThreads - 1) / kThreads, 1, 1 << 16));
 }
 
-// This thread's first element and how far it is to the next.
+// This thread's first element, and the distance to its next one.
 __device__ __forceinline__ int64_t firstElement() { return static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; }
 __device__ __forceinline__ int64_t allThreads() { return static_cast<int64_t>(gridDim.x) * kThreads; }
 
-// Single elements up to the first 16 bytes that are aligned and after the last, whole ones between.
+// Writes single elements up to the first 16-byte boundary and behind the last one, and 16 bytes at a time between.
 template <class T>
 __global__ void __launch_bounds__(kThreads) fillKernel(T* x, int64_t n, float value) {
   constexpr int V = kWide<T>;
@@ -31,7 +32,8 @@ __global__ void __launch_bounds__(kThreads) fillKernel(T* x, int64_t n, float va
     x[i < begin ? i : end + i - begin] = fromFloat<T>(value);
 }
 
-// Box–Muller: words 0 and 1 of a Philox block make elements 2b and 2b + 1.
+// With u = (word 0 + 1/2) / 2³² and v = word 1 / 2³² of Philox block b: √(-2 ln u) cos 2πv is element 2b, and the same
+// with sin element 2b + 1.
 __global__ void __launch_bounds__(kThreads) fillNormalKernel(const FillNormal a, bf16* copy) {
   constexpr double kScale = 1.0 / 4294967296.0, kTwoPi = 6.283185307179586;
   for (int64_t block = firstElement(); 2 * block < a.x.size; block += allThreads()) {

@@ -1,4 +1,5 @@
-// to[i] = table[indices[i]], float16 made float32 or bfloat16; an index outside of the table gives zeros.
+// to[i] = table[indices[i]], converted from float16 to float32 or bfloat16. An index outside the table gives a row of
+// zeros.
 #include "cuda/device.h"
 #include "cuda/kernels.h"
 #include "cuda/rows.cuh"
@@ -21,7 +22,7 @@ __device__ __forceinline__ void fromHalves(const Packed<uint16_t, V>& packed, fl
   }
 }
 
-// A warp a row. Places in the table are 64-bit numbers: it may have more than 2^31 elements.
+// One warp works on one row. Indices of the table's elements are 64-bit: there may be more than 2^31.
 template <class T, int V>
 __global__ void __launch_bounds__(kRowThreads) gatherFeaturesKernel(const GatherFeatures a) {
   warpRows(a.rows, [&](int64_t row, bool active) {

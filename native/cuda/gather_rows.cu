@@ -1,4 +1,4 @@
-// to[i] = from[indices[i]]; backward adds to[i] back to from[indices[i]].
+// to[i] = from[indices[i]]. Backward: from[indices[i]] += to[i].
 #include "cuda/add_rows.h"
 #include "cuda/kernels.h"
 #include "cuda/rows.cuh"
@@ -7,7 +7,7 @@ namespace lxmert::cuda {
 
 namespace {
 
-// A warp a row of `words`; rows are copied as they are.
+// One warp copies one row of `words`, bit by bit.
 template <class Word>
 __global__ void __launch_bounds__(kRowThreads) gatherRowsKernel(const GatherRows a, int64_t words) {
   warpRows(a.rows, [&](int64_t row, bool active) {

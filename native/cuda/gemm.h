@@ -1,4 +1,4 @@
-// The boundary to the library of matrix products: cuBLASLt (gemm_cublaslt.cu), or its twin on the emulator.
+// The interface to the library of matrix products: cuBLASLt (gemm_cublaslt.cu), or the emulator's own.
 #pragma once
 
 #include <cstdint>
@@ -10,12 +10,14 @@
 
 namespace lxmert::cuda {
 
-// Bytes. cuBLASLt judges a bias by its pointer, no preference says more; kernels were seen to fault on less.
+// Bytes to which a bias must be aligned. cuBLASLt derives the alignment of a bias from its pointer and has no
+// preference for it. Its kernels have faulted on a smaller alignment.
 constexpr uintptr_t kBiasAlignment = 16;
 
-// C = op(A) op(B) + beta C, and the bias added to each row. All matrices are dense and row-major: C [m, n], op(A) [m, k],
-// op(B) [k, n]; a transposed A lies in memory as [k, m], a transposed B as [n, k]. Sums are float32, whatever the types;
-// the result is rounded once. m, n and k are at least 1, pointers aligned to their elements only, but the bias'.
+// C = op(A) op(B) + beta C, plus the bias in each row. All matrices are dense and row-major: C [m, n], op(A) [m, k],
+// op(B) [k, n]. A transposed A lies in memory as [k, m], a transposed B as [n, k]. Sums are float32 for all types, and
+// the result is rounded once. m, n and k are at least 1. Pointers are aligned to their elements, the bias to
+// kBiasAlignment.
 struct Gemm {
   int64_t m, n, k;
   bool transposeA, transposeB;
@@ -24,22 +26,26 @@ struct Gemm {
   const void *a, *b;
   void* c;
   const void* bias = nullptr;  // [n]
-  float beta = 0;              // 0: what C held is not read
+  float beta = 0;              // with 0, C is not read
 };
 
 // The products of one device. Not thread-safe.
 class Gemms {
  public:
   virtual ~Gemms() = default;
-  // Device memory that a product works with; two at a time must not have the same.
+  // Bytes of device memory that a product works with. Two products that run at the same time must have different
+  // memory.
   virtual int64_t workspaceBytes() const = 0;
-  // Enqueues; the same call gives the same bits each time. Throws Error.
+  // Enqueues a product. The same call gives the same bits each time. Throws Error.
   virtual void run(cudaStream_t stream, void* workspace, const Gemm& gemm) = 0;
-  // In words: which library, which version.
+  // Name and version of the library.
   virtual std::string name() const = 0;
 };
 
-// For the device that is current. Throws NoDevice, saying what is missing and how to get it.
+// Throws NoDevice where openGemms would find no library. Needs no GPU and does not touch one: a GPU on which this program
+// has begun to work keeps hundreds of megabytes for it until the process ends.
+void requireGemms();
+// For the current device. Throws NoDevice with what is missing and how to get it.
 std::unique_ptr<Gemms> openGemms();
 
 }  // namespace lxmert::cuda

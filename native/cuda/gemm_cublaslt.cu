@@ -1,7 +1,8 @@
-// Matrix products by cuBLASLt. It thinks in columns: a row-major matrix is the transpose of a column-major one in the same
-// memory, so C = A B is asked for as C^T = B^T A^T, with the operands exchanged.
+// C = op(A) op(B) + beta C (+ bias) by cuBLASLt, which is column-major. A row-major matrix is the transpose of a
+// column-major one in the same memory, so this file asks for C^T = op(B)^T op(A)^T, with the operands exchanged.
 //
-// What to run for a shape is asked of its heuristic once and kept. Split sums are added up in float32, in a fixed order.
+// It asks the library's heuristic once for each shape, and keeps the answer. Split sums are added in float32, in a
+// fixed order.
 #include <array>
 #include <map>
 
@@ -16,7 +17,9 @@ namespace {
 using namespace cublaslt;
 
 constexpr size_t kWorkspaceBytes = size_t{32} << 20;
-constexpr uint32_t kBestAlignment = 256;
+// Kernels load 16 bytes at a time at most. With a larger cap the address of a tensor would choose among kernels, and two
+// runs that lay their tensors out differently would differ in bits.
+constexpr uint32_t kBestAlignment = 16;
 
 void demand(Status status, const char* what) {
   if (status != 0)
@@ -26,13 +29,13 @@ void demand(Status status, const char* what) {
 
 Type typeOf(DType dtype) { return dtype == DType::BF16 ? kBFloat16 : kFloat32; }
 
-// The largest power of two up to 256 that an address is a multiple of.
+// The largest power of two, at most kBestAlignment, that divides an address.
 uint32_t alignmentOf(const void* place) {
   const auto address = reinterpret_cast<uintptr_t>(place) | kBestAlignment;
   return static_cast<uint32_t>(address & (~address + 1));
 }
 
-// All that the choice of a kernel depends on.
+// Everything on which the choice of a kernel depends.
 using Key = std::array<int64_t, 12>;
 
 Key keyOf(const Gemm& g) {
@@ -99,7 +102,7 @@ class CublasLtGemms final : public Gemms {
     demand(lt_.MatmulPreferenceSetAttribute(preference, attribute, &value, sizeof(value)), "stating a preference");
   }
 
-  // A row-major matrix of so many rows and columns, seen by columns.
+  // Describes a row-major matrix [rows, columns] as the column-major matrix that it is the transpose of.
   Layout layoutOf(DType dtype, int64_t rows, int64_t columns) const {
     Layout layout;
     demand(lt_.MatrixLayoutCreate(&layout, typeOf(dtype), columns, rows, columns), "describing a matrix");
@@ -148,6 +151,7 @@ class CublasLtGemms final : public Gemms {
 
 }  // namespace
 
+void requireGemms() { cublaslt::open(); }
 std::unique_ptr<Gemms> openGemms() { return std::make_unique<CublasLtGemms>(); }
 
 }  // namespace lxmert::cuda

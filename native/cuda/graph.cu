@@ -8,7 +8,7 @@ namespace lxmert::cuda {
 
 namespace {
 
-// An error of a capture is not one of the device, which goes on as before.
+// A capture that fails leaves the device usable.
 void checkCapture(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
   cudaGetLastError();
@@ -18,7 +18,7 @@ void checkCapture(cudaError_t status, const char* what) {
 
 }  // namespace
 
-// The thread's own mode: other threads may allocate meanwhile, and wait for events.
+// Captures in thread-local mode: other threads may allocate memory and wait for events meanwhile.
 Graph::Graph(cudaStream_t stream, cudaStream_t target, Lanes::Memory memory, const std::function<void()>& work)
     : target_(target), memory_(std::move(memory)) {
   checkCapture(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
@@ -36,7 +36,7 @@ Graph::Graph(cudaStream_t stream, cudaStream_t target, Lanes::Memory memory, con
   checkCapture(status, "cudaGraphInstantiate");
 }
 
-// A launch survives it, but not the memory that goes with it.
+// A launched graph may still run when it is destroyed, but the memory that it uses must not go before it has finished.
 Graph::~Graph() {
   cudaGraphExecDestroy(executable_);
   cudaStreamSynchronize(target_);

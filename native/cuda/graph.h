@@ -1,4 +1,4 @@
-// Work of a stream, captured as a CUDA graph: one launch instead of some thousand.
+// A CUDA graph, captured from a stream: one launch instead of thousands.
 #pragma once
 
 #include <functional>
@@ -11,8 +11,8 @@ namespace lxmert::cuda {
 
 class Graph final : public Captured {
  public:
-  // Captures what `work` gives to `stream`, which must be idle and nobody else's; it will be launched on `target`. `memory`
-  // is kept as long as the graph. Throws Error, also what `work` throws, and then nothing has happened.
+  // Captures what `work` enqueues on `stream`, which must be idle and used by nobody else. The graph is launched on
+  // `target` and keeps `memory` alive. Throws Error, also the error of `work`; the device is then as before.
   Graph(cudaStream_t stream, cudaStream_t target, Lanes::Memory memory, const std::function<void()>& work);
   ~Graph() override;
   Graph(const Graph&) = delete;

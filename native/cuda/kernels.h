@@ -1,4 +1,4 @@
-// CUDA's column of the op table: every kernel, one file an op.
+// Declares CUDA's kernel of every op; each op has its own file.
 #pragma once
 
 #include "engine/op_table.h"

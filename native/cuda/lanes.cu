@@ -2,12 +2,8 @@
 
 namespace lxmert::cuda {
 
-// Errors mean nothing any more.
-Lanes::~Lanes() {
-  cudaStreamSynchronize(side_);
-  for (const cudaEvent_t event : {parted_, joined_}) cudaEventDestroy(event);
-  cudaStreamDestroy(side_);
-}
+// The error of a failed device is ignored: nothing can be done about it here.
+Lanes::~Lanes() { cudaStreamSynchronize(side_); }
 
 void Lanes::enter(int lane) {
   if (lane_ == 0 && lane != 0) {
@@ -31,11 +27,12 @@ cudaError_t Lanes::join() const {
 Scratch& Lanes::scratch() { return scratch_[lane_ == kSide ? 1 : 0]; }
 
 void Lanes::wait() const {
-  for (const cudaStream_t stream : {main_, side_}) check(cudaStreamSynchronize(stream), "running kernels");
+  for (const cudaStream_t stream : {main_, cudaStream_t{side_}})
+    check(cudaStreamSynchronize(stream), "running kernels");
 }
 
 void Lanes::settle() const {
-  for (const cudaStream_t stream : {main_, side_}) cudaStreamSynchronize(stream);
+  for (const cudaStream_t stream : {main_, cudaStream_t{side_}}) cudaStreamSynchronize(stream);
 }
 
 Lanes::Memory Lanes::beginCapture(cudaStream_t main) {

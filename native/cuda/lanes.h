@@ -1,5 +1,5 @@
-// The streams that ops run on: one after the other, or in two lanes that run side by side. Each stream has scratch space of
-// its own, since an op of the one may run while an op of the other does.
+// The streams of the ops: one, or two lanes that run side by side. Each stream has its own scratch space, because an op
+// of one lane may run at the same time as an op of the other.
 #pragma once
 
 #include <array>
@@ -12,25 +12,25 @@ namespace lxmert::cuda {
 
 class Lanes {
  public:
-  // `main` is for lane 1, and for all that is in no lane.
+  // `main` is the stream of lane 1, and of everything that is in no lane.
   explicit Lanes(cudaStream_t main) : main_(main) {}
   ~Lanes();
   Lanes(const Lanes&) = delete;
 
-  // What is enqueued from here on goes to lane 1 or 2: behind what was enqueued before the lanes parted, and in no order
-  // with the other one. 0: behind both.
+  // Sends what is enqueued next to lane 1 or 2. Both lanes come after everything enqueued before them, and have no
+  // order between each other. Lane 0 ends both: what follows comes after them.
   void enter(int lane);
-  // The same as entering 0, for what must not fail: whoever waits for the device hears of its errors.
+  // Like enter(0), but does not throw. An error of the device is found by whoever waits for the device next.
   void leave();
   cudaStream_t stream() const { return lane_ == kSide ? side_ : main_; }
   Scratch& scratch();
   void wait() const;
-  // The same, for what must not fail.
+  // Like wait, but does not throw.
   void settle() const;
 
-  // What a capture needs to hold, of each lane.
+  // The scratch memory of each lane that a captured graph needs to keep.
   using Memory = std::array<std::shared_ptr<char>, 2>;
-  // From here on `main` is another stream, and scratch space is what it is; or back, with all scratch space free.
+  // beginCapture makes `main` another stream and fixes the scratch space; endCapture undoes both and frees all of it.
   Memory beginCapture(cudaStream_t main);
   void endCapture(cudaStream_t main);
 
@@ -38,8 +38,8 @@ class Lanes {
   cudaError_t join() const;
   static constexpr int kSide = 2;
   cudaStream_t main_;
-  const cudaStream_t side_ = newStream();
-  const cudaEvent_t parted_ = newEvent(), joined_ = newEvent();
+  const Stream side_;
+  const Event parted_, joined_;
   int lane_ = 0;
   Scratch scratch_[2];
 };

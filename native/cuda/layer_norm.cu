@@ -1,7 +1,7 @@
 // z = residual + dropout(z); out = (z - μ) / σ · γ + β, with σ² the biased variance plus epsilon.
 //
 // Backward, with x̂ = (z - μ) / σ and g = dOut γ: dz = (g - mean(g) - x̂ mean(g x̂)) / σ, dγ = Σ dOut x̂, dβ = Σ dOut.
-// dz reaches the residual as it is and y through the same dropout mask.
+// The residual gets dz, and y gets dz through the same dropout mask.
 #include "cuda/layer_norm.cuh"
 
 #include "cuda/device.h"
@@ -27,7 +27,7 @@ __global__ void __launch_bounds__(kRowThreads)
     const RowMask mask(a.dropout, row);
     const LoadedRow<T, V, K> before(columns, z);
     const LoadedRow<T, V, K> residual(columns, hasResidual ? at<T>(a.residual, row * a.width) : z);
-    // As it will be read by the backward pass: rounded.
+    // Rounded to T, as the backward pass will read it.
     const MadeRow sum(columns, [&](int k, int c, float(&x)[V]) {
       before.get(k, c, x);
       mask.apply<V>(c, x);

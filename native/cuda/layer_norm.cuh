@@ -1,5 +1,5 @@
-// Layer norm of one row by one warp, shared by the op itself and by the two embeddings that end in it; the mathematics is
-// in cpu/layer_norm.cc.
+// Layer norm of one row by one warp, used by the op itself and by the two embeddings, which end with it:
+// out = (z - μ) / σ · γ + β; with x̂ = (z - μ) / σ and g = dOut γ: dz = (g - mean(g) - x̂ mean(g x̂)) / σ.
 #pragma once
 
 #include "cuda/column_sums.cuh"
@@ -32,12 +32,12 @@ __device__ __forceinline__ Moments momentsOf(const Columns<V, K>& columns, const
   return {mean, rsqrtf(warpSum(squares) / width + epsilon)};
 }
 
-// Means over a row of g = dOut γ and of g x̂.
+// The means over a row of g = dOut γ and of g x̂.
 struct GradientMeans {
   float g, dot;
 };
 
-// body(k, c, dOut, x̂) is called on the way.
+// Calls body(k, c, dOut, x̂) for each of the lane's columns.
 template <int V, int K, class X, class DOut, class Body>
 __device__ __forceinline__ GradientMeans gradientMeans(const Columns<V, K>& columns, const X& row, const DOut& dRow,
                                                        Moments m, const float* gamma, Body&& body) {
@@ -60,7 +60,7 @@ __device__ __forceinline__ GradientMeans gradientMeans(const Columns<V, K>& colu
   return {warpSum(sum) / width, warpSum(dot) / width};
 }
 
-// sink(k, c, dx) takes the gradient of the row.
+// Passes the gradient of the row to sink(k, c, dx).
 template <int V, int K, class X, class DOut, class Sink>
 __device__ __forceinline__ void rowGradient(const Columns<V, K>& columns, const X& row, const DOut& dRow, Moments m,
                                             const float* gamma, GradientMeans means, Sink&& sink) {
@@ -78,7 +78,7 @@ __device__ __forceinline__ void rowGradient(const Columns<V, K>& columns, const 
   });
 }
 
-// Both; dγ and dβ are sums 0 and 1 of `sums`.
+// Both of the above; dγ and dβ become sums 0 and 1 of `sums`.
 template <int V, int K, class X, class DOut, class Sink>
 __device__ __forceinline__ void layerNormGradient(const Columns<V, K>& columns, const X& row, const DOut& dRow,
                                                   Moments m, const float* gamma, ColumnSums<V, K, 2>& sums,

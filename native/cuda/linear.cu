@@ -1,8 +1,8 @@
-// y = x W^T + b, and its gradients dx = dy W, dW = dy^T x, db = Σ_rows dy: the products by the library behind gemm.h.
+// y = x W^T + b, dx = dy W, dW = dy^T x, db = Σ_rows dy. The products are those of gemm.h.
 //
-// Inactive rows are zeros, so products over all rows of the capacity are those over the active ones; only the bias fills
-// them, and they are zeroed again. In bf16 precision weights and bias come from the parameters' bf16 copy, and gradients
-// of parameters are float32.
+// Inactive rows of x and dy hold zeros, or, where they come from this op, its bias. The inactive rows of dy are always
+// zeros, so products over the whole capacity give the gradients of the active rows. In bf16 precision weights and bias come from the bf16 copy of the
+// parameters; gradients of parameters are float32.
 #include "cuda/column_sums.h"
 #include "cuda/convert.h"
 #include "cuda/device.h"
@@ -13,33 +13,23 @@ namespace lxmert::cuda {
 
 namespace {
 
-constexpr int kRowsOfZeroBlock = 8;  // a warp each
-
-template <class T>
-__global__ void zeroInactiveRows(Rows rows, T* __restrict__ values, int64_t width) {
-  const int64_t row = static_cast<int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
-  if (row >= rows.capacity || ActiveRows(rows).has(row)) return;
-  for (int64_t c = threadIdx.x; c < width; c += blockDim.x) values[row * width + c] = fromFloat<T>(0.0f);
-}
-
-unsigned blocksOf(int64_t work, int64_t ofBlock) { return static_cast<unsigned>((work + ofBlock - 1) / ofBlock); }
-
 template <class T>
 constexpr DType dtypeOf() {
   return sizeof(T) == sizeof(float) ? DType::F32 : DType::BF16;
 }
 
-// The input features are F32 where all else may be bf16.
+// The input features are F32 even where all other activations are bf16.
 template <class T>
 const T* operand(CudaDevice& device, const Values& values, int64_t count) {
   if (values.dtype == dtypeOf<T>()) return values.as<const T>();
-  if constexpr (sizeof(T) == sizeof(float)) throw Error(ErrorCode::BadArgument, "linear: x is bf16 where y is f32");
+  if constexpr (sizeof(T) == sizeof(float)) throw Error(ErrorCode::BadArgument, "linear: x is bf16, but y is f32");
   T* converted = device.scratch<T>(count);
   if constexpr (sizeof(T) != sizeof(float)) convertToBf16(device.stream(), values.data, converted, count);
   return converted;
 }
 
-// A parameter as operands are: it may lie outside of the parameter arena (in tests), and has no bf16 copy then.
+// A parameter in the type of the operands. One outside the parameter arena (in tests) has no bf16 copy and is
+// converted.
 template <class T>
 const T* parameter(CudaDevice& device, const Floats& master, int64_t count) {
   if (!master) return nullptr;
@@ -47,7 +37,7 @@ const T* parameter(CudaDevice& device, const Floats& master, int64_t count) {
   return operand<T>(device, {master, DType::F32}, count);
 }
 
-// A bias where a product may read it.
+// A bias at an address that a product accepts.
 template <class T>
 const T* biasOf(CudaDevice& device, const Floats& master, int64_t count) {
   const T* bias = parameter<T>(device, master, count);
@@ -75,9 +65,6 @@ void linearForward(Device& base, const LinearForward& a) {
     const T* weight = parameter<T>(device, a.weight, a.out * a.in);
     const T* bias = biasOf<T>(device, a.bias, a.out);
     multiply(device, {rows, a.out, a.in, false, true, a.y.dtype, a.y.dtype, x, weight, a.y.data, bias, 0.0f});
-    if (!bias || a.rows.set == RowSet::All || rows == 0) return;
-    LXMERT_LAUNCH(zeroInactiveRows<T>, dim3(blocksOf(rows, kRowsOfZeroBlock)), dim3(kLanes, kRowsOfZeroBlock), 0,
-                  device.stream(), a.rows, a.y.as<T>(), a.out);
   });
 }
 

@@ -1,4 +1,4 @@
-// Libraries of NVIDIA's that are opened at run time, so that a missing one is an error that says how to get it.
+// Opens NVIDIA's libraries at run time. If one is missing, the error says how to get it.
 #pragma once
 
 #include <string>
@@ -7,21 +7,21 @@
 namespace lxmert::cuda {
 
 struct NvidiaLibrary {
-  const char* what;                // in words
-  const char* prefix;              // of its functions' names
-  std::vector<std::string> names;  // of its file, the newest version first
-  const char* variable;            // of the environment: names a file, and then no other is tried
-  const char* note;                // a file beside the plugin, in which the build has noted where it found one
-  const char* remedy;              // how to get it
+  const char* what;                // the library in words, for messages
+  const char* prefix;              // prefix of its functions' names
+  std::vector<std::string> names;  // names of its file, the newest version first
+  const char* variable;            // environment variable that names a file; no other file is tried then
+  const char* note;                // name of a file beside the plugin in which the build noted a path
+  const char* remedy;              // how to get the library, for messages
 };
 
 class OpenedLibrary {
  public:
-  // Tries the file that the variable names, else what the system finds, the toolkit's, and what the build noted. Throws
-  // NoDevice.
+  // Tries the file that the variable names. Without that it tries the system's library path, the plugin's own folder, the
+  // toolkit, the path that the build noted, and the wheels of Python environments. Throws NoDevice.
   explicit OpenedLibrary(const NvidiaLibrary& library);
 
-  // By its name without the prefix. Throws NoDevice when the library has no such function.
+  // A function by its name without the prefix. Throws NoDevice when the library does not have it.
   void* function(const std::string& name) const;
 
   const std::string& file() const { return file_; }
@@ -31,7 +31,7 @@ class OpenedLibrary {
   void* handle_ = nullptr;  // never closed: threads of the library may outlive every engine
 };
 
-// The struct Library: a pointer to each of a library's functions, which `list` names with their types. Made of the opened one.
+// Defines the struct Library, made from an OpenedLibrary: a pointer to each function that `list` names with its type.
 #define LXMERT_NVIDIA_LIBRARY(list)                                                                          \
   struct Library {                                                                                           \
     explicit Library(const cuda::OpenedLibrary& opened)                                                      \

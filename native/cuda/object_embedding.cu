@@ -1,8 +1,9 @@
-// out = dropout((LN_f(x) + LN_b(W_b box + b_b)) / 2), x = W_f feature + b_f made by `linear`.
+// out = dropout((LN_f(x) + LN_b(W_b box + b_b)) / 2), where x = W_f feature + b_f comes from the op `linear`.
 //
-// Backward: half of the gradient goes through each norm; the box's projection is made again, its weights' gradient is
-// dW_b = Σ d box^T. A first kernel goes by rows: dx, and the means of each row that both norms' gradients need. A second
-// goes by columns, with the nine sums of a column in the registers of one thread.
+// Backward: each layer norm gets half of the gradient. The projection of the box is computed again;
+// dW_b = Σ_rows d(projection) box^T, db_b = Σ_rows d(projection). The first kernel works by rows: it computes dx, and
+// for each row the means that the gradients of both norms need. The second works by columns: one thread keeps the nine
+// sums of a column in registers.
 #include "cuda/dropout.cuh"
 #include "cuda/kernels.h"
 #include "cuda/layer_norm.cuh"
@@ -11,7 +12,7 @@ namespace lxmert::cuda {
 
 namespace {
 
-// (W_b box + b_b) at V columns.
+// W_b box + b_b for V columns.
 template <int V>
 __device__ __forceinline__ void projectBox(const ObjectEmbeddingShape& s, const float (&box)[4], int c, float (&x)[V]) {
   load<V>(s.boxBias.data + c, x);
@@ -70,7 +71,7 @@ __global__ void __launch_bounds__(kRowThreads)
   });
 }
 
-// dx, and the means of each active row: of the feature's norm, then of the box's.
+// Computes dx and the means of each active row: those of the feature's norm, then those of the box's norm.
 template <class T, int V, int K>
 __global__ void __launch_bounds__(kRowThreads)
     objectRowsBackwardKernel(const ObjectEmbeddingBackward a, const Columns<V, K> columns, float4* means) {
@@ -103,7 +104,7 @@ __global__ void __launch_bounds__(kRowThreads)
   });
 }
 
-// Partial sums of a block's rows: [dγ_f | dβ of both | dγ_b | db_b | dW_b], widths w, w, w, w, 4w.
+// The partial sums of a block's rows: [dγ_f | dβ of both norms | dγ_b | db_b | dW_b], of widths w, w, w, w, 4w.
 constexpr int kSumsOfColumn = 8;
 constexpr int kColumnThreads = 64;
 constexpr int64_t kColumnBlocks = 256;

@@ -1,5 +1,5 @@
-// What a kernel file needs of CUDA, under nvcc and on the emulator (g++, no toolkit): the language, bfloat16, dynamic
-// shared memory and launches. Kernels include this and nothing else of CUDA.
+// Everything of CUDA that kernel files use, under nvcc and on the emulator (g++, without the toolkit): the language,
+// bfloat16, dynamic shared memory and launches. Kernel files include nothing else of CUDA.
 #pragma once
 
 #include <cstddef>
@@ -19,13 +19,13 @@
 
 namespace lxmert::cuda {
 
-// Dynamic shared memory that a launch may take without asking, and that every device we build for gives when asked
-// (99 KB: compute capability 12.0; the others have more).
+// Dynamic shared memory that a launch may use without a request, and the most that every supported device grants on
+// request (99 KB on compute capability 12.0; the others have more).
 constexpr size_t kSharedBytesUnasked = 48 * 1024;
 constexpr size_t kSharedBytesMost = 99 * 1024;
 
-// Ends the message of an error that the device does not come back from.
-constexpr const char* kDeviceIsLost = ". This engine is dead, and this process can use the GPU no more: start it again";
+// The end of a message about an error after which the device cannot be used any more.
+constexpr const char* kDeviceIsLost = ". This process cannot use the GPU any more: start it again";
 
 #ifdef __CUDACC__
 using bf16 = __nv_bfloat16;
@@ -53,7 +53,7 @@ __host__ __device__ __forceinline__ bf16 fromFloat<bf16>(float x) {
   return toBf16(x);
 }
 
-// Two bfloat16 in a word, as tensor cores take them: the first in the low half.
+// Two bfloat16 numbers in a word, in the order of tensor cores: the first in the low half.
 __device__ __forceinline__ uint32_t packBf16(float low, float high) {
 #ifdef __CUDACC__
   const __nv_bfloat162 both = __floats2bfloat162_rn(low, high);
@@ -70,13 +70,13 @@ __device__ __forceinline__ float2 unpackBf16(uint32_t word) {
 }
 
 #ifdef __CUDACC__
-// `LXMERT_SHARED(char, shared);` at the top of a kernel: all the shared memory of the launch, aligned to 16 bytes.
+// `LXMERT_SHARED(char, shared);` at the top of a kernel gives all the shared memory of the launch, aligned to 16 bytes.
 #define LXMERT_SHARED(type, name)                               \
   extern __shared__ __align__(16) unsigned char lxmertShared[]; \
   type* const name = reinterpret_cast<type*>(lxmertShared)
 
-// Allows a kernel all the shared memory that the current device gives. Not what one launch takes: this belongs to the
-// kernel, and another thread may be about to launch it with more.
+// Allows a kernel all the shared memory of the current device. It does not allow just what one launch needs, because
+// the setting belongs to the kernel, and another thread may be about to launch it with more.
 inline cudaError_t allowShared(const void* kernel) {
   int device = 0, most = 0;
   cudaError_t status = cudaGetDevice(&device);
@@ -95,7 +95,7 @@ void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 blo
     status = cudaGetLastError();
   }
   if (status != cudaSuccess)
-    // Also of a kernel that ran before: the first call after it is told.
+    // The error may be that of an earlier kernel: the first call after it returns it.
     throw Error(ErrorCode::Internal, std::string(name) + ": the launch failed: " + cudaGetErrorName(status) + ": " +
                                          cudaGetErrorString(status) + kDeviceIsLost);
 }

@@ -1,4 +1,4 @@
-// The library's one C function; engine/plugin.h says what it gives.
+// The library's one C function. engine/plugin.h describes what it returns.
 #include "engine/plugin.h"
 
 #include "comm/nccl.h"

@@ -2,12 +2,14 @@
 
 #include <sstream>
 
+#include "cuda/gemm.h"
+
 namespace lxmert::cuda {
 
 namespace {
 
 constexpr int kAnswer = 42;
-constexpr int kLeastMajor = 8;  // bf16 tensor cores, cp.async
+constexpr int kLeastMajor = 8;  // the first with bf16 tensor cores and cp.async
 
 __global__ void answer(int* out) { *out = kAnswer; }
 
@@ -19,7 +21,7 @@ std::string reasonOf(cudaError_t status) {
 
 std::string version(int number) { return std::to_string(number / 1000) + '.' + std::to_string(number % 1000 / 10); }
 
-// Why a kernel does not run, or "".
+// Runs a tiny kernel. Returns "", or why it does not run.
 std::string tryKernel() {
   int* device = nullptr;
   int host = 0;
@@ -60,6 +62,9 @@ Gpu findGpu(int ordinal) {
   if (ordinal >= count)
     missing("there is no GPU number " + std::to_string(ordinal) + ", only " + std::to_string(count) + " from 0 on");
 
+  // Before the GPU is touched: where this fails, `auto` takes the CPU, and the GPU's memory should be free for others.
+  requireGemms();
+
   cudaDeviceProp properties;
   cudaError_t status = cudaGetDeviceProperties(&properties, ordinal);
   if (status == cudaSuccess) status = cudaSetDevice(ordinal);
@@ -75,7 +80,7 @@ Gpu findGpu(int ordinal) {
   const std::string problem = tryKernel();
   if (!problem.empty())
     missing(gpu.name + " is there, but does not run a kernel (" + problem +
-            "); is it a model that is newer than this build (`npm run build:cuda`), or in use by others alone?");
+            "); is the GPU newer than this build, or does another process use it exclusively?");
   return gpu;
 }
 

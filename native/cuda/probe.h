@@ -1,4 +1,4 @@
-// Looks for a GPU that can be used.
+// Looks for a usable GPU.
 #pragma once
 
 #include <string>
@@ -15,11 +15,11 @@ struct Gpu {
   int driver, runtime;  // CUDA versions: 1000 major + 10 minor
 };
 
-// Makes the GPU the current one of this thread, and has it run a tiny kernel: one that is listed and cannot is none.
-// Throws NoDevice, saying what is missing and how to get it.
+// Makes the GPU current for this thread and runs a tiny kernel on it, because a GPU may be listed and still not work.
+// Throws NoDevice with what is missing and how to get it.
 Gpu findGpu(int ordinal);
 
-// In words.
+// Describes the GPU in words.
 std::string describe(const Gpu& gpu);
 
 }  // namespace lxmert::cuda

@@ -1,5 +1,5 @@
-// The instructions that CUDA C++ has no name for, the only inline assembly of the project; emulator/ptx.h has their
-// twins. PTX ISA 9: matrix fragments of mma.m16n8k16 (bf16), ldmatrix, cp.async.
+// Instructions for which CUDA C++ has no name: the only inline assembly of the project. emulator/ptx.h has the same
+// functions for the emulator. Source: PTX ISA 9, matrix fragments of mma.m16n8k16 (bf16), ldmatrix, cp.async.
 #pragma once
 
 #include "cuda/platform.h"
@@ -10,9 +10,9 @@
 
 namespace lxmert::cuda {
 
-// d [16, 8] += a [16, 16] b [16, 8] by a whole warp: bfloat16 in, float32 out. Lane l = 4 g + t holds
-//   a: rows g, g + 8 (a[0], a[1]) of columns 2t, 2t + 1, and the same of columns 2t + 8, 2t + 9 (a[2], a[3]);
-//   b: column g of rows 2t, 2t + 1 (b[0]) and 2t + 8, 2t + 9 (b[1]);
+// d [16, 8] += a [16, 16] b [16, 8] by a whole warp, bfloat16 operands and float32 result. Lane l = 4 g + t holds
+//   a: columns 2t, 2t + 1 of rows g and g + 8 (a[0], a[1]), and columns 2t + 8, 2t + 9 of the same rows (a[2], a[3]);
+//   b: column g of rows 2t, 2t + 1 (b[0]) and of rows 2t + 8, 2t + 9 (b[1]);
 //   d: columns 2t, 2t + 1 of row g (d[0], d[1]) and of row g + 8 (d[2], d[3]).
 __device__ __forceinline__ void mma16816(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   asm volatile(
@@ -26,8 +26,8 @@ __device__ __forceinline__ uint32_t sharedAddress(const void* shared) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(shared));
 }
 
-// Four 8 x 8 matrices of bfloat16: lane 8 i + j gives the address (aligned to 16 bytes) of row j of matrix i; lane
-// l = 4 g + t gets columns 2t, 2t + 1 of row g of matrix i in r[i].
+// Loads four 8 x 8 matrices of bfloat16. Lane 8 i + j gives the address (aligned to 16 bytes) of row j of matrix i.
+// Lane l = 4 g + t gets columns 2t, 2t + 1 of row g of matrix i in r[i].
 __device__ __forceinline__ void ldmatrixX4(uint32_t (&r)[4], const void* shared) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
@@ -43,8 +43,8 @@ __device__ __forceinline__ void ldmatrixX4Trans(uint32_t (&r)[4], const void* sh
                : "memory");
 }
 
-// Copies 16 bytes (both ends aligned to 16) in the background; 16 zeros, and nothing read, when not `valid`. They are
-// there for this thread after cpAsyncWait, for others after a barrier behind it.
+// Copies 16 bytes asynchronously; both addresses are aligned to 16. When not `valid`, it writes 16 zeros and reads
+// nothing. This thread may read them after cpAsyncWait, other threads after a barrier behind that.
 __device__ __forceinline__ void cpAsync16(void* shared, const void* global, bool valid) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(sharedAddress(shared)),
                "l"(__cvta_generic_to_global(global)), "r"(valid ? 16 : 0)
@@ -54,7 +54,7 @@ __device__ __forceinline__ void cpAsync16(void* shared, const void* global, bool
 // Ends a group of copies.
 __device__ __forceinline__ void cpAsyncCommit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
-// Waits for all of this thread's groups but the latest `pending`.
+// Waits for all of this thread's groups except the latest `pending`.
 template <int pending>
 __device__ __forceinline__ void cpAsyncWait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory");

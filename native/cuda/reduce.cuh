@@ -1,4 +1,4 @@
-// Sums and maxima over the lanes of a warp and the threads of a block, always in the same order.
+// Sums over the lanes of a warp and the threads of a block, always in the same order.
 #pragma once
 
 #include "cuda/platform.h"
@@ -17,7 +17,7 @@ __device__ __forceinline__ float warpSum(float x) {
   return x;
 }
 
-// Every thread gets the sum. `shared` holds one float a warp, and nobody else uses it until the block has met again.
+// Every thread gets the sum. `shared` holds one float a warp. It may be used again only after a barrier.
 __device__ __forceinline__ float blockSum(float x, float* shared) {
   x = warpSum(x);
   if (laneOf() == 0) shared[threadIdx.x / kLanes] = x;
@@ -27,7 +27,8 @@ __device__ __forceinline__ float blockSum(float x, float* shared) {
   return sum;
 }
 
-// Thread 0 gets the sum; of others the result is a part. `shared` holds one double a thread; blockDim.x is a power of two.
+// Thread 0 gets the sum; the other threads get a part of it. `shared` holds one double a thread. blockDim.x must be a
+// power of two.
 __device__ __forceinline__ double blockSumDouble(double x, double* shared) {
   shared[threadIdx.x] = x;
   for (unsigned half = blockDim.x / 2; half > 0; half /= 2) {
@@ -35,6 +36,23 @@ __device__ __forceinline__ double blockSumDouble(double x, double* shared) {
     if (threadIdx.x < half) shared[threadIdx.x] += shared[threadIdx.x + half];
   }
   return shared[threadIdx.x];
+}
+
+// The same for N sums at once. `shared` holds N doubles a thread.
+template <int N>
+__device__ __forceinline__ void blockSumsDouble(double (&x)[N], double* shared) {
+  const unsigned threads = blockDim.x;
+#pragma unroll
+  for (int i = 0; i < N; ++i) shared[i * threads + threadIdx.x] = x[i];
+  for (unsigned half = threads / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (threadIdx.x < half) {
+#pragma unroll
+      for (int i = 0; i < N; ++i) shared[i * threads + threadIdx.x] += shared[i * threads + threadIdx.x + half];
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < N; ++i) x[i] = shared[i * threads + threadIdx.x];
 }
 
 }  // namespace lxmert::cuda

@@ -1,5 +1,5 @@
-// One warp a row. A lane has the same columns of every row; rows of usual widths lie in its registers between being read
-// and being written, others are read again at each use.
+// One warp works on one row, and a lane has the same columns of every row. A row of a usual width stays in registers
+// from its first use to its last; a row of another width is read again for each use.
 #pragma once
 
 #include <algorithm>
@@ -14,12 +14,13 @@ namespace lxmert::cuda {
 constexpr int kRowThreads = 128;
 constexpr int kRowWarps = kRowThreads / kLanes;
 
-// Blocks of `warps` that walk over rows; at least one, since its threads may have to write what no row contributes to.
+// The number of blocks of `warps` warps that loop over rows. At least one, because some kernels write results for no
+// rows.
 inline unsigned rowBlocks(int64_t rows, int warps = kRowWarps, int64_t most = 1 << 20) {
   return static_cast<unsigned>(std::clamp<int64_t>((rows + warps - 1) / warps, 1, most));
 }
 
-// The rows that samples use, as the step record says.
+// The rows that samples use, by the step record.
 class ActiveRows {
  public:
   __device__ __forceinline__ explicit ActiveRows(const Rows& rows) {
@@ -36,7 +37,7 @@ class ActiveRows {
   Segment second_{0, 0};
 };
 
-// body(row, active) on each warp, in strides, for all rows.
+// Calls body(row, active) on each warp, in strides, for all rows.
 template <class Body>
 __device__ __forceinline__ void warpRows(const Rows& rows, Body&& body) {
   const ActiveRows active(rows);
@@ -45,16 +46,16 @@ __device__ __forceinline__ void warpRows(const Rows& rows, Body&& body) {
     body(row, active.has(row));
 }
 
-// The same on each block.
+// Calls body(row, active) on each block, in strides, for all rows.
 template <class Body>
 __device__ __forceinline__ void blockRows(const Rows& rows, Body&& body) {
   const ActiveRows active(rows);
   for (int64_t row = blockIdx.x; row < rows.capacity; row += gridDim.x) body(row, active.has(row));
 }
 
-// A thread's vectors of a row that `threads` share, a few at a time: `load(i, c)` for each of columns c … c + V, then
-// `use(i, c)`. So their loads are under way together; of itself nvcc moves no load before a store, which might be to the
-// same place.
+// Processes a thread's vectors of a row that `threads` threads share, a few at a time: it calls `load(i, c)` for each
+// of the columns c … c + V, then `use(i, c)` for each. So several loads are in flight at once. nvcc does not move a
+// load before a store by itself, because both might have the same address.
 constexpr int kVectorsAtOnce = 4;
 template <int V, class Load, class Use>
 __device__ __forceinline__ void eachVector(int thread, int threads, int64_t begin, int64_t end, Load&& load,
@@ -75,13 +76,13 @@ __device__ __forceinline__ T* at(const Values& values, int64_t i = 0) {
   return reinterpret_cast<T*>(values.data) + i;
 }
 
-// A lane's columns: V neighbours at a time, K times. K = 0: as often as the width needs.
+// The columns of a lane: V neighbours at a time, K times. K = 0: as many times as the width needs.
 template <int V, int K>
 struct Columns {
   static constexpr int kTimes = K > 0 ? K : 1;
   int width;
 
-  // body(k, c): columns c … c + V are the lane's k-th.
+  // Calls body(k, c): columns c … c + V are the lane's k-th vector.
   template <class Body>
   __device__ __forceinline__ void each(Body&& body) const {
     const int first = laneOf() * V;
@@ -100,8 +101,8 @@ struct Columns {
   }
 };
 
-// body(Columns<V, K>) with the best V and K for rows at these places. V is 4 also for rows of bfloat16: weights are float32,
-// and of those a lane that had 8 columns would take 16 of each 32 bytes at a time, every sector twice.
+// Calls body(Columns<V, K>) with the best V and K for rows at these addresses. V is 4 also for bfloat16 rows: weights
+// are float32, and a lane with 8 columns would read 16 of each 32 bytes at a time, and touch every sector twice.
 template <class Body>
 void withColumns(int64_t columns, std::initializer_list<const void*> places, Body&& body) {
   constexpr int V = kWide<float>;
@@ -116,7 +117,7 @@ void withColumns(int64_t columns, std::initializer_list<const void*> places, Bod
     body(Columns<V, 32 / V>{width});
 }
 
-// A row in memory, read when made (all loads at once), or at each use.
+// A row in memory. Its values are read when the object is made (all loads at once), or at each use.
 template <class T, int V, int K>
 class LoadedRow {
  public:
@@ -135,7 +136,7 @@ class LoadedRow {
   Packed<T, V> packed_[Columns<V, K>::kTimes];
 };
 
-// A row that `source(k, c, x)` makes, when this is made or at each use.
+// A row that `source(k, c, x)` computes, when the object is made or at each use.
 template <int V, int K, class Source>
 class MadeRow {
  public:

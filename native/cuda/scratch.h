@@ -1,9 +1,9 @@
-// Scratch space of ops: one block of device memory, handed out from its start and taken back as a whole after each op.
-// Work runs in order on one stream, so the next op may have it at once. It grows when an op asks for more than there is,
-// which waits for the device: after a first step it has its size.
+// Scratch space of ops: one block of device memory. An op takes parts of it from the front, and all of it is free again
+// after the op. Work runs in order on one stream, so the next op may use it at once. It grows when an op needs more
+// than there is, and growing waits for the device; after the first step it no longer grows.
 //
-// What is captured keeps the block that it was captured with; it may be another one by the time of its launch, and both
-// are used in the order of the stream.
+// A captured graph keeps the block that it was captured with, even if the ops use another one by the time it is
+// launched.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +20,7 @@ class Scratch {
   Scratch() = default;
   Scratch(const Scratch&) = delete;
 
-  // Null for none.
+  // Returns null for 0 bytes.
   char* take(cudaStream_t stream, int64_t bytes) {
     if (bytes == 0) return nullptr;
     const int64_t size = (bytes + kAlignment - 1) / kAlignment * kAlignment;
@@ -31,10 +31,10 @@ class Scratch {
     return place;
   }
 
-  // What has been taken is free.
+  // Frees everything that has been taken.
   void reset() { used_ = 0; }
 
-  // One block instead of many, with room for each op that has been run.
+  // Replaces several blocks by one, with room for every op that has run.
   void settle(cudaStream_t stream) {
     if (blocks_.size() <= 1) return;
     check(cudaStreamSynchronize(stream), "waiting for kernels");
@@ -44,7 +44,7 @@ class Scratch {
     grow(bytes);
   }
 
-  // While it is fixed it refuses to grow; null when nothing has asked for any.
+  // While it is fixed, it refuses to grow. Returns the block, or null when no op has asked for any.
   std::shared_ptr<char> fix(bool fixed) {
     fixed_ = fixed;
     return blocks_.empty() ? nullptr : blocks_.back().base;
@@ -57,10 +57,9 @@ class Scratch {
   };
   static constexpr int64_t kAlignment = 256, kLeast = int64_t{1} << 20;
 
-  // A further block: kernels that are running have the others.
+  // Adds a block and keeps the others, which running kernels still use.
   void grow(int64_t size) {
-    if (fixed_)
-      throw Error(ErrorCode::Internal, "an op asks for more scratch space when it is captured than when it was run");
+    if (fixed_) throw Error(ErrorCode::Internal, "an op needs more scratch space in a capture than in its first run");
     const int64_t bytes = std::max(size, kLeast);
     char* base = nullptr;
     check(cudaMalloc(reinterpret_cast<void**>(&base), bytes), "a kernel's scratch space");

@@ -2,11 +2,11 @@
 //   h(l, t) = -t log σ(l) - (1 - t) log(1 - σ(l)) = |l| (1 - t) + log(1 + e) where l ≥ 0, else |l| t + log(1 + e),
 // e = exp(-|l|). No term is negative, so nothing cancels, and e never overflows.
 //
-// Backward, in place: l_c becomes scale · (σ(l_c) - t_c); inactive rows and the columns behind the classes become zeros.
-// With q = e / (1 + e): σ(l) - t = (1 - t) - q where l ≥ 0, else q - t.
+// Backward, in place: l_c becomes scale · (σ(l_c) - t_c); inactive rows and the columns behind the classes become
+// zeros. With q = e / (1 + e): σ(l) - t = (1 - t) - q where l ≥ 0, else q - t.
 //
-// One block works on one row and reads the logits once. A row has a few targets (VQA: ten at most), so each thread
-// compares the class of each with its own classes; all threads read the same target at a time.
+// One block works on one row and reads the logits once. A row has few targets (VQA: ten at most), so each thread
+// compares the class of every target with its own classes. All threads read the same target at the same time.
 #include "cuda/class_rows.cuh"
 #include "cuda/kernels.h"
 #include "cuda/tally.h"
@@ -29,7 +29,7 @@ __device__ __forceinline__ void targetsAt(const SoftTargets& targets, const Segm
   }
 }
 
-// Of a part of a row: Σ h, the largest logit, its first class (-1: every logit is NaN) and that class's target.
+// For a part of a row: Σ h, the largest logit, its first class (-1: every logit is NaN), and the target of that class.
 struct RowPart {
   float loss = 0, largest = -INFINITY, score = 0;
   int place = -1;
@@ -42,7 +42,7 @@ struct RowPart {
   }
 };
 
-// Every lane gets the sum of its warp.
+// Every lane gets the result for its warp.
 __device__ __forceinline__ void addWarp(RowPart& part) {
 #pragma unroll
   for (int distance = kLanes / 2; distance > 0; distance /= 2) {

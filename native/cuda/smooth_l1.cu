@@ -9,10 +9,11 @@ namespace lxmert::cuda {
 
 namespace {
 
-// Of a thread at a time: 16 bytes of the target. With 8 it would touch every sector of it twice.
+// Columns of a thread at a time: 16 bytes of the target. With 8 columns each thread would touch every sector of it
+// twice.
 constexpr int kColumns = kWide<float>;
 
-// A block a row.
+// One block works on one row.
 template <class T, int V>
 __global__ void __launch_bounds__(kRowThreads) smoothL1ForwardKernel(const SmoothL1Forward a) {
   LXMERT_SHARED(float, shared);

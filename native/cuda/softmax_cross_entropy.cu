@@ -1,10 +1,10 @@
 // loss = Σ_rows w (log Σ_c exp(l_c) - l_label) over rows whose label is a class.
 //
-// Backward, in place: l_c becomes scale · w · (exp(l_c - logSumExp) - [c = label]); other rows become zeros,
-// and so does what lies behind the classes.
+// Backward, in place: l_c becomes scale · w · (exp(l_c - logSumExp) - [c = label]). Rows without a label, inactive rows
+// and the columns behind the classes become zeros.
 //
-// One block works on one row. It reads the logits once, keeping their maximum and the sum of exponentials as it goes, and
-// never stores a probability.
+// One block works on one row. It reads the logits once, keeping their maximum and the sum of exponentials as it goes,
+// and never stores a probability.
 #include "cuda/class_rows.cuh"
 #include "cuda/kernels.h"
 #include "cuda/tally.h"
@@ -13,12 +13,12 @@ namespace lxmert::cuda {
 
 namespace {
 
-// What is known of a part of a row: its largest logit, the first place of it (-1: all are NaN), and Σ exp(l - largest).
+// For a part of a row: its largest logit, the first class that has it (-1: all are NaN), and Σ exp(l - largest).
 struct Part {
   float largest = -INFINITY, sum = 0;
   int place = -1;
 
-  // Adds logits behind all those before.
+  // Adds logits of higher classes than all before.
   template <int V>
   __device__ __forceinline__ void add(int c, const float (&l)[V]) {
     float top = l[0];
@@ -30,7 +30,7 @@ struct Part {
 #pragma unroll
       for (int i = V - 1; i >= 0; --i) place = l[i] == top ? c + i : place;
     }
-    // Among logits of -∞ alone the difference would be NaN.
+    // If all logits are -∞ the difference would be NaN.
     const float base = largest == -INFINITY ? 0.0f : largest;
 #pragma unroll
     for (int i = 0; i < V; ++i) sum += __expf(l[i] - base);
@@ -47,7 +47,7 @@ struct Part {
   }
 };
 
-// Every thread gets the whole of its warp.
+// Every thread gets the result for its warp.
 __device__ __forceinline__ void addWarp(Part& part) {
 #pragma unroll
   for (int distance = kLanes / 2; distance > 0; distance /= 2) {
@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(kMostClassThreads)
       const bool labelled = label >= 0 && label < classes;
       a.logSumExp.data[row] = part.largest + logSum;
       a.predictions.data[row] = part.place;
-      // In this order the loss of a confident row does not cancel.
+      // In this order of terms the loss of a confident row does not cancel.
       a.rowLoss.data[row] = labelled ? weight * (part.largest - toFloat(logits[label]) + logSum) : 0.0f;
     }
     __syncthreads();

@@ -7,12 +7,12 @@ namespace lxmert::cuda {
 namespace {
 
 constexpr int64_t kMebibyte = int64_t{1} << 20;
-// Of one copy: what is larger goes in parts.
+// The most bytes of one copy. A larger upload or download is done in parts.
 constexpr int64_t kPart = 128 * kMebibyte;
-// Of all downloads that wait at a time, before the next one waits for one of them.
+// The most bytes of all downloads that wait. The next download then waits for one of them.
 constexpr int64_t kMostPinned = 512 * kMebibyte;
 
-// A power of two, so that buffers fit again.
+// A power of two, so that a buffer fits later copies, too.
 int64_t sizeFor(int64_t bytes) {
   int64_t size = kMebibyte;
   while (size < bytes) size *= 2;
@@ -51,7 +51,7 @@ void Staging::uploadPart(cudaStream_t stream, char* device, const char* host, in
   Pinned& buffer = uploads_[turn_];
   turn_ = 1 - turn_;
   if (buffer.copied) check(cudaEventSynchronize(buffer.copied), "waiting for an upload");
-  // To wait for a step would keep a core busy without the second flag.
+  // The second flag makes the waiting thread sleep. Without it, waiting for a step keeps a core busy.
   constexpr unsigned kFlags = cudaEventDisableTiming | cudaEventBlockingSync;
   if (!buffer.copied) check(cudaEventCreateWithFlags(&buffer.copied, kFlags), "an event for uploads");
   if (buffer.bytes < bytes) {
@@ -95,10 +95,10 @@ Staging::Pinned Staging::takeForDownload(int64_t bytes) {
     }
     if (pinned_ == 0 || pinned_ + size <= kMostPinned) break;
     if (free_.empty()) {
-      given_.wait(lock);  // for a download to end
+      given_.wait(lock);  // until a download ends
       continue;
     }
-    pinned_ -= free_.back().bytes;  // too small
+    pinned_ -= free_.back().bytes;  // this buffer is too small
     free_.pop_back();
   }
   Pinned fresh;

@@ -1,5 +1,5 @@
-// Copies between the host and the device by way of pinned memory, which the device copies on its own: neither direction
-// stops the engine's thread, unless more is asked for than the pinned memory holds.
+// Copies between host and device through pinned memory, from which the device copies by itself. Neither direction stops
+// the engine's thread, unless more bytes are asked for than the pinned memory holds.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 
 namespace lxmert::cuda {
 
-// Zeroed.
+// Zeroed pinned memory.
 std::shared_ptr<char> pinned(int64_t bytes);
 
 class Staging {
@@ -22,17 +22,17 @@ class Staging {
   Staging(const Staging&) = delete;
   ~Staging();
 
-  // What stays is copied from where it is. For all else there are two buffers in turn: one is filled while the device copies
-  // from the other.
+  // Memory that `stays` is copied from its place. All else goes through two buffers in turn: one is filled while the
+  // device copies from the other.
   void upload(cudaStream_t stream, char* device, const HostBytes& host);
-  // The values are at `host` before what is added to `completions` next is called.
+  // The values are at `host` before the next callback that is added to `completions`.
   void download(cudaStream_t stream, Completions& completions, char* host, const char* device, int64_t bytes);
 
  private:
   struct Pinned {
     std::shared_ptr<char> memory;
     int64_t bytes = 0;
-    cudaEvent_t copied = nullptr;  // of uploads: when it is free again
+    cudaEvent_t copied = nullptr;  // for uploads: when it may be filled again
   };
   void uploadPart(cudaStream_t stream, char* device, const char* host, int64_t bytes);
   void downloadPart(cudaStream_t stream, Completions& completions, char* host, const char* device, int64_t bytes);
@@ -41,7 +41,7 @@ class Staging {
 
   Pinned uploads_[2];
   int turn_ = 0;
-  std::mutex mutex_;  // of what follows: downloads end on another thread
+  std::mutex mutex_;  // guards the members below: downloads end on another thread
   std::condition_variable given_;
   std::vector<Pinned> free_;
   int64_t pinned_ = 0;  // bytes of all buffers for downloads

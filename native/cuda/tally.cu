@@ -1,3 +1,5 @@
+// tally[0] += Σ_rows loss, tally[1] += Σ_rows score, tally[2] += number of labelled rows; score: [arg-max = label], or the
+// soft score of the arg-max. One block adds all rows in double precision, in a fixed order.
 #include "cuda/tally.h"
 
 #include "cuda/rows.cuh"
@@ -6,12 +8,13 @@ namespace lxmert::cuda {
 
 namespace {
 
-constexpr int kThreads = 512;
+constexpr int kThreads = 1024;  // of the one block: a row each of 1,024 rows at a time
+constexpr int kSums = 3;
 
 __global__ void __launch_bounds__(kThreads) addToTallyKernel(const LossRows loss, float* tally) {
   LXMERT_SHARED(double, shared);
   const ActiveRows active(loss.rows);
-  double sums[3] = {};
+  double sums[kSums] = {};
   for (int64_t row = threadIdx.x; row < loss.rows.capacity; row += kThreads) {
     sums[0] += loss.rowLoss[row];
     if (loss.rowScore) {
@@ -25,18 +28,15 @@ __global__ void __launch_bounds__(kThreads) addToTallyKernel(const LossRows loss
     sums[1] += loss.predictions[row] == label;
     sums[2] += 1;
   }
-  const bool classified = loss.labels || loss.rowScore;
-  for (int i = 0; i < (classified ? 3 : 1); ++i) {
-    const double sum = blockSumDouble(sums[i], shared);
-    if (threadIdx.x == 0) tally[i] += static_cast<float>(sum);
-    __syncthreads();
-  }
+  blockSumsDouble(sums, shared);
+  if (threadIdx.x != 0) return;
+  for (int i = 0; i < (loss.labels || loss.rowScore ? kSums : 1); ++i) tally[i] += static_cast<float>(sums[i]);
 }
 
 }  // namespace
 
 void addToTally(CudaDevice& device, const LossRows& loss, float* tally) {
-  LXMERT_LAUNCH(addToTallyKernel, 1, kThreads, kThreads * sizeof(double), device.stream(), loss, tally);
+  LXMERT_LAUNCH(addToTallyKernel, 1, kThreads, kSums * kThreads * sizeof(double), device.stream(), loss, tally);
 }
 
 }  // namespace lxmert::cuda

@@ -6,15 +6,16 @@
 
 namespace lxmert::cuda {
 
-// What a loss has left for each row, [R] each; pointers that a loss does not need are null.
+// What a loss computed for each row, [R] each. Pointers that a loss does not need are null.
 struct LossRows {
   Rows rows;
   const float* rowLoss;  // 0 in rows that do not count
-  // A classification with one label a row (outside [0, classes): none): arg-maxes and labels.
+      // For a classification with one label a row (outside [0, classes): none): the arg-maxes and the labels.
   const int32_t* predictions = nullptr;
   const int32_t* labels = nullptr;
   int64_t classes = 0;
-  // A classification with scores: that of each arg-max, 0 in inactive rows. Each active row counts as labelled.
+  // For a classification with scores: the score of each arg-max, 0 in inactive rows. Each active row counts as
+  // labelled.
   const float* rowScore = nullptr;
 
   static LossRows scored(const Rows& rows, const float* rowLoss, const float* rowScore) {

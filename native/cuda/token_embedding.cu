@@ -1,7 +1,8 @@
 // out = dropout(LN(word[id] + position[p] + type[0])).
 //
-// Backward: through dropout and LN (the sum is looked up again) to the scratch, then added to the rows of the tables; row
-// 0 of each is the original's padding index and gets nothing by look-up. Tables are the float32 parameters, always.
+// Backward: the gradient goes through dropout and layer norm (the sum is looked up again) into the scratch tensor, and
+// from there it is added to the rows of the tables. Row 0 of each table, the original's padding index, gets nothing.
+// The tables are always the float32 parameters.
 #include "cuda/add_rows.h"
 #include "cuda/dropout.cuh"
 #include "cuda/kernels.h"
@@ -13,7 +14,7 @@ namespace {
 
 __device__ __forceinline__ int64_t within(int64_t i, int64_t n) { return i < 0 || i >= n ? 0 : i; }
 
-// Makes the sum of a row's three embeddings.
+// Computes the sum of a row's three embeddings.
 template <int V>
 class LookUp {
  public:

@@ -1,5 +1,5 @@
-// Loads and stores of V elements at once, as float32: 16 bytes where a row's width and place allow (`aligned`), else one
-// element after the other.
+// Loads and stores V elements at once, as float32: 16 bytes where a row's width and address allow it (`aligned`), else
+// one element after the other.
 #pragma once
 
 #include <initializer_list>
@@ -8,11 +8,11 @@
 
 namespace lxmert::cuda {
 
-// Elements of T in 16 bytes.
+// The number of elements of T in 16 bytes.
 template <class T>
 constexpr int kWide = 16 / static_cast<int>(sizeof(T));
 
-// Whether rows of `width` elements can be read V at a time. A place that is null is not read.
+// Whether rows of `width` elements can be read V at a time. A null address is not read.
 template <int V>
 bool aligned(int64_t width, std::initializer_list<const void*> places) {
   for (const void* place : places)
@@ -20,7 +20,7 @@ bool aligned(int64_t width, std::initializer_list<const void*> places) {
   return width % V == 0;
 }
 
-// V elements of T as they lie in memory: half the registers of the float32 that they are, if T is bf16.
+// V elements of T in the form that they have in memory. For bf16 this needs half the registers of float32.
 template <class T, int V>
 struct Packed {
   static constexpr int kWords = V * static_cast<int>(sizeof(T)) / 4;
@@ -87,8 +87,8 @@ __device__ __forceinline__ Packed<T, V> pack(const float (&x)[V]) {
   return packed;
 }
 
-// To global memory. An assignment of 16 bytes may become four stores of 4, each to a part of every sector that the warp
-// writes: nvcc does so in some loops (with BertAdam's moments, for one). __stwb is one instruction.
+// Stores to global memory. nvcc may turn an assignment of 16 bytes into four stores of 4 bytes, each to a part of every
+// sector that the warp writes (it does so with BertAdam's moments, for one). __stwb is always one instruction.
 template <int V, class T>
 __device__ __forceinline__ void store(T* p, const float (&x)[V]) {
   const Packed<T, V> packed = pack<T>(x);
@@ -104,7 +104,7 @@ __device__ __forceinline__ void store(T* p, const float (&x)[V]) {
   }
 }
 
-// To shared memory.
+// Stores to shared memory.
 template <int V>
 __device__ __forceinline__ void storeShared(float* p, const float (&x)[V]) {
   if constexpr (V == 1) {

@@ -1,4 +1,4 @@
-// The six memories of an engine. A tensor is a place in one of them; nothing else is ever allocated on the device.
+// The six memories of an engine. Every tensor is a place in one of them; the engine allocates no other device memory.
 #pragma once
 
 #include <array>
@@ -18,7 +18,7 @@ using ArenaSizes = std::array<int64_t, kArenas>;
 struct Arena {
   char* base = nullptr;
   int64_t bytes = 0;
-  std::shared_ptr<char> memory;  // given back with the last of its owners: this arena, and work that was enqueued on it
+  std::shared_ptr<char> memory;  // released when its last owner is gone: this arena, or work that was enqueued on it
 };
 
 template <class T>
@@ -30,7 +30,7 @@ struct Span {
   T& operator[](int64_t i) const { return data[i]; }
 };
 
-// F16: numbers that are only kept, on any device. No op computes in it.
+// F16 is a storage format, on any device. No op computes in it.
 enum class DType : int32_t { F32, BF16, F16 };
 
 constexpr int64_t bytesOf(DType dtype) { return dtype == DType::F32 ? 4 : 2; }
@@ -38,8 +38,8 @@ constexpr const char* nameOf(DType dtype) {
   return dtype == DType::F32 ? "f32" : dtype == DType::BF16 ? "bf16" : "f16";
 }
 
-// A tensor of activations: float32, or bfloat16 on a device that computes in it. `data` is good for F32 only: all else
-// uses as<T>(), T being the element type that `dtype` says.
+// A tensor of activations: float32, or bfloat16 on a device that computes in it. Use `data` only for F32; otherwise use
+// as<T>(), where T is the element type that `dtype` names.
 struct Values : Span<float> {
   DType dtype = DType::F32;
 

@@ -1,8 +1,9 @@
-// Reads the arguments of one op call: a flat list of numbers from JavaScript. TypeScript has checked them with good
-// messages; here is checked again whatever would corrupt memory.
+// Reads the arguments of one op call from a flat list of numbers. TypeScript has already checked them and gives better
+// messages; this file checks again whatever could corrupt memory.
 #pragma once
 
 #include <cmath>
+#include <cstdio>
 #include <optional>
 #include <string>
 
@@ -17,11 +18,12 @@ using Halves = Span<uint16_t>;  // bits of float16
 
 class ArgReader {
  public:
-  // `activations`: what the device keeps activations in, besides F32.
+  // `activations`: the type in which the device keeps activations, besides F32.
   ArgReader(const char* op, const double* args, size_t count, const Arena (&arenas)[kArenas], DType activations)
       : op_(op), next_(args), end_(args + count), arenas_(arenas), activations_(activations) {}
 
-  // A tensor of at least `elements` elements: arena, byte offset, number of elements, dtype (0 for words).
+  // A tensor of at least `elements` elements, from four numbers: arena, byte offset, number of elements, dtype (0 for
+  // 4-byte words).
   template <class T>
   Span<T> tensor(const char* name, int64_t elements) {
     Span<T> span = optional<T>(name, elements);
@@ -29,7 +31,7 @@ class ArgReader {
     return span;
   }
 
-  // The same; an arena of -1 means that there is none.
+  // The same; arena -1 means that there is no tensor.
   template <class T>
   Span<T> optional(const char* name, int64_t elements) {
     const Place p = place(name, elements);
@@ -44,7 +46,7 @@ class ArgReader {
     return {reinterpret_cast<uint16_t*>(p.data), p.size};
   }
 
-  // A tensor of activations, of one dtype with all others that a call reads so.
+  // A tensor of activations. All tensors that a call reads this way must have the same dtype.
   Values values(const char* name, int64_t elements) {
     const Values v = optionalValues(name, elements);
     if (!v) fail(name, "is missing");
@@ -54,13 +56,13 @@ class ArgReader {
   Values optionalValues(const char* name, int64_t elements) {
     const Place p = activationsAt(name, elements);
     if (p.data) {
-      if (values_ && *values_ != p.dtype) fail(name, "is of another dtype than the tensors before it");
+      if (values_ && *values_ != p.dtype) fail(name, "has another dtype than the tensors before it");
       values_ = p.dtype;
     }
     return valuesAt(p);
   }
 
-  // A tensor of activations or, on any device, of F32.
+  // A tensor of activations in any dtype that the device allows, or in F32 on any device.
   Values inputValues(const char* name, int64_t elements) {
     const Place p = activationsAt(name, elements);
     if (!p.data) fail(name, "is missing");
@@ -82,22 +84,35 @@ class ArgReader {
     return reinterpret_cast<const StepRecord*>(tensor<int32_t>("record", sizeof(StepRecord) / sizeof(int32_t)).data);
   }
 
-  // A size: products of three of them stay far below 2^63.
+  // A size. The limit keeps products of three sizes far below 2^63.
   int64_t dim(const char* name, int64_t min = 1) { return integer(name, min, kMaxDim); }
   bool flag(const char* name) { return integer(name, 0, 1) != 0; }
-  double real(const char* name) { return take(name); }
-  float number(const char* name) { return static_cast<float>(take(name)); }
+  // Refuses numbers that are not finite: they would spread through everything that a kernel writes.
+  double real(const char* name) {
+    const double value = take(name);
+    if (!std::isfinite(value)) fail(name, "is " + textOf(value) + ", expected a finite number");
+    return value;
+  }
+  float number(const char* name) {
+    const double value = real(name);
+    const auto rounded = static_cast<float>(value);
+    if (!std::isfinite(rounded)) fail(name, "is " + textOf(value) + ", expected a number within the range of float32");
+    return rounded;
+  }
   float probability(const char* name) {
+    // Kernels compute with the float32 value: 0.99999999 would become 1, and 1 / (1 - p) infinite.
     const double p = take(name);
-    if (!(p >= 0 && p < 1)) fail(name, "is " + std::to_string(p) + ", expected a probability in [0, 1)");
-    return static_cast<float>(p);
+    const auto rounded = static_cast<float>(p);
+    if (!(p >= 0 && rounded < 1))
+      fail(name, "is " + textOf(p) + ", expected a probability in [0, 1) that float32 does not round to 1");
+    return rounded;
   }
   uint32_t word(const char* name) { return static_cast<uint32_t>(integer(name, 0, 0xFFFFFFFFll)); }
 
   int64_t integer(const char* name, int64_t min, int64_t max) {
     const double value = take(name);
     if (!(value >= static_cast<double>(min) && value <= static_cast<double>(max)) || value != std::floor(value))
-      fail(name, "is " + std::to_string(value) + ", expected an integer in [" + std::to_string(min) + ", " +
+      fail(name, "is " + textOf(value) + ", expected an integer in [" + std::to_string(min) + ", " +
                      std::to_string(max) + "]");
     return static_cast<int64_t>(value);
   }
@@ -122,7 +137,7 @@ class ArgReader {
     const int64_t offset = integer(name, 0, kMax);
     const int64_t size = integer(name, 0, kMax);
     const auto dtype = static_cast<DType>(integer(name, 0, static_cast<int64_t>(DType::F16)));
-    if (dtype == DType::BF16 && dtype != activations_) fail(name, "is bf16, in which this engine does not compute");
+    if (dtype == DType::BF16 && dtype != activations_) fail(name, "is bf16, but this engine computes in f32");
     if (arena < 0) return {nullptr, 0, dtype};
     const Arena& a = arenas_[arena];
     if (offset % bytesOf(dtype) != 0) fail(name, "is not aligned");
@@ -135,11 +150,18 @@ class ArgReader {
 
   Place activationsAt(const char* name, int64_t elements) {
     const Place p = place(name, elements);
-    if (p.dtype == DType::F16) fail(name, "is f16, expected what activations are kept in");
+    if (p.dtype == DType::F16) fail(name, "is f16, expected the type of activations");
     return p;
   }
 
   static Values valuesAt(const Place& p) { return {{reinterpret_cast<float*>(p.data), p.size}, p.dtype}; }
+
+  // With all digits: std::to_string writes six of them, and 0.99999999 as 1.000000.
+  static std::string textOf(double value) {
+    char text[32];
+    std::snprintf(text, sizeof(text), "%.17g", value);
+    return text;
+  }
 
   static constexpr int64_t kMax = int64_t{1} << 50;
   static constexpr int64_t kMaxDim = int64_t{1} << 28;
@@ -154,7 +176,7 @@ class ArgReader {
   const double* end_;
   const Arena (&arenas_)[kArenas];
   const DType activations_;
-  std::optional<DType> values_;  // of the activations read so far
+  std::optional<DType> values_;  // of the activations that have been read so far
 };
 
 }  // namespace lxmert

@@ -64,7 +64,7 @@ void CommandQueue::end() {
 }
 
 void CommandQueue::run(const Command& begin) {
-  pthread_setname_np(pthread_self(), "lxmert engine");  // and so are named the threads that it starts
+  pthread_setname_np(pthread_self(), "lxmert engine");  // the threads that it starts inherit the name
   begin();
   for (;;) {
     Command command;

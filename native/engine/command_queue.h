@@ -1,4 +1,4 @@
-// A thread that runs commands in the order given. The engine's stream of work on a device without one of its own.
+// A thread that runs commands in the order in which they were pushed.
 #pragma once
 
 #include <atomic>
@@ -14,17 +14,17 @@ class CommandQueue {
  public:
   using Command = std::function<void()>;
 
-  // `begin` runs first, on the new thread. Throws OutOfMemory when the system gives no thread.
+  // The new thread calls `begin` first. Throws OutOfMemory when the system gives no thread.
   explicit CommandQueue(Command begin);
-  // Runs what is queued, then ends.
+  // Runs what is queued, then ends the thread.
   ~CommandQueue();
 
   void push(Command command);
-  // Drops what has not started and all that comes later. Waits for nothing; idempotent.
+  // Drops what has not started and everything that is pushed later. Does not wait. May be called again.
   void drop();
-  // The same, and waits for what has started. Not from the queue's own thread.
+  // Calls `drop` and waits for the command that is running. Not to be called on the queue's own thread.
   void abort();
-  // Whether one of these has been called: a long command may look, and end early.
+  // Whether `drop` or `abort` has been called. A long command may check this and end early.
   bool isDropping() const { return dropping_; }
 
  private:
@@ -34,7 +34,7 @@ class CommandQueue {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<Command> commands_;
-  std::deque<Command> dropped_;  // may own memory that the running command works on: freed after it
+  std::deque<Command> dropped_;  // may own memory that the running command uses, so it is freed after that command
   bool ending_ = false;
   std::atomic<bool> dropping_ = false;
   std::thread thread_;

@@ -1,7 +1,8 @@
-// What a back end is to the engine: memory, copies and a column of the op table. `claim`, `allocate` and `release` come
-// from any thread, all else from the engine's own, in the order in which it was enqueued.
+// The interface between the engine and a back end: memory, copies, and the back end's column of the op table. `claim`,
+// `allocate` and `release` are called from any thread, everything else from the engine's thread, in the order in which
+// it was enqueued.
 //
-// A device may work behind: what it has been given is done in order, at some time, and `after` tells when.
+// A device may be asynchronous: it does its work in order, but later. `after` reports when the work is done.
 #pragma once
 
 #include <cstddef>
@@ -14,62 +15,63 @@
 
 namespace lxmert {
 
-// What activations are kept in and products are made of; parameters, gradients and moments are float32 always.
+// The type of activations and of the operands of products. Parameters, gradients and moments are always float32.
 enum class Precision : int32_t { Float32, BFloat16 };
 
-// Says how an asynchronous call ended: null, or the error. Called once unless the engine ends first, on the engine's
-// thread or one of its device.
+// Reports how an asynchronous call ended: null, or the error. Called once, on the engine's thread or on a thread of its
+// device; not at all if the engine ends first.
 using Done = std::function<void(const Error*)>;
 
-// What a device has made of some work: a CUDA graph.
+// Work that a device can launch as a whole: a CUDA graph.
 class Captured {
  public:
   virtual ~Captured() = default;
   virtual void launch() = 0;
 };
 
-// What is copied to the device.
+// Bytes on the host that are to be copied to the device.
 struct HostBytes {
   const char* data;
   int64_t size;
-  bool stays = false;  // it is hostMemory, and as it is until what is given to `after` next is called
+  bool stays = false;  // it is hostMemory, and does not change until the next callback given to `after` is called
 };
 
 class Device {
  public:
   virtual ~Device() = default;
 
-  // The engine's arenas are to take so much from now on; throws OutOfMemory when the machine has not that much.
+  // Announces the sizes that the engine's arenas will have. Throws OutOfMemory when the machine has not enough memory.
   virtual void claim(const ArenaSizes& sizes) { (void)sizes; }
-  // Zeroed memory, aligned to 256 bytes, for an arena; throws OutOfMemory.
+  // Zeroed memory for an arena, aligned to 256 bytes. Throws OutOfMemory.
   virtual char* allocate(ArenaId arena, int64_t bytes) = 0;
   virtual void release(char* memory, int64_t bytes) = 0;
 
-  // Memory of the host, zeroed, that the device copies from without help: from any thread. Throws OutOfMemory.
+  // Zeroed host memory from which the device copies directly. Called from any thread. Throws OutOfMemory.
   virtual std::shared_ptr<char> hostMemory(int64_t bytes) {
     char* memory = static_cast<char*>(std::calloc(bytes, 1));
-    if (!memory) throw Error(ErrorCode::OutOfMemory, "no " + std::to_string(bytes) + " bytes of host memory to be had");
+    if (!memory)
+      throw Error(ErrorCode::OutOfMemory, "the system has no " + std::to_string(bytes) + " bytes of host memory left");
     return {memory, [](char* base) { std::free(base); }};
   }
 
-  virtual void begin() = 0;  // first thing on the engine's thread
-  // Ops go to lane 1 or 2 from here on, which may run side by side: behind all that came before the two parted, and in no
-  // order with each other. 0: behind both. A device with one stream does them in order.
+  virtual void begin() = 0;  // called first, on the engine's thread
+      // Sends the ops that follow to lane 1 or 2. Both lanes come after everything enqueued before them, and may run
+      // side by side. Lane 0 ends both: what follows comes after them. A device with one stream runs all ops in order.
   virtual void enterLane(int lane) { (void)lane; }
-  // The host's bytes are free again when this returns, unless they stay.
+  // When this returns, the caller may change the host's bytes, unless they are marked `stays`.
   virtual void copyIn(char* device, const HostBytes& host) = 0;
-  // The same, beside the work that has been enqueued since the last call of this: it must have nothing to do with `device`.
-  // What is enqueued later finds the values.
+  // Like copyIn, but may run beside the work that has been enqueued since the last call of this function. That work
+  // must not use the bytes at `device`. Work that is enqueued later finds the new values.
   virtual void copyInAhead(char* device, const HostBytes& host) { copyIn(device, host); }
-  // `host` holds the values when what is given to `after` next is called.
+  // `host` holds the values when the next callback given to `after` is called.
   virtual void copyOut(char* host, const char* device, int64_t bytes) = 0;
-  // Calls `done` when everything so far has been done, with its error if it failed. In the order of these calls.
+  // Calls `done` when everything enqueued so far is done, with its error if it failed. Callbacks keep their order.
   virtual void after(Done done) { done(nullptr); }
-  // Waits for the same.
+  // Waits for everything enqueued so far.
   virtual void wait() {}
 
-  // Makes one thing of the ops that `work` calls, without running them; they have been run before. Null where nothing is
-  // faster than calling them again. Throws Error when it fails, and leaves the device as it was.
+  // Turns the ops that `work` calls into one launch, without running them. They have been run once before. Null where a
+  // device gains nothing by that. Throws Error when it fails; the device is then as before.
   virtual std::unique_ptr<Captured> capture(const std::function<void()>& work) {
     (void)work;
     return nullptr;
@@ -77,7 +79,7 @@ class Device {
 
   virtual const OpColumn& ops() const = 0;
   virtual Precision precision() const { return Precision::Float32; }
-  // What activations may be, besides F32.
+  // The type that activations may have, besides F32.
   virtual DType activations() const { return DType::F32; }
   virtual std::string name() const = 0;
 };

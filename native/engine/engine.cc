@@ -67,7 +67,7 @@ void Engine::reserve(ArenaId id, int64_t bytes) {
       fresh.base = fresh.memory.get();
       fresh.bytes = bytes;
     }
-    // The old memory goes when the work on it has run, and before the first work on the new.
+    // The old memory is released after the work on it has run, and before the first work on the new memory.
     if (arena.memory) queue_.push([old = arena.memory] {});
   } catch (...) {
     device_->claim(before);
@@ -89,7 +89,7 @@ char* Engine::place(const char* what, ArenaId id, int64_t offset, int64_t bytes)
   return arenas_[static_cast<int>(id)].base + offset;
 }
 
-// Runs work on the engine's thread; the first failure makes the engine refuse all that follows.
+// Runs work on the engine's thread. After the first failure the engine refuses everything that follows.
 template <class Work>
 void Engine::guarded(Work&& work) {
   if (failure_) return;
@@ -104,7 +104,7 @@ void Engine::guarded(Work&& work) {
   }
 }
 
-// In the order of the calls, so what failed waits its turn, too.
+// Failures are reported in the order of the calls, too.
 void Engine::finish(Done done) {
   if (!failure_) return device_->after(std::move(done));
   device_->after([done = std::move(done), failure = *failure_](const Error*) { done(&failure); });
@@ -143,7 +143,7 @@ int64_t Engine::record(const double* calls, size_t count) {
     const bool known = (op >= 0 && op < opCount()) || (op == kLaneChange && args == 1);
     if (!known || !(args >= 0 && args <= static_cast<double>(end - at - 2)))
       throw Error(ErrorCode::BadArgument, "record: call " + std::to_string(bound.size()) +
-                                              " is no op's number, a count of arguments and these");
+                                              " is not an op's number, a count of arguments and the arguments");
     bound.push_back(bindCall(static_cast<int>(op), at + 2, static_cast<size_t>(args)));
     at += 2 + static_cast<size_t>(args);
   }
@@ -164,6 +164,10 @@ std::string Engine::replay(int64_t number) {
   if (!recording->fits(arenas_))
     throw Error(ErrorCode::BadArgument, "replay: an arena has been reserved since this was recorded; record it again");
   queue_.push([this, recording] { guarded([&] { play(*recording); }); });
+  return takeNote();
+}
+
+std::string Engine::takeNote() {
   const std::lock_guard lock(noteMutex_);
   return std::exchange(note_, {});
 }
@@ -173,8 +177,8 @@ void Engine::forget(int64_t number) {
   recordings_.erase(number);
 }
 
-// The first time the ops are called one by one: they get their scratch space and whatever else they make once. Between
-// two ops an engine that is to end does so.
+// The first replay calls the ops one by one: they allocate their scratch space and whatever else they need once. An
+// engine that is to end stops between two ops.
 void Engine::play(Recording& recording) {
   const auto canLaunch = [&] { return recording.captured || (recording.ran && captures_ && capture(recording)); };
   if (!timer_.on() && canLaunch()) return recording.captured->launch();
@@ -185,7 +189,7 @@ void Engine::play(Recording& recording) {
   recording.ran = true;
 }
 
-// One that fails costs speed, not the run: from then on ops are called one by one.
+// A capture that fails makes the run slower but does not end it: from then on the ops are called one by one.
 bool Engine::capture(Recording& recording) {
   try {
     recording.captured = device_->capture([&] {
@@ -220,7 +224,7 @@ void Engine::upload(const Upload& u, Done done) {
   char* target = place("upload", u.arena, u.offset, u.bytes);
   const auto copy = u.ahead ? &Device::copyInAhead : &Device::copyIn;
   const HostBytes source{u.host, u.bytes, u.memory != nullptr};
-  // A device that works behind has done with the memory when it calls `done`.
+  // An asynchronous device has finished with the memory when it calls `done`.
   queue_.push([=, this, memory = u.memory, done = std::move(done)] {
     if (source.size > 0) guarded([&] { (*device_.*copy)(target, source); });
     finish([memory, done](const Error* error) { done(error); });
@@ -240,7 +244,11 @@ void Engine::dispose(Done done) {
   queue_.push([this, arenas, recordings = std::exchange(recordings_, {}), done = std::move(done)]() mutable {
     recordings.clear();
     arenas->clear();
-    device_->claim({});
+    try {
+      device_->claim({});
+    } catch (const Error&) {
+      // A device that has failed may refuse this as well. Nothing is left to be released then.
+    }
     device_->after([done](const Error*) { done(nullptr); });
   });
   for (Arena& arena : arenas_) arena = {};

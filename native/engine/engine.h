@@ -1,7 +1,8 @@
-// One device, one stream of work, six arenas. Calls check, enqueue and return; `done` callbacks come in the order of the
-// calls, on the engine's thread or one of its device. Knows neither JavaScript nor CUDA.
+// One device, one queue of work, six arenas. A call checks its arguments, enqueues and returns. `done` callbacks come
+// in the order of the calls, on the engine's thread or on a thread of its device. The engine depends neither on
+// JavaScript nor on CUDA.
 //
-// All members are to be called from one thread (the owner's); only the queue crosses over.
+// All members must be called from one thread, that of the owner. Only the queue's commands run on another thread.
 #pragma once
 
 #include <functional>
@@ -29,53 +30,56 @@ class Engine {
   static int opCount();
   static const char* opName(int op);
 
-  // Gives an arena its size, zeroed; what it held is lost, but work enqueued before still runs on it. Waits for nothing.
-  // A failure leaves everything as it was.
+  // Gives an arena a new size, zeroed. Its contents are lost, but work that is already enqueued still uses the old
+  // memory. Does not wait. If it fails, everything is as before.
   void reserve(ArenaId arena, int64_t bytes);
   // Bytes of all arenas.
   int64_t reserved() const;
-  // What activations are kept in, besides F32.
+  // The type of activations, besides F32.
   DType activations() const { return device_->activations(); }
 
   void enqueue(int op, const double* args, size_t count);
-  // Ops go to lane 1 or 2 from here on, or with 0 behind both: Device::enterLane. Whatever is no op leaves the lanes.
+  // Sends the ops that follow to a lane: Device::enterLane. Uploads, reads and all else that is no op ends the lanes.
   void enterLane(double lane);
 
-  // Binds op calls, each as its number, the count of its arguments and these; returns the recording's number. Nothing is
-  // enqueued. kLaneChange instead of an op has a lane as its argument.
+  // Binds op calls and returns the number of the recording; enqueues nothing. Each call is written as the op's number,
+  // the count of its arguments, and the arguments. kLaneChange instead of an op's number has a lane as its argument.
   int64_t record(const double* calls, size_t count);
-  // Enqueues the calls of a recording. Throws BadArgument when an arena has been reserved since. Returns what is to be told
-  // of replays before, once: "" or why the device does not make one thing of them.
+  // Enqueues the calls of a recording. Throws BadArgument when an arena has been reserved since it was made. Returns a
+  // note about an earlier replay, once: "" or why the device could not capture it.
   std::string replay(int64_t recording);
-  // Forgets a recording, once the replays enqueued so far have run.
+  // The same note without a replay. After all enqueued work is done, no note is missing.
+  std::string takeNote();
+  // Forgets a recording after the replays that are already enqueued.
   void forget(int64_t recording);
 
-  // Memory of the host to upload from, 1 byte to 8 GiB: Device::hostMemory. An upload from it holds it.
+  // Host memory to upload from, 1 byte to 8 GiB: Device::hostMemory. An upload from it keeps it alive.
   std::shared_ptr<char> hostMemory(int64_t bytes);
-  // The memory that the bytes are part of; null unless it is hostMemory.
+  // The hostMemory block that contains these bytes; null when none does.
   std::shared_ptr<char> hostMemoryAt(const char* bytes, int64_t size);
   // Throws BadArgument unless the bytes lie in the arena.
   void checkPlace(const char* what, ArenaId arena, int64_t offset, int64_t bytes) const;
-  // The host's bytes must stay as they are until `done`.
+  // The host's bytes must not change until `done` is called.
   struct Upload {
     ArenaId arena;
     int64_t offset;
     const char* host;
     int64_t bytes;
-    // In order with all else, or beside what has been enqueued since the last upload ahead, which must not use this place.
+    // false: in order with all else. true: Device::copyInAhead.
     bool ahead = false;
-    std::shared_ptr<char> memory = nullptr;  // the hostMemory that they are part of, if they are
+    std::shared_ptr<char> memory = nullptr;  // the hostMemory block that contains the bytes, or null
   };
   void upload(const Upload& upload, Done done);
   void read(ArenaId arena, int64_t offset, char* host, int64_t bytes, Done done);
   void synchronize(Done done);
-  // From here in the stream of work on: time each op, from zero, or stop.
+  // Starts timing each op from zero, or stops, when the queue reaches this command.
   void profile(bool on);
-  // Calls and seconds of each op so far, 2 opCount() numbers. `out` must stay until `done`.
+  // Calls and seconds of each op so far: 2 opCount() numbers. `out` must stay valid until `done`.
   void readProfile(double* out, int64_t count, Done done);
-  // Gives the arenas back once the work enqueued so far has run. Nothing may be enqueued afterwards.
+  // Releases the arenas after the work that is already enqueued. Nothing may be enqueued afterwards.
   void dispose(Done done);
-  // Drops what has not started; nothing may be enqueued afterwards. Waits for nothing: to end several engines at once.
+  // Drops what has not started, and does not wait, so that several engines can be ended at once. Nothing may be
+  // enqueued afterwards.
   void drop() { queue_.drop(); }
 
   std::string deviceName() const { return device_->name(); }
@@ -103,11 +107,11 @@ class Engine {
   std::map<int64_t, std::shared_ptr<Recording>> recordings_;
   int64_t lastRecording_ = 0;
   std::mutex noteMutex_;
-  std::string note_;              // under its mutex: for the next replay to tell
+  std::string note_;              // guarded by noteMutex_: the note that the next replay returns
   bool captures_ = true;          // engine's thread only: until a capture fails
   std::optional<Error> failure_;  // engine's thread only: the first error; all later work is skipped
   OpTimer timer_{opCount()};      // engine's thread only
-  CommandQueue queue_;            // last: its thread uses the others
+  CommandQueue queue_;            // last: its thread uses the members above
 };
 
 }  // namespace lxmert

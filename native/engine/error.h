@@ -26,7 +26,7 @@ inline const char* codeName(ErrorCode code) {
   return "INTERNAL";
 }
 
-// Thrown by plugins, too, and caught by its type in the addon: visible, so that both mean the same.
+// Plugins throw it and the addon catches it by its type. It is visible, so that both sides mean the same type.
 class __attribute__((visibility("default"))) Error : public std::runtime_error {
  public:
   Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code(code) {}

@@ -1,5 +1,5 @@
-// IEEE float16 as it lies in memory, made a float32; exact. In integers, since it is to be the same on every device and on
-// the emulator, which has none of CUDA's types; beside the memory that it is read from it costs nothing.
+// Converts the bits of an IEEE float16 to float32, exactly. It uses integers only, so that it is the same on every
+// device and on the emulator, which has no float16 type. Reading the number from memory costs more than converting it.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@ namespace lxmert {
 
 LXMERT_HOST_DEVICE float floatOfHalf(uint16_t half) {
   constexpr uint32_t kInfinity = 0x7C00u << 13;
-  uint32_t bits = (half & 0x7FFFu) << 13;  // its exponent counts from 15, float32's from 127
+  uint32_t bits = (half & 0x7FFFu) << 13;  // the exponent's bias is 15 in float16 and 127 in float32
   const bool finite = bits < kInfinity;
   if (!finite) bits |= 0x7F800000u;
   const float value = __builtin_bit_cast(float, bits) * (finite ? 0x1p112f : 1.0f);

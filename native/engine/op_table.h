@@ -1,5 +1,5 @@
-// The op table: each op once, its arguments beside it. A back end fills its column; a cell it leaves empty is a typed
-// error when called. Its order is the op's number in JavaScript.
+// The op table: each op once, with the type of its arguments. A back end fills its column with kernels; calling an op
+// that it left empty is a typed error. An op's place in the list is its number in JavaScript.
 #pragma once
 
 #include "engine/ops.h"

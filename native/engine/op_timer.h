@@ -1,6 +1,6 @@
-// How long each op of the table ran, and how often. Off until asked for: then a cell an op, two looks at a clock
-// a call, and on a device that works behind, a wait for it.
-// All members are for the engine's thread alone.
+// Counts the calls of each op and measures their time, when it is switched on. It then costs two readings of a clock
+// for each call, and on an asynchronous device a wait for the call to end. All members are for the engine's thread
+// only.
 #pragma once
 
 #include <chrono>
@@ -13,7 +13,7 @@ class OpTimer {
  public:
   explicit OpTimer(int ops) : cells_(ops) {}
 
-  // Starts anew from zero, or stops; what was measured can still be read then.
+  // `start` begins at zero. After `stop` the results can still be read.
   void start() {
     cells_.assign(cells_.size(), {});
     on_ = true;
@@ -31,7 +31,7 @@ class OpTimer {
     cells_[op].seconds += seconds.count();
   }
 
-  // Calls and seconds of each op, two numbers an op: `out` has room for all.
+  // Calls and seconds of each op, two numbers each; `out` must have room for all ops.
   void read(double* out) const {
     for (const Cell& cell : cells_) {
       *out++ = static_cast<double>(cell.calls);

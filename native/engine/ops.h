@@ -1,7 +1,7 @@
-// What each op takes: one struct an op, read from the call's arguments in the order of its fields. The mathematics is
-// in the kernel files of the back ends (cpu/*.cc); src/engine/ops/*.ts makes the calls.
+// The arguments of each op: one struct an op, read from the call's numbers in the order of its fields. The kernel files
+// of the back ends (cpu/*.cc, cuda/*.cu) give the mathematics; src/engine/ops/*.ts makes the calls.
 //
-// Shapes: R = row capacity, H = hidden size, C = classes. Rows beyond the active ones are written as zeros.
+// Shapes: R = row capacity, H = hidden size, C = classes. Every op writes zeros to rows that are not active.
 #pragma once
 
 #include "engine/ops/adam.h"

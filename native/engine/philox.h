@@ -1,5 +1,5 @@
-// Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): a counter goes in, four
-// random words come out, and nothing is remembered. Shared by all back ends, so a dropout mask is the same everywhere.
+// Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) turns a counter into four
+// random words and keeps no state. All back ends share it, so a dropout mask is the same everywhere.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +34,7 @@ LXMERT_HOST_DEVICE Philox4 philox(uint32_t c0, uint32_t c1, uint32_t c2, uint32_
 
 // Dropout keeps an element when its random word is at least this threshold: P(keep) = 1 - p.
 LXMERT_HOST_DEVICE uint32_t dropoutThreshold(float p) {
-  // Exact in float32, too: a power of two changes the exponent alone.
+  // Exact in float32: multiplying by a power of two changes only the exponent.
   return static_cast<uint32_t>(p * 4294967296.0f);
 }
 

@@ -9,7 +9,7 @@ const Plugin& openPlugin(const std::string& path) {
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (!library) {
     const char* why = dlerror();
-    throw Error(ErrorCode::NoDevice, path + " does not load: " + (why ? why : "the system does not say why"));
+    throw Error(ErrorCode::NoDevice, path + " does not load: " + (why ? why : "the system gives no reason"));
   }
   const auto entry = reinterpret_cast<PluginEntry>(dlsym(library, kPluginEntry));
   if (!entry) throw Error(ErrorCode::NoDevice, path + " is no back end of lxmert: it has no " + kPluginEntry);

@@ -1,4 +1,4 @@
-// A back end in a library of its own, which is opened at run time: the addon does not need what such a library needs.
+// A back end in a library of its own, opened at run time, so that the addon does not need the libraries that it needs.
 #pragma once
 
 #include <cstddef>
@@ -12,28 +12,29 @@ namespace lxmert {
 
 struct DeviceOptions {
   Precision precision = Precision::Float32;
-  int ordinal = 0;  // which device, of several
+  int ordinal = 0;  // number of the device, where there are several
 };
 
-// What the library's one C function gives.
+// What the library's one C function returns.
 struct Plugin {
-  uint64_t abi;  // kPluginAbi of the headers that it was built with; the rest is read only when it is ours
-  // In words: the device and the libraries it uses. Throws NoDevice, saying what is missing and how to get it.
+  // kPluginAbi of the headers that the library was built with. The other fields are valid only if it equals ours.
+  uint64_t abi;
+  // Describes the device and the libraries it uses. Throws NoDevice with what is missing and how to get it.
   std::string (*describe)(int ordinal);
-  // In words: the library that several devices talk to each other by, which one does without. Throws NoDevice, likewise.
+  // Describes the library for communication among several devices, which one device does not need. Throws NoDevice.
   std::string (*describeNccl)();
-  // Throws NoDevice, likewise.
+  // Throws NoDevice.
   std::unique_ptr<Device> (*open)(const DeviceOptions& options);
 };
 
-// Throws NoDevice when there is no such library, or none that fits this addon. A library stays open for ever.
+// Throws NoDevice when there is no such library, or when it does not fit this addon. A library is never closed.
 const Plugin& openPlugin(const std::string& path);
 
 using PluginEntry = const Plugin* (*)();
 constexpr const char* kPluginEntry = "lxmertPlugin";
 
-// A fingerprint of what both sides must see alike: the op table, its arguments' sizes, and a number to raise when a change
-// of the engine's headers shows in neither.
+// A fingerprint of everything that both sides must agree on: the op table, the sizes of its arguments, and a number,
+// which must be raised when a change of the engine's headers changes neither.
 constexpr uint64_t pluginAbi() {
   uint64_t hash = 14695981039346656037ull;  // FNV-1a
   const auto add = [&](uint64_t value) { hash = (hash ^ value) * 1099511628211ull; };

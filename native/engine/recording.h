@@ -1,4 +1,4 @@
-// Op calls that are bound once and run again and again: what a step enqueues, without the host's work for it.
+// Op calls that are bound once and run many times. Replaying them saves the host the work of a step.
 #pragma once
 
 #include <array>
@@ -22,7 +22,7 @@ class Recording {
     for (int i = 0; i < kArenas; ++i) arenas_[i] = arenas[i].memory;
   }
 
-  // Whether the memory that the calls were bound to is still that of the arenas. Does not keep it.
+  // Whether the arenas still have the memory that the calls were bound to. Does not keep that memory alive.
   bool fits(const Arena (&arenas)[kArenas]) const {
     for (int i = 0; i < kArenas; ++i)
       if (arenas_[i].owner_before(arenas[i].memory) || arenas[i].memory.owner_before(arenas_[i])) return false;
@@ -31,7 +31,7 @@ class Recording {
 
   const std::vector<Call>& calls() const { return calls_; }
 
-  // For the engine's thread: whether the calls have been run once, and what the device has made of them since.
+  // For the engine's thread: whether the calls have been run once, and what the device has captured of them.
   bool ran = false;
   std::unique_ptr<Captured> captured;
 

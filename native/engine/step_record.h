@@ -1,6 +1,6 @@
-// What a step needs to know and no launch may depend on: it lies in device memory and kernels read it there, so a
-// recorded sequence of launches can be replayed for any batch that fits its row capacities (src/engine/stepRecord.ts
-// writes the same layout).
+// The numbers of a step that change from batch to batch. They lie in device memory, where kernels read them, so no
+// launch depends on them: a recorded sequence of launches fits every batch within its row capacities.
+// src/engine/stepRecord.ts writes the same layout.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,8 @@ struct StepRecord {
 };
 static_assert(sizeof(StepRecord) == 16 * 4, "src/engine/stepRecord.ts writes 16 words");
 
-// A set of rows: which count of the step record says how many of its capacity are active. `Stacked` is language rows
-// from 0 and vision rows from `split`.
+// A set of rows: it says which count of the step record gives the number of active rows. `Stacked` has language rows
+// from row 0 and vision rows from row `split`.
 enum class RowSet : int32_t { All, Samples, Language, Vision, Stacked, MaskedTokens, MaskedObjects, Count };
 
 struct Segment {
@@ -45,7 +45,7 @@ struct Rows {
 
   LXMERT_HOST_DEVICE static int64_t clamp(int64_t n, int64_t limit) { return n < 0 ? 0 : n > limit ? limit : n; }
 
-  // The active rows, never outside the capacity whatever the record says.
+  // The active rows. They never exceed the capacity, whatever the record contains.
   LXMERT_HOST_DEVICE Segments active() const {
     switch (set) {
       case RowSet::Samples:

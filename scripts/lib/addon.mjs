@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { dirname, join, sep } from 'node:path';
 import { createRequire } from 'node:module';
 import { march, probeCompiler } from './compiler.mjs';
+import { nodeFolder, nodeHeaders } from './nodeHeaders.mjs';
 import { at, filesBelow, fingerprint, readJson, root } from './paths.mjs';
 import { runStep, StepError, tailOf } from './process.mjs';
 import { ensureSystemPackages } from './systemPackages.mjs';
@@ -33,10 +34,26 @@ export function tryAddon(path) {
   return /^Error: .*$/m.exec(result.stderr)?.[0].slice('Error: '.length) ?? tailOf(result.stderr);
 }
 
-/** Headers that came with this Node, so that node-gyp downloads none. */
-function nodeDirArguments() {
-  const prefix = dirname(dirname(process.execPath));
-  return existsSync(join(prefix, 'include', 'node', 'node_api.h')) ? [`--nodedir=${prefix}`] : [];
+/**
+ * Node's headers for node-gyp: those that came with this Node, so that node-gyp downloads none. Where there are none it has to.
+ * @param {string} nodeGyp
+ */
+async function nodeDirArguments(nodeGyp) {
+  if (nodeHeaders() !== null) return [`--nodedir=${nodeFolder()}`];
+  try {
+    await runStep("downloading Node's headers", process.execPath, [nodeGyp, 'install', '--ensure', '--loglevel=warn'], {
+      cwd: root,
+    });
+  } catch (error) {
+    if (!(error instanceof StepError)) throw error;
+    throw new StepError(
+      `Node's headers are not in ${join(nodeFolder(), 'include', 'node')} and cannot be downloaded: let npm_config_nodedir ` +
+        "name the folder of a Node that has include/node, or install Node's own package of them (nodejs.org's and NodeSource's " +
+        "Node brings them; Debian's: apt-get install libnode-dev)",
+      { tail: error.tail },
+    );
+  }
+  return [];
 }
 
 /** Whether every CPU feature in the list is here; true where the system does not tell. */
@@ -91,13 +108,12 @@ async function build(sources) {
 /** Compiles and links what make finds to be out of date. Returns why the result does not load, or ''. */
 async function make(title) {
   const nodeGyp = join(dirname(require.resolve('node-gyp/package.json')), 'bin', 'node-gyp.js');
+  const headers = await nodeDirArguments(nodeGyp);
   // A damaged one would be newer than what it is made from.
   rmSync(addonPath, { force: true });
-  await runStep(
-    title,
-    process.execPath,
-    [nodeGyp, 'configure', 'build', '--jobs=max', '--loglevel=warn', ...nodeDirArguments()],
-    { cwd: root, hint: '`LXMERT_VERBOSE=1 npm run setup` shows all of it; `rm -rf build` starts afresh.' },
-  );
+  await runStep(title, process.execPath, [nodeGyp, 'configure', 'build', '--jobs=max', '--loglevel=warn', ...headers], {
+    cwd: root,
+    hint: '`LXMERT_VERBOSE=1 npm run setup` shows all of it; `rm -rf build` starts afresh.',
+  });
   return tryAddon(addonPath);
 }

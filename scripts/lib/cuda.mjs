@@ -3,7 +3,8 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve, sep } from 'node:path';
+import { cpuObjectOf, programSources } from './devicePrograms.mjs';
 import { at, filesBelow, fingerprint, readJson, root } from './paths.mjs';
 import { outputOf, runStep, say, StepError, tailOf } from './process.mjs';
 
@@ -32,10 +33,15 @@ function compilation() {
     sources: [...variables.lxmert_cuda_sources, ...variables.lxmert_cuda_toolkit_sources],
     flags: [
       ...variables.lxmert_cuda_flags,
+      // So that the library runs wherever a bundle does.
+      ...['-include', 'scripts/lib/older-libstdc++.h'],
       ...targets(variables.lxmert_cuda_targets).map((target) => `-gencode=arch=compute_${target},code=sm_${target}`),
     ],
   };
 }
+
+/** Rooms of files that nvcc compiles. */
+const OWN = ['native', 'bench', 'test'].map((room) => at(room) + sep);
 
 const objectOf = (source) => join(folder, `${basename(source)}.o`);
 
@@ -46,7 +52,7 @@ const inputsOf = (rule) =>
     .split(/\s+/)
     .filter((word) => word !== '' && word !== '\\')
     .map((path) => resolve(root, path))
-    .filter((path) => path.startsWith(at('native')));
+    .filter((path) => OWN.some((room) => path.startsWith(room)));
 
 /** A file that launches nothing has nothing to compile for each target. */
 const isHostOnly = (source) => !/__global__|LXMERT_LAUNCH/.test(readFileSync(at(source), 'utf8'));
@@ -88,18 +94,10 @@ async function compileAll(sources, flags, extra, record) {
   if (failed) throw failed.reason;
 }
 
-/**
- * Builds the library unless it is up to date.
- * @returns {Promise<{ built: boolean, reports: Map<string, string> }>} what ptxas said, by source file
- */
-export async function ensureCuda() {
-  const version = nvccVersion();
-  if (version === null)
-    throw new StepError(`there is no nvcc (${nvcc}), which the CUDA back end is compiled by`, {
-      hint: "Install NVIDIA's CUDA toolkit, 12.8 or newer, or name its nvcc: NVCC=/usr/local/cuda/bin/nvcc npm run build:cuda",
-    });
+/** Compiles what is not up to date; gives the record of all. */
+async function ensureObjects(sources, flags) {
   mkdirSync(folder, { recursive: true });
-  const { sources, flags } = compilation();
+  const version = nvccVersion();
   const extra = [...flags, version];
   const record = readJson(recordPath) ?? { objects: {} };
   const isCurrent = (source) => {
@@ -116,6 +114,21 @@ export async function ensureCuda() {
     say(`cuda: compiling ${stale.length} of ${sources.length} files with nvcc ${version} ...`);
     await compileAll(stale, flags, extra, record);
   }
+  return record;
+}
+
+/**
+ * Builds the library unless it is up to date.
+ * @returns {Promise<{ built: boolean, reports: Map<string, string> }>} what ptxas said, by source file
+ */
+export async function ensureCuda() {
+  const version = nvccVersion();
+  if (version === null)
+    throw new StepError(`there is no nvcc (${nvcc}), which the CUDA back end is compiled by`, {
+      hint: "Install NVIDIA's CUDA toolkit, 12.8 or newer, or name its nvcc: NVCC=/usr/local/cuda/bin/nvcc npm run build:cuda",
+    });
+  const { sources, flags } = compilation();
+  const record = await ensureObjects(sources, flags);
   const linked = sources.map((source) => record.objects[source].fingerprint).join();
   const built = !existsSync(libraryPath) || record.linked !== linked;
   if (built) {
@@ -127,6 +140,40 @@ export async function ensureCuda() {
   }
   noteLibraries();
   return { built, reports: new Map(sources.map((source) => [source, record.objects[source].report])) };
+}
+
+/** Programs that check the kernels on a device (scripts/gpu-check.sh), beside the objects of the library. */
+export const programsFolder = join(folder, 'programs');
+
+/**
+ * Links those programs, and gives their paths by name.
+ * @param {string} addonFolder of the addon's build, whose CPU kernels one of them compares with
+ * @param {string} [out] the folder that they go to
+ */
+export async function ensureCudaPrograms(addonFolder, out = programsFolder) {
+  await ensureCuda();
+  const { sources, flags } = compilation();
+  const programs = programSources();
+  await ensureObjects(
+    [...new Set(Object.values(programs).flat())].filter((source) => source.endsWith('.cu')),
+    flags,
+  );
+  mkdirSync(out, { recursive: true });
+  const paths = {};
+  for (const [name, own] of Object.entries(programs)) {
+    paths[name] = join(out, name);
+    const objects = [
+      ...own.map((source) => (source.endsWith('.cu') ? objectOf(source) : cpuObjectOf(addonFolder, source))),
+      ...sources.map(objectOf),
+    ];
+    await runStep(
+      `linking ${name} for the GPU`,
+      nvcc,
+      ['-cudart=static', ...objects, '-Xcompiler=-fopenmp', '-ldl', '-o', paths[name]],
+      { cwd: root },
+    );
+  }
+  return paths;
 }
 
 /** The folder of the toolkit, above nvcc's. */

@@ -1,5 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { compiler } from './compiler.mjs';
+import { cpuObjectOf, programSources } from './devicePrograms.mjs';
 import { emulatorFlags, Objects } from './objects.mjs';
 import { at, readJson, root } from './paths.mjs';
 import { runStep, say, StepError } from './process.mjs';
@@ -37,6 +39,30 @@ export async function ensureEmulator() {
   await runStep('linking the emulator', compiler, [...paths, ...LINK, '-o', libraryPath], { cwd: root });
   writeFileSync(linkedPath, link);
   return true;
+}
+
+/**
+ * Links the programs that check a device for the emulated one, in build/emulator/programs.
+ * @returns {Promise<string>} the folder
+ */
+export async function ensureEmulatorPrograms() {
+  await ensureEmulator();
+  const { variables } = readJson(at('native', 'sources.gypi'));
+  const cuda = [...variables.lxmert_cuda_sources, ...variables.lxmert_emulator_sources];
+  const programs = programSources();
+  const compiled = [...new Set(Object.values(programs).flat())].filter((source) => source.endsWith('.cu'));
+  const objects = new Objects(objectsFolder, 'the emulated device');
+  await objects.ensure(compiled, () => [...emulatorFlags(), '-O1']);
+  const out = join(objectsFolder, 'programs');
+  mkdirSync(out, { recursive: true });
+  for (const [name, own] of Object.entries(programs)) {
+    const of = (source) =>
+      source.endsWith('.cu') ? objects.path(source) : cpuObjectOf(at('build', 'Release'), source);
+    const all = [...own.map(of), ...cuda.map((source) => objects.path(source))];
+    const link = [...all, '-fopenmp', '-pthread', '-lboost_context', '-ldl', '-o', join(out, name)];
+    await runStep(`linking ${name} for the emulated device`, compiler, link, { cwd: root });
+  }
+  return out;
 }
 
 /** The same before tests, which do without it where Boost.Context is not installed and may not be. */

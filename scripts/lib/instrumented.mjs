@@ -1,5 +1,5 @@
-import { readdirSync } from 'node:fs';
 import { compiler } from './compiler.mjs';
+import { benchSources, cpuObjectOf, cpuSources } from './devicePrograms.mjs';
 import { emulatorFlags, Objects } from './objects.mjs';
 import { at, readJson, root } from './paths.mjs';
 import { outputOf, runStep } from './process.mjs';
@@ -33,19 +33,6 @@ const cudaSources = () => ['cuda', 'emulator', 'instrumented'].flatMap(listed);
 /** Who hears what kernels do to memory, by name: one of them is linked to a program. */
 const WATCHERS = { races: 'racecheck', traffic: 'traffic' };
 
-/** Of the program that checks every kernel. */
-const benchSources = () =>
-  readdirSync(at('bench', 'cuda'))
-    .filter((name) => name.endsWith('.cu'))
-    .map((name) => `bench/cuda/${name}`);
-
-/** The CPU's kernels, which it compares with, as they were compiled for the addon. */
-const cpuSources = () =>
-  readJson(at('native', 'sources.gypi')).variables.lxmert_sources.filter((path) =>
-    /^native\/cpu\/(?!device|linear|product)/.test(path),
-  );
-const cpuObjectOf = (source) => at('build', 'Release', 'obj.target', 'lxmert', source.replace(/cc$/, 'o'));
-
 /**
  * Compiles, where something has changed, what such programs are made of; also these further sources.
  * @returns by source, the objects of the CUDA back end on the emulator, of each watcher, of the program that checks the
@@ -59,7 +46,7 @@ export async function instrumentedObjects(further = []) {
   const objects = new Objects(at('build', 'emulator-instrumented'), 'the search for races and the count of traffic');
   await objects.ensure([...cuda, ...watchers.flatMap(([, sources]) => sources), ...bench, ...further], flagsOf);
   const of = (sources) => Object.fromEntries(sources.map((source) => [source, objects.path(source)]));
-  const cpu = Object.fromEntries(cpuSources().map((source) => [source, cpuObjectOf(source)]));
+  const cpu = Object.fromEntries(cpuSources().map((source) => [source, cpuObjectOf(at('build', 'Release'), source)]));
   return {
     cuda: of(cuda),
     watchers: Object.fromEntries(watchers.map(([name, sources]) => [name, of(sources)])),

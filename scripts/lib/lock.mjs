@@ -1,47 +1,42 @@
-import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { statSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fingerprint, root } from './paths.mjs';
 import { say } from './process.mjs';
 
 const WAIT_MS = 250;
 
-/** Keyed by the checkout, and outside of it: it is needed before any folder of ours exists. */
-const lockOf = (what) =>
-  join(tmpdir(), `lxmert-${what}-${process.getuid?.() ?? 0}-${fingerprint([], [root]).slice(0, 16)}.lock`);
+/** How long the holder, who may be busy, has to say who it is. */
+const ANSWER_MS = 2000;
 
-function take(lockPath) {
-  try {
-    const file = openSync(lockPath, 'wx');
-    writeSync(file, identityOf(process.pid));
-    closeSync(file);
-    return true;
-  } catch (error) {
-    if (error.code === 'EEXIST') return false;
-    throw error;
-  }
+/**
+ * The name of a socket in Linux's abstract namespace, which is in no folder. Only one process can listen at a name, and the
+ * kernel frees the name when that process ends, however it ends: nothing is left behind, and no holder is ever dead.
+ */
+function nameOf(what) {
+  const { dev, ino } = statSync(root);
+  return `\0lxmert-${fingerprint([], [root, `${dev} ${ino} ${process.getuid?.() ?? 0}`, what]).slice(0, 32)}`;
 }
 
-/** Who holds the lock, as written by `identityOf`; '' when it was just released or is just being written. */
-function holder(lockPath) {
-  try {
-    return readFileSync(lockPath, 'utf8');
-  } catch {
-    return '';
-  }
+/** A server that holds the name and tells who asks its process id; null when another process holds it. */
+function take(name) {
+  const server = createServer((client) => client.on('error', () => {}).end(`${process.pid}`));
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) => (error.code === 'EADDRINUSE' ? resolve(null) : reject(error)));
+    server.listen(name, () => resolve(server.unref()));
+  });
 }
 
-/** A process's id and when it started, since ids are used again; '' when there is no such process. */
-function identityOf(pid) {
-  try {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-      .replace(/^.*\) /s, '')
-      .split(' ');
-    return `${pid} ${fields[19]}`;
-  } catch {
-    return '';
-  }
+/** The process id of the holder; '' when it has just ended, or is too busy to answer soon. */
+function holder(name) {
+  return new Promise((resolve) => {
+    let text = '';
+    const client = connect(name);
+    client.setEncoding('utf8').setTimeout(ANSWER_MS, () => client.destroy());
+    client.on('data', (part) => (text += part));
+    client.on('error', () => {});
+    client.on('close', () => resolve(text));
+  });
 }
 
 /**
@@ -52,27 +47,21 @@ function identityOf(pid) {
  * @returns {Promise<T>}
  */
 export async function alone(work, what = 'setup') {
-  const lockPath = lockOf(what);
+  const name = nameOf(what);
   let told = false;
-  while (!take(lockPath)) {
-    const other = holder(lockPath);
-    const pid = other.split(' ')[0];
-    if (other !== '' && identityOf(pid) !== other) {
-      rmSync(lockPath, { force: true });
-      continue;
-    }
-    if (!told && other !== '') {
-      say(`setup: waiting for another ${what} of this folder (process ${pid}) ...`);
+  let server = await take(name);
+  while (server === null) {
+    if (!told) {
+      const pid = await holder(name);
+      say(`setup: waiting for another ${what} of this folder${pid === '' ? '' : ` (process ${pid})`} ...`);
       told = true;
     }
     await sleep(WAIT_MS);
+    server = await take(name);
   }
-  const release = () => rmSync(lockPath, { force: true });
-  process.once('exit', release);
   try {
     return await work();
   } finally {
-    process.removeListener('exit', release);
-    release();
+    await new Promise((done) => server.close(done));
   }
 }

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { compiler, hasHeader, march, OLDEST_GXX, probeCompiler } from './compiler.mjs';
-import { outputOf, runStep, StepError } from './process.mjs';
+import { outputOf, runStep, say, StepError } from './process.mjs';
 import { root } from './paths.mjs';
 
 /** Whether a program of this name is on PATH. @param {string} name */
@@ -32,6 +32,12 @@ const NEEDS = [
     present: () => onPath(compiler) && hasHeader('dnnl.h'),
     packages: { 'apt-get': 'libdnnl-dev', dnf: 'onednn-devel', zypper: 'onednn-devel', pacman: 'onednn' },
   },
+  {
+    // g++ brings its own.
+    what: 'OpenMP for this compiler',
+    present: () => !onPath(compiler) || hasHeader('omp.h'),
+    packages: { 'apt-get': 'libomp-dev', dnf: 'libomp-devel', zypper: 'libomp-devel', pacman: 'openmp' },
+  },
 ];
 
 /** What the emulator of the CUDA back end asks for, which only tests need. */
@@ -40,6 +46,15 @@ const EMULATOR_NEEDS = [
     what: 'Boost.Context',
     present: () => hasHeader('boost/context/detail/fcontext.hpp'),
     packages: { 'apt-get': 'libboost-context-dev', dnf: 'boost-devel', zypper: 'boost-devel', pacman: 'boost' },
+  },
+];
+
+/** What packing a bundle asks for. */
+const BUNDLE_NEEDS = [
+  {
+    what: 'xz',
+    present: () => onPath('xz'),
+    packages: { 'apt-get': 'xz-utils', dnf: 'xz', zypper: 'xz', pacman: 'xz' },
   },
 ];
 
@@ -74,6 +89,22 @@ export async function ensureSystemPackages() {
 
 /** The same for what the emulator needs. */
 export const ensureEmulatorPackages = () => ensure(EMULATOR_NEEDS);
+
+/** The same for what a bundle needs. */
+export async function ensureBundlePackages() {
+  await ensureSystemPackages();
+  await ensure(BUNDLE_NEEDS);
+}
+
+/** The same before tests, which do without it where it is not installed and may not be. */
+export async function ensureBundlePackagesForTests() {
+  try {
+    await ensure(BUNDLE_NEEDS);
+  } catch (error) {
+    if (!(error instanceof StepError)) throw error;
+    say(`setup: a bundle is tested without its archive: ${error.message}\n${error.hint}`);
+  }
+}
 
 async function ensure(needs) {
   const missing = needs.filter((need) => !need.present());

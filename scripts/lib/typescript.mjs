@@ -1,8 +1,9 @@
-import { rmSync, writeFileSync } from 'node:fs';
+import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { at, filesBelow, fingerprint, readJson, root } from './paths.mjs';
 import { runStep } from './process.mjs';
 
-const stampPath = at('dist', '.compiled.json');
+const STAMP = '.compiled.json';
 
 /**
  * Compiles src/ to dist/ unless nothing changed.
@@ -11,11 +12,21 @@ const stampPath = at('dist', '.compiled.json');
 export async function ensureCompiled() {
   const version = readJson(at('node_modules', 'typescript', 'package.json'))?.version ?? '';
   const sources = fingerprint([at('tsconfig.json'), at('tsconfig.build.json'), ...filesBelow(at('src'))], [version]);
-  if (readJson(stampPath)?.sources === sources) return false;
-  // What a removed source file left behind must not stay importable.
-  rmSync(at('dist'), { recursive: true, force: true });
+  if (readJson(at('dist', STAMP))?.sources === sources) return false;
+  // Programs may be running from dist: it stays whole until all of the new one is there. What a removed source file left
+  // behind goes with the old one.
+  const made = at(`dist.${process.pid}.new`);
+  const old = at(`dist.${process.pid}.old`);
   const tsc = at('node_modules', 'typescript', 'bin', 'tsc');
-  await runStep('compiling TypeScript', process.execPath, [tsc, '-p', 'tsconfig.build.json'], { cwd: root });
-  writeFileSync(stampPath, `${JSON.stringify({ sources })}\n`);
+  try {
+    await runStep('compiling TypeScript', process.execPath, [tsc, '-p', 'tsconfig.build.json', '--outDir', made], {
+      cwd: root,
+    });
+    writeFileSync(join(made, STAMP), `${JSON.stringify({ sources })}\n`);
+    if (existsSync(at('dist'))) renameSync(at('dist'), old);
+    renameSync(made, at('dist'));
+  } finally {
+    for (const folder of [made, old]) rmSync(folder, { recursive: true, force: true });
+  }
   return true;
 }

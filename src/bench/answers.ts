@@ -13,20 +13,20 @@ import { timed, timesOf, type Times } from './statistics.js';
 import { peerSetup } from './step.js';
 
 const seed = 9595;
-/** Nothing is trained. */
+/** Required by the model, but nothing is trained. */
 const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-6, weightDecay: 0, maxGradNorm: 0 };
 
 export interface AnswersBenchOptions {
   readonly config: ModelConfig;
-  /** Questions at a time; each is measured. */
+  /** Batch sizes; each is measured. */
   readonly batches: readonly number[];
   readonly tokens: readonly [number, number];
   readonly objects: number;
-  /** Timed passes of each batch, and passes before them. */
+  /** Number of timed passes of each batch size, and of passes before them. */
   readonly steps: number;
   readonly warmup: number;
   readonly threads: number;
-  /** Of the products; `float32` by default. */
+  /** Precision of the products; `float32` by default. */
   readonly precision?: Precision | undefined;
   readonly peerPython?: string | undefined;
   readonly onProgress?: (line: string) => void;
@@ -36,7 +36,7 @@ export interface BatchReport {
   readonly batch: number;
   readonly questionsPerSecond: number;
   readonly milliseconds: Times;
-  /** What an answer needs at least. */
+  /** The least FLOPs that an answer needs. */
   readonly gflopPerQuestion: number;
   readonly gflops: number;
   readonly sgemmShare: number;
@@ -52,7 +52,7 @@ export interface AnswersReport extends Rates {
   readonly peer?: { readonly name: string; readonly peakMemoryBytes: number; readonly memoryRatio: number };
 }
 
-/** Times answering questions: forward only, the answer head alone, its scores read back. */
+/** Times answering questions: the forward pass with only the answer head, and reading its scores back. */
 export async function benchAnswers(options: AnswersBenchOptions): Promise<AnswersReport> {
   const { config, tokens, objects, peerPython, onProgress: tell = () => undefined } = options;
   const machine = thisMachine();
@@ -76,7 +76,7 @@ export async function benchAnswers(options: AnswersBenchOptions): Promise<Answer
       for (let i = 0; i < options.warmup + options.steps; i++) {
         const counts = i >= options.warmup;
         if (counts) await rates.measure();
-        // Measuring has left other things in the caches; a peer comes from its sleep, too.
+        // Measuring the rates has filled the caches with other data, and the peer has been asleep.
         await answer(pretrainer, batch);
         const our = await timed(() => answer(pretrainer, batch));
         if (counts) ours.push(our);

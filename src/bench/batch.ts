@@ -6,7 +6,7 @@ import { LxmertError } from '../errors.js';
 
 export interface BenchBatchOptions {
   readonly samples: number;
-  /** Fewest and most tokens of a sample, [CLS] and [SEP] included; the mean is in the middle, whatever the batch. */
+  /** Fewest and most tokens of a sample, with [CLS] and [SEP]. Their mean is the middle of both in every batch. */
   readonly tokens: readonly [number, number];
   /** Objects of every image. */
   readonly objects: number;
@@ -16,12 +16,13 @@ export interface BenchBatchOptions {
 /** Share of words and of objects that are masked (LXMERT, section 3.1). */
 const maskedShare = 0.15;
 
-/** Feature values that are drawn: a prime, so that no two objects of a batch are alike. */
+/** Number of different feature values: a prime, so that no two objects of a batch are equal. */
 const featureBlock = 65537;
 
 /**
- * A batch of random samples in the shape of the data: sentence lengths spread evenly over their range, 15 % of the words
- * (never [CLS] or [SEP]) and of the objects to predict, half of the sentences swapped, an answer where they are not.
+ * A batch of random samples with the shape of real data. Sentence lengths are spread evenly over their range. 15 % of
+ * the words (never [CLS] or [SEP]) and of the objects are to be predicted, half of the sentences are swapped, and
+ * samples that are not swapped have an answer.
  * @throws LxmertError BAD_ARGUMENT for lengths that the model does not take; OUT_OF_MEMORY
  */
 export function benchBatch(config: ModelConfig, { samples, tokens, objects, seed }: BenchBatchOptions): Batch {
@@ -39,7 +40,8 @@ export function benchBatch(config: ModelConfig, { samples, tokens, objects, seed
   const random = new RandomStream(seed);
   const order = epochOrder(seed, 0, samples);
   const spread = (i: number): number => Math.round(fewest + ((most - fewest) * (i + 0.5)) / samples - halfUp(i));
-  // Of two lengths equally near, the first half of the samples takes the lower and the second the upper one.
+  // If two lengths are equally near, the first half of the samples takes the smaller one and the second half the larger
+  // one.
   const halfUp = (i: number): number => (2 * i + 1 < samples ? 1e-9 : 0);
   const tokenOffsets = offsetsOf(Array.from(order, spread));
   const objectOffsets = offsetsOf(new Array<number>(samples).fill(objects));
@@ -54,7 +56,7 @@ export function benchBatch(config: ModelConfig, { samples, tokens, objects, seed
   const maskedObjectRows = subset(random, [...Array(boxes).keys()]);
   const floats = (length: number, make: () => number): Float32Array => Float32Array.from({ length }, make);
   const uniform = (): number => random.uniform();
-  // Half of the entries are zeros, as in what a detector's ReLU gives; a block of them is repeated, to save time.
+  // Half of the entries are zeros, as after a detector's ReLU. A block of them is repeated, to save time.
   const block = floats(featureBlock, () => Math.max(0, 2 * random.uniform() - 1));
   const features = (rows: number): Float32Array =>
     new Float32Array(rows * config.visualFeatDim).map((_, i) => block[i % featureBlock]);
@@ -79,7 +81,10 @@ export function benchBatch(config: ModelConfig, { samples, tokens, objects, seed
   });
 }
 
-/** Features lie in the batch and in two input slots. Drawing them for minutes, to be refused in the end, helps nobody. */
+/**
+ * Checks memory for the features, which are in the batch and in two input slots, before minutes are spent on drawing
+ * them.
+ */
 function checkMemory(floats: number, samples: number): void {
   const needed = 3 * 4 * floats * (1 + maskedShare);
   const available = process.availableMemory();
@@ -87,7 +92,7 @@ function checkMemory(floats: number, samples: number): void {
   const gigabytes = (bytes: number): string => `${(bytes / 1e9).toPrecision(3)} GB`;
   throw new LxmertError(
     'OUT_OF_MEMORY',
-    `the features of ${samples} samples take ${gigabytes(needed)}, the machine has ${gigabytes(available)} to give; ` +
+    `the features of ${samples} samples take ${gigabytes(needed)}, the machine has ${gigabytes(available)} free; ` +
       `take at most ${Math.floor((samples * available) / needed)}`,
   );
 }

@@ -3,7 +3,7 @@ import type { OpArgument, Tensor } from '../engine/index.js';
 import { wordColumns } from '../model/parameters.js';
 import { epsilon, p, type Kernel, type KernelSpace } from './kernel.js';
 
-// What a step begins and ends with: embeddings and losses.
+// The first and the last ops of a step: embeddings and losses.
 
 export function embeddings({
   hiddenSize: hidden,
@@ -101,8 +101,32 @@ export function losses(config: ModelConfig): Kernel[] {
       },
     ];
   };
+  const answers = config.numQaLabels;
+  // The words of a sample are used as its scored answers. They are valid entries of targets, and not many more.
+  const scored = (s: KernelSpace): OpArgument[] => {
+    const { tokenIds, tokens } = s.batch;
+    const [entries] = tokenIds.shape;
+    return [entries, tokens.offsets, tokenIds, s.floats(entries)];
+  };
+  const sigmoid: Kernel[] = [
+    {
+      op: 'sigmoidCrossEntropyForward',
+      shape: `samples ${answers}`,
+      args: (s) => {
+        const { capacity: n } = s.batch.samples;
+        const out = [s.ints(n), s.floats(n), s.floats(n), s.floats(4)];
+        return [s.batch.samples, answers, answers, s.values(n, answers), ...scored(s), ...out];
+      },
+    },
+    {
+      op: 'sigmoidCrossEntropyBackward',
+      shape: `samples ${answers}`,
+      args: (s) => [s.batch.samples, answers, answers, 0, s.values(s.batch.samples.capacity, answers), ...scored(s)],
+    },
+  ];
   const width = config.visualFeatDim;
   return [
+    ...sigmoid,
     ...crossEntropy('maskedTokens', config.vocabSize, wordColumns(config)),
     ...crossEntropy('vision', config.numObjectLabels),
     {

@@ -9,7 +9,7 @@ import { launchesOf } from './launches.js';
 import { workOf, type OpWork } from './opWork.js';
 import type { Rates } from './rates.js';
 
-/** What NVIDIA's H200 has been measured to do elsewhere: dense bfloat16 products, and copies in its memory. */
+/** Published measurements of NVIDIA's H200: dense bfloat16 products, and copies in its memory. */
 export const h200: Rates = { sgemmGflops: 785_000, copyGigabytesPerSecond: 4000 };
 
 export interface FloorsOptions {
@@ -18,9 +18,9 @@ export interface FloorsOptions {
   readonly tokens: readonly [number, number];
   readonly objects: number;
   readonly precision?: Precision | undefined;
-  /** Whose op calls; `cuda` by default. */
+  /** The device whose op calls are counted; `cuda` by default. */
   readonly device?: 'cpu' | 'cuda' | undefined;
-  /** Of the device; an H200's by default. */
+  /** Rates of the device; those of an H200 by default. */
   readonly rates?: Rates | undefined;
 }
 
@@ -28,7 +28,7 @@ export interface OpFloor extends OpWork {
   readonly op: OpName;
   /** Kernels launched on CUDA. */
   readonly launches: number;
-  /** For each call the larger of FLOPs over the product rate and bytes over the copy rate. */
+  /** Sum over the calls of the larger of two times: FLOPs over the product rate, and bytes over the copy rate. */
   readonly milliseconds: number;
 }
 
@@ -43,8 +43,8 @@ export interface FloorsReport extends Rates {
 const nothing = { calls: 0, launches: 0, flops: 0, bytes: 0, milliseconds: 0 };
 
 /**
- * The least time that a pre-training step could take on a device of such rates, by op: computed from the step's op calls,
- * which are counted without a device.
+ * The least time, by op, that a pre-training step could take on a device with these rates. It is computed from the
+ * step's op calls, which are counted without a device.
  */
 export async function stepFloors(options: FloorsOptions): Promise<FloorsReport> {
   const { config, tokens, objects, precision = 'bfloat16', device = 'cuda', rates = h200 } = options;

@@ -1,7 +1,7 @@
 import type { ModelConfig } from '../config/modelConfig.js';
 import { examplesOf, type Batch } from '../data/batches/batch.js';
 
-/** How much there is in a batch: all that the cost of a step depends on. */
+/** The numbers of a batch on which the cost of a step depends. */
 export interface RowCounts {
   readonly samples: number;
   /** Questions: samples, or pairs of them. */
@@ -46,7 +46,7 @@ function selfLayer({ hiddenSize: h, intermediateSize: inner }: ModelConfig, rows
   return product(rows, h, 3 * h) + attention(pairs, h) + product(rows, h, h) + 2 * product(rows, h, inner);
 }
 
-/** The encoders' layers, forward, without what comes before them. */
+/** The forward pass of the encoders' layers, without the embeddings. */
 function layers(config: ModelConfig, n: RowCounts, crossLayers: number): number {
   const h = config.hiddenSize;
   const language = selfLayer(config, n.tokens, n.tokenPairs);
@@ -55,20 +55,21 @@ function layers(config: ModelConfig, n: RowCounts, crossLayers: number): number 
   return config.lLayers * language + config.rLayers * vision + crossLayers * (cross + language + vision);
 }
 
-/** Features and boxes into the hidden size, forward. */
+/** The forward projection of features and boxes to the hidden size. */
 function objectInputs({ hiddenSize, visualFeatDim, visualPosDim }: ModelConfig, n: RowCounts): number {
   return product(n.objects, visualFeatDim, hiddenSize) + product(n.objects, visualPosDim, hiddenSize);
 }
 
-/** Pooler and answer head, forward: the head reads the pooled outputs of all samples of a question. */
+/** The forward pass of pooler and answer head; the head reads the pooled outputs of all samples of a question. */
 function answerHead({ hiddenSize: h, numQaLabels }: ModelConfig, n: RowCounts): number {
   return product(n.samples, h, h) + product(n.samples, h, 2 * h) + product(n.examples, 2 * h, numQaLabels);
 }
 
 /**
- * FLOPs of the matrix products of one pre-training step with all tasks, forward and backward, on real rows alone: what
- * the mathematics needs, not what an implementation repeats. Each product costs as much again for the gradient of each of
- * its two inputs; features and boxes are data and have none. Base model, 12 tokens and 36 objects: 27.0 GFLOP a sample.
+ * FLOPs of the matrix products of one pre-training step with all tasks, forward and backward, on real rows only: those
+ * that the mathematics needs, without repetitions of an implementation. The gradient of each of a product's two inputs
+ * costs as much as the product; features and boxes are data and have no gradient. Base model, 12 tokens and 36 objects:
+ * 27.0 GFLOP a sample.
  */
 export function pretrainFlops(config: ModelConfig, n: RowCounts): number {
   const h = config.hiddenSize;
@@ -82,9 +83,9 @@ export function pretrainFlops(config: ModelConfig, n: RowCounts): number {
 }
 
 /**
- * FLOPs of the matrix products that an answer depends on, forward. The pooler reads the first row of each sentence: of
- * the last cross-modality layer this leaves the language stream's cross-attention, then keys and values of its
- * self-attention, and everything else for that one row.
+ * FLOPs of the matrix products that an answer depends on, forward. The pooler reads only the first row of each
+ * sentence. So the last cross-modality layer needs the cross-attention of the language stream, the keys and values of
+ * its self-attention, and everything else for that one row.
  */
 export function answerFlops(config: ModelConfig, n: RowCounts): number {
   return objectInputs(config, n) + answerLayers(config, n);

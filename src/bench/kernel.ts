@@ -11,9 +11,9 @@ import {
 } from '../engine/index.js';
 import type { StagedBatch } from '../step/staging.js';
 
-/** Of operands of float32 that are filled with one value instead of many. */
+/** A float32 operand with more elements is filled with one value. */
 const largest = 2 ** 22;
-/** Numbers that each value of `fillWithNoise` is a sum of. */
+/** How many random numbers are summed for each value of `fillWithNoise`. */
 export const noiseWidth = 64;
 const alignment = 64;
 
@@ -22,15 +22,15 @@ const sizeOf = (shape: readonly number[]): number => shape.reduce((product, n) =
 /** One op on one shape. */
 export interface Kernel {
   readonly op: OpName;
-  /** In words: which rows, how wide. */
+  /** The shape in words: which rows, and how wide. */
   readonly shape: string;
   /** Its arguments, in fresh memory, in the order of its struct in native/engine/ops. */
   readonly args: (space: KernelSpace) => readonly OpArgument[];
 }
 
-/** Takes operands from an engine's workspace, and weights from its parameters. */
+/** Allocates operands in an engine's workspace, and weights in its parameter arena. */
 export class KernelSpace {
-  /** Of the parameter arena, so far. */
+  /** Bytes of the parameter arena in use. */
   parameterBytes = 0;
   private streams = 0;
 
@@ -41,19 +41,22 @@ export class KernelSpace {
     readonly chunks: Tensor,
   ) {}
 
-  /** Normal values; in what is large, one value: normal ones would take longer to make than to work on. */
+  /** Normal values. A large tensor gets one value, because drawing normal ones would take longer than the kernel. */
   floats(...shape: number[]): Tensor {
     return this.filled(this.engine.workspace.allocate(shape, 'f32', 'bottom'));
   }
 
-  /** What products take in the engine's precision: where its copy is kept up. */
+  /** Weights for products, in the arena of which the engine keeps a copy in its precision. */
   weights(...shape: number[]): Tensor {
     const tensor = this.engine.tensor('parameters', this.parameterBytes, shape);
     this.parameterBytes += Math.ceil(bytesOf(tensor) / alignment) * alignment;
     return this.filled(tensor);
   }
 
-  /** Activations [rows, width], in the type that the engine keeps them in. Equal values would flatter a GPU. */
+  /**
+   * Activations [rows, width], in the engine's type. Values differ, because equal values make a GPU look faster than it
+   * is.
+   */
   values(rows: number, width: number): Tensor {
     const { engine } = this;
     if (engine.activationDType === 'f32') return this.floats(rows, width);
@@ -62,7 +65,7 @@ export class KernelSpace {
     return tensor;
   }
 
-  /** float16 numbers: whatever is there, which costs the same. */
+  /** float16 numbers. They are not initialized, which costs a kernel the same time. */
   halves(...shape: number[]): Tensor {
     return this.engine.workspace.allocate(shape, 'f16', 'bottom');
   }
@@ -88,7 +91,10 @@ export class KernelSpace {
   }
 }
 
-/** Values around 0 with deviation 1 in activations of any type [rows, width], which `fillNormal` does not take: by a product. */
+/**
+ * Fills activations [rows, width] of any type with values around 0 of deviation 1. It uses a product, because
+ * `fillNormal` takes float32 only.
+ */
 export function fillWithNoise(engine: Engine, tensor: Tensor, stream: number): void {
   const [rows, width] = tensor.shape;
   const [noise, mixture] = [rows, width].map((n) => engine.workspace.allocate([n, noiseWidth], 'f32', 'top'));
@@ -100,6 +106,6 @@ export function fillWithNoise(engine: Engine, tensor: Tensor, stream: number): v
 
 export type RowsName = 'samples' | 'language' | 'vision' | 'stacked' | 'maskedTokens' | 'maskedObjects';
 
-/** Of layer norms, and the probability of dropout. */
+/** Epsilon of layer norms, and the probability of dropout. */
 export const epsilon = 1e-12;
 export const p = 0.1;

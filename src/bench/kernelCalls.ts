@@ -35,7 +35,7 @@ export function batchKernels(config: ModelConfig): Kernel[] {
   ];
 }
 
-/** Kernels that work on a number of parameters, whatever the batch. */
+/** Kernels whose work grows with the number of parameters. */
 export function parameterKernels(elements: number): Kernel[] {
   const shape = `${elements / 2 ** 20} Mi parameters`;
   const count = elements / chunk;
@@ -43,7 +43,7 @@ export function parameterKernels(elements: number): Kernel[] {
     {
       op: 'gradNorm',
       shape,
-      args: (s) => [count, s.chunks, s.floats(elements), s.floats(count), s.floats(2)],
+      args: (s) => [count, s.chunks, s.floats(elements), 24, s.floats(24), s.floats(count), s.floats(2)],
     },
     {
       op: 'adamUpdate',
@@ -59,12 +59,12 @@ export function parameterKernels(elements: number): Kernel[] {
   ];
 }
 
-/** The optimizer's list of so many elements: [n, 2] begin and length. */
+/** The optimizer's list of chunks for so many elements: [n, 2] begin and length. */
 export function chunkList(elements: number): Int32Array {
   return Int32Array.from({ length: (2 * elements) / chunk }, (_, i) => (i % 2 === 0 ? (i / 2) * chunk : chunk));
 }
 
-/** Ops that are benched: all of the table. */
+/** The ops that are timed: all ops of the table. */
 export function kernelOps(config: ModelConfig): OpName[] {
   return [...new Set([...batchKernels(config), ...parameterKernels(chunk)].map(({ op }) => op))];
 }

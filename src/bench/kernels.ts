@@ -12,22 +12,22 @@ import { timesOf, type Times } from './statistics.js';
 import type { BenchDevice } from './step.js';
 import { timeCalls } from './timing.js';
 
-/** Of each kernel. */
+/** Timed calls of each kernel. */
 const takes = 5;
 
 export interface KernelsBenchOptions {
   readonly config: ModelConfig;
   /** `cpu` by default. */
   readonly device?: BenchDevice | undefined;
-  /** Samples; each is measured. */
+  /** Batch sizes; each is measured. */
   readonly batches: readonly number[];
   readonly tokens: readonly [number, number];
   readonly objects: number;
-  /** Thread counts, 0 for one a core; each is measured. Nothing to CUDA, where the first one counts. */
+  /** Numbers of threads, 0: one for each core; each is measured. On CUDA only the first one is used. */
   readonly threads: readonly number[];
   /** `float32` by default. */
   readonly precision?: Precision | undefined;
-  /** Parameters for the ops that work on them; by default enough to leave any cache. A multiple of 65,536. */
+  /** Number of parameters for the ops on parameters, a multiple of 65,536; by default more than any cache holds. */
   readonly parameters?: number | undefined;
   /** Only these ops. */
   readonly ops?: readonly string[] | undefined;
@@ -48,13 +48,13 @@ export interface KernelsReport {
   /** By thread count. */
   readonly rates: readonly (Rates & { readonly threads: number })[];
   readonly precision: Precision;
-  /** In words. */
+  /** The device in words. */
   readonly device: string;
   readonly machine: Machine;
 }
 
 /**
- * Times every op of the table alone, by shape, batch and thread count, beside the device's own rates.
+ * Times every op of the table by itself, by shape, batch size and number of threads, and the device's own rates.
  * @throws LxmertError BAD_ARGUMENT
  */
 export async function benchKernels(options: KernelsBenchOptions): Promise<KernelsReport> {

@@ -109,7 +109,7 @@ export function gather({ hiddenSize: hidden }: ModelConfig): Kernel[] {
   }));
 }
 
-/** A row of a table for each object: that of its class, for want of other numbers on the device. */
+/** The index of a table row for each object. Its class is used, because it is on the device already. */
 export function gatherFeatures({ visualFeatDim: width, numObjectLabels: tableRows }: ModelConfig): Kernel[] {
   return [
     {

@@ -1,11 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 
-/** What a figure was measured on. */
+/** The machine on which a figure was measured. */
 export interface Machine {
   readonly cpu: string;
   readonly cores: number;
-  /** Processes that wanted to run, on average over the last minute: much above the bench's own threads is noise. */
+  /**
+   * Load average of the last minute. If it is much above the bench's own threads, other programs disturb the
+   * measurement.
+   */
   readonly load: number;
 }
 
@@ -13,18 +16,18 @@ export function thisMachine(): Machine {
   return { cpu: cpus()[0]?.model.trim() ?? 'unknown', cores: availableParallelism(), load: loadavg()[0] };
 }
 
-/** Threads that `0` stands for: one a core that this process may use. */
+/** The number of threads for `0`: one for each core that this process may use. */
 export function threadCount(threads: number): number {
   return threads > 0 ? threads : availableParallelism();
 }
 
-/** The most memory that this process ever held, in bytes (resident set, its high-water mark). */
+/** The most memory that this process has ever held, in bytes (high-water mark of the resident set). */
 export function peakMemory(): number {
   try {
     const kilobytes = /^VmHWM:\s*(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
     if (kilobytes !== undefined) return 1024 * Number(kilobytes);
   } catch {
-    // No /proc: the next best.
+    // Without /proc this is the best estimate.
   }
   return 1024 * process.resourceUsage().maxRSS;
 }

@@ -9,19 +9,19 @@ import {
 } from '../engine/index.js';
 import type { RowCounts } from './flops.js';
 
-/** What op calls have to do at least. */
+/** The least work of op calls. */
 export interface OpWork {
   readonly calls: number;
   /** FLOPs of matrix products; 0 for ops without one. */
   readonly flops: number;
-  /** Bytes to and from memory, if every operand moved once. */
+  /** Bytes read and written if every operand moves once. */
   readonly bytes: number;
 }
 
 const isTensor = (arg: OpArgument): arg is Tensor => typeof arg === 'object' && arg !== null && 'arena' in arg;
 const isRows = (arg: OpArgument): arg is Rows => typeof arg === 'object' && arg !== null && 'set' in arg;
 
-/** Rows that a batch fills of a set's capacity. */
+/** How many rows of a capacity a batch fills. */
 function activeRows({ set, capacity }: Rows, n: RowCounts): number {
   const counts = {
     all: capacity,
@@ -36,7 +36,7 @@ function activeRows({ set, capacity }: Rows, n: RowCounts): number {
   return counts[set];
 }
 
-/** Operands that are read and written in one call, by their place in it. */
+/** Operands that a call both reads and writes, by their place in the call. */
 const inPlace: Partial<Record<OpName, readonly number[]>> = {
   layerNormForward: [4], // z
   softmaxCrossEntropyBackward: [4], // logits
@@ -46,7 +46,9 @@ const inPlace: Partial<Record<OpName, readonly number[]>> = {
   adamUpdate: [8, 10, 11], // parameters and both moments
 };
 
-/** Tables of which a call touches no more rows than it has: any operand larger than this is one. */
+/**
+ * Ops with tables of which a call touches at most as many rows as it has. Any operand with more rows is such a table.
+ */
 const lookUps: readonly OpName[] = [
   'tokenEmbeddingForward',
   'tokenEmbeddingBackward',
@@ -55,7 +57,7 @@ const lookUps: readonly OpName[] = [
   'gatherFeatures',
 ];
 
-/** FLOPs by op of those that multiply matrices; arguments as in native/engine/ops. */
+/** FLOPs of a call of an op with matrix products; arguments as in native/engine/ops. */
 function flopsOf(op: OpName, args: readonly OpArgument[], rows: number, n: RowCounts): number {
   if (op.startsWith('linear')) return 2 * rows * (args[1] as number) * (args[2] as number);
   if (op === 'attentionForward' || op === 'attentionBackward') {
@@ -68,17 +70,17 @@ function flopsOf(op: OpName, args: readonly OpArgument[], rows: number, n: RowCo
   return 0;
 }
 
-/** Bytes of a number of an operand: products in bfloat16 read the parameters' copy. */
+/** Bytes of one element of an operand. Products in bfloat16 read the copy of the parameters. */
 function bytesOfNumber(op: OpName, { arena, dtype }: Tensor, activations: DType): number {
   return dtypeBytes[op.startsWith('linear') && arena === 'parameters' ? activations : dtype];
 }
 
-/** The optimizer writes that copy. */
+/** Bytes of that copy, which the optimizer writes. */
 function copyBytes(op: OpName, args: readonly OpArgument[], activations: DType): number {
   return op === 'adamUpdate' && activations === 'bf16' ? dtypeBytes.bf16 * elements((args[8] as Tensor).shape) : 0;
 }
 
-/** What one call has to do for a batch, where activations are kept in `activations`. */
+/** The work of one call for a batch; `activations` is the type of activations. */
 export function workOf(op: OpName, args: readonly OpArgument[], n: RowCounts, activations: DType = 'f32'): OpWork {
   const set = args.find(isRows);
   const rows = set ? activeRows(set, n) : 0;
@@ -98,7 +100,7 @@ export function workOf(op: OpName, args: readonly OpArgument[], n: RowCounts, ac
   };
 }
 
-/** Sums of the work of calls, by op. */
+/** Sums of the work of calls, for each op. */
 export class WorkByOp {
   private readonly sums = new Map<OpName, OpWork>();
 

@@ -5,23 +5,23 @@ import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { LxmertError } from '../errors.js';
 
-/** The package's `bench` folder: this file is two folders down, compiled or not. */
+/** The package's `bench` folder: two folders above this file, compiled or not. */
 const scripts = fileURLToPath(new URL('../../bench/', import.meta.url));
 
-/** As the user set it: the engine sets variables of OpenMP for itself when it loads, which are not the peer's. */
+/** The environment as the user set it. The engine sets OpenMP variables for itself, which are not for the peer. */
 const environment = { ...process.env };
 
-/** Lines of a failed peer's stderr that are shown. */
+/** How many lines of a failed peer's stderr are shown. */
 const shownLines = 12;
 
-/** What a peer says of itself when it is ready. */
+/** The first message of a peer, when it is ready. */
 interface Greeting {
   readonly name: string;
 }
 
 /**
- * The same work in another program, for comparison: a child process that takes one JSON object a line (first the set-up,
- * then requests) and answers each with one, as bench/torch_peer.py does. Between requests it sleeps.
+ * Runs the same work in another program, for comparison: a child process that takes one JSON object a line (first the
+ * set-up, then requests) and answers each with one, as bench/torch_peer.py does. Between requests it sleeps.
  */
 export class Peer {
   readonly name: string;
@@ -53,19 +53,19 @@ export class Peer {
     }
   }
 
-  /** Milliseconds that the peer took for a request, on its own clock. */
+  /** Milliseconds that the peer took for a request, by its own clock. */
   async run(request: object = {}): Promise<number> {
     const { seconds } = (await this.child.ask(request)) as { seconds: number };
     return 1000 * seconds;
   }
 
-  /** The most memory that it ever held, in bytes; it ends with that. */
+  /** Ends the peer. Returns the most memory that it has ever held, in bytes. */
   async end(): Promise<number> {
     const { peakMemoryBytes } = (await this.child.ask({ end: true })) as { peakMemoryBytes: number };
     return peakMemoryBytes;
   }
 
-  /** Ends it at once; `using` does so on every way out. */
+  /** Ends the peer at once. `using` calls this in every case. */
   [Symbol.dispose](): void {
     this.child.kill();
   }
@@ -87,7 +87,7 @@ class PeerProcess {
       waiting?.resolve(line);
     });
     this.process.stderr.setEncoding('utf8').on('data', (text: string) => (this.errors += text));
-    this.process.stdin.on('error', () => undefined); // it ended: `close` tells
+    this.process.stdin.on('error', () => undefined); // it has ended: the `close` event reports that
     this.process.on('error', (error) => this.fail(error));
     this.process.on('close', (code, signal) => {
       const last = this.errors.trimEnd().split('\n').slice(-shownLines).join('\n');
@@ -95,7 +95,7 @@ class PeerProcess {
     });
   }
 
-  /** One request, one answer. */
+  /** Sends one request and waits for its answer. */
   async ask(request: object): Promise<unknown> {
     const line = await new Promise<string>((resolve, reject) => {
       if (this.failure) return reject(this.failure);

@@ -2,24 +2,27 @@ import { allRows, bytesOf, fill, type Engine, type OpArgument, type OpName, type
 import { fillWithNoise, noiseWidth } from './kernel.js';
 import { timeCalls } from './timing.js';
 
-/** What this machine can do, as the engine meets it: the floors beside which times are put. */
+/** Rates of this machine, measured with the engine. The bench compares times with them. */
 export interface Rates {
   /** Matrix products in the engine's precision, GFLOP/s. */
   readonly sgemmGflops: number;
-  /** Memory to memory, bytes read and bytes written together, GB/s. */
+  /** Copies in memory, bytes read plus bytes written, GB/s. */
   readonly copyGigabytesPerSecond: number;
 }
 
-/** Large products: width and out. */
+/** Width and output width of large products. */
 const products = [
   [1536, 1536],
   [768, 3072],
   [3072, 768],
 ] as const;
-/** Bytes of the parameter arena with which products find their weights in the precision that they compute in. */
+/** Bytes of the parameter arena from which products read their weights in the precision that they compute in. */
 export const productWeightBytes = 4 * Math.max(...products.map(([width, out]) => width * out));
 
-/** Rows are doubled until a call takes so many milliseconds, or there are that many: no cache of a GPU holds the last copy. */
+/**
+ * Rows are doubled until a call takes this many milliseconds, or until there are this many, more than a GPU's cache
+ * holds.
+ */
 const sizes = {
   cpu: { product: { fewest: 192, most: 1536, longEnough: 20 }, copy: { fewest: 16384, most: 16384, longEnough: 0 } },
   cuda: {
@@ -28,12 +31,12 @@ const sizes = {
   },
 } as const;
 const copyWidth = 1024;
-/** Takes of each. */
+/** How many times each rate is measured in one call. */
 const takes = 2;
 
 /**
- * Measures an engine's rates with its own ops, between other work and in its workspace, which must be free: products by
- * `linearForward`, copies by `gatherRowsForward` of all rows in order. The best of all takes counts.
+ * Measures an engine's rates with its own ops, between other work and in its workspace, which must be free: products
+ * with `linearForward`, copies with `gatherRowsForward` of all rows in order. The best measurement counts.
  */
 export class RateMeter {
   /** Bytes by which the workspace had to grow for this. */
@@ -59,7 +62,10 @@ export class RateMeter {
       ms = await this.copy(rows);
   }
 
-  /** Milliseconds of `linearForward`; its weights lie where products have their copy in the precision, if that has room. */
+  /**
+   * Milliseconds of `linearForward`. Its weights are in the parameter arena, if there is room, so that the precision's
+   * copy is used.
+   */
   private async product(rows: number, width: number, out: number): Promise<number> {
     const { engine } = this;
     this.makeRoom(4 * (rows * (width + out + noiseWidth) + (out + noiseWidth) * width));
@@ -67,12 +73,12 @@ export class RateMeter {
     const held = engine.memory().parameters >= 4 * out * width;
     const weight = held ? engine.tensor('parameters', 0, [out, width]) : this.workspaceFloats(out, width);
     if (!held) fill(engine, weight, 0.1);
-    // Equal values would flatter a GPU.
+    // Equal values would make a GPU look faster than it is.
     fillWithNoise(engine, x, 0);
     return this.fastest('linearForward', [allRows(rows), width, out, x, weight, null, y]);
   }
 
-  /** Milliseconds of a copy of so many rows, of which the rate is kept. */
+  /** Milliseconds of a copy of so many rows; notes the rate. */
   private async copy(rows: number): Promise<number> {
     const { engine } = this;
     this.makeRoom(4 * (2 * copyWidth + 1) * rows);

@@ -8,18 +8,18 @@ export interface PeerReport {
   readonly name: string;
   readonly samplesPerSecond: number;
   readonly milliseconds: Times;
-  /** Our speed over the peer's, by medians: above 1 we are faster. */
+  /** Our speed over the peer's, by medians. Above 1 we are faster. */
   readonly ratio: number;
 }
 
-/** Work beside the time that it took and the time that the machine's rates allow. */
+/** Work, with the time that it took and the time that the machine's rates allow. */
 export interface Speed {
-  /** Of matrix products; absent for ops without. */
+  /** GFLOP/s of matrix products; absent for ops without them. */
   readonly gflops?: number;
   readonly gigabytesPerSecond: number;
-  /** What bounds it: the larger of FLOPs over the product rate and bytes over the copy rate. */
+  /** The larger of FLOPs over the product rate and bytes over the copy rate. */
   readonly floorMilliseconds: number;
-  /** Floor over time. Above 1 where operands stay in cache: the copy rate is that of memory. */
+  /** Floor over time. Above 1 where operands stay in the cache, because the copy rate is that of memory. */
   readonly floorShare: number;
 }
 
@@ -27,7 +27,7 @@ export interface OpReport extends Speed {
   readonly op: OpName;
   readonly calls: number;
   readonly milliseconds: number;
-  /** Of the whole. */
+  /** Share of the whole time. */
   readonly share: number;
 }
 
@@ -41,7 +41,7 @@ export function speedOf({ flops, bytes }: OpWork, milliseconds: number, rates: R
   };
 }
 
-/** Mean of profiles of the same work, the longest first. */
+/** The mean of several profiles of the same work, the longest op first. */
 export function opReports(
   profiles: readonly (readonly OpProfile[])[],
   wholeMilliseconds: number,

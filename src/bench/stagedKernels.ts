@@ -16,14 +16,14 @@ export interface KernelShapes {
   readonly objects: number;
 }
 
-/** A random batch on the device, as a step has it. */
+/** A random batch on the device, as in a step. */
 export interface StagedKernels {
   readonly counts: RowCounts;
-  /** A kernel's arguments; those of the one before are dead then. */
+  /** A kernel's arguments. Those of the kernel before become invalid. */
   argsOf(kernel: Kernel): readonly OpArgument[];
 }
 
-/** The optimizer's chunks of so many parameters, on the device. */
+/** The optimizer's list of chunks for so many parameters, on the device. */
 export async function stageChunks(engine: Engine, parameters: number): Promise<Tensor> {
   const list = chunkList(parameters);
   engine.reserve('state', list.byteLength);

@@ -1,11 +1,11 @@
-/** Median, fastest and slowest of some times, in milliseconds. */
+/** Median, shortest and longest of several times, in milliseconds. */
 export interface Times {
   readonly median: number;
   readonly min: number;
   readonly max: number;
 }
 
-/** The middle value; of an even number of them, the mean of the middle two. NaN for none. */
+/** The middle value; of an even number of values the mean of the middle two. NaN for no values. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
@@ -16,7 +16,7 @@ export function timesOf(milliseconds: readonly number[]): Times {
   return { median: median(milliseconds), min: Math.min(...milliseconds), max: Math.max(...milliseconds) };
 }
 
-/** Runs `work` and says what it took, in milliseconds. */
+/** Runs `work` and returns its time in milliseconds. */
 export async function timed(work: () => Promise<unknown>): Promise<number> {
   const start = performance.now();
   await work();

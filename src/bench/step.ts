@@ -12,7 +12,7 @@ import { adam, learningRate, seed } from './recipe.js';
 import { opReports, type OpReport, type PeerReport } from './report.js';
 import { timed, timesOf, type Times } from './statistics.js';
 
-/** Tokens that the original pads every sentence to; a longer sentence makes it more. */
+/** The original pads every sentence to this many tokens; here a longer sentence raises the number. */
 const paddedTokens = 20;
 
 /** Where a bench runs. */
@@ -22,23 +22,25 @@ export interface StepBenchOptions {
   /** What the step trains for; pre-training by default. */
   readonly task?: BenchTask | undefined;
   readonly config: ModelConfig;
-  /** Ours, and what a peer runs on; `cpu` by default. */
+  /** Our device and the peer's; `cpu` by default. */
   readonly device?: BenchDevice | undefined;
   /** Samples of a step; questions in fine-tuning. */
   readonly batch: number;
   /** Fewest and most tokens of a sample. */
   readonly tokens: readonly [number, number];
   readonly objects: number;
-  /** Timed steps, and steps before them. */
+  /** Number of timed steps, and of steps before them. */
   readonly steps: number;
   readonly warmup: number;
-  /** 0: one a core. */
+  /** CPU threads; 0: one for each core. */
   readonly threads: number;
-  /** Of the products; `float32` by default. A peer on CUDA computes in it, too, one on the CPU always in float32. */
+  /**
+   * Precision of products; `float32` by default. A peer on CUDA uses it, too; a peer on the CPU always uses float32.
+   */
   readonly precision?: Precision | undefined;
-  /** Of CUDA: language and vision side by side; the default. */
+  /** On CUDA: whether language and vision run side by side; default true. */
   readonly lanes?: boolean | undefined;
-  /** A Python with torch and transformers, to run the same step there. */
+  /** A Python with torch and transformers that runs the same step as a peer. */
   readonly peerPython?: string | undefined;
   readonly onProgress?: (line: string) => void;
 }
@@ -48,7 +50,7 @@ export interface StepReport extends Rates {
   readonly gflops: number;
   /** `gflops` over the rate of large matrix products of the same precision, measured between the steps. */
   readonly sgemmShare: number;
-  /** High-water mark of the process, without what measuring the rates took; on CUDA, what the device holds. */
+  /** High-water mark of the process without the memory for measuring rates; on CUDA, the memory of the arenas. */
   readonly peakMemoryBytes: number;
   readonly stepMilliseconds: Times;
   readonly gflopPerSample: number;
@@ -57,18 +59,22 @@ export interface StepReport extends Rates {
   readonly threads: number;
   /** The longest first. */
   readonly ops: readonly OpReport[];
-  /** Of a step, outside of all ops: staging, uploads, enqueuing, waiting. */
+  /** Time of a step outside of all ops: staging, uploads, enqueuing, waiting. */
   readonly otherMilliseconds: number;
-  /** In words. */
+  /** The device in words. */
   readonly device: string;
   readonly machine: Machine;
+  /**
+   * Notes of the engine, such as a failed capture. With one, the times are not those of a training run. Usually none.
+   */
+  readonly notes: readonly string[];
   /** `memoryRatio`: our peak over the peer's. */
   readonly peer?: PeerReport & { readonly peakMemoryBytes: number; readonly memoryRatio: number };
 }
 
 /**
- * Times steps on one random batch: of pre-training with all five tasks, or of fine-tuning. Rates, our step and the peer's step take turns, so
- * that whatever else the machine does meets all of them.
+ * Times steps on one random batch: of pre-training with all five tasks, or of fine-tuning. Measurements of the rates, our
+ * step and the peer's step alternate, so that other load on the machine affects all of them.
  * @throws LxmertError BAD_ARGUMENT
  */
 export async function benchStep(options: StepBenchOptions): Promise<StepReport> {
@@ -86,7 +92,12 @@ export async function benchStep(options: StepBenchOptions): Promise<StepReport> 
           ...peerSetup(config, batch, threads),
           ...{ task, device, precision },
         });
-  const model = work.open({ device, threads, precision, lanes: options.lanes });
+  const notes: string[] = [];
+  const onNote = (text: string): void => {
+    notes.push(text);
+    tell(text);
+  };
+  const model = work.open({ device, threads, precision, lanes: options.lanes, onNote });
   try {
     await model.initialize(seed);
     const run = new StepRun(model, work);
@@ -106,7 +117,7 @@ export async function benchStep(options: StepBenchOptions): Promise<StepReport> 
       tell(`step ${i} of ${options.steps}: ${shown.join(', ')}`);
     }
     if (device === 'cuda') await run.profileStep();
-    const report = { ...run.report(threads), device: model.engine.description, precision, machine };
+    const report = { ...run.report(threads), device: model.engine.description, precision, machine, notes };
     if (!peer) return report;
     const milliseconds = timesOf(theirs);
     const peakMemoryBytes = await peer.end();
@@ -126,7 +137,7 @@ export async function benchStep(options: StepBenchOptions): Promise<StepReport> 
   }
 }
 
-/** Steps on one batch, and what they took. */
+/** Runs steps on one batch and keeps their times. */
 class StepRun {
   private readonly rates: RateMeter;
   private readonly work = new WorkByOp();
@@ -143,7 +154,7 @@ class StepRun {
     this.counts = rowCounts(benched.batch);
   }
 
-  /** The rates make the workspace grow, which would end recordings of steps. */
+  /** Measures the rates once, because that makes the workspace grow, which would invalidate recordings of steps. */
   async prepare(): Promise<void> {
     await this.rates.measure();
   }
@@ -152,7 +163,10 @@ class StepRun {
     await this.model.trainStep(this.steps++);
   }
 
-  /** The machine's rates, then one step. Timing each op makes CUDA wait for each: there it is left to `profileStep`. */
+  /**
+   * Measures the machine's rates, then one step. On CUDA ops are timed in `profileStep`, because timing waits for each
+   * op.
+   */
   async measure(): Promise<number> {
     await this.rates.measure();
     const onCpu = this.model.engine.device === 'cpu';
@@ -180,13 +194,13 @@ class StepRun {
     return Object.values(engine.memory()).reduce((sum, bytes) => sum + bytes, 0) - grown;
   }
 
-  /** Starts counting anew. */
+  /** Forgets all times. */
   forget(): void {
     this.times = [];
     this.profiles = [];
   }
 
-  report(threads: number): Omit<StepReport, 'machine' | 'precision' | 'device'> {
+  report(threads: number): Omit<StepReport, 'machine' | 'precision' | 'device' | 'notes'> {
     const { times } = this;
     const questions = examplesOf(this.benched.batch);
     const rates = this.rates.best;
@@ -212,7 +226,7 @@ class StepRun {
   }
 }
 
-/** What the peer needs to know to do the same. */
+/** The set-up that a peer needs to run the same step. */
 export function peerSetup(config: ModelConfig, batch: Batch, threads: number): object {
   const lengths = Array.from({ length: batch.size }, (_, s) => batch.tokenOffsets[s + 1] - batch.tokenOffsets[s]);
   return {

@@ -1,12 +1,12 @@
 import type { Engine, OpArgument, OpName, Recording } from '../engine/index.js';
 
-/** Calls are repeated until they last so long, in milliseconds: then neither the clock nor the way to the device counts. */
+/** Calls are repeated until they take this many milliseconds, so that clock and enqueuing have little influence. */
 const lasting = 10;
 const mostCalls = 1000;
-/** What takes so long gains nothing from being made one launch. */
+/** A call that takes this long is not captured: one launch instead of several would save nothing. */
 const slow = 100;
 
-/** Milliseconds of one replay, waited for. */
+/** Milliseconds of one replay, with the wait for it. */
 async function take(engine: Engine, recording: Recording): Promise<number> {
   const start = performance.now();
   engine.replay(recording);
@@ -14,7 +14,9 @@ async function take(engine: Engine, recording: Recording): Promise<number> {
   return performance.now() - start;
 }
 
-/** Milliseconds that one call of an op takes, measured so often, on recorded calls: on CUDA they are one launch of a graph. */
+/**
+ * Milliseconds of one call of an op, measured several times on recorded calls; on CUDA these are one launch of a graph.
+ */
 export async function timeCalls(
   engine: Engine,
   op: OpName,
@@ -26,7 +28,7 @@ export async function timeCalls(
       for (let i = 0; i < calls; i++) engine.run(op, args);
     });
     try {
-      // One by one first, then as a graph that is made on the way; the third time is like all others.
+      // The first replay runs the calls one by one, the second captures a graph; the third is like all later ones.
       let milliseconds = await take(engine, recording);
       for (let i = 0; i < 2 && milliseconds < slow; i++) milliseconds = await take(engine, recording);
       if (milliseconds < lasting / 2 && calls < mostCalls) {

@@ -65,7 +65,7 @@ function layersOf(text: string): Layers {
   return layers as unknown as Layers;
 }
 
-/** What all benches take. */
+/** Options of all benches. */
 const commonOptions = (yargs: Argv<GlobalOptions>) =>
   yargs
     .option('preset', { choices: benchPresets, default: 'base' as const, describe: 'size of the model' })
@@ -85,7 +85,7 @@ const commonOptions = (yargs: Argv<GlobalOptions>) =>
     .option('precision', {
       choices: precisionNames,
       default: 'float32' as const,
-      describe: 'of the products; a peer on the CPU computes in float32 in any case',
+      describe: 'of matrix products; a peer on the CPU always computes in float32',
     })
     .option('objects', integerOption('objects', { describe: 'objects a sample', default: 36, min: 1, max: 512 }))
     .option('json', jsonOption);
@@ -95,13 +95,13 @@ const deviceOption = { choices: ['cpu', 'cuda'] as const, default: 'cpu' as cons
 const peerOption = {
   type: 'string',
   requiresArg: true,
-  describe: 'a Python with torch and transformers: do the same there, taking turns, and compare',
+  describe: 'a Python with torch and transformers: also measure the same work there, in turns, and compare',
 } as const;
 
 const stepsOption = (value: number) =>
-  integerOption('steps', { describe: 'times it is measured', default: value, min: 1, max: 100_000 });
+  integerOption('steps', { describe: 'number of measurements', default: value, min: 1, max: 100_000 });
 const warmupOption = (value: number) =>
-  integerOption('warmup', { describe: 'times before that', default: value, min: 1, max: 1000 });
+  integerOption('warmup', { describe: 'runs before the first measurement', default: value, min: 1, max: 1000 });
 
 function configOf({ preset, layers }: { preset: BenchPreset; layers: Layers | undefined }): ModelConfig {
   return benchConfig(preset, layers);
@@ -114,7 +114,7 @@ function show(json: boolean, report: object, lines: () => string[]): void {
 
 const step = defineCommand({
   command: 'step',
-  describe: 'a training step: samples a second, share of the matrix-product rate, memory, time by op',
+  describe: 'a training step: samples per second, share of the matrix-product rate, memory, time by op',
   builder: (yargs) =>
     commonOptions(yargs)
       .option('task', {
@@ -127,16 +127,16 @@ const step = defineCommand({
       .option('warmup', warmupOption(2))
       .option('threads', threadsOption)
       .option('peer-python', peerOption)
-      .option('device', { ...deviceOption, describe: 'what both run on' })
+      .option('device', { ...deviceOption, describe: 'device of both' })
       .option('lanes', {
         type: 'boolean',
         default: true,
-        describe: "the model's two streams side by side, on cuda; --no-lanes: one after the other",
+        describe: "run the model's two streams at the same time, on cuda; --no-lanes: one after the other",
       })
       .option('floors', {
         type: 'boolean',
         default: false,
-        describe: 'instead: what each op needs at least on an H200, computed without a device',
+        describe: 'print instead the least time of each op on an H200, computed without a device',
       }),
   handler: async ({ json, floors, ...args }) => {
     if (floors) {
@@ -151,12 +151,12 @@ const step = defineCommand({
 
 const kernels = defineCommand({
   command: 'kernels',
-  describe: 'every op alone, by shape and thread count, beside the rates of products and copies',
+  describe: 'every op alone, by shape and thread count, compared with the rates of products and copies',
   builder: (yargs) =>
     commonOptions(yargs)
       .option('batch', listOption('batch', 'samples, one or more', '8,32,128', 1))
-      .option('threads', listOption('threads', 'CPU thread counts, one or more; 0: one a core', '1,0', 0))
-      .option('device', { ...deviceOption, describe: 'what they run on' })
+      .option('threads', listOption('threads', 'CPU thread counts, one or more; 0: all cores', '1,0', 0))
+      .option('device', { ...deviceOption, describe: 'device to measure' })
       .option('ops', {
         type: 'string',
         requiresArg: true,
@@ -171,7 +171,7 @@ const kernels = defineCommand({
 
 const answers = defineCommand({
   command: 'answers',
-  describe: 'answering questions, forward only: questions a second',
+  describe: 'answering questions, forward only: questions per second',
   builder: (yargs) =>
     commonOptions(yargs)
       .option('batch', listOption('batch', 'questions at a time, one or more', '1,32', 1))
@@ -187,7 +187,7 @@ const answers = defineCommand({
 
 export const command = defineCommand({
   command: 'bench',
-  describe: 'measure speed beside the machine’s rates, and beside PyTorch',
+  describe: 'measure speed, compared with the machine’s rates and with PyTorch',
   builder: (yargs) =>
     yargs.command(step).command(kernels).command(answers).demandCommand(1, 'bench what? step, kernels or answers'),
   handler: () => undefined,

@@ -1,18 +1,18 @@
 /**
- * What every command shares.
+ * Code that all commands use.
  *
  * A command is a file `src/cli/<name>.ts` that exports `command`, made by `defineCommand`, and a line in the table of
- * `src/cli/main.ts`. It parses, calls and prints; what it does lies in the rooms below. Results go to stdout, progress
- * (`note`) to stderr. With `--json` (`jsonOption`) stdout carries exactly one JSON object, written by `printJson`.
- * It ends well by returning, and badly by throwing: an LxmertError with a message for the user. Exit codes are 0 for
- * done, 1 for failed and 2 for wrong usage, which is what BAD_ARGUMENT and BAD_CONFIG mean here.
+ * `src/cli/main.ts`. It parses the arguments, calls a function of another room, and prints. Results go to stdout, progress
+ * (`note`) to stderr. With `--json` (`jsonOption`) stdout has exactly one JSON object, written by `printJson`. A command that
+ * fails throws an LxmertError with a message for the user. The exit code is 0 for done, 1 for failed, and 2 for wrong usage
+ * (BAD_ARGUMENT and BAD_CONFIG).
  */
 import type { ArgumentsCamelCase, Argv, CommandModule } from 'yargs';
 import { maxThreads } from '../config/runConfig.js';
 import { LxmertError } from '../errors.js';
 
 export interface GlobalOptions {
-  /** Print the stack of an error, too. */
+  /** Also print the stack of an error. */
   trace: boolean;
 }
 
@@ -29,7 +29,7 @@ export interface CommandDefinition<T> {
   readonly handler: (args: ArgumentsCamelCase<T>) => void | Promise<void>;
 }
 
-/** Keeps the types of the options between `builder` and `handler`. */
+/** Gives the handler the types of the options that the builder declares. */
 export function defineCommand<T>(definition: CommandDefinition<T>): Command {
   return definition as unknown as Command;
 }
@@ -51,12 +51,12 @@ export function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-/** Tells of progress: stderr. */
+/** Prints a line of progress: stderr. */
 export function note(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
-/** Limits of a number given as a flag; both ends belong to it. */
+/** Limits of a number given as a flag; both limits are allowed. */
 export interface Range {
   readonly min?: number;
   readonly max?: number;
@@ -76,12 +76,16 @@ interface NumberSpec extends Range {
   readonly default?: number;
 }
 
-/** A yargs option whose value is a number, checked. It has no type, so that an error can say what was typed. */
+/** A yargs option whose value is checked to be a number. It has no yargs type, so that an error can show what was typed. */
 interface NumberOption<T> {
   readonly requiresArg: true;
   readonly describe: string;
   readonly coerce: (given: unknown) => T;
 }
+
+/** The error for `--no-FLAG` where the flag needs a value. */
+export const noSwitch = (flag: string): LxmertError =>
+  new LxmertError('BAD_ARGUMENT', `--no-${flag}: --${flag} wants a value and cannot be switched off`);
 
 interface WithDefault {
   readonly default: number;
@@ -95,7 +99,9 @@ function checkedNumber(flag: string, spec: NumberSpec, kind: string, isKind: (va
     ...(value === undefined ? {} : { default: value }),
     coerce: (given: unknown) => {
       if (given === undefined) return undefined;
-      const number = given === '' ? NaN : Number(given);
+      if (given === '') throw new LxmertError('BAD_ARGUMENT', `--${flag} needs a value`);
+      if (given === false) throw noSwitch(flag);
+      const number = Number(given);
       if (typeof given === 'boolean' || !isKind(number))
         throw new LxmertError('BAD_ARGUMENT', `--${flag} must be ${kind}, not ${shown(given)}`);
       inRange(flag, number, kind, range);
@@ -122,7 +128,7 @@ export function numberOption(flag: string, spec: NumberSpec): NumberOption<numbe
 
 /** `.option('threads', threadsOption)` */
 export const threadsOption = integerOption('threads', {
-  describe: 'CPU threads; 0: one a core',
+  describe: 'CPU threads; 0: all cores',
   default: 0,
   min: 0,
   max: maxThreads,

@@ -9,13 +9,13 @@ const views = ['show', 'schema', 'reference'] as const;
 
 export const command = defineCommand({
   command: 'config <view>',
-  describe: 'the settings of a run: put together, as a JSON Schema, as a reference',
+  describe: 'the settings of a run: resolved, as a JSON Schema, or as a reference',
   builder: (yargs) =>
     withRunFlags(yargs)
       .positional('view', {
         choices: views,
         demandOption: true,
-        describe: 'show: what file, preset and flags come to (YAML); schema: for editors; reference: Markdown',
+        describe: 'show: the resolved settings (YAML); schema: for editors; reference: Markdown',
       })
       .option('json', { ...jsonOption, describe: 'print JSON instead of YAML (show)' }),
   handler: async (args) => {

@@ -1,13 +1,13 @@
 import { finetuneTasks } from '../config/finetuneConfig.js';
 import { loadFinetuneConfig, loadRunConfig } from '../config/loadConfig.js';
 import { finetuneSettings, pretrainSettings } from '../config/fields.js';
-import { inspectMachine, planRun } from '../doctor/index.js';
-import type { MachineReport, RunPlan } from '../doctor/index.js';
+import { checkValues, inspectMachine, planRun } from '../doctor/index.js';
+import type { FileCheck, MachineReport, RunPlan } from '../doctor/index.js';
 import { LxmertError } from '../errors.js';
+import { byteSize, counted, duration, figure, percent, whole } from '../formats/numbers.js';
 import { defineCommand, integerOption, jsonOption, note, print, printJson } from './command.js';
 import { finetuneFlags } from './finetune.js';
 import { flagOf, runSources, withRunFlags } from './runFlags.js';
-import { duration, figure, whole } from './trainProgress.js';
 
 const namesOf = ({ fields }: typeof pretrainSettings): readonly string[] => fields.map(({ flag }) => flag);
 const flags = { pretrain: namesOf(pretrainSettings), finetune: namesOf(finetuneSettings) };
@@ -46,22 +46,40 @@ export const command = defineCommand({
           describe: 'steps to measure; 0: only memory and disk',
         }),
       )
+      .option('check-values', {
+        type: 'boolean',
+        default: false,
+        describe: 'read every number of the feature files of --data and name the images that cannot be read',
+      })
       .option('json', jsonOption),
   handler: async (args) => {
     const isFinetuning = args.task !== undefined;
     demandFlagsOf(isFinetuning, args);
     const sources = runSources(args, isFinetuning ? finetuneFlags : undefined);
-    // Also tells of a wrong flag before anything is looked at.
+    // A wrong flag is refused here, before anything is measured.
     const { device, threads } = await (isFinetuning ? loadFinetuneConfig(sources) : loadRunConfig(sources));
     const machine = await inspectMachine({ device, threads });
     const planned = sources.flags?.data !== undefined || sources.file !== undefined;
     const broken = 'error' in machine.engine ? machine.engine.error : undefined;
+    if (args.checkValues === true && isFinetuning)
+      throw new LxmertError('BAD_ARGUMENT', `--check-values checks the data of pre-training; leave '${args.task}' out`);
+    if (args.checkValues === true && !planned)
+      throw new LxmertError('BAD_ARGUMENT', '--check-values needs --data or --config: the data to check');
+    const values = args.checkValues === true ? await checkValues({ sources, progress: noteProgress() }) : undefined;
+    const damaged = values?.reduce((sum, { bad }) => sum + bad.length, 0) ?? 0;
     const plan =
-      planned && broken === undefined
+      planned && broken === undefined && damaged === 0
         ? await planRun({ sources, steps: args.steps as number, observer: { note } })
         : undefined;
-    if (args.json) printJson({ ...machine, ...(plan ? { plan } : {}) });
-    else [...tellMachine(machine), ...(plan ? tellPlan(plan) : [])].forEach(print);
+    if (args.json) printJson({ ...machine, values, plan });
+    else
+      [...tellMachine(machine), ...(values ? tellValues(values) : []), ...(plan ? tellPlan(plan) : [])].forEach(print);
+    if (damaged > 0)
+      throw new LxmertError(
+        'BAD_DATA',
+        `${counted(damaged, 'image')} cannot be read. To train without ${damaged === 1 ? 'it' : 'them'}, write the ids into a ` +
+          'file, one a line, and give that with --exclude FILE',
+      );
     if (broken !== undefined) throw new LxmertError('ADDON', `the engine does not start: ${broken}`);
   },
 });
@@ -70,7 +88,7 @@ function tellMachine({ node, platform, cpu, cores, memory, engine, cuda, nccl }:
   return [
     `Node        ${node} on ${platform}`,
     `CPU         ${cpu}, ${cores} cores`,
-    `Memory      ${size(memory.total)}, ${size(memory.available)} of it available`,
+    `Memory      ${byteSize(memory.total)}, ${byteSize(memory.available)} of it available`,
     `CUDA        ${'device' in cuda ? cuda.device : `none: ${cuda.missing}`}`,
     `NCCL        ${'library' in nccl ? nccl.library : `none, and one GPU needs none: ${nccl.missing}`}`,
     ...('error' in engine
@@ -83,27 +101,48 @@ function tellMachine({ node, platform, cpu, cores, memory, engine, cuda, nccl }:
   ];
 }
 
+/** Milliseconds between two lines of progress. */
+const progressInterval = 5000;
+
+/** Notes how far a check is, every few seconds. */
+function noteProgress(): (path: string, share: number) => void {
+  let noted = performance.now();
+  return (path, share) => {
+    if (performance.now() - noted < progressInterval) return;
+    noted = performance.now();
+    note(`${path}: ${percent(share)} checked`);
+  };
+}
+
+/** Damaged images that are named for people; `--json` has all. */
+const mostNamed = 50;
+
+function tellValues(files: readonly FileCheck[]): string[] {
+  return files.flatMap(({ path, images, objects, featureDim, remarks, bad }) => [
+    '',
+    `Values      ${path}: ${counted(images, 'image')}, ${counted(objects, 'object')}, features of ${counted(featureDim, 'float')}: ` +
+      (bad.length === 0 ? 'all can be read' : `${counted(bad.length, 'image')} cannot be read`),
+    ...remarks.map((text) => `  ${text}`),
+    ...bad.slice(0, mostNamed).map(({ problem }) => `  ${problem}`),
+    ...(bad.length > mostNamed ? [`  and ${whole(bad.length - mostNamed)} more (--json names all)`] : []),
+  ]);
+}
+
 function tellPlan({ parameters, batchesPerEpoch, totalSteps, memory, disk, time, warnings }: RunPlan): string[] {
-  const row = (name: string, bytes: number) => `  ${name.padEnd(12)}${size(bytes).padStart(10)}`;
+  const row = (name: string, bytes: number) => `  ${name.padEnd(12)}${byteSize(bytes).padStart(10)}`;
   return [
     '',
     `The run: ${whole(parameters)} parameters, ${whole(totalSteps)} steps, ${whole(batchesPerEpoch)} an epoch`,
     '',
-    `Memory      ${size(memory.total)} of ${size(memory.available)}`,
+    `Memory      ${byteSize(memory.total)} of ${byteSize(memory.available)}`,
     row('process', memory.process),
     ...Object.entries(memory.arenas).flatMap(([name, bytes]) => (bytes > 0 ? [row(name, bytes)] : [])),
-    `Disk        ${size(disk.total)}: up to ${disk.checkpoints} checkpoints of ${size(disk.checkpoint)}` +
-      (disk.free === undefined ? '' : `; ${size(disk.free)} free`),
+    `Disk        ${byteSize(disk.total)}: up to ${disk.checkpoints} checkpoints of ${byteSize(disk.checkpoint)}` +
+      (disk.free === undefined ? '' : `; ${byteSize(disk.free)} free`),
     time
       ? `Time        ${duration(time.secondsPerEpoch)} an epoch, ${duration(time.secondsInAll)} in all, by ${time.steps} steps of ` +
         `${figure(time.secondsPerStep)} s (${figure(time.samplesPerSecond)} samples/s); validation and saving come on top`
       : 'Time        not measured',
     ...warnings.map((text) => `Warning: ${text}`),
   ];
-}
-
-function size(bytes: number): string {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
-  const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(bytes, 1)) / 3)));
-  return `${Number((bytes / 1000 ** power).toPrecision(3))} ${units[power]}`;
 }

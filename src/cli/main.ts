@@ -1,8 +1,9 @@
 #!/usr/bin/env node
+import './ignoreUserSignals.js';
 import { fileError } from '../formats/fileErrors.js';
 import { exitCodes, runCli, type CommandTable } from './run.js';
 
-/** One line a command; its file exports `command`. */
+/** The commands; each file exports `command`. */
 const commands: CommandTable = {
   parity: () => import('./parity.js'),
   scenes: () => import('./scenes.js'),
@@ -16,15 +17,17 @@ const commands: CommandTable = {
   config: () => import('./config.js'),
   doctor: () => import('./doctor.js'),
   bench: () => import('./bench.js'),
+  convert: () => import('./convert.js'),
+  weights: () => import('./weights.js'),
 };
 
-// A reader that has seen enough, as in `lxmert … | head`, is no error; a result that could not be written is one.
+// A reader that closes the pipe, as in `lxmert … | head`, is no error. A result that could not be written is one.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE' || process.exitCode === exitCodes.failed) return;
   process.exitCode = exitCodes.failed;
   process.stderr.write(`lxmert: ${fileError(error, 'write', 'the result to stdout').message}\n`);
 });
-// Work goes on when nobody can be told how far it is.
+// A run continues when its progress cannot be written.
 process.stderr.on('error', () => undefined);
 
 const code = await runCli(process.argv.slice(2), commands);

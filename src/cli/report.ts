@@ -7,7 +7,7 @@ import { percent, whole } from './trainProgress.js';
 
 export const command = defineCommand({
   command: 'report <run>',
-  describe: 'what a run has learnt of synthetic scenes, beside what can be guessed',
+  describe: 'what a run has learnt of synthetic scenes, compared with guessing',
   builder: (yargs) =>
     yargs
       .positional('run', { type: 'string', demandOption: true, describe: 'run folder of `lxmert pretrain`' })
@@ -15,11 +15,11 @@ export const command = defineCommand({
       .option('splits', {
         type: 'string',
         requiresArg: true,
-        describe: 'splits, with commas between; those that the run was validated on unless given',
+        describe: "splits, separated by commas; the run's validation splits unless given",
       })
       .option('checkpoint', {
         choices: checkpointLinks,
-        describe: 'which of the run; the best by validation loss unless given',
+        describe: 'which checkpoint of the run; the best by validation loss unless given',
       })
       .option('device', { choices: deviceNames, default: 'auto' as const, describe: 'where to compute' })
       .option('threads', threadsOption)
@@ -58,7 +58,7 @@ function table(report: SceneReport): string[] {
     ...row('questions', questions?.all),
     ...questionTypes.flatMap((type) => row(`  ${type}`, questions?.[type])),
     '',
-    'Floor: for words, the same ones beside the picture of another scene; for the rest, the most frequent answer',
-    '(of each question template). What is above it comes from the picture.',
+    'Floor: for words, the same words with the picture of another scene; for the rest, the most frequent answer',
+    '(of each question template). Results above the floor come from the picture.',
   ];
 }

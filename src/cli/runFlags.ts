@@ -11,11 +11,11 @@ const groups: Readonly<Record<string, string>> = {
   optimizer: 'Optimizer:',
 };
 
-/** Every setting of a run as a flag. Values stay text here: the configuration tells what is wrong with them. */
+/** A setting of a run as a flag. Its value stays text here; the configuration checks it. */
 export function flagOf({ kind, choices, description, default: value, path }: ConfigField): Options {
   const shown = Array.isArray(value) ? value.join(',') : (value as string | number | undefined);
   return {
-    // A boolean of yargs' would take any text for false.
+    // yargs would accept any text as the value of a boolean.
     ...(kind === 'switch' ? {} : { type: 'string', requiresArg: true }),
     describe: [
       description,
@@ -42,7 +42,7 @@ const flagsOf = ({ settings, without = [] }: RunFlags): readonly ConfigField[] =
 /** The flags of a run's description: `--config`, `--preset` and one for every setting. */
 export function withRunFlags<T>(yargs: Argv<T>, kind = pretrainFlags) {
   const sourceOptions = {
-    config: { type: 'string', requiresArg: true, describe: 'YAML file that describes the run; flags go before it' },
+    config: { type: 'string', requiresArg: true, describe: 'YAML file that describes the run; flags override it' },
     preset: { type: 'string', requiresArg: true, describe: `start from (${kind.presets.join(', ')})` },
   } as const satisfies Record<string, Options>;
   return yargs

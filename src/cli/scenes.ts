@@ -1,6 +1,6 @@
 import cliProgress from 'cli-progress';
 import { questionTypes, sceneDefaults, validImages, writeScenes } from '../scenes/index.js';
-import type { ScenesSummary } from '../scenes/index.js';
+import type { FineTuningSets, ScenesSummary } from '../scenes/index.js';
 import { defineCommand, integerOption, jsonOption, print, printJson } from './command.js';
 
 const keys = [...questionTypes, 'all'] as const;
@@ -10,6 +10,16 @@ function table(out: string, summary: ScenesSummary): string[] {
   const number = (value: number): string => value.toLocaleString('en-US');
   const share = (value: number | undefined): string => (value === undefined ? '-' : value.toFixed(3)).padStart(8);
   const { train, valid } = summary.languageOnly;
+  const sets = summary.fineTuning;
+  const row = (
+    name: string,
+    count: (set: FineTuningSets) => number,
+    guessed: (set: FineTuningSets) => number | undefined,
+  ) =>
+    name.padEnd(12) +
+    number(count(sets.train) + count(sets.valid)).padStart(11) +
+    share(guessed(sets.train)) +
+    share(guessed(sets.valid));
   return [
     `${out}: ${number(summary.images)} training and ${number(summary.validImages)} validation scenes, ` +
       `${number(summary.sentences)} sentences, ${number(summary.questions)} of them questions; ` +
@@ -24,6 +34,20 @@ function table(out: string, summary: ScenesSummary): string[] {
         share(train.majority[key]) +
         share(valid.majority[key]),
     ),
+    '',
+    'The sets for fine-tuning, in the same way:',
+    ...[
+      row(
+        'vqa',
+        (set) => set.vqa.questions.all ?? 0,
+        (set) => set.vqa.majority.all,
+      ),
+      row(
+        'nlvr2',
+        (set) => set.nlvr2.pairs,
+        (set) => set.nlvr2.majority,
+      ),
+    ],
   ];
 }
 
@@ -83,7 +107,9 @@ export const command = defineCommand({
       bar.stop(),
     );
     if (!json) return table(out, summary).forEach(print);
-    const { languageOnly, ...rest } = summary;
-    printJson({ ...rest, languageOnlyMajority: languageOnly.valid.majority });
+    const { languageOnly, fineTuning, ...rest } = summary;
+    const { vqa, nlvr2 } = fineTuning.valid;
+    const setsOnly = { vqa: vqa.majority.all, nlvr2: nlvr2.majority };
+    printJson({ ...rest, languageOnlyMajority: languageOnly.valid.majority, fineTuningMajority: setsOnly });
   },
 });

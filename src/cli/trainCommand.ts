@@ -3,12 +3,10 @@ import { lossDescriptions } from '../config/tasks.js';
 import { entriesOf } from '../records.js';
 import type { RunControls, TrainSummary } from '../train/index.js';
 import { jsonOption, print, printJson } from './command.js';
+import { listenToSignals } from './runSignals.js';
 import { TrainProgress, figure, percent, whole } from './trainProgress.js';
 
-/** What the commands that train have in common: progress, signals, and how they tell of the end. */
-
-/** Exit codes of a run that a signal ended, as shells have them: 128 + the signal's number. */
-const signals = { SIGINT: 130, SIGTERM: 143 } as const;
+/** The parts that all commands that train have in common: options, progress, signals, and the summary at the end. */
 
 /** Options of a command that trains, beside the settings of its run. */
 export const trainOptions = {
@@ -17,39 +15,53 @@ export const trainOptions = {
     default: false,
     describe: 'go on from the newest checkpoint in --out; start if there is none',
   },
+  'ignore-hangup': {
+    type: 'boolean',
+    default: false,
+    describe: 'go on when the terminal is closed (SIGHUP), as with nohup; otherwise the run saves and ends',
+  },
   json: jsonOption,
 } as const satisfies Record<string, Options>;
 
-/** Runs a training to its end or to a signal, and tells of it. */
+/** Runs a training to its end or to a signal, and prints its summary. */
 export async function runTraining(
-  { json }: { readonly json: boolean },
+  { json, ignoreHangup }: { readonly json: boolean; readonly ignoreHangup: boolean },
   start: (controls: RunControls) => Promise<TrainSummary>,
 ): Promise<void> {
   const progress = new TrainProgress({ stream: process.stderr });
-  const stop = stopOnSignal((signal) =>
-    progress.line(
-      progress.begun
-        ? `${signal}: stops after this step and saves; once more ends it at once, unsaved`
-        : `${signal}: stops loading; once more ends it at once`,
-    ),
-  );
+  const signals = listenToSignals({
+    ignoreHangup,
+    ending: (reason) =>
+      progress.line(
+        progress.begun
+          ? `${reason}: stops after this step and saves; once more ends it at once, unsaved`
+          : `${reason}: stops loading; once more ends it at once`,
+      ),
+    saving: (signal) =>
+      progress.line(`${signal}: saves after ${progress.begun ? 'this' : 'the first'} step, and goes on`),
+    ignored: () => progress.line('SIGHUP: goes on (--ignore-hangup)'),
+  });
   try {
-    const summary = await start({ observer: progress.observer, signal: stop.signal });
+    const { signal, saveRequest } = signals;
+    const summary = await start({ observer: progress.observer, signal, saveRequest });
     progress.end();
     if (json) printJson(toJson(summary));
-    else tell(summary).forEach(print);
-    if (stop.received && !summary.finished) process.exit(signals[stop.received]);
+    else describeSummary(summary).forEach(print);
+    if (signals.exitCode !== undefined && !summary.finished) process.exit(signals.exitCode);
   } finally {
     progress.end();
-    stop.release();
+    signals.release();
   }
 }
 
-/** What the run came to, for people. */
-function tell(summary: TrainSummary): string[] {
+const accuracyLine = (what: string, share: number): string => `${what.padEnd(50)}${percent(share).padStart(8)} right`;
+
+/** The result of a run as lines of text. */
+function describeSummary(summary: TrainSummary): string[] {
   const { step, totalSteps, finished, stoppedEarly, checkpoint, best, lastValidation } = summary;
   const of = (steps: number | undefined) => (steps === undefined ? '' : ` of ${whole(steps)}`);
   const accuracies = entriesOf(lastValidation?.accuracy ?? {});
+  const bestBy = best && (best.score === undefined ? `loss ${figure(best.loss)}` : `score ${percent(best.score)}`);
   return [
     finished
       ? stoppedEarly
@@ -59,60 +71,18 @@ function tell(summary: TrainSummary): string[] {
     ...(lastValidation
       ? [`Validation after step ${whole(lastValidation.step)}: loss ${figure(lastValidation.loss)}`]
       : []),
-    ...accuracies.map(
-      ([name, share]) =>
-        `  ${`${lossDescriptions.get(name)?.accuracy ?? 'score of the questions'} (${name})`.padEnd(44)}${percent(share).padStart(8)} right`,
-    ),
+    ...accuracies.flatMap(([name, share]) => [
+      accuracyLine(`  ${lossDescriptions.get(name)?.accuracy ?? 'score of the questions'} (${name})`, share),
+      ...entriesOf(lastValidation?.accuracyBySet?.[name] ?? {}).map(([set, ofSet]) =>
+        accuracyLine(`    ${set}`, ofSet),
+      ),
+    ]),
     `Checkpoint: ${checkpoint ?? 'none yet'}`,
-    ...(best
-      ? [
-          `Best validation: after step ${whole(best.step)}, ${best.score === undefined ? `loss ${figure(best.loss)}` : `score ${percent(best.score)}`}`,
-        ]
-      : []),
+    ...(best ? [`Best validation: after step ${whole(best.step)}, ${bestBy}`] : []),
   ];
 }
 
 function toJson({ lastStep, lastValidation, ...rest }: TrainSummary): object {
-  return {
-    ...rest,
-    ...(lastStep ? { loss: lastStep.loss, losses: lastStep.losses, samplesPerSecond: lastStep.samplesPerSecond } : {}),
-    ...(lastValidation ? { validation: lastValidation } : {}),
-  };
-}
-
-/**
- * Milliseconds in which a second signal is the same wish: a terminal and `timeout` signal the whole group, and a parent
- * such as `npm start` passes it on besides.
- */
-const sameWish = 500;
-
-/** The first SIGINT or SIGTERM aborts the signal, the second ends the process, whatever its threads are waiting for. */
-function stopOnSignal(tellOf: (signal: string) => void) {
-  const controller = new AbortController();
-  const state: { received: keyof typeof signals | undefined; at: number } = { received: undefined, at: 0 };
-  const listeners = (Object.keys(signals) as (keyof typeof signals)[]).map((signal) => {
-    const listener = () => {
-      const now = performance.now();
-      if (state.received && now - state.at < sameWish) return;
-      if (state.received) {
-        // An exit would wait for a thread that reads from a pipe, or a disk that does not answer.
-        process.off(signal, listener);
-        process.kill(process.pid, signal);
-        return;
-      }
-      state.received = signal;
-      state.at = now;
-      controller.abort();
-      tellOf(signal);
-    };
-    process.on(signal, listener);
-    return () => process.off(signal, listener);
-  });
-  return {
-    signal: controller.signal,
-    get received() {
-      return state.received;
-    },
-    release: () => listeners.forEach((release) => release()),
-  };
+  const { loss, losses, samplesPerSecond } = lastStep ?? {};
+  return { ...rest, loss, losses, samplesPerSecond, validation: lastValidation };
 }

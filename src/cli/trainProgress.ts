@@ -1,22 +1,26 @@
+import { duration, figure, percent, whole } from '../formats/numbers.js';
 import { entriesOf } from '../records.js';
+
 import type { RunStart, StepRecord, TrainObserver, ValidRecord } from '../train/index.js';
+
+export { duration, figure, percent, whole };
 
 export interface ProgressOptions {
   readonly stream: { write(text: string): unknown; readonly isTTY?: boolean; readonly columns?: number };
-  /** Milliseconds between two reports; default: 100 on a terminal (one line, rewritten), 5000 elsewhere. */
-  readonly interval?: number;
-  /** Milliseconds of a clock that only goes forward. */
-  readonly now?: () => number;
+  /** Milliseconds between two reports; default: 100 on a terminal, 5000 elsewhere. */
+  readonly interval?: number | undefined;
+  /** A clock in milliseconds that never goes back. */
+  readonly now?: (() => number) | undefined;
 }
 
-/** Shows a run as it goes on: on a terminal one line that is rewritten, elsewhere a line every few seconds. */
+/** Shows the progress of a run: on a terminal in one line that is rewritten, elsewhere in a new line every few seconds. */
 export class TrainProgress {
   readonly observer: TrainObserver;
   readonly #stream: ProgressOptions['stream'];
   readonly #interval: number;
   readonly #now: () => number;
   #totalSteps = 0;
-  /** Mean milliseconds of a step, younger ones counting more; what happens between steps is not counted. */
+  /** Mean milliseconds of a step, newer ones with more weight. Time for validation and saving is not counted. */
   #stepTime: number | undefined;
   #clock = 0;
   #reported = -Infinity;
@@ -46,18 +50,18 @@ export class TrainProgress {
     };
   }
 
-  /** Whether the run has begun: data and model are there. */
+  /** Whether the run has begun: its data and its model are open. */
   get begun(): boolean {
     return this.#totalSteps > 0;
   }
 
-  /** Prints a line that stays. */
+  /** Prints a line that is not rewritten. */
   line(text: string): void {
     this.#unreported = undefined;
     this.#stream.write(`${this.#stream.isTTY ? '\r\x1b[K' : ''}${text}\n`);
   }
 
-  /** Ends the reports: takes the rewritten line away, or prints the one held back. */
+  /** Ends the reports: clears the rewritten line, or prints the last report if it is not printed yet. */
   end(): void {
     if (this.#stream.isTTY) this.#stream.write('\r\x1b[K');
     else if (this.#unreported !== undefined) this.line(this.#unreported);
@@ -78,7 +82,7 @@ export class TrainProgress {
     this.#stepTime = this.#stepTime === undefined ? time : 0.95 * this.#stepTime + 0.05 * time;
     const losses = entriesOf(record.losses).map(([name, loss]) => `${name} ${figure(loss)}`);
     const left = ((this.#totalSteps - record.step) * this.#stepTime) / 1000;
-    // What is most wanted stands first: a narrow terminal cuts the losses off.
+    // The most important figures come first, because a narrow terminal cuts the rest off.
     this.#report(
       (this.#stream.isTTY ? `${bar(record.step / this.#totalSteps)} ` : '') +
         `step ${whole(record.step)}/${whole(this.#totalSteps)}  ${duration(left)} left  ` +
@@ -104,27 +108,13 @@ function bar(share: number): string {
   return '█'.repeat(full) + '░'.repeat(barWidth - full);
 }
 
-/** One line: losses and accuracies of a validation. */
-export function describeValidation({ step, loss, accuracy }: ValidRecord, best: boolean): string {
-  const shares = entriesOf(accuracy).map(([name, share]) => `${name} ${percent(share)}`);
+/** The losses and accuracies of a validation on one line. */
+export function describeValidation({ step, loss, accuracy, accuracyBySet }: ValidRecord, best: boolean): string {
+  const inSets = (name: string): string => {
+    const sets = entriesOf(accuracyBySet?.[name] ?? {}).map(([set, share]) => `${set} ${percent(share)}`);
+    return sets.length > 0 ? ` (${sets.join(', ')})` : '';
+  };
+  const shares = entriesOf(accuracy).map(([name, share]) => `${name} ${percent(share)}${inSets(name)}`);
   const right = shares.length > 0 ? `; right: ${shares.join(', ')}` : '';
   return `validation after step ${whole(step)}: loss ${figure(loss)}${right}${best ? ' (best so far)' : ''}`;
-}
-
-export const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
-
-export const whole = (value: number): string => value.toLocaleString('en-US');
-
-/** About three digits. */
-export function figure(value: number): string {
-  if (!Number.isFinite(value)) return String(value);
-  return Math.abs(value) >= 100 ? whole(Math.round(value)) : value.toPrecision(3);
-}
-
-/** Seconds as `1:02:03` or `2:03`. */
-export function duration(seconds: number): string {
-  const all = Math.max(0, Math.round(seconds));
-  const two = (value: number) => String(value).padStart(2, '0');
-  const [hours, minutes] = [Math.floor(all / 3600), Math.floor(all / 60) % 60];
-  return hours > 0 ? `${whole(hours)}:${two(minutes)}:${two(all % 60)}` : `${minutes}:${two(all % 60)}`;
 }

@@ -1,4 +1,5 @@
-import { isTree, show } from './configFile.js';
+import { isRecord } from '../records.js';
+import { show } from './configFile.js';
 import { configFields } from './fields.js';
 import type { ConfigField } from './fields.js';
 import type { ConfigTree } from './presets.js';
@@ -8,8 +9,11 @@ const free = new Set([
   'out',
   // What they hold is in the checksum of the samples, which is compared.
   'data.folder',
+  'data.vocabulary',
   'data.exclude',
   'data.maxMissingShare',
+  // It leaves images out and changes nothing about the others.
+  'data.excludeLater',
   'data.workers',
   'device',
   'threads',
@@ -17,7 +21,11 @@ const free = new Set([
   'saveEvery',
   'validEvery',
   'earlyStop',
+  // A resumed run may become longer; the trainer refuses a shorter one.
+  'epochs',
+  'maxSteps',
   'keep',
+  'keepEvery',
   'init',
   'from',
 ]);
@@ -39,5 +47,5 @@ export function forbiddenChanges(
 }
 
 function valueAt(tree: unknown, path: readonly string[]): unknown {
-  return path.reduce<unknown>((at, key) => (isTree(at) ? at[key] : undefined), tree);
+  return path.reduce<unknown>((at, key) => (isRecord(at) ? at[key] : undefined), tree);
 }

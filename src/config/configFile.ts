@@ -1,8 +1,7 @@
-import { readFile } from 'node:fs/promises';
-import { LineCounter, isMap, isPair, isScalar, parseDocument } from 'yaml';
-import type { Document } from 'yaml';
 import { LxmertError } from '../errors.js';
-import { fileError } from '../formats/fileErrors.js';
+import { readText } from '../formats/text.js';
+import { parseYaml } from '../formats/yaml.js';
+import { isRecord } from '../records.js';
 import { pretrainSettings } from './fields.js';
 import type { RunSettings } from './fields.js';
 import { suggestion } from './nearest.js';
@@ -17,33 +16,23 @@ export interface ConfigFile {
 }
 
 /**
- * Reads a YAML (or JSON) description of a run. Values are not checked here, names are.
- * @throws FILE_MISSING, FILE_ACCESS, BAD_CONFIG naming file, line and key
+ * Reads a YAML (or JSON) description of a run: UTF-8, a byte order mark is allowed. It checks the names of settings, not
+ * their values.
+ * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA (no UTF-8 text), BAD_CONFIG naming file, line and key
  */
 export async function readConfigFile(path: string, settings?: RunSettings): Promise<ConfigFile> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw fileError(error, 'read the configuration', path);
-  });
-  return parseConfigFile(text, path, settings);
+  return parseConfigFile(await readText(path, 'a description of a run'), path, settings);
 }
 
 /** Like `readConfigFile`, from the text. */
 export function parseConfigFile(text: string, path: string, settings = pretrainSettings): ConfigFile {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, stringKeys: true });
-  const fault = document.errors[0];
-  if (fault) throw bad(`${path}:${lines.linePos(fault.pos[0]).line}: ${faultInWords(fault)}`, fault);
-  const lineAt = (offset: number | undefined) => (offset === undefined ? 1 : lines.linePos(offset).line);
-  const lineOf = (keys: readonly string[]) => lineAt(offsetOf(document, keys));
-  const tree = toTree(document, path);
+  const { root, lineOf } = parseYaml(text, (line, problem, cause) =>
+    bad(`${path}:${line === undefined ? '' : `${line}:`} ${problem}`, cause),
+  );
+  const tree = root ?? {};
+  if (!isRecord(tree)) throw bad(`${path}:1: expected settings, one 'name: value' a line; got ${show(tree)}`);
   checkNames(tree, [], (keys, message) => bad(`${path}:${lineOf(keys)}: ${message}`), settings);
   return { path, tree, lineOf };
-}
-
-/** The parser speaks to programmers where it could not be clearer. */
-function faultInWords({ code, message }: { readonly code: string; readonly message: string }): string {
-  if (code === 'MULTIPLE_DOCS') return "a second description begins after '---'; expected one";
-  return message.startsWith('Maximum call stack') ? 'it is nested too deeply to be read' : message;
 }
 
 /**
@@ -67,49 +56,20 @@ export function checkNames(
     }
     const inner = knownKeys(here);
     if (!inner) continue;
-    if (!isTree(value))
+    if (!isRecord(value))
       throw fail(here, `'${here.join('.')}' holds settings (${inner.join(', ')}); got ${show(value)}`);
     checkNames(value, here, fail, settings);
   }
 }
 
-export function isTree(value: unknown): value is ConfigTree {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
+/** The name of `isRecord` that `src/train` still uses. */
+export const isTree: (value: unknown) => value is ConfigTree = isRecord;
 
 /** A value as a message shows it. */
 export function show(value: unknown): string {
   const isNumber = typeof value === 'number';
   const text = value === undefined ? 'nothing' : isNumber ? String(value) : JSON.stringify(value);
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
-}
-
-function toTree(document: Document, path: string): ConfigTree {
-  let root: unknown;
-  try {
-    root = document.toJS({ maxAliasCount: 100 });
-  } catch (error) {
-    throw bad(`${path}: ${(error as Error).message}`, error);
-  }
-  if (root === null || root === undefined) return {};
-  if (!isTree(root)) throw bad(`${path}:1: expected settings, one 'name: value' a line; got ${show(root)}`);
-  return root;
-}
-
-/** Where the key of a setting stands in the text; that of the nearest enclosing one when it has none. */
-function offsetOf(document: Document, keys: readonly string[]): number | undefined {
-  let node: unknown = document.contents;
-  let offset: number | undefined;
-  for (const key of keys) {
-    if (!isMap(node)) break;
-    const pair: unknown = node.items.find(
-      (item) => isPair(item) && isScalar(item.key) && String(item.key.value) === key,
-    );
-    if (!isPair(pair)) break;
-    if (isScalar(pair.key)) offset = pair.key.range?.[0] ?? offset;
-    node = pair.value;
-  }
-  return offset;
 }
 
 function bad(message: string, cause?: unknown): LxmertError {

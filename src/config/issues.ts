@@ -9,7 +9,7 @@ const kinds: Readonly<Record<string, string>> = {
   object: 'names with values',
 };
 
-/** What a schema finds wrong, as a message says it: `expected …`. For `safeParse(value, { error: expectation })`. */
+/** The text of a message about what a schema finds wrong: `expected …`. For `safeParse(value, { error: expectation })`. */
 export const expectation: z.core.$ZodErrorMap = (issue) => {
   switch (issue.code) {
     case 'too_small':

@@ -19,6 +19,6 @@ export function runJsonSchema(): object {
       jsonSchema.anyOf = [list, { type: 'string' }];
     },
   });
-  const preset = { description: 'starting point; what is given beside it goes before it', enum: presetNames };
+  const preset = { description: 'starting point; settings that are given override it', enum: presetNames };
   return { title: 'A run of lxmert pretrain', ...schema, properties: { preset, ...schema.properties } };
 }

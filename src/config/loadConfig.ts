@@ -1,5 +1,6 @@
 import { LxmertError } from '../errors.js';
-import { checkNames, isTree, readConfigFile, show } from './configFile.js';
+import { isRecord } from '../records.js';
+import { checkNames, readConfigFile, show } from './configFile.js';
 import type { ConfigFile } from './configFile.js';
 import type { z } from 'zod';
 import { finetuneSettings, pretrainSettings } from './fields.js';
@@ -13,16 +14,16 @@ import type { ConfigTree } from './presets.js';
 import { runConfigSchema } from './runConfig.js';
 import type { RunConfig } from './runConfig.js';
 
-/** Where a run's description comes from; what stands first wins. */
+/** Where a run's description comes from; an earlier source overrides a later one. */
 export interface ConfigSources {
   /** Flags without the dashes, as text, e.g. `{ lr: '1e-3', tasks: 'matched,qa' }`. */
-  readonly flags?: Readonly<Record<string, string | undefined>>;
+  readonly flags?: Readonly<Record<string, string | undefined>> | undefined;
   /** A YAML or JSON file. */
   readonly file?: string;
-  /** Before the file's own `preset`. */
+  /** Overrides the file's own `preset`. */
   readonly preset?: string;
   /** The description that a run to be resumed was started with. */
-  readonly saved?: ConfigTree;
+  readonly saved?: ConfigTree | undefined;
 }
 
 /** What descriptions of a kind of run are made of. */
@@ -72,19 +73,36 @@ async function load<C>(sources: ConfigSources, kind: RunKind<C>, usualPreset?: s
     listsFromText(fileTree, settings.fields),
     flags,
   ];
-  const merged = layers.reduce(overlay, {});
+  const merged = excludeOnResume(layers.reduce(overlay, {}), sources.saved);
   const result = kind.schema.safeParse(merged, { error: expectation });
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   const path = issue.path.map(String);
   const given = valueAt(merged, path);
-  const message = `${issue.message}${isTree(given) || given === undefined ? '' : `; got ${show(given)}`}`;
+  const message = `${issue.message}${isRecord(given) || given === undefined ? '' : `; got ${show(given)}`}`;
   const field = settings.fields.find((one) => one.path.every((key, i) => key === path[i]));
   if (field && valueAt(flags, field.path) !== undefined)
     throw new LxmertError('BAD_ARGUMENT', `--${field.flag}: ${message}`);
   if (file && (valueAt(fileTree, field?.path ?? path) !== undefined || !field))
     throw new LxmertError('BAD_CONFIG', `${file.path}:${file.lineOf(path)}: ${path.join('.')}: ${message}`);
   throw new LxmertError('BAD_CONFIG', `${path.join('.')}${field ? ` (--${field.flag})` : ''}: ${message}`);
+}
+
+/**
+ * Lists of images that a resumed run names beyond those that it began with only leave images out of batches
+ * (`excludeLater`): leaving them out of the samples would change the order of all others.
+ */
+function excludeOnResume(merged: ConfigTree, saved: ConfigTree | undefined): ConfigTree {
+  const listsIn = (tree: ConfigTree | undefined, key: string): readonly unknown[] => {
+    const value = valueAt(tree, ['data', key]);
+    return Array.isArray(value) ? value : [];
+  };
+  if (saved === undefined) return merged;
+  const began = listsIn(saved, 'exclude');
+  const added = listsIn(merged, 'exclude').filter((file) => !began.includes(file));
+  const later = [...listsIn(saved, 'excludeLater'), ...listsIn(merged, 'excludeLater'), ...added];
+  if (later.length === 0) return merge(merged, { data: { exclude: began } });
+  return merge(merged, { data: { exclude: began, excludeLater: [...new Set(later)] } });
 }
 
 /** A description as nested values, from flags. @throws BAD_ARGUMENT naming the flag */
@@ -172,7 +190,7 @@ function merge(below: ConfigTree, above: ConfigTree): ConfigTree {
   const result: Record<string, unknown> = { ...below };
   for (const [key, value] of Object.entries(above)) {
     const old = result[key];
-    result[key] = isTree(value) ? merge(isTree(old) ? old : {}, value) : value;
+    result[key] = isRecord(value) ? merge(isRecord(old) ? old : {}, value) : value;
   }
   return result;
 }
@@ -180,7 +198,7 @@ function merge(below: ConfigTree, above: ConfigTree): ConfigTree {
 /** What stands at a place, in lists too. */
 function valueAt(tree: unknown, path: readonly string[]): unknown {
   return path.reduce<unknown>((at, key) => {
-    const holds = (isTree(at) || Array.isArray(at)) && Object.hasOwn(at, key);
+    const holds = (isRecord(at) || Array.isArray(at)) && Object.hasOwn(at, key);
     return holds ? (at as ConfigTree)[key] : undefined;
   }, tree);
 }

@@ -1,7 +1,7 @@
 /** A part of a run's description, as a file or the flags give it. */
 export type ConfigTree = { readonly [key: string]: unknown };
 
-/** Starting points of a run; what they leave out has the defaults of `runConfigSchema`. */
+/** Starting points of a run. All other settings have the defaults of `runConfigSchema`. */
 export const presets = {
   /** LXMERT as published, trained as the public code does: QA throughout with weight 1. */
   base: {
@@ -36,7 +36,8 @@ export const presets = {
     },
     // Captions have eight words and pictures three objects: the paper's rates would often hide what a sentence is about.
     data: { wordMaskRate: 0.1, objectMaskRate: 0.05, swapRate: 0.35 },
-    // The object losses come with a factor of 6.67, and drown the others in the clipped gradient unless it is taken back.
+    // The object losses have a factor of 6.67 (1 / 0.15). These weights undo it; the clipped gradient would otherwise be nearly
+    // all theirs.
     tasks: { weights: { matched: 2, qa: 3, obj: 0.15, attr: 0.15, feat: 0.15 } },
     // BertAdam has no bias correction, so its first steps are too large, for as long as 1 / (1 - beta2) steps.
     optimizer: { lr: 1e-3, beta2: 0.98 },

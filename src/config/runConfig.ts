@@ -2,16 +2,23 @@ import { z } from 'zod';
 import { recordOf } from '../records.js';
 import { modelConfigSchema } from './modelConfig.js';
 import type { ModelConfig } from './modelConfig.js';
+import { pathProblem } from './paths.js';
 import { describe, lossDescriptions, lossNames, taskNames, visualLossNames } from './tasks.js';
 
 export const count = z.number().int().min(1);
 export const share = z.number().min(0).max(1);
 const weight = z.number().min(0).max(1e6);
 export const decay = z.number().min(0).lt(1);
-export const path = z.string().min(1);
+export const path = z
+  .string()
+  .min(1)
+  .superRefine((text, context) => {
+    const problem = pathProblem(text);
+    if (problem !== undefined) context.addIssue({ code: 'custom', message: problem });
+  });
 /** No name twice. */
 export const namesOf = <T extends z.ZodType<string>>(name: T) =>
-  z.array(name).refine((names) => new Set(names).size === names.length, 'a name stands in it twice');
+  z.array(name).refine((names) => new Set(names).size === names.length, 'a name is given twice');
 export const splitName = z.string().regex(/^[^,\s]+$/, 'a split name has no blanks and no commas');
 
 export const deviceNames = ['auto', 'cpu', 'cuda'] as const;
@@ -26,11 +33,11 @@ const span = (task: string) =>
   z
     .strictObject({
       from: z.number().int().min(0).default(0).describe(`first epoch, from 0, in which ${task} is on`),
-      to: count.optional().describe(`epoch in which ${task} is off again; on to the end unless given`),
+      to: count.optional().describe(`epoch in which ${task} is off again; without it, on to the end`),
     })
     .prefault({});
 
-/** Sizes that the data decide when nobody gives them. */
+/** Sizes that the data decide unless the description gives them. */
 const fromData = {
   vocabSize: count.optional().describe('size of the word table; from the tokenizer'),
   visualFeatDim: count.optional().describe('floats of a RoI feature; from the data'),
@@ -55,7 +62,7 @@ export const dataShape = {
   folder: path.optional().describe('data folder'),
   train: namesOf(splitName).min(1).default(['train']).describe('training splits'),
   valid: namesOf(splitName).default(['valid']).describe('validation splits; `none`: no validation'),
-  vocabulary: path.optional().describe("a BERT vocab.txt; bert-base-uncased's unless given"),
+  vocabulary: path.optional().describe('a BERT vocab.txt; without it, that of bert-base-uncased'),
 };
 
 /** The same, of how they are read. */
@@ -70,14 +77,14 @@ export const readingShape = {
     .min(0)
     .max(256)
     .optional()
-    .describe('threads that prepare batches, 0: none; by the data and the cores unless given'),
+    .describe('threads that prepare batches, 0: none; without it, the data and the cores decide'),
   maxTokens: z.number().int().min(3).default(20).describe('tokens of a sentence, [CLS] and [SEP] included'),
 };
 
 /** Settings of the length of a run, of where it runs and of what it leaves behind. */
 export const courseShape = {
   batchSize: count.default(256).describe('samples of one optimizer step, over all parts'),
-  microBatchSize: count.optional().describe('samples that the device takes at once; the whole batch unless given'),
+  microBatchSize: count.optional().describe('samples that the device takes at once; without it, the whole batch'),
   epochs: count.optional().describe('passes over the training samples (20 unless maxSteps is given)'),
   maxSteps: count.optional().describe('optimizer steps; instead of epochs'),
   seed: z.number().int().min(0).max(0xffffffff).default(9595).describe('seed of weights, order, masks and dropout'),
@@ -86,11 +93,12 @@ export const courseShape = {
     .enum(precisionNames)
     .default('float32')
     .describe('of matrix products; weights, gradients and moments are float32 always'),
-  threads: z.number().int().min(1).max(maxThreads).optional().describe('CPU threads; all cores unless given'),
+  threads: z.number().int().min(0).max(maxThreads).optional().describe('CPU threads; 0 or not given: all cores'),
   saveEvery: count.default(1000).describe('steps from one checkpoint to the next'),
   validEvery: count.optional().describe('steps from one validation to the next; once an epoch unless given'),
   earlyStop: count.optional().describe('end after so many validations without a better loss; never unless given'),
   keep: count.default(2).describe('checkpoints to keep, besides the best'),
+  keepEvery: count.optional().describe('keep the checkpoint at the end of every Nth epoch for good'),
 };
 
 /** What no run may have together. */
@@ -124,6 +132,11 @@ export const runConfigSchema = z
         exclude: namesOf(path)
           .default([])
           .describe('files with ids of images to leave out of training, one a line or a JSON list'),
+        excludeLater: namesOf(path)
+          .default([])
+          .describe(
+            'files with ids of images that no batch shows from now on; the order of all others stays; --resume --exclude adds to it',
+          ),
         maxMissingShare: share
           .default(0.01)
           .describe('largest share of the sentences of a split whose image may have no features'),

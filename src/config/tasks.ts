@@ -1,6 +1,6 @@
 import { keysOf } from '../records.js';
 
-/** How one loss of a task is called. */
+/** The names of one loss of a task. */
 interface LossDescription {
   /** For help: `weight of the <title>`. */
   readonly title: string;

@@ -1,20 +1,19 @@
 import { readFileSync, realpathSync } from 'node:fs';
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { describeCuda, describeNccl, Engine } from '../engine/index.js';
+import { addonFile, describeCuda, describeNccl, Engine } from '../engine/index.js';
 import { isLxmertError } from '../errors.js';
 
-/** What the engine of this machine is like. */
+/** The engine of this machine. */
 export type EngineReport =
   { readonly device: string; readonly threads: number; readonly addon: AddonReport } | { readonly error: string };
 
 export interface AddonReport {
-  /** What setup noted beside the addon; absent for one that was built by other means. */
+  /** What setup wrote beside the addon; absent for an addon that setup did not build. */
   readonly compiler?: string;
   /** Value of -march. */
   readonly march?: string;
-  /** File name of the oneDNN library in use, with its version; absent where the system does not tell. */
+  /** File name of the oneDNN library in use, with its version; absent where the system does not list it. */
   readonly oneDnn?: string;
 }
 
@@ -33,14 +32,14 @@ export interface MachineReport {
 /** The CUDA device and its libraries in words, or what is missing. */
 export type CudaReport = { readonly device: string } | { readonly missing: string };
 
-/** What several GPUs would talk to each other by, in words, or what is missing; one GPU needs none. */
+/** The library for communication among several GPUs in words, or what is missing. One GPU does not need it. */
 export type NcclReport = { readonly library: string } | { readonly missing: string };
 
 /** In bytes. */
 export interface MachineMemory {
-  /** What the process may use at most: the machine's, or the limit of its container. */
+  /** The most that the process may use: the machine's memory, or the limit of its container. */
   readonly total: number;
-  /** Free, or held only by caches. */
+  /** Memory that is free, or used only by caches. */
   readonly available: number;
 }
 
@@ -49,7 +48,7 @@ export interface DoctorEngineOptions {
   readonly threads?: number | undefined;
 }
 
-/** What this machine has; an engine that does not start is told, not thrown. */
+/** Describes this machine. An engine that does not start is reported, not thrown. */
 export async function inspectMachine(options: DoctorEngineOptions = {}): Promise<MachineReport> {
   return {
     node: process.versions.node,
@@ -93,10 +92,9 @@ function wordsOf<Report>(describe: () => string, report: (words: string) => Repo
   }
 }
 
-/** The build record of the addon and the oneDNN that it brought in. */
+/** The build record of the addon, and the oneDNN library that it has loaded. */
 function inspectAddon(): AddonReport {
-  const built = fileURLToPath(new URL('../../build/Release/lxmert.node', import.meta.url));
-  const record = parsed(textOf(join(dirname(process.env.LXMERT_ADDON ?? built), 'lxmert-build.json')));
+  const record = parsed(textOf(join(dirname(addonFile().file), 'lxmert-build.json')));
   const library = /\S*\/libdnnl\.so\S*/.exec(textOf('/proc/self/maps'))?.[0];
   return {
     ...(typeof record.compiler === 'string' ? { compiler: record.compiler } : {}),
@@ -113,7 +111,7 @@ function parsed(text: string): Readonly<Record<string, unknown>> {
   }
 }
 
-/** The text of a file, '' where there is none. */
+/** The text of a file; '' if there is none. */
 function textOf(path: string): string {
   try {
     return readFileSync(path, 'utf8');

@@ -3,63 +3,66 @@ import { dirname, resolve } from 'node:path';
 import type { ConfigSources } from '../config/loadConfig.js';
 import type { Batch } from '../data/batches/batch.js';
 import { elementBytes, elements, type ArenaName } from '../engine/index.js';
+import { keysOf, recordOf } from '../records.js';
 import { tableBytes } from '../step/featureTable.js';
 import { totalSteps } from '../train/index.js';
-import type { TrainObserver, TrainSource } from '../train/index.js';
+import type { TrainObserver } from '../train/index.js';
 import { machineMemory } from './machine.js';
-import { planFinetuning, planPretraining, type PlannedRun } from './plannedRuns.js';
+import { planFinetuning, planPretraining, type PlannedModel, type PlannedRun, type TaskMix } from './plannedRuns.js';
 
 export interface PlanRequest {
   /** The flag `task` is there for a fine-tuning run. */
   readonly sources: Omit<ConfigSources, 'saved'>;
   /** Optimizer steps to measure, after one that does not count; 0: none. */
   readonly steps: number;
-  readonly observer?: TrainObserver;
-  /** Memory to plan with; looked up once the data are open, unless given. */
-  readonly memory?: HostMemory;
+  readonly observer?: TrainObserver | undefined;
+  /** Memory to plan with; measured once the data are open, unless given. */
+  readonly memory?: HostMemory | undefined;
 }
 
 /** In bytes. */
 export interface HostMemory {
-  /** Program, data and batches being made: what this process held once the data were open. */
+  /** Memory of this process once the data were open: program, data and batches in preparation. */
   readonly process: number;
-  /** What the machine could give when the data were open, this process's own share included. */
+  /** Memory available once the data were open, that of this process included. */
   readonly available: number;
 }
 
-/** What a planned run needs; sizes in bytes. */
+/** The needs of a planned run; sizes in bytes. */
 export interface RunPlan {
   readonly parameters: number;
   readonly batchesPerEpoch: number;
   readonly totalSteps: number;
   readonly memory: HostMemory & {
-    /** The engine's memory, an arena each. Inputs and workspace are absent when the rest alone is too much. */
+    /** The engine's memory by arena. Inputs and workspace are absent when the other arenas do not fit already. */
     readonly arenas: Readonly<Partial<Record<ArenaName, number>>>;
     readonly total: number;
   };
   readonly disk: {
     readonly checkpoint: number;
-    /** At most at a time: those kept, the best, and the one being written. */
+    /** Most at one time: those kept, the best, and the one being written. */
     readonly checkpoints: number;
     readonly total: number;
-    /** Free where the run folder is or will be; absent when the run names none. */
-    readonly free?: number;
+    /** Free space where the run folder is or will be; absent when the run names none. */
+    readonly free?: number | undefined;
   };
-  /** Measured on the first batches of the run; absent when nothing was measured. */
-  readonly time?: {
-    readonly steps: number;
-    readonly secondsPerStep: number;
-    readonly samplesPerSecond: number;
-    readonly secondsPerEpoch: number;
-    /** Training alone: validations and checkpoints come on top. */
-    readonly secondsInAll: number;
-  };
+  /** Measured on the first batches of the epoch with the most losses; absent when nothing was measured. */
+  readonly time?:
+    | {
+        readonly steps: number;
+        readonly secondsPerStep: number;
+        readonly samplesPerSecond: number;
+        readonly secondsPerEpoch: number;
+        /** Training alone: validations and checkpoints come on top. */
+        readonly secondsInAll: number;
+      }
+    | undefined;
   readonly warnings: readonly string[];
 }
 
 /**
- * What a run described like that of `pretrain`, or of `finetune`, will need. Memory is summed up before it is taken: when
- * the machine does not have it, the plan says so and nothing is measured.
+ * Plans a run that is described like one of `pretrain`, or of `finetune`. Memory is summed up before it is taken: if the machine does not
+ * have as much, the plan says so and nothing is measured.
  * @throws what `pretrain` or `finetune` throws for a bad description or bad data
  */
 export async function planRun({ sources, steps, observer, memory: given }: PlanRequest): Promise<RunPlan> {
@@ -75,8 +78,8 @@ export async function planRun({ sources, steps, observer, memory: given }: PlanR
     const fits = (arenas: RunPlan['memory']['arenas']) => host.process + sum(arenas) <= host.available;
     const measured = fits(least) ? await measure(run, steps, fits) : { arenas: least };
     const memory = { ...host, arenas: measured.arenas, total: host.process + sum(measured.arenas) };
-    const disk = await planDisk(settings, bytes);
     const all = totalSteps(settings, source.batchesPerEpoch);
+    const disk = await planDisk(settings, bytes, Math.floor(all / source.batchesPerEpoch));
     const seconds = 'seconds' in measured ? measured.seconds : undefined;
     return {
       parameters,
@@ -84,17 +87,16 @@ export async function planRun({ sources, steps, observer, memory: given }: PlanR
       totalSteps: all,
       memory,
       disk,
-      ...(seconds === undefined
-        ? {}
-        : {
-            time: {
+      time:
+        seconds === undefined
+          ? undefined
+          : {
               steps,
               secondsPerStep: seconds,
               samplesPerSecond: settings.batchSize / seconds,
               secondsPerEpoch: seconds * source.batchesPerEpoch,
               secondsInAll: seconds * all,
             },
-          }),
       warnings: warningsOf(memory, disk),
     };
   } finally {
@@ -107,57 +109,85 @@ function hostMemory(): HostMemory {
   return { process: held, available: machineMemory().available + held };
 }
 
+type Arenas = Readonly<Partial<Record<ArenaName, number>>>;
+
 interface Measured {
-  readonly arenas: Readonly<Partial<Record<ArenaName, number>>>;
-  /** Median of a step. */
-  readonly seconds?: number;
+  readonly arenas: Arenas;
+  /** Median time of a step. */
+  readonly seconds?: number | undefined;
 }
 
-/** The arenas for the first batches, and the time of steps over them if they fit. */
-async function measure(
-  { openModel, settings, source, table }: PlannedRun,
-  steps: number,
-  fits: (arenas: Measured['arenas']) => boolean,
-): Promise<Measured> {
-  const model = await openModel();
+/** Batches of each mix with which memory is planned; batches differ little in size. */
+const planningBatches = 4;
+
+/**
+ * The largest arenas that the steps of any epoch need, by the first batches of each mix of tasks, and the time of a step with
+ * the most losses, if they fit.
+ */
+async function measure(run: PlannedRun, steps: number, fits: (arenas: Arenas) => boolean): Promise<Measured> {
+  const { mixes, table, settings } = run;
+  const model = await run.openModel();
   try {
-    // Zeros cost as much as features.
+    // Room alone is enough: the values of features do not matter for time and memory.
     if (table) await model.reserveFeatures(table);
-    const batches = await firstBatches(source, steps + 1);
-    const arenas = await model.memoryFor(batches.flat());
+    let arenas: Arenas = {};
+    for (const mix of mixes)
+      for await (const parts of firstBatches(run, mix.epoch, planningBatches))
+        arenas = largest(arenas, await model.memoryFor(parts, mix));
     if (steps === 0 || !fits(arenas)) return { arenas };
-    await model.initialize(settings.seed);
-    const times: number[] = [];
-    for (const [step, parts] of batches.entries()) {
-      const start = performance.now();
-      await model.step(parts, step);
-      times.push((performance.now() - start) / 1000);
-    }
-    // The first one also sizes the workspace and meets cold caches.
-    const sorted = times.slice(1).sort((a, b) => a - b);
-    return { arenas, seconds: sorted[Math.floor(sorted.length / 2)] };
+    const fullest = mixes.reduce((a, b) => (b.losses > a.losses ? b : a));
+    const seconds = await timeSteps(model, run, { mix: fullest, steps, seed: settings.seed });
+    return { arenas: largest(arenas, model.memory()), seconds };
   } finally {
     await model.dispose();
   }
 }
 
-async function firstBatches(source: TrainSource, count: number): Promise<(readonly Batch[])[]> {
-  const batches: (readonly Batch[])[] = [];
-  for await (const { parts } of source.train({ epoch: 0, batch: 0 })) {
-    batches.push(parts);
-    if (batches.length === count) break;
+/** Median seconds of a step. The batches are made while the steps run, and only a few exist at a time. */
+async function timeSteps(
+  model: PlannedModel,
+  run: PlannedRun,
+  { mix, steps, seed }: { readonly mix: TaskMix; readonly steps: number; readonly seed: number },
+): Promise<number> {
+  await model.initialize(seed);
+  const times: number[] = [];
+  for await (const parts of firstBatches(run, mix.epoch, steps + 1)) {
+    const start = performance.now();
+    await model.step(parts, mix, times.length);
+    times.push((performance.now() - start) / 1000);
+    parts.forEach((part) => run.source.release(part));
   }
-  return batches;
+  // The first step also reserves the workspace, and its data are in no cache yet.
+  const sorted = times.slice(1).sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)];
 }
 
-async function planDisk({ keep, validates, out }: PlannedRun['settings'], bytes: number): Promise<RunPlan['disk']> {
+/** The first global batches of an epoch, as their parts. */
+async function* firstBatches({ source }: PlannedRun, epoch: number, count: number): AsyncGenerator<readonly Batch[]> {
+  let left = count;
+  for await (const { parts } of source.train({ epoch, batch: 0 })) {
+    yield parts;
+    if (--left === 0) return;
+  }
+}
+
+/** The larger of two sizes for each arena. */
+const largest = (a: Arenas, b: Readonly<Record<ArenaName, number>>): Readonly<Record<ArenaName, number>> =>
+  recordOf(keysOf(b), (name) => Math.max(a[name] ?? 0, b[name]));
+
+async function planDisk(
+  { keep, keepEvery, validates, out }: PlannedRun['settings'],
+  bytes: number,
+  wholeEpochs: number,
+): Promise<RunPlan['disk']> {
   const checkpoint = 3 * bytes;
-  const checkpoints = keep + (validates ? 1 : 0) + 1;
+  const forGood = keepEvery === undefined ? 0 : Math.floor(wholeEpochs / keepEvery);
+  const checkpoints = keep + forGood + (validates ? 1 : 0) + 1;
   const free = out === undefined ? undefined : await freeSpace(out);
-  return { checkpoint, checkpoints, total: checkpoints * checkpoint, ...(free === undefined ? {} : { free }) };
+  return { checkpoint, checkpoints, total: checkpoints * checkpoint, free };
 }
 
-/** Bytes free where a folder is or would be made. */
+/** Free bytes on the disk of a folder that may not exist yet. */
 async function freeSpace(folder: string): Promise<number | undefined> {
   for (let at = resolve(folder); ; at = dirname(at)) {
     const found = await statfs(at).catch(() => undefined);
@@ -186,4 +216,4 @@ function warningsOf(memory: RunPlan['memory'], disk: RunPlan['disk']): string[] 
   ];
 }
 
-const sum = (arenas: Measured['arenas']) => Object.values(arenas).reduce((a, b) => a + b, 0);
+const sum = (arenas: Arenas) => Object.values(arenas).reduce((a, b) => a + b, 0);

@@ -1,6 +1,6 @@
 import { loadFinetuneConfig, loadRunConfig, type ConfigSources } from '../config/loadConfig.js';
 import { resolveRunConfig } from '../config/resolveConfig.js';
-import type { ResolvedRunConfig } from '../config/runConfig.js';
+import type { LossName } from '../config/tasks.js';
 import type { Batch } from '../data/batches/batch.js';
 import type { FeatureTable } from '../data/features/residentFeatures.js';
 import type { ArenaName } from '../engine/index.js';
@@ -9,10 +9,21 @@ import type { ParameterSpec } from '../model/parameters.js';
 import { answerWeights, finetuneParameters } from '../finetune/objective.js';
 import { openFinetuneData, openFinetuner, resolveFinetune } from '../finetune/openRun.js';
 import { lossWeights, openPretrainer, openPretrainRun } from '../pretrain/index.js';
+import { lossNames } from '../pretrain/losses.js';
 import { pretrainParameters } from '../pretrain/objective.js';
+import { mixChanges } from '../pretrain/taskMix.js';
+import { lossesOn } from '../step/losses.js';
 import type { LossWeights } from '../step/losses.js';
 import type { TrainableModel } from '../step/trainableModel.js';
+import { totalSteps } from '../train/index.js';
 import type { TrainObserver, TrainSettings, TrainSource } from '../train/index.js';
+
+/** The losses of an epoch in which the mix of tasks changes. */
+export interface TaskMix {
+  readonly epoch: number;
+  /** How many losses are on. */
+  readonly losses: number;
+}
 
 /** A run that is planned: its settings, its data, opened, and how to get its model. */
 export interface PlannedRun {
@@ -20,17 +31,21 @@ export interface PlannedRun {
   readonly source: TrainSource;
   readonly table?: FeatureTable | undefined;
   readonly parameters: readonly ParameterSpec[];
-  /** The model on its device, and steps over it with the losses of the fullest epoch. */
+  readonly mixes: readonly TaskMix[];
+  /** The model on its device. */
   readonly openModel: () => Promise<PlannedModel>;
   readonly close: () => Promise<void>;
 }
 
+type ArenaSizes = Readonly<Record<ArenaName, number>>;
+
 /** What planning asks of a model. */
 export interface PlannedModel {
   reserveFeatures(table: FeatureTable): Promise<void>;
-  memoryFor(parts: readonly Batch[]): Promise<Readonly<Record<ArenaName, number>>>;
+  memoryFor(parts: readonly Batch[], mix: TaskMix): Promise<ArenaSizes>;
+  memory(): ArenaSizes;
   initialize(seed: number): Promise<void>;
-  step(parts: readonly Batch[], step: number): Promise<unknown>;
+  step(parts: readonly Batch[], mix: TaskMix, step: number): Promise<unknown>;
   dispose(): Promise<void>;
 }
 
@@ -43,15 +58,19 @@ export async function planPretraining(sources: Sources, observer: TrainObserver 
   const data = await openPretrainRun(config, { observer });
   return closingOnFailure(data, async () => {
     const resolved = resolveRunConfig(config, data.facts);
+    const { source, answers, table } = data;
+    const weightsOf = (epoch: number): LossWeights<LossName> =>
+      lossWeights(resolved.tasks, epoch, answers !== undefined);
+    const epochs = Math.ceil(totalSteps(resolved, source.batchesPerEpoch) / source.batchesPerEpoch);
     return {
       settings: { ...resolved, validates: config.data.valid.length > 0 },
-      source: data.source,
-      table: data.table,
+      source,
+      table,
       parameters: pretrainParameters(resolved.model),
-      openModel: async () => {
-        const weights = weightsOfFullestEpoch(resolved, data.answers !== undefined);
-        return plannedModel(await openPretrainer(resolved), weights, resolved.seed);
-      },
+      mixes: mixChanges(resolved.tasks)
+        .filter((epoch) => epoch < epochs)
+        .map((epoch) => ({ epoch, losses: lossesOn(lossNames, weightsOf(epoch)).length })),
+      openModel: async () => plannedModel(await openPretrainer(resolved), weightsOf, resolved.seed),
       close: () => data.close(),
     };
   });
@@ -69,7 +88,9 @@ export async function planFinetuning(sources: Sources, observer: TrainObserver |
       source: data.source,
       table: data.table,
       parameters: finetuneParameters(resolved.model, data.pictures),
-      openModel: async () => plannedModel(await openFinetuner(resolved, data.pictures), answerWeights, resolved.seed),
+      mixes: [{ epoch: 0, losses: 1 }],
+      openModel: async () =>
+        plannedModel(await openFinetuner(resolved, data.pictures), () => answerWeights, resolved.seed),
       close: () => data.close(),
     };
   });
@@ -91,22 +112,15 @@ async function closingOnFailure<T>(data: { close(): Promise<void> }, make: () =>
 
 function plannedModel<L extends string, O>(
   model: TrainableModel<L, O>,
-  weights: LossWeights<L>,
+  weightsOf: (epoch: number) => LossWeights<L>,
   seed: number,
 ): PlannedModel {
   return {
     reserveFeatures: (table) => model.reserveFeatures(table),
-    memoryFor: (parts) => model.memoryFor(parts, weights),
+    memoryFor: (parts, { epoch }) => model.memoryFor(parts, weightsOf(epoch)),
+    memory: () => model.engine.memory(),
     initialize: (from) => model.initialize(from),
-    step: (parts, step) => model.step(parts, { step, learningRate: 0, seed, weights }),
+    step: (parts, { epoch }, step) => model.step(parts, { step, learningRate: 0, seed, weights: weightsOf(epoch) }),
     dispose: () => model.dispose(),
   };
-}
-
-/** Weights of the epoch with the most losses: what memory and time have to be planned for. */
-function weightsOfFullestEpoch({ tasks }: ResolvedRunConfig, hasAnswers: boolean) {
-  const epochs = [0, ...tasks.on.map((task) => tasks.schedule[task].from)];
-  const all = epochs.map((epoch) => lossWeights(tasks, epoch, hasAnswers));
-  const count = (weights: (typeof all)[number]) => Object.values(weights).filter((weight) => weight > 0).length;
-  return all.reduce((a, b) => (count(b) > count(a) ? b : a));
 }

@@ -1,34 +1,37 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { LxmertError } from '../errors.js';
-import { loadAddon, packageRoot } from './load.js';
+import { buildCudaHint, loadAddon, packageRoot } from './load.js';
 import { translated, type NativeAddon, type NativeEngine } from './native.js';
 
 export const precisions = ['float32', 'bfloat16'] as const;
-/** Of products and of what is kept for the backward pass; parameters, gradients and moments are float32 always. */
+/** The type of products and of stored activations. Parameters, gradients and moments are always float32. */
 export type Precision = (typeof precisions)[number];
 
 export interface EngineOptions {
-  /** `auto` takes CUDA where it works, else the CPU. */
+  /** `auto` takes CUDA where it works, otherwise the CPU. */
   readonly device?: 'auto' | 'cpu' | 'cuda' | undefined;
-  /** Default `float32`. The CPU keeps its activations in float32 in either. */
+  /** Default `float32`. The CPU stores activations in float32 with either. */
   readonly precision?: Precision | undefined;
-  /** CPU threads; 0 for one a core that the process may use. */
+  /** CPU threads; 0: one for each core that the process may use. */
   readonly threads?: number | undefined;
-  /** The CUDA back end's file; LXMERT_CUDA_LIBRARY by default, and without that the one that `npm run build:cuda` makes. */
+  /** File of the CUDA back end. Default: LXMERT_CUDA_LIBRARY; without that the file that `npm run build:cuda` makes. */
   readonly cudaLibrary?: string | undefined;
-  /** Whether independent work runs side by side on CUDA: the default. The numbers are the same without. */
+  /** Whether independent work runs side by side on CUDA; default true. The numbers are the same without. */
   readonly lanes?: boolean | undefined;
-  /** Told, once, when the device runs recorded ops one by one because it could not make one thing of them. */
+  /** Called once if the device cannot capture recorded ops as a graph and runs them one by one. */
   readonly onNote?: ((text: string) => void) | undefined;
-  /** Neither device nor memory: op calls as for CUDA, or for `cpu`, reach `Engine.observer`, and that is all. For counting work. */
+  /**
+   * Opens no device and takes no memory: op calls reach only `Engine.observer`, as they are for CUDA or `cpu`. For
+   * counting work.
+   */
   readonly dryRun?: boolean | undefined;
 }
 
 export interface OpenedDevice {
   readonly native: NativeEngine;
   readonly device: 'cpu' | 'cuda';
-  /** In words, with what it is if it is CUDA's, and why not if `auto` found none. */
+  /** The device in words; where `auto` found no CUDA, also why. */
   readonly description: string;
 }
 
@@ -62,13 +65,16 @@ export function openDevice(addon: NativeAddon, options: EngineOptions): OpenedDe
   }
 }
 
-/** What CUDA device this machine has, in words. @throws LxmertError NO_DEVICE, saying what is missing; ADDON */
+/** Describes this machine's CUDA device. @throws LxmertError NO_DEVICE with what is missing; ADDON */
 export function describeCuda(): string {
   const [addon, library] = [loadAddon(), cudaLibrary()];
   return translated(() => addon.describePlugin(library));
 }
 
-/** Which NCCL several GPUs would use, in words; one needs none. @throws LxmertError NO_DEVICE, saying what is missing; ADDON */
+/**
+ * Describes the NCCL that several GPUs would use; one GPU needs none.
+ * @throws LxmertError NO_DEVICE with what is missing; ADDON
+ */
 export function describeNccl(): string {
   const [addon, library] = [loadAddon(), cudaLibrary()];
   return translated(() => addon.describeNccl(library));
@@ -81,6 +87,6 @@ function cudaLibrary(named = process.env['LXMERT_CUDA_LIBRARY']): string {
     'NO_DEVICE',
     named
       ? `the CUDA back end ${file} is not there; correct or unset LXMERT_CUDA_LIBRARY`
-      : `the CUDA back end is not built (no ${file}); \`npm run build:cuda\` builds it where there is nvcc`,
+      : `the CUDA back end is not built (no ${file}); ${buildCudaHint()}`,
   );
 }

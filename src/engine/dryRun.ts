@@ -2,8 +2,8 @@ import type { NativeAddon, NativeEngine } from './native.js';
 import type { Precision } from './device.js';
 
 /**
- * An addon that takes no memory and does nothing: what an engine on it is told reaches its observer alone, and what it reads
- * is zeros. Activations are kept in the precision, as on CUDA.
+ * An addon that takes no memory and does no work. Op calls of an engine on it reach only its observer, and reads give
+ * zeros. Activations have the type of the precision, as on CUDA.
  */
 export function dryAddon(addon: NativeAddon, precision: Precision): NativeAddon {
   const nothing = (): void => undefined;
@@ -17,6 +17,7 @@ export function dryAddon(addon: NativeAddon, precision: Precision): NativeAddon 
     enterLane: nothing,
     record: () => 0,
     replay: () => '',
+    takeNote: () => '',
     forget: nothing,
     hostMemory: (_engine, bytes) => new ArrayBuffer(bytes),
     upload: done,

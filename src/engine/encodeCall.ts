@@ -1,21 +1,25 @@
 import { rowSets, type Rows } from './stepRecord.js';
 import { arenaNames, elements, type DType, type Tensor } from './tensor.js';
 
-/** Dropout of one op: its probability, the op's number in the step, and who each row is ([rows, 2] i32). */
+/**
+ * Dropout of one op: its probability, the number of the op in the step, and (sample, row in the sample) of each row,
+ * [rows, 2] i32.
+ */
 export interface Dropout {
   readonly p: number;
   readonly instance: number;
   readonly rowIds: Tensor | null;
 }
 
-/** Numbers of the dtypes (native/engine/arenas.h); words of either kind are one. */
+/** Numbers of the dtypes (native/engine/arenas.h). f32 and i32 share one: both are words of 4 bytes. */
 const dtypeCodes: Readonly<Record<DType, number>> = { f32: 0, i32: 0, bf16: 1, f16: 2 };
 
 export type OpArgument = number | boolean | Tensor | Rows | Dropout | null;
 
 /**
- * Writes an op's arguments as the numbers that the addon reads (native/engine/arg_reader.h), and sees each tensor first.
- * @returns how many numbers they are
+ * Writes an op's arguments as the numbers that the addon reads (native/engine/arg_reader.h). Calls `see` for each
+ * tensor.
+ * @returns how many numbers it wrote
  */
 export function encodeCall(args: readonly OpArgument[], out: Float64Array, see: (tensor: Tensor) => void): number {
   let n = 0;

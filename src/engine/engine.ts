@@ -19,38 +19,38 @@ import {
 } from './tensor.js';
 import { Workspace } from './workspace.js';
 
-/** Op calls that have been recorded; its number in the engine. */
+/** Recorded op calls: the number that the engine knows them by. */
 export interface Recording {
   readonly number: number;
-  /** How often arenas had been reserved by then. */
+  /** How many times arenas had been reserved when it was made. */
   readonly reservations: number;
 }
 
 /**
- * One device with one stream of work. Op calls check their arguments, enqueue and return at once; `await read()` and
- * `await synchronize()` are the only waits, and the event loop never blocks on arithmetic.
+ * One device with one queue of work. Op calls check their arguments, enqueue and return at once. Only `await read()`
+ * and `await synchronize()` wait, and arithmetic never blocks the event loop.
  *
- * Memory is six arenas, sized by `reserve`. A failed op makes the engine refuse what follows: the next read or
- * synchronize rejects with its error.
+ * Memory is six arenas, sized by `reserve`. After an op has failed the engine refuses all work: the next read or
+ * synchronize rejects with the error.
  */
 export class Engine implements AsyncDisposable {
   readonly device: 'cpu' | 'cuda';
-  /** The device in words, and why it is not CUDA's if that was left open. */
+  /** The device in words; where `auto` found no CUDA, also why. */
   readonly description: string;
-  /** What activations are kept in. */
+  /** The type of activations. */
   readonly activationDType: DType;
-  /** Sees each op call that is enqueued: for benches and tests. */
+  /** Called for each op call that is enqueued: for benches and tests. */
   observer: ((op: OpName, args: readonly OpArgument[]) => void) | null = null;
   readonly workspace = new Workspace();
   private readonly native: NativeEngine;
   private readonly onNote: (text: string) => void;
-  /** CUDA has lanes, unless the options say no. */
+  /** Lanes on CUDA, unless the options turn them off. */
   private readonly lanes: Lanes | null;
   private readonly opCodes: ReadonlyMap<string, number>;
   private readonly reserved = new Map<ArenaName, number>();
   private readonly args = new Float64Array(128);
   private planning = false;
-  /** The calls being recorded, in the numbers that the addon takes. */
+  /** The calls that are being recorded, as the numbers that the addon takes. */
   private recorded: number[] | null = null;
   private reservations = 0;
   private uploadedAhead: Tensor | null = null;
@@ -81,7 +81,7 @@ export class Engine implements AsyncDisposable {
     return new Engine(dry, { ...openDevice(dry, { device: 'cpu' }), device }, options);
   }
 
-  /** Gives an arena its size, zeroed; what it held is lost. Work enqueued so far still finds the old one. */
+  /** Gives an arena a new size, zeroed. Its contents are lost, but work enqueued before still uses the old memory. */
   reserve(arena: ArenaName, bytes: number): void {
     translated(() => this.addon.reserve(this.native, arenaNames.indexOf(arena), bytes));
     this.reserved.set(arena, bytes);
@@ -90,7 +90,7 @@ export class Engine implements AsyncDisposable {
     if (arena === 'workspace') this.workspace.reset(bytes);
   }
 
-  /** Starts the workspace anew for the next step; tensors of the last one are dead. */
+  /** Empties the workspace for the next step. Tensors of the last step become invalid. */
   resetWorkspace(): void {
     this.workspace.reset(this.reserved.get('workspace') ?? 0);
   }
@@ -101,7 +101,7 @@ export class Engine implements AsyncDisposable {
     return Object.fromEntries(arenaNames.map((arena) => [arena, bytes(arena)])) as Record<ArenaName, number>;
   }
 
-  /** A tensor at a fixed place; `offset` in bytes. */
+  /** A tensor at a fixed place; `offset` is in bytes. */
   tensor(
     arena: Exclude<ArenaName, 'workspace'>,
     offset: number,
@@ -112,7 +112,7 @@ export class Engine implements AsyncDisposable {
     return tensorAt({ arena, offset, shape, dtype }, size);
   }
 
-  /** Enqueues an op of the table; arguments in the order of its struct in native/engine/ops.h. */
+  /** Enqueues an op of the table. The arguments have the order of its struct in native/engine/ops. */
   run(op: OpName, args: readonly OpArgument[]): void {
     if (this.planning) return;
     const code = this.opCodes.get(op);
@@ -130,8 +130,9 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Does two works side by side where the device can: after all that was enqueued before, and before all that is enqueued
-   * later. Neither may use what the other does, but for parameters, inputs and features. @throws LxmertError INTERNAL when one does
+   * Runs two pieces of work side by side where the device can. Both come after everything enqueued before, and before
+   * everything enqueued later. Neither may use memory of the other, except parameters, inputs and features.
+   * @throws LxmertError INTERNAL when one does
    */
   beside(first: () => void, second: () => void): void {
     if (this.lanes) return this.lanes.beside(first, second);
@@ -140,8 +141,9 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Records the op calls of `work`, which are checked and bound but not enqueued. `replay` enqueues them, as often as wanted:
-   * on CUDA from the second time on as one launch. A recording holds no memory; it is dead once an arena is reserved.
+   * Records the op calls of `work`: they are checked and bound, but not enqueued. `replay` enqueues them any number of
+   * times; on CUDA the second replay captures a graph, and from then on a replay is one launch. A recording holds no
+   * memory. It becomes invalid when an arena is reserved.
    */
   record(work: () => void): Recording {
     this.checkNotRecording('record');
@@ -156,25 +158,24 @@ export class Engine implements AsyncDisposable {
     return { number, reservations: this.reservations };
   }
 
-  /** Whether no arena has been reserved since. */
+  /** Whether no arena has been reserved since it was made. */
   isLive({ reservations }: Recording): boolean {
     return reservations === this.reservations;
   }
 
-  /** Enqueues what was recorded, in order with all else. @throws LxmertError BAD_ARGUMENT for a dead recording */
+  /** Enqueues the recorded calls, in order with all else. @throws LxmertError BAD_ARGUMENT for an invalid recording */
   replay({ number }: Recording): void {
-    const note = translated(() => this.addon.replay(this.native, number));
-    if (note) this.onNote(`steps run op by op, which is slower: ${note}`);
+    this.tell(translated(() => this.addon.replay(this.native, number)));
   }
 
-  /** Gives up what a recording takes, once its replays have run. */
+  /** Frees a recording after the replays that are already enqueued. */
   forget({ number }: Recording): void {
     translated(() => this.addon.forget(this.native, number));
   }
 
   /**
-   * The workspace bytes that a step needs: runs `step` with nothing enqueued and endless arenas. What the step
-   * made meanwhile is dead afterwards.
+   * The bytes of workspace that a step needs. It runs `step` without enqueuing anything, with arenas of unlimited size.
+   * Tensors that the step made are invalid afterwards.
    */
   plan(step: () => void): number {
     this.planning = true;
@@ -189,19 +190,19 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Host memory of so many bytes, zeroed, to upload from again and again: pinned for CUDA, which copies from it without help.
-   * @throws LxmertError OUT_OF_MEMORY, BAD_ARGUMENT for none, or more than 8 GiB
+   * Zeroed host memory to upload from repeatedly. For CUDA it is pinned, so that the device copies from it directly.
+   * @throws LxmertError OUT_OF_MEMORY; BAD_ARGUMENT for 0 bytes or more than 8 GiB
    */
   hostMemory(bytes: number): ArrayBuffer {
     return translated(() => this.addon.hostMemory(this.native, bytes));
   }
 
   /**
-   * Copies host values into a tensor, in order with the ops. A plain source is copied at once; one in `hostMemory` or in a
-   * SharedArrayBuffer is read where it lies and must stay unchanged until the promise resolves.
+   * Copies host values into a tensor, in order with the ops. A plain source is copied at once. A source in `hostMemory`
+   * or in a SharedArrayBuffer is read later, in place, and must not change until the promise resolves.
    *
-   * `ahead` lets CUDA copy while it computes: beside the work enqueued since the last upload ahead, which therefore must
-   * not use this tensor. Two slots in turn keep that rule: what the last upload was for reads the other one.
+   * With `ahead` CUDA may copy while the work runs that was enqueued since the last upload ahead. That work must
+   * therefore not use this tensor. Two slots in turn fulfil this: that work reads the slot of the last upload.
    */
   async upload(tensor: Tensor, source: NodeJS.TypedArray, { ahead = false } = {}): Promise<void> {
     this.checkLive('upload', tensor);
@@ -216,7 +217,9 @@ export class Engine implements AsyncDisposable {
     await settled(translated(() => this.addon.upload(this.native, arena, tensor.offset, source, ahead)));
   }
 
-  /** The values of a tensor once all ops enqueued before have run: Int32Array for i32, Float32Array for all others. */
+  /**
+   * The values of a tensor after all ops enqueued before: an Int32Array for i32, a Float32Array for all other types.
+   */
   async read(tensor: Tensor): Promise<Float32Array | Int32Array> {
     this.checkLive('read', tensor);
     this.checkNotRecording('read');
@@ -224,6 +227,7 @@ export class Engine implements AsyncDisposable {
     const values = await settled(
       translated(() => this.addon.read(this.native, arenaNames.indexOf(tensor.arena), tensor.offset, target)),
     );
+    this.tellNote();
     return values instanceof Uint16Array ? halvesToFloats(values, tensor.dtype) : values;
   }
 
@@ -232,24 +236,27 @@ export class Engine implements AsyncDisposable {
     return (await this.read(tensor)) as Float32Array;
   }
 
-  /** Resolves when all ops enqueued before have run; rejects with the first error of any. */
+  /** Resolves when all ops enqueued before have run. Rejects with the first error of any op. */
   async synchronize(): Promise<void> {
     await settled(translated(() => this.addon.synchronize(this.native)));
+    this.tellNote();
   }
 
-  /** Times every op enqueued from here on, from zero; or stops. Costs two looks at a clock an op. */
+  /** Starts timing every op from zero, or stops. It costs two readings of a clock for each op. */
   profile(on: boolean): void {
     translated(() => this.addon.profile(this.native, on));
   }
 
-  /** What each op that ran took, in the order of the op table, once the work enqueued so far has run. */
+  /** The times of the ops that have run, in the order of the op table, after the work enqueued so far. */
   async readProfile(): Promise<OpProfile[]> {
     const { opNames } = this.addon;
     const target = new Float64Array(2 * opNames.length);
     return opProfiles(opNames, await settled(translated(() => this.addon.readProfile(this.native, target))));
   }
 
-  /** Lets the queued work finish, then gives all memory back. Later calls are refused; calling it again is fine. */
+  /**
+   * Finishes the queued work, then releases all memory. Later calls are refused; another call of `dispose` is allowed.
+   */
   dispose(): Promise<void> {
     this.disposed ??= this.addon.dispose(this.native);
     return this.disposed;
@@ -259,11 +266,20 @@ export class Engine implements AsyncDisposable {
     return this.dispose();
   }
 
-  /** Where ops go from here on: lane 1 or 2, or 0, behind both. */
+  /** Sends the ops that follow to lane 1 or 2; 0 ends both lanes. */
   private enterLane(lane: number): void {
     if (this.planning) return;
     if (this.recorded) this.recorded.push(laneChange, 1, lane);
     else translated(() => this.addon.enterLane(this.native, lane));
+  }
+
+  /** Reports a note of a replay, also when no other replay follows. */
+  private tellNote(): void {
+    if (!this.disposed) this.tell(translated(() => this.addon.takeNote(this.native)));
+  }
+
+  private tell(note: string): void {
+    if (note) this.onNote(`steps run op by op, which is slower: ${note}`);
   }
 
   private checkLive(what: string, tensor: Tensor): void {
@@ -274,7 +290,7 @@ export class Engine implements AsyncDisposable {
       );
   }
 
-  /** The work since the last upload ahead reads that one's tensor, at least. */
+  /** The work since the last upload ahead reads that upload's tensor, so the next upload ahead must go elsewhere. */
   private checkSlot(tensor: Tensor): void {
     const last = this.uploadedAhead;
     if (last && overlap(last, tensor))

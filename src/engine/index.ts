@@ -1,6 +1,7 @@
 export { Engine, type Recording } from './engine.js';
 export type { OpProfile } from './opProfile.js';
 export type { Dropout, OpArgument } from './encodeCall.js';
+export { addonFile } from './load.js';
 export { Recordings } from './recordings.js';
 export { describeCuda, describeNccl, precisions, type EngineOptions, type Precision } from './device.js';
 export type { OpName } from './native.js';

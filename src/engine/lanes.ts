@@ -3,25 +3,25 @@ import { Ranges } from './ranges.js';
 import { bytesOf, type ArenaName, type Tensor } from './tensor.js';
 import type { Workspace } from './workspace.js';
 
-/** Lanes may read the same of these: no work that is done in lanes writes them. */
+/** Both lanes may read these arenas: no work in lanes writes to them. */
 const readOnly: readonly ArenaName[] = ['parameters', 'inputs', 'features'];
 
-/** In place of an op's number in a recording: its argument is a lane (native/engine/engine.h). */
+/** Stands in a recording where an op's number would; its argument is a lane (native/engine/engine.h). */
 export const laneChange = -1;
 
-/** What a lane has used, by arena. */
+/** The ranges of memory that a lane has used, by arena. */
 type Uses = Map<ArenaName, Ranges>;
 
 /**
- * Work that is done side by side, in two lanes. They have no order, so what one has used of memory that is written, the other
- * must not use: then a step gives the same bits however they run. That is checked here, call by call.
+ * Two lanes of work that runs side by side, in no fixed order. If one has used a place in memory that can be written,
+ * the other must not use it; then a step gives the same bits in every order. Each op call is checked for this.
  */
 export class Lanes {
-  /** Of each lane; empty outside of `beside`. */
+  /** One entry for each lane; empty outside of `beside`. */
   private uses: Uses[] = [];
   private lane = 0;
 
-  /** `enter`: ops go to lane 1 or 2 from here on, or with 0 behind both. */
+  /** `enter` sends the ops that follow to lane 1 or 2; 0 ends both lanes. */
   constructor(
     private readonly workspace: Workspace,
     private readonly enter: (lane: number) => void,
@@ -46,7 +46,7 @@ export class Lanes {
     }
   }
 
-  /** An op uses a tensor. @throws LxmertError INTERNAL when the other lane has used some of its memory */
+  /** Notes that an op uses a tensor. @throws LxmertError INTERNAL when the other lane has used some of its memory */
   use(op: string, tensor: Tensor): void {
     const { arena, offset, shape } = tensor;
     const own = this.uses[this.lane];

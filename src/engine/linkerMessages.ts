@@ -1,4 +1,4 @@
-/** What the dynamic linker's messages mean, tried in order. */
+/** The meaning of the dynamic linker's messages, tried in order. */
 const linkerMessages: readonly {
   readonly pattern: RegExp;
   readonly steps: (match: RegExpExecArray, rebuild: string) => string[];
@@ -63,9 +63,9 @@ const linkerMessages: readonly {
 ];
 
 /**
- * What stands in the way of loading an addon, and what to do, a step a line.
+ * Why an addon could not be loaded, and what to do: one step for each line.
  *
- * @param message of the error that dlopen gave
+ * @param message the message of dlopen's error
  * @param rebuild the command that builds the addon again
  */
 export function explainLinker(message: string, rebuild: string): string[] {

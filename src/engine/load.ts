@@ -5,29 +5,29 @@ import { LxmertError } from '../errors.js';
 import { explainLinker } from './linkerMessages.js';
 import type { NativeAddon } from './native.js';
 
-/** The package: this file is two folders down, compiled or not. */
+/** The package's folder: two folders above this file, compiled or not. */
 export const packageRoot = fileURLToPath(new URL('../../', import.meta.url));
 
-/** Written beside the addon by setup. */
+/** Setup writes this file beside the addon. */
 interface BuildRecord {
   readonly platform: string;
   readonly arch: string;
-  /** Value of -march: `native`, or a CPU's name. */
+  /** Value of -march: `native`, or the name of a CPU. */
   readonly march: string;
-  /** CPU features that the compiled code may use, by their names in /proc/cpuinfo. */
+  /** CPU features that the compiled code may use, named as in /proc/cpuinfo. */
   readonly cpuFlags: readonly string[];
 }
 
-/** What the machine is; a test may say otherwise. */
+/** The machine's properties; a test may pass others. */
 export interface Machine {
   readonly platform: string;
   readonly arch: string;
-  /** Features of this CPU, or undefined where the system does not tell. */
+  /** Features of this CPU, or undefined where the system does not list them. */
   readonly cpuFlags: ReadonlySet<string> | undefined;
 }
 
 export interface LoadOptions {
-  /** The addon's file; LXMERT_ADDON by default, and without that the one that setup builds. */
+  /** The addon's file. Default: LXMERT_ADDON; without that the file that setup builds. */
   readonly path?: string;
   readonly machine?: Machine;
 }
@@ -38,12 +38,12 @@ function thisMachine(): Machine {
     const line = /^(?:flags|Features)\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1];
     if (line !== undefined) cpuFlags = new Set(line.trim().split(/\s+/));
   } catch {
-    // No /proc: dlopen has the last word.
+    // Without /proc nothing is known, so dlopen decides.
   }
   return { platform: process.platform, arch: process.arch, cpuFlags };
 }
 
-/** The record beside an addon; undefined for one that was built by other means. */
+/** The record beside an addon; undefined if the addon was not built by setup. */
 function readRecord(addonPath: string): BuildRecord | undefined {
   try {
     const record = JSON.parse(readFileSync(join(dirname(addonPath), 'lxmert-build.json'), 'utf8')) as BuildRecord;
@@ -53,12 +53,48 @@ function readRecord(addonPath: string): BuildRecord | undefined {
   }
 }
 
-/** How the addon is built again, for whom it concerns: in a clone, or where lxmert is a dependency. */
-const rebuild = (): string => (existsSync(join(packageRoot, 'src')) ? 'npm run setup' : 'npm rebuild lxmert');
+/** The addon that setup builds, without LXMERT_ADDON. */
+const builtAddon = join(packageRoot, 'build', 'Release', 'lxmert.node');
+
+/** The addon's file: what LXMERT_ADDON names, unless that is unset or empty, else the one that setup builds. */
+export function addonFile(): { readonly file: string; readonly named: boolean } {
+  const named = process.env['LXMERT_ADDON'];
+  return named ? { file: resolve(named), named: true } : { file: builtAddon, named: false };
+}
+
+/** How this copy of lxmert got here, which decides how a native part of it is built again. */
+type Origin = 'clone' | 'package' | 'bundle';
+
+const buildCudaScript = (root: string): string => join(root, 'scripts', 'build-cuda.mjs');
+
+function originOf(root: string): Origin {
+  if (existsSync(join(root, 'src'))) return 'clone';
+  return existsSync(buildCudaScript(root)) ? 'package' : 'bundle';
+}
+
+const rebuildAddon: Readonly<Record<Origin, string>> = {
+  clone: 'npm run setup',
+  package: 'npm rebuild lxmert',
+  bundle: 'npm run bundle (in a clone of lxmert)',
+};
+
+/** The command that builds the addon again. */
+const rebuild = (): string => rebuildAddon[originOf(packageRoot)];
+
+/** How the CUDA back end is built, for this copy of lxmert. @param root the folder of its package.json */
+export function buildCudaHint(root = packageRoot): string {
+  const hints: Readonly<Record<Origin, string>> = {
+    clone: '`npm run build:cuda` builds it where there is nvcc',
+    // A package that uses lxmert has no script of that name.
+    package: `\`node ${buildCudaScript(root)}\` builds it where there is nvcc`,
+    bundle: 'this bundle was made without it: in a clone of lxmert run `npm run build:cuda` and then `npm run bundle`',
+  };
+  return hints[originOf(root)];
+}
 
 /**
- * Why this machine must not load the addon, before it is tried: an instruction that the CPU does not have ends the
- * process, and nobody can catch that.
+ * Why this machine must not load the addon. This is checked before loading, because an instruction that the CPU does
+ * not have ends the process and cannot be caught.
  */
 function misfit(record: BuildRecord, machine: Machine): string[] {
   if (record.platform !== machine.platform || record.arch !== machine.arch) {
@@ -72,7 +108,9 @@ function misfit(record: BuildRecord, machine: Machine): string[] {
   return [
     `It was built for another CPU (-march=${record.march}): it may use ${missing.join(', ')}, which this CPU does not have.`,
     `Build it for this one: ${rebuild()}`,
-    `Or build one for all your machines, here or there: LXMERT_MARCH=x86-64-v3 ${rebuild()}`,
+    ...(record.march === 'x86-64-v3'
+      ? []
+      : [`Or build one for all your machines, here or there: LXMERT_MARCH=x86-64-v3 ${rebuild()}`]),
   ];
 }
 
@@ -84,8 +122,9 @@ function failure(steps: readonly string[], cause?: unknown): LxmertError {
 const loaded = new Map<string, NativeAddon>();
 
 /**
- * Between two loops OpenMP's threads spin before they sleep; with GNU's default they burn about a millisecond each time,
- * and a step that shares the machine with anything else becomes several times slower. Read when libgomp is loaded.
+ * OpenMP's threads spin for a while between two loops before they sleep. With GNU's default they use about a
+ * millisecond of CPU time each time, which makes a step several times slower when other programs run. libgomp reads
+ * this variable when it is loaded.
  */
 function shortenSpinning(): void {
   if (process.env.OMP_WAIT_POLICY === undefined) process.env.GOMP_SPINCOUNT ??= '2000';
@@ -94,12 +133,11 @@ function shortenSpinning(): void {
 /**
  * Loads the native addon, once.
  *
- * @throws LxmertError ADDON, whose message says in numbered steps what was found and what to do.
+ * @throws LxmertError ADDON; the message has numbered steps with what was found and what to do
  */
 export function loadAddon({ path, machine = thisMachine() }: LoadOptions = {}): NativeAddon {
-  const named = path ?? process.env['LXMERT_ADDON'];
-  const file = named ? resolve(named) : join(packageRoot, 'build', 'Release', 'lxmert.node');
-  const origin = path === undefined && named ? ' (named by LXMERT_ADDON)' : '';
+  const { file, named } = path === undefined ? addonFile() : { file: resolve(path), named: false };
+  const origin = named ? ' (named by LXMERT_ADDON)' : '';
 
   const before = loaded.get(file);
   if (before) return before;
@@ -118,7 +156,7 @@ export function loadAddon({ path, machine = thisMachine() }: LoadOptions = {}): 
 
   shortenSpinning();
   try {
-    // Not require(): that takes a file which does not end in .node for JavaScript.
+    // Not require(), which would parse a file that does not end in .node as JavaScript.
     const module = { exports: {} as NativeAddon };
     process.dlopen(module, file);
     loaded.set(file, module.exports);

@@ -1,25 +1,30 @@
 import { LxmertError, type ErrorCode } from '../errors.js';
 
-/** The addon's own functions (native/binding/addon.cc). Only this room calls them; `Engine` is what others use. */
+/** The functions of the addon (native/binding/addon.cc). Only src/engine calls them; others use `Engine`. */
 export interface NativeAddon {
-  /** Names of the op table; an op's number is its place. */
+  /** Names of the op table; an op's number is its place in this list. */
   readonly opNames: readonly string[];
-  /** The CPU, or the device behind a plugin's file; `precision` is float32 or bfloat16. */
+  /** Opens the CPU, or the device of a plugin's file. `precision` is float32 or bfloat16. */
   createEngine(threads: number, precision?: string, plugin?: string): NativeEngine;
-  /** What activations may be kept in: f32, or bf16, too. */
+  /** The type of activations, besides f32. */
   activationsOf(engine: NativeEngine): 'f32' | 'bf16';
-  /** The plugin's device in words; an error with code NO_DEVICE says what is missing. */
+  /** Describes the plugin's device; an error with code NO_DEVICE says what is missing. */
   describePlugin(plugin: string): string;
-  /** What the plugin's devices would talk to each other by; NO_DEVICE, likewise. */
+  /** Describes the library for communication among several devices; NO_DEVICE says what is missing. */
   describeNccl(plugin: string): string;
   reserve(engine: NativeEngine, arena: number, bytes: number): void;
   enqueue(engine: NativeEngine, op: number, args: Float64Array, count: number): void;
-  /** What is enqueued next goes to lane 1 or 2, which run side by side, or, with 0, behind both. */
+  /** Sends what is enqueued next to lane 1 or 2, which run side by side; 0 ends both lanes. */
   enterLane(engine: NativeEngine, lane: number): void;
-  /** Binds calls: each its op (-1: enterLane), the count of its arguments, and these. The number of the recording. */
+  /**
+   * Binds calls and returns the number of the recording. Each call is its op (-1: enterLane), the count of its
+   * arguments, and these.
+   */
   record(engine: NativeEngine, calls: Float64Array, count: number): number;
-  /** What there is to tell of replays before, or ''. */
+  /** Returns a note about an earlier replay, once, or ''. */
   replay(engine: NativeEngine, recording: number): string;
+  /** The same note without a replay. */
+  takeNote(engine: NativeEngine): string;
   forget(engine: NativeEngine, recording: number): void;
   hostMemory(engine: NativeEngine, bytes: number): ArrayBuffer;
   upload(
@@ -32,13 +37,13 @@ export interface NativeAddon {
   read<T extends NodeJS.TypedArray>(engine: NativeEngine, arena: number, offset: number, target: T): Promise<T>;
   synchronize(engine: NativeEngine): Promise<void>;
   profile(engine: NativeEngine, on: boolean): void;
-  /** Calls and seconds of each op, two numbers an op. */
+  /** Calls and seconds of each op, two numbers for each. */
   readProfile(engine: NativeEngine, target: Float64Array): Promise<Float64Array>;
   dispose(engine: NativeEngine): Promise<void>;
 }
 
 declare const nativeEngine: unique symbol;
-/** An opaque handle; the native side checks its tag. */
+/** An opaque handle, which the native side checks. */
 export interface NativeEngine {
   readonly [nativeEngine]: true;
 }
@@ -74,13 +79,13 @@ export type OpName =
   | 'fill'
   | 'fillNormal';
 
-/** A native error as ours; its code says which. */
+/** Turns a native error into an LxmertError with the same code. */
 function asLxmertError(error: unknown): unknown {
   const { code, message } = error as { code?: string; message?: string };
   return code ? new LxmertError(code as ErrorCode, message ?? code, { cause: error }) : error;
 }
 
-/** Makes a native call; what it throws becomes ours. */
+/** Makes a native call and translates its error. */
 export function translated<T>(call: () => T): T {
   try {
     return call();
@@ -89,7 +94,7 @@ export function translated<T>(call: () => T): T {
   }
 }
 
-/** Waits for a native promise, likewise. */
+/** Waits for a native promise and translates its error. */
 export async function settled<T>(promise: Promise<T>): Promise<T> {
   try {
     return await promise;

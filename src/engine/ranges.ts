@@ -1,10 +1,10 @@
-/** From `begin` up to but not including `end`. */
+/** From `begin` up to, but not including, `end`. */
 export interface Range {
   readonly begin: number;
   readonly end: number;
 }
 
-/** A set of numbers, kept as ranges: in order, and with gaps between them. */
+/** A set of numbers, stored as ranges in order, with gaps between them. */
 export class Ranges implements Iterable<Range> {
   private list: Range[];
 
@@ -44,20 +44,23 @@ export class Ranges implements Iterable<Range> {
     return this.list.some((range) => range.begin < end && range.end > begin);
   }
 
-  /** What of [begin, end) is not in the set. */
+  /** The parts of [begin, end) that are not in the set. */
   gaps(begin: number, end: number): Range[] {
     const gaps = new Ranges([{ begin, end }]);
     for (const range of this.list) gaps.remove(range.begin, range.end);
     return gaps.list;
   }
 
-  /** The lowest range of at least `size`, or the highest. */
+  /** The lowest range that has at least `size` numbers, or the highest such range. */
   find(size: number, end: 'lowest' | 'highest'): Range | undefined {
     const fits = (range: Range): boolean => range.end - range.begin >= size;
     return end === 'lowest' ? this.list.find(fits) : this.list.findLast(fits);
   }
 
-  /** The neighbouring ranges of which `wanted` holds, and where they are or, if there is none, belong. */
+  /**
+   * The neighbouring ranges for which `wanted` holds, and their place in the list; if there are none, the place to
+   * insert one.
+   */
   private span(wanted: (range: Range) => boolean, begin: number): { at: number; ranges: readonly Range[] } {
     const ranges = this.list.filter(wanted);
     const at = ranges[0] ? this.list.indexOf(ranges[0]) : this.list.findIndex((range) => range.begin >= begin);

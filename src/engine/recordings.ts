@@ -6,8 +6,8 @@ interface Kept<T> {
 }
 
 /**
- * Recordings of work that comes again, by a key that says everything its op calls depend on. The least recently used goes
- * when there are too many, and all go when an arena has been reserved.
+ * Recordings of repeated work, found by a key that contains everything on which its op calls depend. When there are too
+ * many, the least recently used is forgotten; all are forgotten when an arena has been reserved.
  */
 export class Recordings<T> {
   private readonly kept = new Map<string, Kept<T>>();
@@ -17,7 +17,10 @@ export class Recordings<T> {
     private readonly most: number,
   ) {}
 
-  /** Enqueues `work`: its result, or what it was when it was recorded. With an observer the ops are called one by one. */
+  /**
+   * Enqueues `work`. Returns its result, or the result from when it was recorded. With an observer the ops are called
+   * one by one.
+   */
   run(key: string, work: () => T): T {
     const { engine, kept } = this;
     if (engine.observer) return work();
@@ -37,7 +40,7 @@ export class Recordings<T> {
     return { recording, result: result! };
   }
 
-  /** So many of the least recently used. */
+  /** Forgets so many of the least recently used recordings. */
   private forget(count: number): void {
     for (const [key, { recording }] of [...this.kept].slice(0, Math.max(0, count))) {
       this.engine.forget(recording);

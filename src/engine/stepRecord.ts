@@ -2,11 +2,11 @@ import { LxmertError } from '../errors.js';
 import type { Tensor } from './tensor.js';
 
 /**
- * What kernels read about a step in device memory, so that no launch depends on a number that only the host knows
- * (native/engine/step_record.h has the same layout).
+ * The numbers of a step that kernels read in device memory, so that no launch depends on a number that only the host
+ * knows (native/engine/step_record.h has the same layout).
  */
 export interface StepRecord {
-  /** Keys of the dropout: unsigned 32-bit. */
+  /** Keys of the dropout, unsigned 32-bit. */
   readonly step: number;
   readonly seed: number;
   readonly learningRate: number;
@@ -15,7 +15,7 @@ export interface StepRecord {
   readonly visionRows: number;
   readonly maskedTokens: number;
   readonly maskedObjects: number;
-  /** d total / d (sum of one loss), by slot: the loss's weight over its count in the global batch. */
+  /** d total / d (sum of one loss), by slot: the weight of the loss over its count in the global batch. */
   readonly lossScale: readonly number[];
 }
 
@@ -40,21 +40,21 @@ export function writeStepRecord(record: StepRecord, buffer: ArrayBufferLike, off
   floats.set(record.lossScale, 8);
 }
 
-/** Which count of the step record says how many rows of a capacity are active, in the native order. */
+/** Which count of the step record gives the number of active rows; in the native order. */
 export const rowSets = ['all', 'samples', 'language', 'vision', 'stacked', 'maskedTokens', 'maskedObjects'] as const;
 export type RowSet = (typeof rowSets)[number];
 
-/** The rows an op works on: a capacity that the launch knows, and a count that the device reads. */
+/** The rows of an op: a capacity that the launch depends on, and a count that the device reads. */
 export interface Rows {
   readonly set: RowSet;
   readonly capacity: number;
-  /** `stacked`: language rows lie from 0, vision rows from here. */
+  /** For `stacked`: language rows begin at 0, vision rows here. */
   readonly split: number;
   /** The step record; null only for `all`. */
   readonly record: Tensor | null;
 }
 
-/** Every row of a capacity, whatever the step. */
+/** Every row of a capacity, in every step. */
 export function allRows(capacity: number): Rows {
   return { set: 'all', capacity, split: 0, record: null };
 }

@@ -5,7 +5,7 @@ import { Ranges } from './ranges.js';
 import type { DType, Tensor } from './tensor.js';
 import { bytesOf, dtypeBytes, elements, rowBlock } from './tensor.js';
 
-/** Where to put a gradient: over what is there, or added to it. */
+/** Where to put a gradient, and whether to add it to what is there. */
 export interface Target {
   readonly tensor: Tensor;
   readonly accumulate: boolean;
@@ -17,7 +17,7 @@ interface Recorded {
   readonly backward: (() => void) | null;
 }
 
-/** What was recorded of two works that are done side by side. */
+/** The records of two pieces of work that run side by side. */
 interface Pair {
   readonly lanes: readonly Entry[][];
 }
@@ -26,33 +26,34 @@ type Entry = Recorded | Pair;
 
 interface Gradient {
   readonly tensor: Tensor;
-  /** The memory is an activation's own: a loss turns its logits into their gradient in place. */
+  /** Whether the memory is that of the activation itself: a loss overwrites its logits with their gradient. */
   readonly inPlace: boolean;
-  /** Rows of the root that hold something. */
+  /** Rows of the root that have been written. */
   readonly written: Ranges;
 }
 
 export interface TapeOptions {
-  /** False: forward only, nothing is kept for a backward pass and dropout is off. */
+  /** False: forward only. Nothing is kept for a backward pass, and dropout is off. */
   readonly training: boolean;
   readonly ledger?: GradientLedger;
 }
 
 /**
- * Records each op's backward. Activations come from the bottom of the workspace and go back as the backward pass no
- * longer needs them; gradients of activations live at the top, from their first use until their producer has run.
+ * Records the backward pass of each op. Activations are taken from the bottom of the workspace and released when the
+ * backward pass no longer needs them. Gradients of activations are at the top, from their first use until the op that
+ * made the activation has run backwards.
  */
 export class Tape {
   readonly training: boolean;
   private readonly ledger: GradientLedger;
-  /** Of the tape, or of the lane that is being recorded. */
+  /** Records of the tape, or of the lane that is being recorded. */
   private recorded: Entry[] = [];
   private readonly gradients = new Map<Tensor, Gradient>();
-  /** Activations of the op being recorded; forward only, all that there are. */
+  /** Activations of the op that is being recorded; in a forward-only pass all activations. */
   private pending: Tensor[] = [];
   private readonly withoutGradient = new WeakSet<Tensor>();
   private instances = 0;
-  /** What the lane whose backward is under way has made. */
+  /** The tensors made in the lane whose backward pass is running. */
   private madeInLane: ReadonlySet<Tensor> | null = null;
 
   constructor(
@@ -63,21 +64,21 @@ export class Tape {
     this.ledger = options.ledger ?? new GradientLedger();
   }
 
-  /** Memory that lives until the backward of the op being recorded, by default in the precision of activations. */
+  /** Memory until the backward pass of the op that is being recorded. Default type: that of activations. */
   activation(shape: readonly number[], dtype: DType = this.engine.activationDType): Tensor {
     const tensor = this.engine.workspace.allocate(shape, dtype, 'bottom');
     this.pending.push(tensor);
     return tensor;
   }
 
-  /** The same for data, which has no gradient. */
+  /** The same, for data: it gets no gradient. */
   data(shape: readonly number[], dtype: DType): Tensor {
     const tensor = this.activation(shape, dtype);
     this.withoutGradient.add(tensor);
     return tensor;
   }
 
-  /** Memory for `use` alone. */
+  /** Memory only for the call of `use`. */
   temporary<T>(shape: readonly number[], use: (tensor: Tensor) => T, dtype: DType = this.engine.activationDType): T {
     const tensor = this.engine.workspace.allocate(shape, dtype, 'top');
     const result = use(tensor);
@@ -85,14 +86,17 @@ export class Tape {
     return result;
   }
 
-  /** One buffer for several ops to write blocks of rows of; it must be made before they are recorded. */
+  /** A buffer in which several ops write blocks of rows. It must be made before these ops are recorded. */
   buffer(shape: readonly number[]): Tensor {
     const tensor = this.activation(shape);
     this.record([tensor], null);
     return tensor;
   }
 
-  /** Ends an op: its outputs, and what to run when their gradients are known (never when none of them has any). */
+  /**
+   * Ends an op, with its outputs and its backward pass, which runs when their gradients are known, and not if none has
+   * one.
+   */
   record(outputs: readonly Tensor[], backward: (() => void) | null): void {
     if (!this.training) return;
     this.recorded.push({ outputs, activations: this.pending, backward });
@@ -100,8 +104,8 @@ export class Tape {
   }
 
   /**
-   * A layer, whose input nobody else reads. Forward only, its input and all that it made but its output are given back at
-   * once; with a backward pass to come, it is that which does so.
+   * Runs a layer whose input has no other reader. In a forward-only pass its input and all its tensors except the
+   * output are released at once; otherwise the backward pass releases them.
    */
   through(x: Tensor, layer: (x: Tensor) => Tensor): Tensor {
     if (this.training) return layer(x);
@@ -117,8 +121,8 @@ export class Tape {
   }
 
   /**
-   * Two works that are done side by side where the device can; so are their backwards. Neither may use what the other one
-   * makes or changes.
+   * Runs two pieces of work side by side where the device can, and later their backward passes. Neither may use tensors
+   * that the other makes or changes.
    */
   beside<A, B>(first: () => A, second: () => B): [A, B] {
     const before = this.recorded;
@@ -140,7 +144,7 @@ export class Tape {
     return made as [A, B];
   }
 
-  /** Ends an op that is a loss: its backward turns `logits` into their gradient in place. */
+  /** Ends an op that is a loss: its backward pass overwrites `logits` with their gradient. */
   recordLoss(logits: Tensor, backward: () => void): void {
     this.record([], () => {
       backward();
@@ -152,13 +156,15 @@ export class Tape {
     });
   }
 
-  /** The dropout of the next op that has one; ops count in the order of the model, whatever the batch. */
+  /**
+   * The dropout of the next op that has one. The ops are numbered in the order of the model, independent of the batch.
+   */
   dropout(p: number, rowIds: Tensor): Dropout {
     const instance = this.instances++;
     return this.training && p > 0 ? { p, instance, rowIds } : { p: 0, instance, rowIds: null };
   }
 
-  /** The gradient of an output in its op's backward; null when nothing used the output. */
+  /** The gradient of an output, in the backward pass of its op. Null when nothing used the output. */
   gradient(tensor: Tensor): Tensor | null {
     const gradient = this.gradients.get(tensor.root ?? tensor);
     const [begin, end] = rowRange(tensor);
@@ -167,13 +173,13 @@ export class Tape {
     return blockOf(gradient.tensor, tensor);
   }
 
-  /** Where to put the gradient of an input; null for data, which has none. */
+  /** Where to put the gradient of an input. Null for data, which gets none. */
   target(tensor: Tensor): Target | null {
     const root = tensor.root ?? tensor;
     if (root.arena !== 'workspace' || this.withoutGradient.has(root)) return null;
     let gradient = this.gradients.get(root);
     if (!gradient) {
-      // Other lanes have a share in what was made before them.
+      // Tensors made before the lanes are shared, so the place must be free for both lanes.
       const forAll = this.madeInLane?.has(root) === false;
       const place = this.engine.workspace.allocate(root.shape, root.dtype, 'top', { forAll });
       gradient = { tensor: place, inPlace: false, written: new Ranges() };
@@ -186,19 +192,19 @@ export class Tape {
     return { tensor: blockOf(gradient.tensor, tensor), accumulate };
   }
 
-  /** Like `target`, for ops that can only add: zeros are put there first. */
+  /** Like `target`, for ops that can only add: it is filled with zeros first. */
   addTarget(tensor: Tensor): Tensor | null {
     const target = this.target(tensor);
     if (target && !target.accumulate) this.engine.run('fill', [0, target.tensor]);
     return target?.tensor ?? null;
   }
 
-  /** Where to put a parameter's gradient. */
+  /** Where to put the gradient of a parameter. */
   parameter(parameter: Parameter): Target {
     return { tensor: parameter.gradient, accumulate: this.ledger.mark(parameter) };
   }
 
-  /** Runs the backward of everything recorded, last first, and forgets it. */
+  /** Runs the backward passes of everything recorded, in reverse order, and empties the record. */
   backward(): void {
     this.unwind(this.recorded);
   }
@@ -219,11 +225,11 @@ export class Tape {
   }
 
   private unwindOp({ outputs, activations, backward }: Recorded): void {
-    // A loss has no output; an op none of whose outputs was used has nothing to do.
+    // A loss has no output. An op whose outputs nobody used has nothing to do.
     const wanted = outputs.length === 0 || outputs.some((output) => this.gradient(output));
     if (wanted) backward?.();
     for (const output of outputs) {
-      if (output.root) continue; // its gradient goes with the op that made the root
+      if (output.root) continue; // released together with the gradient of its root
       const gradient = this.gradients.get(output);
       if (gradient && !gradient.inPlace) this.engine.workspace.release(gradient.tensor);
       this.gradients.delete(output);
@@ -231,7 +237,7 @@ export class Tape {
     for (const activation of activations.toReversed()) this.engine.workspace.release(activation);
   }
 
-  /** Zeros where [begin, end) of a gradient holds nothing yet. */
+  /** Fills the rows of [begin, end) that have not been written with zeros. */
   private complete({ tensor, written }: Gradient, begin: number, end: number): void {
     for (const gap of written.gaps(begin, end))
       this.engine.run('fill', [0, rowBlock(tensor, gap.begin, gap.end - gap.begin)]);
@@ -247,7 +253,7 @@ function rowRange(tensor: Tensor): [number, number] {
   return [first, first + bytesOf(tensor) / rowBytes];
 }
 
-/** The same block of a root's gradient as `tensor` is of the root. */
+/** The block of a root's gradient that belongs to a block of the root. */
 function blockOf(gradient: Tensor, tensor: Tensor): Tensor {
   const [begin, end] = rowRange(tensor);
   return tensor.root ? { ...rowBlock(gradient, begin, end - begin), shape: tensor.shape } : gradient;

@@ -4,18 +4,18 @@ import { LxmertError } from '../errors.js';
 export const arenaNames = ['parameters', 'gradients', 'state', 'inputs', 'workspace', 'features'] as const;
 export type ArenaName = (typeof arenaNames)[number];
 
-/** `f16`: numbers that are only kept; no op computes in it. */
+/** `f16` is a storage format: no op computes in it. */
 export type DType = 'f32' | 'i32' | 'bf16' | 'f16';
 
-/** Bytes of a word: one element of f32 or i32, which is what all but activations are made of. */
+/** Bytes of one element of f32 or i32: the type of everything except activations and features. */
 export const elementBytes = 4;
 
 /** Bytes of one element of each dtype. */
 export const dtypeBytes: Readonly<Record<DType, number>> = { f32: 4, i32: 4, bf16: 2, f16: 2 };
 
 /**
- * A place in an arena, and how to read it. A small frozen record that owns nothing: the garbage collector never manages
- * device memory. `generation` is the arena's at the time of making; a tensor of a workspace that has been reset is refused.
+ * A place in an arena, and how to read it: a small frozen record that owns nothing. The garbage collector never manages
+ * device memory. `generation` is the workspace's number when the tensor was made; after a reset the tensor is refused.
  */
 export interface Tensor {
   readonly arena: ArenaName;
@@ -24,7 +24,7 @@ export interface Tensor {
   readonly shape: readonly number[];
   readonly dtype: DType;
   readonly generation: number;
-  /** The tensor that this one is a block of rows of, or whose rows it joins. */
+  /** The tensor of which this one is a block of rows, or whose rows it joins. */
   readonly root?: Tensor;
 }
 
@@ -36,7 +36,10 @@ export function bytesOf(tensor: Tensor): number {
   return elements(tensor.shape) * dtypeBytes[tensor.dtype];
 }
 
-/** A tensor at a fixed place of an arena of `size` bytes. @throws LxmertError BAD_ARGUMENT when it does not lie there */
+/**
+ * A tensor at a fixed place of an arena of `size` bytes.
+ * @throws LxmertError BAD_ARGUMENT when it does not fit there
+ */
 export function tensorAt(place: Omit<Tensor, 'generation' | 'root'>, size: number): Tensor {
   const { arena, offset, shape, dtype } = place;
   const tensor = Object.freeze({ ...place, shape: Object.freeze([...shape]), generation: 0 });
@@ -77,8 +80,8 @@ export function joinRows(tensor: Tensor, n: number): Tensor {
 }
 
 /**
- * Checks an op's argument; `expected` names its shape. Leading dimensions may be larger: rows have capacities.
- * `dtype`: `float` for activations, which the device keeps in its own precision.
+ * Checks the type and the shape of an op's argument. Its first dimension may be larger than expected, because rows have
+ * capacities. The dtype `float` means the type in which the device keeps activations.
  */
 export function checkShape(
   op: string,
@@ -99,8 +102,8 @@ export function checkShape(
 }
 
 /**
- * The numbers that 16 bits stand for. bf16 is the upper half of a float32. f16 has 5 bits of exponent around 15, float32 8
- * around 127: with its bits at their places there, a number is 2^112 too small.
+ * The numbers that 16-bit patterns stand for. bf16 is the upper half of a float32. f16 has 5 bits of exponent with bias
+ * 15; placed where float32 has its exponent with bias 127, its bits give a number that is 2^112 times too small.
  */
 export function halvesToFloats(values: Uint16Array, dtype: DType): Float32Array {
   const half = dtype === 'f16';

@@ -4,34 +4,34 @@ import type { DType, Tensor } from './tensor.js';
 import { dtypeBytes, elements } from './tensor.js';
 
 const alignment = 64;
-/** Where the top of a workspace lies while its size is being planned. */
+/** Where the top of a workspace is while its size is being planned. */
 const planBytes = 2 ** 45;
 
 const placeBytes = (shape: readonly number[], dtype: DType): number =>
   Math.max(alignment, Math.ceil((elements(shape) * dtypeBytes[dtype]) / alignment) * alignment);
 
 /**
- * Places for what one step needs: a free list with two ends. Activations are taken from the bottom and given back by the
- * backward pass, last first; gradients and temporaries live at the top. A place may be given back as soon as its last use
- * is enqueued, since work runs in order.
+ * Memory for one step: a free list with two ends. Activations are taken from the bottom, and the backward pass releases
+ * them in reverse order; gradients and temporaries are taken from the top. A place may be released as soon as its last
+ * use is enqueued, because work runs in order.
  *
- * Work in lanes does not: what one lane gives back is free for that lane alone, until they join.
+ * Work in lanes does not run in order: what one lane releases is free only for that lane until the lanes end.
  *
- * Planning (`plan`) runs the same allocations on an endless workspace: what it came to is what the arena must hold, and
- * the same step then finds the same places.
+ * `plan` runs the same allocations in a workspace of unlimited size. The peak is the size that the arena needs, and the
+ * same step then gets the same places.
  */
 export class Workspace {
   generation = 0;
   private bytes = 0;
-  /** What anybody may take. */
+  /** Free for everyone. */
   private free = new Ranges();
-  /** What each lane has given back since they parted. */
+  /** Released by each lane since the lanes began. */
   private lanes: Ranges[] = [];
   private lane = 0;
   private lowest = 0;
   private highest = 0;
 
-  /** Starts anew: every tensor made before is dead. */
+  /** Empties the workspace: all tensors made before become invalid. */
   reset(bytes: number): void {
     this.generation++;
     this.bytes = bytes;
@@ -41,17 +41,17 @@ export class Workspace {
     this.lowest = bytes;
   }
 
-  /** Starts anew, without an end. */
+  /** Empties it and gives it unlimited size. */
   plan(): void {
     this.reset(planBytes);
   }
 
-  /** The most that was in use at both ends since the last reset, in bytes. */
+  /** The most bytes in use at both ends together since the last reset. */
   get peakBytes(): number {
     return this.highest + this.bytes - this.lowest;
   }
 
-  /** From here on work is done in so many lanes, the first of them to begin with. */
+  /** Begins so many lanes; the first one is current. */
   fork(lanes: number): void {
     this.lanes = Array.from({ length: lanes }, () => new Ranges());
     this.lane = 0;
@@ -66,7 +66,7 @@ export class Workspace {
     this.lanes = [];
   }
 
-  /** `forAll`: for all lanes, so not at a place that this one alone has. */
+  /** `forAll`: the place must be free for all lanes, not only for the current one. */
   allocate(shape: readonly number[], dtype: DType, end: 'bottom' | 'top', { forAll = false } = {}): Tensor {
     const size = placeBytes(shape, dtype);
     const own = forAll ? undefined : this.lanes[this.lane];

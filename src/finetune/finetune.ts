@@ -68,7 +68,7 @@ async function finetuneIn(
 ): Promise<TrainSummary> {
   signal?.throwIfAborted();
   const data = await openFinetuneData(config, { observer, signal });
-  const { answers, source, samples, table, pictures, validWithoutFeatures } = data;
+  const { answers, source, samples, samplesDifference, table, pictures, validWithoutFeatures } = data;
   try {
     signal?.throwIfAborted();
     const resolved = await resolveFinetune(from ? { ...config, from: undefined } : config, data);
@@ -81,7 +81,7 @@ async function finetuneIn(
       signal?.throwIfAborted();
       await run.writeConfig({ ...resolved, from: config.from, out: run.path });
       const training = {
-        ...{ model, source, samples, weights: () => answerWeights },
+        ...{ model, source, samples, samplesDifference, weights: () => answerWeights },
         validate:
           config.data.valid.length === 0
             ? undefined

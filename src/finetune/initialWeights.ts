@@ -8,6 +8,7 @@ import {
   loadInitialWeights,
   lookForInitialWeights,
   type InitialCoverage,
+  type StateKind,
   type StoredModel,
 } from '../train/index.js';
 
@@ -36,15 +37,16 @@ export interface TakenWeights extends InitialCoverage {
  */
 export async function takeInitialWeights(
   from: string,
-  model: StoredModel,
+  model: StoredModel & { readonly config: ModelConfig },
   answers: readonly string[],
   signal?: AbortSignal,
 ): Promise<TakenWeights> {
   let fits = false;
-  const guarded: StoredModel = {
+  const guarded = {
+    config: model.config,
     parameters: model.parameters,
-    read: (kind, name) => model.read(kind, name),
-    write: async (kind, name, values) => {
+    read: (kind: StateKind, name: string) => model.read(kind, name),
+    write: async (kind: StateKind, name: string, values: Float32Array) => {
       if (name === firstOfHead) fits = true;
       if (!name.startsWith(head) || fits) await model.write(kind, name, values);
     },

@@ -8,7 +8,7 @@ import { FeatureFiles } from '../data/features/openFeatures.js';
 import { residentFeatures } from '../data/features/residentFeatures.js';
 import type { FeatureTable } from '../data/features/residentFeatures.js';
 import { defaultReaders } from '../data/features/tablePieces.js';
-import { samplesChecksum } from '../data/samples/sampleStore.js';
+import { samplesDifference, samplesIdentity } from '../data/samples/identity.js';
 import { LxmertError } from '../errors.js';
 import { fileError } from '../formats/fileErrors.js';
 import { describedModel, noteDevice } from '../step/describedModel.js';
@@ -39,6 +39,8 @@ export interface OpenedQuestions {
   readonly table?: FeatureTable | undefined;
   /** Changes with the training questions. */
   readonly samples: string;
+  /** What differs between the samples of a saved checksum and these; undefined: nothing. */
+  readonly samplesDifference: (saved: string) => string | undefined;
   close(): Promise<void>;
 }
 
@@ -79,6 +81,7 @@ export async function openFinetuneData(
       ? residentFeatures(valid ? [train, valid] : [train], { workers: workers ?? defaultReaders() })
       : undefined;
     const [trainSet = train, validSet = valid] = resident?.sets ?? [];
+    const identity = await samplesIdentity({ ...train, wordPiece });
     return {
       answers: answers.answers,
       pictures: train.pictures,
@@ -88,7 +91,8 @@ export async function openFinetuneData(
       vocabSize: wordPiece.vocabSize,
       vocabulary: data.vocabulary === undefined ? undefined : await readText(data.vocabulary),
       table: resident?.table,
-      samples: samplesChecksum(train),
+      samples: identity.checksum,
+      samplesDifference: (saved) => samplesDifference(saved, identity),
       close,
     };
   } catch (error) {

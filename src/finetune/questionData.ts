@@ -73,7 +73,7 @@ export async function openQuestionData(options: OpenQuestionsOptions): Promise<Q
   for (const split of options.splits) splits.push(await findSplit(manifest, split, task));
   const { objectLabels, attributeLabels } = manifest;
   const paths = splits.map(({ features }) => features);
-  const source = await files.open(paths, { objectLabels, attributeLabels, inMemory, signal });
+  const { source } = await files.open(paths, { objectLabels, attributeLabels, inMemory, signal });
   const { reader, imageIds } = source;
   const builder = new QuestionBuilder(options, (imageId) => source.indexOf(imageId));
   for (const { text } of splits) {

@@ -91,13 +91,34 @@ function roundToEven(value: number): number {
   return rest > 0.5 || (rest === 0.5 && below % 2 === 1) ? below + 1 : below;
 }
 
+/** The values of all half floats, by their bits; made when the first tensor needs them. */
+let halfValues: Float32Array | undefined;
+
+/** Bits of the bfloat16 numbers nearest to values (ties to even; NaN stays NaN). */
+export function floatsToBFloat16(values: Float32Array): Uint16Array {
+  const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const result = new Uint16Array(values.length);
+  for (let i = 0; i < words.length; i++) {
+    const bits = words[i];
+    const isNaN = (bits & 0x7fffffff) > 0x7f800000;
+    // Rounding a NaN could carry into infinity: it is cut, and kept quiet.
+    result[i] = isNaN ? (bits >>> 16) | 0x40 : (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
+  }
+  return result;
+}
+
 /** Values of any real dtype as float32 (the same array when it is one already). */
 export function toFloat32(dtype: Dtype, values: TensorValues): Float32Array {
   switch (dtype) {
     case 'F32':
       return values as Float32Array;
-    case 'F16':
-      return Float32Array.from(values as Uint16Array, halfToFloat);
+    case 'F16': {
+      halfValues ??= Float32Array.from({ length: 1 << 16 }, (_, bits) => halfToFloat(bits));
+      const source = values as Uint16Array;
+      const result = new Float32Array(source.length);
+      for (let i = 0; i < source.length; i++) result[i] = halfValues[source[i]];
+      return result;
+    }
     case 'BF16': {
       const source = values as Uint16Array;
       const result = new Float32Array(source.length);
@@ -105,6 +126,8 @@ export function toFloat32(dtype: Dtype, values: TensorValues): Float32Array {
       for (let i = 0; i < source.length; i++) bits[i] = source[i] << 16;
       return result;
     }
+    case 'F64':
+      return new Float32Array(values as Float64Array);
     default:
       return Float32Array.from(values as ArrayLike<number | bigint>, Number);
   }

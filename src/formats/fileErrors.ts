@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { LxmertError, isLxmertError } from '../errors.js';
 import type { ErrorCode } from '../errors.js';
 
@@ -18,6 +19,13 @@ const causes: Readonly<Record<string, { code: ErrorCode; reason: string }>> = {
   ELOOP: { code: 'FILE_ACCESS', reason: 'its symbolic links form a loop' },
   EIO: { code: 'FILE_ACCESS', reason: 'the device reported an input/output error' },
 };
+
+/** Whether there is a file or folder of this name. */
+export const isThere = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
 
 /** The `code` of a Node system error, else undefined. */
 export function systemCode(error: unknown): string | undefined {

@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { open } from 'node:fs/promises';
 import { LxmertError } from '../errors.js';
 import { readFailure } from './fileErrors.js';
-import { textStart } from './text.js';
+import { refuseForeign, textStart } from './text.js';
 import { describeValue } from './describe.js';
 
 const CHUNK = 4 * 2 ** 20;
@@ -76,6 +76,7 @@ class ArrayScanner {
   push(chunk: Buffer): void {
     let i = 0;
     if (this.#atStart) {
+      refuseForeign(chunk, this.#file, this.#what);
       i = textStart(chunk);
       this.#atStart = false;
     }

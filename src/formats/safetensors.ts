@@ -5,14 +5,12 @@ import { writeFully } from './atomicFile.js';
 import { dtypes, toFloat32 } from './dtypes.js';
 import type { TensorValues } from './dtypes.js';
 import { fileError } from './fileErrors.js';
+import { RegularFile } from './regularFile.js';
 import { layOut, lengthBytes, parseHeader, parseHeaderLength } from './safetensorsHeader.js';
 import type { TensorEntry, TensorSpec } from './safetensorsHeader.js';
 
 export type { Dtype, TensorValues } from './dtypes.js';
 export type { TensorEntry, TensorSpec } from './safetensorsHeader.js';
-
-/** A read may not span 2 GiB in Node. */
-const chunkBytes = 1 << 30;
 
 /** An open safetensors file: the header checked, tensors read one by one on request. */
 export class SafetensorsFile {
@@ -20,11 +18,11 @@ export class SafetensorsFile {
   readonly metadata: Readonly<Record<string, string>>;
   /** By name, in file order. */
   readonly entries: ReadonlyMap<string, TensorEntry>;
-  readonly #file: FileHandle;
+  readonly #file: RegularFile;
 
   private constructor(
     path: string,
-    file: FileHandle,
+    file: RegularFile,
     metadata: Readonly<Record<string, string>>,
     entries: readonly TensorEntry[],
   ) {
@@ -36,19 +34,15 @@ export class SafetensorsFile {
 
   /** @throws FILE_MISSING, FILE_ACCESS, BAD_DATA (header), naming the file and the tensor */
   static async open(path: string): Promise<SafetensorsFile> {
-    let file: FileHandle | undefined;
+    const file = await RegularFile.open(path);
     try {
-      file = await open(path, 'r');
-      const { size } = await file.stat();
-      const field = new Uint8Array(Math.min(size, lengthBytes));
-      await readFully(file, field, 0, path);
-      const json = new Uint8Array(parseHeaderLength(field, size, path));
-      await readFully(file, json, lengthBytes, path);
-      const { metadata, entries } = parseHeader(json, size, path);
+      const field = await file.read(0, Math.min(file.size, lengthBytes));
+      const json = await file.read(lengthBytes, parseHeaderLength(field, file.size, path));
+      const { metadata, entries } = parseHeader(json, file.size, path);
       return new SafetensorsFile(path, file, metadata, entries);
     } catch (error) {
-      await file?.close();
-      throw fileError(error, 'read', path);
+      await file.close();
+      throw error;
     }
   }
 
@@ -62,13 +56,16 @@ export class SafetensorsFile {
   /** The tensor in the array type of its dtype (F16 and BF16 as bits). */
   async read(name: string): Promise<TensorValues> {
     const entry = this.entry(name);
-    const bytes = new Uint8Array(entry.byteLength);
-    try {
-      await readFully(this.#file, bytes, entry.offset, this.path);
-    } catch (error) {
-      throw fileError(error, `read tensor '${name}' of`, this.path);
-    }
+    const bytes = await this.#file.read(entry.offset, entry.byteLength);
     return new dtypes[entry.dtype].array(bytes.buffer);
+  }
+
+  /** The same, piece by piece; a piece is only valid until the next one. */
+  async *pieces(name: string): AsyncGenerator<TensorValues, void, undefined> {
+    const { dtype, offset, byteLength } = this.entry(name);
+    const { bytes, array } = dtypes[dtype];
+    for await (const piece of this.#file.pieces(offset, byteLength))
+      yield new array(piece.buffer, piece.byteOffset, piece.byteLength / bytes);
   }
 
   /** The tensor as float32, whatever its dtype. */
@@ -189,29 +186,31 @@ export class SafetensorsWriter {
   }
 }
 
-/** Writes a whole safetensors file and syncs it; `valuesOf` is asked for one tensor at a time. */
+/**
+ * Writes a whole safetensors file and syncs it; `valuesOf` is asked for one tensor at a time, whole or in pieces that are
+ * only valid until the next one.
+ */
 export async function writeSafetensors(
   path: string,
   specs: readonly TensorSpec[],
-  valuesOf: (name: string) => TensorValues | Promise<TensorValues>,
+  valuesOf: (name: string) => TensorValues | Promise<TensorValues> | AsyncIterable<TensorValues>,
   options: { readonly metadata?: Readonly<Record<string, string>> } = {},
 ): Promise<void> {
   const writer = await SafetensorsWriter.create(path, specs, options);
   try {
-    for (const { name } of specs) await writer.write(name, await valuesOf(name));
+    for (const { name } of specs) {
+      const values = valuesOf(name);
+      if (Symbol.asyncIterator in values) {
+        let start = 0;
+        for await (const piece of values) {
+          await writer.write(name, piece, start);
+          start += piece.length;
+        }
+      } else await writer.write(name, await values);
+    }
   } catch (error) {
     await writer.abort();
     throw error;
   }
   await writer.finish();
-}
-
-async function readFully(file: FileHandle, into: Uint8Array, position: number, path: string): Promise<void> {
-  let done = 0;
-  while (done < into.byteLength) {
-    const { bytesRead } = await file.read(into, done, Math.min(into.byteLength - done, chunkBytes), position + done);
-    if (bytesRead === 0)
-      throw new LxmertError('BAD_DATA', `${path}: it ends at byte ${position + done}; it was cut short while open`);
-    done += bytesRead;
-  }
 }

@@ -1,6 +1,8 @@
 import { LxmertError } from '../errors.js';
 import { dtypes, isDtype } from './dtypes.js';
 import type { Dtype } from './dtypes.js';
+import { repeatedKey } from './repeatedKey.js';
+import { shown } from './shown.js';
 
 /** One tensor as a file declares it. */
 export interface TensorSpec {
@@ -147,12 +149,16 @@ function bad(file: string, reason: string): LxmertError {
 function parseObject(json: Uint8Array, file: string): Record<string, unknown> {
   if (json[0] !== 0x7b) throw bad(file, "its header does not begin with '{'. Is it a safetensors file?");
   let root: unknown;
+  let text: string;
   try {
-    root = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(json));
+    text = new TextDecoder('utf-8', { fatal: true }).decode(json);
+    root = JSON.parse(text);
   } catch (error) {
     throw new LxmertError('BAD_DATA', `${file}: its header is not JSON. Is it a safetensors file?`, { cause: error });
   }
   if (!isRecord(root)) throw bad(file, 'its header is not a JSON object');
+  const twice = repeatedKey(text);
+  if (twice !== undefined) throw bad(file, `its header has ${shown(twice)} twice`);
   return root;
 }
 

@@ -15,10 +15,10 @@ import {
 import type { ModelInputs } from './inputs.js';
 import type { ModelWeights } from './weights.js';
 
-/** Attention maps asked for, by name (as the parity fixtures name them); tensors [samples, heads, longest, longest]. */
+/** The requested attention maps, by the names of the parity fixtures: tensors [samples, heads, longest, longest]. */
 export type AttentionMaps = ReadonlyMap<string, Tensor>;
 
-/** Some rows: which they are, and who each of them is. */
+/** A set of rows, with the dropout key of each. */
 interface RowsOf {
   readonly rows: Rows;
   readonly rowIds: Tensor;
@@ -50,7 +50,7 @@ export function visionStream(inputs: ModelInputs): Stream {
   };
 }
 
-/** Names of a layer's parts: transformers gives those of the cross-modality layers other names. */
+/** Names of a layer's parts. In transformers the cross-modality layers have other names. */
 interface LayerNames {
   readonly attention: string;
   readonly intermediate: string;
@@ -58,7 +58,7 @@ interface LayerNames {
   readonly map: string;
 }
 
-/** Attention of each sample's rows among themselves, before its output projection: [rows, H] → [rows, H]. */
+/** Attention among the rows of each sample, before its output projection: [rows, H] → [rows, H]. */
 function selfAttention({ tape, weights, config, maps }: Encoder, stream: Stream, x: Tensor, names: LayerNames): Tensor {
   const map = maps?.get(names.map);
   const qkv = linear(tape, stream.rows, x, weights.qkv(`${names.attention}.self`));
@@ -70,7 +70,7 @@ function selfAttention({ tape, weights, config, maps }: Encoder, stream: Stream,
   });
 }
 
-/** Output projection of an attention, residual connection and layer norm: what ends each attention sub-layer. */
+/** The end of each attention sub-layer: output projection, residual connection and layer norm. */
 function attentionOutput(encoder: Encoder, stream: RowsOf, x: Tensor, context: Tensor, name: string): Tensor {
   const { tape, weights, config } = encoder;
   const attended = linear(tape, stream.rows, context, weights.linear(`${name}.output.dense`));
@@ -139,8 +139,8 @@ function bothCrossAttentions(encoder: Encoder, inputs: ModelInputs, x: Tensor, n
 }
 
 /**
- * A cross-modality layer (LXMERT, section 2.2): one cross-attention sub-layer whose weights both directions share, then
- * self-attention and feed-forward of each stream, side by side. Both streams are rows of one stacked tensor, in and out.
+ * A cross-modality layer (LXMERT, section 2.2): one cross-attention sub-layer, whose weights both directions share,
+ * then self-attention and feed-forward of each stream, side by side. Input and output are stacked rows of both streams.
  */
 export function crossModalityLayer(encoder: Encoder, inputs: ModelInputs, x: Tensor, index: number): Tensor {
   const { tape } = encoder;
@@ -164,8 +164,8 @@ export function crossModalityLayer(encoder: Encoder, inputs: ModelInputs, x: Ten
 }
 
 /**
- * The last cross-modality layer for those who read only the first row of each sentence, [CLS]: [samples, H]. The vision
- * stream's half and everything behind attention for the other words is left out; what comes out is the same.
+ * The last cross-modality layer for users that read only [CLS], the first row of each sentence: [samples, H]. It leaves
+ * out the half of the vision stream, and for the other words everything behind attention. The result is the same.
  */
 export function lastLayerFirstRows(encoder: Encoder, inputs: ModelInputs, x: Tensor, index: number): Tensor {
   const { tape } = encoder;

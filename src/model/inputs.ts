@@ -1,6 +1,6 @@
 import type { FeatureRows, Rows, SampleRows, Tensor } from '../engine/index.js';
 
-/** A batch on the device, as the model reads it: packed rows of two streams, no padding. */
+/** A batch on the device, as the model reads it: packed rows of two streams, without padding. */
 export interface ModelInputs {
   readonly samples: Rows;
   readonly language: Rows;
@@ -9,18 +9,18 @@ export interface ModelInputs {
   readonly stacked: Rows;
   /** [language rows] i32 */
   readonly tokenIds: Tensor;
-  /** Where each sample's tokens and objects are within their streams. */
+  /** Where the tokens and objects of each sample are within their streams. */
   readonly tokens: SampleRows;
   readonly objects: SampleRows;
-  /** (global sample, row in the sample) of each stacked row, the key of its dropout: [stacked rows, 2] i32 */
+  /** (global sample, row in the sample) of each stacked row: the key of its dropout, [stacked rows, 2] i32. */
   readonly rowIds: Tensor;
-  /** The same of each sample's first token: [samples, 2] i32 */
+  /** The same for the first token of each sample: [samples, 2] i32. */
   readonly firstRowIds: Tensor;
-  /** [vision rows, visualFeatDim], or the rows of a table that hold them. */
+  /** [vision rows, visualFeatDim], or the rows of a table on the device that hold them. */
   readonly visualFeats: Tensor | FeatureRows;
   /** [vision rows, 4] */
   readonly visualPos: Tensor;
 }
 
-/** Objects' row ids start here, so that token i and object i of a sample do not share dropout masks. */
+/** The row ids of objects begin here, so that token i and object i of a sample do not share dropout masks. */
 export const firstObjectRowId = 0x10000;

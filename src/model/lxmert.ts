@@ -27,7 +27,10 @@ export function lxmert(encoder: Encoder, inputs: ModelInputs): LxmertOutputs {
   };
 }
 
-/** The same up to the first row of each sentence, [CLS], computing nothing that does not lead there: [samples, H]. */
+/**
+ * The same for users that read only [CLS], the first row of each sentence: [samples, H]. It leaves out what they do not
+ * need.
+ */
 export function lxmertFirstRows(encoder: Encoder, inputs: ModelInputs): Tensor {
   const last = encoder.config.xLayers - 1;
   return encoder.tape.through(crossed(encoder, inputs, last), (x) => lastLayerFirstRows(encoder, inputs, x, last));
@@ -37,7 +40,8 @@ export function lxmertFirstRows(encoder: Encoder, inputs: ModelInputs): Tensor {
 function crossed(encoder: Encoder, inputs: ModelInputs, layers: number): Tensor {
   const { tape, config } = encoder;
   const { language, vision, stacked } = inputs;
-  // The cross-modality layers read both streams as rows of one tensor, so the last layers before write into it.
+  // The cross-modality layers read both streams as rows of one tensor, so the last single-modality layers write into
+  // it.
   let joined = tape.buffer([stacked.capacity, config.hiddenSize]);
   const languageBlock = rowBlock(joined, 0, language.capacity);
   const visionBlock = rowBlock(joined, stacked.split, vision.capacity);
@@ -65,13 +69,13 @@ function crossed(encoder: Encoder, inputs: ModelInputs, layers: number): Tensor 
 }
 
 interface SingleModality {
-  /** The first layer's input, into `out` if there is no layer. */
+  /** The input of the first layer; written to `out` if there is no layer. */
   readonly embed: (out?: Tensor) => Tensor;
   readonly layers: number;
-  /** Of the layers' parameters and of their attention maps, before their numbers. */
+  /** The part of the names of the layers' parameters and attention maps before the layer's number. */
   readonly name: string;
   readonly map: string;
-  /** Where the last hidden states go. */
+  /** Where to write the last hidden states. */
   readonly out: Tensor;
 }
 

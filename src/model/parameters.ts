@@ -4,7 +4,7 @@ export interface ParameterSpec {
   /** The name in transformers' `LxmertForPreTraining`. */
   readonly name: string;
   readonly shape: readonly number[];
-  /** Rows that it has room for, the last of them zeros; by default its own. */
+  /** Rows for which there is memory; default its own. The additional rows are zeros. */
   readonly roomRows?: number;
   /** Parameters that are trained together: one of `encoderGroups`, `pooler`, or the name that a head gives to its own. */
   readonly group: string;
@@ -30,7 +30,7 @@ export function normEntries(name: string, width: number): Entry[] {
   ];
 }
 
-/** Query, key and value lie side by side, all weights before all biases, so that one product makes the three. */
+/** Query, key and value are adjacent, all weights before all biases, so that one product computes all three. */
 function attention(name: string, inner: string, hidden: number): Entry[] {
   const parts = ['query', 'key', 'value'].map((part) => linearEntries(`${name}.${inner}.${part}`, hidden, hidden));
   return [
@@ -42,8 +42,8 @@ function attention(name: string, inner: string, hidden: number): Entry[] {
 }
 
 /**
- * Columns that the word logits have: the vocabulary, up to a multiple of 64. Rows of 30,522 bfloat16 numbers begin at multiples
- * of 4 bytes, where tensor cores want 16. The additional words' parameters are zeros.
+ * Number of columns of the word logits: the vocabulary, rounded up to a multiple of 64. Rows of 30,522 bfloat16 numbers
+ * begin at multiples of 4 bytes, but tensor cores need 16. The parameters of the additional words are zeros.
  */
 export const wordColumns = ({ vocabSize }: ModelConfig): number => 64 * Math.ceil(vocabSize / 64);
 

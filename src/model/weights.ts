@@ -11,25 +11,25 @@ import {
 } from '../engine/index.js';
 import type { ParameterSpec } from './parameters.js';
 
-/** Each parameter starts at a multiple of this, in bytes, unless it must touch the one before. */
+/** Each parameter begins at a multiple of this, in bytes, unless it must be adjacent to the one before. */
 const alignment = 64;
 
 /** A parameter in the arenas. */
 export interface StoredParameter extends Parameter {
   readonly spec: ParameterSpec;
-  /** Bytes from the start of the parameter arena; the same in gradients and moments. */
+  /** Bytes from the start of the parameter arena; the same offset in gradients and moments. */
   readonly offset: number;
 }
 
-/** The shape of what a parameter has room for. */
+/** The shape for which a parameter has memory. */
 function roomOf({ shape: [rows, ...row], roomRows = rows }: ParameterSpec): number[] {
   return [roomRows, ...row];
 }
 
-/** All weights of a model and their gradients, by transformers' names, at fixed places of the two arenas. */
+/** All weights of a model and their gradients, by the names of transformers, at fixed places of the two arenas. */
 export class ModelWeights {
   readonly parameters: readonly StoredParameter[];
-  /** Size of each of the arenas. */
+  /** Bytes of each of the two arenas. */
   readonly bytes: number;
   private readonly byName: ReadonlyMap<string, StoredParameter>;
 
@@ -84,7 +84,7 @@ export class ModelWeights {
     return { weight: fused('weight'), bias: fused('bias') };
   }
 
-  /** The word-embedding table as the decoder of word logits, and its bias, with all the rows that they have room for. */
+  /** The word-embedding table as the decoder of word logits, and its bias, with all rows for which they have memory. */
   wordDecoder(): Required<LinearWeights> {
     const whole = (name: string): Parameter => {
       const { offset, spec } = this.get(name);
@@ -93,7 +93,7 @@ export class ModelWeights {
     return { weight: whole('lxmert.embeddings.word_embeddings.weight'), bias: whole('cls.predictions.bias') };
   }
 
-  /** Byte ranges [begin, end) of the groups, neighbours joined. */
+  /** Byte ranges [begin, end) of the groups; adjacent ones are joined. */
   ranges(groups: ReadonlySet<string>): [number, number][] {
     const ranges: [number, number][] = [];
     let joins = false;
@@ -110,15 +110,16 @@ export class ModelWeights {
   }
 
   /**
-   * Fresh weights as the original's `init_bert_weights`: a parameter's values depend on the seed and its place alone.
-   * Resolves when they are drawn; rejects with the signal's reason, once the parameter at hand is.
+   * Draws fresh weights as the original's `init_bert_weights` does. The values of a parameter depend only on the seed
+   * and its place. Resolves when all are drawn; rejects with the signal's reason after the parameter that is being
+   * drawn.
    */
   async initialize(seed: number, deviation: number, signal?: AbortSignal): Promise<void> {
     for (const [stream, { spec, tensor }] of this.parameters.entries()) {
       signal?.throwIfAborted();
       if (spec.initial === 'normal') fillNormal(this.engine, tensor, { deviation, seed, stream });
       else fill(this.engine, tensor, spec.initial === 'ones' ? 1 : 0);
-      // An engine that is told all at once does all of it before it ends.
+      // If all of them were enqueued at once, the engine could not stop before the last one.
       await this.engine.synchronize();
     }
   }

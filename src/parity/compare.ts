@@ -1,6 +1,6 @@
 import { LxmertError } from '../errors.js';
 
-/** The kinds of things compared; relative errors are taken within a kind. */
+/** The kinds of values that are compared. Relative errors are computed within a kind. */
 export const kinds = ['outputs', 'attention maps', 'losses', 'gradients', 'trajectory'] as const;
 export type Kind = (typeof kinds)[number];
 
@@ -14,14 +14,14 @@ export interface Comparison {
 
 export interface KindReport {
   readonly kind: Kind;
-  /** Things compared; 0 when the fixture has none. */
+  /** How many were compared; 0 when the fixture has none. */
   readonly compared: number;
-  /** The largest ‖ours − theirs‖ / max(‖theirs‖, floor × the largest norm of the kind), and what it was. */
+  /** The largest ‖ours − theirs‖ / max(‖theirs‖, floor × the largest norm of the kind), and its name. */
   readonly worst: number;
   readonly name: string | null;
 }
 
-/** Differences over real rows only: row i of `ours` stands at row `rows[i]` of `theirs`. */
+/** Differences over real rows only: row i of `ours` corresponds to row `rows[i]` of `theirs`. */
 export function compareRows(
   kind: Kind,
   name: string,
@@ -49,8 +49,8 @@ export function compareRows(
 /**
  * The worst of each kind. NaN counts as infinitely wrong.
  *
- * @param floor what is smaller than this share of the kind's largest is measured against that: the gradient of a key's
- *   bias is 0 but for rounding, since softmax does not see what all its arguments have in common
+ * @param floor a norm that is smaller than this share of the kind's largest is replaced by that share. The gradient of
+ *   a key's bias, for example, is 0 except for rounding: softmax does not change when all its arguments grow alike
  */
 export function worstOf(comparisons: readonly Comparison[], floor = 1e-4): KindReport[] {
   return kinds.map((kind) => {

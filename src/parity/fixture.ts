@@ -9,10 +9,10 @@ import { LxmertError } from '../errors.js';
 import { fileError, systemCode } from '../formats/fileErrors.js';
 import { SafetensorsFile } from '../formats/safetensors.js';
 
-/** A padded batch as transformers takes it, and where its real rows are. */
+/** A padded batch as transformers takes it, and the places of its real rows. */
 export interface FixtureBatch {
   readonly batch: Batch;
-  /** Every real row with a label to predict, so that all logits come out; the labels mean nothing. */
+  /** The same batch with a label for every real row, so that all logits are computed. The labels have no meaning. */
   readonly everywhere: Batch;
   /** B, T, N: samples, padded tokens, padded objects. */
   readonly samples: number;
@@ -23,7 +23,7 @@ export interface FixtureBatch {
   readonly objectRows: Int32Array;
 }
 
-/** The optimizer steps of `trajectory.json`: the loss before each, and after the last. */
+/** The optimizer steps of `trajectory.json`: the loss before each step, and after the last one. */
 export interface Trajectory {
   readonly optimizer: {
     readonly lr: number;
@@ -42,7 +42,7 @@ export interface Trajectory {
   readonly no_gradient?: readonly string[];
 }
 
-/** A parity fixture: one batch through another implementation of LXMERT. */
+/** A parity fixture: one batch, with the results of another implementation of LXMERT. */
 export interface Fixture {
   readonly folder: string;
   readonly config: ModelConfig;
@@ -56,7 +56,7 @@ export interface Fixture {
   readonly after?: SafetensorsFile | undefined;
 }
 
-/** @throws LxmertError naming the file and the tensor or key that is missing or of the wrong form */
+/** @throws LxmertError that names the file, and the tensor or key that is missing or malformed */
 export async function openFixture(folder: string): Promise<Fixture> {
   const configFile = join(folder, 'config.json');
   const config = fromTransformersJson(await readText(configFile), configFile);

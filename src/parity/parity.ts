@@ -21,7 +21,7 @@ export interface ParityOptions {
   readonly tolerance?: number | undefined;
 }
 
-/** Largest relative error that passes, and the share of the largest that rounding alone may come to (`worstOf`). */
+/** Largest relative error that passes; and the floor for `worstOf`, a share of the largest norm. */
 export const bounds: Readonly<Record<Precision, { readonly tolerance: number; readonly floor: number }>> = {
   float32: { tolerance: 1e-4, floor: 1e-4 },
   bfloat16: { tolerance: 5e-2, floor: 1e-3 },
@@ -33,11 +33,13 @@ export interface ParityReport {
   readonly passed: boolean;
   readonly kinds: readonly KindReport[];
   readonly comparisons: readonly Comparison[];
-  /** Kinds that the fixture has nothing of. */
+  /** Kinds of which the fixture has no values. */
   readonly skipped: readonly string[];
+  /** Notes of the engine, such as a failed capture: the numbers are right, but not those of a step as it should run. */
+  readonly notes: readonly string[];
 }
 
-/** A fixture's names of our losses. */
+/** The fixture's names of our losses. */
 const lossKeys: Readonly<Record<LossName, string>> = {
   maskedLm: 'masked_lm',
   matched: 'matched',
@@ -48,7 +50,8 @@ const lossKeys: Readonly<Record<LossName, string>> = {
 };
 
 /**
- * Runs a parity fixture: outputs, attention maps in all directions, losses, every gradient, and the BertAdam trajectory.
+ * Runs a parity fixture: outputs, attention maps in all directions, losses, every gradient, and the BertAdam
+ * trajectory.
  * @throws LxmertError for a fixture that is damaged or does not fit its own config
  */
 export async function runParity(folder: string, { engine, tolerance }: ParityOptions = {}): Promise<ParityReport> {
@@ -69,7 +72,12 @@ async function compareAll(
 ): Promise<ParityReport> {
   const { floor, tolerance: usual } = bounds[engine?.precision ?? 'float32'];
   const tolerance = given ?? usual;
-  const options = { ...modelOptions(fixture), engine };
+  const notes: string[] = [];
+  const onNote = (text: string): void => {
+    notes.push(text);
+    engine?.onNote?.(text);
+  };
+  const options = { ...modelOptions(fixture), engine: { ...engine, onNote } };
   const comparisons = await (fixture.pictures
     ? compareQuestions(fixture, options, fixture.pictures)
     : comparePretraining(fixture, options));
@@ -81,6 +89,7 @@ async function compareAll(
     kinds,
     comparisons,
     skipped: kinds.filter(({ compared }) => compared === 0).map(({ kind }) => kind),
+    notes,
   };
 }
 
@@ -155,12 +164,15 @@ async function compareOutputs(fixture: Fixture, model: Pretrainer): Promise<Comp
   });
 }
 
-/** Of rows of so many columns the first few: word logits have some that stand for nothing. */
+/** The first columns of each row: word logits have additional columns without meaning. */
 function firstColumns(values: Float32Array, columns: number, width: number): Float32Array {
   return columns === width ? values : values.filter((_, i) => i % columns < width);
 }
 
-/** Attention maps, real queries and real keys only: theirs [B, heads, queries, keys], ours [B, heads, longest, longest]. */
+/**
+ * Compares attention maps for real queries and keys: theirs [B, heads, queries, keys], ours [B, heads, longest,
+ * longest].
+ */
 function compareMap(
   fixture: Fixture,
   name: string,

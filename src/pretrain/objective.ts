@@ -12,22 +12,22 @@ import { objects } from './objects.js';
 import { qa } from './qa.js';
 import type { HeadOutputs, PretrainTask } from './task.js';
 
-/** What each pre-training task computes. */
+/** The pre-training tasks. */
 const tasks: Readonly<Record<TaskName, PretrainTask>> = { maskedLm, matched, objects, qa };
 
-/** Outputs of the heads, for comparisons and accuracies; absent where the loss is off. */
+/** Outputs of the heads, for comparisons and accuracies; absent for a loss that is off. */
 export interface PretrainOutputs {
-  /** Last hidden states; absent when all losses that are on read only the pooled output. */
+  /** Last hidden states; absent if all losses that are on read only the pooled output. */
   readonly language?: Tensor;
   readonly vision?: Tensor;
   /** [samples, H]; absent when neither matching nor QA is on. */
   readonly pooled?: Tensor | undefined;
   /**
-   * Logits (feat: regressed features) by loss, before their loss's backward; rows as in `batchFields`. Word logits have a
-   * few columns more than `vocabSize`, which stand for nothing.
+   * Logits (feat: regressed features) by loss, before the backward pass overwrites them; rows as in `batchFields`. Word logits
+   * have a few more columns than `vocabSize`, which have no meaning.
    */
   readonly logits: Readonly<Partial<Record<LossName, Tensor>>>;
-  /** Arg-max of each row. */
+  /** The arg-max of each row. */
   readonly predictions: Readonly<Partial<Record<LossName, Tensor>>>;
 }
 
@@ -70,8 +70,8 @@ export const pretrainObjective: Objective<LossName, PretrainOutputs> = {
 };
 
 /**
- * Encoders, heads and losses. Heads on the vision output run beside those on language and pooled output: on CUDA in two
- * streams.
+ * Encoders, heads and losses. On CUDA the heads on the vision output and those on the language and pooled output run at the
+ * same time in two streams.
  */
 function forward(pass: ForwardPass<LossName>): PretrainOutputs {
   const { encoder, batch, weights } = pass;

@@ -6,20 +6,24 @@ import { FeatureFiles } from '../data/features/openFeatures.js';
 import { residentFeatures } from '../data/features/residentFeatures.js';
 import { defaultReaders } from '../data/features/tablePieces.js';
 import { openPretrainData } from '../data/samples/pretrainData.js';
-import type { PretrainData } from '../data/samples/pretrainData.js';
-import { samplesChecksum } from '../data/samples/sampleStore.js';
+import { samplesDifference, samplesIdentity } from '../data/samples/identity.js';
 import { recordOf } from '../records.js';
 import { describedModel, noteDevice } from '../step/describedModel.js';
 import { WordPiece } from '../text/wordPiece.js';
 import type { RunControls, TrainObserver } from '../train/index.js';
+import { dataNotes, overlapNote } from './dataNotes.js';
 import type { DescribedRun, OpenedData, PretrainParts } from './parts.js';
 import { Pretrainer } from './pretrainer.js';
 import { tasksOn } from './taskMix.js';
+import { demandTwoImages, findUnlabelled, largestOf } from './unlabelled.js';
 
-/** Data from `--data`, the model on the device of `--device`. */
+/** Opens the data of `--data`, and the model on the device of `--device`. */
 export const pretrainParts: PretrainParts = { openData: openPretrainRun, openModel: openPretrainer };
 
-/** The data that a run names, with the sizes that they give to the model. */
+/**
+ * Opens the data that a run names, and checks what would fail later.
+ * @throws BAD_DATA, FILE_MISSING, FILE_ACCESS; the signal's reason
+ */
 export async function openPretrainRun(
   config: DescribedRun,
   { observer, signal }: RunControls = {},
@@ -30,19 +34,26 @@ export async function openPretrainRun(
   const files = new FeatureFiles();
   const where = {
     ...{ dir: data.folder, wordPiece, files, signal },
-    ...{ maxTokens: data.maxTokens, maxMissingShare: data.maxMissingShare },
-    // Resident features are on the device; a second copy in host memory would be of no use.
+    ...{ maxTokens: data.maxTokens, maxMissingShare: data.maxMissingShare, skip: data.excludeLater },
+    // Resident features are on the device; nothing would use a second copy in host memory.
     inMemory: data.residentFeatures ? false : undefined,
   };
   const close = () => files.close();
   try {
+    const note = (text: string) => observer?.note?.(text);
     const train = await openPretrainData({ ...where, splits: data.train, exclude: data.exclude });
-    tell('train', train, observer);
+    dataNotes('train', train).forEach(note);
     const { answers } = train;
     const valid = data.valid.length > 0 ? await openPretrainData({ ...where, splits: data.valid, answers }) : undefined;
-    if (valid) tell('valid', valid, observer);
+    if (valid) dataNotes('valid', valid).forEach(note);
+    const overlap = valid && overlapNote(train, valid);
+    if (overlap !== undefined) note(overlap);
+    const sets = valid ? [train, valid] : [train];
+    sets.forEach((set) => demandTwoImages(set, config));
+    const unlabelled = await findUnlabelled(train, config);
+    const largest = largestOf(sets);
     const resident = data.residentFeatures
-      ? residentFeatures(valid ? [train, valid] : [train], { workers: workers ?? defaultReaders() })
+      ? residentFeatures(sets, { workers: workers ?? defaultReaders() })
       : undefined;
     const [trainSet = train, validSet = valid] = resident?.sets ?? [];
     const switches = (on: readonly TaskName[]) => recordOf(taskNames, (task) => on.includes(task));
@@ -59,8 +70,13 @@ export async function openPretrainRun(
       numAttrLabels: train.attributeLabels,
       numQaLabels: answers?.size,
     };
-    const samples = samplesChecksum(train);
-    return { facts, source, table: resident?.table, answers: answers?.answers, samples, close };
+    const identity = await samplesIdentity(train, signal);
+    const vocabulary = Array.from({ length: wordPiece.vocabSize }, (_, id) => wordPiece.token(id));
+    return {
+      ...{ facts, source, table: resident?.table, answers: answers?.answers, samples: identity.checksum },
+      samplesDifference: (saved) => samplesDifference(saved, identity),
+      ...{ vocabulary, unlabelled, largest, close },
+    };
   } catch (error) {
     await close();
     throw error;
@@ -73,29 +89,4 @@ export async function openPretrainer(config: ResolvedRunConfig, observer?: Train
   const pretrainer = new Pretrainer(describedModel(config, note));
   noteDevice(pretrainer.engine, config, note);
   return pretrainer;
-}
-
-/** Notes what was found in the data, and what was left out. */
-function tell(what: string, { name, report }: PretrainData, observer: TrainObserver | undefined): void {
-  const number = (value: number) => value.toLocaleString('en-US');
-  const { sentencesWithoutImage: lost, missingImage, truncatedSentences: cut, unknownAnswers: unknown } = report;
-  const remarks = [
-    ...report.excluded.map(
-      ({ file, images, sentences, unknownIds }) =>
-        `${number(images)} images and ${number(sentences)} sentences left out by ${file}` +
-        (unknownIds > 0 ? ` (${number(unknownIds)} of its ids are no image here)` : ''),
-    ),
-    ...(report.imagesWithoutSentences > 0
-      ? [`${number(report.imagesWithoutSentences)} images without sentences left out`]
-      : []),
-    ...(lost > 0 ? [`${number(lost)} sentences left out: no features of their image (such as ${missingImage})`] : []),
-    ...(cut > 0 ? [`${number(cut)} sentences cut to the most tokens`] : []),
-    ...(unknown > 0 ? [`${number(unknown)} answers left out: not in the answer table`] : []),
-  ];
-  observer?.note?.(
-    [
-      `${what} (${name}): ${number(report.images)} images, ${number(report.sentences)} sentences, ${number(report.questions)} with an answer`,
-      ...remarks,
-    ].join('; '),
-  );
 }

@@ -1,49 +1,71 @@
 import type { DataFacts } from '../config/resolveConfig.js';
+import type { ModelConfig } from '../config/modelConfig.js';
 import type { ResolvedRunConfig, RunConfig } from '../config/runConfig.js';
 import type { LossName } from '../config/tasks.js';
+import type { Batch } from '../data/batches/batch.js';
 import type { PretrainSource } from '../data/batches/pretrainSource.js';
 import type { FeatureTable } from '../data/features/residentFeatures.js';
 import type { LoadOptions } from '../step/featureTable.js';
 import type { LossWeights, MeanLosses, Tallies } from '../step/losses.js';
 import type { RunControls, Trainable, TrainObserver } from '../train/index.js';
 
-/** A run whose data folder is given. */
+/** The description of a run whose data folder is given. */
 export type DescribedRun = RunConfig & { readonly data: { readonly folder: string } };
 
 /** Data of a run, opened. */
 export interface OpenedData {
   readonly facts: DataFacts;
-  /** Absent: there is no answer table, QA is off. */
+  /** The answer table, by row of the answer head; absent: there is none, and question answering is off. */
   readonly answers?: readonly string[] | undefined;
   readonly source: PretrainSource;
-  /** Features that the batches only name: to be put onto the device before the first batch is made. */
+  /** Features whose rows the batches name; they are loaded onto the device before the first batch is made. */
   readonly table?: FeatureTable | undefined;
-  /** Changes with the training samples; absent: it is not known whether they are the same. */
+  /** A checksum of the training samples; absent: a resumed run cannot check that they are the same. */
   readonly samples?: string | undefined;
+  /** What differs between the samples of a saved checksum and these; undefined: nothing. By default checksums must be equal. */
+  readonly samplesDifference?: ((saved: string) => string | undefined) | undefined;
+  /** WordPieces by id, written into each checkpoint; absent: checkpoints have no vocabulary. */
+  readonly vocabulary?: readonly string[] | undefined;
+  /** Losses for which the training data have no label at all, each with the reason, for messages. */
+  readonly unlabelled?: Readonly<Partial<Record<LossName, string>>> | undefined;
+  /** The longest sentence and the image with the most objects; absent: a step refuses samples that are too large. */
+  readonly largest?: Readonly<Record<'tokens' | 'objects', LargestSample>> | undefined;
   close(): Promise<void>;
 }
 
-/** What pre-training asks of a model on a device, beside what training does. */
+/** The largest sample of its kind. */
+export interface LargestSample {
+  readonly count: number;
+  /** Which sample or image it is, for messages. */
+  readonly where: string;
+}
+
+/** The model as pre-training uses it, in addition to what training does. */
 export interface PretrainModel extends Trainable<LossName> {
-  /** Initial weights from the seed; both moments zero. Rejects with the signal's reason. */
+  readonly config: ModelConfig;
+  /** Draws the weights from the seed and sets both moments to zero. Rejects with the signal's reason. */
   initialize(seed: number, signal?: AbortSignal): Promise<void>;
   /**
    * Keeps features on the device, for batches that name their rows. Rejects with OUT_OF_MEMORY before anything is read, and
    * with the signal's reason.
    */
   loadFeatures(table: FeatureTable, options?: LoadOptions): Promise<void>;
+  /** The answer to each sample, dropout off: the row of the answer head with the largest logit. [samples] */
+  answer(batch: Batch): Promise<Int32Array>;
+  /** Most tokens or objects of one sample; absent: no limit is known. */
+  readonly mostRows?: number | undefined;
   /** Mean of each loss that is on, as `step` reports it (normalizer in, weight out), and Σ weight × loss. */
   losses(
     tallies: Tallies<LossName>,
     weights: LossWeights<LossName>,
   ): { readonly total: number; readonly losses: MeanLosses<LossName> };
-  /** Idempotent; drains first. */
+  /** Frees the device once the work enqueued so far is done. May be called again. */
   dispose(): void | Promise<void>;
 }
 
-/** How a run gets its data and its model. */
+/** The functions that open the data and the model of a run. */
 export interface PretrainParts {
-  /** Rejects with the signal's reason, soon. */
+  /** Rejects with the signal's reason soon after the signal. */
   openData(config: DescribedRun, controls?: RunControls): Promise<OpenedData>;
   openModel(config: ResolvedRunConfig, observer?: TrainObserver): Promise<PretrainModel>;
 }

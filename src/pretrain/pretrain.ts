@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { forbiddenChanges } from '../config/changes.js';
 import { loadRunConfig } from '../config/loadConfig.js';
 import type { ConfigSources } from '../config/loadConfig.js';
@@ -6,36 +7,40 @@ import type { ResolvedRunConfig } from '../config/runConfig.js';
 import { toTransformersJson } from '../config/transformers.js';
 import type { FeatureTable } from '../data/features/residentFeatures.js';
 import { LxmertError } from '../errors.js';
+import { demandCount } from '../numbers.js';
+import { entriesOf } from '../records.js';
 import {
   checkpointFiles,
   demandSameAnswers,
+  checkpointName,
   loadInitialWeights,
   lookForInitialWeights,
   totalSteps,
   train,
   trainInFolder,
 } from '../train/index.js';
-import type { RunControls, RunFolder, TrainerState, TrainSummary } from '../train/index.js';
-import type { DescribedRun, PretrainModel, PretrainParts } from './parts.js';
+import type { RunControls, RunFolder, Training, TrainerState, TrainSummary } from '../train/index.js';
+import type { DescribedRun, OpenedData, PretrainModel, PretrainParts } from './parts.js';
 import { checkTaskMix, lossWeights } from './taskMix.js';
 import { validate } from './validation.js';
+import { demandSameVocabulary, vocabularyOf, vocabularyText } from './vocabulary.js';
 
 export interface PretrainRequest extends RunControls {
   readonly sources: Omit<ConfigSources, 'saved'>;
-  /** Go on from the newest checkpoint of the run folder; start over where there is none. */
-  readonly resume?: boolean;
+  /** Continue from the newest checkpoint of the run folder; start from step 0 if there is none. */
+  readonly resume?: boolean | undefined;
 }
 
 /**
- * Pre-trains from a description to a finished run folder, or to where the signal ends it.
- * @throws BAD_ARGUMENT, BAD_CONFIG (description, or a resumed run's differs), RUN_FOLDER, and what data, model and
- *   trainer throw
+ * Pre-trains by a description until the run is finished or the signal ends it.
+ * @throws BAD_ARGUMENT (a flag, or figures of the data that make no sense), BAD_CONFIG (the description, or a difference to
+ *   that of a resumed run), RUN_FOLDER, and what data, model and trainer throw
  */
 export async function pretrain(request: PretrainRequest, parts: PretrainParts): Promise<TrainSummary> {
-  const { sources, observer, signal, resume = false } = request;
+  const { sources, observer, signal, saveRequest, resume = false } = request;
   const described = await loadRunConfig(sources);
   return trainInFolder<DescribedRun>({
-    ...{ observer, signal, resume },
+    ...{ observer, signal, saveRequest, resume },
     out: demandSetting(described.out, 'out', 'the run folder'),
     describe: async (saved) => {
       const config = saved ? await loadRunConfig({ ...sources, saved }) : described;
@@ -54,42 +59,49 @@ async function pretrainIn(
   run: RunFolder,
   config: DescribedRun,
   from: TrainerState | undefined,
-  { observer, signal }: RunControls,
+  { observer, signal, saveRequest }: RunControls,
   parts: PretrainParts,
 ): Promise<TrainSummary> {
   signal?.throwIfAborted();
-  const data = await parts.openData(config, { observer, signal });
-  const { answers, source, samples, table, facts } = data;
+  const checkpoint = from && join(run.checkpoints, checkpointName(from.step));
+  const vocabulary = await vocabularyOf(config, checkpoint, observer);
+  const described = { ...config, data: { ...config.data, vocabulary } };
+  const data = await parts.openData(described, { observer, signal });
+  const { answers, source, samples, samplesDifference, table, facts, unlabelled, largest } = data;
   try {
     signal?.throwIfAborted();
-    if (config.tasks.on.includes('qa') && answers === undefined)
-      observer?.note?.('the data have no answer table (all_ans.json): question answering is off');
+    if (checkpoint !== undefined) await demandSameVocabulary(checkpoint, data.vocabulary);
     const { batchesPerEpoch } = source;
+    demandCount('batchesPerEpoch of the data source', batchesPerEpoch);
+    for (const [name, value] of entriesOf<unknown>({ ...facts })) demandCount(`facts.${name}`, value);
+    const hasAnswers = answers !== undefined;
+    if (config.tasks.on.includes('qa') && !hasAnswers)
+      observer?.note?.('the data have no answer table (all_ans.json): question answering is off');
     const epochs = Math.ceil(totalSteps(config, batchesPerEpoch) / batchesPerEpoch);
-    checkTaskMix(config.tasks, answers !== undefined, epochs).forEach((text) => observer?.note?.(text));
+    checkTaskMix(config.tasks, hasAnswers, epochs, unlabelled).forEach((text) => observer?.note?.(text));
     const resolved = resolveRunConfig(config, facts);
     const model = await parts.openModel(resolved, observer);
     try {
       signal?.throwIfAborted();
+      demandRoom(model, largest);
       if (table) await loadFeatures(model, table, { observer, signal });
       if (from) await demandSameAnswers(run, from, answers);
       else await initialize(model, resolved, answers, { observer, signal });
       signal?.throwIfAborted();
       await run.writeConfig({ ...resolved, out: run.path });
-      const weights = (epoch: number) => lossWeights(config.tasks, epoch, answers !== undefined);
-      const training = {
-        ...{ model, source, samples, weights },
-        validate:
-          config.data.valid.length === 0
-            ? undefined
-            : (epoch: number, controls: Parameters<typeof validate>[3]) =>
-                validate(model, source, weights(epoch), controls),
-        files: {
-          [checkpointFiles.config]: toTransformersJson(resolved.model, config.tasks),
-          ...(answers && { [checkpointFiles.answers]: `${JSON.stringify(answers)}\n` }),
-        },
+      const weights = (epoch: number) => lossWeights(config.tasks, epoch, hasAnswers);
+      const validateIn: Training['validate'] = (epoch, controls) => validate(model, source, weights(epoch), controls);
+      const files = {
+        [checkpointFiles.config]: toTransformersJson(resolved.model, config.tasks),
+        [checkpointFiles.answers]: answers && `${JSON.stringify(answers)}\n`,
+        [checkpointFiles.vocabulary]: data.vocabulary && vocabularyText(data.vocabulary),
       };
-      return await train({ settings: resolved, training, run, from, observer, signal });
+      const training = {
+        ...{ model, source, samples, samplesDifference, weights },
+        validate: config.data.valid.length === 0 ? undefined : validateIn,
+        files: Object.fromEntries(entriesOf<string>(files)),
+      };
+      return await train({ settings: resolved, training, run, from, observer, signal, saveRequest });
     } finally {
       await model.dispose();
     }
@@ -117,7 +129,17 @@ async function loadFeatures(
   );
 }
 
-/** Weights from the seed, then from `init` where it is given. */
+/** @throws BAD_DATA when a sample is larger than the device's attention allows */
+function demandRoom({ mostRows = Infinity }: PretrainModel, largest: OpenedData['largest']): void {
+  for (const [what, { count, where }] of entriesOf(largest ?? {}))
+    if (count > mostRows)
+      throw new LxmertError(
+        'BAD_DATA',
+        `${where} has ${count} ${what}; this device computes at most ${mostRows} of a sample`,
+      );
+}
+
+/** Draws the weights from the seed, and then loads those of `init` if it is given. */
 async function initialize(
   model: PretrainModel,
   { seed, init }: ResolvedRunConfig,

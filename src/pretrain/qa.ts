@@ -4,7 +4,7 @@ import { classify, type PretrainTask } from './task.js';
 
 /**
  * Image question answering (LXMERT, section 3.1.3): one answer of the answer table, logits [samples, numQaLabels]. Samples
- * without an answer (label -1) count for nothing. The loss is the mean over the answered questions of the global batch.
+ * without an answer (label -1) do not count. The loss is the mean over the answered questions of the global batch.
  */
 export const qa: PretrainTask = {
   reads: 'pooled',

@@ -5,7 +5,7 @@ import { smoothL1, softmaxCrossEntropy, type CrossEntropyTargets, type Rows, typ
 import type { ParameterSpec } from '../model/parameters.js';
 import type { ForwardPass } from '../step/objective.js';
 
-/** Where the predictions of the heads are collected. */
+/** Collects the outputs of the heads. */
 export interface HeadOutputs {
   readonly logits: Partial<Record<LossName, Tensor>>;
   readonly predictions: Partial<Record<LossName, Tensor>>;
@@ -13,21 +13,21 @@ export interface HeadOutputs {
 
 export type HeadPass = ForwardPass<LossName> & { readonly outputs: HeadOutputs };
 
-/** What a pre-training task computes; `src/config/tasks.ts` has its names. */
+/** The computation of a pre-training task; `src/config/tasks.ts` has its names. */
 export interface PretrainTask {
-  /** The tensor that its head reads: pooled [CLS] [samples, H], or the last hidden states of a stream [rows, H]. */
+  /** The input of its head: pooled [CLS] [samples, H], or the last hidden states of a stream [rows, H]. */
   readonly reads: 'pooled' | 'language' | 'vision';
   /** Parameters of the head. A group is named after the task (used by all its losses) or after one loss. */
   readonly parameters: (config: ModelConfig) => readonly ParameterSpec[];
-  /** Constant factor of the losses beside their weights; 1 unless given. */
+  /** Constant factor of the losses in addition to their weights; 1 unless given. */
   readonly factor?: (config: ModelConfig) => number;
-  /** What each of its losses is divided by: labels of the batch, or real objects. */
+  /** The divisor of each of its losses: labels of the batch, or real objects. */
   readonly counts: (batch: Batch) => Readonly<Partial<Record<LossName, number>>>;
   /** Head and losses. A loss whose weight is 0 is not computed. */
   readonly forward: (pass: HeadPass, input: Tensor) => void;
 }
 
-/** Cross-entropy of logits [rows, classes]; keeps the logits and their arg-max. */
+/** Cross-entropy of logits [rows, classes]. Adds the logits and their arg-max to the outputs. */
 export function classify(
   { encoder, outputs, slotOf }: HeadPass,
   loss: LossName,
@@ -39,7 +39,7 @@ export function classify(
   outputs.predictions[loss] = softmaxCrossEntropy(encoder.tape, rows, logits, targets, slotOf(loss));
 }
 
-/** Smooth L1 of predictions [rows, width]; keeps the predictions. */
+/** Smooth L1 of predictions [rows, width]. Adds the predictions to the outputs. */
 export function regress(
   { encoder, outputs, slotOf }: HeadPass,
   loss: LossName,

@@ -1,68 +1,117 @@
 import { lossNames, type LossName } from '../config/tasks.js';
 import type { Batch } from '../data/batches/batch.js';
 import type { PretrainSource } from '../data/batches/pretrainSource.js';
+import type { QuestionBatch } from '../data/batches/questions.js';
+import { recordOf } from '../records.js';
 import { addTallies, lossesOn } from '../step/losses.js';
 import type { Validation, ValidationControls } from '../train/index.js';
-import { recordOf } from '../records.js';
 import type { LossWeights, Tallies } from './losses.js';
 import type { PretrainModel } from './parts.js';
+import { QuestionScores } from './questionScores.js';
+
+type ValidatedModel = Pick<PretrainModel, 'answer' | 'evaluate' | 'losses'>;
 
 /**
- * Loss and accuracies of the validation samples, dropout off. Masks and swaps are the same each time; QA accuracy is
- * that of the unswapped, unmasked samples, everything else that of the masked ones.
- * @returns undefined when the split is empty or the signal came
+ * Losses and accuracies of the validation samples, dropout off. Masks and swaps are the same in every validation. The
+ * accuracy of question answering is that of the labelled questions, unmasked and unswapped; all other figures are those of
+ * the masked samples.
+ * @returns undefined when there is no sample, or after the signal
  */
 export async function validate(
-  model: Pick<PretrainModel, 'evaluate' | 'losses'>,
+  model: ValidatedModel,
   source: PretrainSource,
   weights: LossWeights,
   { signal, progress }: ValidationControls,
 ): Promise<Validation<LossName> | undefined> {
   let batches = 0;
-  const done = () => progress?.(++batches);
-  const tallyAll = (all: AsyncIterable<Batch>, of: LossWeights) =>
-    sumTallies(all, (batch) => model.evaluate(batch, of), {
-      signal,
-      done: (batch) => {
-        source.release(batch);
-        done();
-      },
-    });
-  const masked = await tallyAll(source.validate(), weights);
+  const done = (batch: Batch): void => {
+    source.release(batch);
+    progress?.(++batches);
+  };
+  const masked = await sumTallies(model, source, weights, { signal, done });
   if (!masked) return undefined;
-  const onlyQa = recordOf(lossNames, (name) => (name === 'qa' ? weights.qa : 0));
-  const answered = weights.qa > 0 ? await tallyAll(source.validateAnswers(), onlyQa) : undefined;
+  const questions = weights.qa > 0 ? await scoreQuestions(model, source, weights, { signal, done }) : undefined;
   if (signal?.aborted) return undefined;
 
   const { total, losses } = model.losses(masked, weights);
   const accuracies = lossesOn(lossNames, weights).flatMap((name) => {
-    const tally = name === 'qa' ? answered?.qa : masked[name];
-    return tally && tally.labelled > 0 ? [[name, tally.correct / tally.labelled] as const] : [];
+    const { correct, labelled } = masked[name];
+    const accuracy = name === 'qa' ? questions?.overall : labelled > 0 ? correct / labelled : undefined;
+    return accuracy === undefined ? [] : [[name, accuracy] as const];
   });
-  return { loss: total, losses, accuracy: Object.fromEntries(accuracies) };
+  const bySet = questions?.bySet;
+  return {
+    loss: total,
+    losses,
+    accuracy: Object.fromEntries(accuracies),
+    accuracyBySet: bySet && { qa: bySet },
+  };
 }
 
-/** Sums over all batches, in their order; the next batch is assembled while the device works on one. */
+interface PassOptions {
+  readonly signal: AbortSignal | undefined;
+  /** Called once nothing reads the batch any more. */
+  readonly done: (batch: Batch) => void;
+}
+
+/** The sums of each loss over all validation samples; undefined when there is none, or after the signal. */
 async function sumTallies(
-  batches: AsyncIterable<Batch>,
-  evaluate: (batch: Batch) => Promise<Tallies>,
-  { signal, done }: { readonly signal: AbortSignal | undefined; readonly done: (batch: Batch) => void },
+  model: ValidatedModel,
+  source: PretrainSource,
+  weights: LossWeights,
+  options: PassOptions,
 ): Promise<Tallies | undefined> {
   let sum: Tallies | undefined;
-  let pending: { readonly batch: Batch; readonly tallies: Promise<Tallies> } | undefined;
-  const settle = async () => {
+  const add = (tallies: Tallies): void => void (sum = sum ? addTallies(lossNames, sum, tallies) : tallies);
+  await overlapped(
+    source.validate(),
+    (batch) => model.evaluate(batch, weights).then((tallies) => () => add(tallies)),
+    options,
+  );
+  return options.signal?.aborted ? undefined : sum;
+}
+
+/** The scores of the model's answers to all labelled questions. */
+async function scoreQuestions(
+  model: ValidatedModel,
+  source: PretrainSource,
+  weights: LossWeights,
+  options: PassOptions,
+): Promise<QuestionScores> {
+  const scores = new QuestionScores();
+  const onlyQa = recordOf(lossNames, (name) => (name === 'qa' ? weights.qa : 0));
+  const ask = async (batch: QuestionBatch): Promise<() => void> => {
+    const { questions } = batch;
+    if (questions) {
+      const answers = await model.answer(batch);
+      return () => questions.forEach(({ set, scores: of }, i) => scores.add(set, of.get(answers[i]) ?? 0));
+    }
+    // A source without labels: a question is right if the answer is the one of the batch.
+    const { qa } = await model.evaluate(batch, onlyQa);
+    return () => scores.addUnnamed(qa.correct, qa.labelled);
+  };
+  await overlapped(source.validateAnswers(), ask, options);
+  return scores;
+}
+
+/** Works on all batches in their order. The next batch is assembled while the device works on one. */
+async function overlapped<B extends Batch>(
+  batches: AsyncIterable<B>,
+  work: (batch: B) => Promise<() => void>,
+  { signal, done }: PassOptions,
+): Promise<void> {
+  let pending: { readonly batch: B; readonly finish: Promise<() => void> } | undefined;
+  const settle = async (): Promise<void> => {
     if (!pending) return;
-    const tallies = await pending.tallies;
-    sum = sum ? addTallies(lossNames, sum, tallies) : tallies;
+    (await pending.finish)();
     done(pending.batch);
   };
   for await (const batch of batches) {
     if (signal?.aborted) break;
-    const tallies = evaluate(batch);
-    tallies.catch(() => undefined);
+    const finish = work(batch);
+    finish.catch(() => undefined);
     await settle();
-    pending = { batch, tallies };
+    pending = { batch, finish };
   }
   await settle();
-  return signal?.aborted ? undefined : sum;
 }

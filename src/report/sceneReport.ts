@@ -68,7 +68,7 @@ export async function reportOnScenes(options: SceneReportOptions): Promise<Scene
   if (splits.length === 0)
     throw new LxmertError('BAD_ARGUMENT', `--splits is missing: ${options.run} has no validation split`);
   const scenes = await openScenes(folder, splits, {
-    vocabulary: config.data.vocabulary,
+    vocabulary: trained.vocabFile,
     maxTokens: config.data.maxTokens,
     answers: trained.answers,
   }).catch((error: unknown) => {

@@ -1,12 +1,19 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadRunConfig } from '../config/loadConfig.js';
 import type { DeviceName, RunConfig } from '../config/runConfig.js';
 import { fromTransformersJson } from '../config/transformers.js';
 import { LxmertError } from '../errors.js';
-import { fileError } from '../formats/fileErrors.js';
+import { fileError, isThere } from '../formats/fileErrors.js';
 import { Pretrainer } from '../pretrain/pretrainer.js';
-import { checkpointFiles, loadWeights, lookIntoRun, readCheckpointAnswers, runFiles } from '../train/index.js';
+import {
+  checkpointFiles,
+  findVocabulary,
+  loadWeights,
+  lookIntoRun,
+  readCheckpointAnswers,
+  runFiles,
+} from '../train/index.js';
 
 /** Which of a run's checkpoints: the link's name in `RUN/checkpoints`. */
 export const checkpointLinks = ['best', 'last'] as const;
@@ -20,6 +27,8 @@ export interface TrainedRun {
   readonly checkpoint: string;
   /** Answers by row of the answer head; absent when the model cannot answer. */
   readonly answers: readonly string[] | undefined;
+  /** The vocabulary of the model, for `WordPiece.load`; undefined for that of bert-base-uncased. */
+  readonly vocabFile: string | undefined;
 }
 
 /**
@@ -38,7 +47,11 @@ export async function findTrainedRun(folder: string, link?: CheckpointLink): Pro
   const config = await loadRunConfig({ saved });
   for (const name of link ? [link] : checkpointLinks) {
     const checkpoint = join(folder, runFiles.checkpoints, name);
-    if (await isThere(checkpoint)) return { config, checkpoint, answers: await readCheckpointAnswers(checkpoint) };
+    if (!(await isThere(checkpoint))) continue;
+    const answers = await readCheckpointAnswers(checkpoint);
+    // Checkpoints of older versions have no vocabulary.
+    const vocabFile = (await findVocabulary(checkpoint)) ?? config.data.vocabulary;
+    return { config, checkpoint, answers, vocabFile };
   }
   throw new LxmertError(
     'RUN_FOLDER',
@@ -72,9 +85,3 @@ export async function openTrained(
     throw error;
   }
 }
-
-const isThere = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  );

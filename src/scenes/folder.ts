@@ -1,12 +1,12 @@
 import { mkdir, readFile, readdir, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { LxmertError } from '../errors.js';
 import { fileError, systemCode } from '../formats/fileErrors.js';
 import { temporaryPrefix } from '../formats/atomicFile.js';
 import type { SceneParameters } from './options.js';
 
 /** Grows whenever the same parameters would give other bytes. */
-const form = 1;
+const form = 2;
 
 /** The first line of a scenes folder's data.yaml: a comment to its readers, and to us the sign that the folder is ours. */
 export function signature({ images, seed, featureDim }: SceneParameters): string {
@@ -35,9 +35,11 @@ export async function fillSceneFolder<T>(
     await rm(work, { recursive: true, force: true });
     await mkdir(work);
     const result = await fill(work);
-    const names = (await readdir(work)).filter((name) => name !== 'data.yaml');
-    for (const name of [...names, 'data.yaml']) {
-      if (name === 'pictures') await rm(join(out, name), { recursive: true, force: true });
+    await rm(join(out, 'pictures'), { recursive: true, force: true });
+    const files = await readdir(work, { recursive: true, withFileTypes: true });
+    const names = files.filter((file) => file.isFile()).map((file) => relative(work, join(file.parentPath, file.name)));
+    for (const name of [...names.filter((name) => name !== 'data.yaml'), 'data.yaml']) {
+      await mkdir(dirname(join(out, name)), { recursive: true });
       await rename(join(work, name), join(out, name));
     }
     return result;

@@ -3,6 +3,7 @@ export type { ScenesSummary, WriteScenesOptions } from './write.js';
 export { minValidImages, sceneDefaults, validImages } from './options.js';
 export type { SceneParameters } from './options.js';
 export { sentenceSets } from './splitFiles.js';
+export type { FineTuningSets } from './splitFiles.js';
 export { questionType, questionTypes } from './questions.js';
 export type { QuestionType } from './questions.js';
 export { contentWords } from './content.js';

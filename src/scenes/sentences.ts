@@ -53,16 +53,24 @@ function ask(template: QuestionTemplate, { scene, random, balance, questions }: 
   });
 }
 
+/** One question of each row of templates, of the first, in random order, that can be asked. */
+export function askInTurn(
+  plan: readonly (readonly QuestionTemplate[])[],
+  circumstances: Omit<Circumstances, 'questions'>,
+): Question[] {
+  const questions: Question[] = [];
+  for (const templates of plan) {
+    const question = firstOf(circumstances.random.shuffle(templates), (template) =>
+      ask(template, { ...circumstances, questions }),
+    );
+    if (question) questions.push(question);
+  }
+  return questions;
+}
+
 /** The sentences about scene `index` of a split. */
 export function makeSentences(scene: Scene, { seed, split, index, balance }: SentenceOptions): Sentences {
   const random = createRandom(...sceneKey(seed, split, index, streams.sentences));
   const captions = makeCaptions(scene, random);
-  const questions: Question[] = [];
-  for (const templates of questionPlan) {
-    const question = firstOf(random.shuffle(templates), (template) =>
-      ask(template, { scene, random, balance, questions }),
-    );
-    if (question) questions.push(question);
-  }
-  return { captions, questions };
+  return { captions, questions: askInTurn(questionPlan, { scene, random, balance }) };
 }

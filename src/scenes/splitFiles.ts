@@ -1,13 +1,16 @@
 import { mkdir, open, writeFile } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AnswerBalance, LanguageOnlyTally } from './balance.js';
 import type { LanguageOnlyMajority } from './balance.js';
 import type { Detector } from './detector.js';
+import { PairTally, pairEntries, scenesPerSet } from './pairSet.js';
 import { svg } from './picture.js';
 import { createRandom } from './random.js';
 import { makeSentences } from './sentences.js';
 import type { Sentences } from './sentences.js';
 import { tsvLine } from './tsv.js';
+import { createVqaSet } from './vqaSet.js';
 import { makeScene, sceneKey, streams } from './world.js';
 import type { Scene, Split } from './world.js';
 
@@ -28,6 +31,13 @@ export interface SplitResult {
   readonly questions: number;
   readonly pictureBytes: number;
   readonly languageOnly: LanguageOnlyMajority;
+  readonly fineTuning: FineTuningSets;
+}
+
+/** The sets for fine-tuning of one split, and how well they can be guessed without the pictures. */
+export interface FineTuningSets {
+  readonly vqa: LanguageOnlyMajority;
+  readonly nlvr2: ReturnType<PairTally['result']>;
 }
 
 /** What the files call the two kinds of sentences. */
@@ -45,42 +55,98 @@ function jsonEntry(scene: Scene, { captions, questions }: Sentences): string {
   });
 }
 
-/** Writes SPLIT.tsv, SPLIT.json and the pictures into a folder, a block of scenes at a time. */
+/** The files of a split, as data.yaml names them. */
+export const splitFiles = (split: Split) =>
+  ({
+    features: `${split}.tsv`,
+    sentences: `${split}.json`,
+    vqa: `vqa/${split}.json`,
+    nlvr2: `nlvr2/${split}.json`,
+  }) as const;
+
+/** A JSON list, an element a line, written in parts. */
+class JsonListFile {
+  readonly #file: FileHandle;
+  #elements: string[] = [];
+  #begun = false;
+
+  constructor(file: FileHandle) {
+    this.#file = file;
+  }
+
+  add(element: string): void {
+    this.#elements.push(`${this.#begun || this.#elements.length > 0 ? ',' : '['}\n${element}`);
+  }
+
+  async write(): Promise<void> {
+    if (this.#elements.length === 0) return;
+    await this.#file.writeFile(this.#elements.join(''));
+    this.#elements = [];
+    this.#begun = true;
+  }
+
+  async end(): Promise<void> {
+    await this.write();
+    await this.#file.writeFile(this.#begun ? '\n]\n' : '[]\n');
+  }
+}
+
+/** Writes the files of a split and its pictures into a folder, a block of scenes at a time. */
 export async function writeSplit(options: SplitOptions): Promise<SplitResult> {
   const { folder, split, count, seed, detector } = options;
+  const names = splitFiles(split);
   const balance = new AnswerBalance();
   const tally = new LanguageOnlyTally();
+  const vqa = createVqaSet(seed, split);
+  const pairTally = new PairTally();
   const sums = { captions: 0, questions: 0, pictureBytes: 0 };
   if (options.pictures > 0) await mkdir(join(folder, 'pictures'));
-  await using features = await open(join(folder, `${split}.tsv`), 'w');
-  await using texts = await open(join(folder, `${split}.json`), 'w');
+  await mkdir(join(folder, 'vqa'), { recursive: true });
+  await mkdir(join(folder, 'nlvr2'), { recursive: true });
+  await using features = await open(join(folder, names.features), 'w');
+  await using sentenceFile = await open(join(folder, names.sentences), 'w');
+  await using vqaFile = await open(join(folder, names.vqa), 'w');
+  await using nlvr2File = await open(join(folder, names.nlvr2), 'w');
+  const texts = new JsonListFile(sentenceFile);
+  const questions = new JsonListFile(vqaFile);
+  const statements = new JsonListFile(nlvr2File);
+  let set: Scene[] = [];
   for (let from = 0; from < count; from += block) {
     const to = Math.min(from + block, count);
     const lines: string[] = [];
-    const entries: string[] = [];
     for (let index = from; index < to; index += 1) {
       const scene = makeScene(seed, split, index);
       const sentences = makeSentences(scene, { seed, split, index, balance });
       const found = detector.detect(scene, createRandom(...sceneKey(seed, split, index, streams.detector)));
       lines.push(tsvLine(scene, found));
-      entries.push(`${index === 0 ? '[' : ','}\n${jsonEntry(scene, sentences)}`);
+      texts.add(jsonEntry(scene, sentences));
       sums.captions += sentences.captions.length;
       sums.questions += sentences.questions.length;
       for (const question of sentences.questions) tally.add(question);
-      if (index < options.pictures) {
-        const picture = svg(
-          scene,
-          [...sentences.captions, ...sentences.questions.map(({ sentence, answer }) => `${sentence} ${answer}`)].join(
-            '\n',
-          ),
-        );
-        await writeFile(join(folder, 'pictures', `${scene.id}.svg`), picture);
-        sums.pictureBytes += Buffer.byteLength(picture);
+      for (const entry of vqa.ask(scene, index)) questions.add(JSON.stringify(entry));
+      set.push(scene);
+      if (set.length === scenesPerSet) {
+        for (const entry of pairEntries(set, seed, split, (index + 1) / scenesPerSet - 1)) {
+          pairTally.add(entry);
+          statements.add(JSON.stringify(entry));
+        }
+        set = [];
       }
+      if (index < options.pictures) sums.pictureBytes += await drawPicture(folder, scene, sentences);
     }
     await features.writeFile(lines.join(''));
-    await texts.writeFile(entries.join('') + (to === count ? '\n]\n' : ''));
+    await Promise.all([texts.write(), questions.write(), statements.write()]);
     options.onScenes(to);
   }
-  return { ...sums, languageOnly: tally.result() };
+  await Promise.all([texts.end(), questions.end(), statements.end()]);
+  const fineTuning = { vqa: vqa.languageOnly(), nlvr2: pairTally.result() };
+  return { ...sums, languageOnly: tally.result(), fineTuning };
+}
+
+/** Draws a scene, with what is said and asked about it; returns the bytes. */
+async function drawPicture(folder: string, scene: Scene, { captions, questions }: Sentences): Promise<number> {
+  const said = [...captions, ...questions.map(({ sentence, answer }) => `${sentence} ${answer}`)];
+  const picture = svg(scene, said.join('\n'));
+  await writeFile(join(folder, 'pictures', `${scene.id}.svg`), picture);
+  return Buffer.byteLength(picture);
 }

@@ -32,7 +32,7 @@ export const splits = ['train', 'valid'] as const;
 export type Split = (typeof splits)[number];
 
 /** Names the independent random streams of one scene. */
-export const streams = { scene: 0, sentences: 1, detector: 2, projection: 3 } as const;
+export const streams = { scene: 0, sentences: 1, detector: 2, projection: 3, vqa: 4, pairs: 5 } as const;
 
 /** Objects of a scene, small numbers more often: they are the easier ones to learn from. */
 const objectCounts = [2, 2, 2, 3, 3, 3, 4, 4, 5] as const;

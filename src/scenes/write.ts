@@ -7,7 +7,9 @@ import { fillSceneFolder, signature } from './folder.js';
 import { sceneParameters, validImages } from './options.js';
 import type { SceneOptions, SceneParameters } from './options.js';
 import { allAnswers } from './questions.js';
-import { writeSplit } from './splitFiles.js';
+import { splitFiles, writeSplit } from './splitFiles.js';
+import type { FineTuningSets } from './splitFiles.js';
+import { vqaAnswers } from './vqaSet.js';
 import { colors, shapes, splits } from './world.js';
 import type { Split } from './world.js';
 
@@ -30,14 +32,17 @@ export interface ScenesSummary {
   readonly bytes: number;
   readonly seconds: number;
   readonly languageOnly: Readonly<Record<Split, LanguageOnlyMajority>>;
+  /** The sets for fine-tuning, and how well each can be guessed without the pictures. */
+  readonly fineTuning: Readonly<Record<Split, FineTuningSets>>;
 }
+
+/** The answer list of the fine-tuning questions, as the original's. */
+const vqaFiles = { answers: 'vqa/trainval_label2ans.json', ids: 'vqa/trainval_ans2label.json' } as const;
 
 /** The description of the data set that the other commands read: its splits, answers and label counts. */
 function dataYaml(parameters: SceneParameters): string {
   const description = {
-    splits: Object.fromEntries(
-      splits.map((split) => [split, { features: `${split}.tsv`, sentences: `${split}.json` }]),
-    ),
+    splits: Object.fromEntries(splits.map((split) => [split, splitFiles(split)])),
     answers: 'all_ans.json',
     objectLabels: shapes.length,
     attributeLabels: colors.length,
@@ -47,7 +52,8 @@ function dataYaml(parameters: SceneParameters): string {
 
 /**
  * Writes a synthetic data set in the original's formats: `train.tsv`, `train.json`, `valid.tsv`, `valid.json`,
- * `all_ans.json`, `data.yaml` and a few pictures. Memory stays flat, whatever the number of scenes.
+ * `all_ans.json`, `data.yaml` and a few pictures; for fine-tuning `vqa/{train,valid}.json` with its own answer list and
+ * `nlvr2/{train,valid}.json`. Memory stays flat, whatever the number of scenes.
  * @throws BAD_ARGUMENT for a parameter out of range or a folder that holds something else; FILE_ACCESS
  */
 export async function writeScenes({ out, onProgress, ...given }: WriteScenesOptions): Promise<ScenesSummary> {
@@ -73,9 +79,13 @@ export async function writeScenes({ out, onProgress, ...given }: WriteScenesOpti
     const valid = await writeOne('valid', counts.train);
     const answers = allAnswers.map((ans) => ({ ans, dsets: ['vqa'] }));
     await writeFile(join(folder, 'all_ans.json'), `${JSON.stringify(answers, null, 1)}\n`);
+    await writeFile(join(folder, vqaFiles.answers), `${JSON.stringify(vqaAnswers)}\n`);
+    const ids = Object.fromEntries(vqaAnswers.map((answer, id) => [answer, id]));
+    await writeFile(join(folder, vqaFiles.ids), `${JSON.stringify(ids)}\n`);
     await writeFile(join(folder, 'data.yaml'), dataYaml(parameters));
     let bytes = train.pictureBytes;
-    for (const file of [...splits.flatMap((split) => [`${split}.tsv`, `${split}.json`]), 'all_ans.json', 'data.yaml']) {
+    const files = splits.flatMap((split) => Object.values(splitFiles(split)));
+    for (const file of [...files, ...Object.values(vqaFiles), 'all_ans.json', 'data.yaml']) {
       bytes += (await stat(join(folder, file))).size;
     }
     return { bytes, train, valid };
@@ -90,5 +100,6 @@ export async function writeScenes({ out, onProgress, ...given }: WriteScenesOpti
     bytes,
     seconds: (performance.now() - started) / 1000,
     languageOnly: { train: train.languageOnly, valid: valid.languageOnly },
+    fineTuning: { train: train.fineTuning, valid: valid.fineTuning },
   };
 }

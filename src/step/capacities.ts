@@ -1,9 +1,9 @@
 import { formOf, rowCountsOf, type Batch, type BatchForm, type FieldRows } from '../data/batches/batch.js';
 
 /**
- * Capacities are rounded up, so that few different ones occur and most steps are replays of a recording: those of rows to a
- * multiple of a power of two, at least this, that is a small part of them. Heads of masked rows cost little, so their
- * capacities are rounded to a larger part.
+ * Capacities are rounded up, so that few different ones occur and most steps replay a recording. A number of rows is rounded to
+ * a multiple of a power of two that is at least `rowRounding` and at least the given part of the rows. Heads of masked rows
+ * cost little, so their capacities are rounded more coarsely.
  */
 const rowRounding = 64;
 const partOfRows = 1 / 64;
@@ -18,7 +18,7 @@ export interface Capacities extends BatchForm {
   readonly vision: number;
   readonly maskedTokens: number;
   readonly maskedObjects: number;
-  /** Most rows of one sample. */
+  /** The most rows of one sample. */
   readonly tokensOfSample: number;
   readonly objectsOfSample: number;
   /** Of fine-tuning: samples of one example, and soft targets. */
@@ -26,7 +26,7 @@ export interface Capacities extends BatchForm {
   readonly targets: number;
 }
 
-/** The capacities of a batch, or of one with another number of samples like its own. */
+/** The capacities of a batch, or of a batch with another number of similar samples. */
 export function capacitiesOf(batch: Batch, samples = batch.size): Capacities {
   const rounded = (n: number, to: number): number => Math.max(1, Math.ceil(n / to)) * to;
   const share = (n: number, part: number): number => {

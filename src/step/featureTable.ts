@@ -2,15 +2,15 @@ import type { FeatureTable } from '../data/features/residentFeatures.js';
 import { dtypeBytes, rowBlock, type Engine, type Tensor } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
 
-/** What goes along with loading a table. */
+/** Options of loading a table. */
 export interface LoadOptions {
-  /** Hears the share that lies on the device. */
+  /** Called with the share of the table that is on the device. */
   readonly progress?: ((share: number) => void) | undefined;
-  /** Ends it after the piece at hand; what is on the device by then is of no use. */
+  /** Ends loading after the current piece. The part on the device cannot be used then. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The features that stay on the device, all of their arena: [objects, featureDim] f16. */
+/** The features that stay on the device; they fill their arena: [objects, featureDim] f16. */
 export function featureTable(engine: Engine, featureDim: number): Tensor {
   const rows = Math.floor(engine.memory().features / (featureDim * dtypeBytes.f16));
   return engine.tensor('features', 0, [rows, featureDim], 'f16');
@@ -21,7 +21,7 @@ export function tableBytes({ rows, featureDim }: Pick<FeatureTable, 'rows' | 'fe
   return rows * featureDim * dtypeBytes.f16;
 }
 
-/** Makes room for a table; it is zeros. @throws LxmertError OUT_OF_MEMORY with what is needed and what there is */
+/** Reserves a table of zeros. @throws LxmertError OUT_OF_MEMORY with the bytes needed and available */
 export function reserveFeatures(engine: Engine, table: FeatureTable): void {
   try {
     engine.reserve('features', tableBytes(table));
@@ -38,7 +38,7 @@ export function reserveFeatures(engine: Engine, table: FeatureTable): void {
 }
 
 /**
- * Reads a table's features and puts them there, a piece at a time.
+ * Reads a table's features and uploads them, one piece at a time.
  * @throws LxmertError OUT_OF_MEMORY before anything is read; BAD_DATA; the signal's reason
  */
 export async function loadFeatures(

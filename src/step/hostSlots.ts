@@ -1,26 +1,29 @@
 import type { Engine } from '../engine/index.js';
 
 /**
- * Host memory to stage batches in, one block for each input slot of the device, kept from step to step: fresh memory would be
- * handed out by the system page by page, each step anew, which costs more than filling it.
+ * Host memory to stage batches in, one block for each input slot of the device. The blocks are kept from step to step: the
+ * system hands fresh memory out page by page, which costs more than filling it.
  */
 export class HostSlots {
-  private readonly slots = new Map<number, { buffer: ArrayBuffer; sent: Promise<unknown> }>();
+  readonly #engine: Pick<Engine, 'hostMemory'>;
+  readonly #slots = new Map<number, { buffer: ArrayBuffer; sent: Promise<unknown> }>();
 
-  constructor(private readonly engine: Pick<Engine, 'hostMemory'>) {}
+  constructor(engine: Pick<Engine, 'hostMemory'>) {
+    this.#engine = engine;
+  }
 
-  /** The block of a slot, of at least so many bytes, once what was staged in it before has been copied. */
+  /** The block of a slot, with at least this many bytes, once the batch that was staged in it before has been copied. */
   async take(slot: number, bytes: number): Promise<ArrayBuffer> {
-    const held = this.slots.get(slot);
-    await held?.sent.catch(() => undefined); // whoever sent it sees that it failed
-    const buffer = held && held.buffer.byteLength >= bytes ? held.buffer : this.engine.hostMemory(bytes);
-    this.slots.set(slot, { buffer, sent: Promise.resolve() });
+    const held = this.#slots.get(slot);
+    await held?.sent.catch(() => undefined); // the caller of the upload handles its error
+    const buffer = held && held.buffer.byteLength >= bytes ? held.buffer : this.#engine.hostMemory(bytes);
+    this.#slots.set(slot, { buffer, sent: Promise.resolve() });
     return buffer;
   }
 
-  /** The slot's block is being copied until `sent` settles. */
+  /** Marks the slot's block as being copied until `sent` settles. */
   lend(slot: number, sent: Promise<unknown>): void {
-    const held = this.slots.get(slot);
+    const held = this.#slots.get(slot);
     if (held) held.sent = sent;
   }
 }

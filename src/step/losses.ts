@@ -1,25 +1,25 @@
 import { recordOf } from '../records.js';
 
-/** Weight of each loss in the total; 0 turns it off, and its head is left untouched by the optimizer. */
+/** Weight of each loss in the total. 0 turns a loss off; the optimizer then leaves its head as it is. */
 export type LossWeights<L extends string> = Readonly<Record<L, number>>;
 
-/** Labels (or objects) that each loss is divided by. */
+/** The number of labels (or objects) by which each loss is divided. */
 export type LossCounts<L extends string> = Readonly<Record<L, number>>;
 
-/** Sums of one loss over some samples; adding tallies of parts gives the tally of the whole. */
+/** Sums of one loss over some samples. The tally of a whole is the sum of the tallies of its parts. */
 export interface Tally {
   /** Σ weight × loss over the labels. */
   readonly lossSum: number;
-  /** What the sum is divided by: labels (maskedLm, matched, qa) or real objects (obj, attr, feat). */
+  /** The divisor of the sum: labels (maskedLm, matched, qa) or real objects (obj, attr, feat). */
   readonly count: number;
-  /** Labels whose arg-max was right, and labels with an arg-max; both 0 for a regression. */
+  /** Labels whose arg-max is right, and labels with an arg-max; both are 0 for a regression. */
   readonly correct: number;
   readonly labelled: number;
 }
 
 export type Tallies<L extends string> = Readonly<Record<L, Tally>>;
 
-/** Mean of each loss that is on, without its weight; 0 where a batch had no label. */
+/** Mean of each loss that is on, without its weight; 0 if the batch has no label. */
 export type MeanLosses<L extends string> = Readonly<Partial<Record<L, number>>>;
 
 /** The result of one optimizer step. */
@@ -32,9 +32,11 @@ export interface StepResult<L extends string> {
 }
 
 export interface StepOptions<L extends string> {
-  /** Optimizer step, counted from 0; keys the dropout together with the seed. */
+  /** Optimizer step, from 0 to 2³² - 1. Dropout depends on it and on the seed. */
   readonly step: number;
+  /** Finite, from 0. */
   readonly learningRate: number;
+  /** From 0 to 2³² - 1. */
   readonly seed: number;
   readonly weights: LossWeights<L>;
 }
@@ -56,15 +58,15 @@ export function addTallies<L extends string>(names: readonly L[], a: Tallies<L>,
   }));
 }
 
-/** Losses and the constant factor of each beside its weight. */
+/** The losses, and the constant factor of each in addition to its weight. */
 export interface LossFactors<L extends string> {
   readonly names: readonly L[];
   readonly factors: Readonly<Record<L, number>>;
 }
 
 /**
- * d total / d (sum of a loss), in the order of the device's loss record. A loss without a label in the batch has scale
- * and loss 0, not NaN.
+ * d total / d (sum of a loss), in the order of the device's loss record. If a loss has no label in the batch, its count is
+ * taken as 1, so its mean is 0 and not NaN.
  */
 export function lossScale<L extends string>(
   { names, factors }: LossFactors<L>,

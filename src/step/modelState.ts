@@ -10,87 +10,107 @@ import {
   type Tensor,
 } from '../engine/index.js';
 import type { ModelWeights } from '../model/weights.js';
+import { nearest } from '../config/nearest.js';
+import { LxmertError } from '../errors.js';
 import { recordOf } from '../records.js';
 import type { LossCounts, Tallies } from './losses.js';
 import type { StagedBatch } from './staging.js';
 
-/** What can be read and written by a parameter's name. */
-export type StateKind = 'parameter' | 'gradient' | 'firstMoment' | 'secondMoment';
+/** Tensors that can be read and written by a parameter's name. */
+const stateKinds = ['parameter', 'gradient', 'firstMoment', 'secondMoment'] as const;
 
-/** Elements of one chunk of the optimizer's work. */
+export type StateKind = (typeof stateKinds)[number];
+
+/** Elements that the optimizer's ops process as one chunk. */
 const chunkElements = 65536;
 const tallyWords = 4;
 
 /**
- * The state arena beside the weights: BertAdam's two moments, the report of a step (sums of each loss, gradient norm),
- * and the optimizer's list of chunks.
+ * The state arena: BertAdam's two moments, the report of a step (sums of each loss, gradient norm), and the optimizer's
+ * list of chunks.
  */
 export class ModelState {
   /** Sums of each loss, [losses, 4], in the order of the loss record. */
   readonly tallies: Tensor;
-  /** Tallies, then the gradient's norm and whether it is not finite. */
+  /** Tallies, then the gradient's norm, and 1 if it or a tally is not finite. */
   readonly report: Tensor;
-  private readonly fixed: Omit<OptimizerTensors, 'chunks' | 'partial'>;
-  private readonly chunkStart: number;
-  private readonly partialStart: number;
-  private chunkCount = 0;
+  readonly #engine: Engine;
+  readonly #weights: ModelWeights;
+  readonly #fixed: Omit<OptimizerTensors, 'chunks' | 'partial'>;
+  readonly #chunkStart: number;
+  readonly #partialStart: number;
+  #chunkCount = 0;
   /** The last of the chunks: those with a learning rate of their own. */
-  private ownRateCount = 0;
-  private activeKey = '';
-  /** Nothing has been written to the moments: their pages are still zero, and take no memory. */
-  private momentsUntouched = true;
+  #ownRateCount = 0;
+  #activeKey = '';
+  /** Nothing has been written to the moments: their pages are still zero, and the system has given no memory for them. */
+  #momentsUntouched = true;
 
-  constructor(
-    private readonly engine: Engine,
-    private readonly weights: ModelWeights,
-    losses: number,
-  ) {
+  /** @param losses number of losses */
+  constructor(engine: Engine, weights: ModelWeights, losses: number) {
+    this.#engine = engine;
+    this.#weights = weights;
     const { bytes } = weights;
     const tallyTotal = losses * tallyWords;
     const reportWords = tallyTotal + 2;
-    // Ranges of groups end anywhere, so there may be a few more chunks than the whole arena has.
+    // A range of groups may end inside a chunk, so there may be a few more chunks than the whole arena has.
     const chunks = Math.ceil(bytes / elementBytes / chunkElements) + 32;
     const reportStart = 2 * bytes;
-    this.chunkStart = reportStart + 64 * Math.ceil((reportWords * elementBytes) / 64);
-    this.partialStart = this.chunkStart + chunks * 2 * elementBytes;
-    engine.reserve('state', this.partialStart + chunks * elementBytes);
+    this.#chunkStart = reportStart + 64 * Math.ceil((reportWords * elementBytes) / 64);
+    this.#partialStart = this.#chunkStart + chunks * 2 * elementBytes;
+    engine.reserve('state', this.#partialStart + chunks * elementBytes);
     this.report = engine.tensor('state', reportStart, [reportWords]);
     this.tallies = engine.tensor('state', reportStart, [losses, tallyWords]);
     const whole = [bytes / elementBytes];
-    this.fixed = {
+    this.#fixed = {
       parameters: engine.tensor('parameters', 0, whole),
       gradients: engine.tensor('gradients', 0, whole),
       firstMoment: engine.tensor('state', 0, whole),
       secondMoment: engine.tensor('state', bytes, whole),
+      sums: this.tallies,
       norm: engine.tensor('state', reportStart + tallyTotal * elementBytes, [2]),
     };
   }
 
-  /** @throws LxmertError BAD_ARGUMENT for an unknown name */
-  tensor(kind: StateKind, name: string): Tensor {
-    const { tensor, gradient, offset, spec } = this.weights.get(name);
-    if (kind === 'parameter') return tensor;
-    if (kind === 'gradient') return gradient;
-    this.momentsUntouched = false;
-    return this.engine.tensor('state', offset + (kind === 'firstMoment' ? 0 : this.weights.bytes), spec.shape);
+  /** @throws LxmertError BAD_ARGUMENT for an unknown kind, or a parameter that the model does not have */
+  demandKnown(kind: StateKind, name: string): void {
+    if (!stateKinds.includes(kind))
+      throw new LxmertError('BAD_ARGUMENT', `there is no state ${kind}; expected ${stateKinds.join(', ')}`);
+    if (this.#weights.has(name)) return;
+    const meant = nearest(
+      name,
+      this.#weights.parameters.map((parameter) => parameter.name),
+    );
+    throw new LxmertError(
+      'BAD_ARGUMENT',
+      `the model has no parameter ${name}${meant === undefined ? '' : `; did you mean ${meant}?`}. \`parameters\` lists all`,
+    );
   }
 
-  /** Moments of a run's start. */
+  tensor(kind: StateKind, name: string): Tensor {
+    const { tensor, gradient, offset, spec } = this.#weights.get(name);
+    if (kind === 'parameter') return tensor;
+    if (kind === 'gradient') return gradient;
+    this.#momentsUntouched = false;
+    return this.#engine.tensor('state', offset + (kind === 'firstMoment' ? 0 : this.#weights.bytes), spec.shape);
+  }
+
+  /** Sets the moments to zero, as at the start of a run. */
   clearMoments(): void {
-    if (this.momentsUntouched) return;
-    fill(this.engine, this.fixed.firstMoment, 0);
-    fill(this.engine, this.fixed.secondMoment, 0);
+    if (this.#momentsUntouched) return;
+    fill(this.#engine, this.#fixed.firstMoment, 0);
+    fill(this.#engine, this.#fixed.secondMoment, 0);
   }
 
   clearTallies(): void {
-    fill(this.engine, this.tallies, 0);
+    fill(this.#engine, this.tallies, 0);
   }
 
-  /** Gradients of the groups that no op has written: a task without labels, a branch that nothing reads. */
+  /** Sets the gradients of the groups to zero where no op wrote them: a task without labels, an output that no loss uses. */
   clearUnwritten(groups: ReadonlySet<string>, ledger: GradientLedger): void {
-    for (const [begin, end] of this.weights.ranges(groups))
+    for (const [begin, end] of this.#weights.ranges(groups))
       for (const gap of ledger.unwritten(begin, end))
-        fill(this.engine, this.engine.tensor('gradients', gap.begin, [(gap.end - gap.begin) / elementBytes]), 0);
+        fill(this.#engine, this.#engine.tensor('gradients', gap.begin, [(gap.end - gap.begin) / elementBytes]), 0);
   }
 
   /**
@@ -98,25 +118,25 @@ export class ModelState {
    * Waits only when they are others than before.
    */
   async prepareUpdate(groups: ReadonlySet<string>, ownRate: ReadonlySet<string> = new Set()): Promise<void> {
-    this.momentsUntouched = false;
+    this.#momentsUntouched = false;
     const key = [...groups].join(' ');
-    if (key === this.activeKey) return;
+    if (key === this.#activeKey) return;
     const some = (isOwn: boolean) => new Set([...groups].filter((group) => ownRate.has(group) === isOwn));
-    const chunks = [this.chunksOf(some(false)), this.chunksOf(some(true))];
+    const chunks = [this.#chunksOf(some(false)), this.#chunksOf(some(true))];
     const table = chunks.flat();
-    await this.engine.upload(
-      this.engine.tensor('state', this.chunkStart, [table.length], 'i32'),
+    await this.#engine.upload(
+      this.#engine.tensor('state', this.#chunkStart, [table.length], 'i32'),
       Int32Array.from(table),
     );
-    this.chunkCount = table.length / 2;
-    this.ownRateCount = chunks[1].length / 2;
-    this.activeKey = key;
+    this.#chunkCount = table.length / 2;
+    this.#ownRateCount = chunks[1].length / 2;
+    this.#activeKey = key;
   }
 
   /** Begin and length of each chunk of some groups, in elements of the arenas. */
-  private chunksOf(groups: ReadonlySet<string>): number[] {
+  #chunksOf(groups: ReadonlySet<string>): number[] {
     const table: number[] = [];
-    for (const [begin, end] of this.weights.ranges(groups))
+    for (const [begin, end] of this.#weights.ranges(groups))
       for (let at = begin / elementBytes; at < end / elementBytes; at += chunkElements)
         table.push(at, Math.min(chunkElements, end / elementBytes - at));
     return table;
@@ -128,21 +148,21 @@ export class ModelState {
    */
   update({ record, ownRateRecord }: Pick<StagedBatch, 'record' | 'ownRateRecord'>, adam: AdamOptions): void {
     const chunks = (first: number, count: number): Tensor =>
-      this.engine.tensor('state', this.chunkStart + first * 2 * elementBytes, [count, 2], 'i32');
-    const partial = this.engine.tensor('state', this.partialStart, [this.chunkCount]);
-    const of = (first: number, count: number) => ({ ...this.fixed, chunks: chunks(first, count), partial });
-    gradNorm(this.engine, of(0, this.chunkCount));
-    const usual = this.chunkCount - this.ownRateCount;
-    if (usual > 0) adamUpdate(this.engine, of(0, usual), record, adam);
-    if (this.ownRateCount > 0) adamUpdate(this.engine, of(usual, this.ownRateCount), ownRateRecord, adam);
+      this.#engine.tensor('state', this.#chunkStart + first * 2 * elementBytes, [count, 2], 'i32');
+    const partial = this.#engine.tensor('state', this.#partialStart, [this.#chunkCount]);
+    const of = (first: number, count: number) => ({ ...this.#fixed, chunks: chunks(first, count), partial });
+    gradNorm(this.#engine, of(0, this.#chunkCount));
+    const usual = this.#chunkCount - this.#ownRateCount;
+    if (usual > 0) adamUpdate(this.#engine, of(0, usual), record, adam);
+    if (this.#ownRateCount > 0) adamUpdate(this.#engine, of(usual, this.#ownRateCount), ownRateRecord, adam);
   }
 }
 
-/** What a read of `ModelState.report` says. */
+/** The values of `ModelState.report`. */
 export interface StepReport<L extends string> {
   readonly tallies: Tallies<L>;
   readonly gradNorm: number;
-  /** Whether the gradient's norm is finite; else the device has left the weights as they were. */
+  /** Whether the gradient's norm is finite. If it is not, the device has left the weights as they were. */
   readonly finite: boolean;
 }
 

@@ -6,26 +6,26 @@ import type { ParameterSpec } from '../model/parameters.js';
 import type { LossCounts, LossWeights } from './losses.js';
 import type { StagedBatch } from './staging.js';
 
-/** One forward pass: where it runs, over what, and where its losses go. */
+/** One forward pass: its tape and weights, its batch, and the places of its losses. */
 export interface ForwardPass<L extends string> {
   readonly encoder: Encoder;
   readonly batch: StagedBatch;
   readonly weights: LossWeights<L>;
-  /** Where a loss leaves its sums, and its scale in the step record. */
+  /** The place of a loss's sums, and of its scale in the step record. */
   readonly slotOf: (loss: L) => LossSlot;
 }
 
-/** What a model is trained for: its losses, its heads, and the op calls that compute them. */
+/** The purpose of a training: losses, heads, and the op calls that compute them. */
 export interface Objective<L extends string, Outputs> {
   /** In the order of the device's loss record; at most 8. */
   readonly losses: readonly L[];
   /** All parameters, in the order of memory. */
   readonly parameters: (config: ModelConfig) => readonly ParameterSpec[];
-  /** Constant factor of each loss beside its weight. */
+  /** Constant factor of each loss in addition to its weight. */
   readonly factors: (config: ModelConfig) => Readonly<Record<L, number>>;
-  /** Labels (or objects) that each loss of a batch is divided by. */
+  /** The number of labels (or objects) by which each loss of a batch is divided. */
   readonly counts: (batch: Batch) => LossCounts<L>;
-  /** Groups of parameters that losses with a weight train; the optimizer leaves the others untouched, decay included. */
+  /** Groups of parameters that the losses with a weight train. The optimizer leaves other groups as they are, without decay. */
   readonly groups: (weights: LossWeights<L>) => ReadonlySet<string>;
   /** Groups whose learning rate is that of the step times a factor. */
   readonly ownRate?: { readonly groups: ReadonlySet<string>; readonly factor: number } | undefined;

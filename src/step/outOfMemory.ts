@@ -4,24 +4,24 @@ import { LxmertError } from '../errors.js';
 import { capacitiesOf } from './capacities.js';
 import { stagedBytes, stagedTensors, type StagedBatch } from './staging.js';
 
-/** Bytes of the arenas that grow with the batch. */
+/** Bytes of the two arenas that grow with the batch. */
 interface Room {
   readonly inputs: number;
   readonly workspace: number;
 }
 
-/** What the device had no room for. */
+/** The work for which the device had no memory. */
 export interface Refused {
   readonly engine: Engine;
   readonly batch: Batch;
   readonly featureDim: number;
-  /** Makes the op calls of the work on a batch; only planned here. */
+  /** Makes the op calls of the work on a batch. Here they are only planned. */
   readonly run: (staged: StagedBatch) => unknown;
 }
 
 /**
- * What to say when the device has no room for a batch: what each arena needs, and how many such samples it would take. Any
- * other error is given back as it is. Leaves both growing arenas empty.
+ * The error for a batch that does not fit the device's memory, with the bytes that each arena needs and the largest number of
+ * such samples that fits. Returns any other error unchanged. Leaves both growing arenas empty.
  */
 export async function explainOutOfMemory(error: unknown, refused: Refused): Promise<unknown> {
   if (!isOutOfMemory(error)) return error;
@@ -42,14 +42,14 @@ export async function explainOutOfMemory(error: unknown, refused: Refused): Prom
   );
 }
 
-/** What so many samples like those of the batch need: two slots of inputs, and the workspace. Takes nothing. */
+/** The bytes that this many similar samples need: two slots of inputs, and the workspace. Reserves nothing. */
 function roomFor({ engine, batch, featureDim, run }: Refused, samples: number): Room {
   const capacities = capacitiesOf(batch, samples);
   const workspace = engine.plan(() => run(stagedTensors(engine, capacities, featureDim, 0)));
   return { inputs: 2 * stagedBytes(capacities, featureDim), workspace };
 }
 
-/** The largest number below `tooMany` that fits; 0 when none does. More never need less. */
+/** The largest number below `tooMany` that fits; 0 if none does. More samples never need less memory. */
 async function largestFitting(tooMany: number, fit: (samples: number) => Promise<boolean>): Promise<number> {
   let most = 0;
   while (tooMany - most > 1) {
@@ -60,7 +60,7 @@ async function largestFitting(tooMany: number, fit: (samples: number) => Promise
   return most;
 }
 
-/** Asks the device itself: only it knows what others hold, and in which pieces its memory is free. */
+/** Tries to reserve the memory: only the device knows what other programs hold, and in which pieces its memory is free. */
 async function fits(engine: Engine, { inputs, workspace }: Room): Promise<boolean> {
   await empty(engine);
   try {

@@ -31,7 +31,7 @@ import { featureTable } from './featureTable.js';
 /** Fields that may lie in the table of features on the device. */
 type FeatureField = 'visualFeats' | 'featureTargets';
 
-/** A batch on the device with its labels: a tensor for each field, [capacity] or [capacity, width]. */
+/** A batch on the device with its labels: one tensor for each field, [capacity] or [capacity, width]. */
 export type StagedBatch = ModelInputs & {
   readonly [N in Exclude<HostFieldName, FeatureField | TargetFieldName>]: Tensor;
 } & {
@@ -76,7 +76,7 @@ const isDerived = (name: StagedName): name is (typeof derivedNames)[number] =>
 
 const dtypeOf = (name: StagedName): DType => (isDerived(name) ? 'i32' : fieldOf(name).type);
 
-/** Where each part of a staged batch lies, and the bytes of all. */
+/** The place of each part of a staged batch, and the bytes of all parts. */
 function layout(c: Capacities, featureDim: number): { places: ReadonlyMap<StagedName, Place>; bytes: number } {
   const names: readonly StagedName[] = [...derivedNames, ...fieldNames.filter((name) => isThere(name, c))];
   const places = new Map<StagedName, Place>();
@@ -89,7 +89,7 @@ function layout(c: Capacities, featureDim: number): { places: ReadonlyMap<Staged
   return { places, bytes };
 }
 
-/** Bytes of the inputs arena that one batch of these capacities takes. */
+/** Bytes of the inputs arena for one batch of these capacities. */
 export function stagedBytes(c: Capacities, featureDim: number): number {
   return layout(c, featureDim).bytes;
 }
@@ -150,8 +150,9 @@ export interface Staging {
 }
 
 /**
- * Writes a batch and its step record as the device will hold them; unused rows are zeros. Returns the bytes of `buffer`, of
- * which there must be `stagedBytes`. Bytes of the engine's `hostMemory` are uploaded without another copy.
+ * Writes a batch and its step record into `buffer` in the layout of the device; unused rows are zeros. The buffer must have
+ * `stagedBytes` bytes. If it is of the engine's `hostMemory`, it is uploaded without another copy.
+ * @returns the bytes to upload
  */
 export function stageInto(buffer: ArrayBufferLike, { batch, keys, capacities: c, featureDim }: Staging): Uint8Array {
   const { places, bytes } = layout(c, featureDim);

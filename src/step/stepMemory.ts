@@ -8,16 +8,16 @@ import { capacitiesOf, type Capacities } from './capacities.js';
 import { checkBatch } from './checkBatch.js';
 import { stageInto, stagedBytes, stagedTensors, type StagedBatch, type StepKeys } from './staging.js';
 
-/** What is run on a staged batch. */
+/** Work on a staged batch. */
 export interface StagedWork {
-  /** What its op calls depend on besides the batch. */
+  /** A key for everything except the batch on which the op calls depend. */
   readonly kind: string;
   readonly run: (staged: StagedBatch) => unknown;
 }
 
 interface Uploaded {
   readonly staged: StagedBatch;
-  /** All that the work's op calls depend on. */
+  /** A key for everything on which the op calls of the work depend. */
   readonly key: string;
   readonly uploaded: Promise<void>;
 }
@@ -29,87 +29,93 @@ interface Placed {
   readonly slot: Tensor;
   /** Bytes of the workspace that the work needs. */
   readonly workspace: number;
-  /** All that the work's op calls depend on. */
+  /** A key for everything on which the op calls of the work depend. */
   readonly key: string;
 }
 
 /**
- * Where steps find their data: two input slots, which batches take in turn, and a workspace as large as the largest work so
- * far has needed. Both grow only.
+ * Device memory of steps: two input slots, used in turn, and a workspace as large as the largest work so far has needed.
+ * Both only grow.
  */
 export class StepMemory {
-  private slot = 0;
-  private slotBytes = 0;
-  private readonly host: HostSlots;
+  readonly #engine: Engine;
+  readonly #config: ModelConfig;
+  readonly #host: HostSlots;
+  /** The input slot of the next batch, 0 or 1. */
+  #slot = 0;
+  #slotBytes = 0;
   /** Workspace bytes by capacities and kind of work. */
-  private readonly plans = new Map<string, number>();
+  readonly #plans = new Map<string, number>();
 
-  constructor(
-    private readonly engine: Engine,
-    private readonly config: ModelConfig,
-  ) {
-    this.host = new HostSlots(engine);
+  constructor(engine: Engine, config: ModelConfig) {
+    this.#engine = engine;
+    this.#config = config;
+    this.#host = new HostSlots(engine);
+  }
+
+  /** @throws LxmertError BAD_DATA for a batch that the model or the device cannot take */
+  check(batch: Batch): void {
+    const [tableRows] = featureTable(this.#engine, this.#config.visualFeatDim).shape;
+    checkBatch(batch, this.#config, { mostRows: attentionLimits[this.#engine.device].rows, tableRows });
   }
 
   /**
-   * Uploads a batch into the next slot and makes room for the work on it. Waits for the upload of the batch before the last,
-   * and when memory has to grow.
-   * @throws LxmertError BAD_DATA, OUT_OF_MEMORY with the largest batch that fits
+   * Uploads a checked batch into the next slot, and reserves the workspace that the work needs. Waits for the upload of the
+   * batch before the last, and when memory has to grow.
+   * @throws LxmertError OUT_OF_MEMORY with the largest batch that fits
    */
   async stage(batch: Batch, keys: StepKeys, work: StagedWork): Promise<Uploaded> {
     try {
-      return await this.placeAndUpload(batch, keys, work);
+      return await this.#placeAndUpload(batch, keys, work);
     } catch (error) {
-      const { engine, config } = this;
+      const [engine, config] = [this.#engine, this.#config];
       const explained = await explainOutOfMemory(error, {
         engine,
         batch,
         featureDim: config.visualFeatDim,
         run: work.run,
       });
-      if (explained !== error) this.slotBytes = 0; // the arena is empty
+      if (explained !== error) this.#slotBytes = 0; // the arena is empty
       throw explained;
     }
   }
 
-  private async placeAndUpload(batch: Batch, keys: StepKeys, work: StagedWork): Promise<Uploaded> {
-    const { engine } = this;
+  async #placeAndUpload(batch: Batch, keys: StepKeys, work: StagedWork): Promise<Uploaded> {
+    const engine = this.#engine;
     const { staged, capacities, slot, workspace, key } = await this.place(batch, work);
     if (workspace > engine.memory().workspace) {
-      // Not both at a time: what the old one held is dead.
+      // The old workspace is freed first, so that both do not need memory at the same time. Nothing uses it any more.
       engine.reserve('workspace', 0);
       await engine.synchronize();
       engine.reserve('workspace', workspace);
     } else engine.resetWorkspace();
-    // While the step before computes: it reads the other slot.
-    const buffer = await this.host.take(this.slot, this.slotBytes);
-    const bytes = stageInto(buffer, { batch, keys, capacities, featureDim: this.config.visualFeatDim });
+    // The step before may still compute; it reads the other slot.
+    const buffer = await this.#host.take(this.#slot, this.#slotBytes);
+    const bytes = stageInto(buffer, { batch, keys, capacities, featureDim: this.#config.visualFeatDim });
     const uploaded = engine.upload(slot, bytes, { ahead: true });
-    uploaded.catch(() => undefined); // seen where the step's numbers are read
-    this.host.lend(this.slot, uploaded);
-    this.slot = 1 - this.slot;
+    uploaded.catch(() => undefined); // thrown again where the results of the step are read
+    this.#host.lend(this.#slot, uploaded);
+    this.#slot = 1 - this.#slot;
     return { staged, key, uploaded };
   }
 
-  /** The slot for the next batch, and what the work on it needs. Waits only when the slots grow. @throws LxmertError BAD_DATA */
+  /** The slot of the next batch, and the workspace that the work on it needs. Waits only when the slots grow. */
   async place(batch: Batch, { kind, run }: StagedWork): Promise<Placed> {
-    const { engine } = this;
-    const featureDim = this.config.visualFeatDim;
-    const [tableRows] = featureTable(engine, featureDim).shape;
-    checkBatch(batch, this.config, { mostRows: attentionLimits[engine.device].rows, tableRows });
+    const engine = this.#engine;
+    const featureDim = this.#config.visualFeatDim;
     const capacities = capacitiesOf(batch);
     const bytes = stagedBytes(capacities, featureDim);
-    if (bytes > this.slotBytes) {
+    if (bytes > this.#slotBytes) {
       await engine.synchronize();
       engine.reserve('inputs', 2 * bytes);
-      this.slotBytes = bytes;
+      this.#slotBytes = bytes;
     }
-    const start = this.slot * this.slotBytes;
+    const start = this.#slot * this.#slotBytes;
     const staged = stagedTensors(engine, capacities, featureDim, start);
     const plan = JSON.stringify([kind, capacities]);
-    const workspace = this.plans.get(plan) ?? engine.plan(() => run(staged));
-    this.plans.set(plan, workspace);
+    const workspace = this.#plans.get(plan) ?? engine.plan(() => run(staged));
+    this.#plans.set(plan, workspace);
     const slot = engine.tensor('inputs', start, [bytes / elementBytes], 'i32');
-    return { staged, capacities, slot, workspace, key: `${plan} ${this.slot}` };
+    return { staged, capacities, slot, workspace, key: `${plan} ${this.#slot}` };
   }
 }

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { ModelConfig } from '../config/modelConfig.js';
 import type { Batch } from '../data/batches/batch.js';
 import type { FeatureTable } from '../data/features/residentFeatures.js';
@@ -14,7 +15,8 @@ import {
   type LossSlot,
   type Tensor,
 } from '../engine/index.js';
-import { LxmertError } from '../errors.js';
+import { isLxmertError, LxmertError } from '../errors.js';
+import { demandFinite, demandNotNegative, demandUint32 } from '../numbers.js';
 import type { AttentionMaps } from '../model/encoder.js';
 import { ModelWeights } from '../model/weights.js';
 import { loadFeatures, reserveFeatures, type LoadOptions } from './featureTable.js';
@@ -30,21 +32,33 @@ import {
   type StepResult,
   type Tallies,
 } from './losses.js';
+import { demandAdam, demandConfig, demandStepOptions, demandWeights } from './checkOptions.js';
 import { ModelState, parseReport, type StateKind, type StepReport } from './modelState.js';
 import type { Objective } from './objective.js';
 import type { StagedBatch, StepKeys } from './staging.js';
 import { StepMemory, type StagedWork } from './stepMemory.js';
 
-/** Parts of steps that are kept as recordings: one for each slot, place in a step and set of capacities that occur. */
+/** Most recordings that are kept: there is one for each input slot, place of a part in its step, and set of capacities. */
 const mostRecordings = 128;
 
-/** Where a part stands in its step. */
+/** The place of a part in its step. */
 interface PartOf<L extends string> {
   readonly weights: LossWeights<L>;
   readonly first: boolean;
   readonly last: boolean;
+}
+
+interface StepWork<L extends string> {
+  readonly weights: LossWeights<L>;
   /** Whether the step ends with an update. */
   readonly update: boolean;
+  /** Whether the update before was made, where that is not known yet. */
+  readonly before: Promise<boolean> | undefined;
+}
+
+/** A call of `forward` whose `use` is running. */
+interface Use {
+  active: boolean;
 }
 
 export interface ModelOptions {
@@ -54,16 +68,19 @@ export interface ModelOptions {
 }
 
 interface ForwardOptions<L extends string, Outputs, T> {
-  /** Reads what it wants of the outputs; the next call overwrites them. */
+  /**
+   * Reads the outputs that it needs, with `engine.readFloats`; the next call of the model overwrites them. It must not
+   * call the model itself: such a call is refused, since it would have to wait for the end of this one.
+   */
   readonly use: (outputs: Outputs, tallies: () => Promise<Tallies<L>>, maps: AttentionMaps) => Promise<T>;
   /** Attention maps to fill, made from the workspace. */
-  readonly maps?: (tape: Tape) => AttentionMaps;
+  readonly maps?: ((tape: Tape) => AttentionMaps) | undefined;
 }
 
 /**
  * LXMERT with the heads and losses of an objective, and BertAdam, on one engine. Calls are served in the order in which
- * they are made; each enqueues its work and resolves when its numbers are known, so the next batch can be prepared
- * meanwhile.
+ * they are made. Each enqueues its work and resolves when its results are known, so the caller can prepare the next
+ * batch meanwhile. Bad arguments are refused with BAD_ARGUMENT or BAD_DATA before any work is enqueued.
  */
 export class TrainableModel<L extends string, Outputs> {
   readonly config: ModelConfig;
@@ -73,32 +90,41 @@ export class TrainableModel<L extends string, Outputs> {
   readonly parameters: readonly { readonly name: string; readonly shape: readonly number[] }[];
   /** Names of the losses, in the order of the device's loss record. */
   readonly lossNames: readonly L[];
-  private readonly adam: AdamOptions;
-  private readonly factors: LossFactors<L>;
-  private readonly state: ModelState;
-  private readonly memory: StepMemory;
-  private readonly recordings: Recordings<GradientLedger>;
-  private queue: Promise<unknown> = Promise.resolve();
+  readonly #objective: Objective<L, Outputs>;
+  readonly #adam: AdamOptions;
+  readonly #factors: LossFactors<L>;
+  readonly #state: ModelState;
+  readonly #memory: StepMemory;
+  readonly #recordings: Recordings<GradientLedger>;
+  /** The call of `forward` in whose `use` the current code runs. */
+  readonly #inUse = new AsyncLocalStorage<Use>();
+  /** Parameters without a value so far. A dry run computes nothing, so its parameters need none. */
+  readonly #unset: Set<string>;
+  #queue: Promise<unknown> = Promise.resolve();
+  /** Whether the last update was made; undefined once that is known. A later step waits for it before its own update. */
+  #lastUpdate: Promise<boolean> | undefined;
 
-  constructor(
-    private readonly objective: Objective<L, Outputs>,
-    { config, adam, engine }: ModelOptions,
-  ) {
+  /** @throws LxmertError BAD_ARGUMENT naming the option; NO_DEVICE, ADDON, OUT_OF_MEMORY, UNSUPPORTED */
+  constructor(objective: Objective<L, Outputs>, { config, adam, engine }: ModelOptions) {
+    demandConfig(config);
+    demandAdam(adam);
+    this.#objective = objective;
     this.config = config;
-    this.adam = adam;
+    this.#adam = { ...adam };
     this.engine = Engine.create(engine);
-    this.checkHeads();
+    this.#checkHeads();
     this.lossNames = objective.losses;
-    this.factors = { names: objective.losses, factors: objective.factors(config) };
+    this.#factors = { names: objective.losses, factors: objective.factors(config) };
     this.weights = new ModelWeights(this.engine, objective.parameters(config));
     this.parameters = this.weights.parameters.map(({ name, spec }) => ({ name, shape: spec.shape }));
-    this.state = new ModelState(this.engine, this.weights, objective.losses.length);
-    this.memory = new StepMemory(this.engine, config);
-    this.recordings = new Recordings(this.engine, mostRecordings);
+    this.#unset = new Set(engine?.dryRun ? [] : this.parameters.map(({ name }) => name));
+    this.#state = new ModelState(this.engine, this.weights, objective.losses.length);
+    this.#memory = new StepMemory(this.engine, config);
+    this.#recordings = new Recordings(this.engine, mostRecordings);
   }
 
-  /** Heads wider than the device's attention takes would fail in the first step, and end the engine. */
-  private checkHeads(): void {
+  /** Refuses heads that are wider than the device's attention allows: the first step would fail and end the engine. */
+  #checkHeads(): void {
     const { device } = this.engine;
     const { headDim } = attentionLimits[device];
     const { hiddenSize, numAttentionHeads } = this.config;
@@ -111,23 +137,35 @@ export class TrainableModel<L extends string, Outputs> {
     );
   }
 
-  /** Fresh weights (section 4.1 of the paper: N(0, 0.02²)), zero moments. @throws the signal's reason */
-  initialize(seed: number, signal?: AbortSignal): Promise<void> {
-    return this.inOrder(async () => {
+  /**
+   * Draws fresh weights (section 4.1 of the paper: N(0, 0.02²)) and clears the moments.
+   * @param seed from 0 to 2³² - 1
+   * @throws LxmertError BAD_ARGUMENT; the signal's reason
+   */
+  async initialize(seed: number, signal?: AbortSignal): Promise<void> {
+    demandUint32('seed', seed);
+    return this.#inOrder(async () => {
       await this.weights.initialize(seed, this.config.initializerRange, signal);
-      this.state.clearMoments();
+      this.#state.clearMoments();
       await this.engine.synchronize();
+      this.#unset.clear();
     });
   }
 
-  /** @throws LxmertError INTERNAL for an unknown name */
-  read(kind: StateKind, name: string): Promise<Float32Array> {
-    return this.inOrder(() => this.engine.readFloats(this.state.tensor(kind, name)));
+  /** @throws LxmertError BAD_ARGUMENT for an unknown kind or name */
+  async read(kind: StateKind, name: string): Promise<Float32Array> {
+    this.#state.demandKnown(kind, name);
+    return this.#inOrder(() => this.engine.readFloats(this.#state.tensor(kind, name)));
   }
 
-  /** @throws LxmertError BAD_ARGUMENT when the values do not fit */
-  write(kind: StateKind, name: string, values: Float32Array): Promise<void> {
-    return this.inOrder(() => this.engine.upload(this.state.tensor(kind, name), values));
+  /** @throws LxmertError BAD_ARGUMENT for an unknown kind or name, another number of values, or one that is not finite */
+  async write(kind: StateKind, name: string, values: Float32Array): Promise<void> {
+    this.#state.demandKnown(kind, name);
+    demandFinite(name, values);
+    return this.#inOrder(async () => {
+      await this.engine.upload(this.#state.tensor(kind, name), values);
+      if (kind === 'parameter') this.#unset.delete(name);
+    });
   }
 
   /**
@@ -135,155 +173,234 @@ export class TrainableModel<L extends string, Outputs> {
    * @throws LxmertError OUT_OF_MEMORY before anything is read, BAD_DATA; the signal's reason
    */
   loadFeatures(table: FeatureTable, options: LoadOptions = {}): Promise<void> {
-    return this.inOrder(() => loadFeatures(this.engine, table, options));
+    return this.#inOrder(() => loadFeatures(this.engine, table, options));
   }
 
-  /** Room for the same, to plan with. @throws LxmertError OUT_OF_MEMORY */
+  /** Reserves the memory of `loadFeatures` without loading anything. @throws LxmertError OUT_OF_MEMORY */
   reserveFeatures(table: FeatureTable): Promise<void> {
-    return this.inOrder(async () => reserveFeatures(this.engine, table));
+    return this.#inOrder(async () => reserveFeatures(this.engine, table));
   }
 
   /**
-   * One optimizer step over the parts of one global batch (more than one: gradient accumulation, which changes nothing but
-   * the order of summation). The device skips the update when the gradient is not finite.
-   * @throws LxmertError NOT_FINITE, BAD_DATA
+   * One optimizer step over the parts of one global batch. With more than one part the gradients are added up, which
+   * changes nothing but the order of summation. If a loss or the gradient is not finite, the update is not made; a step
+   * that was called before this is known is not made either, and rejects with NOT_FINITE too.
+   * @throws LxmertError NOT_FINITE, BAD_ARGUMENT, BAD_DATA
    */
   async step(parts: readonly Batch[], options: StepOptions<L>): Promise<StepResult<L>> {
-    const { tallies, gradNorm, finite } = await this.train(parts, options, true);
+    const { tallies, gradNorm, finite } = await this.#train(parts, options, true);
     const { total, losses } = this.losses(tallies, options.weights);
     if (!finite || !Number.isFinite(total)) throw notFinite(parts, options, losses);
     return { loss: total, losses, gradNorm };
   }
 
-  /** The gradients of a step without its update; read them with `read('gradient', name)`. */
+  /**
+   * Computes the gradients of a step without its update; `read('gradient', name)` gives them.
+   * @throws LxmertError BAD_ARGUMENT, BAD_DATA
+   */
   async gradients(parts: readonly Batch[], options: StepOptions<L>): Promise<Tallies<L>> {
-    return (await this.train(parts, options, false)).tallies;
+    return (await this.#train(parts, options, false)).tallies;
   }
 
   /**
-   * Bytes of each arena that steps over these parts need. The workspace is only planned, not taken; everything else is.
-   * @throws LxmertError BAD_DATA, and when the rest does not fit
+   * Bytes of each arena that steps over these parts need. The workspace is only planned; all other arenas are reserved.
+   * @throws LxmertError BAD_ARGUMENT, BAD_DATA; OUT_OF_MEMORY when the reserved arenas do not fit
    */
-  memoryFor(parts: readonly Batch[], weights: LossWeights<L>): Promise<Readonly<Record<ArenaName, number>>> {
-    return this.inOrder(async () => {
+  async memoryFor(parts: readonly Batch[], weights: LossWeights<L>): Promise<Readonly<Record<ArenaName, number>>> {
+    demandWeights(this.lossNames, weights);
+    return this.#inOrder(async () => {
+      parts.forEach((part) => this.#memory.check(part));
       let workspace = 0;
       for (const part of parts) {
-        const placed = await this.memory.place(part, this.trainWork(weights));
+        const placed = await this.#memory.place(part, this.#trainWork(weights));
         workspace = Math.max(workspace, placed.workspace);
       }
       return { ...this.engine.memory(), workspace };
     });
   }
 
-  /** Forward only, dropout off: sums per loss. */
+  /** Forward pass with dropout off: the sums of each loss. @throws LxmertError BAD_ARGUMENT, BAD_DATA */
   evaluate(batch: Batch, weights: LossWeights<L>): Promise<Tallies<L>> {
     return this.forward(batch, weights, { use: async (_, tallies) => tallies() });
   }
 
-  /** Forward only, dropout off, and a look at the outputs. */
-  forward<T>(
+  /** Forward pass with dropout off; `use` reads its outputs. @throws LxmertError BAD_ARGUMENT, BAD_DATA */
+  async forward<T>(
     batch: Batch,
     weights: LossWeights<L>,
     { use, maps: makeMaps }: ForwardOptions<L, Outputs, T>,
   ): Promise<T> {
-    const counts = this.objective.counts(batch);
+    demandWeights(this.lossNames, weights);
     const keys: StepKeys = { step: 0, seed: 0, learningRate: 0, lossScale: [] };
-    return this.inOrder(async () => {
+    return this.#inOrder(async () => {
+      this.#demandSet();
+      this.#memory.check(batch);
+      const counts = this.#objective.counts(batch);
       const run = (staged: StagedBatch): [Outputs, AttentionMaps] => {
         const tape = new Tape(this.engine, { training: false });
         const maps = makeMaps?.(tape) ?? new Map<string, Tensor>();
         const encoder = { tape, weights: this.weights, config: this.config, maps };
-        return [this.objective.forward({ encoder, batch: staged, weights, slotOf: this.slotOf }), maps];
+        return [this.#objective.forward({ encoder, batch: staged, weights, slotOf: this.#slotOf }), maps];
       };
-      const kind = this.kindOf(makeMaps ? 'forward with maps' : 'forward', weights);
-      const { staged, uploaded } = await this.memory.stage(batch, keys, { kind, run });
-      this.state.clearTallies();
+      const kind = this.#kindOf(makeMaps ? 'forward with maps' : 'forward', weights);
+      const { staged, uploaded } = await this.#memory.stage(batch, keys, { kind, run });
+      this.#state.clearTallies();
       const [outputs, maps] = run(staged);
       const tallies = async (): Promise<Tallies<L>> =>
-        parseReport(await this.engine.readFloats(this.state.report), this.lossNames, counts).tallies;
-      const [result] = await Promise.all([use(outputs, tallies, maps), uploaded]);
-      return result;
+        parseReport(await this.engine.readFloats(this.#state.report), this.lossNames, counts).tallies;
+      const inUse: Use = { active: true };
+      try {
+        const used = this.#inUse.run(inUse, () => use(outputs, tallies, maps));
+        const [result] = await Promise.all([used, uploaded]);
+        return result;
+      } finally {
+        inUse.active = false;
+      }
     });
   }
 
-  /** Mean of each loss that is on, with its normalizer and without its weight, and their weighted sum. */
+  /** Mean of each loss that is on, with its normalizer and without its weight, and the weighted sum of these means. */
   losses(tallies: Tallies<L>, weights: LossWeights<L>): { readonly total: number; readonly losses: MeanLosses<L> } {
-    return meanLosses(this.factors, tallies, weights);
+    return meanLosses(this.#factors, tallies, weights);
   }
 
-  /** Lets the queued work finish, then gives all memory back. */
+  /** Most tokens or objects of one sample that the device's attention computes. */
+  get mostRows(): number {
+    return attentionLimits[this.engine.device].rows;
+  }
+
+  /** Lets the queued work finish, then frees all memory. */
   dispose(): Promise<void> {
     return this.engine.dispose();
   }
 
-  /** Runs `work` after all calls made before; later calls wait until it is over. */
-  private inOrder<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.queue.then(work);
-    this.queue = result.catch(() => undefined);
+  /** Runs `work` after all calls made before; later calls wait until it is done. */
+  async #inOrder<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#inUse.getStore()?.active)
+      throw new LxmertError(
+        'BAD_ARGUMENT',
+        'the `use` of a forward call calls the model, which serves no other call before `use` has ended; return what ' +
+          'was read, and make the call afterwards',
+      );
+    const result = this.#queue.then(work);
+    this.#queue = result.catch(() => undefined);
     return result;
   }
 
-  /** Forward and backward of all parts into the gradient arena, and the update if wanted; later calls wait for the enqueuing only. */
-  private async train(parts: readonly Batch[], options: StepOptions<L>, update: boolean): Promise<StepReport<L>> {
-    if (parts.length === 0) throw new LxmertError('BAD_ARGUMENT', 'a step needs at least one batch');
-    const { step, seed, learningRate, weights } = options;
-    const { objective, lossNames } = this;
-    const counts = addCounts(lossNames, parts.map(objective.counts));
-    const { ownRate } = objective;
-    const keys = {
-      ...{ step, seed, learningRate, lossScale: lossScale(this.factors, weights, counts) },
-      ownRate: ownRate && learningRate * ownRate.factor,
-    };
-    const started = await this.inOrder(async () => {
-      if (update) await this.state.prepareUpdate(objective.groups(weights), ownRate?.groups);
-      const uploads: Promise<void>[] = [];
-      let ledger = new GradientLedger();
-      for (const [i, part] of parts.entries()) {
-        const { staged, key, uploaded } = await this.memory.stage(part, keys, this.trainWork(weights));
-        uploads.push(uploaded);
-        const of: PartOf<L> = { weights, first: i === 0, last: i === parts.length - 1, update };
-        ledger = this.recordings.run(JSON.stringify([key, of.first, of.last, update, ledger.key]), () =>
-          this.trainPart(staged, of, new GradientLedger(ledger)),
-        );
-      }
-      const done = Promise.all([this.engine.readFloats(this.state.report), ...uploads]);
-      return { done };
-    });
-    const [report] = await started.done;
-    return parseReport(report, lossNames, counts);
+  /** @throws BAD_ARGUMENT for a model without weights: it would compute with zeros */
+  #demandSet(): void {
+    if (this.#unset.size === 0) return;
+    const [first] = this.#unset;
+    throw new LxmertError(
+      'BAD_ARGUMENT',
+      `the model has no weights: ${this.#unset.size} of ${this.parameters.length} parameters have no value, such as ` +
+        `${first}. Call initialize(seed), or load all of them`,
+    );
   }
 
-  /** One part's share of a step, added to what the ledger says is there; the ledger afterwards. */
-  private trainPart(staged: StagedBatch, { weights, first, last, update }: PartOf<L>, ledger: GradientLedger) {
-    if (first) this.state.clearTallies();
-    this.forwardAndBackward(staged, weights, ledger);
-    if (last) this.state.clearUnwritten(this.objective.groups(weights), ledger);
-    if (last && update) this.state.update(staged, this.adam);
+  /**
+   * Forward and backward of all parts into the gradient arena, and the update if it is wanted. Later calls wait only until
+   * the work is enqueued.
+   */
+  async #train(parts: readonly Batch[], options: StepOptions<L>, update: boolean): Promise<StepReport<L>> {
+    if (parts.length === 0) throw new LxmertError('BAD_ARGUMENT', 'a step needs at least one batch');
+    demandStepOptions(this.lossNames, options);
+    const { step, seed, learningRate, weights } = options;
+    // If the update before is known to be left out, the caller knows it too, and this step is wanted.
+    const before = this.#lastUpdate;
+    let updated: (made: boolean) => void = () => undefined;
+    const own = new Promise<boolean>((resolve) => (updated = resolve));
+    if (update) this.#lastUpdate = own;
+    try {
+      const started = await this.#inOrder(async () => {
+        this.#demandSet();
+        parts.forEach((part) => this.#memory.check(part));
+        const counts = addCounts(this.lossNames, parts.map(this.#objective.counts));
+        const scale = lossScale(this.#factors, weights, counts);
+        scale.forEach((value, i) => demandNotNegative(`weights.${this.lossNames[i]} × factor / labels`, value));
+        const { ownRate } = this.#objective;
+        const keys = { step, seed, learningRate, lossScale: scale, ownRate: ownRate && learningRate * ownRate.factor };
+        return { counts, ...(await this.#enqueue(parts, keys, { weights, update, before })) };
+      });
+      const values = await started.done;
+      const report = parseReport(values, this.lossNames, started.counts);
+      updated(report.finite);
+      return report;
+    } catch (error) {
+      // A step that was refused leaves nothing out; one that was not made is like the one before it.
+      updated(!isLxmertError(error) || error.code !== 'NOT_FINITE');
+      throw error;
+    } finally {
+      if (this.#lastUpdate === own) this.#lastUpdate = undefined;
+    }
+  }
+
+  /** Enqueues the work of a step. `done` resolves with the values of the report. */
+  async #enqueue(
+    parts: readonly Batch[],
+    keys: StepKeys,
+    { weights, update, before }: StepWork<L>,
+  ): Promise<{ readonly done: Promise<Float32Array> }> {
+    const { groups, ownRate } = this.#objective;
+    if (update) await this.#state.prepareUpdate(groups(weights), ownRate?.groups);
+    const uploads: Promise<void>[] = [];
+    let ledger = new GradientLedger();
+    let last: StagedBatch | undefined;
+    for (const [i, part] of parts.entries()) {
+      const { staged, key, uploaded } = await this.#memory.stage(part, keys, this.#trainWork(weights));
+      uploads.push(uploaded);
+      const of: PartOf<L> = { weights, first: i === 0, last: i === parts.length - 1 };
+      ledger = this.#recordings.run(JSON.stringify([key, of.first, of.last, ledger.key]), () =>
+        this.#trainPart(staged, of, new GradientLedger(ledger)),
+      );
+      last = staged;
+    }
+    // The device computes this step's gradient meanwhile. Its update must not follow one that was left out: the caller
+    // looks for the cause with the weights as they were.
+    if (update && (await before) === false) throw notMade(keys.step);
+    if (update && last) this.#state.update(last, this.#adam);
+    const report = Promise.all([this.engine.readFloats(this.#state.report), ...uploads]);
+    return { done: report.then(([values]) => values) };
+  }
+
+  /** Adds the gradient of one part to the gradients that the ledger lists; returns the ledger of the sum. */
+  #trainPart(staged: StagedBatch, { weights, first, last }: PartOf<L>, ledger: GradientLedger): GradientLedger {
+    if (first) this.#state.clearTallies();
+    this.#forwardAndBackward(staged, weights, ledger);
+    if (last) this.#state.clearUnwritten(this.#objective.groups(weights), ledger);
     return ledger;
   }
 
-  private trainWork(weights: LossWeights<L>): StagedWork {
-    const run = (staged: StagedBatch): void => this.forwardAndBackward(staged, weights, new GradientLedger());
-    return { kind: this.kindOf('train', weights), run };
+  #trainWork(weights: LossWeights<L>): StagedWork {
+    const run = (staged: StagedBatch): void => this.#forwardAndBackward(staged, weights, new GradientLedger());
+    return { kind: this.#kindOf('train', weights), run };
   }
 
-  private forwardAndBackward(staged: StagedBatch, weights: LossWeights<L>, ledger: GradientLedger): void {
+  #forwardAndBackward(staged: StagedBatch, weights: LossWeights<L>, ledger: GradientLedger): void {
     const tape = new Tape(this.engine, { training: true, ledger });
     const encoder = { tape, weights: this.weights, config: this.config };
-    this.objective.forward({ encoder, batch: staged, weights, slotOf: this.slotOf });
+    this.#objective.forward({ encoder, batch: staged, weights, slotOf: this.#slotOf });
     tape.backward();
   }
 
-  /** Where a loss leaves its sums. */
-  private readonly slotOf = (loss: L): LossSlot => {
+  /** The row of the tallies for a loss. */
+  readonly #slotOf = (loss: L): LossSlot => {
     const slot = this.lossNames.indexOf(loss);
-    return { slot, tally: rowBlock(this.state.tallies, slot, 1) };
+    return { slot, tally: rowBlock(this.#state.tallies, slot, 1) };
   };
 
-  /** All that the op calls of some work depend on besides the batch. */
-  private kindOf(work: string, weights: LossWeights<L>): string {
+  /** A key for everything except the batch on which the op calls of some work depend. */
+  #kindOf(work: string, weights: LossWeights<L>): string {
     return [work, ...lossesOn(this.lossNames, weights)].join(' ');
   }
+}
+
+/** A step that was enqueued behind one that was not finite. */
+function notMade(step: number): LxmertError {
+  return new LxmertError(
+    'NOT_FINITE',
+    `step ${step} was not made: a loss or the gradient of the step before it is not finite. The weights were left as they were`,
+  );
 }
 
 function notFinite(
@@ -298,6 +415,6 @@ function notFinite(
   return new LxmertError(
     'NOT_FINITE',
     `step ${step}: ${what} is not finite; the weights were left as they were. Samples: ${ids.slice(0, 8).join(', ')}${more}. ` +
-      'A lower learning rate often helps; if it happens at once, look at the features of these samples',
+      'A lower learning rate often helps; if it happens in the first steps, look at the features of these samples',
   );
 }

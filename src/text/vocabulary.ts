@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { LxmertError } from '../errors.js';
-import { readFailure, systemCode } from '../formats/fileErrors.js';
+import { readText } from '../formats/text.js';
 
 export const specialTokens = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] as const;
 
@@ -27,18 +27,10 @@ export async function bertBaseUncased(): Promise<string[]> {
 
 /**
  * The WordPieces of a `vocab.txt`: one a line, the line number less one is the id. Throws FILE_MISSING, FILE_ACCESS,
- * or BAD_DATA (not UTF-8, an empty or repeated line, a special token missing).
+ * or BAD_DATA (not UTF-8, an empty or repeated line, a special token or a letter missing).
  */
 export async function readVocabulary(file: string): Promise<string[]> {
-  let text: string;
-  try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(await readFile(file));
-  } catch (error) {
-    if (systemCode(error) === 'ERR_ENCODING_INVALID_ENCODED_DATA') {
-      throw new LxmertError('BAD_DATA', `${file}: not UTF-8 text; expected ${what}`, { cause: error });
-    }
-    throw readFailure(file, what, error);
-  }
+  const text = await readText(file, what);
   const lines = text.split('\n').map((line) => (line.endsWith('\r') ? line.slice(0, -1) : line));
   if (lines.at(-1) === '') lines.pop();
   checkVocabulary(lines, file);
@@ -61,6 +53,16 @@ function checkVocabulary(pieces: readonly string[], file: string): void {
     throw new LxmertError(
       'BAD_DATA',
       `${file}: ${missing.join(', ')} missing among its ${pieces.length} lines; a BERT vocab.txt has ${specialTokens.join(' ')}`,
+    );
+  }
+  const lost = Array.from({ length: 26 }, (_, i) => String.fromCharCode(97 + i)).filter(
+    (letter) => !lineOf.has(letter),
+  );
+  if (lost.length > 0) {
+    throw new LxmertError(
+      'BAD_DATA',
+      `${file}: the letters ${lost.join(' ')} are missing among its ${pieces.length} lines, so words with them would become ` +
+        '[UNK]. A BERT vocab.txt has every letter on a line of its own; is the file cut off?',
     );
   }
 }

@@ -4,7 +4,7 @@ import { bertBaseUncased, readVocabulary, specialTokens } from './vocabulary.js'
 
 export interface WordPieceOptions {
   /** A BERT `vocab.txt`; default: that of bert-base-uncased. */
-  readonly vocabFile?: string;
+  readonly vocabFile?: string | undefined;
 }
 
 /** Captions hold some ten thousand different words; a cache past this size is emptied, so memory stays bounded. */
@@ -14,7 +14,7 @@ const LONGEST_CACHED_WORD = 64;
 /** Ideographs that take two UTF-16 units, which the library does not set apart as BERT does. */
 const astralIdeograph = /[\u{20000}-\u{2a6df}\u{2a700}-\u{2ceaf}\u{2f800}-\u{2fa1f}]/gu;
 
-/** The white space that parts words for certain; other kinds may be control characters, which are dropped instead. */
+/** White space that always separates words. Other white space may be a control character, which is dropped instead. */
 const isSpace = (code: number) => code === 0x20 || code === 0x09 || code === 0x0a || code === 0x0d;
 
 /**
@@ -85,7 +85,7 @@ export class WordPiece {
       throw new LxmertError('BAD_ARGUMENT', `maxTokens must be an integer from 2, found ${maxTokens}`);
     }
     const ids = [this.clsId];
-    // Nothing in BERT's rules reaches across white space, so words can be looked up one by one.
+    // No rule of BERT's depends on two words, so words can be looked up one by one.
     for (let start = 0; start < sentence.length && ids.length < maxTokens;) {
       let end = start;
       while (end < sentence.length && !isSpace(sentence.charCodeAt(end))) end++;
@@ -95,6 +95,11 @@ export class WordPiece {
     if (ids.length > maxTokens - 1) ids.length = maxTokens - 1;
     ids.push(this.sepId);
     return new Int32Array(ids);
+  }
+
+  /** All WordPieces, by id. */
+  get pieces(): readonly string[] {
+    return this.#pieces;
   }
 
   /** The WordPiece of an id. Throws BAD_ARGUMENT when there is none. */

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { LxmertError } from '../errors.js';
+import { LxmertError, isLxmertError } from '../errors.js';
 import { writeFileAtomic, writeFileDurable, writeFolderAtomic } from '../formats/atomicFile.js';
-import { fileError, systemCode } from '../formats/fileErrors.js';
+import { fileError, isThere, systemCode } from '../formats/fileErrors.js';
 import { writeSafetensors } from '../formats/safetensors.js';
 import type { TensorSpec } from '../formats/safetensors.js';
 import { checksumFile, demandIntact, StateSums } from './checksums.js';
@@ -16,11 +16,13 @@ import type { TrainerState } from './trainerState.js';
 export const checkpointFiles = {
   model: 'model.safetensors',
   config: 'config.json',
-  /** Moments; more than one file is foreseen, this is the first. */
+  /** Moments. The number in the name allows for more than one file. */
   optimizer: 'optimizer-00000.safetensors',
   state: 'trainer_state.json',
   /** Answers in the order of the answer head's rows; absent when the data have no answer table. */
   answers: 'answers.json',
+  /** WordPieces in the order of the word table's rows; absent in checkpoints of older versions. */
+  vocabulary: 'vocab.txt',
 } as const;
 
 const moments = ['firstMoment', 'secondMoment'] as const;
@@ -35,8 +37,8 @@ export interface CheckpointContents {
 }
 
 /**
- * Writes a checkpoint: at any instant `folder` is there whole or not at all. Tensors go from the device to the file one
- * by one.
+ * Writes a checkpoint. At any instant `folder` exists with all its files, or not at all. Tensors are copied from the
+ * device to the file one at a time.
  * @throws FILE_ACCESS (disk full); nothing is left behind then
  */
 export async function writeCheckpoint(folder: string, contents: CheckpointContents): Promise<void> {
@@ -65,7 +67,7 @@ export async function writeCheckpoint(folder: string, contents: CheckpointConten
   });
 }
 
-/** Replaces only the trainer state of a checkpoint, at once. */
+/** Replaces the trainer state of a checkpoint, in one operation, and nothing else. */
 export function rewriteTrainerState(folder: string, state: TrainerState): Promise<void> {
   return writeFileAtomic(join(folder, checkpointFiles.state), formatTrainerState(state));
 }
@@ -79,25 +81,71 @@ export async function readTrainerState(folder: string): Promise<TrainerState> {
   return parseTrainerState(text, path);
 }
 
+/**
+ * Adds the way out to an error about a file of a run's newest checkpoint that is missing or damaged.
+ * @throws what `read` throws
+ */
+export async function hinting<T>(folder: string, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    const hint = `Move ${folder} away, and --resume goes on from the checkpoint before it`;
+    const isDamage = isLxmertError(error) && ['FILE_MISSING', 'BAD_CHECKPOINT', 'BAD_DATA'].includes(error.code);
+    if (!isDamage || error.message.includes(hint)) throw error;
+    throw new LxmertError(error.code, `${error.message}. ${hint}`, { cause: error });
+  }
+}
+
+/** Text files that checkpoints of older versions do not have. */
+const newFiles: readonly string[] = [checkpointFiles.vocabulary];
+
+/**
+ * Checks the text files of a checkpoint of the same run: JSON is whole, and other texts are the same.
+ * @param files texts by name, as the run would write them
+ * @throws FILE_MISSING, FILE_ACCESS, BAD_CHECKPOINT naming the file
+ */
+export async function demandFiles(folder: string, files: Readonly<Record<string, string>>): Promise<void> {
+  for (const [name, expected] of Object.entries(files)) {
+    const path = join(folder, name);
+    const text = await readFile(path, 'utf8').catch((error: unknown) => {
+      if (newFiles.includes(name) && systemCode(error) === 'ENOENT') return expected;
+      throw fileError(error, 'read', path);
+    });
+    if (name.endsWith('.json')) parseJson(text, path);
+    else if (text !== expected)
+      throw new LxmertError('BAD_CHECKPOINT', `${path}: it is damaged, or not of this run: its contents are others`);
+  }
+}
+
 /** The answers of a checkpoint's answer head; undefined when it has none. */
 export async function readCheckpointAnswers(folder: string): Promise<readonly string[] | undefined> {
   const path = join(folder, checkpointFiles.answers);
-  let value: unknown;
-  try {
-    value = JSON.parse(await readFile(path, 'utf8'));
-  } catch (error) {
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
     if (systemCode(error) === 'ENOENT') return undefined;
-    if (error instanceof SyntaxError)
-      throw new LxmertError('BAD_CHECKPOINT', `${path}: it is not JSON`, { cause: error });
     throw fileError(error, 'read', path);
+  });
+  if (text === undefined) return undefined;
+  const value = parseJson(text, path);
+  if (Array.isArray(value) && value.every((answer) => typeof answer === 'string')) return value;
+  throw new LxmertError('BAD_CHECKPOINT', `${path}: expected a list of answers`);
+}
+
+/** The vocabulary file of a checkpoint, for `WordPiece.load`; undefined when it has none. */
+export async function findVocabulary(folder: string): Promise<string | undefined> {
+  const path = join(folder, checkpointFiles.vocabulary);
+  return (await isThere(path)) ? path : undefined;
+}
+
+function parseJson(text: string, path: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    throw new LxmertError('BAD_CHECKPOINT', `${path}: it is not JSON`, { cause: error });
   }
-  if (!Array.isArray(value) || value.some((answer) => typeof answer !== 'string'))
-    throw new LxmertError('BAD_CHECKPOINT', `${path}: expected a list of answers`);
-  return value as string[];
 }
 
 /**
- * Takes the weights of a checkpoint of exactly this model; its moments stay in the file.
+ * Loads the weights of a checkpoint of exactly this model, and not its moments.
  * @throws BAD_CHECKPOINT saying what does not fit, or is not what was written; FILE_MISSING, FILE_ACCESS
  */
 export async function loadWeights(folder: string, model: StoredModel): Promise<void> {
@@ -111,8 +159,8 @@ export async function loadWeights(folder: string, model: StoredModel): Promise<v
 }
 
 /**
- * Continues from a checkpoint: all weights and moments, of exactly this model. Nothing is written to the model before
- * all names and shapes are checked.
+ * Loads all weights and moments of a checkpoint of exactly this model. Nothing is written to the model before all names
+ * and shapes are checked.
  * @throws BAD_CHECKPOINT saying what does not fit, or is not what was written; FILE_MISSING, FILE_ACCESS; the signal's
  *   reason
  */

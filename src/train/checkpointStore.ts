@@ -1,5 +1,5 @@
 import { readdir, readlink, rm } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { makeFolder, removeFolderAtomic, removeTemporaries, replaceLink } from '../formats/atomicFile.js';
 import { fileError, systemCode } from '../formats/fileErrors.js';
 import { writeCheckpoint } from './checkpoint.js';
@@ -10,29 +10,47 @@ const pattern = /^step-(\d{8,})$/;
 /** Folder name of a checkpoint: `step-00000040`. */
 export const checkpointName = (step: number): string => `step-${String(step).padStart(8, '0')}`;
 
+/** The step of a checkpoint's folder name; undefined for any other name. */
+export function stepOfName(name: string): number | undefined {
+  const match = pattern.exec(name);
+  return match ? Number(match[1]) : undefined;
+}
+
+export interface CheckpointStoreOptions {
+  /** Newest checkpoints to keep. */
+  readonly keep: number;
+  /** Whether the checkpoint of a step is never removed; none unless given. */
+  readonly forGood?: ((step: number) => boolean) | undefined;
+}
+
 /**
  * The checkpoints of a run (`RUN/checkpoints`) with the links `last` and `best`. The newest and the best are never
- * removed. For the process that holds the run's lock.
+ * removed. Only the process that holds the run's lock may use it.
  */
 export class CheckpointStore {
   readonly folder: string;
-  readonly #keep: number;
+  readonly #options: CheckpointStoreOptions;
 
-  constructor(folder: string, options: { readonly keep: number }) {
+  constructor(folder: string, options: CheckpointStoreOptions) {
     this.folder = folder;
-    this.#keep = options.keep;
+    this.#options = options;
+  }
+
+  /** Whether the checkpoint of a step is never removed, however many newer ones there are. */
+  keepsForGood(step: number): boolean {
+    return this.#options.forGood?.(step) ?? false;
   }
 
   path(step: number): string {
     return join(this.folder, checkpointName(step));
   }
 
-  /** Steps with a checkpoint, ascending; none when there is no folder. */
+  /** Steps with a checkpoint, ascending; empty when there is no folder. */
   async steps(): Promise<number[]> {
     return listCheckpoints(this.folder);
   }
 
-  /** Makes the folder, and clears away what a process that died left in it. */
+  /** Makes the folder, and removes temporary files that a dead process left in it. */
   async prepare(): Promise<void> {
     try {
       await makeFolder(this.folder);
@@ -42,7 +60,7 @@ export class CheckpointStore {
     }
   }
 
-  /** Writes a checkpoint, points the links, and removes those no longer to be kept. @throws FILE_ACCESS */
+  /** Writes a checkpoint, sets the links, and removes the checkpoints that are not to be kept. @throws FILE_ACCESS */
   async save(contents: CheckpointContents): Promise<string> {
     const { step, best } = contents.state;
     const path = this.path(step);
@@ -51,7 +69,7 @@ export class CheckpointStore {
     return path;
   }
 
-  /** Makes links and kept folders agree with the newest checkpoint; repairs what a kill left half done. */
+  /** Sets the links, and removes the checkpoints that are not to be kept; a kill may have interrupted either. */
   async settle(best: number | undefined): Promise<void> {
     const steps = await this.steps();
     const newest = steps.at(-1);
@@ -59,10 +77,11 @@ export class CheckpointStore {
     await this.#point('last', newest);
     if (best !== undefined && steps.includes(best)) await this.#point('best', best);
     else await rm(join(this.folder, 'best'), { force: true });
-    for (const step of steps.slice(0, -this.#keep)) if (step !== best) await removeFolderAtomic(this.path(step));
+    for (const step of steps.slice(0, -this.#options.keep))
+      if (step !== best && !this.keepsForGood(step)) await removeFolderAtomic(this.path(step));
   }
 
-  /** Removes all checkpoints (a run that starts over). */
+  /** Removes all checkpoints, for a run that starts from step 0. */
   async clear(): Promise<void> {
     try {
       for (const step of await this.steps()) await removeFolderAtomic(this.path(step));
@@ -80,16 +99,11 @@ export class CheckpointStore {
   }
 }
 
-/** Steps of the checkpoints in a folder, ascending; none when it does not exist. */
+/** Steps of the checkpoints in a folder, ascending; empty when the folder does not exist. */
 export async function listCheckpoints(folder: string): Promise<number[]> {
   try {
     const names = await readdir(folder);
-    return names
-      .flatMap((name) => {
-        const match = pattern.exec(basename(name));
-        return match ? [Number(match[1])] : [];
-      })
-      .sort((a, b) => a - b);
+    return names.flatMap((name) => stepOfName(name) ?? []).sort((a, b) => a - b);
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return [];
     throw fileError(error, 'read', folder);

@@ -6,14 +6,14 @@ import { fileError, systemCode } from '../formats/fileErrors.js';
 import { stateKinds } from './trainable.js';
 import type { StateKind } from './trainable.js';
 
-/** File of a checkpoint with a CRC-32 of all its weights and one of each moment; checkpoints of before have none. */
+/** File of a checkpoint with a CRC-32 of all its weights and one of each moment. Older checkpoints have none. */
 export const checksumFile = 'checksums.json';
 
 /** CRC-32 of each kind of state, over the tensors in the order of the model's parameters. */
 export class StateSums {
   readonly #sums: Record<StateKind, number> = { parameter: 0, firstMoment: 0, secondMoment: 0 };
 
-  /** Adds the next tensor of a kind, and hands it on. */
+  /** Adds the next tensor of a kind, and returns it. */
   add(kind: StateKind, values: Float32Array): Float32Array {
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     this.#sums[kind] = crc32(bytes, this.#sums[kind]);
@@ -32,8 +32,8 @@ export class StateSums {
 }
 
 /**
- * Compares what was read of a checkpoint with what was written.
- * @param files where each kind that was read is kept
+ * Compares the tensors read from a checkpoint with those that were written.
+ * @param files the file of each kind that was read
  * @throws BAD_CHECKPOINT naming the damaged file
  */
 export async function demandIntact(

@@ -1,17 +1,10 @@
 import { LxmertError, isLxmertError } from '../errors.js';
 import { SafetensorsFile } from '../formats/safetensors.js';
+import { some } from '../weights/index.js';
+import type { Coverage } from '../weights/index.js';
 import type { StateEntry } from './trainable.js';
 
-/** What of a model a checkpoint has. */
-export interface Coverage {
-  readonly loaded: number;
-  /** Parameters of the model that are not in the file. */
-  readonly missing: readonly string[];
-  /** Tensors of the file that the model does not have. */
-  readonly unexpected: readonly string[];
-  /** `name: file [2,3], model [2,4]`. */
-  readonly misshapen: readonly string[];
-}
+export type { Coverage } from '../weights/index.js';
 
 /** Opens all files, and closes them whatever happens; a damaged one is a BAD_CHECKPOINT. */
 export async function withFiles<T>(
@@ -32,24 +25,16 @@ export async function withFiles<T>(
 }
 
 /** Tensors that may be in a file of others: the decoder tied to the word table, and transformers' position buffer. */
-const derived = new Set([
-  'cls.predictions.decoder.weight',
-  'lxmert.embeddings.position_ids',
-  'bert.embeddings.position_ids',
-]);
+const derived = new Set(['cls.predictions.decoder.weight', 'lxmert.embeddings.position_ids']);
 
-/** Holds the tensors of a file against those of a model. */
-export function cover(
-  file: SafetensorsFile,
-  wanted: readonly StateEntry[],
-  nameInFile: (name: string) => string = (name) => name,
-): Coverage {
+/** Holds the tensors of a checkpoint of ours against those of a model. */
+export function cover(file: SafetensorsFile, wanted: readonly StateEntry[]): Coverage {
   const missing: string[] = [];
   const misshapen: string[] = [];
   const unexpected = new Set(file.entries.keys());
   for (const { name, shape } of wanted) {
-    unexpected.delete(nameInFile(name));
-    const entry = file.entries.get(nameInFile(name));
+    unexpected.delete(name);
+    const entry = file.entries.get(name);
     if (!entry) missing.push(name);
     else if (JSON.stringify(entry.shape) !== JSON.stringify(shape))
       misshapen.push(`${name}: file ${JSON.stringify(entry.shape)}, model ${JSON.stringify(shape)}`);
@@ -74,9 +59,4 @@ export function demandWhole(path: string, { loaded, missing, misshapen, unexpect
       'BAD_CHECKPOINT',
       `${path}: it does not fit the model: ${loaded} tensors fit, ${faults.join(', ')}`,
     );
-}
-
-/** The first few of a list, for a message. */
-export function some(names: readonly string[]): string {
-  return names.slice(0, 3).join('; ') + (names.length > 3 ? `; and ${names.length - 3} more` : '');
 }

@@ -1,4 +1,4 @@
-export { checkpointFiles, loadWeights, readCheckpointAnswers } from './checkpoint.js';
+export { checkpointFiles, findVocabulary, hinting, loadWeights, readCheckpointAnswers } from './checkpoint.js';
 export { checkpointName } from './checkpointStore.js';
 export type { Coverage } from './coverage.js';
 export { loadInitialWeights, lookForInitialWeights } from './initialWeights.js';
@@ -13,6 +13,7 @@ export { lookIntoRun, runFiles } from './runFolder.js';
 export type { RunFolder } from './runFolder.js';
 export { learningRate, totalSteps } from './schedule.js';
 export type {
+  StateKind,
   StoredModel,
   Trainable,
   Training,
@@ -23,4 +24,4 @@ export type {
 } from './trainable.js';
 export { train } from './trainer.js';
 export type { TrainerState } from './trainerState.js';
-export type { TrainOptions, TrainSummary } from './trainOptions.js';
+export type { SaveRequest, TrainOptions, TrainSummary } from './trainOptions.js';

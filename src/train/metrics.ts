@@ -3,6 +3,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { isLxmertError } from '../errors.js';
 import { writeFully } from '../formats/atomicFile.js';
 import { fileError, systemCode } from '../formats/fileErrors.js';
+import { isRecord } from '../records.js';
 import type { MeanLosses } from '../step/losses.js';
 import type { Validation } from './trainable.js';
 
@@ -18,7 +19,7 @@ export interface StepRecord<L extends string = string> {
   readonly losses: MeanLosses<L>;
   /** Norm of the gradient before clipping. */
   readonly gradNorm: number;
-  /** Since the step before; the only figure that a resumed run does not repeat. */
+  /** Samples of this step over the time since the step before. A resumed run repeats all other figures exactly. */
   readonly samplesPerSecond: number;
 }
 
@@ -31,7 +32,7 @@ export interface ValidRecord<L extends string = string> extends Validation<L> {
 
 export type MetricsRecord<L extends string = string> = StepRecord<L> | ValidRecord<L>;
 
-/** `metrics.jsonl` of a run: one JSON object a line, each written through as it happens. */
+/** `metrics.jsonl` of a run: one JSON object a line, written without buffering. */
 export class MetricsFile {
   readonly path: string;
   readonly #file: FileHandle;
@@ -44,14 +45,20 @@ export class MetricsFile {
   }
 
   /**
-   * Opens the file, and cuts it back to what a run had written when it had done `steps` steps.
-   * @returns the file, and how many steps its lines tell of
+   * Opens the file, and cuts it back to the lines of the first `steps` steps.
+   * @param validationDue the validation after these steps is still to be done; a line of it comes from a process that
+   *   ended before it could save
+   * @returns the file, and the last step that its lines record
    */
-  static async open(path: string, steps: number): Promise<{ metrics: MetricsFile; stepsFound: number }> {
+  static async open(
+    path: string,
+    steps: number,
+    validationDue = false,
+  ): Promise<{ metrics: MetricsFile; stepsFound: number }> {
     let file: FileHandle | undefined;
     try {
       file = await openOrCreate(path);
-      const { end, stepsFound } = await endOfSteps(file, steps);
+      const { end, stepsFound } = await endOfLines(file, steps, validationDue);
       await file.truncate(end);
       return { metrics: new MetricsFile(path, file, end), stepsFound };
     } catch (error) {
@@ -70,7 +77,7 @@ export class MetricsFile {
     this.#end += line.byteLength;
   }
 
-  /** Makes the lines so far survive a power cut. */
+  /** Writes all lines through to the disk, so that they survive a power cut. */
   async sync(): Promise<void> {
     try {
       await this.#file.sync();
@@ -94,10 +101,14 @@ async function openOrCreate(path: string): Promise<FileHandle> {
 }
 
 /**
- * Finds the end of the lines of the first `steps` steps: it reads until a line that is torn, not JSON, or of a later
- * step. Memory does not grow with the file.
+ * Finds the end of the lines to keep. It reads until a line that is torn, not JSON, of a later step, or of a validation
+ * that is still to be done. The memory that this takes does not depend on the size of the file.
  */
-async function endOfSteps(file: FileHandle, steps: number): Promise<{ end: number; stepsFound: number }> {
+async function endOfLines(
+  file: FileHandle,
+  steps: number,
+  validationDue: boolean,
+): Promise<{ end: number; stepsFound: number }> {
   const chunk = Buffer.allocUnsafe(1 << 16);
   let rest = Buffer.alloc(0);
   let end = 0;
@@ -107,9 +118,10 @@ async function endOfSteps(file: FileHandle, steps: number): Promise<{ end: numbe
     if (bytesRead === 0) return { end, stepsFound };
     let text = Buffer.concat([rest, chunk.subarray(0, bytesRead)]);
     for (let newline = text.indexOf(10); newline >= 0; newline = text.indexOf(10)) {
-      const step = stepOf(text.subarray(0, newline));
-      if (step === undefined || step > steps) return { end, stepsFound };
-      stepsFound = Math.max(stepsFound, step);
+      const line = parseLine(text.subarray(0, newline).toString('utf8'));
+      if (line === undefined || line.step > steps) return { end, stepsFound };
+      if (validationDue && line.step === steps && line.isValidation) return { end, stepsFound };
+      stepsFound = Math.max(stepsFound, line.step);
       end += newline + 1;
       text = text.subarray(newline + 1);
     }
@@ -117,10 +129,12 @@ async function endOfSteps(file: FileHandle, steps: number): Promise<{ end: numbe
   }
 }
 
-function stepOf(line: Buffer): number | undefined {
+/** The step of a line and its kind; undefined for a line that is torn or not a record. */
+function parseLine(line: string): { step: number; isValidation: boolean } | undefined {
   try {
-    const { step } = JSON.parse(line.toString('utf8')) as { step?: unknown };
-    return typeof step === 'number' ? step : undefined;
+    const value: unknown = JSON.parse(line);
+    if (!isRecord(value) || typeof value.step !== 'number') return undefined;
+    return { step: value.step, isValidation: 'split' in value };
   } catch {
     return undefined;
   }
@@ -132,7 +146,7 @@ export async function* readMetrics(path: string): AsyncGenerator<MetricsRecord> 
   try {
     file = await open(path, 'r');
     for await (const line of file.readLines()) {
-      if (stepOf(Buffer.from(line)) !== undefined) yield JSON.parse(line) as MetricsRecord;
+      if (parseLine(line) !== undefined) yield JSON.parse(line) as MetricsRecord;
     }
   } catch (error) {
     throw fileError(error, 'read', path);

@@ -1,12 +1,12 @@
 import type { BatchPosition } from '../data/batches/batching.js';
 import { LxmertError, isLxmertError } from '../errors.js';
 import type { LossWeights } from '../step/losses.js';
-import { loadCheckpoint, rewriteTrainerState } from './checkpoint.js';
+import { demandFiles, hinting, loadCheckpoint, rewriteTrainerState } from './checkpoint.js';
 import { CheckpointStore } from './checkpointStore.js';
 import type { StepRecord, ValidRecord } from './metrics.js';
 import { Recorder } from './recorder.js';
 import type { TrainOptions, TrainSummary } from './trainOptions.js';
-import { after, before, demandSameStart, isFinished, startOf, stopsEarly } from './trainerState.js';
+import { after, before, continued, isFinished, startOf, stopsEarly } from './trainerState.js';
 import type { TrainerState } from './trainerState.js';
 
 type Figures = Pick<ValidRecord, 'loss' | 'score'>;
@@ -16,8 +16,8 @@ const isBetter = (now: Figures, best: Figures): boolean =>
   now.score !== undefined && best.score !== undefined ? now.score > best.score : now.loss < best.loss;
 
 /**
- * Where a run stands, and what happens between its steps: they are recorded, and at some of them the model is validated
- * and saved. All that survives the process passes through here.
+ * The state of a run, and the work between its steps: each step is recorded, and after some of them the model is saved
+ * and validated. Everything that a run writes is written from here.
  */
 export class Milestones {
   readonly #options: TrainOptions;
@@ -37,26 +37,38 @@ export class Milestones {
     this.#saved = options.from?.step;
   }
 
-  /** Loads the checkpoint that the run goes on from, or clears the folder for one that starts. */
+  /** Loads the checkpoint from which the run continues, or clears the folder for a run that starts. */
   static async prepare(options: TrainOptions): Promise<Milestones> {
     const { settings, training, run, from, observer, signal } = options;
-    const { model, source, samples } = training;
+    const { model, source, samples, samplesDifference, files } = training;
+    const { keep, keepEvery } = settings;
     const start = startOf(settings, source.batchesPerEpoch, samples);
-    const state = from ?? start;
-    const store = new CheckpointStore(run.checkpoints, { keep: settings.keep });
+    const state = from ? continued(from, start, samplesDifference) : start;
+    const store = new CheckpointStore(run.checkpoints, {
+      keep,
+      forGood: (step) => keepEvery !== undefined && step % (keepEvery * source.batchesPerEpoch) === 0,
+    });
     if (from) {
-      demandSameStart(from, start);
-      await loadCheckpoint(store.path(from.step), model, signal);
+      const checkpoint = store.path(from.step);
+      await hinting(checkpoint, async () => {
+        await demandFiles(checkpoint, files);
+        await loadCheckpoint(checkpoint, model, signal);
+      });
       await store.prepare();
       await store.settle(from.best?.step);
     } else {
       await store.prepare();
       await store.clear();
     }
-    const { recorder, stepsFound } = await Recorder.open(run, state.step);
+    const { recorder, stepsFound } = await Recorder.open(run, state);
     if (stepsFound < state.step)
       observer?.note?.(
         `${run.metrics} ends at step ${stepsFound}, before the checkpoint; the steps between stay unrecorded`,
+      );
+    if (from && state.schedule.totalSteps > from.schedule.totalSteps)
+      observer?.note?.(
+        `the run now ends after step ${state.schedule.totalSteps}; it was planned to end after step ` +
+          `${from.schedule.totalSteps}. From here on its learning rates are those of the longer run`,
       );
     observer?.started?.({
       step: state.step,
@@ -73,13 +85,14 @@ export class Milestones {
     return this.#state;
   }
 
-  /** What is left of the run should it stop here, for messages. */
+  /** For messages: what is on the disk if the run ends here. */
   get kept(): string {
     return this.#saved === undefined ? 'nothing was saved' : `the checkpoint of step ${this.#saved} is untouched`;
   }
 
   /** Records a step that is done. */
   async stepDone(record: StepRecord, position: BatchPosition): Promise<void> {
+    await this.#options.run.lock.checkIfLate();
     await this.#recorder.step(record);
     this.#state = {
       ...this.#state,
@@ -91,29 +104,23 @@ export class Milestones {
     this.#options.observer?.stepDone?.(record);
   }
 
-  /** Whether there is something to do once a step is done, before the next. */
+  /** Whether a step has to land before the next one starts, because a validation or a checkpoint follows it. */
   isDue(step: number, position: BatchPosition): boolean {
     return this.#validationDue(step, position) || this.#saveDue(step) || !!this.#options.signal?.aborted;
   }
 
-  /** Validates and saves, whichever is due after the step that was done last. */
+  /** Saves and validates what is due after the last step. Saves first, so that a validation that fails costs no work. */
   async pause(): Promise<void> {
-    const { signal } = this.#options;
     const { step, position, schedule } = this.#state;
-    const due = this.#validationDue(step, before(position, schedule.batchesPerEpoch));
-    const best = due && (await this.#validate());
-    if (best || signal?.aborted || this.#saveDue(step)) await this.#save();
+    const validationDue = this.#validationDue(step, before(position, schedule.batchesPerEpoch));
+    this.#state = { ...this.#state, validationDue };
+    if (this.#saveDue(step) || this.#options.signal?.aborted) await this.#save();
+    if (validationDue && !this.#options.signal?.aborted) await this.#validateAndKeep();
   }
 
-  /** The validation that a stopped run left out after its last step; its checkpoint is then brought up to date. */
+  /** Makes the validation that a stopped run left out after its last step. */
   async catchUp(): Promise<void> {
-    if (!this.#state.validationDue || this.#options.signal?.aborted) return;
-    await this.#validate();
-    if (this.#state.validationDue) return;
-    const { step, best } = this.#state;
-    await this.#recorder.sync();
-    await rewriteTrainerState(this.#store.path(step), this.#state);
-    await this.#store.settle(best?.step);
+    if (this.#state.validationDue && !this.#options.signal?.aborted) await this.#validateAndKeep();
   }
 
   /** Saves what is not saved yet. */
@@ -138,7 +145,10 @@ export class Milestones {
   }
 
   #saveDue(step: number): boolean {
-    return step % this.#options.settings.saveEvery === 0 || step === this.#state.schedule.totalSteps;
+    const { settings, saveRequest } = this.#options;
+    const { totalSteps } = this.#state.schedule;
+    const dueByStep = step % settings.saveEvery === 0 || step === totalSteps || this.#store.keepsForGood(step);
+    return dueByStep || !!saveRequest?.wanted;
   }
 
   #validationDue(step: number, position: BatchPosition): boolean {
@@ -150,7 +160,33 @@ export class Milestones {
     return due || step === totalSteps;
   }
 
-  /** @returns whether it is the best so far; if the signal came, it is left for the next time */
+  /**
+   * Validates, and brings the checkpoint of this step up to date, if there is one. If there is none, saves when the model
+   * is the best so far, when the signal came, and when validating fails.
+   */
+  async #validateAndKeep(): Promise<void> {
+    const { step } = this.#state;
+    const isSaved = () => this.#saved === step;
+    let best: boolean;
+    try {
+      best = await this.#validate();
+    } catch (error) {
+      // Saving may fail for the same reason, and the first error is the one to report.
+      if (!isSaved()) await this.#save().catch(() => undefined);
+      if (!isLxmertError(error)) throw error;
+      throw new LxmertError(error.code, `the validation after step ${step} failed (${this.kept}): ${error.message}`, {
+        cause: error,
+      });
+    }
+    if (isSaved() && !this.#state.validationDue) {
+      await this.#recorder.sync();
+      await this.#options.run.lock.check();
+      await rewriteTrainerState(this.#store.path(step), this.#state);
+      await this.#store.settle(this.#state.best?.step);
+    } else if (!isSaved() && (best || this.#options.signal?.aborted)) await this.#save();
+  }
+
+  /** @returns whether the model is the best so far; after the signal the validation stays due */
   async #validate(): Promise<boolean> {
     const { settings, training, signal, observer } = this.#options;
     const { step, position, schedule } = this.#state;
@@ -168,9 +204,7 @@ export class Milestones {
       ...this.#state,
       validationDue: false,
       validationsSinceBest: isBest ? 0 : this.#state.validationsSinceBest + 1,
-      ...(isBest
-        ? { best: { step, loss: record.loss, ...(record.score === undefined ? {} : { score: record.score }) } }
-        : {}),
+      best: isBest ? { step, loss: record.loss, score: record.score } : this.#state.best,
     };
     this.#lastValidation = record;
     observer?.validated?.(record, isBest);
@@ -184,7 +218,7 @@ export class Milestones {
     return isBest;
   }
 
-  /** The best so far under these weights: sums of other losses cannot be compared. */
+  /** The best validation so far with the same loss weights; validations with other weights cannot be compared. */
   #bestOf(weights: LossWeights<string>): TrainerState['best'] {
     const { best, schedule } = this.#state;
     if (!best) return undefined;
@@ -193,8 +227,9 @@ export class Milestones {
   }
 
   async #save(): Promise<void> {
-    const { training, run, observer } = this.#options;
+    const { training, run, observer, saveRequest } = this.#options;
     const { step } = this.#state;
+    if (saveRequest) saveRequest.wanted = false;
     await this.#recorder.sync();
     await run.lock.check();
     let path: string;

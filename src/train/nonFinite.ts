@@ -2,12 +2,12 @@ import { examplesOf, oneSample, type Batch } from '../data/batches/batch.js';
 import type { LossWeights } from '../step/losses.js';
 import type { Trainable } from './trainable.js';
 
-/** Samples that are named in the message. */
+/** Most samples that the message names. */
 const most = 3;
 
 /**
- * Looks for where a step stopped being finite, sample by sample with dropout off.
- * @returns a sentence for the user, naming losses and samples
+ * Evaluates the samples of a step one at a time, dropout off, to find those whose loss is not finite.
+ * @returns a sentence for the user, which names losses and samples
  */
 export async function findNonFinite(
   model: Pick<Trainable, 'evaluate'>,

@@ -5,8 +5,12 @@ import { entriesOf } from '../records.js';
 import { MetricsFile } from './metrics.js';
 import type { StepRecord, ValidRecord } from './metrics.js';
 import type { RunFolder } from './runFolder.js';
+import type { TrainerState } from './trainerState.js';
 
-/** Writes what a run measures: `metrics.jsonl`, and the same as TensorBoard events. */
+/** The part of a run's state that says which records belong to it. */
+type RecorderStart = Pick<TrainerState, 'step' | 'validationDue'>;
+
+/** Writes what a run measures to `metrics.jsonl`, and the same figures as TensorBoard events. */
 export class Recorder {
   readonly #metrics: MetricsFile;
   readonly #events: EventFile;
@@ -17,15 +21,15 @@ export class Recorder {
   }
 
   /**
-   * Goes on after `step` steps: what was recorded of later ones is dropped.
-   * @returns the recorder, and how many steps `metrics.jsonl` tells of
+   * Continues from a state, and drops what was recorded after it.
+   * @returns the recorder, and the last step that `metrics.jsonl` records
    */
-  static async open(run: RunFolder, step: number): Promise<{ recorder: Recorder; stepsFound: number }> {
-    if (step === 0) await removeEvents(run.path);
-    const { metrics, stepsFound } = await MetricsFile.open(run.metrics, step);
+  static async open(run: RunFolder, from: RecorderStart): Promise<{ recorder: Recorder; stepsFound: number }> {
+    if (from.step === 0) await removeEvents(run.path);
+    const { metrics, stepsFound } = await MetricsFile.open(run.metrics, from.step, from.validationDue);
     try {
-      // TensorBoard drops events of the step given and later ones; that of the checkpoint is to stay.
-      const events = await EventFile.create(run.path, { step: step + 1 });
+      // TensorBoard drops the events of this step and of later ones. The events of the checkpoint's step stay.
+      const events = await EventFile.create(run.path, { step: from.step + 1 });
       return { recorder: new Recorder(metrics, events), stepsFound };
     } catch (error) {
       await metrics.close();
@@ -36,24 +40,26 @@ export class Recorder {
   async step(record: StepRecord): Promise<void> {
     await this.#metrics.append(record);
     const { step, loss, losses, lr, gradNorm, samplesPerSecond } = record;
-    // The lines of metrics.jsonl can be compared between runs; memory is the machine's affair.
+    // Memory depends on the machine, and the lines of metrics.jsonl are to be the same on every machine.
     const scalars = { loss, lr, gradNorm, samplesPerSecond, processMemoryBytes: process.memoryUsage.rss() };
     await this.#events.scalars(step, { ...tagged('train/', scalars), ...tagged('train/loss/', losses) });
   }
 
   async validation(record: ValidRecord): Promise<void> {
     await this.#metrics.append(record);
-    const { step, loss, losses, accuracy, score } = record;
+    const { step, loss, losses, accuracy, accuracyBySet = {}, score } = record;
     const scalars = {
       'valid/loss': loss,
-      ...(score === undefined ? {} : { 'valid/score': score }),
+      ...tagged('valid/', { score }),
       ...tagged('valid/loss/', losses),
       ...tagged('valid/accuracy/', accuracy),
     };
+    for (const [name, sets] of entriesOf(accuracyBySet))
+      Object.assign(scalars, tagged(`valid/accuracy/${name}/`, sets));
     await this.#events.scalars(step, scalars);
   }
 
-  /** Makes the metrics so far survive a power cut. */
+  /** Writes the metrics through to the disk, so that they survive a power cut. */
   async sync(): Promise<void> {
     await this.#metrics.sync();
   }
@@ -64,7 +70,7 @@ export class Recorder {
   }
 }
 
-/** Takes away the events of a run that starts over. */
+/** Removes the event files of a run that starts again from step 0. */
 async function removeEvents(folder: string): Promise<void> {
   for (const name of await readdir(folder))
     if (name.startsWith('events.out.tfevents.')) await rm(join(folder, name), { force: true });

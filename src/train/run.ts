@@ -4,36 +4,39 @@ import { CheckpointStore } from './checkpointStore.js';
 import { lastValidation } from './metrics.js';
 import type { TrainObserver } from './observer.js';
 import { lookIntoRun, newestState, RunFolder } from './runFolder.js';
+import { totalSteps } from './schedule.js';
 import type { TrainSettings } from './trainable.js';
-import type { TrainSummary } from './trainOptions.js';
-import { isFinished } from './trainerState.js';
+import type { SaveRequest, TrainSummary } from './trainOptions.js';
+import { isFinished, withEnd } from './trainerState.js';
 import type { TrainerState } from './trainerState.js';
 
-/** How a caller follows a run, and ends it. */
+/** How a caller observes a run, and ends it. */
 export interface RunControls {
   readonly observer?: TrainObserver | undefined;
-  /** Ends the run: before its first step at once, then after the step at hand, with a checkpoint. */
+  /** Ends the run: at once before its first step; later after the current step, with a checkpoint. */
   readonly signal?: AbortSignal | undefined;
+  /** Asks for a checkpoint while the run continues. */
+  readonly saveRequest?: SaveRequest | undefined;
 }
 
 /** A run to be started or resumed in its folder. `C`: its description. */
 export interface RunRequest<C extends TrainSettings> extends RunControls {
   readonly out: string;
-  /** Go on from the newest checkpoint of the run folder; start over where there is none. */
+  /** Continue from the newest checkpoint of the run folder; start from step 0 if there is none. */
   readonly resume: boolean;
-  /** Puts the description together; `saved` is the one that a resumed run was started with. */
+  /** Makes the description; `saved` is the description with which a resumed run was started. */
   readonly describe: (saved: ConfigTree | undefined) => Promise<C>;
-  /** The settings, one a line, in which a resumed run would differ from its beginning. */
+  /** One text for each setting in which a resumed run would differ from its beginning. */
   readonly changes: (saved: ConfigTree, now: C) => readonly string[];
-  /** Checks what can be checked before a new run opens its data, which may take minutes. */
+  /** Checks a new run before it opens its data, which may take minutes. */
   readonly check: (config: C) => Promise<void>;
   /** Opens data and model, and trains. */
   readonly train: (config: C, run: RunFolder, from: TrainerState | undefined) => Promise<TrainSummary>;
 }
 
 /**
- * Takes the run folder and its lock, finds where to go on, and trains.
- * @throws BAD_CONFIG (a resumed run's description differs), RUN_FOLDER, and what describing and training throw
+ * Takes the run folder and its lock, finds the checkpoint to continue from, and trains.
+ * @throws BAD_CONFIG (a resumed run's description differs), RUN_FOLDER, and what `describe` and `train` throw
  */
 export async function trainInFolder<C extends TrainSettings>(request: RunRequest<C>): Promise<TrainSummary> {
   const { out, resume, observer, signal } = request;
@@ -48,10 +51,11 @@ export async function trainInFolder<C extends TrainSettings>(request: RunRequest
       );
   };
 
-  const done = resume ? await newestState(out) : undefined;
-  if (done && isFinished(done, config.earlyStop) && saved) {
+  const newest = resume ? await newestState(out) : undefined;
+  const planned = newest && withEnd(newest, totalSteps(config, newest.schedule.batchesPerEpoch));
+  if (planned && isFinished(planned, config.earlyStop) && saved) {
     demandUnchanged(saved);
-    return summaryOfFinished(out, done, observer);
+    return summaryOfFinished(out, planned, observer);
   }
 
   const run = await RunFolder.open(out, { resume });
@@ -69,7 +73,7 @@ export async function trainInFolder<C extends TrainSettings>(request: RunRequest
     return await request.train(config, run, from);
   } catch (error) {
     if (!signal?.aborted || error !== signal.reason) throw error;
-    // Nothing has changed: a checkpoint would hold what there is already, or what the seed gives.
+    // No step was made. A checkpoint would hold the same as the newest one, or as a new run has at its start.
     return summaryOf(out, from);
   } finally {
     await run.close();
@@ -92,7 +96,7 @@ async function summaryOfFinished(
   };
 }
 
-/** Of a run that did not get to its next step, by its newest checkpoint. */
+/** The summary of a run that made no step in this process, by its newest checkpoint. */
 function summaryOf(out: string, state: TrainerState | undefined): TrainSummary {
   if (!state) return { step: 0, finished: false, stoppedEarly: false };
   const { step, schedule, best } = state;

@@ -1,39 +1,57 @@
 import { readFile, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve, sep } from 'node:path';
 import { isTree } from '../config/configFile.js';
 import type { ConfigTree } from '../config/presets.js';
 import { LxmertError } from '../errors.js';
 import { makeFolder, removeTemporaries, writeFileAtomic } from '../formats/atomicFile.js';
 import { fileError, systemCode } from '../formats/fileErrors.js';
-import { readTrainerState } from './checkpoint.js';
-import { checkpointName, listCheckpoints } from './checkpointStore.js';
+import { checkpointFiles, hinting, readTrainerState } from './checkpoint.js';
+import { checkpointName, listCheckpoints, stepOfName } from './checkpointStore.js';
 import { RunLock } from './runLock.js';
 import type { TrainerState } from './trainerState.js';
 
 /** The files of a run folder. */
 export const runFiles = { config: 'config.json', metrics: 'metrics.jsonl', checkpoints: 'checkpoints' } as const;
 
-/** What a run folder holds. */
+/** The contents of a run folder. */
 export interface RunContents {
-  /** The description that the run was started with; absent when it did not come that far. */
-  readonly config?: ConfigTree;
+  /** The description with which the run was started; absent when the run ended before it was written. */
+  readonly config?: ConfigTree | undefined;
   /** Steps with a checkpoint, ascending. */
   readonly checkpoints: readonly number[];
   readonly hasMetrics: boolean;
 }
 
-/** Looks into a run folder without touching it; a folder that does not exist holds nothing. */
+/**
+ * Looks into a run folder without changing it; a folder that does not exist holds nothing.
+ * @throws RUN_FOLDER for a checkpoint, or the folder of the checkpoints, instead of their run; FILE_ACCESS
+ */
 export async function lookIntoRun(folder: string): Promise<RunContents> {
-  const config = await readSavedConfig(join(folder, runFiles.config));
   const names = await readdir(folder).catch((error: unknown): string[] => {
     if (systemCode(error) === 'ENOENT') return [];
     throw fileError(error, 'read the run folder', folder);
   });
+  demandNoCheckpoint(folder, names);
   return {
-    ...(config ? { config } : {}),
+    config: await readSavedConfig(join(folder, runFiles.config)),
     checkpoints: await listCheckpoints(join(folder, runFiles.checkpoints)),
     hasMetrics: names.includes(runFiles.metrics),
   };
+}
+
+/** Refuses a checkpoint's folder, or the folder around the checkpoints, where a run folder is expected. */
+function demandNoCheckpoint(folder: string, names: readonly string[]): void {
+  const isCheckpoint = names.includes(checkpointFiles.model);
+  const holdsCheckpoints = !names.includes(runFiles.config) && names.some((name) => stepOfName(name) !== undefined);
+  if (!isCheckpoint && !holdsCheckpoints) return;
+  const parts = resolve(folder).split(sep);
+  const at = parts.lastIndexOf(runFiles.checkpoints);
+  const run = at > 0 ? parts.slice(0, at).join(sep) : undefined;
+  throw new LxmertError(
+    'RUN_FOLDER',
+    `${folder} ${isCheckpoint ? 'is a checkpoint' : 'holds the checkpoints of a run'}; the folder of the run is expected` +
+      (run === undefined ? '' : `: ${run}`),
+  );
 }
 
 /** A run folder that this process holds. */
@@ -55,7 +73,7 @@ export class RunFolder {
   }
 
   /**
-   * Makes the folder if need be and takes its lock. Without `resume` it may not hold a run.
+   * Makes the folder if there is none, and takes its lock. Without `resume` it must not hold a run.
    * @throws RUN_FOLDER (in use, or a run is there), FILE_ACCESS
    */
   static async open(path: string, { resume }: { readonly resume: boolean }): Promise<RunFolder> {
@@ -93,7 +111,9 @@ export class RunFolder {
 export async function newestState(folder: string): Promise<TrainerState | undefined> {
   const checkpoints = join(folder, runFiles.checkpoints);
   const step = (await listCheckpoints(checkpoints)).at(-1);
-  return step === undefined ? undefined : readTrainerState(join(checkpoints, checkpointName(step)));
+  if (step === undefined) return undefined;
+  const newest = join(checkpoints, checkpointName(step));
+  return hinting(newest, () => readTrainerState(newest));
 }
 
 async function demandNoRun(path: string): Promise<void> {
@@ -118,7 +138,7 @@ async function readSavedConfig(path: string): Promise<ConfigTree | undefined> {
     const value: unknown = JSON.parse(text);
     if (isTree(value)) return value;
   } catch {
-    // Said below, like any other contents.
+    // The error below is thrown for this, as for any other unfit contents.
   }
   throw new LxmertError(
     'RUN_FOLDER',

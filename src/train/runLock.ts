@@ -1,60 +1,88 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { link, readFile, rm } from 'node:fs/promises';
+import { link, open, readFile, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { LxmertError, isLxmertError } from '../errors.js';
-import { temporaryBeside, temporaryPrefix, writeFileAtomic, writeFileDurable } from '../formats/atomicFile.js';
+import {
+  temporaryBeside,
+  temporaryPrefix,
+  writeFileAtomic,
+  writeFileDurable,
+  writeFully,
+} from '../formats/atomicFile.js';
 import { fileError, systemCode } from '../formats/fileErrors.js';
+import { isRecord } from '../records.js';
 
-/** Who holds a run folder, as `run.lock` says. */
+/** The process that holds a run folder, as `run.lock` names it. */
 interface Holder {
   readonly pid: number;
   readonly host: string;
   /** When the lock was taken, for people. */
   readonly since: string;
-  /** Tells a process from a later one with the same number; absent where the system does not say. */
-  readonly process?: string;
+  /** Distinguishes a process from a later one with the same number; absent where the system does not say. */
+  readonly process?: string | undefined;
 }
 
 export const lockName = 'run.lock';
 
-/** Rounds before giving up; another process needs milliseconds to take over. */
+/** Times of the lock, in milliseconds. */
+export interface LockTimes {
+  /** The holder rewrites its lock this often. The file's time of change shows other hosts that the holder is alive. */
+  readonly heartbeat: number;
+  /** Another host may take a lock over that has not been rewritten for this long. */
+  readonly staleAfter: number;
+}
+
+/** A lock of another host is stale after 20 missed heartbeats, 10 minutes. docs/training.md states this time. */
+export const lockTimes: LockTimes = { heartbeat: 30_000, staleAfter: 600_000 };
+
+/** Attempts before giving up; another process needs milliseconds for a take-over. */
 const mostTries = 200;
 
-/** A run folder held by this process, so that no other writes into it. */
+/** The lock on a run folder, which keeps other processes from writing into it. */
 export class RunLock {
   readonly #path: string;
   readonly #text: string;
+  readonly #times: LockTimes;
+  readonly #timer: NodeJS.Timeout;
+  /** When the lock was last seen to be ours (`performance.now()`). */
+  #seen = performance.now();
+  #beat: Promise<void> = Promise.resolve();
 
-  private constructor(path: string, text: string) {
+  private constructor(path: string, text: string, times: LockTimes) {
     this.#path = path;
     this.#text = text;
+    this.#times = times;
+    this.#timer = setInterval(() => {
+      this.#beat = this.#beat.then(() => this.#rewrite());
+    }, times.heartbeat);
+    this.#timer.unref();
   }
 
   /**
-   * Takes the lock of a folder, also from a process that has died.
+   * Takes the lock of a folder. A lock is taken over when its process is dead, or when it is of another host and has not
+   * been rewritten for `staleAfter`.
    * @throws RUN_FOLDER naming the process that holds it; FILE_ACCESS
    */
-  static async take(folder: string): Promise<RunLock> {
+  static async take(folder: string, times: LockTimes = lockTimes): Promise<RunLock> {
     const path = join(folder, lockName);
-    const started = await processStart(process.pid);
     const holder: Holder = {
       pid: process.pid,
       host: hostname(),
       since: new Date().toISOString(),
-      ...(started === undefined ? {} : { process: started }),
+      process: await processStart(process.pid),
     };
-    // No two locks have the same text, not even of one process.
+    // The id makes the texts of two locks differ, even those of one process.
     const text = `${JSON.stringify({ ...holder, id: randomUUID() })}\n`;
     try {
-      await takeFile(path, text, folder);
+      await takeFile(path, { text, folder, staleAfter: times.staleAfter });
     } catch (error) {
       throw fileError(error, 'lock', folder);
     }
-    return new RunLock(path, text);
+    return new RunLock(path, text, times);
   }
 
-  /** @throws RUN_FOLDER when the lock was removed or taken from this process */
+  /** @throws RUN_FOLDER when the lock was removed or taken over by another process */
   async check(): Promise<void> {
     const text = await readFile(this.#path, 'utf8').catch(() => undefined);
     if (text !== this.#text)
@@ -62,91 +90,161 @@ export class RunLock {
         'RUN_FOLDER',
         `${this.#path} was ${text === undefined ? 'removed' : 'taken by another process'}; this run stops`,
       );
+    this.#seen = performance.now();
+  }
+
+  /**
+   * The same check, but only if heartbeats are late: a process that was suspended, or cut off from the disk, may have
+   * lost its lock meanwhile. Cheap enough for every step.
+   */
+  async checkIfLate(): Promise<void> {
+    if (performance.now() - this.#seen > this.#times.staleAfter / 2) await this.check();
   }
 
   /** Gives the folder back. */
   async release(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#beat;
     const text = await readFile(this.#path, 'utf8').catch(() => undefined);
     if (text === this.#text) await rm(this.#path, { force: true });
   }
+
+  /** Writes the same text again: the file server sets the time of change, so the clocks of hosts need not agree. */
+  async #rewrite(): Promise<void> {
+    try {
+      // If another process replaces the file now, this handle still means the old one.
+      const file = await open(this.#path, 'r+');
+      try {
+        if ((await file.readFile('utf8')) !== this.#text) return;
+        await writeFully(file, Buffer.from(this.#text, 'utf8'), 0);
+        this.#seen = performance.now();
+      } finally {
+        await file.close();
+      }
+    } catch {
+      // The next heartbeat, or the check before the next checkpoint, shows what is wrong.
+    }
+  }
+}
+
+/** A lock to be made. */
+interface Claim {
+  readonly text: string;
+  /** The run folder, for messages. */
+  readonly folder: string;
+  readonly staleAfter: number;
 }
 
 /**
- * Makes `path` hold `text`, if no living process has it. A stale one is replaced under a second lock, whose name comes
- * from the stale text: of all who judged that text, one replaces it, and only while it is still there. That lock may go
- * stale in turn, and is then treated alike.
+ * Makes the file `path` with the text of the claim, unless a living process holds it. A stale lock is replaced under a
+ * second lock whose name is a hash of the stale text, so one process replaces it, and only while that text is still
+ * there. The second lock can become stale too; it is then treated in the same way.
  */
-async function takeFile(path: string, text: string, folder: string): Promise<void> {
+async function takeFile(path: string, claim: Claim): Promise<void> {
   for (let tries = 0; tries < mostTries; tries++) {
-    if (await created(path, text)) return;
-    const old = await readText(path);
+    const now = await created(path, claim.text);
+    if (now === undefined) return;
+    const old = await readLock(path);
     if (old === undefined) continue;
-    await demandStale(old, path, folder);
-    const claim = join(dirname(path), `${temporaryPrefix}${lockName}-${sha256(old)}`);
+    await demandStale(old, now, path, claim);
+    const second = join(dirname(path), `${temporaryPrefix}${lockName}-${sha256(old.text)}`);
     try {
-      await takeFile(claim, text, folder);
+      await takeFile(second, claim);
     } catch (error) {
       if (!isLxmertError(error)) throw error;
-      // Another process is at it, and will have the lock in a moment.
+      // Another process is replacing the lock, and will hold it in a moment.
       await new Promise((done) => setTimeout(done, 10));
       continue;
     }
     try {
-      if ((await readText(path)) === old) return await writeFileAtomic(path, text);
+      if ((await readLock(path))?.text === old.text) return await writeFileAtomic(path, claim.text);
     } finally {
-      await rm(claim, { force: true });
+      await rm(second, { force: true });
     }
   }
-  throw new LxmertError('RUN_FOLDER', `${path} cannot be taken over; if no run uses ${folder}, remove it`);
+  throw new LxmertError('RUN_FOLDER', `${path} cannot be taken over; if no run uses ${claim.folder}, remove this file`);
 }
 
-/** Makes a file with its contents at once, so that nobody ever reads an empty lock; false when there is one already. */
-async function created(path: string, text: string): Promise<boolean> {
+/**
+ * Makes a file with its contents in one operation, so that nobody ever reads an empty lock.
+ * @returns undefined when it was made; else the time on the file server, in milliseconds
+ */
+async function created(path: string, text: string): Promise<number | undefined> {
   const mine = temporaryBeside(path);
   await writeFileDurable(mine, text);
   try {
     await link(mine, path);
-    return true;
+    return undefined;
   } catch (error) {
-    // ENOENT: the holder has cleared temporary files away, ours too.
+    // ENOENT: the holder has removed all temporary files, ours too.
     if (!['EEXIST', 'ENOENT'].includes(systemCode(error) ?? '')) throw error;
-    return false;
+    return await stat(mine).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => Date.now(),
+    );
   } finally {
     await rm(mine, { force: true }).catch(() => undefined);
   }
 }
 
 /** @throws RUN_FOLDER when the process of a lock lives, or may live */
-async function demandStale(text: string, path: string, folder: string): Promise<void> {
-  const holder = parseHolder(text);
-  if (holder && holder.host !== hostname())
+async function demandStale(lock: ReadLock, now: number, path: string, { folder, staleAfter }: Claim): Promise<void> {
+  const holder = parseHolder(lock.text);
+  if (!holder) return;
+  const { pid, host, since } = holder;
+  if (host !== hostname()) {
+    const silent = now - lock.changed;
+    if (silent > staleAfter) return;
     throw new LxmertError(
       'RUN_FOLDER',
-      `${folder} is in use by process ${holder.pid} on ${holder.host} since ${holder.since}; if that process is gone, remove ${path}`,
+      `${folder} is in use by process ${pid} on ${host} since ${since}; if that process is gone, remove ${path}, ` +
+        `or wait: its last sign of life is ${inWords(Math.max(0, silent))} old, and after ${inWords(staleAfter)} ` +
+        'without one another host may take the folder over',
     );
-  if (holder && (await lives(holder)))
+  }
+  if (await lives(holder))
     throw new LxmertError(
       'RUN_FOLDER',
-      `${folder} is in use by process ${holder.pid} since ${holder.since}; wait for it, stop it, or give another --out`,
+      `${folder} is in use by process ${pid} since ${since}; wait for it, stop it, or give another --out`,
     );
 }
 
+const inWords = (milliseconds: number): string => {
+  const seconds = Math.round(milliseconds / 1000);
+  return seconds < 120 ? `${seconds} s` : `${Math.round(seconds / 60)} minutes`;
+};
+
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex').slice(0, 16);
 
-async function readText(path: string): Promise<string | undefined> {
+interface ReadLock {
+  readonly text: string;
+  /** Time of change by the file server's clock, in milliseconds. */
+  readonly changed: number;
+}
+
+async function readLock(path: string): Promise<ReadLock | undefined> {
   try {
-    return await readFile(path, 'utf8');
+    const file = await open(path, 'r');
+    try {
+      const { mtimeMs: changed } = await file.stat();
+      return { text: await file.readFile('utf8'), changed };
+    } finally {
+      await file.close();
+    }
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return undefined;
     throw error;
   }
 }
 
-/** Undefined for what no lock of ours looks like: it cannot be alive. */
+/** Undefined for a text that no run wrote: no process holds such a lock. */
 function parseHolder(text: string): Holder | undefined {
   try {
-    const value = JSON.parse(text) as Partial<Holder> | null;
-    return typeof value?.pid === 'number' && typeof value.host === 'string' ? (value as Holder) : undefined;
+    const value: unknown = JSON.parse(text);
+    if (!isRecord(value)) return undefined;
+    const { pid, host, since, process: started } = value;
+    if (typeof pid !== 'number' || typeof host !== 'string') return undefined;
+    return { pid, host, since: String(since), process: typeof started === 'string' ? started : undefined };
   } catch {
     return undefined;
   }
@@ -162,17 +260,17 @@ async function lives(holder: Holder): Promise<boolean> {
   return holder.process === undefined || started === undefined || holder.process === started;
 }
 
-/** Boot and clock tick in which a process began, or `ended` (Linux); else undefined. */
+/** The boot and the clock tick in which a process began, or `ended` (Linux); undefined on other systems. */
 async function processStart(pid: number): Promise<string | undefined> {
   try {
-    const [boot, stat] = await Promise.all([
+    const [boot, text] = await Promise.all([
       readFile('/proc/sys/kernel/random/boot_id', 'utf8'),
       readFile(`/proc/${pid}/stat`, 'utf8'),
     ]);
     // Field 22; the name in field 2 may hold spaces and parentheses.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
     const [state, ticks] = [fields[0], fields[19]];
-    // A zombie has ended; only its parent has not looked yet.
+    // A zombie has ended, but its parent has not asked for its exit code yet.
     return ticks === undefined || state === 'Z' ? 'ended' : `${boot.trim()} ${ticks}`;
   } catch {
     return undefined;

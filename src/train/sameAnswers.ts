@@ -1,14 +1,14 @@
 import { join } from 'node:path';
 import { LxmertError } from '../errors.js';
-import { readCheckpointAnswers } from './checkpoint.js';
+import { checkpointFiles, hinting, readCheckpointAnswers } from './checkpoint.js';
 import { checkpointName } from './checkpointStore.js';
 import type { RunFolder } from './runFolder.js';
 import type { TrainerState } from './trainerState.js';
 
 /**
- * Compares the answer table of the checkpoint that a run goes on from with that of the data.
+ * Compares the answer table of the checkpoint from which a run continues with that of the data.
  * @param flag that takes initial weights, for the message
- * @throws BAD_CHECKPOINT when a row of the answer head would mean another answer than it has learnt
+ * @throws BAD_CHECKPOINT when a row of the answer head would mean another answer than it was trained for
  */
 export async function demandSameAnswers(
   run: RunFolder,
@@ -17,7 +17,8 @@ export async function demandSameAnswers(
   flag: 'init' | 'from' = 'init',
 ): Promise<void> {
   const checkpoint = join(run.checkpoints, checkpointName(from.step));
-  const saved = await readCheckpointAnswers(checkpoint);
+  const saved = await hinting(checkpoint, () => readCheckpointAnswers(checkpoint));
+  const answersFile = join(checkpoint, checkpointFiles.answers);
   const advice =
     `Give the data it was trained on, or start another run with --${flag} ${checkpoint}, ` +
     'which carries the answers over by their words';
@@ -26,7 +27,10 @@ export async function demandSameAnswers(
   if (!saved || !now)
     throw new LxmertError(
       'BAD_CHECKPOINT',
-      `${checkpoint}: answer table: the checkpoint ${has(saved)} (answers.json), the data folder ${has(now)}. ${advice}`,
+      `${checkpoint}: answer table: the checkpoint ${has(saved)} (answers.json), the data folder ${has(now)}. ${advice}` +
+        (saved
+          ? ''
+          : `. If ${answersFile} is lost, move ${checkpoint} away, and --resume goes on from the checkpoint before it`),
     );
   const said = (answers: readonly string[], row: number): string => JSON.stringify(answers[row] ?? 'nothing');
   for (let row = 0; row < Math.max(saved.length, now.length); row++)

@@ -4,29 +4,36 @@ import type { RunFolder } from './runFolder.js';
 import type { Training, TrainSettings } from './trainable.js';
 import type { TrainerState } from './trainerState.js';
 
+/** A request for a checkpoint, shared by the caller and the run. */
+export interface SaveRequest {
+  /** The caller sets it to true; the run then saves after the current step, and sets it back to false. */
+  wanted: boolean;
+}
+
 export interface TrainOptions {
   readonly settings: TrainSettings;
   readonly training: Training;
   readonly run: RunFolder;
-  /** Where to go on; absent: at the start, with the weights that the model has. */
+  /** The state to continue from; absent: the run starts, with the weights that the model has. */
   readonly from?: TrainerState | undefined;
   readonly observer?: TrainObserver | undefined;
-  /** Ends the run after the step at hand, with a checkpoint. */
+  /** Ends the run after the current step, with a checkpoint. */
   readonly signal?: AbortSignal | undefined;
+  readonly saveRequest?: SaveRequest | undefined;
 }
 
 export interface TrainSummary {
   readonly step: number;
-  /** Unknown when the signal came before the data of a new run were open. */
+  /** Absent when the signal came before the data of a new run were open. */
   readonly totalSteps?: number | undefined;
-  /** False when the signal came first. */
+  /** False when the signal ended the run. */
   readonly finished: boolean;
-  /** Whether `earlyStop` ended it before its last step. */
+  /** Whether `earlyStop` ended the run before its last step. */
   readonly stoppedEarly: boolean;
   /** The newest checkpoint; absent when the signal came before the first one. */
   readonly checkpoint?: string | undefined;
   readonly best?: TrainerState['best'] | undefined;
-  /** Of this process: the last step and the last validation. */
+  /** The last step and the last validation that this process made. */
   readonly lastStep?: StepRecord | undefined;
   readonly lastValidation?: ValidRecord | undefined;
 }

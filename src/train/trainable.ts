@@ -8,40 +8,40 @@ export interface StateEntry {
   readonly shape: readonly number[];
 }
 
-/** What is stored of every parameter: itself and BertAdam's two moments. */
+/** Tensors that are stored for every parameter: the parameter itself and BertAdam's two moments. */
 export const stateKinds = ['parameter', 'firstMoment', 'secondMoment'] as const;
 
 export type StateKind = (typeof stateKinds)[number];
 
 /** The tensors of a model on a device. Calls run in the order in which they are made. */
 export interface StoredModel {
-  /** Every stored tensor, each once (the tied masked-LM decoder is not one), in a fixed order. */
+  /** Every stored tensor once, in a fixed order. The masked-LM decoder is tied to the word table and not stored. */
   readonly parameters: readonly StateEntry[];
   read(kind: StateKind, name: string): Promise<Float32Array>;
-  /** Throws BAD_ARGUMENT when `values` has another length than the tensor. */
+  /** @throws BAD_ARGUMENT when `values` has another length than the tensor */
   write(kind: StateKind, name: string, values: Float32Array): Promise<void>;
 }
 
-/** What the trainer asks of a model, whatever its losses are. */
+/** The model as the trainer uses it, whatever its losses are. */
 export interface Trainable<L extends string = string> extends StoredModel {
   /**
-   * One optimizer step over the parts of one global batch (gradient accumulation). Enqueues at once and resolves when
-   * its losses are known. Rejects with NOT_FINITE when the gradient norm is not finite; weights and moments are then
-   * as before the step.
+   * One optimizer step over the parts of one global batch (gradient accumulation). Enqueues its work and resolves when
+   * its losses are known. Rejects with NOT_FINITE when a loss or the gradient is not finite; weights and moments are
+   * then as before the step, and the steps that are already enqueued are not made.
    */
   step(parts: readonly Batch[], options: StepOptions<L>): Promise<StepResult<L>>;
-  /** Forward only, dropout off: the sums of every loss whose weight is not 0 (the others may be zero tallies). */
+  /** Forward only, dropout off. The sums of every loss whose weight is not 0; tallies of the others may be zeros. */
   evaluate(batch: Batch, weights: LossWeights<L>): Promise<Tallies<L>>;
 }
 
-/** Training batches as the trainer takes them. */
+/** The training batches. */
 export interface TrainSource {
   readonly batchesPerEpoch: number;
-  /** Global batches from `from` on, without end. */
+  /** Global batches from `from` on, without end, in the order of their positions. */
   train(from: BatchPosition): AsyncIterable<PositionedBatch>;
   /**
-   * Gives the memory of a batch's features back, for a later batch; nobody may read them afterwards. A batch that is
-   * never released is left to the garbage collector.
+   * Gives the memory of a batch's features back, for a later batch. Nobody may read them afterwards. The garbage
+   * collector frees a batch that is never released.
    */
   release(batch: Batch): void;
 }
@@ -51,10 +51,12 @@ export interface Validation<L extends string = string> {
   /** Σ weight × loss. */
   readonly loss: number;
   readonly losses: MeanLosses<L>;
-  /** Shares of labels whose arg-max was right; a loss without labels, or without classes, has none. */
+  /** By loss: the share of labels whose arg-max was right; absent for a loss without labels or without classes. */
   readonly accuracy: MeanLosses<L>;
   /** What the best checkpoint is chosen by, the higher the better; absent: by the loss. */
   readonly score?: number | undefined;
+  /** By loss, then by data set: the same share, where samples come from several data sets. */
+  readonly accuracyBySet?: Readonly<Partial<Record<L, Readonly<Record<string, number>>>>> | undefined;
 }
 
 export interface ValidationControls {
@@ -63,18 +65,20 @@ export interface ValidationControls {
   readonly progress?: ((batches: number) => void) | undefined;
 }
 
-/** A thing that can be trained: a model, its data, and what differs between pre-training and fine-tuning tasks. */
+/** A model, its data, and everything that differs between pre-training and the tasks of fine-tuning. */
 export interface Training {
   readonly model: Trainable;
   readonly source: TrainSource;
   /** Weights of the losses in an epoch. */
   readonly weights: (epoch: number) => LossWeights<string>;
-  /** Absent: the run has no validation data. Resolves with undefined when there is nothing to validate, or the signal came. */
+  /** Absent: the run has no validation data. Resolves with undefined when there is no sample, or after the signal. */
   readonly validate?: ((epoch: number, controls: ValidationControls) => Promise<Validation | undefined>) | undefined;
-  /** Text files that each checkpoint holds beside the weights, by name: `config.json`, `answers.json`. */
+  /** Text files that each checkpoint holds beside the weights, by name: `config.json`, `answers.json`, `vocab.txt`. */
   readonly files: Readonly<Record<string, string>>;
-  /** Changes with the training samples; absent: it is not known whether they are the same. */
+  /** A checksum of the training samples; absent: a resumed run cannot check that they are the same. */
   readonly samples?: string | undefined;
+  /** What differs between the samples of a saved checksum and these; undefined: nothing. By default checksums must be equal. */
+  readonly samplesDifference?: ((saved: string) => string | undefined) | undefined;
 }
 
 /** The settings of a run that the trainer reads. */
@@ -95,6 +99,8 @@ export interface TrainSettings {
   /** Steps from one validation to the next; once an epoch unless given. */
   readonly validEvery?: number | undefined;
   readonly earlyStop?: number | undefined;
-  /** Checkpoints to keep besides the best. */
+  /** Newest checkpoints to keep, besides the best. */
   readonly keep: number;
+  /** The checkpoint at the end of every Nth epoch is never removed. */
+  readonly keepEvery?: number | undefined;
 }

@@ -1,5 +1,5 @@
 import { examplesOf } from '../data/batches/batch.js';
-import type { PositionedBatch } from '../data/batches/batching.js';
+import type { BatchPosition, PositionedBatch } from '../data/batches/batching.js';
 import { LxmertError, isLxmertError } from '../errors.js';
 import type { StepResult } from '../step/losses.js';
 import type { StepRecord } from './metrics.js';
@@ -7,10 +7,16 @@ import { Milestones } from './milestones.js';
 import { findNonFinite } from './nonFinite.js';
 import { learningRate } from './schedule.js';
 import type { TrainOptions, TrainSummary } from './trainOptions.js';
-import { stopsEarly } from './trainerState.js';
+import { demandCount } from '../numbers.js';
+import { after, stopsEarly } from './trainerState.js';
 
-/** Runs the optimizer steps of a run, from its start or a checkpoint, to its end or a signal. */
+/**
+ * Runs the optimizer steps of a run, from its start or a checkpoint, to its end or a signal.
+ * @throws BAD_ARGUMENT for a source that does not keep its contract, before anything is computed with its batch;
+ *   NOT_FINITE, and what model, source and files throw
+ */
 export async function train(options: TrainOptions): Promise<TrainSummary> {
+  demandCount('batchesPerEpoch of the data source', options.training.source.batchesPerEpoch);
   const milestones = await Milestones.prepare(options);
   try {
     return await new Trainer(options, milestones).run();
@@ -19,20 +25,20 @@ export async function train(options: TrainOptions): Promise<TrainSummary> {
   }
 }
 
-/** A step that the device works on. */
+/** A step whose results are not known yet. */
 interface Flight {
   readonly batch: PositionedBatch;
   readonly step: number;
   readonly lr: number;
-  /** The numbers, and when they came (`performance.now()`). */
+  /** The results, and the time at which they were known (`performance.now()`). */
   readonly result: Promise<{ readonly outcome: StepResult<string>; readonly at: number }>;
 }
 
-/** The loop: while the device works on one step, the next batch is assembled and the step before is recorded. */
+/** The training loop. While the device computes a step, the next batch is assembled and the step before is recorded. */
 class Trainer {
   readonly #options: TrainOptions;
   readonly #milestones: Milestones;
-  /** When the step before was done; samples per second are counted from it. */
+  /** When the step before was done, for samples per second. */
   #clock = performance.now();
 
   constructor(options: TrainOptions, milestones: Milestones) {
@@ -45,7 +51,8 @@ class Trainer {
     const milestones = this.#milestones;
     await milestones.catchUp();
     const { step: first, position, schedule } = milestones.state;
-    const { totalSteps } = schedule;
+    const { totalSteps, batchesPerEpoch } = schedule;
+    let expected = position;
     const batches = source.train(position)[Symbol.asyncIterator]();
     try {
       let next = quiet(batches.next());
@@ -53,7 +60,10 @@ class Trainer {
       this.#clock = performance.now();
       for (let step = first; step < totalSteps && !this.#over(); step++) {
         const turn = await next;
-        if (turn.done) throw new LxmertError('INTERNAL', `the training batches ended before step ${step + 1}`);
+        if (turn.done)
+          throw new LxmertError('BAD_ARGUMENT', `the data source ended before step ${step + 1}; it must not end`);
+        demandBatch(turn.value, expected);
+        expected = after(expected, batchesPerEpoch);
         const started = this.#start(step, turn.value);
         if (step + 1 < totalSteps) next = quiet(batches.next());
         if (flight) await this.#land(flight);
@@ -78,7 +88,7 @@ class Trainer {
     return !!signal?.aborted || stopsEarly(this.#milestones.state, settings.earlyStop);
   }
 
-  /** Enqueues a step; what goes wrong with it comes out when it lands. */
+  /** Enqueues a step. Its errors are thrown when it lands. */
   #start(step: number, batch: PositionedBatch): Flight {
     const { settings, training } = this.#options;
     const { totalSteps } = this.#milestones.state.schedule;
@@ -110,21 +120,32 @@ class Trainer {
     await this.#milestones.stepDone(record, batch.position);
   }
 
-  /** Finds out where a step stopped being finite. */
+  /** Finds the samples for which a step was not finite. The weights are those before the step. */
   async #explain(error: unknown, { batch, step }: Flight): Promise<never> {
     if (!isLxmertError(error) || error.code !== 'NOT_FINITE') throw error;
     const { model, weights } = this.#options.training;
     const where = await findNonFinite(model, batch.parts, weights(batch.position.epoch));
     throw new LxmertError(
       'NOT_FINITE',
-      `step ${step + 1}: ${where}; the run stops, ${this.#milestones.kept}. A lower learning rate often helps; when it ` +
-        'happens at once, look at the features of these samples',
+      `step ${step + 1}: ${where}; the run stops, ${this.#milestones.kept}. A lower learning rate often helps; if it ` +
+        'happens in the first steps, look at the features of these samples',
       { cause: error },
     );
   }
 }
 
-/** Keeps a rejection for whoever awaits the promise, later. */
+/** @throws BAD_ARGUMENT when the data source gave another batch than it was asked for, or an empty one */
+function demandBatch({ position, parts }: PositionedBatch, { epoch, batch }: BatchPosition): void {
+  if (position.epoch !== epoch || position.batch !== batch)
+    throw new LxmertError(
+      'BAD_ARGUMENT',
+      `the data source gave batch ${position.batch} of epoch ${position.epoch}; batch ${batch} of epoch ${epoch} was expected`,
+    );
+  if (parts.length === 0)
+    throw new LxmertError('BAD_ARGUMENT', `batch ${batch} of epoch ${epoch} has no parts; it needs at least one`);
+}
+
+/** Marks a rejection as handled: it is thrown again where the promise is awaited later. */
 function quiet<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);
   return promise;

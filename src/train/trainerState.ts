@@ -2,23 +2,24 @@ import { z } from 'zod';
 import { expectation } from '../config/issues.js';
 import type { BatchPosition } from '../data/batches/batching.js';
 import { LxmertError } from '../errors.js';
+import { entriesOf } from '../records.js';
 import { totalSteps } from './schedule.js';
 import type { TrainSettings } from './trainable.js';
 
 const count = z.number().int().min(0);
 
-/** What continues a run besides weights and moments: `trainer_state.json`. */
+/** `trainer_state.json`: with the weights and the moments, all that a run needs in order to continue. */
 export const trainerStateSchema = z.strictObject({
   format: z.literal(1),
   /** Optimizer steps done. */
   step: count,
-  /** The global batch that comes next. */
+  /** The next global batch. */
   position: z.strictObject({ epoch: count, batch: count }),
-  /** Every random number is drawn from the seed and a position, so there is no generator state to keep. */
+  /** Every random number is computed from the seed and a position, so there is no state of a generator to keep. */
   seeds: z.strictObject({ run: count }),
-  /** Checksum of the training samples; absent where nobody could tell. */
+  /** Checksum of the training samples; absent if the data source gives none. */
   samples: z.string().optional(),
-  /** What the run was planned with, to be compared when it goes on; `peak` is the setting `optimizer.lr`. */
+  /** The plan of the run, compared when it is resumed; `peak` is the setting `optimizer.lr`. */
   schedule: z.strictObject({
     totalSteps: count.min(1),
     warmup: z.number(),
@@ -26,21 +27,21 @@ export const trainerStateSchema = z.strictObject({
     batchSize: count.min(1),
     batchesPerEpoch: count.min(1),
   }),
-  /** The best validation so far: the highest score where there are scores, else the least loss. */
+  /** The best validation so far: the highest score where there are scores, else the smallest loss. */
   best: z.strictObject({ step: count, loss: z.number(), score: z.number().optional() }).optional(),
-  /** Validations since then, each no better; `earlyStop` ends the run by it. */
+  /** Validations since `best`, none of them better; `earlyStop` limits this number. */
   validationsSinceBest: count.default(0),
-  /** The run was stopped after this step, before the validation that belongs to it. */
+  /** The validation that belongs to this step is still to be done. */
   validationDue: z.boolean(),
 });
 
 export type TrainerState = z.infer<typeof trainerStateSchema>;
 
-/** Whether so many validations in a row were no better; never when `earlyStop` is not given. */
+/** Whether `earlyStop` validations in a row were no better; false if it is not given. */
 export const stopsEarly = ({ validationsSinceBest }: TrainerState, earlyStop: number | undefined): boolean =>
   earlyStop !== undefined && validationsSinceBest >= earlyStop;
 
-/** Whether nothing is left to do. */
+/** Whether all steps and validations of the run are done. */
 export const isFinished = (state: TrainerState, earlyStop: number | undefined): boolean =>
   !state.validationDue && (state.step >= state.schedule.totalSteps || stopsEarly(state, earlyStop));
 
@@ -62,7 +63,7 @@ export function parseTrainerState(text: string, file: string): TrainerState {
   if (typeof format === 'number' && format > 1)
     throw new LxmertError(
       'BAD_CHECKPOINT',
-      `${file}: it has format ${format}, of a newer lxmert; this one reads format 1. Take the version that wrote it`,
+      `${file}: it has format ${format}, of a newer lxmert; this one reads format 1. Use the version that wrote it`,
     );
   const result = trainerStateSchema.safeParse(value, { error: expectation });
   if (result.success) return result.data;
@@ -70,7 +71,7 @@ export function parseTrainerState(text: string, file: string): TrainerState {
   throw new LxmertError('BAD_CHECKPOINT', `${file}: ${issue.path.join('.') || 'contents'}: ${issue.message}`);
 }
 
-/** The state of a run that has done nothing yet. */
+/** The state of a run before its first step. */
 export function startOf(settings: TrainSettings, batchesPerEpoch: number, samples?: string): TrainerState {
   const { seed, optimizer, batchSize } = settings;
   return {
@@ -91,23 +92,43 @@ export function startOf(settings: TrainSettings, batchesPerEpoch: number, sample
   };
 }
 
-/** @throws BAD_CONFIG when the run would not go on as it began */
-export function demandSameStart(saved: TrainerState, now: TrainerState): void {
-  const facts = ({ seeds, schedule, samples }: TrainerState) =>
-    Object.entries({
-      ...schedule,
-      seed: seeds.run,
-      ...(samples === undefined ? {} : { 'checksum of the samples': samples }),
-    });
+/**
+ * The state from which a resumed run continues: the saved one, with the end that is planned now.
+ * @param now the state before the first step, by the settings and data of the resumed run
+ * @throws BAD_CONFIG when the run would not continue as it began, or would become shorter
+ */
+export function continued(
+  saved: TrainerState,
+  now: TrainerState,
+  samplesDifference: (saved: string) => string | undefined = (was) =>
+    was === now.samples ? undefined : `the checksum of the samples: was ${was}, is ${now.samples ?? 'unknown'}`,
+): TrainerState {
+  const facts = ({ seeds, schedule: { totalSteps: _, ...schedule } }: TrainerState) =>
+    entriesOf<string | number>({ ...schedule, seed: seeds.run });
   const current = new Map(facts(now));
   const changes = facts(saved).flatMap(([name, value]) =>
     current.get(name) === value ? [] : [`${name}: was ${value}, is ${current.get(name)}`],
   );
+  const otherSamples = saved.samples === undefined ? undefined : samplesDifference(saved.samples);
+  if (otherSamples !== undefined) changes.push(otherSamples);
   if (changes.length > 0)
     throw new LxmertError('BAD_CONFIG', `the run cannot go on as it began (other data?): ${changes.join('; ')}`);
+  return withEnd(saved, now.schedule.totalSteps);
 }
 
-/** The global batch after one, and the one before. */
+/** The state with another planned end. @throws BAD_CONFIG when the run would become shorter */
+export function withEnd(saved: TrainerState, totalSteps: number): TrainerState {
+  const planned = saved.schedule.totalSteps;
+  if (totalSteps < planned)
+    throw new LxmertError(
+      'BAD_CONFIG',
+      `the run was planned for ${planned} steps; --resume can make it longer, but not shorter (${totalSteps} steps, ` +
+        'by --max-steps or --epochs). A signal ends a run earlier, and so does --early-stop',
+    );
+  return { ...saved, schedule: { ...saved.schedule, totalSteps } };
+}
+
+/** The global batch after a position, and the one before it. */
 export const after = ({ epoch, batch }: BatchPosition, perEpoch: number): BatchPosition =>
   batch + 1 === perEpoch ? { epoch: epoch + 1, batch: 0 } : { epoch, batch: batch + 1 };
 

@@ -80,6 +80,7 @@ describe('bench step', () => {
     expect(report.samplesPerSecond).toBeCloseTo(4000 / report.stepMilliseconds.median);
     expect(report.sgemmShare).toBeCloseTo(report.gflops / report.sgemmGflops);
     expect(report.peer).toBeUndefined();
+    expect(report.notes).toEqual([]);
     expect(lines).toHaveLength(3);
   });
 

@@ -1,6 +1,6 @@
 /** NCCL as `lxmert doctor` tells of it, by libraries of its name that are made here. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
@@ -49,8 +49,17 @@ onEmulator('a missing one is told with how to get it', () => {
 
 onEmulator('a library without what we call is told with what it lacks', () => {
   const file = library('old', 10, functions.slice(0, -1));
-  expect(doctor({ LXMERT_NCCL: file }).missing).toMatch(`${file} is not what we know as NCCL`);
+  expect(doctor({ LXMERT_NCCL: file }).missing).toMatch(`${file} is not a known version of NCCL`);
   expect(doctor({ LXMERT_NCCL: file }).missing).toMatch(/it has no ncclAllReduce$/);
+});
+
+onEmulator('a wheel in the active Python environment is found, also behind a toolkit without it', () => {
+  const packages = join(folder, 'venv', 'lib', 'python3.11', 'site-packages', 'nvidia', 'nccl', 'lib');
+  mkdirSync(packages, { recursive: true });
+  const file = join(packages, 'libnccl.so.2');
+  copyFileSync(library('wheel', 23007, functions), file);
+  const found = doctor({ VIRTUAL_ENV: join(folder, 'venv'), CUDA_HOME: join(folder, 'nowhere') });
+  expect(found.library).toBe(`2.30.7 (${file})`);
 });
 
 test('without the CUDA back end nothing is looked for', () => {

@@ -33,7 +33,7 @@ describe('layers', () => {
       data: { train: ['train'], valid: ['valid'], maxTokens: 20, wordMaskRate: 0.15, objectMaskRate: 0.15 },
       optimizer: { lr: 1e-4, warmup: 0.05, beta1: 0.9, beta2: 0.999, eps: 1e-6, weightDecay: 0.01, maxGradNorm: 1 },
       model: { lLayers: 9, rLayers: 5, xLayers: 5, hiddenSize: 768 },
-      tasks: { on: ['maskedLm', 'objects', 'matched', 'qa'], weights: { qa: 1 }, schedule: { qa: { from: 0 } } },
+      tasks: { on: ['maskedLm', 'matched', 'objects', 'qa'], weights: { qa: 1 }, schedule: { qa: { from: 0 } } },
     });
     expect(config.model.numQaLabels).toBeUndefined();
   });
@@ -74,7 +74,7 @@ describe('layers', () => {
     const saved = await loadRunConfig({ preset: 'tiny' });
     expect(forbiddenChanges(saved, await loadRunConfig({ saved, flags: { threads: '1', device: 'cpu' } }))).toEqual([]);
     expect(forbiddenChanges(saved, await loadRunConfig({ saved, flags: { lr: '1', tasks: 'qa' } }))).toEqual([
-      'tasks.on (--tasks): was ["maskedLm","objects","matched","qa"], is ["qa"]',
+      'tasks.on (--tasks): was ["maskedLm","matched","objects","qa"], is ["qa"]',
       `optimizer.lr (--lr): was ${saved.optimizer.lr}, is 1`,
     ]);
   });
@@ -110,7 +110,7 @@ describe('flags', () => {
     [{ seed: '99999999999' }, /^--seed: /],
     [{ tasks: 'qa,matchd' }, /^--tasks: there is no 'matchd'\. Did you mean 'matched'\?$/],
     [{ tasks: '' }, /^--tasks: expected at least one; got \[\]$/],
-    [{ tasks: 'qa,qa' }, /^--tasks: a name stands in it twice; got \["qa","qa"\]$/],
+    [{ tasks: 'qa,qa' }, /^--tasks: a name is given twice; got \["qa","qa"\]$/],
     [{ device: 'gpu' }, /^--device: there is no 'gpu'\./],
     [{ train: 'a b' }, /^--train: a split name/],
     [{ train: 'none' }, /^--train: /],
@@ -171,7 +171,7 @@ describe('files', () => {
     await expect(loadRunConfig({ file: join(folder, 'gone.yaml') })).rejects.toMatchObject({ code: 'FILE_MISSING' });
     await expect(loadRunConfig({ file: folder })).rejects.toMatchObject({
       code: 'FILE_ACCESS',
-      message: `cannot read the configuration ${folder}: it is a folder, not a file (EISDIR)`,
+      message: `${folder}: it is a folder, not a file (EISDIR); expected a description of a run`,
     });
   });
 

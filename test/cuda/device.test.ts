@@ -1,4 +1,7 @@
 /** The CUDA device as an engine sees it, on the emulator: choice, copies, the parameters' bf16 copy, memory, errors. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { benchBatch } from '../../src/bench/batch.js';
 import { Engine, type EngineOptions } from '../../src/engine/index.js';
@@ -9,6 +12,7 @@ import { cpuMultipliesBFloat16 } from '../engine/support/backends.js';
 import { roundToBf16 } from '../engine/support/bf16.js';
 import { smallConfig } from '../support/batches.js';
 import { emulator, withEmulator } from '../support/emulator.js';
+import { build, cudaSources, run } from './support/programs.js';
 
 const library = emulator ?? '';
 const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-6, weightDecay: 0.01, maxGradNorm: 1 };
@@ -193,6 +197,18 @@ withEmulator(describe)('on the emulator', () => {
     engine.run('gatherRowsForward', [rows, 8, 1, indices, from, to]);
     engine.reserve('gradients', 1 << 13);
     expect([...(await engine.readFloats(to))]).toEqual(new Array(8).fill(3));
+  });
+
+  test('a device that cannot be opened leaves no stream and no event behind', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'lxmert-open-'));
+    try {
+      const program = join(folder, 'failed-open');
+      const sources = cudaSources.filter((path) => path !== 'native/cuda/emulator/gemm.cc');
+      await build(program, ['test/cuda/failed_open.cu', ...sources], false);
+      expect(run(program, []).stdout).toBe('NO_DEVICE, 0 left\n');
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test('more than the device has is refused with what each arena needs, and leaves it as it was', async () => {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { bounds, runParity } from '../../src/parity/parity.js';
 import { emulator, withEmulator } from '../support/emulator.js';
+import { run } from './support/programs.js';
 
 withEmulator(test).each([
   ['tiny', 'float32'],
@@ -14,9 +15,22 @@ withEmulator(test).each([
   const report = await runParity(fixture, { engine: { device: 'cuda', precision, cudaLibrary: emulator! } });
   expect(report.tolerance).toBe(bounds[precision].tolerance);
   expect(report.skipped).toEqual([]);
+  expect(report.notes).toEqual([]);
   for (const { kind, worst, name: what } of report.kinds)
     expect({ kind, what, worst, within: worst <= report.tolerance }).toMatchObject({ within: true });
   // Told apart: bfloat16 is no float32 in disguise.
   const outputs = report.kinds.find(({ kind }) => kind === 'outputs')!;
   if (precision === 'bfloat16') expect(outputs.worst).toBeGreaterThan(1e-4);
+});
+
+withEmulator(test)('a step that could not be captured as a graph is right, and is noted', () => {
+  const args = ['dist/cli/main.js', 'parity', 'test/fixtures/tiny', '--device', 'cuda', '--json'];
+  const env = { LXMERT_CUDA_LIBRARY: emulator!, LXMERT_EMULATOR_NO_GRAPHS: '1' };
+  const { stdout, status } = run(process.execPath, args, env);
+  expect(status).toBe(0);
+  const { passed, notes } = JSON.parse(stdout) as { passed: boolean; notes: string[] };
+  expect({ passed, notes }).toEqual({
+    passed: true,
+    notes: [expect.stringMatching(/op by op.*cudaGraphInstantiate failed/)],
+  });
 });

@@ -59,11 +59,11 @@ const faults: readonly (Fault & { what: string; op: string; displaced?: boolean;
   },
   {
     what: 'a barrier before shared memory is used again',
-    file: 'native/cuda/tally.cu',
-    from: '    __syncthreads();\n',
+    file: 'native/cuda/adam.cu',
+    from: '  __syncthreads();\n',
     to: '',
-    op: 'softmaxCrossEntropyForward',
-    expected: /addToTallyKernel, .*of shared memory: .*no barrier of both is between/,
+    op: 'gradNorm',
+    expected: /normKernel, .*of shared memory: .*no barrier of both is between/,
   },
   {
     what: "the block's own place",

@@ -126,7 +126,7 @@ describe.each(backends)('float16 on $name', ({ open }) => {
     const out = engine.tensor('inputs', 0, [2, 3]);
     const refused = (message: string) => expect.objectContaining({ code: 'BAD_ARGUMENT', message });
     expect(() => engine.run('fill', [1, kept])).toThrow(
-      refused('fill: x is f16, expected what activations are kept in'),
+      refused('fill: x is f16, expected the type of activations'),
     );
     expect(() => engine.run('gatherRowsForward', [rows, 3, 2, kept, out, out])).toThrow(
       refused('gatherRowsForward: indices is f16, expected words of 4 bytes'),

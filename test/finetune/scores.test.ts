@@ -63,6 +63,59 @@ describe("the original's and lil-lab's scores come out exactly", () => {
   });
 });
 
+describe('accuracy by type', () => {
+  test("by the structural and semantic types of GQA's published questions", async () => {
+    const question = (answer: string, structural: string, semantic: string) => ({
+      ...{ imageId: '1', question: 'what?', answer },
+      types: { structural, semantic, detailed: 'categoryThat' },
+    });
+    const labels = put({
+      '01': question('pipe', 'query', 'obj'),
+      '02': question('yes', 'verify', 'obj'),
+      '03': question('no', 'verify', 'attr'),
+    });
+    const said = ['pipe', 'yes', 'yes'].map((prediction, i) => ({ questionId: `0${i + 1}`, prediction }));
+    const score = await scoreFile({ task: 'gqa', labels, predictions: put(said) });
+    expect(score.accuracy).toBeCloseTo(2 / 3, 12);
+    expect(score.byType).toEqual({ query: 1, obj: 1, verify: 0.5, attr: 0 });
+  });
+
+  test("by the type of one's own questions, with labels of three kinds", async () => {
+    const ten = ['red', 'red', 'The red.', ...Array.from({ length: 7 }, (_, i) => `x${i}`)];
+    const questions = [
+      { id: 1, image: 'a', question: 'what?', answer: 'red', type: 'one' },
+      { id: 2, image: 'a', question: 'what?', answers: { red: 0.5 }, type: 'scored' },
+      { id: 3, image: 'a', question: 'what?', answers: ten, type: 'annotated' },
+    ];
+    const said = [1, 2, 3].map((id) => ({ id, answer: 'red' }));
+    const { byType, questions: count } = await scoreFile({
+      task: 'qa',
+      labels: put(questions),
+      predictions: put(said),
+    });
+    expect(byType).toMatchObject({ one: 1, scored: 0.5 });
+    expect(byType!.annotated).toBeCloseTo(0.9, 12);
+    expect(count).toBe(3);
+  });
+
+  test('official VQA annotations alone do, and are scored by their rule', async () => {
+    const annotation = (question_id: number, answers: readonly string[]) => ({
+      ...{ question_id, image_id: 1, question_type: 'what is', answer_type: 'other' },
+      answers: answers.map((answer, i) => ({ answer, answer_id: i + 1 })),
+    });
+    const ten = (some: readonly string[]): string[] => Array.from({ length: 10 }, (_, i) => some[i % some.length]);
+    const annotations = [annotation(1, ten(['a cat', 'dog'])), annotation(2, ten(['a cat']))];
+    const labels = put({ data_subtype: 'val2014', annotations });
+    const predictions = put([1, 2].map((question_id) => ({ question_id, answer: 'cat' })));
+    // When all annotators say "a cat", "cat" is wrong: the official program normalises only where they differ.
+    expect(await scoreFile({ task: 'vqa', labels, predictions })).toMatchObject({
+      accuracy: 0.5,
+      byType: { other: 0.5 },
+      byQuestionType: { 'what is': 0.5 },
+    });
+  });
+});
+
 describe('what is missing or too much', () => {
   const labels = at('nlvr2-valid.json');
   const predictions = at('nlvr2-missing_predict.csv');

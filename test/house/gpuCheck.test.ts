@@ -1,125 +1,174 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 
-/** Whatever scripts/gpu-check.sh runs, by stand-ins that compile and compute nothing: its order, its deadline, its summary. */
+/** Whatever scripts/gpu-check.sh runs, by stand-ins that compute nothing: its order, its deadlines, its summary. */
 const script = fileURLToPath(new URL('../../scripts/gpu-check.sh', import.meta.url));
 
 let folder: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'lxmert-gpu-check-'));
-  mkdirSync(join(folder, 'bin'));
-  const programs = {
-    'nvidia-smi': 'case "$*" in *compute_cap*) echo 9.0;; *) echo "Stand-in GPU, 1, 2 MiB";; esac',
-    // The program that it makes is of the same kind.
-    nvcc: 'while (($#)); do [[ $1 == -o ]] && { printf "#!/bin/bash\\n%s" "$KERNELS" >"$2"; chmod +x "$2"; }; shift; done; eval "$COMPILER"',
-    'g++': 'while (($#)); do [[ $1 == -o ]] && : >"$2"; shift; done',
-    python3:
-      'case "$*" in *sources.gypi*) echo native/cuda/a.cu; echo native/cpu/b.cc;; *import\\ torch*) exit 1;; *) echo "1 ms";; esac',
-    npm: 'exit 0',
-    npx: 'echo "{}"',
-    'compute-sanitizer': 'exit 0',
-  };
-  for (const [name, text] of Object.entries(programs)) program(name, text);
+  for (const part of ['bin', 'programs', 'out']) mkdirSync(join(folder, part));
+  program('bin/nvidia-smi', 'echo "Stand-in GPU, 1, 2 MiB, 9.0"');
+  program('bin/compute-sanitizer', 'exit 0');
+  program('bin/python3', 'exit 1');
+  for (const name of ['kernels', 'step', 'instructions']) program(`programs/${name}`, 'echo ok');
+  lxmert();
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-function program(name: string, text: string): void {
-  writeFileSync(join(folder, 'bin', name), `#!/bin/bash\n${text}\n`, { mode: 0o755 });
+function program(path: string, text: string): void {
+  writeFileSync(join(folder, path), `#!/bin/bash\n${text}\n`, { mode: 0o755 });
 }
 
+/** A stand-in for the program, with the losses of a step by device. */
+function lxmert({ cuda = 2.00001, parity = ':', bench = ':' } = {}): void {
+  program(
+    'bin/lxmert',
+    `out() { while (($#)); do [[ $1 == --out ]] && echo "$2"; shift; done; }
+case "$1 $2" in
+  doctor*) echo '{"cuda": {"device": "stand-in"}}' ;;
+  parity*) ${parity} ;;
+  pretrain*)
+    mkdir -p "$(out "$@")"
+    [[ $* == *"--device cpu"* ]] && loss=2 || loss=${cuda}
+    echo "{\\"step\\": 1, \\"loss\\": $loss}" >"$(out "$@")/metrics.jsonl" ;;
+  'bench step') ${bench}; echo '{"stepMilliseconds": {"median": 18.5}, "samplesPerSecond": 1000}' ;;
+esac`,
+  );
+}
+
+interface Step {
+  readonly ok?: boolean;
+  readonly problem?: string;
+  readonly leftOut?: string;
+  readonly missing?: string;
+  readonly outOfTime?: boolean;
+  readonly figures?: Readonly<Record<string, number>>;
+}
 interface Summary {
   readonly device: string;
-  readonly steps: Readonly<Record<string, { ok?: boolean; leftOut?: string; outOfTime?: boolean }>>;
+  readonly gpus: readonly string[];
+  readonly stages: Readonly<Record<string, { verdict: string; steps: Readonly<Record<string, Step>> }>>;
 }
 
-function run(env: Record<string, string> = {}): { status: number | null; stdout: string; summary: Summary } {
-  const { PATH = '' } = process.env;
-  const { status, stdout } = spawnSync('bash', [script, join(folder, 'out')], {
+function check(args: readonly string[]): { status: number | null; stdout: string; stderr: string; summary: Summary } {
+  const out = join(folder, 'out');
+  const { status, stdout, stderr } = spawnSync('sh', [script, ...args, '--out', out], {
     env: {
-      ...process.env,
-      PATH: `${folder}/bin:${PATH}`,
-      KERNELS: '',
-      COMPILER: '',
-      NVCC: 'nvcc',
-      PEER_PYTHON: '',
-      ...env,
+      PATH: `${folder}/bin:${process.env['PATH']}`,
+      GPU_CHECK_LXMERT: join(folder, 'bin/lxmert'),
+      GPU_CHECK_PROGRAMS: join(folder, 'programs'),
     },
     encoding: 'utf8',
   });
-  const summary = JSON.parse(readFileSync(join(folder, 'out', 'summary.json'), 'utf8')) as Summary;
-  return { status, stdout, summary };
+  const path = join(out, 'summary.json');
+  const summary = existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : {};
+  return { status, stdout, stderr, summary: summary as Summary };
 }
 
-const worthMostFirst = [
-  'build',
-  'check',
-  'build-node',
+const rightSteps = [
+  'kernels',
+  'step',
   ...['head32', 'tiny'].flatMap((name) => [`parity-${name}-float32`, `parity-${name}-bfloat16`]),
-  'bench',
-  'step-beside-pytorch',
-  'step-without-lanes',
-  'memcheck',
-  'racecheck',
-  'build-instructions',
+  'losses',
   'instructions',
-  'ops',
-  'bench-ops',
 ];
 
-test('all steps run, the most valuable first, and what is not installed is named', () => {
-  const { status, stdout, summary } = run();
-  expect(stdout).toContain('Stand-in GPU');
-  expect(Object.keys(summary.steps)).toEqual([...worthMostFirst, 'torch-kernels']);
-  for (const name of worthMostFirst)
-    expect([name, summary.steps[name]]).toEqual([name, expect.objectContaining({ ok: true })]);
-  expect(summary).toMatchObject({
-    device: expect.stringContaining('Stand-in GPU'),
-    steps: { 'torch-kernels': { leftOut: 'PyTorch with CUDA is not installed' } },
+test('the stage `right` runs what is worth most first, and leaves two files to carry away', () => {
+  const { status, stdout, summary } = check([]);
+  expect(stdout).toMatch(/^stand-in\n== right, 240 s at most\n/);
+  const { verdict, steps } = summary.stages['right'];
+  expect(Object.keys(steps)).toEqual(rightSteps);
+  for (const name of rightSteps) expect([name, steps[name]]).toEqual([name, expect.objectContaining({ ok: true })]);
+  expect(steps['losses'].figures).toMatchObject({ steps: 1, tolerance: 1e-4 });
+  expect(steps['losses'].figures!['apart']).toBeCloseTo(5e-6, 8);
+  expect(verdict).toBe('ok');
+  expect(summary).toMatchObject({ device: 'stand-in', gpus: ['Stand-in GPU, 1, 2 MiB, 9.0'] });
+  const { stdout: packed } = spawnSync('tar', ['-tzf', join(folder, 'out/logs.tar.gz')], { encoding: 'utf8' });
+  expect(packed.split('\n')).toEqual(expect.arrayContaining(rightSteps.map((name) => `logs/${name}.log`)));
+  expect(status).toBe(0);
+});
+
+test('the stage `fast` gives its figures, names what is not installed, and keeps what `right` came to', () => {
+  check(['right']);
+  const { status, summary } = check(['fast']);
+  expect(summary.stages['right'].verdict).toBe('ok');
+  expect(summary.stages['fast']).toMatchObject({
+    verdict: 'ok',
+    steps: {
+      'step-beside-pytorch': { ok: true, figures: { milliseconds: 18.5, samplesPerSecond: 1000 } },
+      'step-without-lanes': { ok: true },
+      'kernels-timed': { ok: true },
+      'products-and-ops': { ok: true },
+      'torch-kernels': { leftOut: expect.stringContaining('PyTorch') },
+    },
   });
   expect(status).toBe(0);
 });
 
 test('a check that fails is named, the others run all the same, and the exit code says so', () => {
-  const { status, stdout, summary } = run({ KERNELS: '[[ $1 != --check ]]' });
-  expect(summary.steps).toMatchObject({
-    check: { ok: false },
-    bench: { ok: true },
-    'step-beside-pytorch': { ok: true },
+  program('programs/kernels', 'echo WRONG; exit 3');
+  const { status, stdout, summary } = check(['right']);
+  expect(summary.stages['right']).toMatchObject({
+    verdict: 'failed',
+    steps: { kernels: { ok: false, problem: 'exit code 3, see kernels.log' }, step: { ok: true } },
   });
-  expect(stdout).toMatch(/check +FAILED, exit code 1, see check\.log/);
+  expect(readFileSync(join(folder, 'out/logs/kernels.log'), 'utf8')).toContain('WRONG');
+  expect(stdout).toMatch(/^kernels +FAILED in .*exit code 3, see kernels\.log$/m);
   expect(status).toBe(1);
 });
 
-test('what does not compile is not run', () => {
-  const { status, summary } = run({ COMPILER: 'exit 3' });
-  expect(summary.steps['build']).toMatchObject({ ok: false });
-  expect(Object.keys(summary.steps)).not.toContain('check');
+test('losses that are not the CPU’s fail', () => {
+  lxmert({ cuda: 2.01 });
+  const { status, summary } = check(['right']);
+  expect(summary.stages['right'].steps['losses']).toMatchObject({
+    ok: false,
+    problem: expect.stringMatching(/^losses are 5\.0e-3 apart/),
+  });
   expect(status).toBe(1);
 });
 
-test('a step gets its seconds or what is left of all, and is ended after them', () => {
-  // What it is asked for is written down; two seconds stand for it.
-  const asked = join(folder, 'asked');
-  program('timeout', `echo "$3" >>"${asked}"; PATH=\${PATH#*:}; exec timeout -k 5 2 "\${@:4}"`);
-  const { status, summary } = run({ COMPILER: 'sleep 600', GPU_CHECK_SECONDS: '200' });
-  expect(summary.steps['build']).toMatchObject({ outOfTime: true });
-  expect(Object.keys(summary.steps)).not.toContain('check');
-  const [first, second] = readFileSync(asked, 'utf8').split('\n').map(Number);
-  expect(first).toBeLessThanOrEqual(200);
-  expect(second).toBeLessThanOrEqual(first - 1);
-  expect(status).toBe(0);
+test('a note of the engine fails the check: a step without its graph is right and slow', () => {
+  const note = 'steps run op by op, which is slower: capture failed';
+  lxmert({ bench: `echo '${note}' >&2` });
+  const { status, summary } = check(['fast']);
+  expect(summary.stages['fast'].steps['step-beside-pytorch']).toMatchObject({ ok: false, problem: note });
+  expect(status).toBe(1);
 });
 
-test('those for which no time is left are named', () => {
-  const { status, stdout, summary } = run({ GPU_CHECK_SECONDS: '4' });
-  const { 'torch-kernels': notInstalled, ...others } = summary.steps;
-  expect(notInstalled.leftOut).toContain('not installed');
-  expect(others).toMatchObject({ build: {}, 'build-node': {}, 'build-instructions': {} });
-  for (const step of Object.values(others)) expect(step).toEqual({ leftOut: 'no time was left' });
-  expect(stdout).toMatch(/build-instructions +left out, no time was left/);
-  expect(status).toBe(0);
+test('what is not built leaves the stage incomplete, and says how it is built', () => {
+  rmSync(join(folder, 'programs/kernels'));
+  const { status, summary } = check(['right']);
+  expect(summary.stages['right']).toMatchObject({
+    verdict: 'incomplete',
+    steps: { kernels: { missing: expect.stringContaining('npm run build:cuda -- --programs') }, step: { ok: true } },
+  });
+  expect(status).toBe(1);
+});
+
+test('a stage ends at its deadline, with all that it started, and what it had no time for is named', () => {
+  const pid = join(folder, 'pid');
+  program('programs/kernels', `sleep 600 & echo $! >"${pid}"; wait`);
+  const { status, summary } = check(['right', '--seconds', '2']);
+  const { verdict, steps } = summary.stages['right'];
+  expect(verdict).toBe('incomplete');
+  for (const name of rightSteps)
+    expect([name, steps[name]]).toEqual([name, expect.objectContaining({ outOfTime: true })]);
+  // Gone, or ended and not yet taken from the list by the process that adopted it.
+  const stat = `/proc/${readFileSync(pid, 'utf8').trim()}/stat`;
+  expect(existsSync(stat) ? readFileSync(stat, 'utf8').replace(/^.*\) /, '')[0] : 'gone').toMatch(/^(gone|Z)$/);
+  expect(status).toBe(1);
+});
+
+test.each([
+  [['quick'], /there is no stage quick: they are build, right, fast, sanitize, ops/],
+  [['--seconds', '0'], /--seconds must be a number above 0/],
+])('wrong usage: %j', (args, message) => {
+  const { status, stderr } = check(args);
+  expect(stderr).toMatch(message);
+  expect(status).toBe(2);
 });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { explainLinker } from '../../src/engine/linkerMessages.js';
-import { loadAddon, type LoadOptions } from '../../src/engine/load.js';
+import { addonFile, buildCudaHint, loadAddon, type LoadOptions } from '../../src/engine/load.js';
 import { isLxmertError } from '../../src/errors.js';
 
 const built = fileURLToPath(new URL('../../build/Release/lxmert.node', import.meta.url));
@@ -63,6 +63,8 @@ test('LXMERT_ADDON names another file, and is named when that is wrong', () => {
     );
     process.env['LXMERT_ADDON'] = folder;
     expect(messageOf({})).toContain('that is not a file');
+    process.env['LXMERT_ADDON'] = '';
+    expect(addonFile()).toEqual({ file: built, named: false });
   } finally {
     if (before === undefined) delete process.env['LXMERT_ADDON'];
     else process.env['LXMERT_ADDON'] = before;
@@ -97,6 +99,16 @@ test.each([
 
 test('a damaged record does not stop an addon that loads', () => {
   expect(loadAddon({ path: addonWith('norecord', []), machine })).toBeDefined();
+});
+
+test('how the CUDA back end is built: by a command that is there, in a clone, as a dependency and in a bundle', () => {
+  expect(buildCudaHint()).toBe('`npm run build:cuda` builds it where there is nvcc');
+  const dependency = join(folder, 'node_modules', 'lxmert');
+  mkdirSync(join(dependency, 'scripts'), { recursive: true });
+  const script = join(dependency, 'scripts', 'build-cuda.mjs');
+  writeFileSync(script, '');
+  expect(buildCudaHint(dependency)).toBe(`\`node ${script}\` builds it where there is nvcc`);
+  expect(buildCudaHint(join(folder, 'bundle'))).toMatch(/made without it: in a clone .*`npm run bundle`$/);
 });
 
 describe('messages of the dynamic linker', () => {

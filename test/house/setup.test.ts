@@ -17,11 +17,6 @@ function setup(cwd: string, env: NodeJS.ProcessEnv = {}) {
   return { status, stderr };
 }
 
-test('in this clone, a second setup finds nothing to do', () => {
-  expect(setup(root).status).toBe(0);
-  expect(setup(root)).toEqual({ status: 0, stderr: expect.stringMatching(/^setup: nothing to do \(\S+ s\)\n$/) });
-});
-
 /** A project of one native and one TypeScript file around our scripts; its path has a space in it. */
 let folder: string;
 const put = (path: string, text: string): void => writeFileSync(join(folder, path), text);
@@ -141,6 +136,18 @@ describe('where the system lacks something', () => {
     expect(calls[0]).toContain('g++ make python3 libdnnl-dev');
     expect(stderr).toContain('E: Unable to locate');
     expect(stderr).toContain('See to it that "apt-get install g++ make python3 libdnnl-dev" works');
+  });
+
+  test("Node's headers are not there and cannot be downloaded: one line says so, with both ways out", () => {
+    rmSync(join(folder, 'build'), { recursive: true, force: true });
+    mkdirSync(join(folder, 'node', 'bin'), { recursive: true });
+    // Nothing listens at that port.
+    const offline = { npm_config_disturl: 'http://127.0.0.1:9/', npm_config_devdir: join(folder, 'headers') };
+    const { status, stderr } = setup(folder, { ...offline, npm_config_nodedir: join(folder, 'node') });
+    expect(status).toBe(1);
+    const line = stderr.split('\n').find((text) => text.startsWith('lxmert: '));
+    expect(line).toContain(`Node's headers are not in ${folder}/node/include/node and cannot be downloaded: `);
+    expect(line).toMatch(/npm_config_nodedir name .*, or install Node's own package of them .*libnode-dev/);
   });
 
   test('missing npm packages: says when they cannot be installed', () => {

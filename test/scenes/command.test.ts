@@ -32,12 +32,22 @@ describe('lxmert scenes', () => {
     expect(await run('--out', join(root, 'a'), ...small, '--json')).toBe(0);
     const result = JSON.parse(stdout) as Record<string, unknown>;
     expect(Object.keys(result).sort()).toEqual(
-      ['images', 'validImages', 'sentences', 'questions', 'bytes', 'seconds', 'languageOnlyMajority'].sort(),
+      [
+        'images',
+        'validImages',
+        'sentences',
+        'questions',
+        'bytes',
+        'seconds',
+        'languageOnlyMajority',
+        'fineTuningMajority',
+      ].sort(),
     );
     expect(result).toMatchObject({ images: 20, validImages: 100 });
     const shares = Object.entries(result.languageOnlyMajority as Record<string, number>);
     expect(shares.map(([key]) => key)).toEqual(expect.arrayContaining(['existence', 'color', 'leftRight', 'all']));
     for (const [, share] of shares) expect(share).toBeLessThan(0.6);
+    expect(result.fineTuningMajority).toEqual({ vqa: expect.any(Number), nlvr2: 0.5 });
   });
 
   test('prints a table otherwise', async () => {
@@ -45,6 +55,8 @@ describe('lxmert scenes', () => {
     expect(stdout).toContain('20 training and 100 validation scenes');
     expect(stdout).toMatch(/^existence +\d+ +0\.\d{3} +0\.\d{3}$/m);
     expect(stdout).toMatch(/^all +\d+ +0\.\d{3} +0\.\d{3}$/m);
+    expect(stdout).toMatch(/^vqa +\d+ +0\.\d{3} +0\.\d{3}$/m);
+    expect(stdout).toMatch(/^nlvr2 +\d+ +0\.500 +0\.500$/m);
     expect(await readdir(join(root, 'a', 'pictures'))).toHaveLength(2);
   });
 

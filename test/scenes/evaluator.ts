@@ -163,3 +163,30 @@ export const isTrue = (scene: Scene, caption: string): boolean | undefined => ju
 
 /** The answer to a question; undefined when it takes for granted what is not in the picture. */
 export const answer = (scene: Scene, question: string): string | undefined => judge(questionRules, scene, question);
+
+const has = (scene: Scene, words: string): boolean => amount(scene, words) > 0;
+
+type PairRule = readonly [RegExp, (left: Scene, right: Scene, words: string) => boolean];
+
+const pairRules: readonly PairRule[] = [
+  [rule(`both pictures have a ${thing}\\.`), (left, right, words) => has(left, words) && has(right, words)],
+  [rule(`there is a ${thing} in both pictures\\.`), (left, right, words) => has(left, words) && has(right, words)],
+  [rule(`exactly one picture has a ${thing}\\.`), (left, right, words) => has(left, words) !== has(right, words)],
+  [
+    rule(`there is a ${thing} in exactly one of the pictures\\.`),
+    (left, right, words) => has(left, words) !== has(right, words),
+  ],
+  [rule(`the left picture has a ${thing}\\.`), (left, _, words) => has(left, words)],
+  [rule(`there is a ${thing} in the left picture\\.`), (left, _, words) => has(left, words)],
+  [rule(`the right picture has a ${thing}\\.`), (_, right, words) => has(right, words)],
+  [rule(`there is a ${thing} in the right picture\\.`), (_, right, words) => has(right, words)],
+];
+
+/** Whether a statement is true of two pictures. */
+export function holdsOfPair(left: Scene, right: Scene, statement: string): boolean {
+  for (const [pattern, holds] of pairRules) {
+    const match = pattern.exec(statement);
+    if (match) return holds(left, right, match[1]);
+  }
+  throw new Error(`no rule reads "${statement}"`);
+}

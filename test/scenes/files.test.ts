@@ -60,12 +60,25 @@ function decode(line: string) {
 describe('the folder', () => {
   test('holds the files that data.yaml names, and nothing half-done', async () => {
     expect((await readdir(out)).sort()).toEqual(
-      ['all_ans.json', 'data.yaml', 'pictures', 'train.json', 'train.tsv', 'valid.json', 'valid.tsv'].sort(),
+      [
+        'all_ans.json',
+        'data.yaml',
+        'nlvr2',
+        'pictures',
+        'train.json',
+        'train.tsv',
+        'valid.json',
+        'valid.tsv',
+        'vqa',
+      ].sort(),
     );
+    const lists = ['trainval_ans2label.json', 'trainval_label2ans.json'];
+    expect((await readdir(join(out, 'vqa'))).sort()).toEqual(['train.json', 'valid.json', ...lists].sort());
+    expect((await readdir(join(out, 'nlvr2'))).sort()).toEqual(['train.json', 'valid.json']);
     expect(parse(await text('data.yaml'))).toEqual({
       splits: {
-        train: { features: 'train.tsv', sentences: 'train.json' },
-        valid: { features: 'valid.tsv', sentences: 'valid.json' },
+        train: { features: 'train.tsv', sentences: 'train.json', vqa: 'vqa/train.json', nlvr2: 'nlvr2/train.json' },
+        valid: { features: 'valid.tsv', sentences: 'valid.json', vqa: 'vqa/valid.json', nlvr2: 'nlvr2/valid.json' },
       },
       answers: 'all_ans.json',
       objectLabels: 4,
@@ -153,7 +166,13 @@ describe('writing again', () => {
     expect(await contents(other)).toEqual(before);
     await writeFile(join(other, 'store.txt'), 'mine');
     await writeScenes({ out: other, ...size });
-    expect(await contents(other)).toEqual({ ...before, 'store.txt': Buffer.from('mine').toString('base64') });
+    await writeFile(join(other, 'vqa', 'test.json'), '[]');
+    await writeScenes({ out: other, ...size });
+    expect(await contents(other)).toEqual({
+      ...before,
+      'store.txt': Buffer.from('mine').toString('base64'),
+      'vqa/test.json': Buffer.from('[]').toString('base64'),
+    });
   });
 
   test('a smaller number of scenes gives the beginning of the larger; another seed gives others', async () => {
@@ -164,6 +183,10 @@ describe('writing again', () => {
       JSON.parse(await text('train.json', few)),
     );
     expect(await text('valid.json', few)).toBe(await text('valid.json'));
+    for (const task of ['vqa', 'nlvr2'])
+      expect((await text(`${task}/train.json`)).startsWith((await text(`${task}/train.json`, few)).slice(0, -3))).toBe(
+        true,
+      );
     const seeded = join(root, 'seeded');
     await writeScenes({ out: seeded, ...size, seed: 1 });
     expect(await text('train.tsv', seeded)).not.toBe(await text('train.tsv'));

@@ -114,13 +114,37 @@ describe('encode', () => {
   });
 });
 
+describe('the final sigma', () => {
+  // Lower case as Python's str.lower gives it, which the original's tokenizer calls; transformers' fast one gives σ everywhere.
+  test.each([
+    ['ΑΣ', 'α ##ς'],
+    ['ΣΑΣ ΑΣ.', 'σ ##α ##ς α ##ς .'],
+    ['ΑΣΑ', 'α ##σ ##α'],
+    ['Σ', 'σ'],
+    ["ΑΣ'Α", "α ##σ ' α"],
+    ['ΑΣ-Α', 'α ##ς - α'],
+    ['ΆΣ', 'α ##ς'],
+    ['1Σ', '1 ##σ'],
+  ])('%s', (text, pieces) => {
+    expect(
+      [...wordPiece.encode(text, 20)]
+        .slice(1, -1)
+        .map((id) => wordPiece.token(id))
+        .join(' '),
+    ).toBe(pieces);
+  });
+});
+
 describe('a vocab.txt of one’s own', () => {
   const special = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'];
+  const letters = [...'abcdefghijklmnopqrstuvwxyz'];
 
   test('is read, with or without carriage returns', async () => {
     for (const end of ['\n', '\r\n']) {
-      const own = await WordPiece.load({ vocabFile: await vocabFile([...special, 'red', '##dish', 'dog'].join(end)) });
-      expect(own.vocabSize).toBe(8);
+      const own = await WordPiece.load({
+        vocabFile: await vocabFile([...special, 'red', '##dish', 'dog', ...letters].join(end)),
+      });
+      expect(own.vocabSize).toBe(34);
       expect([...own.encode('Reddish DOG cat', 20)]).toEqual([2, 5, 6, 7, 1, 3]);
     }
   });
@@ -130,6 +154,15 @@ describe('a vocab.txt of one’s own', () => {
     ['a missing special token', '[PAD]\n[UNK]\n[CLS]\nred\n', 'BAD_DATA', '[SEP], [MASK] missing among its 4 lines'],
     ['a line twice', [...special, 'red', 'dog', 'red'].join('\n'), 'BAD_DATA', 'line 8 repeats line 6: "red"'],
     ['an empty line', [...special, '', 'dog'].join('\n'), 'BAD_DATA', 'line 6 is empty'],
+    ['a file cut off before the letters', [...special, '!', '"'].join('\n'), 'BAD_DATA', 'the letters a b c d'],
+    ['a letter missing', [...special, ...letters.filter((l) => l !== 'q')].join('\n'), 'BAD_DATA', 'the letters q are'],
+    ['UTF-16', Buffer.from(`\uFEFF${special.join('\n')}`, 'utf16le'), 'BAD_DATA', 'is UTF-16 text'],
+    [
+      'a Git LFS pointer',
+      'version https://git-lfs.github.com/spec/v1\noid sha256:0',
+      'BAD_DATA',
+      'is a Git LFS pointer',
+    ],
     ['not UTF-8', Uint8Array.of(0x5b, 0xff, 0xfe, 0x0a), 'BAD_DATA', 'not UTF-8'],
     ['an empty file', '', 'BAD_DATA', 'missing among its 0 lines'],
   ])('%s is refused', async (_, lines, code, message) => {
@@ -139,6 +172,12 @@ describe('a vocab.txt of one’s own', () => {
       message: expect.stringContaining(message),
     });
     await expect(WordPiece.load({ vocabFile: file })).rejects.toThrow(file);
+  });
+
+  test('may begin with a byte order mark, which is no part of the first WordPiece', async () => {
+    const text = `\uFEFF${[...special, ...letters].join('\n')}\n`;
+    const own = await WordPiece.load({ vocabFile: await vocabFile(text) });
+    expect([own.padId, own.token(0), own.vocabSize]).toEqual([0, '[PAD]', 31]);
   });
 
   test('a folder is refused', async () => {

@@ -53,6 +53,13 @@ test('heads may be missing or differ, and what was not taken is told', async () 
     missing: [],
     unexpected: ['other'],
     misshapen: ['cls.seq_relationship.bias: file [3], model [2]'],
+    groups: [
+      { group: 'textEmbeddings', parameters: 28, loaded: 28, share: 1 },
+      { group: 'pooler', parameters: 5, loaded: 5, share: 1 },
+      { group: 'answerHead', parameters: 9, loaded: 0, share: 0 },
+      { group: 'matchedHead', parameters: 2, loaded: 0, share: 0 },
+    ],
+    notes: [],
   });
   expect(await values(model, 'lxmert.pooler.dense.bias')).toEqual([100, 101, 102, 103, 104]);
   expect(await values(model, 'cls.seq_relationship.bias')).toEqual(before);
@@ -85,17 +92,39 @@ test('a missing encoder is an error', async () => {
   await expect(loadInitialWeights(join(parent, 'gone'), await fresh())).rejects.toMatchObject({ code: 'FILE_MISSING' });
 });
 
-test('answers are carried by their strings, in any spelling and order', async () => {
+test('missing encoder weights may be named', async () => {
+  const { 'lxmert.pooler.dense.bias': _, ...rest } = encoder;
   const model = await fresh();
-  const lastRow = (await values(model, 'answer_head.logit_fc.3.weight')).slice(4);
+  const before = await values(model, 'lxmert.pooler.dense.bias');
+  const path = await checkpoint(rest);
+  const coverage = await loadInitialWeights(path, model, undefined, undefined, ['lxmert.pooler.*']);
+  expect(coverage).toMatchObject({ loaded: 1, missing: ['lxmert.pooler.dense.bias', 'cls.seq_relationship.bias'] });
+  expect(await values(model, 'lxmert.pooler.dense.bias')).toEqual(before);
+  await expect(loadInitialWeights(path, model, undefined, undefined, ['lxmert.popler.*'])).rejects.toMatchObject({
+    code: 'BAD_ARGUMENT',
+    message: expect.stringContaining("'lxmert.popler.*' names no parameter"),
+  });
+});
+
+test('another number of attention heads is refused: the same weights would compute something else', async () => {
+  const path = await checkpoint(encoder);
+  await writeFile(join(path, 'config.json'), JSON.stringify({ hidden_size: 4, num_attention_heads: 2 }));
+  await expect(loadInitialWeights(path, await fresh())).rejects.toMatchObject({
+    code: 'BAD_CHECKPOINT',
+    message: expect.stringContaining('its config.json says 2 attention heads; the model has 12'),
+  });
+});
+
+test('answers are carried by their strings, in any spelling and order; the rows of the others become zeros', async () => {
+  const model = await fresh();
   const path = await checkpoint(
     { ...encoder, 'answer_head.logit_fc.3.weight': [4, 2], 'answer_head.logit_fc.3.bias': [4] },
     ['left', 'Yes', 'red', 'no'],
   );
   const coverage = await loadInitialWeights(path, model, ['no', 'yes', 'blue']);
   expect(coverage).toMatchObject({ loaded: 2, unexpected: [], answers: { carried: 2, of: 3 } });
-  expect(await values(model, 'answer_head.logit_fc.3.weight')).toEqual([106, 107, 102, 103, ...lastRow]);
-  expect((await values(model, 'answer_head.logit_fc.3.bias')).slice(0, 2)).toEqual([103, 101]);
+  expect(await values(model, 'answer_head.logit_fc.3.weight')).toEqual([106, 107, 102, 103, 0, 0]);
+  expect(await values(model, 'answer_head.logit_fc.3.bias')).toEqual([103, 101, 0]);
 });
 
 test.each<[string, object, unknown]>([

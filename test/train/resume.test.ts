@@ -57,12 +57,17 @@ test('a run killed again and again comes out like one that was not', async () =>
   expect(await newestFiles(killed)).toEqual(await newestFiles(straight));
 });
 
-test('a run killed after its last checkpoint is finished', async () => {
+test('a run killed after its last checkpoint makes the validation that is left, and is finished', async () => {
   const out = join(folder, 'last-moment');
   await killAt('saved 23', out);
-  const again = start(out, { resume: true });
+  const again = start(out, { ...slow, resume: true });
   expect(await again.ended).toBe(0);
-  expect(again.lines).toEqual([`note ${out} is finished: all 23 steps are done`, 'done 23 true']);
+  expect(again.lines).toEqual(['started 23', 'done 23 true']);
+  const validations = (await metricsOf(out)).filter(({ split }) => split === 'valid');
+  expect(validations.map(({ step }) => step)).toEqual([4, 8, 12, 16, 20, 23]);
+  const third = start(out, { resume: true });
+  expect(await third.ended).toBe(0);
+  expect(third.lines).toEqual([`note ${out} is finished: all 23 steps are done`, 'done 23 true']);
 });
 
 test('lines after the checkpoint, a torn one too, are cut off on resume', async () => {

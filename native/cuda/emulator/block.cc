@@ -19,7 +19,7 @@ void Block::run(const Launch& launch, uint3 index, uint64_t seed) {
   }
   current = nullptr;
   if (!failure_.empty()) {
-    // Their stacks hold threads that will never go on.
+    // Their stacks belong to threads that will not run again.
     free_.clear();
     for (const auto& fiber : fibers_) {
       fiber->restart(&Block::fiberMain);
@@ -49,7 +49,7 @@ void Block::begin(const Launch& launch, uint3 index, uint64_t seed) {
   if constexpr (kRacecheck) order_.begin(threads_.size());
 }
 
-// Blocks of one launch have the same.
+// All blocks of one launch have the same shape.
 void Block::numberThreads(dim3 size) {
   if (size.x == size_.x && size.y == size_.y && size.z == size_.z) return;
   size_ = size;
@@ -85,7 +85,7 @@ void Block::drawOrder() {
   }
 }
 
-// Lets each warp run until it waits or has ended. False when the block has ended, well or badly.
+// Lets each warp run until it waits or has ended. Returns false when the block has ended, with or without an error.
 bool Block::pass() {
   for (int w : warpOrder_) {
     Warp& warp = warps_[w];
@@ -107,7 +107,7 @@ bool Block::pass() {
   return true;
 }
 
-// Takes the next lane of the warp that can run, or gives -1.
+// Takes the next lane of the warp that can run, or returns -1.
 int Block::nextLane(Warp& warp) {
   const uint32_t can = warp.fresh | warp.ready;
   if (can == 0) return -1;
@@ -122,13 +122,13 @@ void Block::resume(Warp& warp, int lane, Fiber& from) {
   const uint32_t bit = 1u << lane;
   current = &threads_[warp.first + lane];
   if (warp.fresh & bit)
-    current->fiber = &freeFiber();  // which clears the bit
+    current->fiber = &freeFiber();  // freeFiber clears the bit
   else
     warp.ready &= ~bit;
   from.switchTo(*current->fiber);
 }
 
-// The running thread waits: others go on, until somebody lets it.
+// The running thread waits; other threads run until one of them makes it ready.
 void Block::leave() {
   Thread& me = *current;
   Warp& warp = warps_[me.warp];
@@ -152,7 +152,7 @@ void Block::fiberMain() {
       ++block.returned_;
       lane = block.nextLane(warp);
       if (lane < 0 || !(warp.fresh >> lane & 1)) break;
-      // A fresh one needs no stack of its own while nobody waits on this one.
+      // A new thread can use the same stack as long as no thread waits on it.
       current = &block.threads_[warp.first + lane];
       current->fiber = &me;
     }
@@ -208,7 +208,7 @@ void Block::meet(uint32_t mask, const char* name, Together together, void* opera
     *meeting = warp.meetings.back();
     warp.meetings.pop_back();
   }
-  // The last one does the work, and goes on.
+  // The last lane to arrive does the work for all, and goes on.
   together(warp.operands, mask);
   warp.ready |= mask & ~mine;
 }

@@ -1,6 +1,7 @@
-// One block of threads: each thread runs until it returns or has to wait, then another of its warp, then the other warps,
-// in an order drawn anew between barriers. Threads that never wait share one stack and cost a call each. Whoever waits for
-// a thread that will not come is told who, where and for whom, as an error of the launch.
+// One block of threads. Each thread runs until it returns or has to wait; then another thread of its warp runs, then
+// the other warps, in an order that is drawn again after each barrier. Threads that never wait share one stack and cost
+// one function call each. If a thread waits for one that will not come, the launch fails with an error that names both
+// and the place.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,7 @@ namespace lxmert::emulator {
 
 class Block;
 
-// Where in the kernel's source a thread waits: as a default argument, the caller's place.
+// Where in the kernel's source a thread waits: as a default argument it is the place of the call.
 struct Place {
   const char* file;
   int line;
@@ -26,28 +27,28 @@ struct Place {
   std::string text() const;
 };
 
-// One of cp.async, which lands when its thread waits for it.
+// A copy by cp.async. It is done when its thread waits for it.
 struct Copy {
   void* shared;
-  const void* global;  // null: zeros
+  const void* global;  // null: zeros are copied
   int group;
-  const void* place;  // in the program
+  const void* place;  // of the call, in the program
 };
 
 struct Thread {
   uint3 index;
   Block* block;
   int warp, lane;
-  Fiber* fiber;      // while it is running
-  const char* wait;  // what it waited in last
-  Place place;       // and where
+  Fiber* fiber;      // its stack, while it runs
+  const char* wait;  // the operation that it waited in last
+  Place place;       // the place of that operation
   std::vector<Copy> copies;
   int copyGroup = 0;
 
   uint32_t number() const { return static_cast<uint32_t>(warp * warpSize + lane); }
 };
 
-// Does the work of all lanes of `mask` at once, from their operands and into them.
+// Does the work of all lanes of `mask` at once, from their operands.
 using Together = void (*)(void* const* operands, uint32_t mask);
 
 // Lanes that wait for each other in one operation.
@@ -58,17 +59,17 @@ struct Meeting {
 
 struct Warp {
   int first, lanes;
-  uint32_t all, fresh, ready, returned;  // a bit a lane; one that is in none of the latter waits
-  int position;                          // in the order of lanes
+  uint32_t all, fresh, ready, returned;  // one bit a lane; a lane in none of the last three waits
+  int position;                          // within the order of lanes
   uint8_t order[32];
   std::vector<Meeting> meetings;
   void* operands[32];
 };
 
-// What a launch is to its blocks.
+// The parts of a launch that its blocks need.
 struct Launch {
   const char* name;
-  void (*run)(const void* arguments);  // one thread's work
+  void (*run)(const void* arguments);  // runs one thread
   const void* arguments;
   dim3 grid, block;
   size_t sharedBytes;
@@ -78,13 +79,13 @@ class Block {
  public:
   static Block& ofThisThread();
 
-  // Runs one block to its end; throws Error when threads wait in vain or a rule is broken.
+  // Runs one block to its end. Throws Error when threads wait in vain or a rule is broken.
   void run(const Launch& launch, uint3 index, uint64_t seed);
 
-  // From the running thread:
+  // The following are called by the running thread.
   void barrier(Place place);
   void meet(uint32_t mask, const char* name, Together together, void* operand, Place place);
-  // All lanes of the mask have come to one __syncwarp.
+  // All lanes of the mask have reached one __syncwarp.
   void syncWarp(uint32_t mask);
   [[noreturn]] void fail(std::string what);
 
@@ -117,7 +118,7 @@ class Block {
   std::vector<Warp> warps_;
   std::vector<int> warpOrder_;
   int atBarrier_ = 0, returned_ = 0;
-  bool copied_ = false;  // a thread used cp.async
+  bool copied_ = false;  // whether a thread has used cp.async
   Place barrier_;
   std::string failure_;
 
@@ -126,10 +127,10 @@ class Block {
   std::vector<Fiber*> free_;
 
   SharedMemory shared_;
-  BlockOrder order_;  // known where races are looked for
+  BlockOrder order_;  // kept only where races are searched for
 };
 
-// The thread that runs on this thread of the CPU. A fiber never changes the latter.
+// The device thread that runs on this thread of the CPU. A fiber always stays on one thread of the CPU.
 __attribute__((tls_model("initial-exec"))) inline constinit thread_local Thread* current = nullptr;
 
 inline void* sharedMemory() { return current->block->shared().data(); }

@@ -1,4 +1,4 @@
-// What a block says when something is wrong: where, and who waits in vain.
+// The messages of a block that fails: where, and which threads wait in vain.
 #include <algorithm>
 #include <cstring>
 
@@ -13,7 +13,7 @@ std::string text(const uint3& i) {
   return "(" + std::to_string(i.x) + ", " + std::to_string(i.y) + ", " + std::to_string(i.z) + ")";
 }
 
-// "3, 5-9, 31" for sorted numbers.
+// Writes sorted numbers as "3, 5-9, 31".
 std::string ranges(const std::vector<int>& numbers) {
   std::string result;
   for (size_t i = 0; i < numbers.size();) {
@@ -36,7 +36,7 @@ std::string Place::text() const {
 
 std::string Block::where() const { return std::string("kernel ") + launch_->name + ", block " + text(index_); }
 
-// Who waits in vain, where, and what became of the others.
+// Which threads wait in vain, where, and what the others did.
 std::string Block::whoWaits() const {
   struct Group {
     std::string what;

@@ -1,6 +1,7 @@
-// Captured graphs: the work of each stream that took part, with the points by which they wait for each other. A launch gives
-// them to its stream and to fresh ones beside it, with fresh points.
+// Captured graphs: the work of each stream that took part, with the points at which they wait for each other. A launch
+// gives this work to its stream and to new streams, with new points.
 #include <algorithm>
+#include <cstdlib>
 #include <unordered_map>
 #include <utility>
 
@@ -11,13 +12,13 @@ namespace lxmert::emulator {
 
 namespace {
 
-// Whether all work of the other lanes comes before the end of the first.
+// Whether all work of the other lanes comes before the end of the first lane.
 bool areJoined(const std::vector<Lane>& lanes) {
   std::unordered_map<const Point*, std::pair<size_t, size_t>> places;
   for (size_t lane = 0; lane < lanes.size(); ++lane)
     for (size_t i = 0; i < lanes[lane].size(); ++i)
       if (lanes[lane][i].reaches) places[lanes[lane][i].reaches.get()] = {lane, i + 1};
-  std::vector<size_t> known(lanes.size(), 0);  // work of each lane that comes before the end of the first
+  std::vector<size_t> known(lanes.size(), 0);  // how much work of each lane comes before the end of the first
   const auto visit = [&](const auto& again, size_t lane, size_t end) -> void {
     while (known[lane] < end)
       if (const auto at = places.find(lanes[lane][known[lane]++].waits.get()); at != places.end())
@@ -76,7 +77,9 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   return cudaSuccess;
 }
 
+// With LXMERT_EMULATOR_NO_GRAPHS set it fails, as it may on a real device.
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
+  if (std::getenv("LXMERT_EMULATOR_NO_GRAPHS")) return cudaErrorStreamCaptureUnsupported;
   *executable = new EmulatedGraph(*graph);
   return cudaSuccess;
 }

@@ -1,6 +1,6 @@
-// CUDA for the kernels of this project on a CPU, without any file of the toolkit: the language (language.h), the threads
-// of a block as fibers (block.h), what the lanes of a warp do together (warp.h), launches and the runtime's calls
-// (launch.h, runtime.h). platform.h includes this where nvcc does not compile.
+// CUDA for the kernels of this project on a CPU, without any file of the toolkit: the language (language.h), the
+// threads of a block as fibers (block.h), operations of the lanes of a warp (warp.h), launches and calls of the runtime
+// (launch.h, runtime.h). platform.h includes this file when the compiler is not nvcc.
 #pragma once
 
 #include "cuda/emulator/bf16.h"

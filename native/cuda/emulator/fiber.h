@@ -1,4 +1,4 @@
-// A stack of its own for a thread of the device: Boost.Context switches, the address sanitizer is told.
+// A stack for one thread of the device. Boost.Context switches between stacks, and the address sanitizer is informed.
 #pragma once
 
 #include <boost/context/detail/fcontext.hpp>
@@ -14,22 +14,22 @@
 
 namespace lxmert::emulator {
 
-// Arrays that are registers on the device lie here; the address sanitizer puts zones between them.
+// Large, because arrays that are registers on the device lie here, and the address sanitizer puts zones between them.
 constexpr size_t kStackBytes = LXMERT_ASAN ? 512 * 1024 : 128 * 1024;
 
 class Fiber {
  public:
-  // The stack that is running already.
+  // Stands for the stack that is already running.
   Fiber() = default;
-  // A stack of its own, behind a page that may not be touched. `number` spreads the tops over the cache's sets.
+  // A new stack with a guard page below it. `number` spreads the tops over the sets of the cache.
   explicit Fiber(int number);
   ~Fiber();
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  // The next switch here calls `main`, which must never return; what was on the stack is forgotten.
+  // The next switch to this fiber calls `main`, which must never return. The stack's contents are lost.
   void restart(void (*main)());
-  // Goes on there; returns when somebody switches back here. Both belong to one thread of the CPU.
+  // Runs this fiber. Returns when another fiber switches back. Both must belong to one thread of the CPU.
   void switchTo(Fiber& other) {
     Switch both{this, &other};
 #if LXMERT_ASAN
@@ -40,7 +40,7 @@ class Fiber {
 
  private:
   using Transfer = boost::context::detail::transfer_t;
-  // What a switch hands over: who comes and where to.
+  // What a switch passes on: the fiber that it comes from and the one that it goes to.
   struct Switch {
     Fiber *from, *to;
   };
@@ -54,10 +54,10 @@ class Fiber {
   }
 
   boost::context::detail::fcontext_t context_ = nullptr;
-  char* memory_ = nullptr;  // lowest byte, the guard page
+  char* memory_ = nullptr;  // the lowest byte, which is in the guard page
   char* top_ = nullptr;
   void (*main_)() = nullptr;
-  // For the address sanitizer: the bounds of the stack, and what it keeps beside it.
+  // For the address sanitizer: the bounds of the stack, and a pointer of its own.
   const void* bottom_ = nullptr;
   size_t bytes_ = 0;
   void* fakeStack_ = nullptr;

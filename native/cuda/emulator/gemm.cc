@@ -1,5 +1,5 @@
-// The twin of the GEMM library: the layouts, types and roundings of gemm.h by blocked loops. Operands become float32
-// (bfloat16 fits into it), sums are float32 in the order of k, the result is rounded once.
+// C = op(A) op(B) + beta C (+ bias), by blocked loops: the layouts, types and roundings of gemm.h. Operands are
+// converted to float32 (exact for bfloat16), sums are float32 in the order of k, and the result is rounded once.
 #include "cuda/gemm.h"
 
 #include <algorithm>
@@ -18,11 +18,12 @@ using cuda::fromFloat;
 using cuda::Gemm;
 using cuda::toFloat;
 
-constexpr int64_t kRows = 4, kColumns = 64;                // of a block of C, in registers and the nearest cache
-constexpr int64_t kWorkspaceBytes = kRacecheck ? 256 : 0;  // only so that two products of one workspace race
-constexpr int64_t kSmall = 1 << 15;                        // multiplications that one thread does sooner alone
+constexpr int64_t kRows = 4, kColumns = 64;  // of a block of C, which fits into registers and the nearest cache
+constexpr int64_t kWorkspaceBytes =
+    kRacecheck ? 256 : 0;            // not 0 only so that two products with one workspace are a race
+constexpr int64_t kSmall = 1 << 15;  // multiplications that one thread finishes before it could wake another
 
-// op(X) [rows, columns] as float32, padded with zeros to whole vectors of `stride`.
+// op(X) [rows, columns] as float32, with rows padded with zeros to whole vectors of `stride`.
 template <class T>
 std::vector<float> asFloats(const void* data, int64_t rows, int64_t columns, bool transposed, int64_t stride) {
   const T* x = static_cast<const T*>(data);
@@ -39,7 +40,7 @@ std::vector<float> asFloats(DType type, const void* data, int64_t rows, int64_t 
                              : asFloats<float>(data, rows, columns, transposed, stride);
 }
 
-// sum [kRows, kColumns] of rows of a (stride k) and columns of b (stride given).
+// sum [kRows, kColumns] = rows of a (of stride k) times columns of b (of the given stride).
 void multiplyBlock(const float* a, const float* b, int64_t k, int64_t stride, int64_t rows,
                    float (&sum)[kRows][kColumns]) {
   for (auto& row : sum) std::fill(std::begin(row), std::end(row), 0.0f);
@@ -114,6 +115,7 @@ class EmulatedGemms final : public cuda::Gemms {
 
 namespace lxmert::cuda {
 
+void requireGemms() {}
 std::unique_ptr<Gemms> openGemms() { return std::make_unique<emulator::EmulatedGemms>(); }
 
 }  // namespace lxmert::cuda

@@ -1,7 +1,7 @@
-// What a compiler makes kernels call when it is told -fsanitize=thread (each load and store, before it is done) and
-// -fsanitize=alignment,bounds,shift,signed-integer-overflow (what is wrong). In place of its sanitizers' own libraries, which
-// know threads of a CPU, not those of a device: here the findings are errors of the launch. Code of the host calls the
-// same; of that only what is wrong is told.
+// The functions that a compiler makes kernels call with -fsanitize=thread (before each load and store) and with
+// -fsanitize=alignment,bounds,shift,signed-integer-overflow (on a mistake). They replace the sanitizers' own libraries,
+// which know the threads of a CPU but not those of a device: here a finding is an error of the launch. Host code calls
+// the same functions; for it only mistakes are reported.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -26,14 +26,14 @@ inline void use(Use how, const void* address, size_t bytes, const void* place, c
   note(how, address, bytes, current, place);
 }
 
-// What is aligned to less than its size: nvcc takes it apart, too.
+// An access that is aligned to less than its size: nvcc splits it as well.
 inline void useWords(Use how, const void* address, size_t bytes, const void* place, const void* frame) {
   constexpr size_t kWord = 4;
   for (size_t i = 0; i < bytes; i += kWord)
     use(how, static_cast<const char*>(address) + i, std::min(kWord, bytes - i), place, frame);
 }
 
-// The beginning of what the compiler tells of any mistake.
+// The first fields of the data that the compiler passes for any mistake.
 struct Mistake {
   const char* file;
   uint32_t line, column;
@@ -44,7 +44,7 @@ struct Pointer {
     uint16_t kind, details;
     char name[1];
   } * type;
-  unsigned char alignment, action;  // a power of two; 0: a load, 1: a store
+  unsigned char alignment, action;  // alignment as a power of two; 0: a load, 1: a store
 };
 
 [[noreturn]] void tell(const Mistake& at, const std::string& what) {

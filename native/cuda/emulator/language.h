@@ -1,4 +1,4 @@
-// What CUDA adds to C++, for g++: keywords, vector types and the built-in functions that need no other thread.
+// What CUDA adds to C++, for g++: keywords, vector types, and the built-in functions that involve no other thread.
 #pragma once
 
 #include <math.h>
@@ -58,7 +58,7 @@ constexpr std::common_type_t<A, B> max(A a, B b) {
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 inline float __frcp_rn(float x) { return 1.0f / x; }
 inline float __fdividef(float x, float y) { return x / y; }
-// The C library has declared functions of these names for itself, which nobody can call.
+// Macros, because the C library declares functions of these names for its own use, which cannot be called.
 #define __expf(x) std::exp(static_cast<float>(x))
 #define __logf(x) std::log(static_cast<float>(x))
 
@@ -76,13 +76,13 @@ T __ldg(const T* address) {
   return *address;
 }
 
-// Where they are called is where they are told of (instrumented.cc).
+// Inlined, so that races and traffic are reported at the place of the call (instrumented.cc).
 template <class T>
 __forceinline__ void __stwb(T* address, T value) {
   *address = value;
 }
 
-// Blocks run on several threads of the CPU, so these are atomic indeed.
+// Really atomic, because blocks run on several threads of the CPU.
 template <class T>
 requires std::is_arithmetic_v<T> T atomicAdd(T* address, std::type_identity_t<T> value) {
   return std::atomic_ref<T>(*address).fetch_add(value);

@@ -19,7 +19,7 @@ namespace {
 constexpr uint64_t kMostThreads = 1024;
 constexpr uint64_t kMostBlocksY = 65535;
 constexpr uint64_t kMostBlocksX = 2147483647;
-// Work for which a second thread of the CPU is worth waking.
+// A launch with fewer threads runs on one thread of the CPU.
 constexpr int64_t kFewThreads = 2048;
 
 uint64_t seedOfLaunch() {
@@ -46,18 +46,23 @@ void check(const Launch& l) {
            std::to_string(kMostSharedBytes));
 }
 
-// A device that breaks: LXMERT_EMULATOR_BREAKS_AT is the number of a launch.
+std::atomic<bool> lost = false;
+
+// A device that breaks: LXMERT_EMULATOR_BREAKS_AT is the number of the launch that fails.
 void breakWhereAsked(const Launch& launch) {
   static const uint64_t where = [] {
     const char* text = std::getenv("LXMERT_EMULATOR_BREAKS_AT");
     return text ? std::strtoull(text, nullptr, 10) : 0;
   }();
   static std::atomic<uint64_t> launches = 0;
-  if (where > 0 && ++launches == where)
-    throw Error(ErrorCode::Internal, std::string(launch.name) + ": broken by LXMERT_EMULATOR_BREAKS_AT");
+  if (where == 0 || ++launches != where) return;
+  lost = true;
+  throw Error(ErrorCode::Internal, std::string(launch.name) + ": broken by LXMERT_EMULATOR_BREAKS_AT");
 }
 
 }  // namespace
+
+bool isLost() { return lost; }
 
 uint64_t seedOfProcess() {
   static const uint64_t seed = [] {
@@ -75,7 +80,7 @@ void runGrid(const Launch& launch) {
   if constexpr (kRacecheck) nameWork(launch.name);
   Random random(seedOfLaunch());
   const uint64_t seed = random.next();
-  // i -> i * step + first: every block once, when the step shares no factor with their number.
+  // i -> i * step + first visits every block once, if `step` and the number of blocks have no common factor.
   const int64_t first = random.below(static_cast<uint32_t>(blocks));
   int64_t step = 1 + random.below(static_cast<uint32_t>(blocks));
   while (std::gcd(step, blocks) != 1) ++step;

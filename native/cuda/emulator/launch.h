@@ -1,4 +1,4 @@
-// A launch: a kernel for each thread of each block of a grid. Blocks run on OpenMP's threads, in an order of chance.
+// A launch: a kernel for each thread of each block of a grid. Blocks run on OpenMP's threads, in a random order.
 #pragma once
 
 #include <functional>
@@ -10,14 +10,16 @@
 
 namespace lxmert::emulator {
 
-// Of shared memory, of compute capability 12.0: the least of those we build for.
+// The most shared memory of a block on compute capability 12.0: the least of all supported devices.
 constexpr size_t kMostSharedBytes = 99 * 1024;
 
-// LXMERT_EMULATOR_SEED.
+// The value of LXMERT_EMULATOR_SEED.
 uint64_t seedOfProcess();
+// Whether the device has broken (LXMERT_EMULATOR_BREAKS_AT). It then refuses everything that follows, as a GPU does.
+bool isLost();
 
-// Runs the launch in its turn, or records it where its stream is being captured. Throws Error for what a device would refuse;
-// what the blocks report fails the stream.
+// Enqueues the launch, or records it where its stream is being captured. Throws Error for a launch that a device would
+// refuse. An error of a block makes the stream fail.
 void enqueue(cudaStream_t stream, const Launch& launch, std::shared_ptr<void> arguments);
 
 template <class... Parameters, class... Arguments>

@@ -1,5 +1,5 @@
-// What comes before what on a device, for the search for races (races.cc): among pieces of work, and among the threads of a
-// block. What neither says comes in any order.
+// The order of events on a device, for the search for races (races.cc): among pieces of work, and among the threads of
+// a block. Events that are not ordered here may happen in any order.
 #pragma once
 
 #include <algorithm>
@@ -14,8 +14,8 @@ inline constexpr bool kRacecheck = true;
 inline constexpr bool kRacecheck = false;
 #endif
 
-// How far each line of work has come, as far as somebody knows: a vector clock. A line is a stream, or a thread of the host,
-// which does the default stream's work at once.
+// A vector clock: how far each line of work has come, as far as is known here. A line is a stream, or a host thread,
+// which does the work of the default stream at once.
 class Clock {
  public:
   uint32_t of(uint32_t line) const { return line < pieces_.size() ? pieces_[line] : 0; }
@@ -32,20 +32,20 @@ class Clock {
   std::vector<uint32_t> pieces_;
 };
 
-// A line, and what comes before its next piece of work.
+// A line, and everything that comes before its next piece of work.
 struct Line {
   uint32_t number = fresh();
   Clock clock;
 
-  // Of the running thread of the host. What mutexes order among these is not known here.
+  // The line of the running host thread. Order by mutexes between host threads is not known here.
   static Line& ofHost();
 
  private:
   static uint32_t fresh();
 };
 
-// The threads of a block: __syncthreads orders all of them, __syncwarp the lanes of its mask, and nothing else any. A
-// shuffle or a vote hands over values, not memory.
+// The threads of a block. __syncthreads orders all of them, __syncwarp orders the lanes of its mask, and nothing else
+// orders threads. A shuffle or a vote exchanges values but does not order memory.
 class BlockOrder {
  public:
   void begin(size_t threads) {
@@ -60,23 +60,23 @@ class BlockOrder {
       known_[t].of[t % 32] = barrier_;
     }
   }
-  // Lanes of the warp that begins with this thread.
+  // Lanes of the warp whose first thread this is.
   void syncWarp(int first, uint32_t mask);
 
-  // Of what a thread does now.
+  // The time of what a thread does now.
   uint32_t time(int thread) const { return known_[thread].of[thread % 32]; }
-  // Whether what a thread did at this time comes before what the other does now.
+  // Whether what a thread did at this time comes before what the other thread does now.
   bool isBefore(int thread, uint32_t time, int other) const {
     return time < barrier_ || thread == other || (thread / 32 == other / 32 && time <= known_[other].of[thread % 32]);
   }
 
  private:
-  // Until when a thread knows of each lane of its warp, itself included.
+  // Up to which time a thread knows each lane of its warp, itself included.
   struct Known {
     uint32_t of[32];
   };
   std::vector<Known> known_;
-  uint32_t barrier_ = 0, latest_ = 0;  // times of the last barrier, and of what came last
+  uint32_t barrier_ = 0, latest_ = 0;  // times of the last barrier and of the last event
 };
 
 }  // namespace lxmert::emulator

@@ -15,7 +15,7 @@ float high(uint32_t word) { return std::bit_cast<float>(word & 0xFFFF0000u); }
 
 }  // namespace
 
-// Lane 4 g + t holds what ptx.cuh says.
+// ptx.cuh says what lane 4 g + t holds.
 void mma(void* const* operands, uint32_t) {
   float a[kM][kK], b[kK][kN];
   for (int lane = 0; lane < warpSize; ++lane) {
@@ -79,7 +79,7 @@ void copyLater(void* shared, const void* global, bool valid, const void* place) 
   current->copies.push_back({shared, valid ? global : nullptr, current->copyGroup, place});
 }
 
-// The copies of all groups but the latest `pending` that were ended.
+// Does the copies of all ended groups except the latest `pending`.
 void awaitCopies(int pending) {
   std::vector<Copy>& copies = current->copies;
   size_t landed = 0;

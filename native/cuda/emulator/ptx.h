@@ -1,4 +1,4 @@
-// The twins of what ptx.cuh has for the device, by plain loops; addresses and alignment are checked as hardware would.
+// The functions of ptx.cuh in plain loops. They check addresses and alignment as hardware would.
 #pragma once
 
 #include "cuda/platform.h"
@@ -15,12 +15,12 @@ struct Ldmatrix {
   uint32_t* r;
   const void* row;
   const Thread* thread;
-  const void* place;  // in the program
+  const void* place;  // of the call, in the program
 };
 template <bool transposed>
 void ldmatrix(void* const* operands, uint32_t mask);
 
-// Where it is called.
+// The place of the call.
 const void* here();
 
 template <bool transposed>

@@ -1,6 +1,6 @@
-// Looks for data races on a device: two uses of one place, not both of them reads, that nothing orders (order.h). It does
-// not matter in which order they came here. Device memory and shared memory are watched, two bytes at a time: the last write
-// of a place and three later reads.
+// Looks for data races on a device: two accesses to one place, at least one of them a write, that nothing orders
+// (order.h). The order in which they happen to run on the emulator does not matter. It watches device memory and shared
+// memory, two bytes at a time, and remembers the last write of each place and three later reads.
 #include "cuda/emulator/uses.h"
 
 #include <sys/mman.h>
@@ -19,13 +19,13 @@ namespace lxmert::emulator {
 
 namespace {
 
-constexpr size_t kGrain = 2;  // bytes: no two threads share less than a bfloat16
+constexpr size_t kGrain = 2;  // bytes: threads do not share less than a bfloat16
 constexpr uint32_t kMostTime = (1u << 20) - 1;
 
 struct Access {
-  uint32_t work;  // its number, 0: there was none
+  uint32_t work;  // number of the work; 0: there was no access
   uint32_t block;
-  uint32_t who;  // thread, use and time
+  uint32_t who;  // thread, kind of use and time
   int32_t place;
 
   static uint32_t whoOf(uint32_t thread, Use use, uint32_t time) {
@@ -38,7 +38,7 @@ struct Access {
 
 struct Cell {
   Access write;
-  Access others[3];  // reads and atomics since
+  Access others[3];  // reads and atomics since the last write
 };
 
 struct Unmap {
@@ -47,7 +47,7 @@ struct Unmap {
 };
 using Cells = std::unique_ptr<Cell[], Unmap>;
 
-// Fresh pages: of zeros, which take memory when they are used, and with each cell in one line of the cache.
+// Fresh pages, which are zeros and take memory only when they are used. Each cell lies within one cache line.
 Cells cellsFor(size_t bytes) {
   const size_t size = (bytes / kGrain + 1) * sizeof(Cell);
   void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -69,15 +69,15 @@ struct Piece {
   uint32_t line, place;
 };
 
-// All of it is for the work that has its turn.
+// Everything here belongs to the work that is running.
 struct State {
   std::mutex turns;
   std::vector<Region> regions;
   size_t last = 0;  // the region that was used last
-  // Of the block that runs; what others have left there counts as nothing.
+  // Of the block that runs; entries of other blocks do not count.
   Cells shared = cellsFor(kMostSharedBytes);
   std::vector<Piece> pieces{1};
-  const Clock* clock = nullptr;  // what comes before the last piece
+  const Clock* clock = nullptr;  // everything that comes before the last piece of work
 };
 
 State& state() {
@@ -85,7 +85,7 @@ State& state() {
   return *all;
 }
 
-// What is used now, with all that decides what comes before it.
+// The access that happens now, with everything that decides what comes before it.
 struct Now {
   Access access;
   const Thread* thread;
@@ -106,7 +106,7 @@ struct Now {
   bool isSame(const Access& other) const {
     return other.work == access.work && other.block == access.block && other.who == access.who;
   }
-  // How much the two have in common: of what is alike a few are enough.
+  // How much two accesses have in common. Of several similar ones, a few are enough.
   int nearness(const Access& other) const {
     if (other.work != access.work) return 0;
     if (other.block != access.block) return 1;
@@ -163,7 +163,7 @@ void keep(Cell& cell, const Now& now) {
   *place = now.access;
 }
 
-// The cells that begin with this address's, and what they are of; nothing where nothing is watched.
+// The cells from this address on, and their region; nothing where memory is not watched.
 struct Found {
   Cell* cells = nullptr;
   const char* begin;
@@ -206,9 +206,9 @@ Access accessBy(Use use, const Thread* thread, const void* place) {
   return access;
 }
 
-// The access with which this one races, or null; then it is noted.
+// Returns the access with which this one races, or null after noting this one.
 const Access* noteIn(Cell& cell, const Now& now) {
-  if (now.access.use() == Use::Read && now.isSame(cell.others[0])) return nullptr;  // it was looked at then
+  if (now.access.use() == Use::Read && now.isSame(cell.others[0])) return nullptr;  // it has been checked already
   if (now.races(cell.write)) return &cell.write;
   for (const Access& other : cell.others)
     if (now.races(other)) return &other;
@@ -250,7 +250,7 @@ void note(Use use, const void* address, size_t bytes, const Thread* thread, cons
   const Found found = find(first, thread);
   if (!found.cells) return;
   const Now now{accessBy(use, thread, place), thread};
-  // What lies behind the end is found out by others.
+  // Accesses beyond the end are found by other checks.
   const size_t at = first - found.begin, end = std::min(at + bytes, found.bytes);
   const size_t cells = (end + kGrain - 1) / kGrain - at / kGrain;
   for (size_t i = 0; i < cells; ++i) {
@@ -266,7 +266,7 @@ void noteLanded(const void* shared, size_t bytes, const Thread& thread) {
   for (size_t i = 0; i < bytes / kGrain; ++i) cells[i].write.who = who;
 }
 
-// A lane reads what it gets, whoever gave the address.
+// A lane reads the row that it receives, whichever lane gave the address.
 void noteMatrix(const void* const (&rows)[8], bool transposed, const Thread& thread, const void* place) {
   const int g = thread.lane / 4, t = thread.lane % 4;
   if (!transposed) return note(Use::Read, static_cast<const char*>(rows[g]) + 4 * t, 4, &thread, place);

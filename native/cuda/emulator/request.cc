@@ -7,9 +7,9 @@ namespace lxmert::emulator {
 
 namespace {
 
-constexpr size_t kMostBytes = 16;  // of a lane
+constexpr size_t kMostBytes = 16;  // bytes of one lane
 
-// A few numbers, each kept once.
+// A small set of numbers.
 template <size_t kMost>
 class Few {
  public:
@@ -25,7 +25,7 @@ class Few {
   size_t count_ = 0;
 };
 
-// body(unit) for each of the units of so many bytes that a part touches.
+// Calls body(unit) for each unit of this many bytes that a part touches.
 template <class Part, class Body>
 void eachUnit(const Part& part, int bytes, Body&& body) {
   for (uint64_t unit = part.address / bytes; unit <= (part.address + part.bytes - 1) / bytes; ++unit) body(unit);
@@ -55,8 +55,8 @@ Request::Cost Request::sectors() const {
   return {bytes, sectors.size(), roundedUp(bytes, kSectorBytes)};
 }
 
-// Lanes of 4 bytes or less go together, of 8 in two halves of the warp, of 16 in four quarters. In a pass each bank gives one
-// word, to as many lanes as ask for it.
+// Lanes with 4 bytes or less are served together, with 8 in two halves of the warp, with 16 in four quarters. In one
+// pass each bank gives one word, to any number of lanes.
 Request::Cost Request::passes() const {
   Cost cost{distinctBytes(), 0, 0};
   size_t widest = kBankBytes;

@@ -1,4 +1,4 @@
-// A request: what the lanes of a warp ask of memory by one instruction, and what that costs by NVIDIA's documented rules
+// A request: what the lanes of a warp ask of memory by one instruction, and its cost by NVIDIA's documented rules
 // (docs/emulator.md, Memory traffic).
 #pragma once
 
@@ -12,19 +12,19 @@ constexpr int kSectorBytes = 32, kBanks = 32, kBankBytes = 4;
 
 class Request {
  public:
-  // One lane's part, at most 16 bytes; each lane comes once, in any order.
+  // Adds one lane's part, at most 16 bytes. Each lane is added once, in any order.
   void add(int lane, uint64_t address, size_t bytes) { parts_[count_++] = {address, bytes, lane}; }
   bool isComplete() const { return count_ == kMostParts; }
   bool isEmpty() const { return count_ == 0; }
   void clear() { count_ = 0; }
 
   struct Cost {
-    uint64_t bytes;  // asked for, by however many lanes
+    uint64_t bytes;  // distinct bytes, whichever lanes ask for them
     uint64_t touched, least;
   };
-  // Sectors of global memory that are touched, and that as many bytes would fill.
+  // Sectors of global memory: those that are touched, and the fewest that hold as many bytes.
   Cost sectors() const;
-  // Passes over shared memory's banks that it takes, and that as many words would take side by side.
+  // Passes over the banks of shared memory: those that are needed, and the fewest for as many words.
   Cost passes() const;
 
  private:

@@ -20,10 +20,10 @@ using namespace lxmert::emulator;
 namespace {
 
 constexpr size_t kAlignment = 256;
-// Behind each allocation; the address sanitizer has zones of its own.
+// Bytes behind each allocation that must not change. The address sanitizer has zones of its own.
 constexpr size_t kBehind = LXMERT_ASAN ? 0 : 256;
 constexpr unsigned char kBehindByte = 0xA5;
-constexpr int kCapability[2] = {12, 0};  // the one with the least shared memory
+constexpr int kCapability[2] = {12, 0};  // the supported capability with the least shared memory
 constexpr int kVersion = 13000;
 
 struct Memory {
@@ -37,7 +37,7 @@ Memory& memory() {
   return all;
 }
 
-// The last error of this thread: whoever asks next is told of it, whatever has succeeded since.
+// The last error of this thread. The next query returns it, even if other calls have succeeded since.
 thread_local cudaError_t lastError = cudaSuccess;
 
 cudaError_t told(cudaError_t status) {
@@ -45,7 +45,7 @@ cudaError_t told(cudaError_t status) {
   return status;
 }
 
-// Of the device: 8 GB, or half of what this machine has.
+// Memory of the device: 8 GB, or half of this machine's memory if that is less.
 size_t totalMemory() {
   const size_t physical = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
   return std::min(size_t{8} << 30, physical / 2);
@@ -109,7 +109,10 @@ cudaError_t cudaGetDeviceCount(int* count) {
   return cudaSuccess;
 }
 
-cudaError_t cudaSetDevice(int device) { return told(device == 0 ? cudaSuccess : cudaErrorInvalidDevice); }
+cudaError_t cudaSetDevice(int device) {
+  if (isLost()) return told(cudaErrorLaunchFailure);
+  return told(device == 0 ? cudaSuccess : cudaErrorInvalidDevice);
+}
 
 cudaError_t cudaGetDevice(int* device) {
   *device = 0;
@@ -122,7 +125,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   return cudaSuccess;
 }
 
-// It has none of its own.
+// This device has no attributes of its own.
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int device) {
   *value = 0;
   return told(device == 0 ? cudaSuccess : cudaErrorInvalidDevice);
@@ -136,6 +139,7 @@ cudaError_t cudaDriverGetVersion(int* version) {
 cudaError_t cudaRuntimeGetVersion(int* version) { return cudaDriverGetVersion(version); }
 
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
+  if (isLost()) return told(cudaErrorLaunchFailure);
   Memory& m = memory();
   const std::lock_guard lock(m.mutex);
   *total = totalMemory();
@@ -146,6 +150,7 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
 cudaError_t cudaMalloc(void** result, size_t bytes) {
   *result = nullptr;
   if (const cudaError_t refused = refusedInCapture(); refused != cudaSuccess) return refused;
+  if (isLost()) return told(cudaErrorLaunchFailure);
   if (bytes == 0) return cudaSuccess;
   Memory& m = memory();
   const std::lock_guard lock(m.mutex);
@@ -161,7 +166,8 @@ cudaError_t cudaMalloc(void** result, size_t bytes) {
   return cudaSuccess;
 }
 
-// CUDA's may wait for the work that is under way, or not: it finds NaN here, and then is waited for.
+// CUDA's cudaFree may wait for running work or not. This one fills the memory with NaN, which running work then reads,
+// and then waits.
 cudaError_t cudaFree(void* address) {
   if (const cudaError_t refused = refusedInCapture(); refused != cudaSuccess) return refused;
   if (!address) return cudaSuccess;
@@ -191,7 +197,7 @@ cudaError_t cudaMallocHost(void** result, size_t bytes) {
   return told(*result ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 
-// Of null its reference says nothing, as cudaFree's does.
+// CUDA's reference does not allow null here, as it does for cudaFree.
 cudaError_t cudaFreeHost(void* address) {
   if (const cudaError_t refused = refusedInCapture(); refused != cudaSuccess) return refused;
   if (!address) return told(cudaErrorInvalidValue);

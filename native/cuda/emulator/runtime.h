@@ -1,5 +1,5 @@
-// The calls of the CUDA runtime that this project makes, for one device that is this CPU. When what is
-// enqueued is done: streams.h. Fresh memory holds NaN.
+// The calls of the CUDA runtime that this project makes, for one device, which is this CPU. streams.h says when
+// enqueued work is done. Fresh memory holds NaN.
 #pragma once
 
 #include <cstddef>
@@ -27,7 +27,7 @@ enum cudaError_t {
 };
 const char* cudaGetErrorName(cudaError_t error);
 const char* cudaGetErrorString(cudaError_t error);
-// Of calls to do with memory and devices: what a launch would find when it asks.
+// Errors of calls for memory and devices are also kept for cudaGetLastError, which a launch calls.
 cudaError_t cudaGetLastError();
 
 struct cudaDeviceProp {
@@ -48,7 +48,7 @@ cudaError_t cudaDeviceSynchronize();
 
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total);
 cudaError_t cudaMalloc(void** memory, size_t bytes);
-// cudaErrorIllegalAddress when something wrote right behind it.
+// Returns cudaErrorIllegalAddress when something wrote directly behind the allocation.
 cudaError_t cudaFree(void* memory);
 cudaError_t cudaMallocHost(void** memory, size_t bytes);
 cudaError_t cudaFreeHost(void* memory);

@@ -1,5 +1,5 @@
-// The shared memory of a block. It begins as NaN: what was not written must not look like anything. Zones on both sides are
-// watched by the address sanitizer, else looked at after each block.
+// The shared memory of a block. It is filled with NaN at first, so that reading what was not written is noticed. The
+// zones on both sides are watched by the address sanitizer, or checked after each block.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@ namespace lxmert::emulator {
 class SharedMemory {
  public:
   void prepare(size_t bytes);
-  // The first byte outside that was written, counted from the memory's beginning.
+  // The first byte that was written outside, counted from the beginning of the memory.
   std::optional<std::ptrdiff_t> overrun() const;
 
   char* data() const { return data_; }

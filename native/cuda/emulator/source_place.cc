@@ -9,7 +9,7 @@ namespace lxmert::emulator {
 
 namespace {
 
-const char kAnchor = 0;  // somewhere in this program or library
+const char kAnchor = 0;  // any address in this program or library
 
 std::string outputOf(const std::string& command) {
   std::string output;
@@ -21,7 +21,7 @@ std::string outputOf(const std::string& command) {
   return output;
 }
 
-// "/a/b.cuh:12 (discriminator 3)" -> "b.cuh:12".
+// Turns "/a/b.cuh:12 (discriminator 3)" into "b.cuh:12".
 std::string shortened(const std::string& line) {
   const size_t slash = line.rfind('/');
   const std::string name = slash == std::string::npos ? line : line.substr(slash + 1);

@@ -1,4 +1,4 @@
-// Where in the sources an instruction of this program comes from.
+// Finds where in the sources an instruction of this program comes from.
 #pragma once
 
 #include <cstdint>
@@ -6,10 +6,11 @@
 
 namespace lxmert::emulator {
 
-// Of a return address, in four bytes; 0 for null.
+// Packs a return address into four bytes; 0 for null.
 int32_t offsetOf(const void* place);
 
-// "column_sums.cuh:44, inlined at layer_norm.cu:71", by binutils' addr2line; the address where that knows nothing.
+// "column_sums.cuh:44, inlined at layer_norm.cu:71", by binutils' addr2line; the address itself where that finds
+// nothing.
 std::string sourceOf(int32_t offset);
 
 }  // namespace lxmert::emulator

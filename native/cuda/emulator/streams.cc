@@ -1,6 +1,7 @@
 #include "cuda/emulator/streams.h"
 
 #include <algorithm>
+#include <atomic>
 #include <exception>
 #include <utility>
 
@@ -11,9 +12,10 @@ namespace lxmert::emulator {
 
 namespace {
 
-constexpr uint32_t kLongestFavour = 10;  // powers of two
+constexpr uint32_t kLongestFavour = 10;  // as a power of two
 
 thread_local std::string seen;
+std::atomic<int> living = 0;
 
 bool isReady(const EmulatedStream& stream) {
   return !stream.work.empty() && (!stream.work.front().waits || stream.work.front().waits->reached);
@@ -31,7 +33,7 @@ cudaError_t lookAt(cudaEvent_t event, bool wait) {
   auto lock = streams.lock();
   if (event->capture) return event->capture->fail(cudaErrorCapturedEvent);
   const PointPtr point = event->point;
-  if (!point) return cudaSuccess;  // never recorded
+  if (!point) return cudaSuccess;  // the event was never recorded
   if (wait)
     streams.waitFor(lock, point);
   else
@@ -54,7 +56,7 @@ Streams& Streams::all() {
 cudaStream_t Streams::add() { return streams_.emplace_back(new EmulatedStream).get(); }
 
 void Streams::remove(cudaStream_t stream) {
-  if (stream == favoured_) favoured_ = nullptr;  // another one may come to lie there
+  if (stream == favoured_) favoured_ = nullptr;  // a new stream may get the same address
   std::erase_if(streams_, [&](const auto& each) { return each.get() == stream; });
 }
 
@@ -121,7 +123,7 @@ void Streams::perform(Lock& lock, EmulatedStream& stream, Work work) {
   done_.notify_all();
 }
 
-// One stream is favoured for a while that is drawn, too: the others may fall far behind it.
+// One stream is preferred for a while, which is drawn as well, so that other streams may fall far behind it.
 EmulatedStream* Streams::next() {
   std::vector<EmulatedStream*> ready;
   for (const auto& stream : streams_)
@@ -155,6 +157,8 @@ void drain() {
 
 const char* failureSeen() { return seen.c_str(); }
 
+int alive() { return living; }
+
 }  // namespace lxmert::emulator
 
 using lxmert::emulator::lookAt;
@@ -164,14 +168,16 @@ using lxmert::emulator::Streams;
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned int) {
   const auto lock = Streams::all().lock();
   *stream = Streams::all().add();
+  ++lxmert::emulator::living;
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   auto lock = Streams::all().lock();
   do Streams::all().waitFor(lock, Streams::end(stream));
-  while (!stream->work.empty());  // whoever waits for all streams has given it something meanwhile
+  while (!stream->work.empty());  // another thread that waits for all streams may have added work meanwhile
   Streams::all().remove(stream);
+  --lxmert::emulator::living;
   return cudaSuccess;
 }
 
@@ -185,7 +191,8 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   return lxmert::emulator::statusOf(end);
 }
 
-// A stream that waits for an event of a capture takes part in it; one that takes part waits for no other event.
+// A stream that waits for an event of a capture joins that capture. A stream in a capture may not wait for any other
+// event.
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned int) {
   const auto lock = Streams::all().lock();
   if (event->capture && !event->capture->active) return cudaErrorCapturedEvent;
@@ -204,11 +211,14 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned int) {
   *event = new EmulatedEvent;
+  ++lxmert::emulator::living;
   return cudaSuccess;
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  if (!event) return cudaErrorInvalidValue;
   delete event;
+  --lxmert::emulator::living;
   return cudaSuccess;
 }
 

@@ -1,10 +1,10 @@
-// What the emulated device does, and when: streams, events and (capture.cc) captured graphs.
+// When the emulated device does its work: streams, events and (capture.cc) captured graphs.
 //
-// What is given to a stream waits there until somebody waits for it. Then work is done one piece at a time, in an order
-// drawn by LXMERT_EMULATOR_SEED that heeds nothing but streams and events: one stream may be far ahead of another, which is
-// what a missing wait does not survive. The default stream does its work at once.
+// Work that is given to a stream stays there until a thread waits for it. Then the device does one piece at a time, in
+// a random order (LXMERT_EMULATOR_SEED) that respects nothing but streams and events. One stream may be far ahead of
+// another, so a missing wait gives wrong results. The default stream does its work at once.
 //
-// A capture is as strict as CUDA's: what may not be done during one fails, and so does the capture.
+// Captures follow CUDA's rules: a call that is not allowed during one fails and makes the capture fail.
 #pragma once
 
 #include <chrono>
@@ -23,28 +23,28 @@
 
 namespace lxmert::emulator {
 
-// A place in a stream's work.
+// A point in a stream's work.
 struct Point {
   bool reached = false;
-  std::string failure;  // of the stream, by then
+  std::string failure;  // of the stream, up to this point
   std::chrono::steady_clock::time_point time;
-  Clock clock;  // what has been done by then
+  Clock clock;  // everything that is done at this point
 };
 using PointPtr = std::shared_ptr<Point>;
 
-// Waits for a point, does its work, reaches a point: each of them if there is one.
+// Waits for a point, does its work, reaches a point; each of the three is optional.
 struct Work {
   PointPtr waits;
   std::function<void()> run;
   PointPtr reaches;
-  Clock given;  // what the host knew to be done when it gave this to the stream
+  Clock given;  // what the host knew to be done when it gave this work to the stream
 };
 using Lane = std::deque<Work>;
 
 struct Capture {
   cudaStreamCaptureMode mode;
   std::thread::id thread;
-  std::vector<cudaStream_t> streams;  // the first is where it began
+  std::vector<cudaStream_t> streams;  // the first is where the capture began
   bool active = true, failed = false;
 
   cudaError_t fail(cudaError_t error) {
@@ -58,8 +58,8 @@ using CapturePtr = std::shared_ptr<Capture>;
 
 struct EmulatedStream {
   lxmert::emulator::Lane work;
-  std::string failure;   // after which nothing is done
-  bool passing = false;  // of a launched graph: gone when its work is done
+  std::string failure;   // after a failure nothing more is done
+  bool passing = false;  // a stream of a launched graph, removed when its work is done
   lxmert::emulator::Line line;
   lxmert::emulator::CapturePtr capture;
   lxmert::emulator::Lane captured;
@@ -72,29 +72,29 @@ struct EmulatedStream {
 
 struct EmulatedEvent {
   lxmert::emulator::PointPtr point;
-  lxmert::emulator::CapturePtr capture;  // during which it was recorded
+  lxmert::emulator::CapturePtr capture;  // the capture during which the event was recorded
 };
 
 struct EmulatedGraph {
-  std::vector<lxmert::emulator::Lane> lanes;  // the first is that of the stream where the capture began
+  std::vector<lxmert::emulator::Lane> lanes;  // the first is the stream where the capture began
 };
 
 namespace lxmert::emulator {
 
-// All streams of the device, and the thread that does their work. All members are for those who have the lock.
+// All streams of the device, and the thread that does their work. Its members may be used only with the lock.
 class Streams {
  public:
   using Lock = std::unique_lock<std::mutex>;
-  // Never ends, since its thread may not.
+  // Never destroyed, because its thread may still run.
   static Streams& all();
   Lock lock() { return Lock(mutex_); }
 
   cudaStream_t add();
   void remove(cudaStream_t stream);
-  // The end of what a stream has been given; of what each of them has.
+  // A point at the end of a stream's work; points at the end of each stream's work.
   static PointPtr end(cudaStream_t stream);
   std::vector<PointPtr> ends() const;
-  // Waits until the point is reached. Without that nothing is done, but for a nudge: one piece of work, some time.
+  // Waits until the point is reached. The device does work only while a thread waits, or one piece after a nudge.
   void waitFor(Lock& lock, const PointPtr& point);
   void nudge();
 
@@ -114,20 +114,23 @@ class Streams {
   std::vector<std::unique_ptr<EmulatedStream>> streams_;
   Random random_;
   EmulatedStream* favoured_ = nullptr;
-  uint32_t left_ = 0;  // pieces of work that it is favoured for
+  uint32_t left_ = 0;  // pieces of work for which it is still preferred
 };
 
-// Gives work to a stream, or records it where the stream is being captured. What the work throws fails the stream: those
-// who wait for it hear of it.
+// Gives work to a stream, or records it where the stream is being captured. An error of the work makes the stream fail,
+// and threads that wait for it get the error.
 cudaError_t submit(cudaStream_t stream, std::function<void()> work);
 
 // Does all work of all streams.
 void drain();
 
-// For calls that may not be made during a capture: then the error, and the capture has failed.
+// For calls that are not allowed during a capture: returns the error then, and makes the capture fail.
 cudaError_t refusedInCapture();
 
-// What failed the stream that this thread has waited for last.
+// The error of the failed stream that this thread waited for last.
 const char* failureSeen();
+
+// Streams and events that have not been destroyed, for tests.
+int alive();
 
 }  // namespace lxmert::emulator

@@ -1,5 +1,5 @@
-// What is given to the emulated device, a line each, in the file that LXMERT_EMULATOR_TRACE names: `kernel` and its name,
-// `product`, `fill`, `copy`, `graph`. For tests of what an op launches.
+// Writes everything that is given to the emulated device to the file that LXMERT_EMULATOR_TRACE names, one line each:
+// `kernel` and its name, `product`, `fill`, `copy`, `graph`. Tests use it to see what an op launches.
 #pragma once
 
 namespace lxmert::emulator {

@@ -1,8 +1,8 @@
-// Counts what kernels make memory do: in place of the search for races (uses.h), in the same instrumented programs. Of each
-// launch a line of JSON is printed.
+// Counts what kernels ask of memory. It is linked instead of the search for races (uses.h) into the same instrumented
+// programs, and prints a line of JSON for each launch.
 //
-// A GPU runs the lanes of a warp side by side, the emulator one after the other. So what a lane does at a place in the
-// program for the nth time (in its block) is put together with what the other lanes do there for the nth time.
+// A GPU runs the lanes of a warp together, the emulator one after the other. So the nth access of a lane at one place
+// of the program (in its block) is combined with the nth access of the other lanes at that place.
 #include <algorithm>
 #include <cstdio>
 #include <map>
@@ -42,7 +42,7 @@ struct Site {
   int32_t place;
   Kind kind;
   Sum sum;
-  // Of the block that runs: how often each thread came here, and each warp's requests by that.
+  // For the running block: how many times each thread came here, and the requests of each warp by that number.
   std::vector<uint32_t> times;
   std::vector<std::vector<Request>> requests;
 
@@ -52,7 +52,7 @@ struct Site {
   }
 };
 
-// Memory of the device: by sector, the launches that last read and wrote it.
+// Device memory, by sector: the launches that last read and wrote it.
 struct Region {
   const char* begin;
   size_t bytes;
@@ -64,13 +64,13 @@ struct Region {
 struct State {
   std::mutex turns;
   std::vector<Region> regions;
-  // Of the launch that runs.
+  // Of the running launch.
   std::string name;
   uint32_t launch = 0, block = 0;
   uint64_t bytesRead = 0, bytesWritten = 0;
   std::vector<Site> sites;
   std::unordered_map<uint64_t, size_t> siteOf;
-  // Of the program: to ask for a place takes long.
+  // Of the whole program, because looking a place up is slow.
   std::map<int32_t, std::string> sources;
 };
 
@@ -87,7 +87,7 @@ Site& siteAt(int32_t place, Kind kind) {
   return s.sites[found->second];
 }
 
-// What lanes have not all come to counts as it is.
+// A request that some lanes have not joined counts as it is.
 void endBlock() {
   for (Site& site : state().sites) {
     for (std::vector<Request>& warp : site.requests) {
@@ -110,7 +110,7 @@ void addToRequest(Kind kind, uint64_t address, size_t bytes, const Thread& threa
   if (requests[time].isComplete()) site.count(requests[time]);
 }
 
-// What DRAM has to move when nothing that a launch has used leaves the cache before its end.
+// The bytes that DRAM must move if nothing leaves the cache before the launch ends.
 void touch(Region& region, bool writes, const char* address, size_t bytes) {
   State& s = state();
   const size_t at = address - region.begin, end = std::min(at + bytes, region.bytes);
@@ -126,7 +126,7 @@ void noteAt(Use use, const char* address, size_t bytes, const Thread& thread, co
   State& s = state();
   const SharedMemory& shared = thread.block->shared();
   if (shared.owns(address, 1)) {
-    // From the beginning of the block's memory, where the first bank is.
+    // Counted from the beginning of the block's shared memory, which is in the first bank.
     addToRequest(kShared, address - shared.data(), bytes, thread, offsetOf(place));
     return;
   }
@@ -200,7 +200,7 @@ void endWork() {
   if (!state().name.empty()) print();
 }
 
-// Copies, memsets and products are not kernels of ours.
+// Copies, memsets and products are not kernels of this project.
 void note(Use use, const void* address, size_t bytes, const Thread* thread, const void* place) {
   if (!thread) return;
   State& s = state();
@@ -211,7 +211,7 @@ void note(Use use, const void* address, size_t bytes, const Thread* thread, cons
   noteAt(use, static_cast<const char*>(address), bytes, *thread, place);
 }
 
-// It has been counted when it was asked for.
+// It was counted when it was requested.
 void noteLanded(const void*, size_t, const Thread&) {}
 
 // Lane i asks for row i, 16 bytes of it.

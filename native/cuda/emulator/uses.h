@@ -1,6 +1,7 @@
-// What kernels do to memory, told to one of two that hear it, whichever a program is linked with: the search for data races
-// (races.cc) or the count of what memory has to move (traffic.cc). Only in programs that are compiled with LXMERT_RACECHECK,
-// where kernels tell of each load and store (instrumented.cc) and the emulator of what it does for them.
+// Reports the memory accesses of kernels to one of two listeners, whichever a program is linked with: the search for
+// data races (races.cc) or the count of memory traffic (traffic.cc). Only in programs that are compiled with
+// LXMERT_RACECHECK, in which kernels report each load and store (instrumented.cc), and the emulator reports what it
+// does for them.
 #pragma once
 
 #include <cstddef>
@@ -16,27 +17,27 @@ enum class Use : unsigned {
   Read,
   Write,
   Atomic,
-  Copy,  // by cp.async: a write that has not landed
+  Copy,  // by cp.async: a write that is not yet done
 };
 
-// Memory of the device, from its allocation on.
+// Device memory, from its allocation on.
 void watch(const void* memory, size_t bytes);
 void unwatch(const void* memory);
 
-// The work that runs uses `bytes` there; `thread` of its kernel, from a place in the program, or (null) the work itself.
-// A race is an error of the work.
+// The running work uses `bytes` bytes there. `thread` is a thread of its kernel, which does so at a place in the
+// program, or null for the work itself. A race is an error of the work.
 void note(Use use, const void* address, size_t bytes, const Thread* thread, const void* place);
-// What this thread's cp.async has brought is there.
+// The copies by cp.async of this thread are done.
 void noteLanded(const void* shared, size_t bytes, const Thread& thread);
-// A lane takes part in reading one 8 x 8 matrix of ldmatrix, of these rows.
+// A lane takes part in reading one 8 x 8 matrix of ldmatrix, with these rows.
 void noteMatrix(const void* const (&rows)[8], bool transposed, const Thread& thread, const void* place);
 
-// Begins and ends the next piece of a line's work; what it is called, for messages.
+// Begins and ends the next piece of a line's work, with its name for messages.
 void beginWork(Line& line);
 void nameWork(const char* name);
 void endWork();
 
-// Of work that has no threads: what it is called, and a use of memory as a whole.
+// For work that has no threads: its name, and an access to memory as a whole.
 inline void noteWhole(const char* name, Use use, const void* address, size_t bytes) {
   if constexpr (!kRacecheck) return;
   nameWork(name);
@@ -45,7 +46,7 @@ inline void noteWhole(const char* name, Use use, const void* address, size_t byt
 
 std::mutex& turns();
 
-// Runs a piece of a line's work, one at a time where somebody hears of it.
+// Runs a piece of a line's work. Where accesses are reported, only one piece runs at a time.
 template <class Run>
 void inTurn([[maybe_unused]] Line& line, const Run& run) {
   if constexpr (kRacecheck) {

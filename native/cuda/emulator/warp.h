@@ -1,5 +1,5 @@
-// What the lanes of a warp do together. Every lane that the mask names must come, by the same function with the same
-// mask; a lane may read only lanes of the mask. On a device either mistake gives values of chance, here an error.
+// Operations of the lanes of a warp. Every lane that the mask names must call the same function with the same mask, and
+// a lane may read only lanes of the mask. On a device each of these mistakes gives random values; here it is an error.
 #pragma once
 
 #include <bit>
@@ -67,7 +67,8 @@ inline void __syncwarp(uint32_t mask = ~0u, ::lxmert::emulator::Place place = {}
       nullptr, place);
 }
 
-// Lanes form groups of `width` (a power of two); a source beyond the group's end is the lane itself, as on the device.
+// Lanes form groups of `width` (a power of two). If the source is beyond the end of the group, it is the lane itself,
+// as on the device.
 template <class T>
 T __shfl_sync(uint32_t mask, T value, int source, int width = 32, ::lxmert::emulator::Place place = {}) {
   const int first = ::lxmert::emulator::current->lane & ~(width - 1);

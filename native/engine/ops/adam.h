@@ -4,25 +4,28 @@
 
 namespace lxmert {
 
-// Chunks [n, 2] (begin, length; in elements) of the gradient arena: norm[0] = their norm, and norm[1] = 1 when it is
-// not finite.
+// norm[0] = the norm of the gradient arena's chunks [n, 2] (begin, length; in elements). norm[1] = 1 when this norm or
+// one of the `sums` [sumCount] is not finite, else 0. The sums are those of the losses: a loss can be infinite while
+// its gradient is finite (smooth L1 far from its target), and such a step must not change the weights either.
 struct GradNorm {
-  int64_t chunkCount;
+  int64_t chunkCount, sumCount;
   Ints chunks;
-  Floats gradients, partial, norm;
+  Floats gradients, sums, partial, norm;
 
   static GradNorm read(ArgReader& r) {
     GradNorm a{};
     a.chunkCount = r.dim("chunkCount");
     a.chunks = r.tensor<int32_t>("chunks", a.chunkCount * 2);
     a.gradients = r.tensor<float>("gradients", 0);
+    a.sumCount = r.dim("sumCount", 0);
+    a.sums = r.tensor<float>("sums", a.sumCount);
     a.partial = r.tensor<float>("partial", a.chunkCount);
     a.norm = r.tensor<float>("norm", 2);
     return a;
   }
 };
 
-// One BertAdam step over the chunks; nothing is written when norm[1] is set. maxNorm 0: no clipping.
+// One BertAdam step over the chunks. It writes nothing when norm[1] is not 0. maxNorm 0: no clipping.
 struct AdamUpdate {
   int64_t chunkCount;
   double beta1, beta2;  // 1 - 0.999 is not exact enough in float32
@@ -36,7 +39,11 @@ struct AdamUpdate {
     a.chunkCount = r.dim("chunkCount");
     a.beta1 = r.real("beta1");
     a.beta2 = r.real("beta2");
+    if (!(a.beta1 >= 0 && a.beta1 < 1)) r.fail("beta1", "must be in [0, 1)");
+    if (!(a.beta2 >= 0 && a.beta2 < 1)) r.fail("beta2", "must be in [0, 1)");
     a.epsilon = r.number("epsilon");
+    // With 0 a parameter whose gradient is 0 becomes 0 / 0. So does one whose epsilon float32 rounds to 0.
+    if (!(a.epsilon > 0)) r.fail("epsilon", "must be greater than 0 in float32");
     a.weightDecay = r.number("weightDecay");
     a.maxNorm = r.number("maxNorm");
     a.record = r.record();

@@ -7,15 +7,15 @@ namespace lxmert {
 constexpr int64_t kMaxAttentionLength = 512;
 constexpr int64_t kMaxHeadDim = 256;
 
-// Attention within each sample over packed rows. Without `offsetsB` the rows attend to themselves; with it the rows are
-// two streams stacked at rows.split, and each attends to the other.
+// Attention within each sample over packed rows. Without `offsetsB` the rows of a sample attend to each other. With it
+// there are two streams, stacked at rows.split, and the rows of each attend to those of the other.
 struct AttentionShape {
   Rows rows;
-  int64_t samples;  // capacity of the batch: offsets have one more
+  int64_t samples;  // capacity of the batch; the offsets have one more entry
   int64_t heads, headDim;
   Ints offsetsA, offsetsB;  // [samples + 1] row offsets of each sample, within its stream
-  // No sample has more rows in that stream; what is longer is cut to it. Launches and their shared memory are made for
-  // it, so it is the host's to know: the fewer different ones, the fewer recorded graphs.
+      // The most rows that a sample may have in each stream; a longer sample is cut. Launches and their shared memory
+      // depend on these numbers, so the host gives them. Few different values mean few recorded graphs.
   int64_t longestA, longestB;
   Dropout dropout;
 
@@ -36,8 +36,8 @@ struct AttentionShape {
   }
 };
 
-// qkv [R, 3H] (query, key, value side by side), context [R, H], logSumExp [R, heads], and, when asked for,
-// probabilities [samples, heads, mapSide, mapSide] of each direction; longer samples are cut to it.
+// qkv [R, 3H] (query, key, value side by side), context [R, H], logSumExp [R, heads]. On request also probabilities
+// [samples, heads, mapSide, mapSide] for each direction; longer samples are cut to mapSide.
 struct AttentionForward {
   AttentionShape shape;
   int64_t mapSide;

@@ -4,8 +4,8 @@
 
 namespace lxmert {
 
-// An elementwise function of [R, width]: forward reads x and writes y; backward reads what forward kept and dy, and
-// writes dx (which may be dy).
+// An elementwise function of [R, width]. Forward reads x and writes y. Backward reads dy and the tensor that forward
+// kept (x or y), and writes dx, which may be the same memory as dy.
 struct ElementwiseForward {
   Rows rows;
   int64_t width;

@@ -4,8 +4,8 @@
 
 namespace lxmert {
 
-// to[i] = table[indices[i]], as numbers of `to`'s type, `rows` being those of `to`. An index outside of `tableRows` gives a
-// row of zeros: a masked object. Features are data, so there is no backward.
+// to[i] = table[indices[i]], converted to the type of `to`; `rows` are the rows of `to`. An index outside the table's
+// `tableRows` gives a row of zeros, which is how a masked object is written. Features are data: there is no backward.
 struct GatherFeatures {
   Rows rows;
   int64_t width, tableRows;

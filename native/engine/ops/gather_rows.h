@@ -4,8 +4,8 @@
 
 namespace lxmert {
 
-// Forward: to[i] = from[indices[i]], `rows` being those of `to`. Backward: from[indices[i]] += to[i]. An index outside
-// `fromRows` gives a row of zeros, and takes nothing.
+// Forward: to[i] = from[indices[i]]. Backward: from[indices[i]] += to[i]. `rows` are the rows of `to`. For an index
+// outside `fromRows`, forward writes a row of zeros and backward adds nothing.
 struct GatherRows {
   Rows rows;
   int64_t width, fromRows;

@@ -4,8 +4,8 @@
 
 namespace lxmert {
 
-// z = residual + dropout(z); out = LN(z) gamma + beta. z [R, H] is changed in place and kept for backward; without
-// `residual` it is left as it is. stats [R, 2]: mean and 1 / standard deviation.
+// z = residual + dropout(z); out = LN(z) gamma + beta. z [R, H] is overwritten and kept for backward; without
+// `residual` it does not change. stats [R, 2]: mean and 1 / standard deviation.
 struct LayerNormForward {
   Rows rows;
   int64_t width;
@@ -33,7 +33,7 @@ struct LayerNormForward {
   }
 };
 
-// dz goes to dResidual (+)= and, through the dropout, to dy. dGamma and dBeta (+)=.
+// Writes dz to dResidual, or adds it; writes dropout(dz) to dy. Writes or adds to dGamma and dBeta.
 struct LayerNormBackward {
   Rows rows;
   int64_t width;

@@ -4,11 +4,12 @@
 
 namespace lxmert {
 
-// y = x W^T + b. x [R, in], weight [out, in], bias [out], y [R, out].
+// y = x W^T + b. x [R, in], weight [out, in], bias [out], y [R, out]. Unlike all other ops it may leave the bias instead of
+// zeros in the inactive rows of y: no op reads them, except products, which multiply them with the zeros of a gradient.
 struct LinearForward {
   Rows rows;
   int64_t in, out;
-  Values x;  // may be F32 where y is not: input features
+  Values x;  // may be F32 where y is not: the input features
   Floats weight, bias;
   Values y;
 
@@ -25,7 +26,7 @@ struct LinearForward {
   }
 };
 
-// dx (+)= dy W.
+// dx = dy W, or dx += dy W.
 struct LinearBackwardInput {
   Rows rows;
   int64_t in, out;
@@ -47,12 +48,12 @@ struct LinearBackwardInput {
   }
 };
 
-// dW (+)= dy^T x, db (+)= column sums of dy.
+// dW = dy^T x and db = column sums of dy, or added to what is there.
 struct LinearBackwardWeight {
   Rows rows;
   int64_t in, out;
   bool accumulateWeight, accumulateBias;
-  Values x, dy;  // as in forward
+  Values x, dy;  // x may be F32, as in forward
   Floats dWeight, dBias;
 
   static LinearBackwardWeight read(ArgReader& r) {

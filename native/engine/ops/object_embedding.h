@@ -4,8 +4,8 @@
 
 namespace lxmert {
 
-// out = dropout((LN(x) + LN(W_b box + b_b)) / 2), x the projected RoI features. stats [R, 4]: mean and 1 / deviation of
-// the features, then of the box.
+// out = dropout((LN(x) + LN(W_b box + b_b)) / 2), with x the projected RoI features. stats [R, 4]: mean and 1 /
+// standard deviation of x, then of the projected box.
 struct ObjectEmbeddingShape {
   Rows rows;
   int64_t width;

@@ -4,10 +4,10 @@
 
 namespace lxmert {
 
-// Targets of a classification with several right answers: t [R, C] in [0, 1], zero but for a few entries a row. They are
-// stored as compressed sparse rows: entries offsets[row] to offsets[row + 1] are those of a row, each a class and its
-// score. An entry whose class lies outside [0, C) is ignored; of two entries with one class the scores are added.
-// Offsets are cut to [0, entries], so that no offset leads outside the lists.
+// Targets t [R, C] in [0, 1] of a classification with several right answers. All are zero but a few entries of each
+// row, so they are stored as compressed sparse rows: row r has the entries offsets[r] to offsets[r + 1], each a class
+// and its score. An entry whose class lies outside [0, C) is ignored; two entries with the same class add up. Offsets
+// are cut to [0, entries], so that none leads outside the lists.
 struct SoftTargets {
   Ints offsets;  // [R + 1]
   int64_t entries;
@@ -32,7 +32,7 @@ struct SoftTargets {
 
 // Binary cross-entropy of sigmoid(logits) [R, C] with the targets, summed over classes and rows. A row of logits has
 // `width` columns; those behind the C classes are not read. Every active row counts, also one without any target.
-// Adds Σ loss, Σ target of the arg-max class (VQA's score of the answer given), and the number of rows to tally[0..2].
+// Adds to tally[0..2]: Σ loss, Σ target of the arg-max class (VQA's score of the given answer), and the number of rows.
 // predictions [R] are the arg-maxes, rowScore [R] their targets.
 struct SigmoidCrossEntropyForward {
   Rows rows;
@@ -58,7 +58,7 @@ struct SigmoidCrossEntropyForward {
   }
 };
 
-// logits become their gradient: lossScale[slot] × (sigmoid - target), and zeros behind the classes.
+// Overwrites the logits with their gradient: lossScale[slot] × (sigmoid - target), and zeros behind the classes.
 struct SigmoidCrossEntropyBackward {
   Rows rows;
   int64_t classes, width;

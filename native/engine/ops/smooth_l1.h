@@ -4,8 +4,8 @@
 
 namespace lxmert {
 
-// Smooth L1 (beta 1) of prediction - target, mean over the width, summed over rows into tally[0]. Backward turns the
-// prediction into its gradient.
+// Smooth L1 (beta 1) of prediction - target: the mean over the width, summed over rows into tally[0]. Backward
+// overwrites the prediction with its gradient.
 struct SmoothL1Forward {
   Rows rows;
   int64_t width;

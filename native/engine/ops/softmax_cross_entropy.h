@@ -4,9 +4,10 @@
 
 namespace lxmert {
 
-// Cross-entropy of softmax(logits) [R, C] at labels [R] (outside [0, C): ignored), weighted by weights [R] if given. A row
-// of logits has `width` columns; those behind the C classes stand for nothing.
-// Adds Σ weight × loss, right arg-maxes and labels to tally[0..2]; logSumExp [R] is kept, predictions [R] are arg-maxes.
+// Cross-entropy of softmax(logits) [R, C] at labels [R], times weights [R] where given. A label outside [0, C) means
+// none. A row of logits has `width` columns; those behind the C classes are not read. Adds to tally[0..2]: Σ weight ×
+// loss, the number of right arg-maxes, and the number of labels. Keeps logSumExp [R] for backward; predictions [R] are
+// the arg-maxes.
 struct SoftmaxCrossEntropyForward {
   Rows rows;
   int64_t classes, width;
@@ -34,7 +35,8 @@ struct SoftmaxCrossEntropyForward {
   }
 };
 
-// logits become their gradient: lossScale[slot] × weight × (softmax - onehot), and zeros behind the classes.
+// Overwrites the logits with their gradient: lossScale[slot] × weight × (softmax - onehot), and zeros behind the
+// classes.
 struct SoftmaxCrossEntropyBackward {
   Rows rows;
   int64_t classes, width;

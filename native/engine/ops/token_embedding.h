@@ -4,7 +4,8 @@
 
 namespace lxmert {
 
-// out = dropout(LN(word[id] + position[p] + type[0])), p the row's place in its sample (from rowIds). stats [R, 2].
+// out = dropout(LN(word[id] + position[p] + type[0])), where p is the row's place in its sample (from rowIds). stats
+// [R, 2]: mean and 1 / standard deviation.
 struct TokenEmbeddingShape {
   Rows rows;
   int64_t width, vocabSize, positions;
@@ -47,7 +48,7 @@ struct TokenEmbeddingForward {
   }
 };
 
-// Adds to dWord and dPosition (never to their row 0: the original's padding index); scratch [R, H].
+// Adds to dWord and dPosition, but never to their row 0, the original's padding index. scratch [R, H].
 struct TokenEmbeddingBackward {
   TokenEmbeddingShape shape;
   bool accumulateParameters;

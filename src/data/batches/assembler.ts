@@ -32,6 +32,8 @@ export interface AssemblerOptions {
 /** Data whose samples have names. */
 export interface NamedData extends AssemblyData {
   sampleId(sample: number): string;
+  /** The data set of a labelled question; undefined for any other sample. Absent: questions have no data set. */
+  questionSetOf?(sample: number): string | undefined;
 }
 
 export function openAssembler(data: NamedData, options: AssemblerOptions): Assembler {
@@ -99,10 +101,11 @@ function inThreads(
 
 /** The part of the data that worker threads need. */
 export function shareData({ features, wordPiece, ...data }: AssemblyData): SharedData {
-  const { name, size, pictures, images, tokens, tokenOffsets, answerIds, answerScores, answerOffsets } = data;
+  const { name, size, pictures, images, tokens, tokenOffsets, answerIds, answerScores, answerOffsets, skippedImages } =
+    data;
   const { vocabSize, maskId } = wordPiece;
   return {
-    ...{ name, size, pictures, images, tokens, tokenOffsets, answerIds, answerScores, answerOffsets },
+    ...{ name, size, pictures, images, tokens, tokenOffsets, answerIds, answerScores, answerOffsets, skippedImages },
     wordPiece: { vocabSize, maskId },
     features: features.shared,
   };

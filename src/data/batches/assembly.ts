@@ -11,6 +11,8 @@ export interface AssemblyData extends SampleArrays {
   readonly name: string;
   readonly features: FeatureReader | ResidentReader;
   readonly wordPiece: { readonly vocabSize: number; readonly maskId: number };
+  /** 1 for each image that cannot be read and no batch may show, by position; absent: there is none. */
+  readonly skippedImages?: Uint8Array | undefined;
 }
 
 /** A batch without its samples' names, which only the thread that asked for it knows. */

@@ -9,6 +9,8 @@ import type { Batch } from './batch.js';
 import type { FeatureMemory } from './featureMemory.js';
 import { allTasks, maskingRates } from './masking.js';
 import type { MaskingRates, PretrainTasks } from './masking.js';
+import { isQuestion, questionsOf } from './questions.js';
+import type { QuestionBatch } from './questions.js';
 
 /** Where the sampler stands: the global batch that comes next. */
 export interface BatchPosition {
@@ -60,7 +62,7 @@ export interface ValidBatchOptions extends PreparationOptions {
   readonly tasks?: PretrainTasks | undefined;
   /** Neither mask nor swap, and the label is the answer with the highest score; default false. */
   readonly unmasked?: boolean;
-  /** Only samples with an answer; default false. */
+  /** Only labelled questions, with what is needed to score answers; default false. */
   readonly answered?: boolean;
 }
 
@@ -94,6 +96,12 @@ export function trainBatches(data: NamedData, options: TrainBatchOptions): Async
   checkRange('from.batch', from.batch, batchesPerEpoch(data.size, batchSize));
   checkRange('share.rank', share.rank, share.ranks);
 
+  const isShown = shownBy(data);
+  /** One sample for a batch all of whose samples are left out: the next in the order that is not. */
+  const nextShown = (order: Uint32Array, from: number): Uint32Array => {
+    const at = [...order.keys()].find((i) => isShown(order[(from + i) % order.length])) ?? 0;
+    return Uint32Array.of(order[(from + at) % order.length]);
+  };
   interface Plan {
     readonly position: BatchPosition;
     readonly jobs: readonly AssembleJob[];
@@ -111,8 +119,11 @@ export function trainBatches(data: NamedData, options: TrainBatchOptions): Async
         for (let start = first; start < end; start += partSize) {
           const stop = Math.min(start + partSize, end);
           // A copy: a message with a part of the order would take all of it along.
-          const samples = order.slice(batch * batchSize + start, batch * batchSize + stop);
-          jobs.push({ samples, epoch, firstSample: start, tasks });
+          const samples = order.slice(batch * batchSize + start, batch * batchSize + stop).filter(isShown);
+          if (samples.length > 0) jobs.push({ samples, epoch, firstSample: start, tasks });
+        }
+        if (jobs.length === 0) {
+          jobs.push({ samples: nextShown(order, batch * batchSize + first), epoch, firstSample: first, tasks });
         }
         yield { position: { epoch, batch }, jobs };
       }
@@ -132,15 +143,17 @@ export function trainBatches(data: NamedData, options: TrainBatchOptions): Async
 }
 
 /** All samples in their own order, once; the last batch may be smaller. Made ahead likewise. Throws BAD_ARGUMENT. */
-export function validBatches(data: NamedData, options: ValidBatchOptions): AsyncGenerator<Batch> {
+export function validBatches(data: NamedData, options: ValidBatchOptions): AsyncGenerator<QuestionBatch> {
   const { batchSize, seed = VALID_SEED, tasks = allTasks, unmasked = false, answered = false } = options;
   checkCount('batchSize', batchSize, 1);
 
   function* plan(): Generator<AssembleJob> {
     let samples: number[] = [];
     const job = () => ({ samples: Uint32Array.from(samples), epoch: 0, firstSample: 0, tasks, unmasked });
+    const isShown = shownBy(data);
     for (let sample = 0; sample < data.size; sample++) {
-      if (answered && data.answerOffsets[sample + 1] === data.answerOffsets[sample]) continue;
+      if (!isShown(sample)) continue;
+      if (answered && !isQuestion(data, sample)) continue;
       samples.push(sample);
       if (samples.length < batchSize) continue;
       yield job();
@@ -149,8 +162,20 @@ export function validBatches(data: NamedData, options: ValidBatchOptions): Async
     if (samples.length > 0) yield job();
   }
   return whileOpen(data, { ...options, seed }, (assembler) =>
-    ahead(plan(), (job) => assembler.assemble(job), assembler.ahead),
+    ahead(plan(), assembleQuestions(assembler), assembler.ahead),
   );
+
+  function assembleQuestions(assembler: Assembler) {
+    return async (job: AssembleJob): Promise<QuestionBatch> => {
+      const batch = await assembler.assemble(job);
+      return answered ? { ...batch, questions: questionsOf(data, job.samples) } : batch;
+    };
+  }
+}
+
+/** Whether batches may show a sample: its image is not left out. */
+function shownBy({ images, skippedImages }: NamedData): (sample: number) => boolean {
+  return skippedImages === undefined ? () => true : (sample) => skippedImages[images[sample]] === 0;
 }
 
 /** The batches that an assembler makes; it is closed when they end. Throws BAD_ARGUMENT. */

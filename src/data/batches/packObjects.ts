@@ -1,4 +1,5 @@
 import { inGroups } from '../concurrency.js';
+import { withWayOut } from '../features/damage.js';
 import { allocateObjectRows } from '../features/featureSource.js';
 import type { FeatureReader, ResidentReader } from '../features/featureSource.js';
 import { Growable } from '../growable.js';
@@ -37,7 +38,7 @@ export async function packObjects(assembly: Assembly): Promise<PackedObjects> {
     resident ? 0 : features.featureDim,
     memory && ((length) => memory.take(length)),
   );
-  await inGroups(images.length, (s) => features.read(images[s], rows, objectOffsets[s]));
+  await inGroups(images.length, (s) => features.read(images[s], rows, objectOffsets[s]).catch(failWithWayOut));
   const masks = maskObjects(assembly, objectOffsets);
   return {
     objectOffsets,
@@ -52,6 +53,10 @@ export async function packObjects(assembly: Assembly): Promise<PackedObjects> {
       ? nameRows(features, images, objectOffsets, masks)
       : await maskFeatures(features, rows.features, masks, options)),
   };
+}
+
+function failWithWayOut(error: unknown): never {
+  throw withWayOut(error);
 }
 
 /** What the model sees in the place of an object. */
@@ -89,9 +94,11 @@ function maskObjects(assembly: Assembly, objectOffsets: Int32Array): ObjectMasks
 }
 
 function drawObject({ data, random }: Assembly, image: number): { image: number; object: number } {
-  const other = drawOtherImage(random, data, image);
-  // Where there is only one image, its own objects are all there is.
-  const from = other < 0 ? image : data.images[other];
+  let other = drawOtherImage(random, data, image);
+  const isSkipped = () => other >= 0 && data.skippedImages?.[data.images[other]] === 1;
+  for (let tries = 0; tries < 64 && isSkipped(); tries++) other = drawOtherImage(random, data, image);
+  // Where no other image can be read, the image's own objects are all there is.
+  const from = other < 0 || isSkipped() ? image : data.images[other];
   return { image: from, object: random.below(data.features.numObjects(from)) };
 }
 
@@ -108,7 +115,7 @@ async function maskFeatures(
   await inGroups(replaced.length, async (i) => {
     const { row, by } = replaced[i];
     if (by === undefined) features.fill(0, row * width, (row + 1) * width);
-    else await source.readFeature(by.image, by.object, features, row * width);
+    else await source.readFeature(by.image, by.object, features, row * width).catch(failWithWayOut);
   });
   return { featureTargets: targets };
 }

@@ -1,4 +1,5 @@
 import { LxmertError } from '../../errors.js';
+import { isOutside } from '../features/boxes.js';
 import { batchOf, type Batch } from './batch.js';
 
 /** An image with a sentence, to be asked about or learnt from as they are: nothing masked, nothing swapped. */
@@ -9,7 +10,7 @@ export interface Sample {
   readonly tokenIds: ArrayLike<number>;
   /** RoI features, one object after the other: [objects × visualFeatDim]. */
   readonly features: Float32Array;
-  /** x0, y0, x1, y1 as shares of the picture, 0 to 1: [objects × 4]. */
+  /** x0, y0, x1, y1 as shares of the picture, 0 to 1 (1e-5 beyond is rounding): [objects × 4]. */
   readonly boxes: Float32Array;
   /** Row of the answer head that is right; none unless given. */
   readonly answer?: number;
@@ -51,7 +52,7 @@ function checkSample(sample: Sample, width: number): void {
         'a whole number, the same for all samples',
     );
   if (!features.every(Number.isFinite)) throw bad('a feature is not finite');
-  const outside = boxes.find((value) => !(value >= 0 && value <= 1));
+  const outside = boxes.find((value) => Number.isNaN(value) || isOutside(value));
   if (outside !== undefined) throw bad(`a box has ${outside}; expected shares of the picture from 0 to 1, not pixels`);
 }
 

@@ -5,6 +5,7 @@ import type { BatchPosition, PositionedBatch, TrainBatchOptions } from './batchi
 import { FeatureMemory } from './featureMemory.js';
 import type { PretrainTasks } from './masking.js';
 import type { NamedData } from './assembler.js';
+import type { QuestionBatch } from './questions.js';
 import { demandSameWidth } from '../features/mergedFeatures.js';
 import type { SharedObjects } from '../features/featureSource.js';
 
@@ -39,8 +40,8 @@ export interface PretrainSource {
   train(from: BatchPosition): AsyncIterable<PositionedBatch>;
   /** The validation samples with masks and swaps drawn once from a fixed seed. */
   validate(): AsyncIterable<Batch>;
-  /** Those that have an answer, neither swapped nor masked. */
-  validateAnswers(): AsyncIterable<Batch>;
+  /** The labelled questions of the validation samples, neither swapped nor masked, with what is needed to score answers. */
+  validateAnswers(): AsyncIterable<QuestionBatch>;
   /**
    * Gives the memory of a batch's features back, for a later batch; nobody may read them afterwards. A batch that is
    * never released is left to the garbage collector.
@@ -58,7 +59,7 @@ export function pretrainSource(options: PretrainSourceOptions): PretrainSource {
   };
   const memory = new FeatureMemory({ shared: workers.train > 0 || workers.valid > 0 });
   if (valid) demandSameWidth(train.features, valid.features);
-  const validation = (answers: boolean): AsyncIterable<Batch> =>
+  const validation = (answers: boolean): AsyncIterable<QuestionBatch> =>
     valid === undefined
       ? nothing()
       : validBatches(valid, {

@@ -51,6 +51,8 @@ export interface FeatureSource {
   readonly reader: FeatureReader;
   /** By position. */
   readonly imageIds: readonly string[];
+  /** What looks odd in the file but may be right, a clause each. */
+  readonly remarks?: readonly string[] | undefined;
   /** Position of an image, or -1 when it is not here. */
   indexOf(imageId: string): number;
 }
@@ -77,6 +79,10 @@ export interface SharedMemory {
   readonly rows: ObjectRows;
   /** First row of each image, and the number of rows: [images + 1]. */
   readonly rowOffsets: Float64Array;
+  /** Images that could not be read, with the message of the error; they are zeros in `rows`. */
+  readonly damaged?: ReadonlyMap<number, string> | undefined;
+  /** Of each image, [images]; absent where the source has no lines. */
+  readonly lines?: Uint32Array | undefined;
 }
 
 export interface SharedTsv {

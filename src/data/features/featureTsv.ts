@@ -4,6 +4,7 @@ import { featureSource } from './featureSource.js';
 import type { FeatureSource } from './featureSource.js';
 import { loadIntoMemory } from './memoryFeatures.js';
 import { indexTsv } from './tsvIndex.js';
+import type { MayFail } from './tsvIndex.js';
 import { TsvReader } from './tsvReader.js';
 
 export interface FeatureTsvOptions {
@@ -12,6 +13,8 @@ export interface FeatureTsvOptions {
   readonly attributeLabels?: number | undefined;
   /** Decode everything once and keep it; default: when the file is under 512 MiB. */
   readonly inMemory?: boolean | undefined;
+  /** For files some of whose images may be damaged; default: opening fails at the first one that it finds. */
+  readonly mayFail?: MayFail | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -20,11 +23,11 @@ export const IN_MEMORY_BYTES = 512 * 2 ** 20;
 
 /**
  * Opens a feature TSV (the form of bottom-up-attention that LXMERT uses). The file is streamed through once, which
- * checks every line's columns and lengths; afterwards an image is one positional read. Rejects with FILE_MISSING,
+ * checks all but the features' values; afterwards an image is one positional read. Rejects with FILE_MISSING,
  * FILE_ACCESS, BAD_DATA naming line and field, or the signal's reason.
  */
 export async function openFeatureTsv(path: string, options: FeatureTsvOptions = {}): Promise<FeatureSource> {
-  const { signal } = options;
+  const { mayFail, signal } = options;
   const failed = (error: unknown): never => {
     throw readFailure(path, 'a feature TSV', error);
   };
@@ -36,13 +39,13 @@ export async function openFeatureTsv(path: string, options: FeatureTsvOptions = 
       attributeLabels: options.attributeLabels ?? 400,
     };
     const { size, mtimeMs: modified } = await handle.stat().catch(failed);
-    const { imageIds, positions, featureDim, index } = await indexTsv(handle, limits, signal);
+    const { imageIds, positions, featureDim, index, remarks } = await indexTsv(handle, limits, { mayFail, signal });
     const reader = new TsvReader(handle, { form: 'tsv', ...limits, featureDim, index, size, modified });
-    const source = featureSource(reader, imageIds, positions);
+    const source = { ...featureSource(reader, imageIds, positions), remarks };
     if (!(options.inMemory ?? size < IN_MEMORY_BYTES)) return source;
-    const memory = await loadIntoMemory(source, signal);
+    const memory = await loadIntoMemory(source, { mayFail, signal });
     await reader.close();
-    return memory;
+    return { ...memory, remarks };
   } catch (error) {
     await handle.close();
     throw error;

@@ -1,13 +1,25 @@
-import { LxmertError } from '../../errors.js';
+import { LxmertError, isLxmertError } from '../../errors.js';
+import { byteSize } from '../../formats/numbers.js';
+import { withWayOut } from './damage.js';
 import { featureSource } from './featureSource.js';
 import type { FeatureReader, FeatureSource, ObjectRows, SharedMemory } from './featureSource.js';
+import type { MayFail } from './tsvIndex.js';
 import { sharedArrays } from '../sharedArrays.js';
+
+export interface LoadIntoMemoryOptions {
+  /** Asked when an image is damaged; with true the error comes when the image is read from memory. */
+  readonly mayFail?: MayFail | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
 
 /**
  * Reads all of a source once and keeps it, packed, in shared memory. The source stays open; close it afterwards. Rejects with
  * OUT_OF_MEMORY, with what reading rejects with, and with the signal's reason.
  */
-export async function loadIntoMemory(source: FeatureSource, signal?: AbortSignal): Promise<FeatureSource> {
+export async function loadIntoMemory(
+  source: FeatureSource,
+  { mayFail, signal }: LoadIntoMemoryOptions = {},
+): Promise<FeatureSource> {
   const { reader, imageIds } = source;
   const { path, featureDim } = reader;
   const numImages = imageIds.length;
@@ -25,18 +37,25 @@ export async function loadIntoMemory(source: FeatureSource, signal?: AbortSignal
       attrConfs: sharedArrays.float32(total),
     };
   } catch (error) {
-    const gigabytes = ((total * featureDim * 4) / 1e9).toFixed(1);
     throw new LxmertError(
       'OUT_OF_MEMORY',
-      `${path}: its features take ${gigabytes} GB, which does not fit into memory; open it with inMemory: false`,
+      `${path}: its features take ${byteSize(total * featureDim * 4)}, which does not fit into memory; open it with inMemory: false`,
       { cause: error },
     );
   }
+  const damaged = new Map<number, string>();
   for (let i = 0; i < numImages; i++) {
     signal?.throwIfAborted();
-    await reader.read(i, rows, rowOffsets[i]);
+    try {
+      await reader.read(i, rows, rowOffsets[i]);
+    } catch (error) {
+      if (!isLxmertError(error) || error.code !== 'BAD_DATA' || !mayFail?.(imageIds[i], error)) throw withWayOut(error);
+      damaged.set(i, error.message);
+    }
   }
-  return featureSource(new MemoryReader({ form: 'memory', path, featureDim, rows, rowOffsets }), imageIds);
+  const lines = reader.shared.form === 'tsv' ? reader.shared.index.lines : undefined;
+  const shared = { form: 'memory', path, featureDim, rows, rowOffsets, damaged, lines } as const;
+  return featureSource(new MemoryReader(shared), imageIds);
 }
 
 /** Copies all but the features of rows `from … to - 1` into `into` from row `row` on. */
@@ -64,8 +83,9 @@ export class MemoryReader implements FeatureReader {
     return this.shared.featureDim;
   }
 
-  placeOf(): string {
-    return this.shared.path;
+  placeOf(image: number): string {
+    const { path, lines } = this.shared;
+    return lines === undefined ? path : `${path}: line ${lines[image]}`;
   }
 
   numObjects(image: number): number {
@@ -73,6 +93,7 @@ export class MemoryReader implements FeatureReader {
   }
 
   async read(image: number, into: ObjectRows, row: number): Promise<void> {
+    this.#demandWhole(image);
     const { rows, rowOffsets, featureDim: width } = this.shared;
     const from = rowOffsets[image];
     const to = rowOffsets[image + 1];
@@ -81,9 +102,15 @@ export class MemoryReader implements FeatureReader {
   }
 
   async readFeature(image: number, object: number, features: Float32Array, offset: number): Promise<void> {
+    this.#demandWhole(image);
     const { rows, rowOffsets, featureDim: width } = this.shared;
     const at = (rowOffsets[image] + object) * width;
     features.set(rows.features.subarray(at, at + width), offset);
+  }
+
+  #demandWhole(image: number): void {
+    const message = this.shared.damaged?.get(image);
+    if (message !== undefined) throw new LxmertError('BAD_DATA', message);
   }
 
   async close(): Promise<void> {

@@ -6,27 +6,44 @@ import { IN_MEMORY_BYTES, openFeatureTsv } from './featureTsv.js';
 import type { FeatureTsvOptions } from './featureTsv.js';
 import { mergeSources } from './mergedFeatures.js';
 
+/** What one file holds. */
+export interface FeatureFileReport {
+  readonly path: string;
+  readonly images: number;
+  /** Floats of one object's feature. */
+  readonly featureDim: number;
+  /** What looks odd but may be right, a clause each. */
+  readonly remarks: readonly string[];
+}
+
 /** Files with features, each opened (and indexed, or loaded) once, however many splits show its images. */
 export class FeatureFiles {
   readonly #opened = new Map<string, FeatureSource>();
 
   /**
-   * The images of some files as one source, whose reader is not to be closed by itself. Files that are open already stay as
-   * they are; without `inMemory`, the others are kept in memory when all are under 512 MiB together. Rejects as
-   * `openFeatureTsv` does.
+   * The images of some files as one source, and the files that were not open before. Only `close` closes the source. Files
+   * that are open stay as they are; without `inMemory`, the others are kept in memory when all are under 512 MiB together.
+   * Rejects as `openFeatureTsv` does.
    */
-  async open(paths: readonly string[], options: FeatureTsvOptions): Promise<FeatureSource> {
+  async open(
+    paths: readonly string[],
+    options: FeatureTsvOptions,
+  ): Promise<{ readonly source: FeatureSource; readonly opened: readonly FeatureFileReport[] }> {
     const different = [...new Set(paths)];
     let bytes = 0;
     for (const path of different) bytes += (await stat(path).catch(() => undefined))?.size ?? 0;
     const { inMemory = bytes < IN_MEMORY_BYTES } = options;
     const sources: FeatureSource[] = [];
+    const opened: FeatureFileReport[] = [];
     for (const path of different) {
-      const source = this.#opened.get(path) ?? (await openFile(path, { ...options, inMemory }));
+      const known = this.#opened.get(path);
+      const source = known ?? (await openFile(path, { ...options, inMemory }));
       this.#opened.set(path, source);
       sources.push(source);
+      const { imageIds, reader, remarks = [] } = source;
+      if (!known) opened.push({ path, images: imageIds.length, featureDim: reader.featureDim, remarks });
     }
-    return mergeSources(sources);
+    return { source: mergeSources(sources), opened };
   }
 
   /** Idempotent. */

@@ -94,7 +94,7 @@ function layOut(sets: readonly ResidentSet[], most: number): Layout {
   const parts: TablePart[] = [];
   const known = new Map<string, number>();
   let [end, sharedRows, mostRows] = [0, 0, 1];
-  const places = sets.map(({ features, imageIds, images: shownBySamples }, set): Places => {
+  const places = sets.map(({ features, imageIds, images: shownBySamples, skippedImages }, set): Places => {
     const numImages = imageIds.length;
     const firstRows = sharedArrays.int32(numImages).fill(-1);
     const numObjects = sharedArrays.int32(numImages);
@@ -108,7 +108,7 @@ function layOut(sets: readonly ResidentSet[], most: number): Layout {
     };
     for (let image = 0; image < numImages; image++) {
       const count = (numObjects[image] = features.numObjects(image));
-      if (shown[image] === 0) continue;
+      if (shown[image] === 0 || skippedImages?.[image] === 1) continue;
       const key = keyOf(features, imageIds, image);
       const there = known.get(key);
       firstRows[image] = there ?? end;

@@ -1,4 +1,5 @@
 import { floatsToHalves } from '../../formats/dtypes.js';
+import { withWayOut } from './damage.js';
 import type { FeatureReader, ObjectRows } from './featureSource.js';
 import { inGroups } from '../concurrency.js';
 
@@ -46,7 +47,11 @@ export function partReader(readers: readonly FeatureReader[], { detections, most
     };
     let end = 0;
     const starts = images.map((image) => (end += reader.numObjects(image)) - reader.numObjects(image));
-    await inGroups(images.length, (i) => reader.read(images[i], into, starts[i]));
+    await inGroups(images.length, (i) =>
+      reader.read(images[i], into, starts[i]).catch((error: unknown) => {
+        throw withWayOut(error);
+      }),
+    );
     const numbers = features.subarray(0, count * width);
     const place = floatsToHalves(numbers, halves);
     return place < 0 ? undefined : { place, value: numbers[place] };

@@ -1,17 +1,25 @@
 import type { FileHandle } from 'node:fs/promises';
-import { LxmertError } from '../../errors.js';
+import { LxmertError, isLxmertError } from '../../errors.js';
 import { readFailure } from '../../formats/fileErrors.js';
-import { textStart } from '../../formats/text.js';
 import { describeValue } from '../../formats/describe.js';
+import { counted } from '../../formats/numbers.js';
+import { refuseForeign, textStart } from '../../formats/text.js';
+import { allocateObjectRows } from './featureSource.js';
 import type { TsvIndex } from './featureSource.js';
 import { Growable } from '../growable.js';
 import { sharedArrays } from '../sharedArrays.js';
-import { fieldError, parseTsvLine } from './tsvLine.js';
-import type { TsvContext } from './tsvLine.js';
+import { fieldError } from './tsvColumns.js';
+import type { TsvContext } from './tsvColumns.js';
+import { parseTsvLine } from './tsvLine.js';
+import type { TsvLine } from './tsvLine.js';
+import { decodeDetections, decodeFeatures, sharesProblem, withinOnePixel } from './tsvValues.js';
+import type { BoxFacts, Detections } from './tsvValues.js';
 
 const CHUNK = 4 * 2 ** 20;
 /** 400 boxes of 2048 floats are 4.4 MB; past this there is no line feed because the file is something else. */
 const LONGEST_LINE = 256 * 2 ** 20;
+/** Images whose features are decoded when the file is opened. */
+const IMAGES_LOOKED_AT = 4;
 const LINE_FEED = 10;
 const CARRIAGE_RETURN = 13;
 
@@ -22,20 +30,32 @@ export interface IndexedTsv {
   readonly positions: ReadonlyMap<string, number>;
   readonly featureDim: number;
   readonly index: TsvIndex;
+  /** What looks odd but may be right, a clause each. */
+  readonly remarks: readonly string[];
 }
 
 /**
- * Streams a TSV through once and checks all that needs no decoding. Rejects with BAD_DATA naming line and field,
- * FILE_ACCESS, and the signal's reason.
+ * Asked when the line of an image is damaged; with true the file is read on. The line is then passed over, or the image
+ * fails when it is read.
+ */
+export type MayFail = (imageId: string, error: LxmertError) => boolean;
+
+export interface IndexOptions {
+  readonly mayFail?: MayFail | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Streams a TSV through once and checks all but the values of features, which are nearly all of it. Rejects with BAD_DATA
+ * naming line, field and image, FILE_ACCESS, and the signal's reason.
  */
 export async function indexTsv(
   handle: FileHandle,
-  limits: Omit<TsvContext, 'line'>,
-  signal?: AbortSignal,
+  limits: Omit<TsvContext, 'line' | 'imageId'>,
+  { mayFail, signal }: IndexOptions = {},
 ): Promise<IndexedTsv> {
   const imageIds: string[] = [];
   const positions = new Map<string, number>();
-  let width = 0;
   const lines = new Growable(sharedArrays.uint32);
   const offsets = new Growable(sharedArrays.float64);
   const lengths = new Growable(sharedArrays.uint32);
@@ -43,29 +63,27 @@ export async function indexTsv(
   const numBoxes = new Growable(sharedArrays.int32);
   const ids = new Growable(sharedArrays.uint8);
   const idOffsets = new Growable(sharedArrays.uint32);
-  const lineOf = (image: number) => lines.at(image);
-  idOffsets.push(0);
-  for await (const { bytes, offset, line, last } of linesOf(handle, limits.path, signal)) {
-    if (bytes.length === 0) continue;
+  const widths = new WidthCheck();
+  const boxes = new BoxSummary(limits);
+  const detections = new Scratch();
+  let unterminated = false;
+  const take = ({ bytes, offset, line }: RawLine): void => {
     const context = { ...limits, line };
-    let parsed;
-    try {
-      parsed = parseTsvLine(bytes, context);
-    } catch (error) {
-      if (!last || !(error instanceof LxmertError)) throw error;
-      throw new LxmertError(
-        'BAD_DATA',
-        `${error.message}; the last line has no line feed: the file is probably cut off`,
-      );
-    }
+    const parsed = parseTsvLine(bytes, context);
     const { imageId, featureDim, starts } = parsed;
+    const named = { ...context, imageId };
     const earlier = positions.get(imageId);
     if (earlier !== undefined) {
-      throw fieldError(context, 'img_id', `${describeValue(imageId)} was already on line ${lineOf(earlier)}`);
+      throw fieldError(context, 'img_id', `${describeValue(imageId)} was already on line ${lines.at(earlier)}`);
     }
-    if (imageIds.length === 0) width = featureDim;
-    if (featureDim !== width) {
-      throw fieldError(context, 'features', `has ${featureDim} floats an object, line ${lineOf(0)} has ${width}`);
+    if (!widths.add(featureDim, named, (error) => mayFail?.(imageId, error) ?? false)) return;
+    try {
+      boxes.add(decodeDetections(bytes, parsed, context, detections.rows(parsed.numBoxes), 0), parsed, line);
+      // The first images show whether the whole file has numbers of another type.
+      if (imageIds.length < IMAGES_LOOKED_AT)
+        decodeFeatures(bytes, parsed, context, new Float32Array(parsed.numBoxes * featureDim));
+    } catch (error) {
+      if (!isLxmertError(error) || !mayFail?.(imageId, error)) throw error;
     }
     positions.set(imageId, imageIds.length);
     imageIds.push(imageId);
@@ -76,12 +94,25 @@ export async function indexTsv(
     numBoxes.push(parsed.numBoxes);
     ids.append(bytes.subarray(0, starts[1] - 1));
     idOffsets.push(ids.length);
+  };
+  idOffsets.push(0);
+  for await (const raw of linesOf(handle, limits.path, signal)) {
+    if (raw.bytes.length === 0) continue;
+    unterminated = raw.last;
+    try {
+      take(raw);
+    } catch (error) {
+      if (!isLxmertError(error)) throw error;
+      if (mayFail?.(idOf(raw.bytes), error)) continue;
+      throw raw.last ? cutOff(error) : error;
+    }
   }
   if (imageIds.length === 0) throw new LxmertError('BAD_DATA', `${limits.path}: no images in it`);
+  widths.finish(unterminated);
   return {
     imageIds,
     positions,
-    featureDim: width,
+    featureDim: widths.width,
     index: {
       lines: lines.finish(),
       offsets: offsets.finish(),
@@ -91,8 +122,124 @@ export async function indexTsv(
       ids: ids.finish(),
       idOffsets: idOffsets.finish(),
     },
+    remarks: [
+      ...boxes.remarks(),
+      ...(unterminated && imageIds.length === 1
+        ? ['its only line has no line feed at the end: the file may be cut off']
+        : []),
+    ],
   };
 }
+
+/** The first column of a line, whatever the others are. */
+const idOf = (line: Buffer) => line.toString('utf8', 0, Math.max(0, line.indexOf(0x09)));
+
+const cutOff = (error: LxmertError) =>
+  new LxmertError(error.code, `${error.message}; the last line has no line feed: the file is probably cut off`, {
+    cause: error,
+  });
+
+type FileLimits = Omit<TsvContext, 'line' | 'imageId'>;
+type NamedLine = FileLimits & { readonly line: number; readonly imageId: string };
+
+/** Demands that all images have features of one width, and blames the line that differs from the others. */
+class WidthCheck {
+  #first: (NamedLine & { readonly width: number }) | undefined;
+  #images = 0;
+  /** The second image when its width is not the first one's: the third tells which of them is wrong. */
+  #second: (NamedLine & { readonly width: number }) | undefined;
+
+  get width(): number {
+    return this.#first?.width ?? 0;
+  }
+
+  /** Returns whether the image may be taken: not when its width is another one and `isTolerated` says so. */
+  add(width: number, place: NamedLine, isTolerated: (error: LxmertError) => boolean): boolean {
+    this.#images++;
+    const here = { ...place, width };
+    this.#first ??= here;
+    if (this.#second)
+      throw width === this.#second.width ? differs(this.#first, here) : differs(this.#second, this.#first);
+    if (width === this.#first.width) return true;
+    const error = differs(here, this.#first);
+    if (isTolerated(error)) return false;
+    if (this.#images > 2) throw error;
+    this.#second = here;
+    return true;
+  }
+
+  /** @param unterminated whether the last line has no line feed */
+  finish(unterminated: boolean): void {
+    if (!this.#second || !this.#first) return;
+    const error = differs(this.#second, this.#first);
+    throw unterminated ? cutOff(error) : error;
+  }
+}
+
+const differs = (
+  one: NamedLine & { readonly width: number },
+  other: { readonly line: number; readonly width: number },
+) => fieldError(one, 'features', `has ${one.width} floats an object, line ${other.line} has ${other.width}`);
+
+/** How many objects tell something about a file. */
+const TELLING = 100;
+
+/** What the boxes of a whole file are like. */
+class BoxSummary {
+  readonly #limits: FileLimits;
+  #objects = 0;
+  #largest = 0;
+  #side = 0;
+  #asSizes = true;
+  #flat = 0;
+  #firstFlat: number | undefined;
+  #firstLine: number | undefined;
+
+  constructor(limits: FileLimits) {
+    this.#limits = limits;
+  }
+
+  add({ largest, flat, asSizes }: BoxFacts, { numBoxes, width, height }: TsvLine, line: number): void {
+    this.#firstLine ??= line;
+    this.#objects += numBoxes;
+    this.#largest = Math.max(this.#largest, largest);
+    this.#side = Math.max(this.#side, width, height);
+    this.#asSizes &&= asSizes;
+    this.#flat += flat;
+    if (flat > 0) this.#firstFlat ??= line;
+  }
+
+  /** Throws BAD_DATA when all boxes of the file lie within one pixel. */
+  remarks(): string[] {
+    if (this.#firstLine !== undefined && withinOnePixel(this.#largest) && this.#side > 2) {
+      throw fieldError(
+        { ...this.#limits, line: this.#firstLine },
+        'boxes',
+        `and those of all other lines ${sharesProblem}`,
+      );
+    }
+    return [
+      ...(this.#flat > 0
+        ? [`${counted(this.#flat, 'box', 'boxes')} without area (first on line ${this.#firstFlat})`]
+        : []),
+      ...(this.#asSizes && this.#objects >= TELLING && this.#flat < this.#objects
+        ? ['every box would fit as x, y, width, height, too; x0, y0, x1, y1 are needed']
+        : []),
+    ];
+  }
+}
+
+/** Memory for the detections of one line, used again. */
+class Scratch {
+  #rows: Detections = detectionsOf(100);
+
+  rows(objects: number): Detections {
+    if (objects > this.#rows.objectIds.length) this.#rows = detectionsOf(objects);
+    return this.#rows;
+  }
+}
+
+const detectionsOf = (objects: number): Detections => allocateObjectRows(objects, 0);
 
 interface RawLine {
   /** Without line feed and carriage return; valid until the next line is asked for. */
@@ -118,6 +265,7 @@ async function* linesOf(handle: FileHandle, path: string, signal?: AbortSignal):
     signal?.throwIfAborted();
     const scanned = filled;
     filled += bytesRead;
+    if (offset === 0 && scanned === 0) refuseForeign(buffer.subarray(0, filled), path, 'a feature TSV');
     let start = offset === 0 ? textStart(buffer.subarray(0, filled)) : 0;
     for (
       let end = buffer.subarray(0, filled).indexOf(LINE_FEED, scanned);

@@ -3,8 +3,12 @@ import type { FileHandle } from 'node:fs/promises';
 import { LxmertError } from '../../errors.js';
 import { readFailure } from '../../formats/fileErrors.js';
 import type { FeatureReader, ObjectRows, SharedTsv } from './featureSource.js';
-import { decodeBase64Text, decodeTsvLine, fieldError, parseTsvLine } from './tsvLine.js';
-import type { TsvContext } from './tsvLine.js';
+import { featureFault } from './featureValues.js';
+import { decodeBase64Text } from './tsvBase64.js';
+import { fieldError } from './tsvColumns.js';
+import type { TsvContext } from './tsvColumns.js';
+import { parseTsvLine } from './tsvLine.js';
+import { decodeTsvLine } from './tsvValues.js';
 
 /** Opens an indexed TSV once more, for another thread. Rejects with BAD_DATA when it is not the file it was. */
 export async function reopenTsv(shared: SharedTsv): Promise<FeatureReader> {
@@ -87,10 +91,8 @@ export class TsvReader implements FeatureReader {
     decodeBase64Text(text, decoded, () => fieldError(context, 'features', `of object ${object} is not base64`));
     const skip = firstByte - firstGroup * 3;
     const feature = new Float32Array(decoded.slice(skip, skip + width * 4).buffer);
-    const bad = feature.findIndex((value) => !Number.isFinite(value));
-    if (bad >= 0) {
-      throw fieldError(context, 'features', `must be finite, found ${feature[bad]} for object ${object}, value ${bad}`);
-    }
+    const fault = featureFault(feature, width, object);
+    if (fault !== undefined) throw fieldError(context, 'features', fault);
     features.set(feature, offset);
   }
 
@@ -101,7 +103,8 @@ export class TsvReader implements FeatureReader {
 
   #context(image: number): TsvContext {
     const { path, objectLabels, attributeLabels, index } = this.shared;
-    return { path, objectLabels, attributeLabels, line: index.lines[image] };
+    const imageId = Buffer.from(this.#idOf(image)).toString('utf8');
+    return { path, objectLabels, attributeLabels, line: index.lines[image], imageId };
   }
 
   #idOf(image: number): Uint8Array {

@@ -1,60 +1,30 @@
-import { readFile } from 'node:fs/promises';
 import { LxmertError } from '../../errors.js';
-import { readFailure } from '../../formats/fileErrors.js';
 import { describeValue } from '../../formats/describe.js';
-
-/** Answers that the original takes for another (its `AnswerTable`). */
-const synonyms: Readonly<Record<string, string>> = {
-  'a man': 'man',
-  'the man': 'man',
-  'a woman': 'woman',
-  'the woman': 'woman',
-  one: '1',
-  two: '2',
-  three: '3',
-  four: '4',
-  five: '5',
-  six: '6',
-  seven: '7',
-  eight: '8',
-  nine: '9',
-  ten: '10',
-  grey: 'gray',
-};
-
-const synonymOf = new Map(Object.entries(synonyms));
-const articles = ['a ', 'an ', 'the '];
-
-/**
- * The form in which answers are compared, as in the original: lower case, without one full stop at the end, without
- * articles in front, number words as digits.
- */
-export function normalizeAnswer(answer: string): string {
-  let text = answer.toLowerCase();
-  if (text.endsWith('.')) text = text.slice(0, -1).trim();
-  for (const article of articles) {
-    if (text.startsWith(article)) text = text.slice(article.length).trim();
-  }
-  return synonymOf.get(text) ?? text;
-}
+import { readJson } from '../../formats/json.js';
+import { isRecord } from '../../records.js';
+import { normalizeAnswer } from '../../text/normalizeAnswer.js';
 
 /** The answers of pre-training, by index. */
 export class AnswerTable {
   readonly answers: readonly string[];
+  /** Index by normal form. */
   readonly #ids: ReadonlyMap<string, number>;
 
-  /** Throws BAD_ARGUMENT when an answer occurs twice. */
+  /** Throws BAD_ARGUMENT when an answer occurs twice, letter by letter. */
   constructor(answers: readonly string[]) {
+    const [first, second] = findTwice(answers) ?? [];
+    if (first !== undefined && second !== undefined) {
+      throw new LxmertError(
+        'BAD_ARGUMENT',
+        `answer table: ${describeValue(answers[first])} is both number ${first} and number ${second}`,
+      );
+    }
     const ids = new Map<string, number>();
+    for (const [id, answer] of answers.entries()) if (normalizeAnswer(answer) === answer) ids.set(answer, id);
+    // Entries such as "Yes" stand for their normal form, unless that is an entry itself or an earlier one stands for it.
     for (const [id, answer] of answers.entries()) {
-      const earlier = ids.get(answer);
-      if (earlier !== undefined) {
-        throw new LxmertError(
-          'BAD_ARGUMENT',
-          `answer table: ${describeValue(answer)} is both number ${earlier} and number ${id}`,
-        );
-      }
-      ids.set(answer, id);
+      const normal = normalizeAnswer(answer);
+      if (!ids.has(normal)) ids.set(normal, id);
     }
     this.answers = answers;
     this.#ids = ids;
@@ -64,49 +34,52 @@ export class AnswerTable {
     return this.answers.length;
   }
 
-  /** Index of an answer in any spelling that normalises to one of the table, else -1. */
+  /** Entries that no label can name, since another entry has the same normal form ("grey" beside "gray"). */
+  get unreachable(): number {
+    return this.answers.length - this.#ids.size;
+  }
+
+  /** Index of an answer, compared in the normal form; else -1. */
   idOf(answer: string): number {
     return this.#ids.get(normalizeAnswer(answer)) ?? -1;
   }
 }
 
+/** Positions of an answer that is there twice. */
+function findTwice(answers: readonly string[]): readonly [number, number] | undefined {
+  const seen = new Map<string, number>();
+  for (const [id, answer] of answers.entries()) {
+    const earlier = seen.get(answer);
+    if (earlier !== undefined) return [earlier, id];
+    seen.set(answer, id);
+  }
+  return undefined;
+}
+
 /**
- * Reads `all_ans.json`: `[{"ans": "yes", "dsets": ["vqa", "gqa"]}, …]`; the position is the index. Rejects with
- * FILE_MISSING, FILE_ACCESS or BAD_DATA.
+ * Reads `all_ans.json`: `[{"ans": "yes", "dsets": ["vqa", "gqa"]}, …]`, or a list of strings; the position is the index.
+ * `dsets` is not used and may be missing. Rejects with FILE_MISSING, FILE_ACCESS or BAD_DATA.
  */
 export async function readAnswerTable(file: string): Promise<AnswerTable> {
-  const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw readFailure(file, 'the answer table', error);
-  });
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text);
-  } catch (error) {
-    throw new LxmertError('BAD_DATA', `${file}: not JSON (${(error as Error).message})`, { cause: error });
-  }
+  const parsed = await readJson(file, 'the answer table');
   const bad = (path: string, expected: string, found: unknown) =>
     new LxmertError('BAD_DATA', `${file}: ${path || 'the file'} must be ${expected}, found ${describeValue(found)}`);
-  if (!Array.isArray(parsed)) throw bad('', 'a list of {"ans", "dsets"}', parsed);
-
-  const seen = new Map<string, number>();
-  const answers: string[] = [];
-  for (const [i, entry] of parsed.entries() as IterableIterator<[number, unknown]>) {
-    if (typeof entry !== 'object' || entry === null) throw bad(`[${i}]`, '{"ans", "dsets"}', entry);
-    const { ans, dsets } = entry as { ans?: unknown; dsets?: unknown };
-    if (typeof ans !== 'string' || ans === '') throw bad(`[${i}].ans`, 'a string that is not empty', ans);
-    if (!Array.isArray(dsets) || !dsets.every((d) => typeof d === 'string')) {
-      throw bad(`[${i}].dsets`, 'a list of data set names', dsets);
-    }
-    const earlier = seen.get(ans);
-    if (earlier !== undefined) {
-      throw new LxmertError(
-        'BAD_DATA',
-        `${file}: [${i}].ans is ${describeValue(ans)}, as [${earlier}].ans already was`,
-      );
-    }
-    seen.set(ans, i);
-    answers.push(ans);
-  }
+  if (!Array.isArray(parsed)) throw bad('', 'a list of answers: {"ans": "yes"} or "yes"', parsed);
+  const answers = parsed.map((entry: unknown, i) => {
+    if (typeof entry !== 'string' && !isRecord(entry)) throw bad(`[${i}]`, '{"ans": "yes"} or "yes"', entry);
+    const answer = isRecord(entry) ? entry.ans : entry;
+    if (typeof answer !== 'string' || answer === '')
+      throw bad(`[${i}]${isRecord(entry) ? '.ans' : ''}`, 'a string that is not empty', answer);
+    return answer;
+  });
   if (answers.length === 0) throw new LxmertError('BAD_DATA', `${file}: no answers in it`);
+  const [first, second] = findTwice(answers) ?? [];
+  if (first !== undefined && second !== undefined) {
+    const place = (i: number) => `[${i}]${isRecord(parsed[i]) ? '.ans' : ''}`;
+    throw new LxmertError(
+      'BAD_DATA',
+      `${file}: ${place(second)} is ${describeValue(answers[second])}, as ${place(first)} already was`,
+    );
+  }
   return new AnswerTable(answers);
 }

@@ -1,10 +1,7 @@
-import { isUtf8 } from 'node:buffer';
-import { readFile } from 'node:fs/promises';
 import { LxmertError } from '../../errors.js';
-import { readFailure } from '../../formats/fileErrors.js';
-import { textStart } from '../../formats/text.js';
 import { describeValue } from '../../formats/describe.js';
 import { readJsonArray } from '../../formats/jsonArray.js';
+import { readText } from '../../formats/text.js';
 
 const what = 'a list of image ids to leave out';
 
@@ -26,12 +23,9 @@ export interface ExclusionCount {
  * FILE_MISSING, FILE_ACCESS, or BAD_DATA naming the line.
  */
 export async function readExclusionList(file: string): Promise<ReadonlySet<string>> {
-  const bytes = await readFile(file).catch((error: unknown) => {
-    throw readFailure(file, what, error);
-  });
+  const text = await readText(file, what);
   const ids = new Set<string>();
-  const start = textStart(bytes);
-  if (/^\s*\[/.test(bytes.toString('latin1', start, start + 1000))) {
+  if (text.trimStart().startsWith('[')) {
     await readJsonArray(file, what, (id, i) => {
       if (typeof id !== 'string' || id.trim() === '') {
         throw new LxmertError('BAD_DATA', `${file}: [${i}] must be an image id (a string), found ${describeValue(id)}`);
@@ -40,21 +34,14 @@ export async function readExclusionList(file: string): Promise<ReadonlySet<strin
     });
     return ids;
   }
-  let line = 0;
-  for (let from = start; from < bytes.length; line++) {
-    const feed = bytes.indexOf(0x0a, from);
-    const end = feed < 0 ? bytes.length : feed;
-    const raw = bytes.subarray(from, end);
-    from = end + 1;
-    const bad = (problem: string) => new LxmertError('BAD_DATA', `${file}: line ${line + 1}: ${problem}`);
-    if (!isUtf8(raw)) throw bad('is not UTF-8 text; one image id a line was expected');
-    const id = raw
-      .toString('utf8')
-      .replace(/(^|\s)#.*$/s, '')
-      .trim();
+  for (const [i, line] of text.split('\n').entries()) {
+    const id = line.replace(/(^|\s)#.*$/s, '').trim();
     if (id === '') continue;
     if (/[\s,\p{Cc}]/u.test(id)) {
-      throw bad(`must be one image id, found ${describeValue(id)}; a JSON list takes ids with blanks or commas`);
+      throw new LxmertError(
+        'BAD_DATA',
+        `${file}: line ${i + 1}: must be one image id, found ${describeValue(id)}; a JSON list takes ids with blanks or commas`,
+      );
     }
     ids.add(id);
   }
@@ -87,6 +74,11 @@ export class Exclusions {
     const lists = [];
     for (const file of files) lists.push({ file, ids: await readExclusionList(file) });
     return new Exclusions(lists);
+  }
+
+  /** The ids of all lists. */
+  get ids(): Iterable<string> {
+    return this.#listOf.keys();
   }
 
   /** Whether an image with so many sentences is left out; it is counted then. */

@@ -1,10 +1,13 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
-import { LineCounter, isMap, isScalar, parseDocument } from 'yaml';
 import { suggestion } from '../../config/nearest.js';
-import { LxmertError } from '../../errors.js';
-import { readFailure, systemCode } from '../../formats/fileErrors.js';
+import { pathProblem } from '../../config/paths.js';
+import { LxmertError, isLxmertError } from '../../errors.js';
+import { readFailure } from '../../formats/fileErrors.js';
 import { describeValue } from '../../formats/describe.js';
+import { readText } from '../../formats/text.js';
+import { parseYaml } from '../../formats/yaml.js';
+import { isRecord } from '../../records.js';
 import { originalSplits } from './originalLayout.js';
 import type { DataTask } from './originalLayout.js';
 
@@ -54,10 +57,11 @@ export async function readManifest(dir: string): Promise<Manifest> {
     throw new LxmertError('BAD_ARGUMENT', `${dir}: is a file, a folder with data was expected`);
   }
   const file = join(dir, 'data.yaml');
-  const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    if (systemCode(error) === 'ENOENT') return undefined;
-    throw readFailure(file, 'a description of the data folder', error);
+  const text = await readText(file, 'a description of the data folder').catch((error: unknown) => {
+    if (isLxmertError(error) && error.code === 'FILE_MISSING') return undefined;
+    throw error;
   });
+  if (text === undefined) await refuseOtherName(dir);
   const described: Described = text === undefined ? { splits: new Map() } : parseManifest(text, file);
   const answers = described.answers ?? (await firstFile(dir, answerFiles));
   return {
@@ -70,43 +74,35 @@ export async function readManifest(dir: string): Promise<Manifest> {
   };
 }
 
+/** Names that people give to a `data.yaml`. */
+const otherNames = ['data.yml', 'data.YAML', 'Data.yaml', 'data.yaml.txt', 'dataset.yaml', 'data.json'];
+
+/** Throws BAD_DATA when the description of a folder lies there under a name that is not looked for. */
+async function refuseOtherName(dir: string): Promise<void> {
+  const found = await firstFile(dir, otherNames);
+  if (found === undefined) return;
+  throw new LxmertError('BAD_DATA', `${join(dir, found)}: the description of a data folder is data.yaml; rename it`);
+}
+
 interface Described {
   readonly splits: ReadonlyMap<string, SplitEntry>;
-  readonly answers?: string;
-  readonly objectLabels?: number;
-  readonly attributeLabels?: number;
+  readonly answers?: string | undefined;
+  readonly objectLabels?: number | undefined;
+  readonly attributeLabels?: number | undefined;
 }
 
 /** Checks the text of a `data.yaml`. Throws BAD_DATA naming line and key. */
 export function parseManifest(text: string, file: string): Described {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, stringKeys: true });
-  const lineOf = (path: readonly string[]) => {
-    let node: unknown = document.contents;
-    let offset = 0;
-    for (const key of path) {
-      const pair = isMap(node) ? node.items.find((item) => isScalar(item.key) && item.key.value === key) : undefined;
-      if (pair === undefined) break;
-      offset = isScalar(pair.key) ? (pair.key.range?.[0] ?? offset) : offset;
-      node = pair.value;
-    }
-    return lines.linePos(offset).line;
-  };
+  const { root, lineOf } = parseYaml(
+    text,
+    (line, problem, cause) =>
+      new LxmertError('BAD_DATA', `${file}:${line === undefined ? '' : ` line ${line}:`} ${problem}`, { cause }),
+  );
   const bad = (path: readonly string[], problem: string) =>
     new LxmertError(
       'BAD_DATA',
       `${file}: line ${lineOf(path)}: ${path.join('.')}${path.length > 0 ? ' ' : ''}${problem}`,
     );
-  const fault = document.errors[0];
-  if (fault !== undefined) {
-    throw new LxmertError('BAD_DATA', `${file}: line ${lines.linePos(fault.pos[0]).line}: ${fault.message}`);
-  }
-  let root: unknown;
-  try {
-    root = document.toJS();
-  } catch (error) {
-    throw new LxmertError('BAD_DATA', `${file}: ${(error as Error).message}`, { cause: error });
-  }
 
   const checkKeys = (tree: Record<string, unknown>, path: readonly string[], known: readonly string[]) => {
     for (const key of Object.keys(tree)) {
@@ -115,6 +111,8 @@ export function parseManifest(text: string, file: string): Described {
   };
   const string = (value: unknown, path: readonly string[]) => {
     if (typeof value !== 'string' || value === '') throw bad(path, `must be a path, found ${describeValue(value)}`);
+    const problem = pathProblem(value);
+    if (problem !== undefined) throw bad(path, `must be a path, found ${describeValue(value)}: ${problem}`);
     return value;
   };
   const count = (value: unknown, path: readonly string[]) => {
@@ -124,28 +122,28 @@ export function parseManifest(text: string, file: string): Described {
     return value as number;
   };
 
-  if (!isTree(root)) throw bad([], `must have 'splits:', found ${describeValue(root)}`);
+  if (!isRecord(root)) throw bad([], `must have 'splits:', found ${describeValue(root)}`);
   checkKeys(root, [], topKeys);
-  if (!isTree(root.splits) || Object.keys(root.splits).length === 0) {
+  if (!isRecord(root.splits) || Object.keys(root.splits).length === 0) {
     throw bad(['splits'], `must name splits, found ${describeValue(root.splits)}`);
   }
   const splits = new Map<string, SplitEntry>();
   for (const [name, entry] of Object.entries(root.splits)) {
     const path = ['splits', name];
     if (name === '' || /[,\s]/.test(name)) throw bad(path, 'is no name of a split: commas and blanks are not allowed');
-    if (!isTree(entry)) throw bad(path, `must have 'features:' and 'sentences:', found ${describeValue(entry)}`);
+    if (!isRecord(entry)) throw bad(path, `must have 'features:' and 'sentences:', found ${describeValue(entry)}`);
     checkKeys(entry, path, splitKeys);
     for (const [key, value] of Object.entries(entry)) string(value, [...path, key]);
     if (entry.features === undefined) throw bad(path, "has no 'features:' (a feature TSV)");
     splits.set(name, entry as SplitEntry);
   }
+  const optional = <T>(read: (value: unknown, path: readonly string[]) => T, key: string): T | undefined =>
+    root[key] === undefined ? undefined : read(root[key], [key]);
   return {
     splits,
-    ...(root.answers === undefined ? {} : { answers: string(root.answers, ['answers']) }),
-    ...(root.objectLabels === undefined ? {} : { objectLabels: count(root.objectLabels, ['objectLabels']) }),
-    ...(root.attributeLabels === undefined
-      ? {}
-      : { attributeLabels: count(root.attributeLabels, ['attributeLabels']) }),
+    answers: optional(string, 'answers'),
+    objectLabels: optional(count, 'objectLabels'),
+    attributeLabels: optional(count, 'attributeLabels'),
   };
 }
 
@@ -195,8 +193,4 @@ async function firstFile(dir: string, names: readonly string[]): Promise<string 
     if (found?.isFile() === true) return name;
   }
   return undefined;
-}
-
-function isTree(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -3,14 +3,18 @@ import type { WordPiece } from '../../text/wordPiece.js';
 import { readAnswerTable } from './answers.js';
 import type { AnswerTable } from './answers.js';
 import { describeValue } from '../../formats/describe.js';
+import { counted } from '../../formats/numbers.js';
+import type { TaskName } from '../../config/tasks.js';
 import { Exclusions } from './exclusion.js';
 import type { ExclusionCount } from './exclusion.js';
-import type { FeatureReader } from '../features/featureSource.js';
+import type { FeatureReader, FeatureSource } from '../features/featureSource.js';
 import { findSplit, readManifest } from './manifest.js';
 import type { SplitFiles } from './manifest.js';
 import { FeatureFiles } from '../features/openFeatures.js';
+import type { FeatureFileReport } from '../features/openFeatures.js';
+import { sharedArrays } from '../sharedArrays.js';
 import { SampleBuilder } from './sampleStore.js';
-import type { Samples } from './sampleStore.js';
+import type { SampleArrays, Samples } from './sampleStore.js';
 import { readSentences } from './sentences.js';
 import type { ImageSentences } from './sentences.js';
 
@@ -30,6 +34,11 @@ export interface OpenPretrainOptions {
   readonly maxMissingShare?: number | undefined;
   /** Files with ids of images to leave out. */
   readonly exclude?: readonly string[] | undefined;
+  /**
+   * Files with ids of images that a run leaves out from here on, such as images that cannot be read: their samples keep
+   * their places in the order, but no batch shows them.
+   */
+  readonly skip?: readonly string[] | undefined;
   /** Feature files that other data have opened, or will; whoever made it closes it. Default: these data's own. */
   readonly files?: FeatureFiles | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -41,18 +50,29 @@ export interface DataReport {
   readonly sentences: number;
   /** Samples with at least one answer of the table. */
   readonly questions: number;
+  /** Samples that each task can learn from, images that cannot be read aside. */
+  readonly samplesOf: Readonly<Record<TaskName, number>>;
   /** Images that have a sentence. */
   readonly images: number;
   readonly imagesWithoutSentences: number;
   /** Left out by exclusion lists, in the order in which these were given. */
   readonly excluded: readonly ExclusionCount[];
+  /** Kept in the order but shown by no batch, by the lists of `skip`. */
+  readonly skipped: readonly ExclusionCount[];
   /** Left out: sentences whose image has no features, and one such image. */
   readonly sentencesWithoutImage: number;
   readonly missingImage: string | undefined;
   /** Cut to `maxTokens`. */
   readonly truncatedSentences: number;
+  /** WordPieces of all sentences, [CLS] and [SEP] aside, and how many of them are [UNK]. */
+  readonly words: number;
+  readonly unknownWords: number;
   /** Left out: answers that are not in the table. */
   readonly unknownAnswers: number;
+  /** Entries of the answer table that no label can name, since another entry has the same normal form. */
+  readonly unreachableAnswers: number;
+  /** The feature files that were opened for these data (not those that were open already). */
+  readonly featureFiles: readonly FeatureFileReport[];
 }
 
 /** The samples of one or more splits, ready to be made into batches. */
@@ -65,7 +85,9 @@ export interface PretrainData extends Samples {
   readonly featureDim: number;
   /** The answer table; absent: no question can be answered, QA is off. */
   readonly answers: AnswerTable | undefined;
-  readonly wordPiece: Pick<WordPiece, 'vocabSize' | 'maskId'>;
+  readonly wordPiece: Pick<WordPiece, 'vocabSize' | 'maskId' | 'pieces'>;
+  /** 1 for each image that no batch may show, by position; absent: there is none. */
+  readonly skippedImages: Uint8Array | undefined;
   /** Classes that the detector knows. */
   readonly objectLabels: number;
   readonly attributeLabels: number;
@@ -82,7 +104,7 @@ export interface PretrainData extends Samples {
  * a split has no samples or more than `maxMissingShare` of its sentences have no image; and with the signal's reason.
  */
 export async function openPretrainData(options: OpenPretrainOptions): Promise<PretrainData> {
-  const { wordPiece, maxTokens = 20, maxMissingShare = 0.01, exclude = [], inMemory, signal } = options;
+  const { wordPiece, maxTokens = 20, maxMissingShare = 0.01, exclude = [], skip = [], inMemory, signal } = options;
   if (!Number.isInteger(maxTokens) || maxTokens < 3) {
     throw new LxmertError('BAD_ARGUMENT', `maxTokens must be an integer from 3, found ${describeValue(maxTokens)}`);
   }
@@ -97,6 +119,9 @@ export async function openPretrainData(options: OpenPretrainOptions): Promise<Pr
     options.answers ?? (manifest.answers === undefined ? undefined : await readAnswerTable(manifest.answers));
 
   const exclusions = await Exclusions.read(exclude);
+  const skipping = await Exclusions.read(skip);
+  const leftOut = new Set([...exclusions.ids, ...skipping.ids]);
+  const mayFail = (imageId: string) => leftOut.has(imageId);
   const { objectLabels, attributeLabels } = manifest;
   const files = options.files ?? new FeatureFiles();
   const close = async () => {
@@ -104,12 +129,11 @@ export async function openPretrainData(options: OpenPretrainOptions): Promise<Pr
   };
   try {
     const paths = splits.map(({ features }) => features);
-    const source = await files.open(paths, {
-      ...{ objectLabels, attributeLabels, inMemory, signal },
-    });
+    const { source, opened } = await files.open(paths, { objectLabels, attributeLabels, inMemory, mayFail, signal });
     const { reader, imageIds } = source;
     const samples = new SampleBuilder({ wordPiece, maxTokens, answers });
     const used = new Uint8Array(imageIds.length);
+    const skippedImages = sharedArrays.uint8(imageIds.length);
     let withoutImage = 0;
     let missingImage: string | undefined;
     for (const split of splits) {
@@ -124,6 +148,7 @@ export async function openPretrainData(options: OpenPretrainOptions): Promise<Pr
         const position = source.indexOf(image.imageId);
         if (position >= 0) {
           if (count > 0) used[position] = 1;
+          if (skipping.take(image.imageId, count)) skippedImages[position] = 1;
           samples.add(position, image);
         } else if (count > 0) {
           found.missing += count;
@@ -131,13 +156,20 @@ export async function openPretrainData(options: OpenPretrainOptions): Promise<Pr
         }
       };
       await readSentences(split.text, take, signal);
-      checkSplit(split.text, found, maxMissingShare, reader.path, exclude);
+      checkSplit(split.text, found, { maxShare: maxMissingShare, source, lists: exclude });
       withoutImage += found.missing;
       missingImage ??= found.missingImage;
     }
     const excluded = exclusions.counts((imageId) => source.indexOf(imageId) >= 0);
-    const { questions, truncatedSentences, unknownAnswers, ...packed } = samples.finish();
+    const skipped = skipping.counts((imageId) => source.indexOf(imageId) >= 0);
+    const { questions, withWords, words, unknownWords, truncatedSentences, unknownAnswers, ...packed } =
+      samples.finish();
     const images = used.reduce((sum, one) => sum + one, 0);
+    const anySkipped = skippedImages.includes(1);
+    const left = anySkipped ? countLeft(packed, skippedImages) : { samples: packed.size, images, questions, withWords };
+    if (packed.size > 0 && left.samples === 0) {
+      throw new LxmertError('BAD_DATA', `${name}: all ${packed.size} sentences are left out by ${skip.join(', ')}`);
+    }
     return {
       ...packed,
       name,
@@ -148,16 +180,28 @@ export async function openPretrainData(options: OpenPretrainOptions): Promise<Pr
       wordPiece,
       objectLabels,
       attributeLabels,
+      skippedImages: anySkipped ? skippedImages : undefined,
       report: {
         sentences: packed.size,
         questions,
+        samplesOf: {
+          maskedLm: left.withWords,
+          matched: left.images > 1 ? left.samples : 0,
+          objects: left.samples,
+          qa: left.questions,
+        },
         images,
         imagesWithoutSentences: imageIds.length - images - excluded.reduce((sum, list) => sum + list.images, 0),
         excluded,
+        skipped,
         sentencesWithoutImage: withoutImage,
         missingImage,
         truncatedSentences,
+        words,
+        unknownWords,
         unknownAnswers,
+        unreachableAnswers: answers?.unreachable ?? 0,
+        featureFiles: opened,
       },
       sampleId: (sample) =>
         `${imageIds[packed.images[sample]]}_${packed.setOf(sample)}_${String(packed.numberOf(sample)).padStart(3, '0')}`,
@@ -187,12 +231,27 @@ interface SplitCounts {
   missingImage: string | undefined;
 }
 
+/** What is left of some samples without those of skipped images. */
+function countLeft(
+  { size, images, tokenOffsets, answerOffsets }: SampleArrays,
+  skippedImages: Uint8Array,
+): { readonly samples: number; readonly images: number; readonly questions: number; readonly withWords: number } {
+  const shown = new Set<number>();
+  let [samples, questions, withWords] = [0, 0, 0];
+  for (let sample = 0; sample < size; sample++) {
+    if (skippedImages[images[sample]] === 1) continue;
+    samples++;
+    shown.add(images[sample]);
+    if (answerOffsets[sample + 1] > answerOffsets[sample]) questions++;
+    if (tokenOffsets[sample + 1] - tokenOffsets[sample] > 2) withWords++;
+  }
+  return { samples, images: shown.size, questions, withWords };
+}
+
 function checkSplit(
   text: string,
   { sentences, excluded, missing, missingImage }: Readonly<SplitCounts>,
-  maxShare: number,
-  features: string,
-  lists: readonly string[],
+  { maxShare, source, lists }: { maxShare: number; source: FeatureSource; lists: readonly string[] },
 ): void {
   if (sentences === 0) throw new LxmertError('BAD_DATA', `${text}: no sentences in it`);
   const left = sentences - excluded;
@@ -200,11 +259,29 @@ function checkSplit(
     throw new LxmertError('BAD_DATA', `${text}: all ${sentences} sentences are left out by ${lists.join(', ')}`);
   }
   if (missing / left > maxShare || missing === left) {
+    const { imageIds, reader } = source;
+    const alike = missingImage === undefined ? undefined : findAlike(missingImage, imageIds);
+    const there = describeValue(alike ?? imageIds[0]);
     throw new LxmertError(
       'BAD_DATA',
-      `${text}: the images of ${missing} of ${left} sentences are not in ${features} (such as ` +
-        `${describeValue(missingImage)}); at most ${maxShare * 100} % may be missing (maxMissingShare). ` +
-        'Do text and features belong together?',
+      `${text}: the images of ${missing} of ${counted(left, 'sentence')} are not in ${reader.path} (such as ` +
+        `${describeValue(missingImage)}; the features have ${alike === undefined ? 'ids like ' : ''}${there}); ` +
+        `at most ${maxShare * 100} % may be missing (maxMissingShare). ` +
+        (alike === undefined
+          ? 'Do text and features belong together?'
+          : 'The ids differ in how they are written; write them alike in both files'),
     );
   }
+}
+
+/** An id that stands for the same image, written in another way: padding, prefix, folder, ending or case. */
+function findAlike(id: string, candidates: readonly string[]): string | undefined {
+  const core = coreOf(id);
+  return core === '' ? undefined : candidates.find((candidate) => coreOf(candidate) === core);
+}
+
+/** The last number of an id without zeros in front, else its name without folder and ending, in lower case. */
+function coreOf(id: string): string {
+  const name = id.replace(/^.*[/\\]/, '').replace(/\.(jpe?g|png)$/i, '');
+  return /(\d+)\D*$/.exec(name)?.[1].replace(/^0+(?=\d)/, '') ?? name.trim().toLowerCase();
 }

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { WordPiece } from '../../text/wordPiece.js';
 import type { AnswerTable } from './answers.js';
 import { Growable } from '../growable.js';
@@ -29,23 +28,18 @@ export interface Samples extends SampleArrays {
   /** Name of the sentence set (`mscoco`, `vqa`) and the number of the sentence in it. */
   setOf(sample: number): string;
   numberOf(sample: number): number;
-}
-
-/** Changes with the samples: their sentences, pictures, answers, order, and which were left out. */
-export function samplesChecksum(samples: SampleArrays): string {
-  const hash = createHash('sha256');
-  const { images, tokens, tokenOffsets, answerIds, answerScores, answerOffsets } = samples;
-  for (const { buffer, byteOffset, byteLength } of [
-    ...[images, tokens, tokenOffsets],
-    ...[answerIds, answerScores, answerOffsets],
-  ])
-    hash.update(new Uint8Array(buffer, byteOffset, byteLength));
-  return hash.digest('hex').slice(0, 16);
+  /** The sentence set of a sample whose set has labels, also if none of its answers is in the table; else undefined. */
+  questionSetOf(sample: number): string | undefined;
 }
 
 export interface SampleCounts {
   /** Samples with at least one answer of the table. */
   readonly questions: number;
+  /** Samples with at least one word besides [CLS] and [SEP]. */
+  readonly withWords: number;
+  /** WordPieces of all samples, [CLS] and [SEP] aside, and how many of them are [UNK]. */
+  readonly words: number;
+  readonly unknownWords: number;
   readonly truncatedSentences: number;
   readonly unknownAnswers: number;
 }
@@ -66,6 +60,8 @@ export class SampleBuilder {
   readonly #answerOffsets = new Growable(sharedArrays.uint32);
   readonly #sets = new Growable(sharedArrays.uint32);
   readonly #numbers = new Growable(sharedArrays.uint32);
+  /** 1 for a sample whose sentence set has labels. */
+  readonly #labelled = new Growable(sharedArrays.uint8);
   readonly #setNames = new Map<string, number>();
   #questions = 0;
   #unknownAnswers = 0;
@@ -84,6 +80,7 @@ export class SampleBuilder {
         this.#images.push(image);
         this.#sets.push(name);
         this.#numbers.push(i);
+        this.#labelled.push(set.labels === undefined ? 0 : 1);
         this.#tokens.add(set.sentences[i]);
         this.#addAnswers(set.labels?.[i]);
       }
@@ -94,6 +91,7 @@ export class SampleBuilder {
     const setNames = [...this.#setNames.keys()];
     const sets = this.#sets.finish();
     const numbers = this.#numbers.finish();
+    const labelled = this.#labelled.finish();
     return {
       size: this.#images.length,
       images: this.#images.finish(),
@@ -103,6 +101,7 @@ export class SampleBuilder {
       answerOffsets: this.#answerOffsets.finish(),
       setOf: (sample) => setNames[sets[sample]],
       numberOf: (sample) => numbers[sample],
+      questionSetOf: (sample) => (labelled[sample] === 1 ? setNames[sets[sample]] : undefined),
       questions: this.#questions,
       unknownAnswers: this.#unknownAnswers,
     };

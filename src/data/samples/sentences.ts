@@ -1,6 +1,8 @@
 import { LxmertError } from '../../errors.js';
 import { describeValue } from '../../formats/describe.js';
 import { readJsonArray } from '../../formats/jsonArray.js';
+import { isRecord } from '../../records.js';
+import { imageIdProblem } from '../imageId.js';
 
 /** The sentences of one image. */
 export interface ImageSentences {
@@ -36,6 +38,8 @@ function checkImage(element: unknown, index: number, file: string): ImageSentenc
   if (!isRecord(element)) throw bad('', 'an object with img_id and sentf', element);
   const { img_id: imageId, sentf, labelf } = element;
   if (typeof imageId !== 'string' || imageId === '') throw bad('.img_id', 'a string that is not empty', imageId);
+  const problem = imageIdProblem(imageId);
+  if (problem !== undefined) throw bad('.img_id', `a plain name, and this one ${problem}`, imageId);
   if (!isRecord(sentf)) throw bad('.sentf', 'an object of lists of sentences', sentf);
   if (labelf !== undefined && !isRecord(labelf)) throw bad('.labelf', 'an object of lists of labels', labelf);
 
@@ -75,8 +79,4 @@ function checkLabels(labels: unknown, name: string, sentences: number, bad: Bad)
       }
     }
   }
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -8,13 +8,21 @@ export interface TokenStoreOptions {
   readonly maxTokens: number;
 }
 
+/** What the sentences of a store came to. */
+export interface TokenCounts {
+  readonly truncatedSentences: number;
+  /** Sentences with at least one WordPiece between [CLS] and [SEP]. */
+  readonly withWords: number;
+  /** WordPieces without [CLS] and [SEP], and those of them that are [UNK]. */
+  readonly words: number;
+  readonly unknownWords: number;
+}
+
 /** WordPieces of all sentences; sentence i has `tokenOffsets[i] … tokenOffsets[i + 1] - 1`. */
 export interface PackedTokens {
   readonly tokens: Uint16Array | Int32Array;
   /** [sentences + 1] */
   readonly tokenOffsets: Uint32Array;
-  /** Sentences that were cut. */
-  readonly truncatedSentences: number;
 }
 
 /** Collects the WordPieces of sentences, one after the other. */
@@ -23,6 +31,9 @@ export class TokenStore {
   readonly #tokens: Growable<Uint16Array | Int32Array>;
   readonly #offsets = new Growable(sharedArrays.uint32);
   #truncated = 0;
+  #withWords = 0;
+  #words = 0;
+  #unknownWords = 0;
 
   constructor(options: TokenStoreOptions) {
     this.#options = options;
@@ -38,18 +49,23 @@ export class TokenStore {
     if (ids.length > maxTokens) {
       this.#truncated++;
       ids[maxTokens - 1] = wordPiece.sepId;
-      this.#tokens.append(ids.subarray(0, maxTokens));
-    } else {
-      this.#tokens.append(ids);
     }
+    const kept = ids.subarray(0, maxTokens);
+    this.#tokens.append(kept);
+    this.#words += kept.length - 2;
+    if (kept.length > 2) this.#withWords++;
+    for (const id of kept) if (id === wordPiece.unkId) this.#unknownWords++;
     this.#offsets.push(this.#tokens.length);
   }
 
-  finish(): PackedTokens {
+  finish(): PackedTokens & TokenCounts {
     return {
       tokens: this.#tokens.finish(),
       tokenOffsets: this.#offsets.finish(),
       truncatedSentences: this.#truncated,
+      withWords: this.#withWords,
+      words: this.#words,
+      unknownWords: this.#unknownWords,
     };
   }
 }

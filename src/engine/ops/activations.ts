@@ -2,7 +2,7 @@ import type { Rows } from '../stepRecord.js';
 import type { Tape } from '../tape.js';
 import type { Tensor } from '../tensor.js';
 
-/** GELU by the error function (not its tanh approximation): [rows, width] → the same. */
+/** GELU with the error function, not its tanh approximation: [rows, width] → [rows, width]. */
 export function gelu(tape: Tape, rows: Rows, x: Tensor): Tensor {
   const width = x.shape[1];
   const y = tape.activation(x.shape);
@@ -15,7 +15,7 @@ export function gelu(tape: Tape, rows: Rows, x: Tensor): Tensor {
   return y;
 }
 
-/** tanh: [rows, width] → the same. */
+/** tanh: [rows, width] → [rows, width]. */
 export function tanh(tape: Tape, rows: Rows, x: Tensor): Tensor {
   const width = x.shape[1];
   const y = tape.activation(x.shape);

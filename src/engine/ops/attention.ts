@@ -4,34 +4,34 @@ import type { Rows } from '../stepRecord.js';
 import type { Tape } from '../tape.js';
 import { checkShape, elements, type Tensor } from '../tensor.js';
 
-/** What attention takes at most, by device: rows (tokens or objects) of a sample, and columns of a head. */
+/** Limits of attention by device: rows (tokens or objects) of a sample, and columns of a head. */
 export const attentionLimits = {
   cpu: { rows: 512, headDim: 256 },
   cuda: { rows: 128, headDim: 128 },
 } as const;
 
-/** Longest sample (tokens or objects) that attention takes anywhere. */
+/** The longest sample (tokens or objects) that attention takes on any device. */
 export const maxAttentionLength = attentionLimits.cpu.rows;
 
-/** Where the samples of a stream begin, and how many rows each has at most. */
+/** Where the samples of a stream begin, and the most rows that each may have. */
 export interface SampleRows {
-  /** [samples + 1] i32: each sample's first row within the stream. */
+  /** [samples + 1] i32: the first row of each sample within the stream, and the end of the last one. */
   readonly offsets: Tensor;
-  /** 1 to maxAttentionLength. Kernels are launched for so many rows a sample, so round it up to few different numbers. */
+  /** 1 to maxAttentionLength. Kernels are launched for this number of rows a sample, so use few different numbers. */
   readonly longest: number;
 }
 
 export interface AttentionOptions {
   readonly heads: number;
   readonly dropout: number;
-  /** [rows, 2]: global sample and row in the sample of each row. */
+  /** [rows, 2]: global sample, and row in the sample, of each row. */
   readonly rowIds: Tensor;
   /** Receives the probabilities, [samples, heads, side, side], of each direction: for comparisons and pictures. */
   readonly probabilities?: readonly Tensor[];
 }
 
 /**
- * Self-attention of each sample's rows: qkv [rows, 3H] (query, key, value side by side) → context [rows, H].
+ * Self-attention among the rows of each sample: qkv [rows, 3H] (query, key, value side by side) → context [rows, H].
  */
 export function packedAttention(
   tape: Tape,
@@ -44,8 +44,8 @@ export function packedAttention(
 }
 
 /**
- * Cross-attention in both directions at once: the rows are the two streams stacked at `rows.split`, and each sample's
- * rows of one stream attend to its rows of the other (LXMERT, section 2.2: both read the other's input of the layer).
+ * Cross-attention in both directions. The rows are two streams stacked at `rows.split`. In each sample the rows of one
+ * stream attend to the rows of the other (LXMERT, section 2.2: both directions read the input of the layer).
  */
 export function crossAttention(
   tape: Tape,

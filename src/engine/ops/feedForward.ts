@@ -17,8 +17,8 @@ export interface FeedForwardWeights {
 }
 
 /**
- * `W₂ gelu(W₁ x + b₁) + b₂` on each active row: [rows, H] → [rows, H]. The input of GELU is kept. Its output is kept, too, on
- * CUDA, whose memory is large beside what moving it costs; on the CPU the backward pass makes it again.
+ * `W₂ gelu(W₁ x + b₁) + b₂` on each active row: [rows, H] → [rows, H]. The input of GELU is kept for the backward pass.
+ * CUDA keeps its output, too, because moving memory costs more there than having it; the CPU computes it again.
  */
 export function feedForward(tape: Tape, rows: Rows, x: Tensor, weights: FeedForwardWeights): Tensor {
   const { engine } = tape;

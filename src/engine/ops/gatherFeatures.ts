@@ -2,15 +2,18 @@ import type { Rows } from '../stepRecord.js';
 import type { Tape } from '../tape.js';
 import { checkShape, type DType, type Tensor } from '../tensor.js';
 
-/** Features as rows of a table that stays on the device. */
+/** Features given as rows of a table that stays on the device. */
 export interface FeatureRows {
   /** [any, width] f16 */
   readonly table: Tensor;
-  /** [rows] i32; outside of the table: zeros. */
+  /** [rows] i32. An index outside the table gives zeros. */
   readonly indices: Tensor;
 }
 
-/** Features [rows, width] as an op reads them: themselves, or fetched from their table in `dtype`. They have no gradient. */
+/**
+ * Features [rows, width] as an op reads them: the tensor itself, or fetched from the table in `dtype`. They have no
+ * gradient.
+ */
 export function featuresOf(
   tape: Tape,
   rows: Rows,

@@ -13,17 +13,17 @@ export interface LayerNormWeights {
 /** BERT's epsilon. */
 export const layerNormEpsilon = 1e-12;
 
-/** Of an op that ends in dropout or adds to a residual stream. */
+/** Options of an op that ends with dropout or that adds to a residual stream. */
 export interface ResidualOptions {
   readonly dropout: number;
   readonly rowIds: Tensor;
-  /** Where to write; a block of a buffer of the tape. Default: a new tensor. */
+  /** Where to write: a block of a buffer of the tape. Default: a new tensor. */
   readonly out?: Tensor;
 }
 
 /**
- * `LN(x + dropout(y))` on each active row, [rows, H]. `y` is changed in place (to the sum that the backward pass needs):
- * it must be the output of the op before, with no other reader.
+ * `LN(x + dropout(y))` on each active row, [rows, H]. `y` is overwritten with the sum, which the backward pass needs,
+ * so it must be the output of the op before and have no other reader.
  */
 export function residualDropoutLayerNorm(
   tape: Tape,

@@ -4,13 +4,13 @@ import type { Tape } from '../tape.js';
 import { checkShape, type Tensor } from '../tensor.js';
 
 export interface LinearWeights {
-  /** [out, in], as PyTorch keeps it. */
+  /** [out, in], the layout of PyTorch. */
   readonly weight: Parameter;
   /** [out] */
   readonly bias?: Parameter;
 }
 
-/** `x W^T + b` on each active row: [rows, in] → [rows, out]. */
+/** `x W^T + b` on each active row: [rows, in] → [rows, out]. In inactive rows the result is any finite number. */
 export function linear(tape: Tape, rows: Rows, x: Tensor, weights: LinearWeights): Tensor {
   const [width] = weights.weight.tensor.shape;
   const y = tape.activation([rows.capacity, width]);
@@ -22,7 +22,7 @@ export function linear(tape: Tape, rows: Rows, x: Tensor, weights: LinearWeights
   return y;
 }
 
-/** The forward alone, into `y`. */
+/** Only the forward pass, into `y`. */
 export function linearForward(tape: Tape, rows: Rows, x: Tensor, { weight, bias }: LinearWeights, y: Tensor): void {
   const [out, width] = weight.tensor.shape;
   checkShape('linear', 'x', x, [rows.capacity, width]);
@@ -31,7 +31,7 @@ export function linearForward(tape: Tape, rows: Rows, x: Tensor, { weight, bias 
   tape.engine.run('linearForward', [rows, width, out, x, weight.tensor, bias?.tensor ?? null, y]);
 }
 
-/** The backward alone: weights first, since `dy` may be overwritten by what follows. */
+/** Only the backward pass. The weights come first, because a later op may overwrite `dy`. */
 export function linearBackward(tape: Tape, rows: Rows, x: Tensor, weights: LinearWeights, dy: Tensor): void {
   linearBackwardWeight(tape, rows, x, weights, dy);
   const dx = tape.target(x);

@@ -2,25 +2,25 @@ import type { Rows } from '../stepRecord.js';
 import type { Tape } from '../tape.js';
 import { checkShape, rowBlock, type Tensor } from '../tensor.js';
 
-/** Where a loss leaves its sums, and which scale of the step record its gradient takes. */
+/** Where a loss adds its sums, and which scale of the step record its gradient uses. */
 export interface LossSlot {
-  /** [4]: Σ weight × loss, right arg-maxes (or their scores), labels, unused. Added to, in order with the other ops. */
+  /** [4]: Σ weight × loss, right arg-maxes (or their scores), labels, unused. The sums are added to it. */
   readonly tally: Tensor;
   readonly slot: number;
 }
 
 export interface CrossEntropyTargets {
-  /** [rows] i32; outside [0, classes): ignored. */
+  /** [rows] i32; a label outside [0, classes) means none. */
   readonly labels: Tensor;
   /** [rows] f32; default 1. */
   readonly weights?: Tensor;
-  /** Columns of the logits that are classes, the first ones; default all. The others get gradient 0. */
+  /** How many columns of the logits are classes, from the first on; default all. The others get gradient 0. */
   readonly classes?: number;
 }
 
 /**
  * Σ over labelled rows of weight × cross-entropy of softmax(logits) [rows, width]. The probabilities are never stored.
- * The backward pass turns `logits` into their gradient in place: they must be the output of the op before.
+ * The backward pass overwrites `logits` with their gradient, so they must be the output of the op before.
  * @returns arg-max of each row, [rows] i32
  */
 export function softmaxCrossEntropy(
@@ -48,25 +48,29 @@ export function softmaxCrossEntropy(
 }
 
 /**
- * Scores in [0, 1] of a few classes of each row, all others 0, as compressed sparse rows: a batch uploads 8 bytes an
- * entry, and 4 a row. Of two entries with one class the scores are added; a class outside [0, classes) is ignored.
+ * Scores in [0, 1] of a few classes of each row; all other classes have score 0. They are stored as compressed sparse
+ * rows: a batch uploads 8 bytes for each entry and 4 for each row. Two entries with the same class add up; a class
+ * outside [0, classes) is ignored.
  */
 export interface SoftTargets {
-  /** [rows + 1] i32: the entries of row r are offsets[r] to offsets[r + 1]; past the last active row nothing is read. */
+  /**
+   * [rows + 1] i32: row r has the entries offsets[r] to offsets[r + 1]. Rows behind the last active one are not read.
+   */
   readonly offsets: Tensor;
-  /** [capacity] i32: the class of each entry. The capacity is at least 1, also where there is no entry. */
+  /** [capacity] i32: the class of each entry. The capacity is at least 1, even without an entry. */
   readonly ids: Tensor;
   /** [capacity] f32: its score. */
   readonly scores: Tensor;
-  /** Columns of the logits that are classes, the first ones; default all. The others get gradient 0. */
+  /** How many columns of the logits are classes, from the first on; default all. The others get gradient 0. */
   readonly classes?: number | undefined;
 }
 
 /**
- * Σ over rows and classes of binary cross-entropy of sigmoid(logits) [rows, width] with the targets: what fine-tuning on
- * VQA and GQA minimizes (the original takes PyTorch's BCE-with-logits mean and multiplies by the number of answers: a sum
- * over answers, a mean over the batch; the mean is in the scale of the slot). Every active row counts as labelled, also
- * one without targets; its "correct" is the target of its arg-max. The backward pass is in place, as above.
+ * Σ over rows and classes of the binary cross-entropy of sigmoid(logits) [rows, width] with the targets: the loss of
+ * fine-tuning on VQA and GQA. (The original multiplies PyTorch's mean of BCE-with-logits by the number of answers,
+ * which is a sum over answers and a mean over the batch. The scale of the slot makes that mean.) Every active row
+ * counts as labelled, also one without targets; its "correct" is the target of its arg-max. The backward pass
+ * overwrites `logits`, as above.
  * @returns arg-max of each row, [rows] i32
  */
 export function sigmoidCrossEntropy(
@@ -95,7 +99,10 @@ export function sigmoidCrossEntropy(
   return predictions;
 }
 
-/** Σ over rows of the mean over the width of smooth L1 (beta 1) of prediction - target, both [rows, width]. In place as above. */
+/**
+ * Σ over rows of the mean over the width of smooth L1 (beta 1) of prediction - target, both [rows, width]. Overwrites
+ * `prediction`.
+ */
 export function smoothL1(tape: Tape, rows: Rows, prediction: Tensor, target: Tensor, { tally, slot }: LossSlot): void {
   const width = prediction.shape[1];
   checkShape('smoothL1', 'target', target, [rows.capacity, width], 'f32');

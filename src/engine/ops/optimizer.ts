@@ -1,12 +1,12 @@
 import type { Engine } from '../engine.js';
-import type { Tensor } from '../tensor.js';
+import { elements, type Tensor } from '../tensor.js';
 
 export interface AdamOptions {
   readonly beta1: number;
   readonly beta2: number;
   readonly epsilon: number;
   readonly weightDecay: number;
-  /** Largest global gradient norm; 0: no clipping. */
+  /** Largest global norm of the gradient; 0: no clipping. */
   readonly maxGradNorm: number;
 }
 
@@ -15,23 +15,26 @@ export interface OptimizerTensors {
   readonly chunks: Tensor;
   /** [n] scratch. */
   readonly partial: Tensor;
-  /** [2]: the gradient's norm, and 1 if it is not finite. */
+  /** Sums of the losses, f32 words of any shape. Each must be finite. */
+  readonly sums: Tensor;
+  /** [2]: the gradient's norm; and 1 if it or one of the sums is not finite, else 0. */
   readonly norm: Tensor;
-  /** Each a whole arena, alike in layout. */
+  /** The following are whole arenas with the same layout. */
   readonly parameters: Tensor;
   readonly gradients: Tensor;
   readonly firstMoment: Tensor;
   readonly secondMoment: Tensor;
 }
 
-/** norm = ‖gradients of all chunks‖. */
+/** norm[0] = ‖gradients of all chunks‖; norm[1] says whether it and the sums of the losses are finite. */
 export function gradNorm(engine: Engine, t: OptimizerTensors): void {
-  engine.run('gradNorm', [t.chunks.shape[0], t.chunks, t.gradients, t.partial, t.norm]);
+  engine.run('gradNorm', [t.chunks.shape[0], t.chunks, t.gradients, elements(t.sums.shape), t.sums, t.partial, t.norm]);
 }
 
 /**
- * One step of BertAdam on all chunks (Adam without bias correction, decoupled weight decay; the original's optimizer),
- * the learning rate taken from the step record. A norm that is not finite changes nothing.
+ * One step of BertAdam on all chunks (Adam without bias correction, decoupled weight decay: the original's optimizer).
+ * The learning rate comes from the step record. Nothing changes when `gradNorm` found a norm or a sum that is not
+ * finite.
  */
 export function adamUpdate(engine: Engine, t: OptimizerTensors, record: Tensor, options: AdamOptions): void {
   engine.run('adamUpdate', [

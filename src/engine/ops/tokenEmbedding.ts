@@ -14,8 +14,8 @@ export interface TokenEmbeddingWeights {
 }
 
 /**
- * `dropout(LN(word[id] + position[p] + type[0]))` for each token, p its place in its sample: ids [rows] → [rows, H].
- * As in the original, row 0 of each table takes no gradient by look-up.
+ * `dropout(LN(word[id] + position[p] + type[0]))` for each token, where p is its place in its sample: ids [rows] →
+ * [rows, H]. As in the original, row 0 of each table gets no gradient from looking it up.
  */
 export function tokenEmbedding(
   tape: Tape,

@@ -62,7 +62,7 @@ function objectOf(source: string, sanitized: boolean): Promise<string> {
 }
 
 async function compile(source: string, object: string, flags: readonly string[]): Promise<string> {
-  const all = ['-std=c++20', '-g1', '-fopenmp', '-Wall', '-Wextra', '-Werror', '-Wno-unknown-pragmas', '-Wno-psabi'];
+  const all = ['-std=c++20', '-g1', '-fopenmp', '-Wno-unknown-pragmas', '-Wno-psabi'];
   await compiler([...all, ...flags, '-Inative', '-x', 'c++', '-c', source, '-o', object], root);
   return object;
 }

@@ -6,7 +6,7 @@ import {
   batchOf,
   fieldNames,
   fieldOf,
-  isResident,
+  formOf,
   oneSample,
   sampleOfRow,
   type Batch,
@@ -34,7 +34,7 @@ const arraysIn = (batch: Batch) => Object.values(batch).filter((value) => ArrayB
 describe.each(kinds)('%s', (_, batch) => {
   test('all arrays of a batch are fields, and all fields are arrays that are asked for', () => {
     const ofPretraining = fieldNames.filter((name) => fieldOf(name).only === undefined);
-    const names = isResident(batch)
+    const names = formOf(batch).resident
       ? ofPretraining
       : ofPretraining.filter((name) => name !== 'residentRows' && name !== 'residentTargets');
     const arrays = arraysOf(batch);
@@ -118,7 +118,7 @@ describe('batchOf', () => {
       matched: new Int32Array(host.size).fill(1),
       answers: new Int32Array(host.size).fill(-1),
     });
-    expect(isResident(batchOf(inputs))).toBe(false);
+    expect(formOf(batchOf(inputs)).resident).toBe(false);
   });
 
   test('what is given is taken as it is', () => {

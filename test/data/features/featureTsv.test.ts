@@ -121,7 +121,7 @@ const damage: readonly Damage[] = [
   ),
   change('img_w', '0', 'found "0"'),
   ...['', '0', '3.0', 'three', '-3', '1000000'].map((text) => change('num_boxes', text, 'must be an integer from 1')),
-  change('num_boxes', '4', '', 'objects_id has 32 characters of base64, 44 were expected for num_boxes 4'),
+  change('num_boxes', '4', 'is 4, but 5 of the 5 arrays that it counts are of 3 objects'),
   change('objects_id', longs([1, 16, 2]), 'must be from 0 to 15, found 16 for object 1'),
   change('objects_id', longs([1, -1, 2]), 'found -1 for object 1'),
   change('objects_id', longs([1, 2 ** 32, 2]), 'found 4294967296 for object 1'),
@@ -248,11 +248,13 @@ describe('a damaged line is refused with its number and field', () => {
   test('a damaged feature is found when it is read alone', async () => {
     const fields = tsvFields(good);
     fields[9] = floats([1, 2, 3, 4, NaN, 6, 7, 8, 9, 10, 11, 12]);
-    const source = await openFeatureTsv(await tsv(`${fields.join('\t')}\n`), { ...labels, inMemory: false });
+    // The first images are looked at when the file is opened.
+    const whole = tsvText([10, 11, 12, 13, 14, 15].map((i) => testImage(i, 1, 4)));
+    const source = await openFeatureTsv(await tsv(`${whole}${fields.join('\t')}\n`), { ...labels, inMemory: false });
     const into = new Float32Array(4);
-    await source.reader.readFeature(0, 0, into, 0);
-    await expect(source.reader.readFeature(0, 1, into, 0)).rejects.toThrow(
-      'line 1: features must be finite, found NaN',
+    await source.reader.readFeature(6, 0, into, 0);
+    await expect(source.reader.readFeature(6, 1, into, 0)).rejects.toThrow(
+      'line 7: features must be finite, found NaN for object 1, value 0 (image "image_1")',
     );
     await source.reader.close();
   });

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
-import { AnswerTable, normalizeAnswer, readAnswerTable } from '../../../src/data/samples/answers.js';
+import { AnswerTable, readAnswerTable } from '../../../src/data/samples/answers.js';
+import { normalizeAnswer } from '../../../src/text/normalizeAnswer.js';
 import { TestFolders } from '../support/samples.js';
 
 const folders = new TestFolders();
@@ -61,13 +62,12 @@ describe('readAnswerTable', () => {
 
   test.each([
     ['nonsense', 'not JSON'],
-    ['{}', 'the file must be a list of {"ans", "dsets"}, found an object with 0 keys'],
+    ['{}', 'the file must be a list of answers: {"ans": "yes"} or "yes", found an object with 0 keys'],
     ['[]', 'no answers in it'],
-    ['["yes"]', '[0] must be {"ans", "dsets"}, found "yes"'],
+    ['["yes", 3]', '[1] must be {"ans": "yes"} or "yes", found 3'],
     ['[{"ans":"yes","dsets":[]},{"ans":3,"dsets":[]}]', '[1].ans must be a string that is not empty, found 3'],
     ['[{"ans":"","dsets":[]}]', '[0].ans must be a string that is not empty'],
-    ['[{"ans":"yes"}]', '[0].dsets must be a list of data set names, found nothing'],
-    ['[{"ans":"yes","dsets":[1]}]', '[0].dsets must be a list'],
+    ['[{"dsets":[]}]', '[0].ans must be a string that is not empty, found nothing'],
     ['[{"ans":"yes","dsets":[]},{"ans":"yes","dsets":[]}]', '[1].ans is "yes", as [0].ans already was'],
   ])('%s is refused', async (text, message) => {
     const file = await table(text);

@@ -36,7 +36,7 @@ describe('openPretrainData', () => {
     expect(data.answerOffsets[9]).toBe(data.answerOffsets[11]);
     expect([...data.answerIds.subarray(data.answerOffsets[11], data.answerOffsets[12])]).toEqual([3, 5]);
     expect(data.answerScores.subarray(data.answerOffsets[11])).toEqual(Float32Array.of(1, 0.3));
-    expect(data.report).toEqual({
+    expect(data.report).toMatchObject({
       sentences: 12,
       questions: 4,
       images: 4,
@@ -152,7 +152,7 @@ describe('openPretrainData', () => {
     await expect(openPretrainData({ dir: worse, splits: 'train', wordPiece })).rejects.toMatchObject({
       code: 'BAD_DATA',
       message: expect.stringMatching(
-        /train\.json: the images of 9 of 600 sentences are not in .*train\.tsv \(such as "image_0"\); at most 1 %/,
+        /train\.json: the images of 9 of 600 sentences are not in .*train\.tsv \(such as "image_0"; .*\); at most 1 %/,
       ),
     });
     const taken = await openPretrainData({ dir: worse, splits: 'train', wordPiece, maxMissingShare: 0.5 });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { Engine } from '../../../src/engine/index.js';
+import { emulator, withEmulator } from '../../support/emulator.js';
 import { endedWell, runChild } from './runChild.js';
 import { matrixProduct } from './work.js';
 
@@ -55,6 +56,12 @@ describe('dispose', () => {
     expect([...(await read)]).toEqual([1, 2, 3, 4]);
     await Promise.all(disposed);
     await engine.dispose();
+  });
+
+  withEmulator(test)('of an engine whose GPU has failed: the process goes on', async () => {
+    const child = await runChild('brokenDevice.mjs', [emulator ?? '']);
+    expect(child).toMatchObject(endedWell);
+    expect(child.report).toEqual({ before: 'done', after: 'INTERNAL', reserve: 'INTERNAL', dispose: 'done' });
   });
 
   test('by `await using`', async () => {

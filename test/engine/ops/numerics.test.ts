@@ -199,7 +199,8 @@ describe.each(backends)('$name', ({ open, dtype, precision }) => {
     const gradients = input('gradients', [15 * 65536], new Rng(7).floats(15 * 65536, size));
     const norm = output('norm', [2]);
     const table = input('chunks', [15, 2], Int32Array.from(chunks.flat()));
-    const run = await runOp(engine, 'gradNorm', [15, table, gradients, scratch('partial', [15]), norm]);
+    const sums = input('sums', [1], new Float32Array(1));
+    const run = await runOp(engine, 'gradNorm', [15, table, gradients, 1, sums, scratch('partial', [15]), norm]);
     expect(run.values(norm)[0] / gradNorm(chunks, gradients.values)).toBeCloseTo(1, 5);
     expect(run.values(norm)[1]).toBe(0);
   });

@@ -16,11 +16,16 @@ export function compare(tensor: CaseTensor, actual: Values, expected: Expectatio
     if ((exact || rigid[i] === 1 || !isFinite(values[i])) && !same(actual[i], values[i], tensor.dtype))
       return [`${where}: element ${i} is ${actual[i]}, expected exactly ${values[i]}`];
   if (exact) return [];
+  const ignored = inactiveElements(expected);
+  const broken = ignored.findIndex((is, i) => is === 1 && !isFinite(actual[i]));
+  if (broken >= 0)
+    return [`${where}: element ${broken} of an inactive row is ${actual[broken]}, expected any finite number`];
+  const compared = actual.map((value, i) => (ignored[i] === 1 ? values[i] : value));
 
   const columns = tensor.shape.at(-1) ?? 1;
   const { blocks = [{ begin: 0, end: columns, scale }] } = expected;
   return blocks.flatMap((block) => {
-    const { norm, distance, worst } = measure(actual, values, columns, block);
+    const { norm, distance, worst } = measure(compared, values, columns, block);
     const size = max(norm, block.scale ?? 0);
     // Written so that NaN fails.
     if (distance <= tolerance * size) return [];
@@ -33,15 +38,21 @@ export function compare(tensor: CaseTensor, actual: Values, expected: Expectatio
 }
 
 /** 1 where an element must be as expected to the bit. */
-function rigidElements({ values, rows, untouched = [] }: Expectation): Uint8Array {
-  const rigid = new Uint8Array(values.length);
-  if (rows && rows.capacity > 0) {
-    const width = values.length / rows.capacity;
-    rigid.fill(1);
-    for (const row of rows.active) rigid.fill(0, row * width, (row + 1) * width);
-  }
+function rigidElements(expected: Expectation): Uint8Array {
+  const { values, anyInactive = false, untouched = [] } = expected;
+  const rigid = anyInactive ? new Uint8Array(values.length) : inactiveElements({ ...expected, anyInactive: true });
   for (const i of untouched) rigid[i] = 1;
   return rigid;
+}
+
+/** 1 in inactive rows, where these may be any number. */
+function inactiveElements({ values, rows, anyInactive = false }: Expectation): Uint8Array {
+  const inactive = new Uint8Array(values.length);
+  if (!anyInactive || !rows || rows.capacity === 0) return inactive;
+  const width = values.length / rows.capacity;
+  inactive.fill(1);
+  for (const row of rows.active) inactive.fill(0, row * width, (row + 1) * width);
+  return inactive;
 }
 
 /** ‖expected‖ and ‖actual - expected‖ of some columns, and the element that differs most. Infinities and NaNs are aside. */

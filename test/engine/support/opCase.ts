@@ -47,8 +47,10 @@ export interface Expectation {
    * of one column is 0): the error is measured against it when it is larger than the norm of the values.
    */
   readonly scale?: number;
-  /** Of a tensor of rows: what lies outside the active ones must be as expected to the bit. */
+  /** Of a tensor of rows: what lies outside the active ones must be as expected to the bit, or ... */
   readonly rows?: CaseRows;
+  /** ... may be any finite number. */
+  readonly anyInactive?: boolean;
   /** Elements that must be as expected to the bit. */
   readonly untouched?: readonly number[];
   /** Columns [begin, end) to be compared as tensors of their own. */

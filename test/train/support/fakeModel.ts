@@ -84,6 +84,10 @@ export class FakeModel implements PretrainModel {
     return { loss: total, losses, gradNorm: Math.abs(total) / 3 };
   }
 
+  async answer({ size }: Batch): Promise<Int32Array> {
+    return new Int32Array(size);
+  }
+
   async evaluate(batch: Batch, weights: LossWeights): Promise<Tallies> {
     const tallies = this.#tally([batch], weights);
     await new Promise((done) => setImmediate(done));

@@ -38,13 +38,17 @@ export const optimizerOps = {
     const broken = rng.chance(0.15) && values.findIndex((_, i) => inside(i)) >= 0;
     if (broken) values[values.findIndex((_, i) => inside(i))] = rng.pick([NaN, Infinity, -Infinity]);
     const gradients = input('gradients', [size], values);
+    const sums = input('sums', [rng.pick([1, 24, 700])], new Float32Array(700));
+    const loss = rng.chance(0.15) ? rng.pick([NaN, Infinity, -Infinity]) : rng.normal();
+    sums.values[rng.int(0, sums.shape[0] - 1)] = loss;
     const norm = output('norm', [2]);
     const wanted = reference.gradNorm(chunks, values);
     const blocks = [0, 1].map((i) => ({ begin: i, end: i + 1 }));
     const expected = new Map<CaseTensor, Expectation>([
-      [norm, { values: [wanted, Number.isFinite(wanted) ? 0 : 1], blocks }],
+      [norm, { values: [wanted, Number.isFinite(wanted) && Number.isFinite(loss) ? 0 : 1], blocks }],
     ]);
-    return { args: [chunks.length, table, gradients, scratch('partial', [chunks.length]), norm], expected };
+    const tensors = [sums.shape[0], sums, scratch('partial', [chunks.length]), norm];
+    return { args: [chunks.length, table, gradients, ...tensors], expected };
   },
 
   adamUpdate(rng: Rng): OpCase {

@@ -1,0 +1,210 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { textOf } from './timed.mjs';
+
+/**
+ * @typedef {object} Step
+ * @property {string} name
+ * @property {number} seconds it gets these or what is left of its stage
+ * @property {(string[] | { command: string[], stdout: string })[]} [commands] one after the other; standard output may go to a file
+ * @property {string} [leftOut] why it does not run; what is not installed here is no failure
+ * @property {string} [missing] why it does not run although it must: the stage stays incomplete
+ * @property {() => { problem?: string, figures?: object }} [judge] of what the commands wrote, when they ended well
+ */
+
+/** Losses of a run on the GPU in float32 and on the CPU, relative: sums in another order. */
+const LOSS_TOLERANCE = 1e-4;
+
+/** A tiny run whose matrices are still of the sizes that tensor cores take; dropout on, since CPU and GPU draw the same. */
+const TINY_RUN = {
+  ...{ preset: 'tiny', 'hidden-size': 64, 'num-attention-heads': 2, 'intermediate-size': 64, threads: 1 },
+  ...{
+    'hidden-dropout-prob': 0.1,
+    'attention-probs-dropout-prob': 0.1,
+    valid: 'none',
+    'max-steps': 8,
+    'batch-size': 8,
+  },
+};
+
+const flags = (settings) => Object.entries(settings).flatMap(([name, value]) => [`--${name}`, `${value}`]);
+
+/** Total losses of a run's steps. */
+function lossesOf(run) {
+  const lines = textOf(join(run, 'metrics.jsonl')).split('\n').filter(Boolean);
+  return lines
+    .map((line) => JSON.parse(line))
+    .filter(({ split }) => split === undefined)
+    .map(({ loss }) => loss);
+}
+
+function compareLosses(expected, got) {
+  if (expected.length === 0 || expected.length !== got.length)
+    return { problem: `the CPU did ${expected.length} steps, the GPU ${got.length}` };
+  const apart = Math.max(...expected.map((loss, i) => Math.abs(got[i] - loss) / Math.abs(loss)));
+  const figures = { steps: got.length, apart, tolerance: LOSS_TOLERANCE };
+  return apart <= LOSS_TOLERANCE
+    ? { figures }
+    : { figures, problem: `losses are ${apart.toExponential(1)} apart, ${LOSS_TOLERANCE} is allowed` };
+}
+
+/** Of a program that checks a device. */
+function program({ programs }, name, args, step) {
+  const path = join(programs, name);
+  return existsSync(path)
+    ? { ...step, commands: [[path, ...args]] }
+    : { ...step, missing: `${path} is not built: npm run build:cuda -- --programs` };
+}
+
+function right(context) {
+  const { lxmert, fixtures, scratch } = context;
+  const scenes = join(scratch, 'scenes');
+  const run = (device) => [
+    ...[...lxmert, 'pretrain', '--data', scenes, '--out', join(scratch, device), '--device', device],
+    ...flags(TINY_RUN),
+  ];
+  return [
+    program(context, 'kernels', ['--check'], { name: 'kernels', seconds: 120 }),
+    program(context, 'step', [], { name: 'step', seconds: 60 }),
+    ...['head32', 'tiny'].flatMap((fixture) =>
+      ['float32', 'bfloat16'].map((precision) => ({
+        name: `parity-${fixture}-${precision}`,
+        seconds: 60,
+        commands: [[...lxmert, 'parity', join(fixtures, fixture), '--device', 'cuda', '--precision', precision]],
+      })),
+    ),
+    {
+      name: 'losses',
+      seconds: 90,
+      commands: [
+        [...lxmert, 'scenes', '--out', scenes, '--images', '12', '--feature-dim', '16', '--pictures', '0'],
+        run('cpu'),
+        run('cuda'),
+      ],
+      judge: () => compareLosses(lossesOf(join(scratch, 'cpu')), lossesOf(join(scratch, 'cuda'))),
+    },
+    program(context, 'instructions', [], { name: 'instructions', seconds: 30 }),
+  ];
+}
+
+/** What a step of training takes, from the report of `lxmert bench step`. */
+function stepFigures(file) {
+  const report = JSON.parse(textOf(file));
+  const { stepMilliseconds, samplesPerSecond, peer } = report;
+  return {
+    figures: {
+      milliseconds: stepMilliseconds.median,
+      samplesPerSecond,
+      ...(peer ? { peer: peer.name, peerSamplesPerSecond: peer.samplesPerSecond, ratio: peer.ratio } : {}),
+    },
+  };
+}
+
+function fast(context) {
+  const { lxmert, out, tiny, peer, bench } = context;
+  const file = (name) => join(out, `${name}.json`);
+  const size = tiny
+    ? flags({ preset: 'tiny', batch: 2, tokens: '4-4', steps: 1, warmup: 1 })
+    : flags({ batch: 256, steps: 10, warmup: 5 });
+  const stepOf = (name, more, seconds) => ({
+    name,
+    seconds,
+    commands: [
+      {
+        command: [
+          ...lxmert,
+          'bench',
+          'step',
+          '--device',
+          'cuda',
+          '--precision',
+          'bfloat16',
+          '--json',
+          ...size,
+          ...more,
+        ],
+        stdout: file(name),
+      },
+    ],
+    judge: () => stepFigures(file(name)),
+  });
+  const shapes = tiny
+    ? flags({ preset: 'tiny', batch: 2, tokens: '4-4', threads: 1, ops: 'geluForward' })
+    : flags({ batch: 256, tokens: '12-12' });
+  return [
+    stepOf('step-beside-pytorch', peer ? ['--peer-python', peer] : [], 150),
+    stepOf('step-without-lanes', ['--no-lanes'], 60),
+    program(context, 'kernels', tiny ? ['--once', '--only', 'gelu'] : ['--bench', '--json', file('kernels')], {
+      name: 'kernels-timed',
+      seconds: 90,
+    }),
+    {
+      name: 'products-and-ops',
+      seconds: 60,
+      commands: [[...lxmert, 'bench', 'kernels', '--device', 'cuda', '--precision', 'bfloat16', ...shapes]],
+    },
+    {
+      name: 'torch-kernels',
+      seconds: 150,
+      ...(peer && !tiny
+        ? { commands: [[peer, join(bench, 'cuda', 'torch_kernels.py'), file('torch')]] }
+        : { leftOut: tiny ? 'shapes are tiny' : 'PyTorch with CUDA is not installed (PEER_PYTHON)' }),
+    },
+  ];
+}
+
+function sanitize(context) {
+  const tool = 'compute-sanitizer';
+  return ['memcheck', 'racecheck'].map((kind) => {
+    const step = program(context, 'kernels', ['--check'], { name: kind, seconds: 150 });
+    if (step.missing) return step;
+    if (!context.onPath(tool)) return { ...step, commands: undefined, leftOut: `${tool} is not installed` };
+    return { ...step, commands: [[tool, '--tool', kind, '--error-exitcode', '1', ...step.commands[0]]] };
+  });
+}
+
+/** What only a clone can do: building it, and the op table of its tests. */
+const inClone = (context, steps) =>
+  context.clone
+    ? steps
+    : steps.map((step) => ({ ...step, commands: undefined, leftOut: 'this is a bundle, not a clone' }));
+
+const build = (context) =>
+  inClone(context, [
+    { name: 'setup', seconds: 600, commands: [[process.execPath, join(context.clone ?? '', 'scripts', 'setup.mjs')]] },
+    {
+      name: 'build-cuda',
+      seconds: 900,
+      commands: [[process.execPath, join(context.clone ?? '', 'scripts', 'build-cuda.mjs'), '--programs']],
+    },
+  ]);
+
+const ops = (context) =>
+  inClone(context, [
+    {
+      name: 'op-table',
+      seconds: 240,
+      commands: [
+        [
+          process.execPath,
+          join(context.clone ?? '', 'scripts', 'test.mjs'),
+          'test/engine/ops/opTable.test.ts',
+          '-t',
+          'cuda ',
+        ],
+      ],
+    },
+  ]);
+
+/** By name: what it says, the seconds that all of it may take, and its steps, those worth most first. */
+export const stages = {
+  build: { says: 'builds, in a clone with nvcc, for the GPU at hand', seconds: 1500, steps: build },
+  right: {
+    says: 'every kernel, graphs, lanes and uploads, both parity fixtures, the losses of a tiny run',
+    seconds: 240,
+    steps: right,
+  },
+  fast: { says: 'a whole step, beside PyTorch where that is, and every kernel', seconds: 240, steps: fast },
+  sanitize: { says: 'memory errors and races, by compute-sanitizer', seconds: 300, steps: sanitize },
+  ops: { says: 'the op table of the tests, in a clone', seconds: 240, steps: ops },
+};

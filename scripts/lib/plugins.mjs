@@ -1,0 +1,15 @@
+/**
+ * Libraries that the addon opens at run time where they are built, by their place in the checkout; a bundle has them at the same
+ * place below `app`. The one list of them.
+ * @type {readonly { name: string, file: string, build: string, notice: string }[]}
+ */
+export const plugins = [
+  {
+    name: 'CUDA',
+    file: 'build-cuda/lxmert_cuda.so',
+    build: 'npm run build:cuda',
+    notice:
+      "contains NVIDIA's CUDA runtime as a static library, which the CUDA Toolkit's End User License Agreement\n" +
+      '(https://docs.nvidia.com/cuda/eula/) lets an application bring along. cuBLASLt and NCCL are not in the bundle.',
+  },
+];

@@ -1,0 +1,29 @@
+import { escaped } from '../formats/shown.js';
+import { listWeights } from '../weights/index.js';
+import { defineCommand, jsonOption, note, print, printJson } from './command.js';
+
+const list = defineCommand({
+  command: 'list <file>',
+  describe: 'the tensors of a file or folder of weights: name, shape, type, SHA-256 of the values',
+  builder: (yargs) =>
+    yargs
+      .positional('file', { type: 'string', demandOption: true, describe: 'file or folder, in any form that is read' })
+      .option('json', jsonOption),
+  handler: async ({ file, json }) => {
+    const { tensors, notes } = await listWeights(file);
+    notes.forEach(note);
+    if (json) {
+      printJson({ tensors });
+      return;
+    }
+    for (const { name, shape, dtype, sha256 } of tensors)
+      print(`${sha256}  ${dtype.padEnd(4)}  ${`[${shape.join(', ')}]`.padEnd(14)}  ${escaped(name)}`);
+  },
+});
+
+export const command = defineCommand({
+  command: 'weights',
+  describe: 'what a file of weights holds',
+  builder: (yargs) => yargs.command(list).demandCommand(1, 'weights needs a command: list'),
+  handler: () => undefined,
+});

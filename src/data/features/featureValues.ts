@@ -1,0 +1,58 @@
+/**
+ * RoI features of detectors are below a few hundred. A number past this comes from reading another type (float64,
+ * float16) or byte order as float32, and would let a run diverge.
+ */
+const LARGEST_FEATURE = 1e6;
+/** Values that are looked at to tell the type, and how many of them must be there to tell anything. */
+const MOST_LOOKED_AT = 1024;
+const LEAST_LOOKED_AT = 32;
+/**
+ * Standard deviation of the binary exponent. Features of a detector have 2 or so, a normal distribution 1.6; float16 read
+ * as float32 has eight times that, since three bits of its mantissa become exponent.
+ */
+const WIDEST_SPREAD = 9;
+
+/**
+ * What is wrong with features of some objects, [objects × width], as in "features must be finite …"; undefined when they
+ * may be right.
+ * @param first number of the first object
+ */
+export function featureFault(values: Float32Array, width: number, first = 0): string | undefined {
+  for (let i = 0; i < values.length; i++) {
+    if (values[i] <= LARGEST_FEATURE && values[i] >= -LARGEST_FEATURE) continue;
+    const where = `for object ${first + Math.floor(i / width)}, value ${i % width}`;
+    return Number.isFinite(values[i])
+      ? `must be at most 1e6 in size, found ${values[i]} ${where}; are they float64, float16 or big-endian? ` +
+          'Little-endian float32 is needed'
+      : `must be finite, found ${values[i]} ${where}`;
+  }
+  return otherType(values);
+}
+
+/** Recognises numbers of another type that read as plausible float32. */
+function otherType(values: Float32Array): string | undefined {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const step = Math.max(1, Math.ceil(values.length / MOST_LOOKED_AT / 2)) * 2;
+  let [count, sum, squares, lows, highs] = [0, 0, 0, 0, 0];
+  for (let at = 0; at + 1 < bits.length; at += step) {
+    if (bits[at] << 1 !== 0) lows++;
+    if (bits[at + 1] << 1 !== 0) highs++;
+    for (const word of [bits[at], bits[at + 1]]) {
+      if (word << 1 === 0) continue;
+      const exponent = (word >>> 23) & 255;
+      count++;
+      sum += exponent;
+      squares += exponent * exponent;
+    }
+  }
+  if (highs >= LEAST_LOOKED_AT && lows === 0) {
+    return 'have a zero in every other place, as float64 read as float32 has; float32 is needed';
+  }
+  if (count < LEAST_LOOKED_AT) return undefined;
+  const spread = Math.sqrt(Math.max(0, squares / count - (sum / count) ** 2));
+  if (spread < WIDEST_SPREAD) return undefined;
+  return (
+    `have sizes from all over (a spread of ${spread.toFixed(0)} binary orders of magnitude), as float16 read as float32 has; ` +
+    'float32 is needed'
+  );
+}

@@ -1,0 +1,92 @@
+/** What a damaged line of a TSV looks like, and where the fault probably is: only for messages. */
+import { base64Length, decodedLength } from './tsvBase64.js';
+import { detectionColumns, tsvColumns } from './tsvColumns.js';
+
+const CARRIAGE_RETURN = 13;
+
+/** Why a line has other columns than ten, as the end of a message; empty where nothing is known. */
+export function columnsHint(line: Buffer): string {
+  if (line.length > 0 && line.every((byte) => byte === 0)) {
+    return '; it is full of zero bytes, as when a download did not end';
+  }
+  if (line.includes(CARRIAGE_RETURN)) {
+    return '; its lines end with a carriage return alone, where a line feed is needed';
+  }
+  const text = line.toString('latin1', 0, 4096);
+  if (/^\S+ +\d+ +\d+ +\S/.test(text))
+    return '; there are blanks where tabs are needed (an editor may have replaced them)';
+  const other = [',', ';', '|'].find((mark) =>
+    new RegExp(`^[^${mark}]+[${mark}]\\d+[${mark}]\\d+[${mark}]`).test(text),
+  );
+  return other === undefined ? '' : `; its columns are parted by "${other}", where tabs are needed`;
+}
+
+/** Why a column is no integer, as the end of a message. */
+export function numberHint(found: string, column: string): string {
+  if (found === column) return '; this line is a heading, which a feature TSV does not have';
+  if (/^".*"$/.test(found)) return '; columns must not be in quotation marks';
+  if (/^b'.*'$/.test(found)) return "; it is written as Python's b'…'";
+  return '';
+}
+
+/** Whether a column is what Python prints of bytes: `b'…'`. */
+export function isPythonBytes(line: Buffer, starts: readonly number[], column: number): boolean {
+  const [mark, quote] = [line[starts[column]], line[starts[column] + 1]];
+  return mark === 0x62 && (quote === 0x27 || quote === 0x22);
+}
+
+/** The column to blame for arrays that are not as long as `num_boxes` says, and what to say about it. */
+export interface LengthFault {
+  readonly column: number;
+  readonly problem: string;
+}
+
+/** Blames `num_boxes` where more arrays agree with each other than with it, else the first array of another length. */
+export function lengthFault(line: Buffer, starts: readonly number[], numBoxes: number): LengthFault {
+  const arrays = detectionColumns.map(([column, size]) => {
+    const [start, end] = [starts[column], starts[column + 1] - 1];
+    const objects = decodedLength(line, start, end) / size;
+    return { column, size, length: end - start, objects, python: isPythonBytes(line, starts, column) };
+  });
+  const python = arrays.find((array) => array.python);
+  if (python) {
+    return {
+      column: python.column,
+      problem: "is written as Python's b'…' (bytes that were not decoded); the base64 alone was expected",
+    };
+  }
+  const agreeing = (count: number) => arrays.filter(({ objects }) => objects === count).length;
+  const [first] = arrays.filter(({ length, size }) => length !== base64Length(size * numBoxes));
+  const other = arrays.map(({ objects }) => objects).find((count) => agreeing(count) > agreeing(numBoxes));
+  if (other !== undefined && agreeing(other) >= 3) {
+    return {
+      column: tsvColumns.indexOf('num_boxes'),
+      problem: `is ${numBoxes}, but ${agreeing(other)} of the ${arrays.length} arrays that it counts are of ${other} objects`,
+    };
+  }
+  const { column, size, length } = first;
+  const expected = base64Length(size * numBoxes);
+  const hint = arrayHint(line, starts[column], starts[column + 1] - 1, { size, numBoxes });
+  return {
+    column,
+    problem: `has ${length} characters of base64, ${expected} were expected for num_boxes ${numBoxes}${hint}`,
+  };
+}
+
+/** Why an array has another length than expected. */
+function arrayHint(
+  line: Buffer,
+  start: number,
+  end: number,
+  { size, numBoxes }: { readonly size: number; readonly numBoxes: number },
+): string {
+  const bytes = decodedLength(line, start, end);
+  const expected = size * numBoxes;
+  const isInteger = size === 8;
+  if (line[start] === 0x22) return '; columns must not be in quotation marks';
+  if (end - start === Math.ceil((expected * 4) / 3)) return '; the = at its end is missing';
+  if (bytes === expected / 2)
+    return isInteger ? '; are they int32? int64 is needed' : '; are they float16? float32 is needed';
+  if (bytes === expected * 2 && !isInteger) return '; are they float64? float32 is needed';
+  return Number.isInteger(bytes) ? '' : '; is the column cut off?';
+}

@@ -1,0 +1,47 @@
+/**
+ * The first key that an object of a JSON text has twice, at any depth; undefined when there is none. `JSON.parse` keeps
+ * the last one in silence. The text must be JSON.
+ */
+export function repeatedKey(json: string): string | undefined {
+  // The keys of each object that is open; undefined for an array.
+  const open: (Set<string> | undefined)[] = [];
+  for (let at = 0; at < json.length; at++) {
+    switch (json.charCodeAt(at)) {
+      case 0x7b /* { */:
+        open.push(new Set());
+        break;
+      case 0x5b /* [ */:
+        open.push(undefined);
+        break;
+      case 0x7d /* } */:
+      case 0x5d /* ] */:
+        open.pop();
+        break;
+      case 0x22 /* " */: {
+        const begin = at;
+        at = endOfString(json, begin);
+        const keys = open.at(-1);
+        if (!keys || !isKey(json, at + 1)) break;
+        const key = JSON.parse(json.slice(begin, at + 1)) as string;
+        if (keys.has(key)) return key;
+        keys.add(key);
+        break;
+      }
+    }
+  }
+  return undefined;
+}
+
+/** Where the closing quote of the string is that opens at `begin`. */
+function endOfString(json: string, begin: number): number {
+  let at = begin + 1;
+  while (at < json.length && json[at] !== '"') at += json[at] === '\\' ? 2 : 1;
+  return at;
+}
+
+/** Whether a colon comes next. */
+function isKey(json: string, from: number): boolean {
+  let at = from;
+  while (' \t\r\n'.includes(json[at] ?? 'x')) at++;
+  return json[at] === ':';
+}

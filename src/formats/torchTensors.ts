@@ -1,0 +1,79 @@
+import { LxmertError } from '../errors.js';
+import { PickleDict, PickleTuple } from './pickle.js';
+import type { PickleValue } from './pickle.js';
+import { shown } from './shown.js';
+import { TorchTensor } from './torchPickle.js';
+
+/** The tensors of one dict of a saved object. */
+export interface TensorDict {
+  /** The keys that lead to it from the saved object: `[]` for the object itself. */
+  readonly path: readonly string[];
+  readonly tensors: ReadonlyMap<string, TorchTensor>;
+  /** Keys of the dict that hold something else. */
+  readonly others: readonly string[];
+  /** Keys that are no text and hold a tensor. */
+  readonly unnamed: readonly string[];
+}
+
+/** Nothing that a trainer saves is nested deeper. */
+const maxDepth = 100;
+
+/**
+ * Every dict with tensors in a saved object, the outermost first. Each object is visited once, so a dict in itself does
+ * no harm.
+ * @throws BAD_DATA for a name that a dict has twice, or too deep a nesting
+ */
+export function collectTensors(root: PickleValue, file: string): readonly TensorDict[] {
+  const found: TensorDict[] = [];
+  const seen = new Set<PickleValue>([root]);
+  let level: { value: PickleValue; path: readonly string[] }[] = [{ value: root, path: [] }];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > maxDepth) throw new LxmertError('BAD_DATA', `${file}: it is nested more than ${maxDepth} deep`);
+    const next: typeof level = [];
+    for (const { value, path } of level) {
+      if (value instanceof PickleDict) {
+        const dict = tensorsOf(value, path, file);
+        if (dict.tensors.size > 0) found.push(dict);
+      }
+      for (const [key, child] of children(value)) {
+        if (!isContainer(child) || seen.has(child)) continue;
+        seen.add(child);
+        next.push({ value: child, path: [...path, key] });
+      }
+    }
+    level = next;
+  }
+  return found;
+}
+
+function tensorsOf({ pairs }: PickleDict, path: readonly string[], file: string): TensorDict {
+  const where = path.length === 0 ? '' : ` under ${shown(path.join('.'))}`;
+  const tensors = new Map<string, TorchTensor>();
+  const others: string[] = [];
+  const unnamed: string[] = [];
+  const names = new Set<PickleValue>();
+  for (const [key, value] of pairs) {
+    const name = keyText(key);
+    if (names.has(key) && (value instanceof TorchTensor || tensors.has(name)))
+      throw new LxmertError('BAD_DATA', `${file}: it has two values named ${shown(name)}${where}`);
+    names.add(key);
+    if (!(value instanceof TorchTensor)) others.push(name);
+    else if (typeof key === 'string') tensors.set(name, value);
+    else unnamed.push(name);
+  }
+  return { path, tensors, others, unnamed };
+}
+
+function* children(value: PickleValue): Generator<readonly [string, PickleValue]> {
+  if (value instanceof PickleDict) for (const [key, child] of value.pairs) yield [keyText(key), child];
+  else if (value instanceof PickleTuple) for (const [i, child] of value.items.entries()) yield [String(i), child];
+  else if (Array.isArray(value)) for (const [i, child] of value.entries()) yield [String(i), child];
+}
+
+const isContainer = (value: PickleValue): boolean =>
+  value instanceof PickleDict || value instanceof PickleTuple || Array.isArray(value);
+
+/** A key for a message or a path. */
+function keyText(key: PickleValue): string {
+  return typeof key === 'string' || typeof key === 'number' || typeof key === 'bigint' ? String(key) : '(no text)';
+}

@@ -1,0 +1,52 @@
+/** The sum of scores, and the number of questions. */
+class Sum {
+  questions = 0;
+  #score = 0;
+  /** What rounding took from the sum so far (Kahan's method): ten scores of 0.3 have the mean 0.3. */
+  #lost = 0;
+
+  add(score: number, questions: number): void {
+    const corrected = score - this.#lost;
+    const sum = this.#score + corrected;
+    this.#lost = sum - this.#score - corrected;
+    this.#score = sum;
+    this.questions += questions;
+  }
+
+  get mean(): number | undefined {
+    return this.questions === 0 ? undefined : this.#score / this.questions;
+  }
+}
+
+/**
+ * The accuracy of question answering as the original computes it (`LXMERTEvaluator.evaluate`): the score that the label
+ * gives to the predicted answer, 0 for an answer that is not in the label, as a mean over all labelled questions.
+ */
+export class QuestionScores {
+  readonly #all = new Sum();
+  readonly #sets = new Map<string, Sum>();
+
+  /** Adds one question of a data set. */
+  add(set: string, score: number): void {
+    const sum = this.#sets.get(set) ?? new Sum();
+    this.#sets.set(set, sum);
+    for (const each of [sum, this.#all]) each.add(score, 1);
+  }
+
+  /** Adds questions of no data set. */
+  addUnnamed(score: number, questions: number): void {
+    this.#all.add(score, questions);
+  }
+
+  /** Over all questions; undefined when there is none. */
+  get overall(): number | undefined {
+    return this.#all.mean;
+  }
+
+  /** By data set, in the order of their names; undefined when there is none. */
+  get bySet(): Readonly<Record<string, number>> | undefined {
+    if (this.#sets.size === 0) return undefined;
+    const names = [...this.#sets.keys()].sort();
+    return Object.fromEntries(names.map((name) => [name, this.#sets.get(name)?.mean ?? 0]));
+  }
+}

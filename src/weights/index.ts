@@ -1,0 +1,10 @@
+export { convertWeights } from './convert.js';
+export type { ConvertOptions, ConvertReport } from './convert.js';
+export { some } from './coverage.js';
+export type { Coverage, GroupCoverage, WantedTensor } from './coverage.js';
+export { listWeights } from './list.js';
+export type { ListedTensor } from './list.js';
+export { loadWeights } from './load.js';
+export type { LoadOptions, LoadReport, TargetModel } from './load.js';
+export { lookForWeights, openWeights } from './source.js';
+export type { SourceTensor, WeightSource } from './source.js';

@@ -1,0 +1,41 @@
+import { LxmertError } from '../errors.js';
+import { systemCode } from '../formats/fileErrors.js';
+import { RegularFile } from '../formats/regularFile.js';
+import { isLxmertError } from '../errors.js';
+
+/** A configuration or a list of answers; the index of a sharded model has a line a tensor. */
+const maxBytes = 64 << 20;
+
+/** The text of a small file; undefined when there is none. @throws FILE_ACCESS, BAD_DATA (too large, not UTF-8) */
+export async function readTextIfThere(path: string): Promise<string | undefined> {
+  let file: RegularFile;
+  try {
+    file = await RegularFile.open(path);
+  } catch (error) {
+    if (isLxmertError(error) && ['ENOENT', 'ENOTDIR'].includes(systemCode(error.cause) ?? '')) return undefined;
+    throw error;
+  }
+  try {
+    if (file.size > maxBytes)
+      throw new LxmertError('BAD_DATA', `${path}: it has ${file.size} bytes; at most ${maxBytes} are read`);
+    return new TextDecoder('utf-8', { fatal: true }).decode(await file.read(0, file.size));
+  } catch (error) {
+    if (systemCode(error) === 'ERR_ENCODING_INVALID_ENCODED_DATA')
+      throw new LxmertError('BAD_DATA', `${path}: it is not UTF-8 text`, { cause: error });
+    throw error;
+  } finally {
+    await file.close();
+  }
+}
+
+/** The value of a JSON text. @throws BAD_DATA naming the file */
+export function parseJson(text: string, path: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (error) {
+    throw new LxmertError('BAD_DATA', `${path}: it is not JSON`, { cause: error });
+  }
+}
+
+export const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -1,0 +1,71 @@
+/**
+ * The layout of e-bug/volta, after its `conversions/convert_lxmert.py`: every sub-layer has a number of its own. The
+ * language layer n is the attention 2n and the feed-forward 2n + 1; the object layer n is the same pair with `v_`
+ * before its names; the cross layer n is the three sub-layers F + 3n (cross attention, whose weights both streams
+ * share), F + 3n + 1 (attention within each stream) and F + 3n + 2 (feed-forward), where F is the first cross layer.
+ */
+
+interface VoltaName {
+  readonly name: string;
+  readonly copyOf?: string | undefined;
+}
+
+const outside: readonly (readonly [RegExp, string])[] = [
+  [/^bert\.v_embeddings\.image_embeddings\./, 'lxmert.encoder.visn_fc.visn_fc.'],
+  [/^bert\.v_embeddings\.ImgLayerNorm\./, 'lxmert.encoder.visn_fc.visn_layer_norm.'],
+  [/^bert\.v_embeddings\.image_location_embeddings\./, 'lxmert.encoder.visn_fc.box_fc.'],
+  [/^bert\.v_embeddings\.LocLayerNorm\./, 'lxmert.encoder.visn_fc.box_layer_norm.'],
+  [/^bert\.t_pooler\./, 'lxmert.pooler.'],
+  [/^bert\./, 'lxmert.'],
+  [/^cls\.bi_seq_relationship\./, 'cls.seq_relationship.'],
+  [/^cls\.qaPredictions\./, 'answer_head.'],
+  [/^cls\.imagePredictions\.decoder_dict\.3\./, 'obj_predict_head.decoder_dict.obj.'],
+  [/^cls\.imagePredictions\.decoder_dict\.4\./, 'obj_predict_head.decoder_dict.attr.'],
+  [/^cls\.imagePredictions\.decoder_dict\.5\./, 'obj_predict_head.decoder_dict.feat.'],
+  [/^cls\.imagePredictions\./, 'obj_predict_head.'],
+];
+
+const subLayer = /^bert\.encoder\.layer\.(\d+)\.(attention_self|attention_output|intermediate|output)\.(v_)?(.+)$/;
+
+/** Transformers' names for volta's, one for each, in order. Unknown ones stay as they are. */
+export function voltaNames(names: readonly string[]): readonly VoltaName[] {
+  const first = firstCrossLayer(names);
+  return names.map((name) => {
+    const match = subLayer.exec(name);
+    if (match) return inLayer(name, match, first);
+    const rule = outside.find(([begin]) => begin.test(name));
+    return { name: rule ? name.replace(rule[0], rule[1]) : name };
+  });
+}
+
+/** Attention and feed-forward take turns up to the first cross layer, where two attentions follow each other. */
+function firstCrossLayer(names: readonly string[]): number {
+  const attentions = new Set(
+    names.flatMap((name) => {
+      const [, index, part] = subLayer.exec(name) ?? [];
+      return part === 'attention_self' ? [Number(index)] : [];
+    }),
+  );
+  const found = [...attentions].filter((index) => attentions.has(index + 1));
+  return found.reduce((least, index) => Math.min(least, index), Infinity);
+}
+
+function inLayer(name: string, [, index, part, visual, rest]: RegExpExecArray, first: number): VoltaName {
+  const number = Number(index);
+  if (number < first) {
+    const layers = visual ? 'r_layers' : 'layer';
+    return { name: `lxmert.encoder.${layers}.${Math.floor(number / 2)}.${part.replace('_', '.')}.${rest}` };
+  }
+  const layer = `lxmert.encoder.x_layers.${Math.floor((number - first) / 3)}`;
+  const stream = visual ? 'visn' : 'lang';
+  switch ((number - first) % 3) {
+    case 0: {
+      const shared = `${layer}.visual_attention.${part === 'attention_self' ? 'att' : 'output'}.${rest}`;
+      return visual ? { name, copyOf: shared } : { name: shared };
+    }
+    case 1:
+      return { name: `${layer}.${stream}_self_att.${part === 'attention_self' ? 'self' : 'output'}.${rest}` };
+    default:
+      return { name: `${layer}.${stream}_${part === 'intermediate' ? 'inter' : 'output'}.${rest}` };
+  }
+}

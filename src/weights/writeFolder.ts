@@ -1,0 +1,48 @@
+import { join } from 'node:path';
+import { writeFileDurable, writeFolderAtomic } from '../formats/atomicFile.js';
+import type { ModelConfig } from '../config/modelConfig.js';
+import { toTransformersJson } from '../config/transformers.js';
+import { writeSafetensors } from '../formats/safetensors.js';
+import type { ModelKind } from './kinds.js';
+import type { OutputModel } from './output.js';
+
+/** The class of transformers that loads a kind. NLVR2's head has none: its encoder is loaded then, and the head is left. */
+const architectures: Readonly<Record<ModelKind, string>> = {
+  pretraining: 'LxmertForPreTraining',
+  questionAnswering: 'LxmertForQuestionAnswering',
+  nlvr2: 'LxmertModel',
+  encoder: 'LxmertModel',
+};
+
+/** The text of `config.json`, with the class that has exactly these tensors. */
+export function configText(config: ModelConfig, { kind, tensors, tasks }: OutputModel): string {
+  const has = (begin: string) => tensors.some(({ name }) => name.startsWith(begin));
+  const losses = (['obj', 'attr', 'feat'] as const).filter((loss) => has(`obj_predict_head.decoder_dict.${loss}.`));
+  const whole = kind === 'pretraining';
+  const text = toTransformersJson(config, {
+    on: [
+      ...(whole && !(tasks?.maskedLm ?? true) ? [] : (['maskedLm'] as const)),
+      ...(whole && !(tasks?.matched ?? true) ? [] : (['matched'] as const)),
+      ...(!whole || has('obj_predict_head.') ? (['objects'] as const) : []),
+      ...(!whole || has('answer_head.') ? (['qa'] as const) : []),
+    ],
+    visualLosses: whole && has('obj_predict_head.') ? losses : ['obj', 'attr', 'feat'],
+  });
+  return text.replace(/("architectures": )\[[^\]]*\]/, `$1${JSON.stringify([architectures[kind]])}`);
+}
+
+/**
+ * Writes a folder that transformers loads: `model.safetensors` and `config.json`, with `answers.json` and `vocab.txt`
+ * where they are known. At any instant it is there whole or not at all.
+ * @throws FILE_ACCESS; what reading the weights throws
+ */
+export async function writeTransformersFolder(folder: string, model: OutputModel): Promise<void> {
+  const { config, tensors, dtype, answers, vocabulary, pieces } = model;
+  await writeFolderAtomic(folder, async (inside) => {
+    const specs = tensors.map(({ name, shape }) => ({ name, shape, dtype }));
+    await writeSafetensors(join(inside, 'model.safetensors'), specs, pieces);
+    await writeFileDurable(join(inside, 'config.json'), configText(config, model));
+    if (answers) await writeFileDurable(join(inside, 'answers.json'), `${JSON.stringify(answers)}\n`);
+    if (vocabulary !== undefined) await writeFileDurable(join(inside, 'vocab.txt'), vocabulary);
+  });
+}

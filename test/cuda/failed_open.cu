@@ -1,0 +1,25 @@
+// A device whose library of products cannot be opened: the constructor throws, and no stream or event is left behind.
+// device.test.ts builds this with the emulator and without native/cuda/emulator/gemm.cc, in whose place it is.
+#include <cstdio>
+
+#include "cuda/device.h"
+#include "cuda/emulator/streams.h"
+#include "cuda/gemm.h"
+
+namespace lxmert::cuda {
+
+void requireGemms() {}
+std::unique_ptr<Gemms> openGemms() { throw Error(ErrorCode::NoDevice, "cuBLASLt is not found"); }
+
+}  // namespace lxmert::cuda
+
+int main() {
+  const int before = lxmert::emulator::alive();
+  std::string code = "none";
+  try {
+    lxmert::cuda::CudaDevice device(0, lxmert::Precision::Float32);
+  } catch (const lxmert::Error& error) {
+    code = lxmert::codeName(error.code);
+  }
+  std::printf("%s, %d left\n", code.c_str(), lxmert::emulator::alive() - before);
+}

@@ -1,0 +1,19 @@
+import { expect, test } from '@jest/globals';
+import { packSamples } from '../../../src/data/batches/packSamples.js';
+
+const sample = (box: number) => ({
+  id: 'a',
+  tokenIds: [101, 102],
+  features: Float32Array.of(1, 2),
+  boxes: Float32Array.of(0, 0, box, 1),
+});
+
+test('boxes may lie outside by rounding, as those of files may', () => {
+  for (const box of [1.0000009, 1.000009, -0.000009])
+    expect(packSamples([sample(box)]).visualPos[2]).toBeCloseTo(box, 6);
+});
+
+test('boxes beyond that are refused, and NaN', () => {
+  for (const box of [1.00002, -0.00002, NaN, 640])
+    expect(() => packSamples([sample(box)])).toThrow('sample a: a box has');
+});

@@ -1,0 +1,28 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+
+// Kernels whose memory runs out: see kernels.cc.
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'lxmert-oom-'));
+const program = join(folder, 'kernels');
+
+beforeAll(() => {
+  const kernels = ['attention', 'layer_norm', 'object_embedding', 'token_embedding'];
+  const sources = ['test/engine/lifetime/kernels.cc', ...kernels.map((name) => `native/cpu/${name}.cc`)];
+  const flags = ['-std=c++20', '-O1', '-fopenmp', '-Wall', '-Wextra', '-Werror', '-Wno-psabi', '-Inative'];
+  execFileSync('g++', [...flags, ...sources, '-o', program], { cwd: root });
+});
+
+afterAll(() => rmSync(folder, { recursive: true }));
+
+test('a CPU kernel that finds no memory, on whatever thread, throws and does not end the process', () => {
+  const { status, signal, stdout } = spawnSync(program, { encoding: 'utf8', timeout: 300_000 });
+  const lines = stdout.split('\n').filter((line) => line !== '');
+  expect(lines).toHaveLength(8);
+  expect(lines.filter((line) => !line.startsWith('ok '))).toEqual([]);
+  expect({ status, signal }).toEqual({ status: 0, signal: null });
+});
