@@ -62,7 +62,7 @@ export const command = defineCommand({
     const planned = sources.flags?.data !== undefined || sources.file !== undefined;
     const broken = 'error' in machine.engine ? machine.engine.error : undefined;
     if (args.checkValues === true && isFinetuning)
-      throw new LxmertError('BAD_ARGUMENT', `--check-values checks the data of pre-training; leave '${args.task}' out`);
+      throw new LxmertError('BAD_ARGUMENT', `--check-values checks the data of pre-training; leave the task out`);
     if (args.checkValues === true && !planned)
       throw new LxmertError('BAD_ARGUMENT', '--check-values needs --data or --config: the data to check');
     const values = args.checkValues === true ? await checkValues({ sources, progress: noteProgress() }) : undefined;

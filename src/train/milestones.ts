@@ -11,6 +11,10 @@ import type { TrainerState } from './trainerState.js';
 
 type Figures = Pick<ValidRecord, 'loss' | 'score'>;
 
+/** What the state keeps of the best validation: no score where there is none. */
+const bestOf = (step: number, { loss, score }: Figures) =>
+  score === undefined ? { step, loss } : { step, loss, score };
+
 /** By the score where there is one; of equals the earlier stays the best. */
 const isBetter = (now: Figures, best: Figures): boolean =>
   now.score !== undefined && best.score !== undefined ? now.score > best.score : now.loss < best.loss;
@@ -204,7 +208,7 @@ export class Milestones {
       ...this.#state,
       validationDue: false,
       validationsSinceBest: isBest ? 0 : this.#state.validationsSinceBest + 1,
-      best: isBest ? { step, loss: record.loss, score: record.score } : this.#state.best,
+      best: isBest ? bestOf(step, record) : this.#state.best,
     };
     this.#lastValidation = record;
     observer?.validated?.(record, isBest);
