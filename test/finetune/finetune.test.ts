@@ -266,7 +266,7 @@ describe('a model that does not fit is refused', () => {
     ));
 
   test('another vocabulary', async () => {
-    const pieces = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', ...'abcdefghijklmnopqrstuvwxyz'];
+    const pieces = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', ...'abcdefghijklmnopqrstuvwxyz'.split('')];
     const put = (name: string, more: readonly string[]): string => {
       writeFileSync(join(folder, name), [...pieces, ...more].join('\n'));
       return join(folder, name);
