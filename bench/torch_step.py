@@ -1,6 +1,7 @@
-"""A pre-training step of transformers' LXMERT in PyTorch, for `lxmert bench step --peer-python`.
+"""A training step of transformers' LXMERT in PyTorch, for `lxmert bench step --peer-python`.
 
-The same work as ours on padded rows, as the public code has it: all five tasks, dropout, gradient clip, AdamW. On the CPU it
+The same work as ours on padded rows, as the public code has it: all five tasks, or the answer head of VQA or NLVR2 on the
+pooled output; dropout, gradient clip, AdamW. On the CPU it
 is eager. On CUDA it is tried eager and compiled, each with the model's own attention and with PyTorch's fused one (SDPA) where
 transformers offers it, and goes on as what was fastest.
 """
@@ -23,6 +24,11 @@ def work_of(setup, config):
     batch = inputs(setup, config)
     ids, mask = batch["input_ids"], batch["attention_mask"]
     shape = batch["visual_feats"].shape[:2]
+    if setup.get("task", "pretrain") != "pretrain":
+        questions = shape[0] // pictures_of(setup)
+        hard = torch.randint(0, config.num_qa_labels, (questions,))
+        soft = torch.nn.functional.one_hot(hard, config.num_qa_labels).float()
+        return dict(inputs=batch, target=hard if setup["task"] == "nlvr2" else soft)
     masked = 0.15
     words = torch.where((torch.rand(ids.shape) < masked) & (mask > 0), ids, torch.tensor(-100))
     words[:, 1] = ids[:, 1]  # at least one label
@@ -34,6 +40,37 @@ def work_of(setup, config):
     matched = torch.randint(0, 2, shape[:1])
     ans = torch.randint(0, config.num_qa_labels, shape[:1])
     return dict(batch, labels=words, obj_labels=targets, matched_label=matched, ans=ans)
+
+
+def pictures_of(setup):
+    return 2 if setup.get("task") == "nlvr2" else 1
+
+
+def question_model(config, pictures, chosen):
+    """The public code's VQAModel (one picture) or NLVR2Model (two): its loss for a batch."""
+    from torch import nn
+    from transformers import LxmertModel
+
+    class QuestionModel(nn.Module):
+        def __init__(self):
+            super().__init__()
+            hidden = config.hidden_size
+            self.lxmert = LxmertModel._from_config(config, **chosen)
+            self.head = nn.Sequential(
+                nn.Linear(pictures * hidden, 2 * hidden),
+                nn.GELU(),
+                nn.LayerNorm(2 * hidden, eps=1e-12),
+                nn.Linear(2 * hidden, config.num_qa_labels),
+            )
+
+        def forward(self, inputs, target):
+            pooled = self.lxmert(**inputs).pooled_output
+            logits = self.head(pooled.view(-1, pictures * pooled.shape[1])).float()
+            if pictures == 2:
+                return nn.functional.cross_entropy(logits, target)
+            return nn.functional.binary_cross_entropy_with_logits(logits, target) * logits.shape[1]
+
+    return QuestionModel()
 
 
 def moved(values, device):
@@ -52,7 +89,13 @@ def step_of(setup, config, work, attention=None, compiled=False):
     device, bfloat16 = setup.get("device", "cpu"), setup.get("precision") == "bfloat16"
     cuda = device == "cuda"
     chosen = {"attn_implementation": attention} if attention else {}
-    model = LxmertForPreTraining._from_config(config, **chosen).train().to(device)
+    tuning = setup.get("task", "pretrain") != "pretrain"
+    model = (
+        question_model(config, pictures_of(setup), chosen)
+        if tuning
+        else LxmertForPreTraining._from_config(config, **chosen)
+    )
+    model = model.train().to(device)
     forward = torch.compile(model) if compiled else model
     optimizer = torch.optim.AdamW(
         model.parameters(),
@@ -66,7 +109,7 @@ def step_of(setup, config, work, attention=None, compiled=False):
     def step(_=None):
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device, torch.bfloat16, enabled=cuda and bfloat16):
-            loss = forward(**work).loss
+            loss = forward(**work) if tuning else forward(**work).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), setup["maxGradNorm"])
         optimizer.step()

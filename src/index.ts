@@ -34,6 +34,23 @@ export type { PretrainSource } from './data/batches/pretrainSource.js';
 export type { Question, QuestionBatch } from './data/batches/questions.js';
 export { findTrainedRun, openTrained, type TrainedRun } from './report/index.js';
 
+// Fine-tuning on questions, and asking what came out of it.
+export { evaluate, finetune, openModel, predict } from './finetune/index.js';
+export type {
+  AnswerOptions,
+  AttentionMap,
+  Encoded,
+  Evaluation,
+  FinetuneRequest,
+  OpenedModel,
+  OpenModelOptions,
+  Picture,
+  PictureQuestion,
+  Predicted,
+  PredictRequest,
+  RankedAnswer,
+} from './finetune/index.js';
+
 // Files.
 export { SafetensorsFile, writeSafetensors, type TensorSpec } from './formats/safetensors.js';
 export { writeScenes } from './scenes/index.js';

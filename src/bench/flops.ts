@@ -1,9 +1,11 @@
 import type { ModelConfig } from '../config/modelConfig.js';
-import type { Batch } from '../data/batches/batch.js';
+import { examplesOf, type Batch } from '../data/batches/batch.js';
 
 /** The numbers of a batch on which the cost of a step depends. */
 export interface RowCounts {
   readonly samples: number;
+  /** Questions: samples, or pairs of them. */
+  readonly examples: number;
   readonly tokens: number;
   readonly objects: number;
   readonly maskedTokens: number;
@@ -22,6 +24,7 @@ export function rowCounts(batch: Batch): RowCounts {
   const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((sum, n, s) => sum + n * b[s], 0);
   return {
     samples: batch.size,
+    examples: examplesOf(batch),
     tokens: batch.tokenIds.length,
     objects: batch.objectLabels.length,
     maskedTokens: batch.maskedTokenRows.length,
@@ -57,9 +60,9 @@ function objectInputs({ hiddenSize, visualFeatDim, visualPosDim }: ModelConfig, 
   return product(n.objects, visualFeatDim, hiddenSize) + product(n.objects, visualPosDim, hiddenSize);
 }
 
-/** The forward pass of pooler and answer head. */
+/** The forward pass of pooler and answer head; the head reads the pooled outputs of all samples of a question. */
 function answerHead({ hiddenSize: h, numQaLabels }: ModelConfig, n: RowCounts): number {
-  return product(n.samples, h, h) + product(n.samples, h, 2 * h) + product(n.samples, 2 * h, numQaLabels);
+  return product(n.samples, h, h) + product(n.samples, h, 2 * h) + product(n.examples, 2 * h, numQaLabels);
 }
 
 /**
@@ -85,6 +88,16 @@ export function pretrainFlops(config: ModelConfig, n: RowCounts): number {
  * its self-attention, and everything else for that one row.
  */
 export function answerFlops(config: ModelConfig, n: RowCounts): number {
+  return objectInputs(config, n) + answerLayers(config, n);
+}
+
+/** FLOPs of a fine-tuning step likewise, forward and backward. */
+export function finetuneFlops(config: ModelConfig, n: RowCounts): number {
+  return 2 * objectInputs(config, n) + 3 * answerLayers(config, n);
+}
+
+/** All of an answer but the features and boxes, forward. */
+function answerLayers(config: ModelConfig, n: RowCounts): number {
   const { hiddenSize: h, intermediateSize: inner } = config;
   const last =
     product(n.tokens, h, 2 * h) + // query and output of the cross-attention
@@ -94,5 +107,5 @@ export function answerFlops(config: ModelConfig, n: RowCounts): number {
     attention(n.tokens, h) +
     product(n.samples, h, 2 * h) + // its query and output
     2 * product(n.samples, h, inner);
-  return layers(config, n, config.xLayers - 1) + objectInputs(config, n) + last + answerHead(config, n);
+  return layers(config, n, config.xLayers - 1) + last + answerHead(config, n);
 }

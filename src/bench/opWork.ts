@@ -29,7 +29,8 @@ function activeRows({ set, capacity }: Rows, n: RowCounts): number {
     language: n.tokens,
     vision: n.objects,
     stacked: n.tokens + n.objects,
-    maskedTokens: n.maskedTokens,
+    // Pairs of pictures stand where masked words do (src/step/staging.ts).
+    maskedTokens: n.examples < n.samples ? n.examples : n.maskedTokens,
     maskedObjects: n.maskedObjects,
   };
   return counts[set];

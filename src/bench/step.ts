@@ -1,11 +1,9 @@
 import type { ModelConfig } from '../config/modelConfig.js';
 import { toTransformersJson } from '../config/transformers.js';
-import type { Batch } from '../data/batches/batch.js';
+import { examplesOf, type Batch } from '../data/batches/batch.js';
 import type { OpProfile, Precision } from '../engine/index.js';
-import { plainSum } from '../pretrain/losses.js';
-import { Pretrainer } from '../pretrain/pretrainer.js';
-import { benchBatch } from './batch.js';
-import { pretrainFlops, rowCounts } from './flops.js';
+import { benched, type Benched, type BenchTask } from './benched.js';
+import { rowCounts } from './flops.js';
 import { peakMemory, thisMachine, threadCount, type Machine } from './machine.js';
 import { WorkByOp, workOf } from './opWork.js';
 import { Peer } from './peer.js';
@@ -21,10 +19,12 @@ const paddedTokens = 20;
 export type BenchDevice = 'cpu' | 'cuda';
 
 export interface StepBenchOptions {
+  /** What the step trains for; pre-training by default. */
+  readonly task?: BenchTask | undefined;
   readonly config: ModelConfig;
   /** Our device and the peer's; `cpu` by default. */
   readonly device?: BenchDevice | undefined;
-  /** Samples of a step. */
+  /** Samples of a step; questions in fine-tuning. */
   readonly batch: number;
   /** Fewest and most tokens of a sample. */
   readonly tokens: readonly [number, number];
@@ -73,30 +73,34 @@ export interface StepReport extends Rates {
 }
 
 /**
- * Times pre-training steps with all five tasks on one random batch. Measurements of the rates, our step and the peer's
- * step alternate, so that other load on the machine affects all of them.
+ * Times steps on one random batch: of pre-training with all five tasks, or of fine-tuning. Measurements of the rates, our
+ * step and the peer's step alternate, so that other load on the machine affects all of them.
  * @throws LxmertError BAD_ARGUMENT
  */
 export async function benchStep(options: StepBenchOptions): Promise<StepReport> {
-  const { config, peerPython, onProgress: tell = () => undefined } = options;
+  const { task = 'pretrain', peerPython, onProgress: tell = () => undefined } = options;
   const machine = thisMachine();
   const threads = threadCount(options.threads);
   const { precision = 'float32', device = 'cpu' } = options;
-  const batch = benchBatch(config, { samples: options.batch, tokens: options.tokens, objects: options.objects, seed });
+  const { tokens, objects } = options;
+  const work = benched(task, options.config, { samples: options.batch, tokens, objects });
+  const { config, batch } = work;
   using peer =
     peerPython === undefined
       ? null
-      : await Peer.start(peerPython, 'torch_step.py', { ...peerSetup(config, batch, threads), device, precision });
+      : await Peer.start(peerPython, 'torch_step.py', {
+          ...peerSetup(config, batch, threads),
+          ...{ task, device, precision },
+        });
   const notes: string[] = [];
   const onNote = (text: string): void => {
     notes.push(text);
     tell(text);
   };
-  const engine = { device, threads, precision, lanes: options.lanes, onNote };
-  const pretrainer = new Pretrainer({ config, adam, engine });
+  const model = work.open({ device, threads, precision, lanes: options.lanes, onNote });
   try {
-    await pretrainer.initialize(seed);
-    const run = new StepRun(pretrainer, batch);
+    await model.initialize(seed);
+    const run = new StepRun(model, work);
     await run.prepare();
     const theirs: number[] = [];
     for (let i = 1; i <= options.warmup; i++) {
@@ -113,7 +117,7 @@ export async function benchStep(options: StepBenchOptions): Promise<StepReport> 
       tell(`step ${i} of ${options.steps}: ${shown.join(', ')}`);
     }
     if (device === 'cuda') await run.profileStep();
-    const report = { ...run.report(threads), device: pretrainer.engine.description, precision, machine, notes };
+    const report = { ...run.report(threads), device: model.engine.description, precision, machine, notes };
     if (!peer) return report;
     const milliseconds = timesOf(theirs);
     const peakMemoryBytes = await peer.end();
@@ -121,7 +125,7 @@ export async function benchStep(options: StepBenchOptions): Promise<StepReport> 
       ...report,
       peer: {
         name: peer.name,
-        samplesPerSecond: (1000 * batch.size) / milliseconds.median,
+        samplesPerSecond: (1000 * examplesOf(batch)) / milliseconds.median,
         milliseconds,
         ratio: milliseconds.median / report.stepMilliseconds.median,
         peakMemoryBytes,
@@ -129,7 +133,7 @@ export async function benchStep(options: StepBenchOptions): Promise<StepReport> 
       },
     };
   } finally {
-    await pretrainer.dispose();
+    await model.dispose();
   }
 }
 
@@ -143,11 +147,11 @@ class StepRun {
   private steps = 0;
 
   constructor(
-    private readonly pretrainer: Pretrainer,
-    private readonly batch: Batch,
+    private readonly model: ReturnType<Benched['open']>,
+    private readonly benched: Benched,
   ) {
-    this.rates = new RateMeter(pretrainer.engine);
-    this.counts = rowCounts(batch);
+    this.rates = new RateMeter(model.engine);
+    this.counts = rowCounts(benched.batch);
   }
 
   /** Measures the rates once, because that makes the workspace grow, which would invalidate recordings of steps. */
@@ -156,7 +160,7 @@ class StepRun {
   }
 
   async step(): Promise<void> {
-    await this.pretrainer.step([this.batch], { step: this.steps++, learningRate, seed, weights: plainSum });
+    await this.model.trainStep(this.steps++);
   }
 
   /**
@@ -165,7 +169,7 @@ class StepRun {
    */
   async measure(): Promise<number> {
     await this.rates.measure();
-    const onCpu = this.pretrainer.engine.device === 'cpu';
+    const onCpu = this.model.engine.device === 'cpu';
     const milliseconds = await timed(() => (onCpu ? this.profileStep() : this.step()));
     this.times.push(milliseconds);
     return milliseconds;
@@ -173,7 +177,7 @@ class StepRun {
 
   /** A step whose ops are timed one by one. */
   async profileStep(): Promise<void> {
-    const { engine } = this.pretrainer;
+    const { engine } = this.model;
     if (this.profiles.length === 0)
       engine.observer = (op, args) => this.work.add(op, workOf(op, args, this.counts, engine.activationDType));
     engine.profile(true);
@@ -184,7 +188,7 @@ class StepRun {
   }
 
   private peakMemory(): number {
-    const { engine } = this.pretrainer;
+    const { engine } = this.model;
     const grown = this.rates.grownBytes;
     if (engine.device === 'cpu') return peakMemory() - grown;
     return Object.values(engine.memory()).reduce((sum, bytes) => sum + bytes, 0) - grown;
@@ -197,22 +201,23 @@ class StepRun {
   }
 
   report(threads: number): Omit<StepReport, 'machine' | 'precision' | 'device' | 'notes'> {
-    const { batch, times } = this;
+    const { times } = this;
+    const questions = examplesOf(this.benched.batch);
     const rates = this.rates.best;
     const stepMilliseconds = timesOf(times);
     const mean = times.reduce((sum, ms) => sum + ms, 0) / times.length;
     const ops = opReports(this.profiles, mean, (op) => this.work.of(op), rates);
     const inOps = ops.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
-    const flops = pretrainFlops(this.pretrainer.config, this.counts);
+    const flops = this.benched.flops(this.counts);
     const gflops = flops / stepMilliseconds.median / 1e6;
     return {
-      samplesPerSecond: (1000 * batch.size) / stepMilliseconds.median,
+      samplesPerSecond: (1000 * questions) / stepMilliseconds.median,
       gflops,
       sgemmShare: gflops / rates.sgemmGflops,
       peakMemoryBytes: this.peakMemory(),
       stepMilliseconds,
-      gflopPerSample: flops / batch.size / 1e9,
-      batch: batch.size,
+      gflopPerSample: flops / questions / 1e9,
+      batch: questions,
       threads,
       ...rates,
       ops,

@@ -5,6 +5,7 @@ import {
   benchKernels,
   benchPresets,
   benchStep,
+  benchTasks,
   h200,
   stepFloors,
   type BenchPreset,
@@ -113,9 +114,14 @@ function show(json: boolean, report: object, lines: () => string[]): void {
 
 const step = defineCommand({
   command: 'step',
-  describe: 'a pre-training step: samples per second, share of the matrix-product rate, memory, time by op',
+  describe: 'a training step: samples per second, share of the matrix-product rate, memory, time by op',
   builder: (yargs) =>
     commonOptions(yargs)
+      .option('task', {
+        choices: benchTasks,
+        default: 'pretrain' as const,
+        describe: 'pre-training with all tasks, or fine-tuning; samples are questions then',
+      })
       .option('batch', integerOption('batch', { describe: 'samples a step', default: 32, min: 1, max: 65536 }))
       .option('steps', stepsOption(5))
       .option('warmup', warmupOption(2))
@@ -134,6 +140,7 @@ const step = defineCommand({
       }),
   handler: async ({ json, floors, ...args }) => {
     if (floors) {
+      if (args.task !== 'pretrain') throw new LxmertError('BAD_ARGUMENT', '--floors are those of pre-training');
       const computed = await stepFloors({ ...args, device: 'cuda', config: configOf(args), rates: h200 });
       return show(json, computed, () => floorsLines(computed));
     }

@@ -12,7 +12,7 @@ const groups: Readonly<Record<string, string>> = {
 };
 
 /** A setting of a run as a flag. Its value stays text here; the configuration checks it. */
-function flagOf({ kind, choices, description, default: value, path }: ConfigField): Options {
+export function flagOf({ kind, choices, description, default: value, path }: ConfigField): Options {
   const shown = Array.isArray(value) ? value.join(',') : (value as string | number | undefined);
   return {
     // yargs would accept any text as the value of a boolean.

@@ -37,7 +37,7 @@ export const freezableParts = [
 const modelShape = recordOf(keysOf(modelConfigSchema.shape), (name) => {
   const field = modelConfigSchema.shape[name];
   const description = z.globalRegistry.get(field)?.description;
-  const open = field.removeDefault().optional();
+  const open = field.unwrap().optional();
   return description === undefined ? open : open.describe(description);
 });
 
@@ -64,16 +64,13 @@ export const finetuneConfigSchema = z
     optimizer: z
       .strictObject({
         ...optimizerShape,
-        lr: optimizerShape.lr.removeDefault().default(5e-5).describe('peak learning rate'),
-        headLr: optimizerShape.lr
-          .removeDefault()
-          .optional()
-          .describe('peak learning rate of the head; lr unless given'),
+        lr: optimizerShape.lr.unwrap().default(5e-5).describe('peak learning rate'),
+        headLr: optimizerShape.lr.unwrap().optional().describe('peak learning rate of the head; lr unless given'),
         warmup: optimizerShape.warmup
-          .removeDefault()
+          .unwrap()
           .default(0.1)
           .describe('share of the steps in which the learning rate rises'),
-        maxGradNorm: optimizerShape.maxGradNorm.removeDefault().default(5).describe('global gradient norm to clip to'),
+        maxGradNorm: optimizerShape.maxGradNorm.unwrap().default(5).describe('global gradient norm to clip to'),
       })
       .prefault({}),
     loss: z

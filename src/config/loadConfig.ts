@@ -73,9 +73,9 @@ async function load<C>(sources: ConfigSources, kind: RunKind<C>, usualPreset?: s
     listsFromText(fileTree, settings.fields),
     flags,
   ];
-  const overlaid = layers.reduce(overlay, {});
-  const takesLists = settings.fields.some(({ path }) => path.join('.') === 'data.excludeLater');
-  const merged = takesLists ? excludeOnResume(overlaid, sources.saved) : overlaid;
+  const layered = layers.reduce(overlay, {});
+  const excludes = settings.knownKeys(['data'])?.includes('excludeLater') ?? false;
+  const merged = excludes ? excludeOnResume(layered, sources.saved) : layered;
   const result = kind.schema.safeParse(merged, { error: expectation });
   if (result.success) return result.data;
   const issue = result.error.issues[0];

@@ -1,27 +1,17 @@
 import { statfs } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { loadRunConfig } from '../config/loadConfig.js';
 import type { ConfigSources } from '../config/loadConfig.js';
-import { resolveRunConfig } from '../config/resolveConfig.js';
-import type { ResolvedRunConfig } from '../config/runConfig.js';
 import type { Batch } from '../data/batches/batch.js';
 import { elementBytes, elements, type ArenaName } from '../engine/index.js';
-import { LxmertError } from '../errors.js';
-import { lossNames } from '../pretrain/losses.js';
-import type { LossWeights } from '../pretrain/losses.js';
-import { pretrainParameters } from '../pretrain/objective.js';
-import type { Pretrainer } from '../pretrain/pretrainer.js';
-import { mixChanges } from '../pretrain/taskMix.js';
-import { lossWeights, openPretrainer, openPretrainRun } from '../pretrain/index.js';
 import { keysOf, recordOf } from '../records.js';
-import { lossesOn } from '../step/losses.js';
-import { totalSteps } from '../train/index.js';
 import { tableBytes } from '../step/featureTable.js';
-import type { OpenedData } from '../pretrain/index.js';
+import { totalSteps } from '../train/index.js';
 import type { TrainObserver } from '../train/index.js';
 import { machineMemory } from './machine.js';
+import { planFinetuning, planPretraining, type PlannedModel, type PlannedRun, type TaskMix } from './plannedRuns.js';
 
 export interface PlanRequest {
+  /** The flag `task` is there for a fine-tuning run. */
   readonly sources: Omit<ConfigSources, 'saved'>;
   /** Optimizer steps to measure, after one that does not count; 0: none. */
   readonly steps: number;
@@ -71,29 +61,25 @@ export interface RunPlan {
 }
 
 /**
- * Plans a run that is described like one of `pretrain`. Memory is summed up before it is taken: if the machine does not
+ * Plans a run that is described like one of `pretrain`, or of `finetune`. Memory is summed up before it is taken: if the machine does not
  * have as much, the plan says so and nothing is measured.
- * @throws what `pretrain` throws for a bad description or bad data
+ * @throws what `pretrain` or `finetune` throws for a bad description or bad data
  */
 export async function planRun({ sources, steps, observer, memory: given }: PlanRequest): Promise<RunPlan> {
-  const described = await loadRunConfig(sources);
-  const { folder } = described.data;
-  if (folder === undefined) throw new LxmertError('BAD_ARGUMENT', '--data is missing: the data of the planned run');
-  const config = { ...described, data: { ...described.data, folder } };
-  const data = await openPretrainRun(config, { observer });
+  const isFinetuning = sources.flags?.task !== undefined;
+  const run = await (isFinetuning ? planFinetuning(sources, observer) : planPretraining(sources, observer));
   try {
-    const resolved = resolveRunConfig(config, data.facts);
-    const { source, table } = data;
+    const { settings, source, table } = run;
     const host = given ?? hostMemory();
-    const parameters = pretrainParameters(resolved.model).reduce((sum, { shape }) => sum + elements(shape), 0);
+    const parameters = run.parameters.reduce((sum, { shape }) => sum + elements(shape), 0);
     const bytes = parameters * elementBytes;
     const features = table && { features: tableBytes(table) };
     const least = { parameters: bytes, gradients: bytes, state: 2 * bytes, ...features };
     const fits = (arenas: RunPlan['memory']['arenas']) => host.process + sum(arenas) <= host.available;
-    const measured = fits(least) ? await measure(resolved, data, steps, fits) : { arenas: least };
+    const measured = fits(least) ? await measure(run, steps, fits) : { arenas: least };
     const memory = { ...host, arenas: measured.arenas, total: host.process + sum(measured.arenas) };
-    const all = totalSteps(resolved, source.batchesPerEpoch);
-    const disk = await planDisk(resolved, bytes, Math.floor(all / source.batchesPerEpoch));
+    const all = totalSteps(settings, source.batchesPerEpoch);
+    const disk = await planDisk(settings, bytes, Math.floor(all / source.batchesPerEpoch));
     const seconds = 'seconds' in measured ? measured.seconds : undefined;
     return {
       parameters,
@@ -107,14 +93,14 @@ export async function planRun({ sources, steps, observer, memory: given }: PlanR
           : {
               steps,
               secondsPerStep: seconds,
-              samplesPerSecond: resolved.batchSize / seconds,
+              samplesPerSecond: settings.batchSize / seconds,
               secondsPerEpoch: seconds * source.batchesPerEpoch,
               secondsInAll: seconds * all,
             },
       warnings: warningsOf(memory, disk),
     };
   } finally {
-    await data.close();
+    await run.close();
   }
 }
 
@@ -131,12 +117,6 @@ interface Measured {
   readonly seconds?: number | undefined;
 }
 
-/** The epochs in which the mix of tasks changes, each with its weights. */
-interface Mix {
-  readonly epoch: number;
-  readonly weights: LossWeights;
-}
-
 /** Batches of each mix with which memory is planned; batches differ little in size. */
 const planningBatches = 4;
 
@@ -144,26 +124,20 @@ const planningBatches = 4;
  * The largest arenas that the steps of any epoch need, by the first batches of each mix of tasks, and the time of a step with
  * the most losses, if they fit.
  */
-async function measure(
-  config: ResolvedRunConfig,
-  data: OpenedData,
-  steps: number,
-  fits: (arenas: Arenas) => boolean,
-): Promise<Measured> {
-  const model = await openPretrainer(config);
+async function measure(run: PlannedRun, steps: number, fits: (arenas: Arenas) => boolean): Promise<Measured> {
+  const { mixes, table, settings } = run;
+  const model = await run.openModel();
   try {
     // Room alone is enough: the values of features do not matter for time and memory.
-    if (data.table) await model.reserveFeatures(data.table);
-    const mixes = mixesOf(config, data);
+    if (table) await model.reserveFeatures(table);
     let arenas: Arenas = {};
-    for (const { epoch, weights } of mixes)
-      for await (const parts of firstBatches(data, epoch, planningBatches))
-        arenas = largest(arenas, await model.memoryFor(parts, weights));
+    for (const mix of mixes)
+      for await (const parts of firstBatches(run, mix.epoch, planningBatches))
+        arenas = largest(arenas, await model.memoryFor(parts, mix));
     if (steps === 0 || !fits(arenas)) return { arenas };
-    const on = ({ weights }: Mix): number => lossesOn(lossNames, weights).length;
-    const fullest = mixes.reduce((a, b) => (on(b) > on(a) ? b : a));
-    const seconds = await timeSteps(model, data, { ...fullest, steps, seed: config.seed });
-    return { arenas: largest(arenas, model.engine.memory()), seconds };
+    const fullest = mixes.reduce((a, b) => (b.losses > a.losses ? b : a));
+    const seconds = await timeSteps(model, run, { mix: fullest, steps, seed: settings.seed });
+    return { arenas: largest(arenas, model.memory()), seconds };
   } finally {
     await model.dispose();
   }
@@ -171,33 +145,25 @@ async function measure(
 
 /** Median seconds of a step. The batches are made while the steps run, and only a few exist at a time. */
 async function timeSteps(
-  model: Pretrainer,
-  data: OpenedData,
-  { epoch, weights, steps, seed }: Mix & { readonly steps: number; readonly seed: number },
+  model: PlannedModel,
+  run: PlannedRun,
+  { mix, steps, seed }: { readonly mix: TaskMix; readonly steps: number; readonly seed: number },
 ): Promise<number> {
   await model.initialize(seed);
   const times: number[] = [];
-  for await (const parts of firstBatches(data, epoch, steps + 1)) {
+  for await (const parts of firstBatches(run, mix.epoch, steps + 1)) {
     const start = performance.now();
-    await model.step(parts, { step: times.length, learningRate: 0, seed, weights });
+    await model.step(parts, mix, times.length);
     times.push((performance.now() - start) / 1000);
-    parts.forEach((part) => data.source.release(part));
+    parts.forEach((part) => run.source.release(part));
   }
   // The first step also reserves the workspace, and its data are in no cache yet.
   const sorted = times.slice(1).sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)];
 }
 
-/** The mixes of tasks in the epochs of the run. */
-function mixesOf(config: ResolvedRunConfig, { source, answers }: OpenedData): readonly Mix[] {
-  const epochs = Math.ceil(totalSteps(config, source.batchesPerEpoch) / source.batchesPerEpoch);
-  return mixChanges(config.tasks)
-    .filter((epoch) => epoch < epochs)
-    .map((epoch) => ({ epoch, weights: lossWeights(config.tasks, epoch, answers !== undefined) }));
-}
-
 /** The first global batches of an epoch, as their parts. */
-async function* firstBatches({ source }: OpenedData, epoch: number, count: number): AsyncGenerator<readonly Batch[]> {
+async function* firstBatches({ source }: PlannedRun, epoch: number, count: number): AsyncGenerator<readonly Batch[]> {
   let left = count;
   for await (const { parts } of source.train({ epoch, batch: 0 })) {
     yield parts;
@@ -209,11 +175,14 @@ async function* firstBatches({ source }: OpenedData, epoch: number, count: numbe
 const largest = (a: Arenas, b: Readonly<Record<ArenaName, number>>): Readonly<Record<ArenaName, number>> =>
   recordOf(keysOf(b), (name) => Math.max(a[name] ?? 0, b[name]));
 
-async function planDisk(config: ResolvedRunConfig, bytes: number, wholeEpochs: number): Promise<RunPlan['disk']> {
-  const { keep, keepEvery, data, out } = config;
+async function planDisk(
+  { keep, keepEvery, validates, out }: PlannedRun['settings'],
+  bytes: number,
+  wholeEpochs: number,
+): Promise<RunPlan['disk']> {
   const checkpoint = 3 * bytes;
   const forGood = keepEvery === undefined ? 0 : Math.floor(wholeEpochs / keepEvery);
-  const checkpoints = keep + forGood + (data.valid.length > 0 ? 1 : 0) + 1;
+  const checkpoints = keep + forGood + (validates ? 1 : 0) + 1;
   const free = out === undefined ? undefined : await freeSpace(out);
   return { checkpoint, checkpoints, total: checkpoints * checkpoint, free };
 }

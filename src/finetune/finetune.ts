@@ -53,8 +53,8 @@ export async function finetune(request: FinetuneRequest): Promise<TrainSummary> 
       return { ...config, data: { ...config.data, folder, vocabulary } };
     },
     changes: (saved, now) => forbiddenChanges(saved, { ...now }, finetuneSettings.fields),
-    check: async ({ from }) => {
-      if (from !== undefined) await initialModelConfig(from);
+    check: async ({ from, model }) => {
+      if (from !== undefined) await initialModelConfig(from, model.numAttentionHeads);
     },
     train: (config, run, from) => finetuneIn(run, config, from, { observer, signal }),
   });

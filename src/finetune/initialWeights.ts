@@ -1,25 +1,26 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { ModelConfig } from '../config/modelConfig.js';
-import { fromTransformersJson } from '../config/transformers.js';
-import { fileError } from '../formats/fileErrors.js';
 import {
-  checkpointFiles,
   loadInitialWeights,
   lookForInitialWeights,
   type InitialCoverage,
   type StateKind,
   type StoredModel,
 } from '../train/index.js';
+import { configOf } from '../weights/config.js';
+import { openWeights } from '../weights/index.js';
 
-/** The sizes of the model that initial weights are for; all readers of `--from` are here. */
-export async function initialModelConfig(from: string): Promise<ModelConfig> {
+/**
+ * The sizes of the model that initial weights are for, of any form; all readers of `--from` are here.
+ * @param heads attention heads, for weights without a configuration
+ */
+export async function initialModelConfig(from: string, heads?: number): Promise<ModelConfig> {
   await lookForInitialWeights(from);
-  const path = join(from, checkpointFiles.config);
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw fileError(error, 'read', path);
-  });
-  return fromTransformersJson(text, path);
+  const source = await openWeights(from);
+  try {
+    return (await configOf(source, heads)).config;
+  } finally {
+    await source.close();
+  }
 }
 
 const head = 'answer_head.';

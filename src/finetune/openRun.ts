@@ -125,7 +125,7 @@ export async function resolveFinetune(
   { answers, featureDim, vocabSize }: Pick<OpenedQuestions, 'answers' | 'featureDim' | 'vocabSize'>,
 ): Promise<ResolvedFinetuneConfig & { readonly data: { readonly folder: string } }> {
   const { from } = config;
-  const theirs = from === undefined ? undefined : await initialModelConfig(from);
+  const theirs = from === undefined ? undefined : await initialModelConfig(from, config.model.numAttentionHeads);
   const given = withoutUndefined(config.model);
   const merged = {
     ...(theirs ?? { vocabSize, visualFeatDim: featureDim }),

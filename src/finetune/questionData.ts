@@ -1,6 +1,6 @@
 import { Growable } from '../data/growable.js';
 import type { FeatureReader } from '../data/features/featureSource.js';
-import { FeatureFiles } from '../data/features/openFeatures.js';
+import type { FeatureFiles } from '../data/features/openFeatures.js';
 import { findSplit, readManifest } from '../data/samples/manifest.js';
 import type { SampleArrays } from '../data/samples/sampleStore.js';
 import { TokenStore } from '../data/samples/tokenStore.js';

@@ -11,8 +11,8 @@ import type { TrainerState } from './trainerState.js';
 
 type Figures = Pick<ValidRecord, 'loss' | 'score'>;
 
-/** What is kept of the best validation. */
-const bestOf = ({ step, loss, score }: ValidRecord): NonNullable<TrainerState['best']> =>
+/** What the state keeps of the best validation: no score where there is none. */
+const bestOf = (step: number, { loss, score }: Figures) =>
   score === undefined ? { step, loss } : { step, loss, score };
 
 /** By the score where there is one; of equals the earlier stays the best. */
@@ -208,7 +208,7 @@ export class Milestones {
       ...this.#state,
       validationDue: false,
       validationsSinceBest: isBest ? 0 : this.#state.validationsSinceBest + 1,
-      best: isBest ? bestOf(record) : this.#state.best,
+      best: isBest ? bestOf(step, record) : this.#state.best,
     };
     this.#lastValidation = record;
     observer?.validated?.(record, isBest);

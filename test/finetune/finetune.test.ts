@@ -54,7 +54,7 @@ const bytesOf = (out: string, file: string) => readFileSync(join(folder, out, 'c
 
 async function weightsOf(out: string, name: string): Promise<Float32Array> {
   await using file = await SafetensorsFile.open(join(folder, out, 'checkpoints/last/model.safetensors'));
-  return file.readFloat32(name);
+  return await file.readFloat32(name);
 }
 
 /** Norm of the difference. */
@@ -266,7 +266,7 @@ describe('a model that does not fit is refused', () => {
     ));
 
   test('another vocabulary', async () => {
-    const pieces = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'is'];
+    const pieces = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', ...'abcdefghijklmnopqrstuvwxyz'.split('')];
     const put = (name: string, more: readonly string[]): string => {
       writeFileSync(join(folder, name), [...pieces, ...more].join('\n'));
       return join(folder, name);
@@ -275,7 +275,7 @@ describe('a model that does not fit is refused', () => {
     await run('few', { ...short, vocabulary: put('few.txt', []) });
     const from = join(folder, 'few/checkpoints/last');
     expect(readFileSync(join(from, 'vocab.txt'), 'utf8')).toContain('[MASK]');
-    await refused(run('more', { ...short, from, vocabulary: put('more.txt', ['it']) }), 'BAD_CONFIG', '6 words', '7');
+    await refused(run('more', { ...short, from, vocabulary: put('more.txt', ['it']) }), 'BAD_CONFIG', '31 words', '32');
     // A checkpoint's own vocabulary is taken where none is named.
     expect(await run('same', { ...short, from })).toMatchObject({ finished: true });
   });

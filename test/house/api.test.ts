@@ -38,8 +38,8 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-test('there are three, and each compiles in strict mode', () => {
-  expect(examples).toHaveLength(3);
+test('there are four, and each compiles in strict mode', () => {
+  expect(examples).toHaveLength(4);
   const files = examples.map((code, i) => {
     const file = join(folder, `example-${i}.mts`);
     writeFileSync(file, code);
@@ -97,4 +97,14 @@ test("data of one's own: a run that is finished, and then left alone", () => {
   expect(first.stdout.trim().split('\n')).toHaveLength(13);
   expect(first.stdout).toMatch(/runs\/own\/checkpoints\/step-00000012\n$/);
   expect(runExample(2).stdout).toBe('runs/own/checkpoints/step-00000012\n');
+});
+
+test('a question, an answer: of a pre-trained run, with its hidden states and attention', () => {
+  const { stdout, stderr, status } = runExample(3);
+  expect(stderr).toBe('');
+  expect(status).toBe(0);
+  const lines = stdout.trim().split('\n');
+  expect(Number(lines[0].split(' ').at(-1))).toBeGreaterThan(0);
+  expect(Number(lines[1])).toBeLessThan(1);
+  expect(lines.slice(2)).toEqual(['8 96 768 192', '4 8 2', '100']);
 });

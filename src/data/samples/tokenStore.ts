@@ -2,14 +2,6 @@ import type { WordPiece } from '../../text/wordPiece.js';
 import { Growable } from '../growable.js';
 import { sharedArrays } from '../sharedArrays.js';
 
-/** The WordPieces of sentences, one sentence after the other. */
-export interface SentenceArrays {
-  /** [CLS] and [SEP] included; sentence i has `tokenOffsets[i] … tokenOffsets[i + 1] - 1`. */
-  readonly tokens: Uint16Array | Int32Array;
-  /** [sentences + 1] */
-  readonly tokenOffsets: Uint32Array;
-}
-
 export interface TokenStoreOptions {
   readonly wordPiece: WordPiece;
   /** Most tokens of a sentence, [CLS] and [SEP] included. */
@@ -24,6 +16,13 @@ export interface TokenCounts {
   /** WordPieces without [CLS] and [SEP], and those of them that are [UNK]. */
   readonly words: number;
   readonly unknownWords: number;
+}
+
+/** WordPieces of all sentences; sentence i has `tokenOffsets[i] … tokenOffsets[i + 1] - 1`. */
+export interface PackedTokens {
+  readonly tokens: Uint16Array | Int32Array;
+  /** [sentences + 1] */
+  readonly tokenOffsets: Uint32Array;
 }
 
 /** Collects the WordPieces of sentences, one after the other. */
@@ -59,7 +58,7 @@ export class TokenStore {
     this.#offsets.push(this.#tokens.length);
   }
 
-  finish(): SentenceArrays & TokenCounts {
+  finish(): PackedTokens & TokenCounts {
     return {
       tokens: this.#tokens.finish(),
       tokenOffsets: this.#offsets.finish(),
