@@ -36,7 +36,10 @@ module.exports = {
       comment: `src/${room} may use ${allowed.join(', ') || 'no other room'}`,
       severity: 'error',
       from: { path: `^src/${room}/` },
-      to: { path: '^src/', pathNot: [`^src/(errors|numbers|records)\\.ts$`, ...[room, ...allowed].map((name) => `^src/${name}/`)] },
+      to: {
+        path: '^src/',
+        pathNot: [`^src/(errors|numbers|records)\\.ts$`, ...[room, ...allowed].map((name) => `^src/${name}/`)],
+      },
     })),
     {
       name: 'new-room',

@@ -22,7 +22,20 @@ const belongsToCli = [
 ];
 
 export default tseslint.config(
-  { ignores: ['node_modules/', 'build/', 'build-cmake/', 'build-cuda/', 'build-bundle/', 'dist/', 'dist.*/', 'coverage/', 'runs/', 'data/'] },
+  {
+    ignores: [
+      'node_modules/',
+      'build/',
+      'build-cmake/',
+      'build-cuda/',
+      'build-bundle/',
+      'dist/',
+      'dist.*/',
+      'coverage/',
+      'runs/',
+      'data/',
+    ],
+  },
   js.configs.recommended,
   {
     files: ['**/*.ts'],

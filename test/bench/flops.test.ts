@@ -84,6 +84,7 @@ describe('FLOPs of a pre-training step', () => {
     try {
       const work = new WorkByOp();
       const counts = rowCounts(batch);
+      await pretrainer.initialize(1);
       pretrainer.engine.observer = (op, args) => work.add(op, workOf(op, args, counts));
       await pretrainer.step([batch], { step: 0, seed: 1, learningRate: 0, weights: plainSum });
       // The boxes' product is a part of the object embedding.

@@ -125,9 +125,7 @@ describe.each(backends)('float16 on $name', ({ open }) => {
     const rows = { set: 'all', capacity: 2, split: 0, record: null } as const;
     const out = engine.tensor('inputs', 0, [2, 3]);
     const refused = (message: string) => expect.objectContaining({ code: 'BAD_ARGUMENT', message });
-    expect(() => engine.run('fill', [1, kept])).toThrow(
-      refused('fill: x is f16, expected the type of activations'),
-    );
+    expect(() => engine.run('fill', [1, kept])).toThrow(refused('fill: x is f16, expected the type of activations'));
     expect(() => engine.run('gatherRowsForward', [rows, 3, 2, kept, out, out])).toThrow(
       refused('gatherRowsForward: indices is f16, expected words of 4 bytes'),
     );

@@ -53,9 +53,7 @@ test('a gap without any task is refused where the run reaches it, a task that ne
   const { tasks } = await loadRunConfig({
     flags: { tasks: 'matched,qa', 'matched-to-epoch': '2', 'qa-from-epoch': '4' },
   });
-  expect(() => checkTaskMix(tasks, true, 3)).toThrow(
-    /epoch 2 .*matched ends before epoch 2; qa begins in epoch 4/,
-  );
+  expect(() => checkTaskMix(tasks, true, 3)).toThrow(/epoch 2 .*matched ends before epoch 2; qa begins in epoch 4/);
   expect(checkTaskMix(tasks, true, 2)).toEqual(['qa begins in epoch 4, after the end of this run']);
 });
 
