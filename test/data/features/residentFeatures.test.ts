@@ -210,7 +210,11 @@ describe('residentFeatures', () => {
     for (const pieceBytes of [1, 300, 1e6])
       for (const workers of [0, 1, 4]) {
         const { table } = residentFeatures([data], { workers, workerScript: tableScript, pieceBytes });
-        await expect(take(table.pieces())).rejects.toMatchObject({ name: 'LxmertError', code: 'BAD_DATA', message });
+        await expect(take(table.pieces())).rejects.toMatchObject({
+          name: 'LxmertError',
+          code: 'BAD_DATA',
+          message: expect.stringContaining(message),
+        });
       }
   });
 
@@ -259,7 +263,7 @@ describe('residentFeatures', () => {
     ] as const) {
       const how = { workers, workerScript: tableScript };
       const { table } = residentFeatures([await threaded.open(files, { inMemory })], how);
-      const where = inMemory ? 'train\\.tsv' : 'train\\.tsv: line 2';
+      const where = inMemory ? 'train\\.tsv(: line 2)?' : 'train\\.tsv: line 2';
       const message = `${where}: features of image "image_1" have -65505 for object 1, value 1; float16 goes to 65504`;
       await expect(numbersOf(table)).rejects.toMatchObject({
         code: 'BAD_DATA',
