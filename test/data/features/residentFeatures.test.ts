@@ -203,10 +203,10 @@ describe('residentFeatures', () => {
     // Two of them are read at the same time, if not in the same part.
     for (const i of [33, 34, 50]) {
       const image = testImage(i, 3 + (i % 4), 6);
-      lines[i] = tsvFields({ ...image, objectConfs: image.objectConfs.with(1, i) }).join('\t');
+      lines[i] = tsvFields({ ...image, features: image.features.with(6, NaN) }).join('\t');
     }
     const data = await threaded.open({ ...files, 'f/train.tsv': lines.join('\n') });
-    const message = `${data.features.path}: line 34: objects_conf must be from 0 to 1, found 33 for object 1`;
+    const message = `${data.features.path}: line 34: features must be finite, found NaN for object 1, value 0`;
     for (const pieceBytes of [1, 300, 1e6])
       for (const workers of [0, 1, 4]) {
         const { table } = residentFeatures([data], { workers, workerScript: tableScript, pieceBytes });
