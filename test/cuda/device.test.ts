@@ -102,6 +102,7 @@ withEmulator(describe)('on the emulator', () => {
 
     const config = smallConfig();
     const model = new Pretrainer({ config, adam, engine });
+    await model.initialize(3);
     const batch = benchBatch(config, { samples: 2, tokens: [8, 8], objects: 129, seed: 1 });
     await expect(model.evaluate(batch, plainSum)).rejects.toMatchObject({
       code: 'BAD_DATA',

@@ -137,7 +137,7 @@ describe('the final sigma', () => {
 
 describe('a vocab.txt of one’s own', () => {
   const special = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'];
-  const letters = [...'abcdefghijklmnopqrstuvwxyz'];
+  const letters = Array.from('abcdefghijklmnopqrstuvwxyz');
 
   test('is read, with or without carriage returns', async () => {
     for (const end of ['\n', '\r\n']) {
