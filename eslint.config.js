@@ -21,6 +21,13 @@ const belongsToCli = [
   },
 ];
 
+/** Members that only their class uses are `#private`, at run time, too. Only a constructor is `private`. */
+const ownMembers = [
+  "PropertyDefinition[accessibility='private']",
+  "MethodDefinition[accessibility='private'][kind!='constructor']",
+  "TSParameterProperty[accessibility='private']",
+].map((selector) => ({ selector, message: 'Write #name instead of private.' }));
+
 export default tseslint.config(
   {
     ignores: [
@@ -72,8 +79,9 @@ export default tseslint.config(
   {
     files: ['src/**/*.ts'],
     ignores: ['src/cli/**'],
-    rules: { 'no-console': 'error', 'no-restricted-syntax': ['error', ...belongsToCli] },
+    rules: { 'no-console': 'error', 'no-restricted-syntax': ['error', ...belongsToCli, ...ownMembers] },
   },
+  { files: ['src/cli/**/*.ts'], rules: { 'no-restricted-syntax': ['error', ...ownMembers] } },
   { files: ['**/*.{js,mjs,cjs}'], languageOptions: { globals: nodeGlobals } },
   {
     files: ['**/*.cjs'],

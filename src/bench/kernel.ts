@@ -32,7 +32,7 @@ export interface Kernel {
 export class KernelSpace {
   /** Bytes of the parameter arena in use. */
   parameterBytes = 0;
-  private streams = 0;
+  #streams = 0;
 
   constructor(
     readonly engine: Engine,
@@ -43,14 +43,14 @@ export class KernelSpace {
 
   /** Normal values. A large tensor gets one value, because drawing normal ones would take longer than the kernel. */
   floats(...shape: number[]): Tensor {
-    return this.filled(this.engine.workspace.allocate(shape, 'f32', 'bottom'));
+    return this.#filled(this.engine.workspace.allocate(shape, 'f32', 'bottom'));
   }
 
   /** Weights for products, in the arena of which the engine keeps a copy in its precision. */
   weights(...shape: number[]): Tensor {
     const tensor = this.engine.tensor('parameters', this.parameterBytes, shape);
     this.parameterBytes += Math.ceil(bytesOf(tensor) / alignment) * alignment;
-    return this.filled(tensor);
+    return this.#filled(tensor);
   }
 
   /**
@@ -61,7 +61,7 @@ export class KernelSpace {
     const { engine } = this;
     if (engine.activationDType === 'f32') return this.floats(rows, width);
     const tensor = engine.workspace.allocate([rows, width], engine.activationDType, 'bottom');
-    fillWithNoise(engine, tensor, this.streams++);
+    fillWithNoise(engine, tensor, this.#streams++);
     return tensor;
   }
 
@@ -84,9 +84,9 @@ export class KernelSpace {
     return { p, instance: 0, rowIds };
   }
 
-  private filled(tensor: Tensor): Tensor {
+  #filled(tensor: Tensor): Tensor {
     if (sizeOf(tensor.shape) > largest) fill(this.engine, tensor, 0.1);
-    else fillNormal(this.engine, tensor, { deviation: 1, seed: 0, stream: this.streams++ });
+    else fillNormal(this.engine, tensor, { deviation: 1, seed: 0, stream: this.#streams++ });
     return tensor;
   }
 }

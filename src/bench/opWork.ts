@@ -102,22 +102,22 @@ export function workOf(op: OpName, args: readonly OpArgument[], n: RowCounts, ac
 
 /** Sums of the work of calls, for each op. */
 export class WorkByOp {
-  private readonly sums = new Map<OpName, OpWork>();
+  readonly #sums = new Map<OpName, OpWork>();
 
   get ops(): readonly OpName[] {
-    return [...this.sums.keys()];
+    return [...this.#sums.keys()];
   }
 
   add(op: OpName, work: OpWork): void {
     const { calls, flops, bytes } = this.of(op);
-    this.sums.set(op, { calls: calls + work.calls, flops: flops + work.flops, bytes: bytes + work.bytes });
+    this.#sums.set(op, { calls: calls + work.calls, flops: flops + work.flops, bytes: bytes + work.bytes });
   }
 
   of(op: OpName): OpWork {
-    return this.sums.get(op) ?? { calls: 0, flops: 0, bytes: 0 };
+    return this.#sums.get(op) ?? { calls: 0, flops: 0, bytes: 0 };
   }
 
   get flops(): number {
-    return [...this.sums.values()].reduce((sum, { flops }) => sum + flops, 0);
+    return [...this.#sums.values()].reduce((sum, { flops }) => sum + flops, 0);
   }
 }

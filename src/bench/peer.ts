@@ -25,11 +25,10 @@ interface Greeting {
  */
 export class Peer {
   readonly name: string;
+  readonly #child: PeerProcess;
 
-  private constructor(
-    private readonly child: PeerProcess,
-    { name }: Greeting,
-  ) {
+  private constructor(child: PeerProcess, { name }: Greeting) {
+    this.#child = child;
     this.name = name;
   }
 
@@ -55,52 +54,52 @@ export class Peer {
 
   /** Milliseconds that the peer took for a request, by its own clock. */
   async run(request: object = {}): Promise<number> {
-    const { seconds } = (await this.child.ask(request)) as { seconds: number };
+    const { seconds } = (await this.#child.ask(request)) as { seconds: number };
     return 1000 * seconds;
   }
 
   /** Ends the peer. Returns the most memory that it has ever held, in bytes. */
   async end(): Promise<number> {
-    const { peakMemoryBytes } = (await this.child.ask({ end: true })) as { peakMemoryBytes: number };
+    const { peakMemoryBytes } = (await this.#child.ask({ end: true })) as { peakMemoryBytes: number };
     return peakMemoryBytes;
   }
 
   /** Ends the peer at once. `using` calls this in every case. */
   [Symbol.dispose](): void {
-    this.child.kill();
+    this.#child.kill();
   }
 }
 
 class PeerProcess {
-  private readonly process: ChildProcessByStdio<Writable, Readable, Readable>;
-  private readonly lines: Interface;
-  private errors = '';
-  private failure: Error | null = null;
-  private waiting: { resolve: (line: string) => void; reject: (error: Error) => void } | null = null;
+  readonly #process: ChildProcessByStdio<Writable, Readable, Readable>;
+  readonly #lines: Interface;
+  #errors = '';
+  #failure: Error | null = null;
+  #waiting: { resolve: (line: string) => void; reject: (error: Error) => void } | null = null;
 
   constructor(program: string, script: string) {
-    this.process = spawn(program, [script], { env: environment, stdio: ['pipe', 'pipe', 'pipe'] });
-    this.lines = createInterface({ input: this.process.stdout });
-    this.lines.on('line', (line) => {
-      const { waiting } = this;
-      this.waiting = null;
+    this.#process = spawn(program, [script], { env: environment, stdio: ['pipe', 'pipe', 'pipe'] });
+    this.#lines = createInterface({ input: this.#process.stdout });
+    this.#lines.on('line', (line) => {
+      const waiting = this.#waiting;
+      this.#waiting = null;
       waiting?.resolve(line);
     });
-    this.process.stderr.setEncoding('utf8').on('data', (text: string) => (this.errors += text));
-    this.process.stdin.on('error', () => undefined); // it has ended: the `close` event reports that
-    this.process.on('error', (error) => this.fail(error));
-    this.process.on('close', (code, signal) => {
-      const last = this.errors.trimEnd().split('\n').slice(-shownLines).join('\n');
-      this.fail(new Error(`it ended ${signal ? `by ${signal}` : `with exit code ${code}`}${last && `:\n${last}`}`));
+    this.#process.stderr.setEncoding('utf8').on('data', (text: string) => (this.#errors += text));
+    this.#process.stdin.on('error', () => undefined); // it has ended: the `close` event reports that
+    this.#process.on('error', (error) => this.#fail(error));
+    this.#process.on('close', (code, signal) => {
+      const last = this.#errors.trimEnd().split('\n').slice(-shownLines).join('\n');
+      this.#fail(new Error(`it ended ${signal ? `by ${signal}` : `with exit code ${code}`}${last && `:\n${last}`}`));
     });
   }
 
   /** Sends one request and waits for its answer. */
   async ask(request: object): Promise<unknown> {
     const line = await new Promise<string>((resolve, reject) => {
-      if (this.failure) return reject(this.failure);
-      this.waiting = { resolve, reject };
-      this.process.stdin.write(`${JSON.stringify(request)}\n`);
+      if (this.#failure) return reject(this.#failure);
+      this.#waiting = { resolve, reject };
+      this.#process.stdin.write(`${JSON.stringify(request)}\n`);
     });
     try {
       return JSON.parse(line) as unknown;
@@ -110,14 +109,14 @@ class PeerProcess {
   }
 
   kill(): void {
-    this.lines.close();
-    this.process.kill('SIGKILL');
+    this.#lines.close();
+    this.#process.kill('SIGKILL');
   }
 
-  private fail(error: Error): void {
-    this.failure ??= error;
-    const { waiting } = this;
-    this.waiting = null;
-    waiting?.reject(this.failure);
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    waiting?.reject(this.#failure);
   }
 }

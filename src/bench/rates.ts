@@ -41,61 +41,63 @@ const takes = 2;
 export class RateMeter {
   /** Bytes by which the workspace had to grow for this. */
   grownBytes = 0;
-  private sgemmGflops = 0;
-  private copyGigabytesPerSecond = 0;
+  #sgemmGflops = 0;
+  #copyGigabytesPerSecond = 0;
+  readonly #engine: Engine;
 
-  constructor(private readonly engine: Engine) {}
+  constructor(engine: Engine) {
+    this.#engine = engine;
+  }
 
   get best(): Rates {
-    const { sgemmGflops, copyGigabytesPerSecond } = this;
-    return { sgemmGflops, copyGigabytesPerSecond };
+    return { sgemmGflops: this.#sgemmGflops, copyGigabytesPerSecond: this.#copyGigabytesPerSecond };
   }
 
   async measure(): Promise<void> {
-    const { product, copy } = sizes[this.engine.device];
+    const { product, copy } = sizes[this.#engine.device];
     for (const [width, out] of products)
       for (let rows = product.fewest, ms = 0; rows <= product.most && ms < product.longEnough; rows *= 2) {
-        ms = await this.product(rows, width, out);
-        this.sgemmGflops = Math.max(this.sgemmGflops, (2 * rows * width * out) / ms / 1e6);
+        ms = await this.#product(rows, width, out);
+        this.#sgemmGflops = Math.max(this.#sgemmGflops, (2 * rows * width * out) / ms / 1e6);
       }
     for (let rows = copy.fewest, ms = -1; rows <= copy.most && ms < copy.longEnough; rows *= 2)
-      ms = await this.copy(rows);
+      ms = await this.#copy(rows);
   }
 
   /**
    * Milliseconds of `linearForward`. Its weights are in the parameter arena, if there is room, so that the precision's
    * copy is used.
    */
-  private async product(rows: number, width: number, out: number): Promise<number> {
-    const { engine } = this;
-    this.makeRoom(4 * (rows * (width + out + noiseWidth) + (out + noiseWidth) * width));
-    const [x, y] = this.tensors([rows, width], [rows, out]);
+  async #product(rows: number, width: number, out: number): Promise<number> {
+    const engine = this.#engine;
+    this.#makeRoom(4 * (rows * (width + out + noiseWidth) + (out + noiseWidth) * width));
+    const [x, y] = this.#tensors([rows, width], [rows, out]);
     const held = engine.memory().parameters >= 4 * out * width;
-    const weight = held ? engine.tensor('parameters', 0, [out, width]) : this.workspaceFloats(out, width);
+    const weight = held ? engine.tensor('parameters', 0, [out, width]) : this.#workspaceFloats(out, width);
     if (!held) fill(engine, weight, 0.1);
     // Equal values would make a GPU look faster than it is.
     fillWithNoise(engine, x, 0);
-    return this.fastest('linearForward', [allRows(rows), width, out, x, weight, null, y]);
+    return this.#fastest('linearForward', [allRows(rows), width, out, x, weight, null, y]);
   }
 
   /** Milliseconds of a copy of so many rows; notes the rate. */
-  private async copy(rows: number): Promise<number> {
-    const { engine } = this;
-    this.makeRoom(4 * (2 * copyWidth + 1) * rows);
-    const [from, to] = this.tensors([rows, copyWidth], [rows, copyWidth]);
+  async #copy(rows: number): Promise<number> {
+    const engine = this.#engine;
+    this.#makeRoom(4 * (2 * copyWidth + 1) * rows);
+    const [from, to] = this.#tensors([rows, copyWidth], [rows, copyWidth]);
     fill(engine, from, 1);
     const indices = engine.workspace.allocate([rows], 'i32', 'bottom');
     await engine.upload(
       indices,
       Int32Array.from({ length: rows }, (_, i) => i),
     );
-    const ms = await this.fastest('gatherRowsForward', [allRows(rows), copyWidth, rows, indices, from, to]);
-    this.copyGigabytesPerSecond = Math.max(this.copyGigabytesPerSecond, (bytesOf(from) + bytesOf(to)) / ms / 1e6);
+    const ms = await this.#fastest('gatherRowsForward', [allRows(rows), copyWidth, rows, indices, from, to]);
+    this.#copyGigabytesPerSecond = Math.max(this.#copyGigabytesPerSecond, (bytesOf(from) + bytesOf(to)) / ms / 1e6);
     return ms;
   }
 
-  private makeRoom(bytes: number): void {
-    const { engine } = this;
+  #makeRoom(bytes: number): void {
+    const engine = this.#engine;
     const before = engine.memory().workspace;
     const needed = bytes + 8192; // each tensor begins at a multiple of 64
     if (before >= needed) return;
@@ -103,17 +105,17 @@ export class RateMeter {
     this.grownBytes += needed - before;
   }
 
-  private tensors(...shapes: readonly (readonly number[])[]): Tensor[] {
-    const { engine } = this;
+  #tensors(...shapes: readonly (readonly number[])[]): Tensor[] {
+    const engine = this.#engine;
     engine.resetWorkspace();
     return shapes.map((shape) => engine.workspace.allocate(shape, engine.activationDType, 'bottom'));
   }
 
-  private workspaceFloats(...shape: number[]): Tensor {
-    return this.engine.workspace.allocate(shape, 'f32', 'bottom');
+  #workspaceFloats(...shape: number[]): Tensor {
+    return this.#engine.workspace.allocate(shape, 'f32', 'bottom');
   }
 
-  private async fastest(op: OpName, args: readonly OpArgument[]): Promise<number> {
-    return Math.min(...(await timeCalls(this.engine, op, args, takes)));
+  async #fastest(op: OpName, args: readonly OpArgument[]): Promise<number> {
+    return Math.min(...(await timeCalls(this.#engine, op, args, takes)));
   }
 }

@@ -139,28 +139,29 @@ export async function benchStep(options: StepBenchOptions): Promise<StepReport> 
 
 /** Runs steps on one batch and keeps their times. */
 class StepRun {
-  private readonly rates: RateMeter;
-  private readonly work = new WorkByOp();
-  private readonly counts;
-  private times: number[] = [];
-  private profiles: OpProfile[][] = [];
-  private steps = 0;
+  readonly #rates: RateMeter;
+  readonly #work = new WorkByOp();
+  readonly #counts;
+  #times: number[] = [];
+  #profiles: OpProfile[][] = [];
+  #steps = 0;
+  readonly #model: ReturnType<Benched['open']>;
+  readonly #benched: Benched;
 
-  constructor(
-    private readonly model: ReturnType<Benched['open']>,
-    private readonly benched: Benched,
-  ) {
-    this.rates = new RateMeter(model.engine);
-    this.counts = rowCounts(benched.batch);
+  constructor(model: ReturnType<Benched['open']>, benched: Benched) {
+    this.#model = model;
+    this.#benched = benched;
+    this.#rates = new RateMeter(model.engine);
+    this.#counts = rowCounts(benched.batch);
   }
 
   /** Measures the rates once, because that makes the workspace grow, which would invalidate recordings of steps. */
   async prepare(): Promise<void> {
-    await this.rates.measure();
+    await this.#rates.measure();
   }
 
   async step(): Promise<void> {
-    await this.model.trainStep(this.steps++);
+    await this.#model.trainStep(this.#steps++);
   }
 
   /**
@@ -168,53 +169,53 @@ class StepRun {
    * op.
    */
   async measure(): Promise<number> {
-    await this.rates.measure();
-    const onCpu = this.model.engine.device === 'cpu';
+    await this.#rates.measure();
+    const onCpu = this.#model.engine.device === 'cpu';
     const milliseconds = await timed(() => (onCpu ? this.profileStep() : this.step()));
-    this.times.push(milliseconds);
+    this.#times.push(milliseconds);
     return milliseconds;
   }
 
   /** A step whose ops are timed one by one. */
   async profileStep(): Promise<void> {
-    const { engine } = this.model;
-    if (this.profiles.length === 0)
-      engine.observer = (op, args) => this.work.add(op, workOf(op, args, this.counts, engine.activationDType));
+    const { engine } = this.#model;
+    if (this.#profiles.length === 0)
+      engine.observer = (op, args) => this.#work.add(op, workOf(op, args, this.#counts, engine.activationDType));
     engine.profile(true);
     await this.step();
     engine.observer = null;
-    this.profiles.push(await engine.readProfile());
+    this.#profiles.push(await engine.readProfile());
     engine.profile(false);
   }
 
-  private peakMemory(): number {
-    const { engine } = this.model;
-    const grown = this.rates.grownBytes;
+  #peakMemory(): number {
+    const { engine } = this.#model;
+    const grown = this.#rates.grownBytes;
     if (engine.device === 'cpu') return peakMemory() - grown;
     return Object.values(engine.memory()).reduce((sum, bytes) => sum + bytes, 0) - grown;
   }
 
   /** Forgets all times. */
   forget(): void {
-    this.times = [];
-    this.profiles = [];
+    this.#times = [];
+    this.#profiles = [];
   }
 
   report(threads: number): Omit<StepReport, 'machine' | 'precision' | 'device' | 'notes'> {
-    const { times } = this;
-    const questions = examplesOf(this.benched.batch);
-    const rates = this.rates.best;
+    const times = this.#times;
+    const questions = examplesOf(this.#benched.batch);
+    const rates = this.#rates.best;
     const stepMilliseconds = timesOf(times);
     const mean = times.reduce((sum, ms) => sum + ms, 0) / times.length;
-    const ops = opReports(this.profiles, mean, (op) => this.work.of(op), rates);
+    const ops = opReports(this.#profiles, mean, (op) => this.#work.of(op), rates);
     const inOps = ops.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
-    const flops = this.benched.flops(this.counts);
+    const flops = this.#benched.flops(this.#counts);
     const gflops = flops / stepMilliseconds.median / 1e6;
     return {
       samplesPerSecond: (1000 * questions) / stepMilliseconds.median,
       gflops,
       sgemmShare: gflops / rates.sgemmGflops,
-      peakMemoryBytes: this.peakMemory(),
+      peakMemoryBytes: this.#peakMemory(),
       stepMilliseconds,
       gflopPerSample: flops / questions / 1e9,
       batch: questions,

@@ -62,9 +62,6 @@ export function checkNames(
   }
 }
 
-/** The name of `isRecord` that `src/train` still uses. */
-export const isTree: (value: unknown) => value is ConfigTree = isRecord;
-
 /** A value as a message shows it. */
 export function show(value: unknown): string {
   const isNumber = typeof value === 'number';

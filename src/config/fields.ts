@@ -65,7 +65,7 @@ function kindOf(type: z.core.$ZodType): Pick<ConfigField, 'kind' | 'choices'> | 
   if (type instanceof z.ZodEnum) return { kind: 'choice', choices: type.options.map(String) };
   if (type instanceof z.ZodArray) {
     const element = kindOf(type.def.element);
-    return { kind: 'list', ...(element?.choices ? { choices: element.choices } : {}) };
+    return { kind: 'list', choices: element?.choices };
   }
   return undefined;
 }
@@ -85,7 +85,7 @@ function collect(shape: Shape, parents: readonly string[]): ConfigField[] {
         flag: flagNames[path.join('.')] ?? kebab(key),
         ...kind,
         description: leaf.description,
-        ...(leaf.default === undefined ? {} : { default: leaf.default }),
+        default: leaf.default,
       },
     ];
   });

@@ -97,9 +97,9 @@ function inspectAddon(): AddonReport {
   const record = parsed(textOf(join(dirname(addonFile().file), 'lxmert-build.json')));
   const library = /\S*\/libdnnl\.so\S*/.exec(textOf('/proc/self/maps'))?.[0];
   return {
-    ...(typeof record.compiler === 'string' ? { compiler: record.compiler } : {}),
-    ...(typeof record.march === 'string' ? { march: record.march } : {}),
-    ...(library === undefined ? {} : { oneDnn: basename(realpathSync(library)) }),
+    compiler: typeof record.compiler === 'string' ? record.compiler : undefined,
+    march: typeof record.march === 'string' ? record.march : undefined,
+    oneDnn: library === undefined ? undefined : basename(realpathSync(library)),
   };
 }
 

@@ -42,32 +42,34 @@ export class Engine implements AsyncDisposable {
   /** Called for each op call that is enqueued: for benches and tests. */
   observer: ((op: OpName, args: readonly OpArgument[]) => void) | null = null;
   readonly workspace = new Workspace();
-  private readonly native: NativeEngine;
-  private readonly onNote: (text: string) => void;
+  readonly #native: NativeEngine;
+  readonly #onNote: (text: string) => void;
   /** Lanes on CUDA, unless the options turn them off. */
-  private readonly lanes: Lanes | null;
-  private readonly opCodes: ReadonlyMap<string, number>;
-  private readonly reserved = new Map<ArenaName, number>();
-  private readonly args = new Float64Array(128);
-  private planning = false;
+  readonly #lanes: Lanes | null;
+  readonly #opCodes: ReadonlyMap<string, number>;
+  readonly #reserved = new Map<ArenaName, number>();
+  readonly #args = new Float64Array(128);
+  #planning = false;
   /** The calls that are being recorded, as the numbers that the addon takes. */
-  private recorded: number[] | null = null;
-  private reservations = 0;
-  private uploadedAhead: Tensor | null = null;
-  private disposed: Promise<void> | null = null;
+  #recorded: number[] | null = null;
+  #reservations = 0;
+  #uploadedAhead: Tensor | null = null;
+  #disposed: Promise<void> | null = null;
+  readonly #addon: NativeAddon;
 
   private constructor(
-    private readonly addon: NativeAddon,
+    addon: NativeAddon,
     opened: OpenedDevice,
     { onNote = () => undefined, lanes = true }: EngineOptions,
   ) {
-    this.native = opened.native;
+    this.#addon = addon;
+    this.#native = opened.native;
     this.device = opened.device;
     this.description = opened.description;
-    this.activationDType = addon.activationsOf(this.native);
-    this.lanes = lanes && this.device === 'cuda' ? new Lanes(this.workspace, (lane) => this.enterLane(lane)) : null;
-    this.onNote = onNote;
-    this.opCodes = new Map(addon.opNames.map((name, code) => [name, code]));
+    this.activationDType = addon.activationsOf(this.#native);
+    this.#lanes = lanes && this.device === 'cuda' ? new Lanes(this.workspace, (lane) => this.#enterLane(lane)) : null;
+    this.#onNote = onNote;
+    this.#opCodes = new Map(addon.opNames.map((name, code) => [name, code]));
   }
 
   /** @throws LxmertError NO_DEVICE, ADDON, BAD_ARGUMENT */
@@ -83,21 +85,21 @@ export class Engine implements AsyncDisposable {
 
   /** Gives an arena a new size, zeroed. Its contents are lost, but work enqueued before still uses the old memory. */
   reserve(arena: ArenaName, bytes: number): void {
-    translated(() => this.addon.reserve(this.native, arenaNames.indexOf(arena), bytes));
-    this.reserved.set(arena, bytes);
-    this.reservations++;
-    if (this.uploadedAhead?.arena === arena) this.uploadedAhead = null;
+    translated(() => this.#addon.reserve(this.#native, arenaNames.indexOf(arena), bytes));
+    this.#reserved.set(arena, bytes);
+    this.#reservations++;
+    if (this.#uploadedAhead?.arena === arena) this.#uploadedAhead = null;
     if (arena === 'workspace') this.workspace.reset(bytes);
   }
 
   /** Empties the workspace for the next step. Tensors of the last step become invalid. */
   resetWorkspace(): void {
-    this.workspace.reset(this.reserved.get('workspace') ?? 0);
+    this.workspace.reset(this.#reserved.get('workspace') ?? 0);
   }
 
   /** Bytes of each arena. */
   memory(): Readonly<Record<ArenaName, number>> {
-    const bytes = (arena: ArenaName): number => this.reserved.get(arena) ?? 0;
+    const bytes = (arena: ArenaName): number => this.#reserved.get(arena) ?? 0;
     return Object.fromEntries(arenaNames.map((arena) => [arena, bytes(arena)])) as Record<ArenaName, number>;
   }
 
@@ -108,24 +110,24 @@ export class Engine implements AsyncDisposable {
     shape: readonly number[],
     dtype: DType = 'f32',
   ): Tensor {
-    const size = this.planning ? Infinity : (this.reserved.get(arena) ?? 0);
+    const size = this.#planning ? Infinity : (this.#reserved.get(arena) ?? 0);
     return tensorAt({ arena, offset, shape, dtype }, size);
   }
 
   /** Enqueues an op of the table. The arguments have the order of its struct in native/engine/ops. */
   run(op: OpName, args: readonly OpArgument[]): void {
-    if (this.planning) return;
-    const code = this.opCodes.get(op);
+    if (this.#planning) return;
+    const code = this.#opCodes.get(op);
     if (code === undefined) throw new LxmertError('UNSUPPORTED', `the addon has no op ${op}; run \`npm run setup\``);
-    const count = encodeCall(args, this.args, (tensor) => {
-      this.checkLive(op, tensor);
-      this.lanes?.use(op, tensor);
+    const count = encodeCall(args, this.#args, (tensor) => {
+      this.#checkLive(op, tensor);
+      this.#lanes?.use(op, tensor);
     });
-    if (this.recorded) {
-      this.recorded.push(code, count, ...this.args.subarray(0, count));
+    if (this.#recorded) {
+      this.#recorded.push(code, count, ...this.#args.subarray(0, count));
       return;
     }
-    translated(() => this.addon.enqueue(this.native, code, this.args, count));
+    translated(() => this.#addon.enqueue(this.#native, code, this.#args, count));
     this.observer?.(op, args);
   }
 
@@ -135,7 +137,7 @@ export class Engine implements AsyncDisposable {
    * @throws LxmertError INTERNAL when one does
    */
   beside(first: () => void, second: () => void): void {
-    if (this.lanes) return this.lanes.beside(first, second);
+    if (this.#lanes) return this.#lanes.beside(first, second);
     first();
     second();
   }
@@ -146,31 +148,31 @@ export class Engine implements AsyncDisposable {
    * memory. It becomes invalid when an arena is reserved.
    */
   record(work: () => void): Recording {
-    this.checkNotRecording('record');
-    const calls: number[] = (this.recorded = []);
+    this.#checkNotRecording('record');
+    const calls: number[] = (this.#recorded = []);
     try {
       work();
     } finally {
-      this.recorded = null;
+      this.#recorded = null;
     }
     const numbers = Float64Array.from(calls);
-    const number = translated(() => this.addon.record(this.native, numbers, numbers.length));
-    return { number, reservations: this.reservations };
+    const number = translated(() => this.#addon.record(this.#native, numbers, numbers.length));
+    return { number, reservations: this.#reservations };
   }
 
   /** Whether no arena has been reserved since it was made. */
   isLive({ reservations }: Recording): boolean {
-    return reservations === this.reservations;
+    return reservations === this.#reservations;
   }
 
   /** Enqueues the recorded calls, in order with all else. @throws LxmertError BAD_ARGUMENT for an invalid recording */
   replay({ number }: Recording): void {
-    this.tell(translated(() => this.addon.replay(this.native, number)));
+    this.#tell(translated(() => this.#addon.replay(this.#native, number)));
   }
 
   /** Frees a recording after the replays that are already enqueued. */
   forget({ number }: Recording): void {
-    translated(() => this.addon.forget(this.native, number));
+    translated(() => this.#addon.forget(this.#native, number));
   }
 
   /**
@@ -178,13 +180,13 @@ export class Engine implements AsyncDisposable {
    * Tensors that the step made are invalid afterwards.
    */
   plan(step: () => void): number {
-    this.planning = true;
+    this.#planning = true;
     this.workspace.plan();
     try {
       step();
       return this.workspace.peakBytes;
     } finally {
-      this.planning = false;
+      this.#planning = false;
       this.resetWorkspace();
     }
   }
@@ -194,7 +196,7 @@ export class Engine implements AsyncDisposable {
    * @throws LxmertError OUT_OF_MEMORY; BAD_ARGUMENT for 0 bytes or more than 8 GiB
    */
   hostMemory(bytes: number): ArrayBuffer {
-    return translated(() => this.addon.hostMemory(this.native, bytes));
+    return translated(() => this.#addon.hostMemory(this.#native, bytes));
   }
 
   /**
@@ -205,29 +207,29 @@ export class Engine implements AsyncDisposable {
    * therefore not use this tensor. Two slots in turn fulfil this: that work reads the slot of the last upload.
    */
   async upload(tensor: Tensor, source: NodeJS.TypedArray, { ahead = false } = {}): Promise<void> {
-    this.checkLive('upload', tensor);
-    this.checkNotRecording('upload');
+    this.#checkLive('upload', tensor);
+    this.#checkNotRecording('upload');
     if (source.byteLength !== bytesOf(tensor))
       throw new LxmertError(
         'BAD_ARGUMENT',
         `upload: ${source.byteLength} bytes into a tensor [${tensor.shape.join(', ')}] of ${bytesOf(tensor)}`,
       );
-    if (ahead) this.checkSlot(tensor);
+    if (ahead) this.#checkSlot(tensor);
     const arena = arenaNames.indexOf(tensor.arena);
-    await settled(translated(() => this.addon.upload(this.native, arena, tensor.offset, source, ahead)));
+    await settled(translated(() => this.#addon.upload(this.#native, arena, tensor.offset, source, ahead)));
   }
 
   /**
    * The values of a tensor after all ops enqueued before: an Int32Array for i32, a Float32Array for all other types.
    */
   async read(tensor: Tensor): Promise<Float32Array | Int32Array> {
-    this.checkLive('read', tensor);
-    this.checkNotRecording('read');
+    this.#checkLive('read', tensor);
+    this.#checkNotRecording('read');
     const target = new targets[tensor.dtype](elements(tensor.shape));
     const values = await settled(
-      translated(() => this.addon.read(this.native, arenaNames.indexOf(tensor.arena), tensor.offset, target)),
+      translated(() => this.#addon.read(this.#native, arenaNames.indexOf(tensor.arena), tensor.offset, target)),
     );
-    this.tellNote();
+    this.#tellNote();
     return values instanceof Uint16Array ? halvesToFloats(values, tensor.dtype) : values;
   }
 
@@ -238,28 +240,28 @@ export class Engine implements AsyncDisposable {
 
   /** Resolves when all ops enqueued before have run. Rejects with the first error of any op. */
   async synchronize(): Promise<void> {
-    await settled(translated(() => this.addon.synchronize(this.native)));
-    this.tellNote();
+    await settled(translated(() => this.#addon.synchronize(this.#native)));
+    this.#tellNote();
   }
 
   /** Starts timing every op from zero, or stops. It costs two readings of a clock for each op. */
   profile(on: boolean): void {
-    translated(() => this.addon.profile(this.native, on));
+    translated(() => this.#addon.profile(this.#native, on));
   }
 
   /** The times of the ops that have run, in the order of the op table, after the work enqueued so far. */
   async readProfile(): Promise<OpProfile[]> {
-    const { opNames } = this.addon;
+    const { opNames } = this.#addon;
     const target = new Float64Array(2 * opNames.length);
-    return opProfiles(opNames, await settled(translated(() => this.addon.readProfile(this.native, target))));
+    return opProfiles(opNames, await settled(translated(() => this.#addon.readProfile(this.#native, target))));
   }
 
   /**
    * Finishes the queued work, then releases all memory. Later calls are refused; another call of `dispose` is allowed.
    */
   dispose(): Promise<void> {
-    this.disposed ??= this.addon.dispose(this.native);
-    return this.disposed;
+    this.#disposed ??= this.#addon.dispose(this.#native);
+    return this.#disposed;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -267,22 +269,22 @@ export class Engine implements AsyncDisposable {
   }
 
   /** Sends the ops that follow to lane 1 or 2; 0 ends both lanes. */
-  private enterLane(lane: number): void {
-    if (this.planning) return;
-    if (this.recorded) this.recorded.push(laneChange, 1, lane);
-    else translated(() => this.addon.enterLane(this.native, lane));
+  #enterLane(lane: number): void {
+    if (this.#planning) return;
+    if (this.#recorded) this.#recorded.push(laneChange, 1, lane);
+    else translated(() => this.#addon.enterLane(this.#native, lane));
   }
 
   /** Reports a note of a replay, also when no other replay follows. */
-  private tellNote(): void {
-    if (!this.disposed) this.tell(translated(() => this.addon.takeNote(this.native)));
+  #tellNote(): void {
+    if (!this.#disposed) this.#tell(translated(() => this.#addon.takeNote(this.#native)));
   }
 
-  private tell(note: string): void {
-    if (note) this.onNote(`steps run op by op, which is slower: ${note}`);
+  #tell(note: string): void {
+    if (note) this.#onNote(`steps run op by op, which is slower: ${note}`);
   }
 
-  private checkLive(what: string, tensor: Tensor): void {
+  #checkLive(what: string, tensor: Tensor): void {
     if (tensor.arena === 'workspace' && tensor.generation !== this.workspace.generation)
       throw new LxmertError(
         'DISPOSED',
@@ -291,18 +293,18 @@ export class Engine implements AsyncDisposable {
   }
 
   /** The work since the last upload ahead reads that upload's tensor, so the next upload ahead must go elsewhere. */
-  private checkSlot(tensor: Tensor): void {
-    const last = this.uploadedAhead;
+  #checkSlot(tensor: Tensor): void {
+    const last = this.#uploadedAhead;
     if (last && overlap(last, tensor))
       throw new LxmertError(
         'BAD_ARGUMENT',
         'upload ahead: the last one went to the same place, where work may read it',
       );
-    this.uploadedAhead = tensor;
+    this.#uploadedAhead = tensor;
   }
 
-  private checkNotRecording(what: string): void {
-    if (this.recorded) throw new LxmertError('INTERNAL', `${what} inside of a recording, which takes ops only`);
+  #checkNotRecording(what: string): void {
+    if (this.#recorded) throw new LxmertError('INTERNAL', `${what} inside of a recording, which takes ops only`);
   }
 }
 

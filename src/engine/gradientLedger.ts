@@ -11,28 +11,28 @@ export interface Parameter {
 /** Records which gradients of parameters the step has written so far, over all parts of an accumulated batch. */
 export class GradientLedger {
   /** Bytes of each gradient by its offset in the gradient arena, in the order in which they were first written. */
-  private readonly written: Map<number, number>;
+  readonly #written: Map<number, number>;
 
   /** A copy of another ledger's marks. */
   constructor(before?: GradientLedger) {
-    this.written = new Map(before?.written);
+    this.#written = new Map(before ? before.#written : []);
   }
 
   /** A key that is equal for equal marks made in the same order. */
   get key(): string {
-    return [...this.written.keys()].join(' ');
+    return [...this.#written.keys()].join(' ');
   }
 
   /** Marks a gradient as written. Returns true if it had been written before. */
   mark({ gradient }: Parameter): boolean {
-    const before = this.written.get(gradient.offset);
-    this.written.set(gradient.offset, Math.max(before ?? 0, bytesOf(gradient)));
+    const before = this.#written.get(gradient.offset);
+    this.#written.set(gradient.offset, Math.max(before ?? 0, bytesOf(gradient)));
     return before !== undefined;
   }
 
   /** The parts of [begin, end) of the gradient arena, in bytes, that have not been written. */
   unwritten(begin: number, end: number): Range[] {
-    const written = [...this.written].map(([offset, bytes]) => ({ begin: offset, end: offset + bytes }));
+    const written = [...this.#written].map(([offset, bytes]) => ({ begin: offset, end: offset + bytes }));
     return new Ranges(written).gaps(begin, end);
   }
 }

@@ -18,41 +18,43 @@ type Uses = Map<ArenaName, Ranges>;
  */
 export class Lanes {
   /** One entry for each lane; empty outside of `beside`. */
-  private uses: Uses[] = [];
-  private lane = 0;
+  #uses: Uses[] = [];
+  #lane = 0;
+  readonly #workspace: Workspace;
+  readonly #enter: (lane: number) => void;
 
   /** `enter` sends the ops that follow to lane 1 or 2; 0 ends both lanes. */
-  constructor(
-    private readonly workspace: Workspace,
-    private readonly enter: (lane: number) => void,
-  ) {}
+  constructor(workspace: Workspace, enter: (lane: number) => void) {
+    this.#workspace = workspace;
+    this.#enter = enter;
+  }
 
   /** @throws LxmertError INTERNAL inside of a lane */
   beside(first: () => void, second: () => void): void {
-    if (this.uses.length > 0) throw new LxmertError('INTERNAL', 'lanes inside of a lane');
-    this.uses = [new Map<ArenaName, Ranges>(), new Map<ArenaName, Ranges>()];
-    this.workspace.fork(this.uses.length);
+    if (this.#uses.length > 0) throw new LxmertError('INTERNAL', 'lanes inside of a lane');
+    this.#uses = [new Map<ArenaName, Ranges>(), new Map<ArenaName, Ranges>()];
+    this.#workspace.fork(this.#uses.length);
     try {
       for (const [lane, work] of [first, second].entries()) {
-        this.lane = lane;
-        this.workspace.enter(lane);
-        this.enter(lane + 1);
+        this.#lane = lane;
+        this.#workspace.enter(lane);
+        this.#enter(lane + 1);
         work();
       }
     } finally {
-      this.uses = [];
-      this.workspace.join();
-      this.enter(0);
+      this.#uses = [];
+      this.#workspace.join();
+      this.#enter(0);
     }
   }
 
   /** Notes that an op uses a tensor. @throws LxmertError INTERNAL when the other lane has used some of its memory */
   use(op: string, tensor: Tensor): void {
     const { arena, offset, shape } = tensor;
-    const own = this.uses[this.lane];
+    const own = this.#uses[this.#lane];
     if (!own || readOnly.includes(arena)) return;
     const end = offset + bytesOf(tensor);
-    if (this.uses[1 - this.lane].get(arena)?.overlaps(offset, end))
+    if (this.#uses[1 - this.#lane].get(arena)?.overlaps(offset, end))
       throw new LxmertError(
         'INTERNAL',
         `${op}: a tensor [${shape.join(', ')}] at byte ${offset} of the ${arena} arena shares memory with what is used beside it, ` +

@@ -6,30 +6,30 @@ export interface Range {
 
 /** A set of numbers, stored as ranges in order, with gaps between them. */
 export class Ranges implements Iterable<Range> {
-  private list: Range[];
+  #list: Range[];
 
   constructor(ranges: Iterable<Range> = []) {
-    this.list = [];
+    this.#list = [];
     for (const { begin, end } of ranges) this.add(begin, end);
   }
 
   [Symbol.iterator](): Iterator<Range> {
-    return this.list[Symbol.iterator]();
+    return this.#list[Symbol.iterator]();
   }
 
   add(begin: number, end: number): void {
     if (begin >= end) return;
-    const touching = this.span((range) => range.end >= begin && range.begin <= end, begin);
+    const touching = this.#span((range) => range.end >= begin && range.begin <= end, begin);
     const merged = {
       begin: Math.min(begin, touching.ranges[0]?.begin ?? begin),
       end: Math.max(end, touching.ranges.at(-1)?.end ?? end),
     };
-    this.list.splice(touching.at, touching.ranges.length, merged);
+    this.#list.splice(touching.at, touching.ranges.length, merged);
   }
 
   remove(begin: number, end: number): void {
     if (begin >= end) return;
-    const cut = this.span((range) => range.end > begin && range.begin < end, begin);
+    const cut = this.#span((range) => range.end > begin && range.begin < end, begin);
     const [first] = cut.ranges;
     const last = cut.ranges.at(-1);
     if (!first || !last) return;
@@ -37,33 +37,33 @@ export class Ranges implements Iterable<Range> {
       { begin: first.begin, end: begin },
       { begin: end, end: last.end },
     ];
-    this.list.splice(cut.at, cut.ranges.length, ...rest.filter((range) => range.begin < range.end));
+    this.#list.splice(cut.at, cut.ranges.length, ...rest.filter((range) => range.begin < range.end));
   }
 
   overlaps(begin: number, end: number): boolean {
-    return this.list.some((range) => range.begin < end && range.end > begin);
+    return this.#list.some((range) => range.begin < end && range.end > begin);
   }
 
   /** The parts of [begin, end) that are not in the set. */
   gaps(begin: number, end: number): Range[] {
     const gaps = new Ranges([{ begin, end }]);
-    for (const range of this.list) gaps.remove(range.begin, range.end);
-    return gaps.list;
+    for (const range of this.#list) gaps.remove(range.begin, range.end);
+    return gaps.#list;
   }
 
   /** The lowest range that has at least `size` numbers, or the highest such range. */
   find(size: number, end: 'lowest' | 'highest'): Range | undefined {
     const fits = (range: Range): boolean => range.end - range.begin >= size;
-    return end === 'lowest' ? this.list.find(fits) : this.list.findLast(fits);
+    return end === 'lowest' ? this.#list.find(fits) : this.#list.findLast(fits);
   }
 
   /**
    * The neighbouring ranges for which `wanted` holds, and their place in the list; if there are none, the place to
    * insert one.
    */
-  private span(wanted: (range: Range) => boolean, begin: number): { at: number; ranges: readonly Range[] } {
-    const ranges = this.list.filter(wanted);
-    const at = ranges[0] ? this.list.indexOf(ranges[0]) : this.list.findIndex((range) => range.begin >= begin);
-    return { at: at < 0 ? this.list.length : at, ranges };
+  #span(wanted: (range: Range) => boolean, begin: number): { at: number; ranges: readonly Range[] } {
+    const ranges = this.#list.filter(wanted);
+    const at = ranges[0] ? this.#list.indexOf(ranges[0]) : this.#list.findIndex((range) => range.begin >= begin);
+    return { at: at < 0 ? this.#list.length : at, ranges };
   }
 }

@@ -10,41 +10,44 @@ interface Kept<T> {
  * many, the least recently used is forgotten; all are forgotten when an arena has been reserved.
  */
 export class Recordings<T> {
-  private readonly kept = new Map<string, Kept<T>>();
+  readonly #kept = new Map<string, Kept<T>>();
+  readonly #engine: Engine;
+  readonly #most: number;
 
-  constructor(
-    private readonly engine: Engine,
-    private readonly most: number,
-  ) {}
+  constructor(engine: Engine, most: number) {
+    this.#engine = engine;
+    this.#most = most;
+  }
 
   /**
    * Enqueues `work`. Returns its result, or the result from when it was recorded. With an observer the ops are called
    * one by one.
    */
   run(key: string, work: () => T): T {
-    const { engine, kept } = this;
+    const engine = this.#engine;
+    const kept = this.#kept;
     if (engine.observer) return work();
     const [oldest] = kept.values();
-    if (oldest && !engine.isLive(oldest.recording)) this.forget(kept.size);
-    const found = kept.get(key) ?? this.record(work);
+    if (oldest && !engine.isLive(oldest.recording)) this.#forget(kept.size);
+    const found = kept.get(key) ?? this.#record(work);
     kept.delete(key);
     kept.set(key, found);
     engine.replay(found.recording);
     return found.result;
   }
 
-  private record(work: () => T): Kept<T> {
-    this.forget(this.kept.size - this.most + 1);
+  #record(work: () => T): Kept<T> {
+    this.#forget(this.#kept.size - this.#most + 1);
     let result: T;
-    const recording = this.engine.record(() => (result = work()));
+    const recording = this.#engine.record(() => (result = work()));
     return { recording, result: result! };
   }
 
   /** Forgets so many of the least recently used recordings. */
-  private forget(count: number): void {
-    for (const [key, { recording }] of [...this.kept].slice(0, Math.max(0, count))) {
-      this.engine.forget(recording);
-      this.kept.delete(key);
+  #forget(count: number): void {
+    for (const [key, { recording }] of [...this.#kept].slice(0, Math.max(0, count))) {
+      this.#engine.forget(recording);
+      this.#kept.delete(key);
     }
   }
 }

@@ -45,36 +45,36 @@ export interface TapeOptions {
  */
 export class Tape {
   readonly training: boolean;
-  private readonly ledger: GradientLedger;
+  readonly #ledger: GradientLedger;
   /** Records of the tape, or of the lane that is being recorded. */
-  private recorded: Entry[] = [];
-  private readonly gradients = new Map<Tensor, Gradient>();
+  #recorded: Entry[] = [];
+  readonly #gradients = new Map<Tensor, Gradient>();
   /** Activations of the op that is being recorded; in a forward-only pass all activations. */
-  private pending: Tensor[] = [];
-  private readonly withoutGradient = new WeakSet<Tensor>();
-  private instances = 0;
+  #pending: Tensor[] = [];
+  readonly #withoutGradient = new WeakSet<Tensor>();
+  #instances = 0;
   /** The tensors made in the lane whose backward pass is running. */
-  private madeInLane: ReadonlySet<Tensor> | null = null;
+  #madeInLane: ReadonlySet<Tensor> | null = null;
 
   constructor(
     readonly engine: Engine,
     options: TapeOptions,
   ) {
     this.training = options.training;
-    this.ledger = options.ledger ?? new GradientLedger();
+    this.#ledger = options.ledger ?? new GradientLedger();
   }
 
   /** Memory until the backward pass of the op that is being recorded. Default type: that of activations. */
   activation(shape: readonly number[], dtype: DType = this.engine.activationDType): Tensor {
     const tensor = this.engine.workspace.allocate(shape, dtype, 'bottom');
-    this.pending.push(tensor);
+    this.#pending.push(tensor);
     return tensor;
   }
 
   /** The same, for data: it gets no gradient. */
   data(shape: readonly number[], dtype: DType): Tensor {
     const tensor = this.activation(shape, dtype);
-    this.withoutGradient.add(tensor);
+    this.#withoutGradient.add(tensor);
     return tensor;
   }
 
@@ -99,8 +99,8 @@ export class Tape {
    */
   record(outputs: readonly Tensor[], backward: (() => void) | null): void {
     if (!this.training) return;
-    this.recorded.push({ outputs, activations: this.pending, backward });
-    this.pending = [];
+    this.#recorded.push({ outputs, activations: this.#pending, backward });
+    this.#pending = [];
   }
 
   /**
@@ -109,13 +109,13 @@ export class Tape {
    */
   through(x: Tensor, layer: (x: Tensor) => Tensor): Tensor {
     if (this.training) return layer(x);
-    const before = this.pending;
-    this.pending = [];
+    const before = this.#pending;
+    this.#pending = [];
     const out = layer(x);
     const kept = out.root ?? out;
     const isDead = (tensor: Tensor): boolean => tensor !== kept && (tensor === x || !before.includes(tensor));
-    const all = [...before, ...this.pending];
-    this.pending = all.filter((tensor) => !isDead(tensor));
+    const all = [...before, ...this.#pending];
+    this.#pending = all.filter((tensor) => !isDead(tensor));
     for (const tensor of all.filter(isDead)) this.engine.workspace.release(tensor);
     return out;
   }
@@ -125,10 +125,10 @@ export class Tape {
    * that the other makes or changes.
    */
   beside<A, B>(first: () => A, second: () => B): [A, B] {
-    const before = this.recorded;
+    const before = this.#recorded;
     const lanes: Entry[][] = [];
     const inLane = <T>(work: () => T): T => {
-      lanes.push((this.recorded = []));
+      lanes.push((this.#recorded = []));
       return work();
     };
     const made: Partial<[A, B]> = [];
@@ -138,9 +138,9 @@ export class Tape {
         () => (made[1] = inLane(second)),
       );
     } finally {
-      this.recorded = before;
+      this.#recorded = before;
     }
-    if (this.training) this.recorded.push({ lanes });
+    if (this.training) this.#recorded.push({ lanes });
     return made as [A, B];
   }
 
@@ -148,7 +148,7 @@ export class Tape {
   recordLoss(logits: Tensor, backward: () => void): void {
     this.record([], () => {
       backward();
-      this.gradients.set(logits, {
+      this.#gradients.set(logits, {
         tensor: logits,
         inPlace: true,
         written: new Ranges([{ begin: 0, end: logits.shape[0] }]),
@@ -160,34 +160,34 @@ export class Tape {
    * The dropout of the next op that has one. The ops are numbered in the order of the model, independent of the batch.
    */
   dropout(p: number, rowIds: Tensor): Dropout {
-    const instance = this.instances++;
+    const instance = this.#instances++;
     return this.training && p > 0 ? { p, instance, rowIds } : { p: 0, instance, rowIds: null };
   }
 
   /** The gradient of an output, in the backward pass of its op. Null when nothing used the output. */
   gradient(tensor: Tensor): Tensor | null {
-    const gradient = this.gradients.get(tensor.root ?? tensor);
+    const gradient = this.#gradients.get(tensor.root ?? tensor);
     const [begin, end] = rowRange(tensor);
     if (!gradient?.written.overlaps(begin, end)) return null;
-    this.complete(gradient, begin, end);
+    this.#complete(gradient, begin, end);
     return blockOf(gradient.tensor, tensor);
   }
 
   /** Where to put the gradient of an input. Null for data, which gets none. */
   target(tensor: Tensor): Target | null {
     const root = tensor.root ?? tensor;
-    if (root.arena !== 'workspace' || this.withoutGradient.has(root)) return null;
-    let gradient = this.gradients.get(root);
+    if (root.arena !== 'workspace' || this.#withoutGradient.has(root)) return null;
+    let gradient = this.#gradients.get(root);
     if (!gradient) {
       // Tensors made before the lanes are shared, so the place must be free for both lanes.
-      const forAll = this.madeInLane?.has(root) === false;
+      const forAll = this.#madeInLane?.has(root) === false;
       const place = this.engine.workspace.allocate(root.shape, root.dtype, 'top', { forAll });
       gradient = { tensor: place, inPlace: false, written: new Ranges() };
-      this.gradients.set(root, gradient);
+      this.#gradients.set(root, gradient);
     }
     const [begin, end] = rowRange(tensor);
     const accumulate = gradient.written.overlaps(begin, end);
-    if (accumulate) this.complete(gradient, begin, end);
+    if (accumulate) this.#complete(gradient, begin, end);
     else gradient.written.add(begin, end);
     return { tensor: blockOf(gradient.tensor, tensor), accumulate };
   }
@@ -201,44 +201,44 @@ export class Tape {
 
   /** Where to put the gradient of a parameter. */
   parameter(parameter: Parameter): Target {
-    return { tensor: parameter.gradient, accumulate: this.ledger.mark(parameter) };
+    return { tensor: parameter.gradient, accumulate: this.#ledger.mark(parameter) };
   }
 
   /** Runs the backward passes of everything recorded, in reverse order, and empties the record. */
   backward(): void {
-    this.unwind(this.recorded);
+    this.#unwind(this.#recorded);
   }
 
-  private unwind(entries: Entry[]): void {
+  #unwind(entries: Entry[]): void {
     for (let entry = entries.pop(); entry; entry = entries.pop())
-      if ('lanes' in entry) this.unwindPair(entry.lanes);
-      else this.unwindOp(entry);
+      if ('lanes' in entry) this.#unwindPair(entry.lanes);
+      else this.#unwindOp(entry);
   }
 
-  private unwindPair([first, second]: Pair['lanes']): void {
+  #unwindPair([first, second]: Pair['lanes']): void {
     const unwound = (entries: Entry[]) => (): void => {
-      this.madeInLane = new Set(entries.flatMap((entry) => ('outputs' in entry ? entry.outputs : [])));
-      this.unwind(entries);
-      this.madeInLane = null;
+      this.#madeInLane = new Set(entries.flatMap((entry) => ('outputs' in entry ? entry.outputs : [])));
+      this.#unwind(entries);
+      this.#madeInLane = null;
     };
     this.engine.beside(unwound(second), unwound(first));
   }
 
-  private unwindOp({ outputs, activations, backward }: Recorded): void {
+  #unwindOp({ outputs, activations, backward }: Recorded): void {
     // A loss has no output. An op whose outputs nobody used has nothing to do.
     const wanted = outputs.length === 0 || outputs.some((output) => this.gradient(output));
     if (wanted) backward?.();
     for (const output of outputs) {
       if (output.root) continue; // released together with the gradient of its root
-      const gradient = this.gradients.get(output);
+      const gradient = this.#gradients.get(output);
       if (gradient && !gradient.inPlace) this.engine.workspace.release(gradient.tensor);
-      this.gradients.delete(output);
+      this.#gradients.delete(output);
     }
     for (const activation of activations.toReversed()) this.engine.workspace.release(activation);
   }
 
   /** Fills the rows of [begin, end) that have not been written with zeros. */
-  private complete({ tensor, written }: Gradient, begin: number, end: number): void {
+  #complete({ tensor, written }: Gradient, begin: number, end: number): void {
     for (const gap of written.gaps(begin, end))
       this.engine.run('fill', [0, rowBlock(tensor, gap.begin, gap.end - gap.begin)]);
     written.add(begin, end);

@@ -22,23 +22,23 @@ const placeBytes = (shape: readonly number[], dtype: DType): number =>
  */
 export class Workspace {
   generation = 0;
-  private bytes = 0;
+  #bytes = 0;
   /** Free for everyone. */
-  private free = new Ranges();
+  #free = new Ranges();
   /** Released by each lane since the lanes began. */
-  private lanes: Ranges[] = [];
-  private lane = 0;
-  private lowest = 0;
-  private highest = 0;
+  #lanes: Ranges[] = [];
+  #lane = 0;
+  #lowest = 0;
+  #highest = 0;
 
   /** Empties the workspace: all tensors made before become invalid. */
   reset(bytes: number): void {
     this.generation++;
-    this.bytes = bytes;
-    this.free = new Ranges([{ begin: 0, end: bytes }]);
-    this.lanes = [];
-    this.highest = 0;
-    this.lowest = bytes;
+    this.#bytes = bytes;
+    this.#free = new Ranges([{ begin: 0, end: bytes }]);
+    this.#lanes = [];
+    this.#highest = 0;
+    this.#lowest = bytes;
   }
 
   /** Empties it and gives it unlimited size. */
@@ -48,40 +48,40 @@ export class Workspace {
 
   /** The most bytes in use at both ends together since the last reset. */
   get peakBytes(): number {
-    return this.highest + this.bytes - this.lowest;
+    return this.#highest + this.#bytes - this.#lowest;
   }
 
   /** Begins so many lanes; the first one is current. */
   fork(lanes: number): void {
-    this.lanes = Array.from({ length: lanes }, () => new Ranges());
-    this.lane = 0;
+    this.#lanes = Array.from({ length: lanes }, () => new Ranges());
+    this.#lane = 0;
   }
 
   enter(lane: number): void {
-    this.lane = lane;
+    this.#lane = lane;
   }
 
   join(): void {
-    for (const given of this.lanes) for (const { begin, end } of given) this.free.add(begin, end);
-    this.lanes = [];
+    for (const given of this.#lanes) for (const { begin, end } of given) this.#free.add(begin, end);
+    this.#lanes = [];
   }
 
   /** `forAll`: the place must be free for all lanes, not only for the current one. */
   allocate(shape: readonly number[], dtype: DType, end: 'bottom' | 'top', { forAll = false } = {}): Tensor {
     const size = placeBytes(shape, dtype);
-    const own = forAll ? undefined : this.lanes[this.lane];
-    const holes = own ? new Ranges([...this.free, ...own]) : this.free;
+    const own = forAll ? undefined : this.#lanes[this.#lane];
+    const holes = own ? new Ranges([...this.#free, ...own]) : this.#free;
     const hole = holes.find(size, end === 'bottom' ? 'lowest' : 'highest');
     if (!hole)
       throw new LxmertError(
         'INTERNAL',
-        `the workspace of ${this.bytes} bytes has no room for ${size} more: it was planned for a smaller batch`,
+        `the workspace of ${this.#bytes} bytes has no room for ${size} more: it was planned for a smaller batch`,
       );
     const offset = end === 'bottom' ? hole.begin : hole.end - size;
-    this.free.remove(offset, offset + size);
+    this.#free.remove(offset, offset + size);
     own?.remove(offset, offset + size);
-    if (end === 'bottom') this.highest = Math.max(this.highest, offset + size);
-    else this.lowest = Math.min(this.lowest, offset);
+    if (end === 'bottom') this.#highest = Math.max(this.#highest, offset + size);
+    else this.#lowest = Math.min(this.#lowest, offset);
     return Object.freeze({
       arena: 'workspace',
       offset,
@@ -95,8 +95,8 @@ export class Workspace {
     if (tensor.generation !== this.generation) return;
     const begin = tensor.offset;
     const end = begin + placeBytes(tensor.shape, tensor.dtype);
-    if ([this.free, ...this.lanes].some((holes) => holes.overlaps(begin, end)))
+    if ([this.#free, ...this.#lanes].some((holes) => holes.overlaps(begin, end)))
       throw new LxmertError('INTERNAL', 'a workspace tensor was released twice');
-    (this.lanes[this.lane] ?? this.free).add(begin, end);
+    (this.#lanes[this.#lane] ?? this.#free).add(begin, end);
   }
 }

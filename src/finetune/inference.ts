@@ -82,6 +82,8 @@ export interface HiddenStates {
 
 /** A trained model that is only asked: no loss, no optimizer. Calls are served in the order in which they are made. */
 export class InferenceModel {
+  readonly #model: TrainableModel<Wanted, InferenceOutputs>;
+
   private constructor(
     readonly config: ModelConfig,
     /** Rows of the answer head; absent: the weights have no such list. */
@@ -89,8 +91,10 @@ export class InferenceModel {
     /** What it was fine-tuned for; absent: it was pre-trained. */
     readonly task: TaskDescription | undefined,
     readonly heads: Heads,
-    private readonly model: TrainableModel<Wanted, InferenceOutputs>,
-  ) {}
+    model: TrainableModel<Wanted, InferenceOutputs>,
+  ) {
+    this.#model = model;
+  }
 
   /**
    * Opens a checkpoint, or the best one of a run.
@@ -127,23 +131,23 @@ export class InferenceModel {
 
   /** Logits of the answers: [examples × answers]. */
   answer(batch: Batch): Promise<Float32Array> {
-    return this.model.forward(batch, only('answer'), {
-      use: async ({ answers }) => this.read(answers, examplesOf(batch)),
+    return this.#model.forward(batch, only('answer'), {
+      use: async ({ answers }) => this.#read(answers, examplesOf(batch)),
     });
   }
 
   /** Logits of whether sentence and picture belong together, no and yes: [samples × 2]. */
   match(batch: Batch): Promise<Float32Array> {
-    return this.model.forward(batch, only('match'), { use: async ({ match }) => this.read(match, batch.size) });
+    return this.#model.forward(batch, only('match'), { use: async ({ match }) => this.#read(match, batch.size) });
   }
 
   hiddenStates(batch: Batch): Promise<HiddenStates> {
-    return this.model.forward(batch, only('hidden'), {
+    return this.#model.forward(batch, only('hidden'), {
       use: async ({ pooled, language, vision }) => {
         const [a, b, c] = await Promise.all([
-          this.read(pooled, batch.size),
-          this.read(language, batch.tokenOffsets[batch.size]),
-          this.read(vision, batch.objectOffsets[batch.size]),
+          this.#read(pooled, batch.size),
+          this.#read(language, batch.tokenOffsets[batch.size]),
+          this.#read(vision, batch.objectOffsets[batch.size]),
         ]);
         return { pooled: a, language: b, vision: c };
       },
@@ -154,12 +158,12 @@ export class InferenceModel {
   attention(batch: Batch, names: readonly string[], longest: number): Promise<ReadonlyMap<string, Float32Array>> {
     const { numAttentionHeads: heads } = this.config;
     const samples = Math.ceil(batch.size / 8) * 8;
-    return this.model.forward(batch, only('hidden'), {
+    return this.#model.forward(batch, only('hidden'), {
       maps: (tape: Tape): AttentionMaps =>
         new Map(names.map((name) => [name, tape.activation([samples, heads, longest, longest], 'f32')])),
       use: async (_, __, maps) => {
         const read = new Map<string, Float32Array>();
-        for (const [name, map] of maps) read.set(name, await this.model.engine.readFloats(map));
+        for (const [name, map] of maps) read.set(name, await this.#model.engine.readFloats(map));
         return read;
       },
     });
@@ -167,12 +171,12 @@ export class InferenceModel {
 
   /** Lets the queued work finish, then gives all memory back. */
   dispose(): Promise<void> {
-    return this.model.dispose();
+    return this.#model.dispose();
   }
 
-  private async read(tensor: Tensor | undefined, rows: number): Promise<Float32Array> {
+  async #read(tensor: Tensor | undefined, rows: number): Promise<Float32Array> {
     if (!tensor) throw new LxmertError('INTERNAL', 'an output that was asked for is not there');
-    return (await this.model.engine.readFloats(tensor)).subarray(0, rows * tensor.shape[1]);
+    return (await this.#model.engine.readFloats(tensor)).subarray(0, rows * tensor.shape[1]);
   }
 }
 

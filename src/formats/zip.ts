@@ -103,11 +103,13 @@ function centralDirectory(file: RegularFile): Promise<readonly yauzl.Entry[]> {
  * for some of them, where nobody could catch it: here, what a callback throws is a failure like any other.
  */
 class ZipReader extends yauzl.RandomAccessReader {
-  constructor(
-    private readonly file: RegularFile,
-    private readonly fail: (error: unknown) => void,
-  ) {
+  readonly #file: RegularFile;
+  readonly #fail: (error: unknown) => void;
+
+  constructor(file: RegularFile, fail: (error: unknown) => void) {
     super();
+    this.#file = file;
+    this.#fail = fail;
   }
 
   override read(
@@ -117,12 +119,12 @@ class ZipReader extends yauzl.RandomAccessReader {
     position: number,
     callback: (error: Error | null) => void,
   ): void {
-    this.file.read(position, length).then(
+    this.#file.read(position, length).then(
       (bytes) => {
         buffer.set(bytes, offset);
-        this.tell(callback, null);
+        this.#tell(callback, null);
       },
-      (error: unknown) => this.tell(callback, error instanceof Error ? error : new Error(String(error))),
+      (error: unknown) => this.#tell(callback, error instanceof Error ? error : new Error(String(error))),
     );
   }
 
@@ -130,11 +132,11 @@ class ZipReader extends yauzl.RandomAccessReader {
     callback(null);
   }
 
-  private tell(callback: (error: Error | null) => void, error: Error | null): void {
+  #tell(callback: (error: Error | null) => void, error: Error | null): void {
     try {
       callback(error);
     } catch (thrown) {
-      this.fail(thrown);
+      this.#fail(thrown);
     }
   }
 }

@@ -16,7 +16,7 @@ export function sentenceEmbeddings({ tape, weights, config }: Encoder, inputs: M
       type: weights.get(`${name}.token_type_embeddings.weight`),
       norm: weights.norm(`${name}.LayerNorm`),
     },
-    { dropout: config.hiddenDropoutProb, rowIds, ...(out && { out }) },
+    { dropout: config.hiddenDropoutProb, rowIds, out },
   );
 }
 
@@ -35,6 +35,6 @@ export function objectEmbeddings({ tape, weights, config }: Encoder, inputs: Mod
       featureNorm: weights.norm(`${name}.visn_layer_norm`),
       boxNorm: weights.norm(`${name}.box_layer_norm`),
     },
-    { dropout: config.hiddenDropoutProb, rowIds, ...(out && { out }) },
+    { dropout: config.hiddenDropoutProb, rowIds, out },
   );
 }

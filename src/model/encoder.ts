@@ -66,7 +66,7 @@ function selfAttention({ tape, weights, config, maps }: Encoder, stream: Stream,
     heads: config.numAttentionHeads,
     dropout: config.attentionProbsDropoutProb,
     rowIds: stream.rowIds,
-    ...(map && { probabilities: [map] }),
+    probabilities: map && [map],
   });
 }
 
@@ -90,7 +90,7 @@ function feedForwardLayer(encoder: Encoder, stream: RowsOf, x: Tensor, names: La
   return residualDropoutLayerNorm(tape, stream.rows, x, fed, weights.norm(`${names.output}.LayerNorm`), {
     dropout: config.hiddenDropoutProb,
     rowIds: stream.rowIds,
-    ...(out && { out }),
+    out,
   });
 }
 
@@ -134,7 +134,7 @@ function bothCrossAttentions(encoder: Encoder, inputs: ModelInputs, x: Tensor, n
     heads: config.numAttentionHeads,
     dropout: config.attentionProbsDropoutProb,
     rowIds: inputs.rowIds,
-    ...(languageMap && visionMap && { probabilities: [languageMap, visionMap] }),
+    probabilities: languageMap && visionMap && [languageMap, visionMap],
   });
 }
 

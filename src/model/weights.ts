@@ -31,7 +31,7 @@ export class ModelWeights {
   readonly parameters: readonly StoredParameter[];
   /** Bytes of each of the two arenas. */
   readonly bytes: number;
-  private readonly byName: ReadonlyMap<string, StoredParameter>;
+  readonly #byName: ReadonlyMap<string, StoredParameter>;
 
   constructor(
     readonly engine: Engine,
@@ -49,22 +49,22 @@ export class ModelWeights {
     engine.reserve('parameters', this.bytes);
     engine.reserve('gradients', this.bytes);
     this.parameters = specs.map((spec, i) => ({
-      ...this.place(spec.name, offsets[i], spec.shape),
+      ...this.#place(spec.name, offsets[i], spec.shape),
       spec,
       offset: offsets[i],
     }));
-    this.byName = new Map(this.parameters.map((parameter) => [parameter.name, parameter]));
+    this.#byName = new Map(this.parameters.map((parameter) => [parameter.name, parameter]));
   }
 
   /** @throws LxmertError INTERNAL for a name that the model does not have */
   get(name: string): StoredParameter {
-    const parameter = this.byName.get(name);
+    const parameter = this.#byName.get(name);
     if (!parameter) throw new LxmertError('INTERNAL', `the model has no parameter ${name}`);
     return parameter;
   }
 
   has(name: string): boolean {
-    return this.byName.has(name);
+    return this.#byName.has(name);
   }
 
   linear(name: string): Required<LinearWeights> {
@@ -79,7 +79,7 @@ export class ModelWeights {
   qkv(name: string): Required<LinearWeights> {
     const fused = (part: 'weight' | 'bias'): Parameter => {
       const { offset, spec } = this.get(`${name}.query.${part}`);
-      return this.place(`${name}.qkv.${part}`, offset, [3 * spec.shape[0], ...spec.shape.slice(1)]);
+      return this.#place(`${name}.qkv.${part}`, offset, [3 * spec.shape[0], ...spec.shape.slice(1)]);
     };
     return { weight: fused('weight'), bias: fused('bias') };
   }
@@ -88,7 +88,7 @@ export class ModelWeights {
   wordDecoder(): Required<LinearWeights> {
     const whole = (name: string): Parameter => {
       const { offset, spec } = this.get(name);
-      return this.place(name, offset, roomOf(spec));
+      return this.#place(name, offset, roomOf(spec));
     };
     return { weight: whole('lxmert.embeddings.word_embeddings.weight'), bias: whole('cls.predictions.bias') };
   }
@@ -124,7 +124,7 @@ export class ModelWeights {
     }
   }
 
-  private place(name: string, offset: number, shape: readonly number[]): Parameter {
+  #place(name: string, offset: number, shape: readonly number[]): Parameter {
     return {
       name,
       tensor: this.engine.tensor('parameters', offset, shape),

@@ -149,7 +149,7 @@ async function openScenes(folder: string, splits: readonly string[], reading: Re
   const wordPiece = await WordPiece.load(vocabulary === undefined ? {} : { vocabFile: vocabulary });
   const data = await openPretrainData({
     ...{ dir: folder, splits, wordPiece, maxTokens, maxMissingShare: 0 },
-    ...(answers && { answers: new AnswerTable(answers) }),
+    answers: answers && new AnswerTable(answers),
   });
   try {
     const sentences: string[] = [];

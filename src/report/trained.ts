@@ -75,7 +75,7 @@ export async function openTrained(
   const model = new Pretrainer({
     config: fromTransformersJson(text, file),
     adam: { beta1, beta2, epsilon: eps, weightDecay, maxGradNorm },
-    engine: { ...(device && { device }), ...(threads && { threads }) },
+    engine: { device, threads: threads || undefined },
   });
   try {
     await loadWeights(checkpoint, model);

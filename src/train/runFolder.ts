@@ -1,10 +1,10 @@
 import { readFile, readdir } from 'node:fs/promises';
 import { join, resolve, sep } from 'node:path';
-import { isTree } from '../config/configFile.js';
 import type { ConfigTree } from '../config/presets.js';
 import { LxmertError } from '../errors.js';
 import { makeFolder, removeTemporaries, writeFileAtomic } from '../formats/atomicFile.js';
 import { fileError, systemCode } from '../formats/fileErrors.js';
+import { isRecord } from '../records.js';
 import { checkpointFiles, hinting, readTrainerState } from './checkpoint.js';
 import { checkpointName, listCheckpoints, stepOfName } from './checkpointStore.js';
 import { RunLock } from './runLock.js';
@@ -136,7 +136,7 @@ async function readSavedConfig(path: string): Promise<ConfigTree | undefined> {
   }
   try {
     const value: unknown = JSON.parse(text);
-    if (isTree(value)) return value;
+    if (isRecord(value)) return value;
   } catch {
     // The error below is thrown for this, as for any other unfit contents.
   }

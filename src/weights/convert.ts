@@ -137,7 +137,7 @@ async function convertFrom(
     dtype,
     ...found,
     groups: coverGroups(wanted, (name, numbers) => (left.has(name) ? 0 : numbers)),
-    ...(moved ? { answers: moved.report } : {}),
+    answers: moved?.report,
     notes: [...source.notes, ...notes, ...copies, ...notesOn(kind, form)],
   };
 }

@@ -80,7 +80,7 @@ async function openShards(folder: string, indexPath: string): Promise<TensorFile
       for (const tensor of file.tensors) {
         const expected = shardOf.get(tensor.fileName);
         if (expected === shard)
-          tensors.push({ ...tensor, ...(tensor.place === undefined ? {} : { place: `${shard} ${tensor.place}` }) });
+          tensors.push({ ...tensor, place: tensor.place && `${shard} ${tensor.place}` });
         else if (expected === undefined) extra.push(tensor.fileName);
         else throw bad(`it says that ${shown(tensor.fileName)} is in ${expected}, but ${shard} has it, too`);
       }

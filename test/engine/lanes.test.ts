@@ -1,5 +1,7 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
+import { openDevice } from '../../src/engine/device.js';
 import { fill, rowBlock, type Engine, type Tensor } from '../../src/engine/index.js';
+import { loadAddon } from '../../src/engine/load.js';
 import { backends } from './support/backends.js';
 
 const engines: Engine[] = [];
@@ -7,7 +9,7 @@ afterEach(async () => {
   for (const engine of engines.splice(0)) await engine.dispose();
 });
 
-describe.each(backends)('lanes on $name', ({ open }) => {
+describe.each(backends)('lanes on $name', ({ open, options }) => {
   function start(): { engine: Engine; x: Tensor; rows: [Tensor, Tensor] } {
     const engine = open();
     engines.push(engine);
@@ -66,11 +68,9 @@ describe.each(backends)('lanes on $name', ({ open }) => {
   });
 
   test('a lane that is no lane is refused by the addon', async () => {
-    const { engine } = start();
-    const { addon, native } = engine as unknown as {
-      addon: Record<string, (...args: unknown[]) => unknown>;
-      native: unknown;
-    };
+    const loaded = loadAddon();
+    const { native } = openDevice(loaded, options);
+    const addon = loaded as unknown as Record<string, (...args: unknown[]) => unknown>;
     for (const lane of [3, -1, 0.5, NaN, '1', undefined])
       expect(() => addon['enterLane'](native, lane)).toThrow(expect.objectContaining({ code: 'BAD_ARGUMENT' }));
     for (const call of [[-1, 1, 3], [-1, 1, NaN], [-1, 1], [-1, 0], [-1], [-1, 2, 1, 1], [-2, 1, 1], [-0.5, 1, 1]])
@@ -79,7 +79,7 @@ describe.each(backends)('lanes on $name', ({ open }) => {
       );
     // In any order they are harmless.
     for (const lane of [2, 2, 1, 0, 0, 1, 2]) addon['enterLane'](native, lane);
-    await engine.synchronize();
+    await loaded.dispose(native);
   });
 });
 

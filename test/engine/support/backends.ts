@@ -1,4 +1,4 @@
-import { describeCuda, Engine, type Precision } from '../../../src/engine/index.js';
+import { describeCuda, Engine, type EngineOptions, type Precision } from '../../../src/engine/index.js';
 import { emulator } from '../../support/emulator.js';
 import type { FloatType } from './opCase.js';
 
@@ -12,6 +12,7 @@ export interface Backend {
   readonly dtype: FloatType;
   /** Bytes that tensors are aligned to. */
   readonly alignment: number;
+  readonly options: EngineOptions;
   readonly open: (threads?: number) => Engine;
 }
 
@@ -31,6 +32,7 @@ function cuda(name: string, cudaLibrary?: string): Backend[] {
     precision,
     dtype: precision === 'bfloat16' ? 'bf16' : 'f32',
     alignment: 4,
+    options: { device: 'cuda', precision, cudaLibrary },
     open: () => Engine.create({ device: 'cuda', precision, cudaLibrary }),
   }));
 }
@@ -50,6 +52,7 @@ export const backends: readonly Backend[] = [
     precision: 'float32',
     dtype: 'f32',
     alignment: 4,
+    options: { device: 'cpu', threads: 2 },
     open: (threads = 2) => Engine.create({ device: 'cpu', threads }),
   },
   ...(cpuMultipliesBFloat16
@@ -59,6 +62,7 @@ export const backends: readonly Backend[] = [
           precision: 'bfloat16',
           dtype: 'f32',
           alignment: 4,
+          options: { device: 'cpu', precision: 'bfloat16', threads: 2 },
           open: (threads = 2) => Engine.create({ device: 'cpu', precision: 'bfloat16', threads }),
         } as const,
       ]
