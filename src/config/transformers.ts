@@ -1,4 +1,6 @@
 import { LxmertError } from '../errors.js';
+import { parseJson } from '../formats/json.js';
+import { isRecord } from '../records.js';
 import { modelConfigSchema } from './modelConfig.js';
 import type { ModelConfig } from './modelConfig.js';
 import type { TaskName, VisualLossName } from './tasks.js';
@@ -74,15 +76,8 @@ export function toTransformersJson(
  * @throws BAD_CONFIG naming the file and the key; UNSUPPORTED for a model that is not an LXMERT with GELU
  */
 export function fromTransformersJson(text: string, file: string): ModelConfig {
-  let root: unknown;
-  try {
-    root = JSON.parse(text);
-  } catch (error) {
-    throw new LxmertError('BAD_CONFIG', `${file}: it is not JSON: ${(error as Error).message}`, { cause: error });
-  }
-  if (typeof root !== 'object' || root === null || Array.isArray(root))
-    throw new LxmertError('BAD_CONFIG', `${file}: expected a JSON object`);
-  const given = root as Record<string, unknown>;
+  const given = parseJson(text, file, 'BAD_CONFIG');
+  if (!isRecord(given)) throw new LxmertError('BAD_CONFIG', `${file}: expected a JSON object`);
   if (given.model_type !== undefined && given.model_type !== 'lxmert')
     throw new LxmertError(
       'UNSUPPORTED',

@@ -19,6 +19,6 @@ export function parseJson(text: string, file: string, code: ErrorCode = 'BAD_DAT
     const { message } = error as Error;
     const position = /at position (\d+)/.exec(message)?.[1];
     const line = position === undefined ? '' : ` line ${text.slice(0, Number(position)).split('\n').length}:`;
-    throw new LxmertError(code, `${file}:${line} not JSON: ${message}`, { cause: error });
+    throw new LxmertError(code, `${file}:${line} is not JSON: ${message}`, { cause: error });
   }
 }

@@ -1,4 +1,5 @@
 import { LxmertError } from '../errors.js';
+import { isRecord } from '../records.js';
 import { dtypes, isDtype } from './dtypes.js';
 import type { Dtype } from './dtypes.js';
 import { repeatedKey } from './repeatedKey.js';
@@ -190,8 +191,4 @@ function parseEntry(name: string, value: unknown, start: number, file: string): 
       `${where} has ${end - begin} bytes, but ${dtype} of shape ${JSON.stringify(shape)} needs ${byteLength}`,
     );
   return { name, dtype, shape: shape as number[], count, offset: start + begin, byteLength };
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

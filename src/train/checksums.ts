@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { LxmertError } from '../errors.js';
 import { fileError, systemCode } from '../formats/fileErrors.js';
+import { isRecord } from '../records.js';
 import { stateKinds } from './trainable.js';
 import type { StateKind } from './trainable.js';
 
@@ -57,7 +58,7 @@ export async function demandIntact(
 async function readSums(path: string): Promise<Readonly<Record<string, unknown>> | undefined> {
   try {
     const value: unknown = JSON.parse(await readFile(path, 'utf8'));
-    if (typeof value === 'object' && value !== null) return value as Readonly<Record<string, unknown>>;
+    if (isRecord(value)) return value;
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return undefined;
     if (!(error instanceof SyntaxError)) throw fileError(error, 'read', path);

@@ -1,7 +1,9 @@
 import { join } from 'node:path';
 import { LxmertError } from '../errors.js';
 import { normalizeAnswer } from '../text/normalizeAnswer.js';
-import { isRecord, parseJson, readTextIfThere } from './jsonFile.js';
+import { parseJson } from '../formats/json.js';
+import { isRecord } from '../records.js';
+import { readTextIfThere } from './jsonFile.js';
 import type { SourceTensor, WeightSource } from './source.js';
 
 /** The answer head's last layer: a row an answer. */

@@ -3,7 +3,9 @@ import { LxmertError } from '../errors.js';
 import { modelConfigSchema } from '../config/modelConfig.js';
 import type { ModelConfig } from '../config/modelConfig.js';
 import { fromTransformersJson } from '../config/transformers.js';
-import { isRecord, parseJson, readTextIfThere } from './jsonFile.js';
+import { parseJson } from '../formats/json.js';
+import { isRecord } from '../records.js';
+import { readTextIfThere } from './jsonFile.js';
 import type { WeightSource } from './source.js';
 
 /** Of the published models; where no configuration says otherwise, a head is as wide in all others. */

@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { LxmertError } from '../errors.js';
 import { fileError } from '../formats/fileErrors.js';
 import { shown } from '../formats/shown.js';
-import { isRecord, parseJson, readTextIfThere } from './jsonFile.js';
+import { parseJson } from '../formats/json.js';
+import { isRecord } from '../records.js';
+import { readTextIfThere } from './jsonFile.js';
 import { openSafetensors, openTorch } from './tensorFile.js';
 import type { FileTensor, TensorFile } from './tensorFile.js';
 
@@ -79,8 +81,7 @@ async function openShards(folder: string, indexPath: string): Promise<TensorFile
       files.push(file);
       for (const tensor of file.tensors) {
         const expected = shardOf.get(tensor.fileName);
-        if (expected === shard)
-          tensors.push({ ...tensor, place: tensor.place && `${shard} ${tensor.place}` });
+        if (expected === shard) tensors.push({ ...tensor, place: tensor.place && `${shard} ${tensor.place}` });
         else if (expected === undefined) extra.push(tensor.fileName);
         else throw bad(`it says that ${shown(tensor.fileName)} is in ${expected}, but ${shard} has it, too`);
       }

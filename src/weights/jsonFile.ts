@@ -27,15 +27,3 @@ export async function readTextIfThere(path: string): Promise<string | undefined>
     await file.close();
   }
 }
-
-/** The value of a JSON text. @throws BAD_DATA naming the file */
-export function parseJson(text: string, path: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (error) {
-    throw new LxmertError('BAD_DATA', `${path}: it is not JSON`, { cause: error });
-  }
-}
-
-export const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -1,10 +1,11 @@
-import { mkdir, readFile, stat } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describeValue } from '../../formats/describe.js';
 import { LxmertError } from '../../errors.js';
 import { writeFileAtomic } from '../../formats/atomicFile.js';
 import { fileError, readFailure } from '../../formats/fileErrors.js';
-import { isRecord } from '../questions/fields.js';
+import { readJson } from '../../formats/json.js';
+import { isRecord } from '../../records.js';
 
 /** The answers that a head can give, by label. They are compared as they are written, as the original does. */
 export interface AnswerVocabulary {
@@ -70,15 +71,7 @@ export async function readAnswerVocabulary(path: string): Promise<AnswerVocabula
 }
 
 async function readFileOfAnswers(file: string): Promise<AnswerVocabulary> {
-  const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw readFailure(file, 'an answer list', error);
-  });
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text.replace(/^\uFEFF/, ''));
-  } catch (error) {
-    throw new LxmertError('BAD_DATA', `${file}: is not JSON: ${(error as Error).message}`, { cause: error });
-  }
+  const parsed = await readJson(file, 'an answer list');
   const answers = Array.isArray(parsed) ? listed(parsed, file) : numbered(parsed, file);
   try {
     return answerVocabulary(answers, file);

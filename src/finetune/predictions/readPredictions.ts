@@ -3,8 +3,8 @@ import { describeValue } from '../../formats/describe.js';
 import { LxmertError } from '../../errors.js';
 import { fieldsOf, wholeNumberId } from '../questions/fields.js';
 import type { Fields } from '../questions/fields.js';
-import { readHead } from '../questions/chunks.js';
-import { readJsonLines, readLines } from '../questions/lines.js';
+import { readHead } from '../../formats/chunks.js';
+import { readJsonLines, readLines } from '../../formats/lines.js';
 import { nlvr2Answers } from '../questions/question.js';
 import type { QuestionTask } from '../questions/question.js';
 

@@ -1,8 +1,8 @@
 import { readJsonArray } from '../../formats/jsonArray.js';
 import { LxmertError } from '../../errors.js';
-import { readHead } from './chunks.js';
-import { isRecord } from './fields.js';
-import { readJsonObject } from './jsonObject.js';
+import { readHead } from '../../formats/chunks.js';
+import { isRecord } from '../../records.js';
+import { readJsonObject } from '../../formats/jsonObject.js';
 import type { QuestionTask } from './question.js';
 import { officialVqaPart } from './vqa.js';
 

@@ -1,5 +1,6 @@
 import { describeValue } from '../../formats/describe.js';
 import { LxmertError } from '../../errors.js';
+import { isRecord } from '../../records.js';
 import type { AnswerScore } from './question.js';
 
 /** One JSON object of a file, whose fields are checked as they are read. */
@@ -71,8 +72,4 @@ export function typesOf(fields: Fields, names: readonly string[]): Readonly<Reco
       return value === undefined ? [] : [[name, value] as const];
     }),
   );
-}
-
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,7 +1,8 @@
 import { readJsonArray } from '../../formats/jsonArray.js';
-import { fieldsOf, isRecord, scoredAnswers, typesOf } from './fields.js';
+import { isRecord } from '../../records.js';
+import { fieldsOf, scoredAnswers, typesOf } from './fields.js';
 import type { Fields } from './fields.js';
-import { readJsonObject } from './jsonObject.js';
+import { readJsonObject } from '../../formats/jsonObject.js';
 import type { OnQuestion } from './question.js';
 
 /** GQA's ids are strings, because their leading zeros count. */

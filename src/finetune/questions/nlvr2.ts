@@ -1,7 +1,7 @@
 import { readJsonArray } from '../../formats/jsonArray.js';
 import { fieldsOf } from './fields.js';
 import type { Fields } from './fields.js';
-import { readJsonLines } from './lines.js';
+import { readJsonLines } from '../../formats/lines.js';
 import { nlvr2Answers } from './question.js';
 import type { AnswerScore, OnQuestion } from './question.js';
 

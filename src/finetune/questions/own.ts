@@ -2,7 +2,7 @@ import { readJsonArray } from '../../formats/jsonArray.js';
 import { softLabels } from '../scores/annotators.js';
 import { fieldsOf, scoredAnswers, typesOf } from './fields.js';
 import type { Fields } from './fields.js';
-import { readJsonLines } from './lines.js';
+import { readJsonLines } from '../../formats/lines.js';
 import type { OnQuestion, Question } from './question.js';
 
 /** Of fewer annotators no answer could be wholly right: that takes three others who say the same. */

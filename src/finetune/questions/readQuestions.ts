@@ -1,5 +1,5 @@
 import { LxmertError } from '../../errors.js';
-import { readHead } from './chunks.js';
+import { readHead } from '../../formats/chunks.js';
 import { readOriginalGqa, readPublishedGqa } from './gqa.js';
 import { readOriginalNlvr2, readPublishedNlvr2 } from './nlvr2.js';
 import { readOwnLines, readOwnList } from './own.js';

@@ -2,9 +2,10 @@ import { readJsonArray } from '../../formats/jsonArray.js';
 import { LxmertError } from '../../errors.js';
 import { softLabels } from '../scores/annotators.js';
 import { normalizeVqaAnswer } from '../scores/vqaAnswer.js';
-import { fieldsOf, isRecord, scoredAnswers, typesOf, wholeNumberId } from './fields.js';
+import { isRecord } from '../../records.js';
+import { fieldsOf, scoredAnswers, typesOf, wholeNumberId } from './fields.js';
 import type { Fields } from './fields.js';
-import { readJsonObject } from './jsonObject.js';
+import { readJsonObject } from '../../formats/jsonObject.js';
 import type { OnQuestion, Question } from './question.js';
 
 const hint = ", as VQA's question ids are";

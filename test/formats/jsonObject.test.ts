@@ -1,7 +1,7 @@
 import { afterAll, expect, test } from '@jest/globals';
-import { readJsonObject } from '../../src/finetune/questions/jsonObject.js';
-import { readLines } from '../../src/finetune/questions/lines.js';
-import { fileFolder } from './support.js';
+import { readJsonObject } from '../../src/formats/jsonObject.js';
+import { readLines } from '../../src/formats/lines.js';
+import { fileFolder } from '../finetune/support.js';
 
 const { put, remove } = fileFolder();
 afterAll(remove);

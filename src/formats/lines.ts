@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
-import { textStart } from '../../formats/text.js';
-import { LxmertError } from '../../errors.js';
+import { refuseForeign, textStart } from './text.js';
+import { LxmertError } from '../errors.js';
 import { readChunks } from './chunks.js';
 
 const LINE_FEED = 0x0a;
@@ -26,6 +26,7 @@ export async function readLines(
     onLine(bytes.toString('utf8').replace(/\r$/, ''), number);
   };
   const push = (chunk: Buffer): void => {
+    if (atStart) refuseForeign(chunk, file, what);
     let start = atStart ? textStart(chunk) : 0;
     atStart = false;
     for (let end = chunk.indexOf(LINE_FEED, start); end >= 0; end = chunk.indexOf(LINE_FEED, start)) {

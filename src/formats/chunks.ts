@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises';
-import { readFailure } from '../../formats/fileErrors.js';
+import { readFailure } from './fileErrors.js';
 
 const CHUNK = 4 * 2 ** 20;
 
