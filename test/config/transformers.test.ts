@@ -37,7 +37,7 @@ test('what transformers leaves out has its default there', () => {
 });
 
 test.each<[string, string, RegExp]>([
-  ['{', 'BAD_CONFIG', /f\.json: is not JSON/],
+  ['{', 'BAD_CONFIG', /f\.json: (line \d+: )?is not JSON/],
   ['3', 'BAD_CONFIG', /expected a JSON object/],
   ['{"model_type":"bert"}', 'UNSUPPORTED', /model_type is "bert"/],
   ['{"hidden_act":"relu"}', 'UNSUPPORTED', /hidden_act is "relu"/],

@@ -61,7 +61,7 @@ describe('readAnswerTable', () => {
   });
 
   test.each([
-    ['nonsense', 'not JSON'],
+    ['nonsense', 'is not JSON'],
     ['{}', 'the file must be a list of answers: {"ans": "yes"} or "yes", found an object with 0 keys'],
     ['[]', 'no answers in it'],
     ['["yes", 3]', '[1] must be {"ans": "yes"} or "yes", found 3'],
