@@ -1,7 +1,12 @@
 import { z } from 'zod';
 
 const count = z.number().int().min(1);
-const probability = z.number().min(0).lt(1);
+/** A probability of dropout. The device holds it as float32, where 0.99999999 would be 1. */
+const probability = z
+  .number()
+  .min(0)
+  .lt(1)
+  .refine((value) => Math.fround(value) < 1, 'must stay below 1 in float32');
 
 /**
  * What shapes an LXMERT (Tan & Bansal 2019, section 2; the sizes of section 4.1 are the defaults).

@@ -20,7 +20,8 @@ export interface Sample {
 
 /**
  * Samples of one's own as a batch. Objects have no class and no attribute (confidence 0), so their losses are 0.
- * @throws LxmertError BAD_DATA naming the sample, for none at all, features of different widths, or a box outside of the picture
+ * @throws LxmertError BAD_DATA naming the sample, for none at all, features of different widths, or a box outside of the picture,
+ *   a token id or an answer that is no whole number
  */
 export function packSamples(samples: readonly Sample[]): Batch {
   if (samples.length === 0) throw new LxmertError('BAD_DATA', 'a batch needs at least one sample');
@@ -42,7 +43,7 @@ export function packSamples(samples: readonly Sample[]): Batch {
 const widthOf = ({ features, boxes }: Sample): number => (4 * features.length) / boxes.length;
 
 function checkSample(sample: Sample, width: number): void {
-  const { id, features, boxes } = sample;
+  const { id, tokenIds, features, boxes, answer = -1 } = sample;
   const bad = (what: string): LxmertError => new LxmertError('BAD_DATA', `sample ${id}: ${what}`);
   if (boxes.length === 0 || boxes.length % 4 !== 0)
     throw bad(`${boxes.length} numbers of boxes; expected x0, y0, x1, y1 of each object, one at least`);
@@ -51,10 +52,16 @@ function checkSample(sample: Sample, width: number): void {
       `${features.length} numbers of features for ${boxes.length / 4} objects, ${widthOf(sample)} each; expected ` +
         'a whole number, the same for all samples',
     );
+  const wordPiece = Array.from(tokenIds).find((token) => !isInt32(token, 0));
+  if (wordPiece !== undefined) throw bad(`a token id is ${wordPiece}; expected whole numbers from 0`);
+  if (!isInt32(answer, -1)) throw bad(`its answer is ${answer}; expected a row of the answer head, or -1 for none`);
   if (!features.every(Number.isFinite)) throw bad('a feature is not finite');
   const outside = boxes.find((value) => Number.isNaN(value) || isOutside(value));
   if (outside !== undefined) throw bad(`a box has ${outside}; expected shares of the picture from 0 to 1, not pixels`);
 }
+
+/** Whether a number is whole, from `least` on, and fits into 32 bits. */
+const isInt32 = (value: number, least: number): boolean => Number.isInteger(value) && value >= least && value < 2 ** 31;
 
 function offsetsOf(lengths: readonly number[]): Int32Array {
   const offsets = new Int32Array(lengths.length + 1);

@@ -13,6 +13,17 @@ test('boxes may lie outside by rounding, as those of files may', () => {
     expect(packSamples([sample(box)]).visualPos[2]).toBeCloseTo(box, 6);
 });
 
+test.each([
+  [{ answer: NaN }, 'sample a: its answer is NaN; expected a row of the answer head, or -1 for none'],
+  [{ answer: 0.5 }, 'sample a: its answer is 0.5'],
+  [{ answer: -2 }, 'sample a: its answer is -2'],
+  [{ answer: 2 ** 31 }, 'sample a: its answer is 2147483648'],
+  [{ tokenIds: [101, NaN] }, 'sample a: a token id is NaN; expected whole numbers from 0'],
+  [{ tokenIds: [101, -1] }, 'sample a: a token id is -1'],
+])('a number that is no label or no token is refused: %o', (given, message) => {
+  expect(() => packSamples([{ ...sample(1), ...given }])).toThrow(message);
+});
+
 test('boxes beyond that are refused, and NaN', () => {
   for (const box of [1.00002, -0.00002, NaN, 640])
     expect(() => packSamples([sample(box)])).toThrow('sample a: a box has');
