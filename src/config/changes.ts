@@ -28,6 +28,7 @@ const free = new Set([
   'keepEvery',
   'init',
   'from',
+  'allowMissing',
 ]);
 
 /** The settings, one a line, in which a resumed run would differ from its beginning; empty when it may go on. */

@@ -4,6 +4,7 @@ import { modelConfigSchema } from './modelConfig.js';
 import type { ModelConfig } from './modelConfig.js';
 import type { ConfigTree } from './presets.js';
 import {
+  allowMissing,
   checkCourse,
   count,
   courseShape,
@@ -13,6 +14,7 @@ import {
   path,
   readingShape,
   share,
+  weightForms,
 } from './runConfig.js';
 
 /** Data sets of questions, and data of one's own. */
@@ -46,7 +48,8 @@ export const finetuneConfigSchema = z
   .strictObject({
     task: z.enum(finetuneTasks).describe('what kind of questions'),
     out: path.optional().describe('run folder'),
-    from: path.optional().describe('checkpoint to take initial weights from; drawn from the seed unless given'),
+    from: path.optional().describe(`initial weights: ${weightForms}; drawn from the seed unless given`),
+    allowMissing,
     model: z.strictObject(modelShape).prefault({}),
     data: z
       .strictObject({

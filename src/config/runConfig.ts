@@ -19,6 +19,12 @@ export const path = z
 /** No name twice. */
 export const namesOf = <T extends z.ZodType<string>>(name: T) =>
   z.array(name).refine((names) => new Set(names).size === names.length, 'a name is given twice');
+/** Where initial weights may come from, for help. */
+export const weightForms = "a checkpoint, a transformers or BERT folder, or a .pth of the original's";
+/** Encoder weights that initial weights need not have. */
+export const allowMissing = namesOf(z.string().min(1))
+  .default([])
+  .describe('encoder weights that the initial weights may lack: names, or patterns with *');
 export const splitName = z.string().regex(/^[^,\s]+$/, 'a split name has no blanks and no commas');
 
 export const deviceNames = ['auto', 'cpu', 'cuda'] as const;
@@ -167,7 +173,8 @@ export const runConfigSchema = z
       .prefault({}),
     optimizer: z.strictObject(optimizerShape).prefault({}),
     ...courseShape,
-    init: path.optional().describe('checkpoint to take initial weights from'),
+    init: path.optional().describe(`initial weights: ${weightForms}`),
+    allowMissing,
   })
   .superRefine((config, context) => {
     const complain = (path: readonly string[], message: string) =>

@@ -114,7 +114,7 @@ function checkpointTexts(
 /** Weights from the seed, then from `from` where it is given. */
 async function initialize(
   model: Finetuner,
-  { seed, from }: DescribedFinetune,
+  { seed, from, allowMissing }: DescribedFinetune,
   answers: readonly string[],
   { observer, signal }: RunControls,
 ): Promise<void> {
@@ -123,8 +123,8 @@ async function initialize(
     observer?.note?.('no --from: all weights are drawn from the seed');
     return;
   }
-  const taken = await takeInitialWeights(from, model, answers, signal);
-  observer?.note?.(describeTaken(from, model, taken));
+  const taken = await takeInitialWeights(from, model, answers, { allowMissing, signal });
+  describeTaken(from, model, taken).forEach((text) => observer?.note?.(text));
 }
 
 function demandSetting(value: string | undefined, flag: string, what: string): string {

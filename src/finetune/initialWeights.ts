@@ -1,5 +1,6 @@
 import type { ModelConfig } from '../config/modelConfig.js';
 import {
+  describeInitial,
   loadInitialWeights,
   lookForInitialWeights,
   type InitialCoverage,
@@ -40,7 +41,7 @@ export async function takeInitialWeights(
   from: string,
   model: StoredModel & { readonly config: ModelConfig },
   answers: readonly string[],
-  signal?: AbortSignal,
+  { allowMissing, signal }: { readonly allowMissing?: readonly string[]; readonly signal?: AbortSignal } = {},
 ): Promise<TakenWeights> {
   let fits = false;
   const guarded = {
@@ -52,18 +53,12 @@ export async function takeInitialWeights(
       if (!name.startsWith(head) || fits) await model.write(kind, name, values);
     },
   };
-  const taken = await loadInitialWeights(from, guarded, answers, signal);
+  const taken = await loadInitialWeights(from, guarded, answers, signal, allowMissing);
   return { ...taken, answers: fits ? taken.answers : undefined, headLeft: !fits };
 }
 
 /** What was taken, in words. */
-export function describeTaken(from: string, { parameters }: StoredModel, taken: TakenWeights): string {
-  const left = [...taken.missing, ...taken.misshapen].filter((text) => !text.startsWith(head));
-  return [
-    `initial weights from ${from}: ${taken.loaded} of ${parameters.length} tensors`,
-    ...(taken.headLeft ? ['the answer head is drawn anew'] : []),
-    ...(taken.answers ? [`rows of ${taken.answers.carried} of ${taken.answers.of} answers`] : []),
-    ...(left.length > 0 ? [`left as drawn: ${left.join(', ')}`] : []),
-    ...(taken.unexpected.length > 0 ? [`not used: ${taken.unexpected.length} tensors of other heads`] : []),
-  ].join('; ');
+export function describeTaken(from: string, model: StoredModel, taken: TakenWeights): string[] {
+  const [first, ...notes] = describeInitial(from, model, taken);
+  return [taken.headLeft ? `${first}; the answer head is drawn anew` : first, ...notes];
 }

@@ -13,6 +13,7 @@ import {
   checkpointFiles,
   demandSameAnswers,
   checkpointName,
+  describeInitial,
   loadInitialWeights,
   lookForInitialWeights,
   totalSteps,
@@ -142,22 +143,14 @@ function demandRoom({ mostRows = Infinity }: PretrainModel, largest: OpenedData[
 /** Draws the weights from the seed, and then loads those of `init` if it is given. */
 async function initialize(
   model: PretrainModel,
-  { seed, init }: ResolvedRunConfig,
+  { seed, init, allowMissing }: ResolvedRunConfig,
   answers: readonly string[] | undefined,
   { observer, signal }: RunControls,
 ): Promise<void> {
   await model.initialize(seed, signal);
   if (init === undefined) return;
-  const taken = await loadInitialWeights(init, model, answers, signal);
-  const rest = [...taken.missing, ...taken.misshapen];
-  observer?.note?.(
-    [
-      `initial weights from ${init}: ${taken.loaded} of ${model.parameters.length} tensors`,
-      ...(taken.answers ? [`rows of ${taken.answers.carried} of ${taken.answers.of} answers`] : []),
-      ...(rest.length > 0 ? [`left as drawn: ${rest.join(', ')}`] : []),
-      ...(taken.unexpected.length > 0 ? [`not used: ${taken.unexpected.join(', ')}`] : []),
-    ].join('; '),
-  );
+  const taken = await loadInitialWeights(init, model, answers, signal, allowMissing);
+  describeInitial(init, model, taken).forEach((text) => observer?.note?.(text));
 }
 
 function demandSetting(value: string | undefined, flag: string, what: string): string {

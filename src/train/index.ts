@@ -1,7 +1,7 @@
 export { checkpointFiles, findVocabulary, hinting, loadWeights, readCheckpointAnswers } from './checkpoint.js';
 export { checkpointName } from './checkpointStore.js';
 export type { Coverage } from './coverage.js';
-export { loadInitialWeights, lookForInitialWeights } from './initialWeights.js';
+export { describeInitial, loadInitialWeights, lookForInitialWeights } from './initialWeights.js';
 export type { InitialCoverage } from './initialWeights.js';
 export { lastValidation, readMetrics } from './metrics.js';
 export type { MetricsRecord, StepRecord, ValidRecord } from './metrics.js';

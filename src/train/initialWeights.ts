@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { ModelConfig } from '../config/modelConfig.js';
 import { LxmertError, isLxmertError } from '../errors.js';
 import { fileError } from '../formats/fileErrors.js';
-import { loadWeights, lookForWeights } from '../weights/index.js';
+import { loadWeights, lookForWeights, some } from '../weights/index.js';
 import type { LoadReport } from '../weights/index.js';
 import { listCheckpoints } from './checkpointStore.js';
 import type { StoredModel } from './trainable.js';
@@ -51,6 +51,24 @@ export async function loadInitialWeights(
       { answers, signal, allowMissing },
     ),
   );
+}
+
+/** What was taken of initial weights, in words, and what else there is to say about them. */
+export function describeInitial(
+  path: string,
+  { parameters }: Pick<StoredModel, 'parameters'>,
+  { loaded, missing, misshapen, unexpected, answers, groups, notes }: InitialCoverage,
+): string[] {
+  const left = [...missing, ...misshapen];
+  const shares = groups.flatMap(({ group, share }) => (share < 1 ? [`${group} ${(100 * share).toFixed(1)} %`] : []));
+  const parts = [
+    `initial weights from ${path}: ${loaded} of ${parameters.length} tensors`,
+    answers && `rows of ${answers.carried} of ${answers.of} answers`,
+    shares.length > 0 && `found only in part: ${shares.join(', ')} of the parameters`,
+    left.length > 0 && `left as drawn (${left.length}): ${some(left)}`,
+    unexpected.length > 0 && `not used (${unexpected.length}): ${some(unexpected)}`,
+  ];
+  return [parts.filter(Boolean).join('; '), ...notes.map((text) => `${path}: ${text}`)];
 }
 
 /** A run is easily given for one of its checkpoints. */

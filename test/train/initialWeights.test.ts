@@ -175,3 +175,22 @@ test('a run begins with the weights of --init, and says what it took', async () 
     init: join(first, 'checkpoints/last'),
   });
 });
+
+test('a run whose initial weights lack a part of the encoder needs --allow-missing, and says what it lacks', async () => {
+  const init = await checkpoint({ 'lxmert.pooler.dense.bias': [5], 'lxmert.embeddings.other': [1] });
+  const model = { parameters: Object.entries(encoder).map(([name, shape]) => ({ name, shape })) };
+  const flags = { init, 'max-steps': '1' };
+  await expect(fakeRun(join(parent, 'lacking'), { flags, fake: model })).rejects.toMatchObject({
+    code: 'BAD_CHECKPOINT',
+    message: expect.stringMatching(/1 encoder weights are missing .*word_embeddings.*--allow-missing/),
+  });
+  const allowed = { ...flags, 'allow-missing': 'lxmert.embeddings.*' };
+  const { notes } = await fakeRun(join(parent, 'allowed'), { flags: allowed, fake: model });
+  expect(notes.join()).toMatch(
+    /initial weights from .*: 1 of 2 tensors; rows of 0 of 3 answers; found only in part: textEmbeddings 0\.0 % of the parameters; left as drawn \(1\): lxmert\.embeddings\.word_embeddings\.weight; not used \(1\): lxmert\.embeddings\.other/,
+  );
+  const unknown = { ...flags, 'allow-missing': 'lxmert.nowhere.*' };
+  await expect(fakeRun(join(parent, 'unknown'), { flags: unknown, fake: model })).rejects.toThrow(
+    /--allow-missing "lxmert\.nowhere\.\*" names no parameter of the model/,
+  );
+});
