@@ -191,6 +191,6 @@ test('a run whose initial weights lack a part of the encoder needs --allow-missi
   );
   const unknown = { ...flags, 'allow-missing': 'lxmert.nowhere.*' };
   await expect(fakeRun(join(parent, 'unknown'), { flags: unknown, fake: model })).rejects.toThrow(
-    /--allow-missing "lxmert\.nowhere\.\*" names no parameter of the model/,
+    /--allow-missing 'lxmert\.nowhere\.\*' names no parameter of the model/,
   );
 });
