@@ -3,6 +3,7 @@ import { batchOf, type Batch } from '../data/batches/batch.js';
 import { epochOrder, RandomStream } from '../data/random.js';
 import { maxAttentionLength } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
+import { byteSize } from '../formats/numbers.js';
 
 export interface BenchBatchOptions {
   readonly samples: number;
@@ -89,10 +90,9 @@ function checkMemory(floats: number, samples: number): void {
   const needed = 3 * 4 * floats * (1 + maskedShare);
   const available = process.availableMemory();
   if (needed <= available) return;
-  const gigabytes = (bytes: number): string => `${(bytes / 1e9).toPrecision(3)} GB`;
   throw new LxmertError(
     'OUT_OF_MEMORY',
-    `the features of ${samples} samples take ${gigabytes(needed)}, the machine has ${gigabytes(available)} free; ` +
+    `the features of ${samples} samples take ${byteSize(needed)}, the machine has ${byteSize(available)} free; ` +
       `take at most ${Math.floor((samples * available) / needed)}`,
   );
 }

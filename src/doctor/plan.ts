@@ -9,6 +9,7 @@ import { totalSteps } from '../train/index.js';
 import type { TrainObserver } from '../train/index.js';
 import { machineMemory } from './machine.js';
 import { planFinetuning, planPretraining, type PlannedModel, type PlannedRun, type TaskMix } from './plannedRuns.js';
+import { byteSize } from '../formats/numbers.js';
 
 export interface PlanRequest {
   /** The flag `task` is there for a fine-tuning run. */
@@ -197,19 +198,18 @@ async function freeSpace(folder: string): Promise<number | undefined> {
 }
 
 function warningsOf(memory: RunPlan['memory'], disk: RunPlan['disk']): string[] {
-  const gigabytes = (bytes: number) => `${(bytes / 1e9).toPrecision(3)} GB`;
   const partly = memory.arenas.workspace === undefined ? 'at least ' : '';
   return [
     ...(memory.total > memory.available
       ? [
-          `memory: the run needs ${partly}${gigabytes(memory.total)}, the machine has ${gigabytes(memory.available)} to give; ` +
+          `memory: the run needs ${partly}${byteSize(memory.total)}, the machine has ${byteSize(memory.available)} to give; ` +
             'a smaller --micro-batch-size needs less workspace, a smaller model less of everything' +
             (memory.arenas.features ? ', and without --resident-features there is no features arena' : ''),
         ]
       : []),
     ...(disk.free !== undefined && disk.total > disk.free
       ? [
-          `disk: the checkpoints need ${gigabytes(disk.total)}, ${gigabytes(disk.free)} are free where --out is; ` +
+          `disk: the checkpoints need ${byteSize(disk.total)}, ${byteSize(disk.free)} are free where --out is; ` +
             'a smaller --keep needs less',
         ]
       : []),

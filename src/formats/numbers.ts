@@ -24,6 +24,9 @@ export function byteSize(bytes: number): string {
   return `${Number((bytes / 1000 ** power).toPrecision(3))} ${units[power]}`;
 }
 
+/** Bytes of memory as `1.50 GiB`. */
+export const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toPrecision(3)} GiB`;
+
 /** Seconds as `1:02:03` or `2:03`. */
 export function duration(seconds: number): string {
   const all = Math.max(0, Math.round(seconds));

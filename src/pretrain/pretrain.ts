@@ -25,6 +25,7 @@ import type { DescribedRun, OpenedData, PretrainModel, PretrainParts } from './p
 import { checkTaskMix, lossWeights } from './taskMix.js';
 import { validate } from './validation.js';
 import { demandSameVocabulary, vocabularyOf, vocabularyText } from './vocabulary.js';
+import { byteSize, counted, figure } from '../formats/numbers.js';
 
 export interface PretrainRequest extends RunControls {
   readonly sources: Omit<ConfigSources, 'saved'>;
@@ -119,13 +120,12 @@ async function loadFeatures(
   const start = performance.now();
   await model.loadFeatures(table, { progress: observer?.loading, signal });
   const seconds = (performance.now() - start) / 1000;
-  const number = (value: number) => value.toLocaleString('en-US', { maximumSignificantDigits: 4 });
-  const megabytes = (rows: number) => `${number((2 * rows * table.featureDim) / 1e6)} MB`;
-  const objects = (rows: number) => `${rows.toLocaleString('en-US')} objects`;
+  const size = (rows: number) => byteSize(2 * rows * table.featureDim);
+  const objects = (rows: number) => counted(rows, 'object');
   observer?.note?.(
-    `features of ${objects(table.rows)} are on the device: ${megabytes(table.rows)} of float16, loaded in ${number(seconds)} s` +
+    `features of ${objects(table.rows)} are on the device: ${size(table.rows)} of float16, loaded in ${figure(seconds)} s` +
       (table.sharedRows > 0
-        ? `; training and validation share ${objects(table.sharedRows)}, which saves ${megabytes(table.sharedRows)}`
+        ? `; training and validation share ${objects(table.sharedRows)}, which saves ${size(table.sharedRows)}`
         : ''),
   );
 }

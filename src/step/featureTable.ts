@@ -1,6 +1,7 @@
 import type { FeatureTable } from '../data/features/residentFeatures.js';
 import { dtypeBytes, rowBlock, type Engine, type Tensor } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
+import { gibibytes } from '../formats/numbers.js';
 
 /** Options of loading a table. */
 export interface LoadOptions {
@@ -30,7 +31,7 @@ export function reserveFeatures(engine: Engine, table: FeatureTable): void {
     const { rows, featureDim } = table;
     throw new LxmertError(
       'OUT_OF_MEMORY',
-      `features of ${rows} objects × ${featureDim} numbers take ${(tableBytes(table) / 2 ** 30).toPrecision(3)} GiB of the device ` +
+      `features of ${rows} objects × ${featureDim} numbers take ${gibibytes(tableBytes(table))} of the device ` +
         `as float16, which it does not have: ${(error as Error).message}. Leave residentFeatures out, or name fewer splits`,
       { cause: error },
     );

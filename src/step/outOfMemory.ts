@@ -3,6 +3,7 @@ import type { Engine } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
 import { capacitiesOf } from './capacities.js';
 import { stagedBytes, stagedTensors, type StagedBatch } from './staging.js';
+import { gibibytes } from '../formats/numbers.js';
 
 /** Bytes of the two arenas that grow with the batch. */
 interface Room {
@@ -82,5 +83,3 @@ async function empty(engine: Engine): Promise<void> {
 function isOutOfMemory(error: unknown): error is Error {
   return (error as { code?: unknown }).code === 'OUT_OF_MEMORY';
 }
-
-const gibibytes = (bytes: number): string => `${(bytes / 2 ** 30).toPrecision(3)} GiB`;

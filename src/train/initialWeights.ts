@@ -8,6 +8,7 @@ import type { LoadReport } from '../weights/index.js';
 import { listCheckpoints } from './checkpointStore.js';
 import type { StoredModel } from './trainable.js';
 import { runFiles } from './runFolder.js';
+import { percent } from '../formats/numbers.js';
 
 /** What initial weights had of the model. */
 export type InitialCoverage = LoadReport;
@@ -60,7 +61,7 @@ export function describeInitial(
   { loaded, missing, misshapen, unexpected, answers, groups, notes }: InitialCoverage,
 ): string[] {
   const left = [...missing, ...misshapen];
-  const shares = groups.flatMap(({ group, share }) => (share < 1 ? [`${group} ${(100 * share).toFixed(1)} %`] : []));
+  const shares = groups.flatMap(({ group, share }) => (share < 1 ? [`${group} ${percent(share)}`] : []));
   const parts = [
     `initial weights from ${path}: ${loaded} of ${parameters.length} tensors`,
     answers && `rows of ${answers.carried} of ${answers.of} answers`,

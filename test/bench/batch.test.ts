@@ -49,7 +49,7 @@ describe('a random batch', () => {
     expect(() => make({ samples: 1e12 })).toThrow(
       expect.objectContaining({
         code: 'OUT_OF_MEMORY',
-        message: expect.stringMatching(/^the features of 1000000000000 samples take \S+ GB, .* take at most \d+$/),
+        message: expect.stringMatching(/^the features of 1000000000000 samples take 1490 TB, .* take at most \d+$/),
       }),
     );
   });

@@ -91,7 +91,7 @@ test('more than the machine has is told before it is taken', async () => {
   const { memory, time, warnings } = await planRun({ sources: { flags: huge, preset: 'base' }, steps: 1 });
   expect(memory.arenas).not.toHaveProperty('workspace');
   expect(time).toBeUndefined();
-  expect(warnings[0]).toMatch(/memory: the run needs at least .* GB, the machine has .*--micro-batch-size/);
+  expect(warnings[0]).toMatch(/memory: the run needs at least .* TB, the machine has .*--micro-batch-size/);
 });
 
 test('a workspace that does not fit is told, and no step is tried', async () => {
