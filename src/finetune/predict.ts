@@ -1,5 +1,5 @@
 import type { FinetuneTask } from '../config/finetuneConfig.js';
-import type { NamedData } from '../data/batches/assembler.js';
+import type { NamedData } from '../data/batches/batchMaker.js';
 import { FeatureFiles } from '../data/features/openFeatures.js';
 import type { EngineOptions } from '../engine/index.js';
 import { LxmertError } from '../errors.js';

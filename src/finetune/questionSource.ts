@@ -1,6 +1,6 @@
 import type { Batch } from '../data/batches/batch.js';
 import { batchesPerEpoch, trainBatches, validBatches } from '../data/batches/batching.js';
-import type { NamedData } from '../data/batches/assembler.js';
+import type { NamedData } from '../data/batches/batchMaker.js';
 import { FeatureMemory } from '../data/batches/featureMemory.js';
 import type { PretrainTasks } from '../data/batches/masking.js';
 import { defaultWorkers } from '../data/batches/pretrainSource.js';

@@ -1,4 +1,4 @@
-import { openAssembler } from '../data/batches/assembler.js';
+import { openBatchMaker } from '../data/batches/batchMaker.js';
 import type { Batch } from '../data/batches/batch.js';
 import { allTasks, drawOtherImage, maskingRates } from '../data/batches/masking.js';
 import type { PretrainData } from '../data/samples/pretrainData.js';
@@ -50,14 +50,14 @@ export interface Answers {
 /** Asks a model, a batch of samples after the other, dropout off. */
 export async function putTo(model: Pretrainer, { data, samples, head, ask }: Probe): Promise<Answers> {
   const weights = onlyLoss(head);
-  const assembler = openAssembler(data, { seed: 0, rates: maskingRates(), workers: 0 });
+  const maker = openBatchMaker(data, { seed: 0, rates: maskingRates(), workers: 0 });
   const said: number[] = [];
   const right: number[] = [];
   try {
     for (let start = 0; start < samples.length; start += BATCH) {
       const some = samples.slice(start, start + BATCH);
       const job = { samples: Uint32Array.from(some), epoch: 0, firstSample: 0, tasks: allTasks, unmasked: true };
-      const asked = ask(await assembler.assemble(job), some);
+      const asked = ask(await maker.make(job), some);
       const predictions = await model.forward(asked.batch, weights, {
         use: async ({ predictions }) => model.engine.read(predictions[head]!),
       });
@@ -67,7 +67,7 @@ export async function putTo(model: Pretrainer, { data, samples, head, ask }: Pro
       }
     }
   } finally {
-    await assembler.close();
+    await maker.close();
   }
   return { said, right };
 }

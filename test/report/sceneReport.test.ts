@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { runCli } from '../../src/cli/run.js';
 import { openPretrainData } from '../../src/data/samples/pretrainData.js';
 import type { PretrainData } from '../../src/data/samples/pretrainData.js';
-import { openAssembler } from '../../src/data/batches/assembler.js';
+import { openBatchMaker } from '../../src/data/batches/batchMaker.js';
 import { allTasks, paperRates } from '../../src/data/batches/masking.js';
 import { reportOnScenes } from '../../src/report/index.js';
 import { hiddenObjects, hiddenWords, matching, reportDraws, withOtherPictures } from '../../src/report/probes.js';
@@ -41,10 +41,10 @@ describe('what is asked', () => {
   const samples = [0, 1, 2, 30, 31, 700];
   /** The batch as it is, and what a probe makes of it. */
   async function asked(probe: Probe) {
-    const assembler = openAssembler(probe.data, { seed: 0, rates: paperRates, workers: 0 });
+    const maker = openBatchMaker(probe.data, { seed: 0, rates: paperRates, workers: 0 });
     const job = { samples: Uint32Array.from(samples), epoch: 0, firstSample: 0, tasks: allTasks, unmasked: true };
-    const whole = await assembler.assemble(job);
-    await assembler.close();
+    const whole = await maker.make(job);
+    await maker.close();
     return { whole, ...probe.ask(whole, samples) };
   }
 

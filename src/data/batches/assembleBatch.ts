@@ -1,7 +1,7 @@
 import { LxmertError } from '../../errors.js';
 import { Growable } from '../growable.js';
 import { RandomStream } from '../random.js';
-import type { AssembleJob, AssembleOptions, Assembly, AssemblyData, UnnamedBatch } from './assembly.js';
+import type { AssembleJob, AssembleOptions, Assembly, AssemblyData, UnnamedBatch } from './batchJob.js';
 import { assembleQuestions } from './assembleQuestions.js';
 import type { Batch } from './batch.js';
 import { bestAnswer, drawAnswer, drawFate, drawOtherImage, fates } from './masking.js';

@@ -1,5 +1,5 @@
 import { RandomStream } from '../random.js';
-import type { AssembleJob, AssembleOptions, AssemblyData, BatchPurpose, UnnamedBatch } from './assembly.js';
+import type { AssembleJob, AssembleOptions, AssemblyData, BatchPurpose, UnnamedBatch } from './batchJob.js';
 import { packObjects } from './packObjects.js';
 import { packTargets } from './packTargets.js';
 

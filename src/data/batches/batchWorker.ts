@@ -1,9 +1,9 @@
-/** The program of a thread that prepares batches (see `openAssembler`), and what it is sent. */
+/** The program of a thread that prepares batches (see `openBatchMaker`), and what it is sent. */
 import type { SharedObjects } from '../features/featureSource.js';
 import { openShared } from '../features/mergedFeatures.js';
 import { memoryOf, threadProgram } from '../threads.js';
 import { assembleBatch } from './assembleBatch.js';
-import type { AssembleJob, AssemblyData, BatchPurpose, UnnamedBatch } from './assembly.js';
+import type { AssembleJob, AssemblyData, BatchPurpose, UnnamedBatch } from './batchJob.js';
 import { arraysOf } from './batch.js';
 import { FeatureMemory } from './featureMemory.js';
 import type { MaskingRates } from './masking.js';

@@ -2,9 +2,9 @@ import { LxmertError } from '../../errors.js';
 import { describeValue } from '../../formats/describe.js';
 import { ahead, allSettled } from '../concurrency.js';
 import { epochOrder } from '../random.js';
-import type { AssembleJob, BatchPurpose } from './assembly.js';
-import { openAssembler } from './assembler.js';
-import type { Assembler, NamedData } from './assembler.js';
+import type { AssembleJob, BatchPurpose } from './batchJob.js';
+import { openBatchMaker } from './batchMaker.js';
+import type { BatchMaker, NamedData } from './batchMaker.js';
 import type { Batch } from './batch.js';
 import type { FeatureMemory } from './featureMemory.js';
 import { allTasks, maskingRates } from './masking.js';
@@ -130,14 +130,14 @@ export function trainBatches(data: NamedData, options: TrainBatchOptions): Async
     }
   }
   const parts = Math.max(1, Math.ceil(batchSize / share.ranks / partSize));
-  return whileOpen(data, { ...options, seed }, (assembler) =>
+  return whileOpen(data, { ...options, seed }, (maker) =>
     ahead(
       plan(),
       async ({ position, jobs }) => ({
         position,
-        parts: await allSettled(jobs.map((job) => assembler.assemble(job))),
+        parts: await allSettled(jobs.map((job) => maker.make(job))),
       }),
-      Math.ceil(assembler.ahead / parts),
+      Math.ceil(maker.ahead / parts),
     ),
   );
 }
@@ -161,13 +161,11 @@ export function validBatches(data: NamedData, options: ValidBatchOptions): Async
     }
     if (samples.length > 0) yield job();
   }
-  return whileOpen(data, { ...options, seed }, (assembler) =>
-    ahead(plan(), assembleQuestions(assembler), assembler.ahead),
-  );
+  return whileOpen(data, { ...options, seed }, (maker) => ahead(plan(), assembleQuestions(maker), maker.ahead));
 
-  function assembleQuestions(assembler: Assembler) {
+  function assembleQuestions(maker: BatchMaker) {
     return async (job: AssembleJob): Promise<QuestionBatch> => {
-      const batch = await assembler.assemble(job);
+      const batch = await maker.make(job);
       return answered ? { ...batch, questions: questionsOf(data, job.samples) } : batch;
     };
   }
@@ -178,21 +176,21 @@ function shownBy({ images, skippedImages }: NamedData): (sample: number) => bool
   return skippedImages === undefined ? () => true : (sample) => skippedImages[images[sample]] === 0;
 }
 
-/** The batches that an assembler makes; it is closed when they end. Throws BAD_ARGUMENT. */
+/** The batches that a batch maker makes; it is closed when they end. Throws BAD_ARGUMENT. */
 function whileOpen<T>(
   data: NamedData,
   { seed, rates, purpose, workers = 0, memory, workerScript }: PreparationOptions & { readonly seed: number },
-  batches: (assembler: Assembler) => AsyncGenerator<T>,
+  batches: (maker: BatchMaker) => AsyncGenerator<T>,
 ): AsyncGenerator<T> {
   checkCount('seed', seed, 0);
   checkRange('workers', workers, MOST_WORKERS + 1);
   const options = { seed, rates: maskingRates(rates), purpose, workers, memory, workerScript };
   async function* run() {
-    const assembler = openAssembler(data, options);
+    const maker = openBatchMaker(data, options);
     try {
-      yield* batches(assembler);
+      yield* batches(maker);
     } finally {
-      await assembler.close();
+      await maker.close();
     }
   }
   return run();

@@ -3,8 +3,8 @@ import { withWayOut } from '../features/damage.js';
 import { allocateObjectRows } from '../features/featureSource.js';
 import type { FeatureReader, ResidentReader } from '../features/featureSource.js';
 import { Growable } from '../growable.js';
-import { imagesOf } from './assembly.js';
-import type { AssembleOptions, Assembly } from './assembly.js';
+import { imagesOf } from './batchJob.js';
+import type { AssembleOptions, Assembly } from './batchJob.js';
 import type { Batch } from './batch.js';
 import { drawFate, drawOtherImage, fates } from './masking.js';
 

@@ -4,7 +4,7 @@ import { batchesPerEpoch, trainBatches, validBatches } from './batching.js';
 import type { BatchPosition, PositionedBatch, TrainBatchOptions } from './batching.js';
 import { FeatureMemory } from './featureMemory.js';
 import type { PretrainTasks } from './masking.js';
-import type { NamedData } from './assembler.js';
+import type { NamedData } from './batchMaker.js';
 import type { QuestionBatch } from './questions.js';
 import { demandSameWidth } from '../features/mergedFeatures.js';
 import type { SharedObjects } from '../features/featureSource.js';

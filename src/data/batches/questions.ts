@@ -1,5 +1,5 @@
-import type { AssemblyData } from './assembly.js';
-import type { NamedData } from './assembler.js';
+import type { AssemblyData } from './batchJob.js';
+import type { NamedData } from './batchMaker.js';
 import type { Batch } from './batch.js';
 
 /** A labelled question, as its answer is scored. */

@@ -1,5 +1,5 @@
 import { LxmertError } from '../../errors.js';
-import type { NamedData } from '../batches/assembler.js';
+import type { NamedData } from '../batches/batchMaker.js';
 import type { FeatureReader, ObjectRows, SharedResident } from './featureSource.js';
 import { sharedArrays } from '../sharedArrays.js';
 import { tablePieces } from './tablePieces.js';

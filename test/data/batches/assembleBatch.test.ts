@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { assembleBatch } from '../../../src/data/batches/assembleBatch.js';
-import type { AssembleJob } from '../../../src/data/batches/assembly.js';
+import type { AssembleJob } from '../../../src/data/batches/batchJob.js';
 import type { Batch } from '../../../src/data/batches/batch.js';
 import { allTasks, maskingRates } from '../../../src/data/batches/masking.js';
 import type { MaskingRates, PretrainTasks } from '../../../src/data/batches/masking.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { types } from 'node:util';
 import { trainBatches, validBatches } from '../../../src/data/batches/batching.js';
-import { openAssembler, type Assembler } from '../../../src/data/batches/assembler.js';
+import { openBatchMaker, type BatchMaker } from '../../../src/data/batches/batchMaker.js';
 import { allTasks, paperRates, type PretrainTasks } from '../../../src/data/batches/masking.js';
 import type { PretrainData } from '../../../src/data/samples/pretrainData.js';
 import { defaultWorkers, pretrainSource } from '../../../src/data/batches/pretrainSource.js';
@@ -141,8 +141,8 @@ describe('batches made by worker threads', () => {
 
 describe('what goes wrong in a worker thread', () => {
   const job = { samples: Uint32Array.of(1, 2), epoch: 0, firstSample: 0, tasks: allTasks };
-  const assemblerOf = (data: PretrainData, workers: number, script: URL): Assembler =>
-    openAssembler(data, { seed: 1, rates: paperRates, workers, workerScript: script });
+  const makerOf = (data: PretrainData, workers: number, script: URL): BatchMaker =>
+    openBatchMaker(data, { seed: 1, rates: paperRates, workers, workerScript: script });
 
   /** Image 30 has a feature that is not finite; reading it fails. */
   function damaged(): Promise<PretrainData> {
@@ -200,17 +200,17 @@ describe('what goes wrong in a worker thread', () => {
     const data = await open(10, true);
     const script = pathToFileURL(join(threaded.copy.folder, `${what.replaceAll(' ', '-')}.js`));
     await writeFile(script, program);
-    const assembler = assemblerOf(data, 2, script);
-    const asked = await Promise.allSettled([job, job, job].map((each) => assembler.assemble(each)));
+    const maker = makerOf(data, 2, script);
+    const asked = await Promise.allSettled([job, job, job].map((each) => maker.make(each)));
     for (const one of asked) {
       expect(one).toMatchObject({
         status: 'rejected',
         reason: { name: 'LxmertError', code: 'INTERNAL', message: expect.stringMatching(message) },
       });
     }
-    await expect(assembler.assemble(job)).rejects.toMatchObject({ code: 'INTERNAL' });
-    await assembler.close();
-    await assembler.close();
+    await expect(maker.make(job)).rejects.toMatchObject({ code: 'INTERNAL' });
+    await maker.close();
+    await maker.close();
   });
 
   test('a program that is not there', async () => {
@@ -224,13 +224,13 @@ describe('what goes wrong in a worker thread', () => {
 
   test('after the end there is no more', async () => {
     const data = await open(10, true);
-    const assembler = assemblerOf(data, 1, workerScript);
-    const begun = assembler.assemble(job);
-    const waiting = expect(assembler.assemble(job)).rejects.toMatchObject({ code: 'DISPOSED' });
-    await assembler.close();
+    const maker = makerOf(data, 1, workerScript);
+    const begun = maker.make(job);
+    const waiting = expect(maker.make(job)).rejects.toMatchObject({ code: 'DISPOSED' });
+    await maker.close();
     await waiting;
     expect(await begun).toMatchObject({ size: 2, sampleIds: [data.sampleId(1), data.sampleId(2)] });
-    await expect(assembler.assemble(job)).rejects.toMatchObject({ code: 'DISPOSED' });
+    await expect(maker.make(job)).rejects.toMatchObject({ code: 'DISPOSED' });
   });
 
   test.each([[-1], [1.5], [257], [NaN]])('%p workers are refused', async (workers) => {

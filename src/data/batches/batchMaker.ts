@@ -1,23 +1,23 @@
 import { LxmertError } from '../../errors.js';
 import { memoryOf, openThreads } from '../threads.js';
 import { assembleBatch } from './assembleBatch.js';
-import { imagesOf } from './assembly.js';
-import type { AssembleJob, AssemblyData, BatchPurpose, UnnamedBatch } from './assembly.js';
+import { imagesOf } from './batchJob.js';
+import type { AssembleJob, AssemblyData, BatchPurpose, UnnamedBatch } from './batchJob.js';
 import type { Batch } from './batch.js';
 import type { BatchRequest, BatchStart, SharedData } from './batchWorker.js';
 import type { FeatureMemory } from './featureMemory.js';
 import type { MaskingRates } from './masking.js';
 
 /** Makes batches, in this thread or in others. */
-export interface Assembler {
+export interface BatchMaker {
   /** Number of batches to ask for ahead, so that workers stay busy. */
   readonly ahead: number;
-  assemble(job: AssembleJob): Promise<Batch>;
+  make(job: AssembleJob): Promise<Batch>;
   /** Ends its threads; batches that are not begun by then reject. */
   close(): Promise<void>;
 }
 
-export interface AssemblerOptions {
+export interface BatchMakerOptions {
   readonly seed: number;
   readonly rates: MaskingRates;
   /** Default: pre-training. */
@@ -36,13 +36,13 @@ export interface NamedData extends AssemblyData {
   questionSetOf?(sample: number): string | undefined;
 }
 
-export function openAssembler(data: NamedData, options: AssemblerOptions): Assembler {
+export function openBatchMaker(data: NamedData, options: BatchMakerOptions): BatchMaker {
   const unnamed = options.workers > 0 ? inThreads(data, options) : inThisThread(data, options);
   return {
     ahead: unnamed.ahead,
     close: () => unnamed.close(),
-    assemble: async (job) => ({
-      ...(await unnamed.assemble(job)),
+    make: async (job) => ({
+      ...(await unnamed.make(job)),
       sampleIds: Array.from(job.samples).flatMap((sample) =>
         new Array<string>(data.pictures ?? 1).fill(data.sampleId(sample)),
       ),
@@ -50,15 +50,15 @@ export function openAssembler(data: NamedData, options: AssemblerOptions): Assem
   };
 }
 
-type UnnamedAssembler = Omit<Assembler, 'assemble'> & { assemble(job: AssembleJob): Promise<UnnamedBatch> };
+type UnnamedMaker = Omit<BatchMaker, 'make'> & { make(job: AssembleJob): Promise<UnnamedBatch> };
 
 /** One batch after the other: more at once would take more memory, not less time. */
-function inThisThread(data: NamedData, { seed, rates, purpose, memory }: AssemblerOptions): UnnamedAssembler {
+function inThisThread(data: NamedData, { seed, rates, purpose, memory }: BatchMakerOptions): UnnamedMaker {
   let last: Promise<unknown> = Promise.resolve();
   let closed = false;
   return {
     ahead: 1,
-    assemble: (job) => {
+    make: (job) => {
       const work = () => {
         if (closed) throw new LxmertError('DISPOSED', 'the batches have ended');
         return assembleBatch(data, job, { seed, rates, purpose, memory });
@@ -84,14 +84,14 @@ function inThreads(
     memory,
     workers,
     workerScript = new URL('./batchWorker.js', import.meta.url),
-  }: AssemblerOptions,
-): UnnamedAssembler {
+  }: BatchMakerOptions,
+): UnnamedMaker {
   const start: BatchStart = { data: shareData(data), seed, rates, purpose };
   const what = 'prepares batches';
   const threads = openThreads<BatchRequest, UnnamedBatch>({ what, script: workerScript, start, count: workers });
   return {
     ahead: workers + 1,
-    assemble: async (job) => {
+    make: async (job) => {
       const blocks = memory === undefined ? [] : takeBlocks(memory, data, job, rates);
       return threads.run({ job, blocks }, memoryOf(blocks));
     },
