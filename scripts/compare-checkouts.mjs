@@ -1,7 +1,7 @@
 // Shows that two checkouts compute the same bits: `node scripts/compare-checkouts.mjs OLD NEW [STEPS]`.
 // OLD and NEW are folders of checkouts in which `npm run setup` has run. Each checkout trains on the same scenes, several
 // times with other settings, and runs the parity fixtures. All lines of metrics.jsonl (without samplesPerSecond), all
-// files of every checkpoint and all parity figures must be equal. STEPS is 300 unless given.
+// files of every checkpoint and all parity figures that OLD has must be equal. STEPS is 300 unless given.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
@@ -45,19 +45,30 @@ function lxmert(checkout, ...args) {
 
 const hash = (path) => createHash('sha256').update(readFileSync(path)).digest('hex');
 
-/** What a run left: a line for each metrics record and each file of a checkpoint. */
+/** A JSON text without some keys. */
+const without = (keys, text) =>
+  JSON.stringify(JSON.parse(text), (key, value) => (keys.includes(key) ? undefined : value));
+
+/** Keys that depend on the clock, and the checksum of the samples, whose form a release may change. */
+const timed = ['samplesPerSecond'];
+const state = { 'trainer_state.json': ['samples'] };
+
+/** What a run left: a line for each metrics record and each file of a checkpoint, by its name. */
 function outcome(run) {
   const lines = readFileSync(join(run, 'metrics.jsonl'), 'utf8').trimEnd().split('\n');
-  const metrics = lines.map((line) => JSON.stringify({ ...JSON.parse(line), samplesPerSecond: undefined }));
+  const metrics = lines.map((line, i) => [`metrics line ${i + 1}`, without(timed, line)]);
   const checkpoints = join(run, 'checkpoints');
   const files = readdirSync(checkpoints)
     .sort()
     .flatMap((name) =>
       readdirSync(join(checkpoints, name))
         .sort()
-        .map((file) => `${name}/${file} ${hash(join(checkpoints, name, file))}`),
+        .map((file) => {
+          const path = join(checkpoints, name, file);
+          return [`${name}/${file}`, file in state ? without(state[file], readFileSync(path, 'utf8')) : hash(path)];
+        }),
     );
-  return [...metrics, ...files];
+  return new Map([...metrics, ...files]);
 }
 
 function train(checkout, side, name, flags) {
@@ -69,16 +80,30 @@ function train(checkout, side, name, flags) {
 
 function parity(checkout, fixture) {
   const path = join(resolve(now), 'test', 'fixtures', fixture);
-  return [lxmert(checkout, 'parity', path, '--json')];
+  return new Map([['report', lxmert(checkout, 'parity', path, '--json')]]);
 }
 
-/** @returns whether both are equal, after saying so */
+/** A JSON record with the keys only that another one has, at every depth; any other text as it is. */
+function keysOf(text, other) {
+  if (!text?.startsWith('{') || !other?.startsWith('{')) return text;
+  const pick = (value, model) =>
+    typeof value === 'object' && value !== null && typeof model === 'object' && model !== null && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).flatMap(([k, v]) => (k in model ? [[k, pick(v, model[k])]] : [])))
+      : value;
+  return JSON.stringify(pick(JSON.parse(text), JSON.parse(other)));
+}
+
+/**
+ * Compares all that OLD left. Records and files that NEW has besides are told.
+ * @returns whether both are equal, after saying so
+ */
 function compare(name, ofOld, ofNew) {
-  const at = ofOld.findIndex((line, i) => line !== ofNew[i]);
-  const same = at < 0 && ofOld.length === ofNew.length;
-  say(`${name.padEnd(10)} ${same ? `${ofOld.length} lines, files or reports: the same bits` : 'DIFFERENT'}`);
-  if (!same) say(`  old: ${ofOld[at] ?? 'nothing'}\n  new: ${ofNew[at] ?? 'nothing'}`);
-  return same;
+  const differs = [...ofOld].find(([key, value]) => keysOf(ofNew.get(key), value) !== value);
+  const added = [...ofNew].filter(([key, value]) => ofOld.get(key) !== value && !differs);
+  say(`${name.padEnd(10)} ${differs ? 'DIFFERENT' : `${ofOld.size} lines, files or reports: the same bits`}`);
+  if (differs) say(`  ${differs[0]}\n  old: ${differs[1]}\n  new: ${ofNew.get(differs[0]) ?? 'nothing'}`);
+  if (added.length > 0) say(`  ${added.length} have more in NEW, such as ${added[0][0]}`);
+  return !differs;
 }
 
 try {
