@@ -1,4 +1,7 @@
-"""Answers of transformers' LXMERT in PyTorch, eager, forward only, for `lxmert bench answers --peer-python`."""
+"""Answers questions with transformers' LXMERT in PyTorch, for `lxmert bench answers --peer-python`.
+
+It runs eagerly, and only the forward pass.
+"""
 
 from torch_peer import inputs, lxmert_config, serve
 

@@ -1,9 +1,9 @@
 """A training step of transformers' LXMERT in PyTorch, for `lxmert bench step --peer-python`.
 
-The same work as ours on padded rows, as the public code has it: all five tasks, or the answer head of VQA or NLVR2 on the
-pooled output; dropout, gradient clip, AdamW. On the CPU it
-is eager. On CUDA it is tried eager and compiled, each with the model's own attention and with PyTorch's fused one (SDPA) where
-transformers offers it, and goes on as what was fastest.
+The step does the same work as our step, but on padded rows, as the public code does: all five tasks, or the answer head of VQA
+or NLVR2 on the pooled output, with dropout, gradient clipping and AdamW. On the CPU it runs eagerly. On CUDA it is timed
+eager and compiled, each with the model's own attention and with PyTorch's fused attention (SDPA), if transformers offers
+that. The fastest configuration is then measured.
 """
 
 import sys
@@ -11,14 +11,14 @@ import time
 
 from torch_peer import inputs, lxmert_config, serve
 
-# Steps of a configuration before it is timed (compiling happens there), and timed ones.
+# Number of steps of a configuration before the timed ones (PyTorch compiles during these), and number of timed steps.
 WARMUP, TIMED = 3, 5
-# The fastest of PyTorch's three (for loop, foreach, fused), and the one that takes least memory.
+# PyTorch has three implementations of AdamW (for loop, foreach, fused). The fused one is the fastest and needs least memory.
 OPTIMIZER = {"fused": True}
 
 
 def work_of(setup, config):
-    """What every configuration computes on: the inputs, and what is to be predicted."""
+    """The inputs and the labels, the same for every configuration."""
     import torch
 
     batch = inputs(setup, config)
@@ -47,7 +47,7 @@ def pictures_of(setup):
 
 
 def question_model(config, pictures, chosen):
-    """The public code's VQAModel (one picture) or NLVR2Model (two): its loss for a batch."""
+    """The public code's VQAModel (one picture) or NLVR2Model (two pictures), which returns its loss for a batch."""
     from torch import nn
     from transformers import LxmertModel
 
@@ -113,7 +113,7 @@ def step_of(setup, config, work, attention=None, compiled=False):
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), setup["maxGradNorm"])
         optimizer.step()
-        # Reading the loss waits for the device, as reading ours does.
+        # Reading the loss waits for the device, as it does in our step.
         if not torch.isfinite(loss):
             raise SystemExit(f"the loss is {loss.item()}")
         if cuda:
@@ -132,7 +132,7 @@ def milliseconds(step):
 
 
 def fastest(setup, config, work):
-    """The fastest configuration on CUDA, and in words what each took."""
+    """The step of the fastest configuration on CUDA, and a text with the time of each configuration."""
     import torch
 
     times, best = {}, None
@@ -142,10 +142,10 @@ def fastest(setup, config, work):
             try:
                 step = step_of(setup, config, work, attention, compiled)
                 times[name] = milliseconds(step)
-            except (ValueError, RuntimeError, ImportError) as error:  # not offered, or no compiler
+            except (ValueError, RuntimeError, ImportError) as error:  # transformers does not offer it, or no compiler
                 print(f"{name}: {error}", file=sys.stderr)
                 continue
-            # It is kept, not made again: compiling takes a minute.
+            # The fastest step is kept, because compiling it again would take a minute.
             if times[name] == min(times.values()):
                 best = name, step
             del step

@@ -80,7 +80,7 @@ function train(checkout, side, name, flags) {
 
 function parity(checkout, fixture) {
   const path = join(resolve(now), 'test', 'fixtures', fixture);
-  return new Map([['report', lxmert(checkout, 'parity', path, '--json')]]);
+  return new Map([['report', lxmert(checkout, 'parity', path, '--json').trim()]]);
 }
 
 /** A JSON record with the keys only that another one has, at every depth; any other text as it is. */

@@ -1,4 +1,4 @@
-// Ops on all parameters: gradient norm, BertAdam, fill.
+// The cases of ops that work on all parameters: gradient norm, BertAdam, fill.
 #include <algorithm>
 
 #include "world.h"
@@ -46,7 +46,7 @@ void addOptimizer(std::vector<Case>& cases, const World& w) {
     a.secondMoment = t.floats(n, Role::InOut);
     a.norm = t.floats(2, Role::In);
     t.prepare([&](Device&) {
-      for (int64_t i = 0; i < n; ++i) a.secondMoment[i] *= a.secondMoment[i];  // so that none is negative
+      for (int64_t i = 0; i < n; ++i) a.secondMoment[i] *= a.secondMoment[i];  // a second moment is never negative
       a.norm[0] = 3;
       a.norm[1] = 0;
     });

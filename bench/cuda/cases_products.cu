@@ -1,4 +1,4 @@
-// Linear layers: forward, and the gradients of input and weights.
+// The cases of linear layers: the forward pass, the gradient of the input and the gradient of the weights.
 #include <algorithm>
 
 #include "world.h"
@@ -16,7 +16,7 @@ void addProducts(std::vector<Case>& cases, const World& w, const char* name, int
     a.y = t.values(a.rows.capacity * out, Role::Out);
     return a;
   }));
-  // The gradient of an inactive row is zero.
+  // Makes dy with zeros in inactive rows, as in a training step.
   const auto zeroed = [=](Tensors& t, const Rows& rows) {
     const Values dy = t.values(rows.capacity * out, Role::In);
     t.prepare([&](Device&) {

@@ -1,8 +1,14 @@
-// Checks the CUDA kernels against the host's, then times them and the machine's own rates. Does not need Node.
+// Compares the CUDA kernels with the CPU's kernels, then measures their times and the device's own rates. Does not need
+// Node.
 //   kernels [--check] [--displaced] [--only NAME] [--bench] [--json FILE] [--once]
-// Without --check or --bench it does both; the exit code is 1 when a kernel is wrong. --displaced checks with tensors
-// that begin at any element. --only checks (or calls) the ops whose names begin with NAME. --once calls each op of a
-// small step once, for a program that observes it (scripts/check-traffic.mjs, a profiler).
+// Without --check, --displaced, --bench and --once the program does --check and --bench. The exit code is 1 when a kernel
+// is wrong.
+//   --check      compares the kernels
+//   --displaced  compares with tensors that begin one element behind an aligned address
+//   --only       restricts --check and --once to the ops whose names begin with NAME
+//   --bench      measures
+//   --json       also writes the measurements to FILE
+//   --once       calls each op of a small step once, for a program that observes it (scripts/check-traffic.mjs, a profiler)
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -25,7 +31,7 @@ constexpr Precision kPrecisions[] = {Precision::Float32, Precision::BFloat16};
 
 const char* nameOf(Precision precision) { return precision == Precision::BFloat16 ? "bfloat16" : "float32"; }
 
-// Small shapes with odd ends: some samples without tokens or objects, some rows that belong to no sample.
+// Small shapes with unusual cases: some samples have no tokens or no objects, and some rows belong to no sample.
 constexpr Shape kChecked[] = {
     {5, 20, 36, 3, 64, 200, 100, 1003, 40'000, true},
     {4, 12, 36, 2, 32, 128, 64, 500, 16'384, true},
@@ -37,7 +43,8 @@ Shape baseShape(int64_t batch, int64_t tokens) {
   return {batch, tokens, 36, 12, 64, 3072, 2048, 30'522, 64 << 20, false};
 }
 
-// The base model with few samples, and with the fewest classes and parameters for which kernels take the same paths.
+// The base model with two samples, and with the smallest numbers of classes and parameters for which the kernels take
+// the same paths as for the base model.
 constexpr Shape kWatched{2, 12, 36, 12, 64, 3072, 2048, 4098, 1 << 19, false};
 
 int check(bool displaced, const std::string& only) {
@@ -72,7 +79,7 @@ int check(bool displaced, const std::string& only) {
   return wrong;
 }
 
-// Prints a line of JSON before each op, with the bytes that it must move, and another one after it.
+// Calls each op once. Prints a line of JSON before each call, with the bytes that the op must move, and a line after it.
 void once(const std::string& only) {
   for (const Precision precision : kPrecisions) {
     CudaDevice device(0, precision);
@@ -92,7 +99,7 @@ void once(const std::string& only) {
   }
 }
 
-// Seconds of a call, the least of three runs. The work and both events are in one stream.
+// The shortest time of a call in three runs, in seconds. The work and both events are in one stream.
 template <class Work>
 double secondsOf(cudaStream_t stream, Work&& work) {
   cudaEvent_t begin, end;
@@ -116,7 +123,7 @@ double secondsOf(cudaStream_t stream, Work&& work) {
   return least;
 }
 
-// Bytes a second, read and written, of the device's own copy.
+// The rate of the device's own copy, in bytes per second. Bytes read and bytes written both count.
 double copyRate(CudaDevice& device) {
   constexpr int64_t kBytes = int64_t{1} << 29;
   char* memory = device.allocate(ArenaId::Workspace, 2 * kBytes);
@@ -127,7 +134,7 @@ double copyRate(CudaDevice& device) {
   return 2 * kBytes / seconds;
 }
 
-// Operations a second of the library's product of two large square matrices.
+// The rate of cuBLASLt's product of two large square matrices, in floating-point operations per second.
 double productRate(CudaDevice& device) {
   constexpr int64_t n = 8192;
   constexpr int64_t elements = n * n, bytes = elements * sizeof(float);
@@ -153,7 +160,7 @@ struct Line {
   std::string name, precision;
   int64_t batch, tokens;
   double seconds, bytes, flops, copyShare, productShare;
-  bool cached;  // whether everything fits into the device's cache, from which repeated calls would read it
+  bool cached;  // whether all operands fit into the device's cache, so that repeated calls read them from there
 };
 
 int64_t cacheBytes() {
@@ -173,7 +180,8 @@ void writeJson(const char* path, const std::string& rates, const std::vector<Lin
   file << "\n]}\n";
 }
 
-// Writes the file anew after each batch, so that a run that is cut short leaves the batches before.
+// Writes the whole file again after each batch size. So a run that is stopped early leaves the results of the batch sizes
+// before.
 void bench(const char* json) {
   std::vector<Line> lines;
   std::string rates;
@@ -185,7 +193,7 @@ void bench(const char* json) {
     std::snprintf(text, sizeof text, "%s\"%s\": {\"copyBytesPerSecond\": %.4g, \"productFlopsPerSecond\": %.4g}",
                   rates.empty() ? "" : ", ", nameOf(precision), copies, products);
     rates += text;
-    std::printf("\n* operands fit into the cache, whose rate may be above that of copies");
+    std::printf("\n* all operands fit into the cache, which may be faster than copies in memory");
     std::printf("\n%s: copies %.0f GB/s, products %.1f TFLOP/s\n", nameOf(precision), copies * 1e-9, products * 1e-12);
     std::printf("%-40s %6s %6s %10s %10s %10s %7s %8s\n", "kernel", "batch", "tokens", "us", "MB", "GFLOP", "of copy",
                 "of prod.");

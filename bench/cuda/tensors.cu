@@ -25,7 +25,7 @@ bool isResult(Role role) {
 
 int64_t Tensors::deviceBytes(const Tensor& t) { return t.elements * bytesOf(t.dtype); }
 
-// Rounds up to where the next tensor may begin.
+// The bytes from the beginning of a tensor to the beginning of the next one.
 int64_t Tensors::placeFor(const Tensor& t) const {
   const int64_t bytes = deviceBytes(t) + (displaced_ ? bytesOf(t.dtype) : 0);
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
@@ -73,7 +73,7 @@ Ints Tensors::ints(const std::vector<int32_t>& values, Role role) {
   return {reinterpret_cast<int32_t*>(data), n};
 }
 
-// Bits of numbers below 2, so that none is infinite or NaN.
+// Makes the bits of float16 numbers below 2, so that no number is infinite or NaN.
 Halves Tensors::halves(int64_t n, Role role) {
   char* data = take(n, DType::F16, false, role, [&](char* host) {
     for (int64_t i = 0; i < n; ++i)
@@ -118,7 +118,7 @@ Tensors::Difference Tensors::compare() {
     const Tensor& t = tensors_[i];
     if (!isResult(t.role)) continue;
     std::vector<char> got(deviceBytes(t));
-    // Copied directly, because the engine's reads need its completions.
+    // Copies with cudaMemcpy, because the device's own copyOut is for an engine, which waits for its completions.
     cuda::check(cudaMemcpy(got.data(), t.device, got.size(), cudaMemcpyDeviceToHost), "reading a tensor");
     double error = 0, norm = 0;
     for (int64_t j = 0; j < t.elements; ++j) {
@@ -131,7 +131,7 @@ Tensors::Difference Tensors::compare() {
         value = t.dtype == DType::BF16 ? toFloat(reinterpret_cast<const bf16*>(got.data())[j])
                                        : reinterpret_cast<const float*>(got.data())[j];
       }
-      // Elements that neither wrote are NaN on both sides.
+      // An element that neither kernel wrote is NaN on the host and on the device.
       if (std::isnan(expected) && std::isnan(value)) continue;
       error += (value - expected) * (value - expected);
       norm += expected * expected;

@@ -1,8 +1,9 @@
-"""PyTorch's own times for what the kernels of this project do, on the shapes of bench/cuda/main.cu.
+"""Measures PyTorch on the work of this project's kernels, with the shapes of bench/cuda/main.cu.
 
     python3 bench/cuda/torch_kernels.py [OUT.json] [--device cuda|cpu] [--batches 32,128,256]
 
-bfloat16; attention by scaled_dot_product_attention on padded samples, the rest eager and through torch.compile.
+All numbers are bfloat16. Attention is scaled_dot_product_attention on padded samples. All other work is measured eager and
+compiled (torch.compile).
 """
 
 import argparse
@@ -17,7 +18,7 @@ HIDDEN = HEADS * DIM
 
 
 def seconds_of(work, device):
-    """Least of three runs of a call."""
+    """The shortest time of a call in three runs, in seconds."""
 
     def run(calls):
         if device == "cuda":
@@ -39,7 +40,7 @@ def residual_norm(y, residual, gamma, beta):
 
 
 def both_ways(function, inputs):
-    """Forward, and forward with backward, as calls."""
+    """Two functions: one runs the forward pass, the other runs the forward and the backward pass."""
     with torch.no_grad():
         gradient = torch.randn_like(function(*inputs))
     wanted = [x for x in inputs if x.requires_grad]

@@ -1,4 +1,4 @@
-// What the cases of all ops share: a batch with its rows, and how a call becomes a case.
+// Used by the cases of all ops: a batch with its rows, and a function that makes a case from a call.
 #pragma once
 
 #include "cases.h"
@@ -38,7 +38,7 @@ struct World {
   int64_t spare;
 };
 
-// Each adds the cases of a family of ops.
+// Each function adds the cases of a group of ops.
 void addProducts(std::vector<Case>& cases, const World& w, const char* name, int64_t in, int64_t out);
 void addAttention(std::vector<Case>& cases, const World& w, bool cross);
 void addRowOps(std::vector<Case>& cases, const World& w);

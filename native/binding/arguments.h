@@ -39,7 +39,7 @@ struct Bytes {
   char* data;
   int64_t size;
   napi_typedarray_type type;
-  bool shared;  // whether it lies in a SharedArrayBuffer
+  bool shared;  // whether the bytes are in a SharedArrayBuffer
 };
 
 inline Bytes bytesOf(const Napi::CallbackInfo& info, size_t index, const char* name) {
@@ -66,7 +66,7 @@ struct Numbers {
   size_t count;
 };
 
-// A Float64Array, and how many of its first numbers are used.
+// Reads two arguments: a Float64Array, and the count of numbers that are used, from the first on.
 inline Numbers numbersOf(const Napi::CallbackInfo& info, size_t index, const char* name) {
   const Bytes array = bytesOf(info, index, name);
   if (array.type != napi_float64_array)

@@ -15,7 +15,7 @@ Engines& Engines::ofThisThread() {
   return engines;
 }
 
-// Adds the listener once a thread, also where the addon is loaded many times (as jest does).
+// Adds the listener once for each thread, even if the thread loads the addon many times, as it does under jest.
 void Engines::endWithProcess(Napi::Env env) {
   if (std::exchange(stored().listening_, true)) return;
   const auto process = env.Global().Get("process").As<Napi::Object>();
@@ -38,16 +38,17 @@ EngineHandle::EngineHandle(napi_env env, std::unique_ptr<Engine> engine)
                                         &EngineHandle::onSettled, &toJs_),
         "napi_create_threadsafe_function");
   napi_unref_threadsafe_function(env, toJs_);  // an idle engine does not keep the process alive
-      // Node runs cleanup hooks in reverse order: ours, which is added last, runs before that of the thread-safe
-      // function.
+
+  // Node runs cleanup hooks in reverse order. This hook is added last, so it runs before the hook of the thread-safe
+  // function.
   napi_add_env_cleanup_hook(env, &EngineHandle::onTeardown, this);
   all_.add(this);
 }
 
 void EngineHandle::onTeardown(void* handle) { static_cast<EngineHandle*>(handle)->close(); }
 
-// The order matters: the engine's thread ends before the thread-safe function is released, and that before the promises
-// are forgotten.
+// The order matters. First the engine's thread ends, then the thread-safe function is released, then the promises are
+// forgotten.
 void EngineHandle::close() {
   if (!toJs_) return;
   all_.remove(this);
@@ -109,7 +110,7 @@ napi_value EngineHandle::wait(const Held& held, bool last, const Start& start) {
       napi_call_threadsafe_function(toJs, pending, napi_tsfn_nonblocking);
     });
   } catch (...) {
-    // Nobody has this promise yet. Settling it frees what Node keeps for it.
+    // The caller has not received this promise. Settling the promise frees the memory that Node keeps for it.
     if (pending->deferred) napi_resolve_deferred(env_, pending->deferred, held.result);
     forget(pending);
     throw;
@@ -118,17 +119,18 @@ napi_value EngineHandle::wait(const Held& held, bool last, const Start& start) {
   return promise;
 }
 
-// Node calls this with a null `env` when it empties the function's queue after `close`. `data` no longer exists then.
+// After `close`, Node empties the queue of the thread-safe function and calls this with a null `env`. Then `data` no
+// longer exists.
 void EngineHandle::onSettled(napi_env env, napi_value, void*, void* data) {
   if (!env) return;
   auto& pending = *static_cast<Pending*>(data);
   pending.handle->settle(pending);
 }
 
-// While a worker is being terminated any of these calls may fail, and none may throw.
+// While a worker is being terminated, each of these calls may fail, and this function must not throw.
 void EngineHandle::settle(Pending& pending) {
   const napi_deferred deferred = pending.deferred;
-  napi_value all, result = nullptr;  // `all` keeps this handle alive until Node's scope around this call ends
+  napi_value all, result = nullptr;  // `all` keeps this handle alive until the end of Node's scope around this call
   const bool have = napi_get_reference_value(env_, pending.held, &all) == napi_ok &&
                     napi_get_element(env_, all, 2, &result) == napi_ok;
   const bool failed = pending.error.has_value();

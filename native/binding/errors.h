@@ -1,7 +1,7 @@
 #pragma once
 
-// Node cannot throw an exception into a worker that is being terminated. Without this, its wrappers end the process
-// then.
+// While a worker is being terminated, its JavaScript code cannot receive an exception. Without this definition the
+// wrappers in napi.h then end the whole process.
 #define NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS
 #include <napi.h>
 
@@ -12,8 +12,8 @@
 
 namespace lxmert::binding {
 
-// Makes a JavaScript error of a core error, with its message, and its code as `code`. Null where JavaScript can no
-// longer run.
+// Makes a JavaScript error from an engine error, with the same message, and with the name of its code in `code`. Returns
+// null if JavaScript can no longer run.
 inline napi_value toJs(napi_env env, const Error& error) {
   napi_value code, message, result;
   const bool made = napi_create_string_utf8(env, codeName(error.code), NAPI_AUTO_LENGTH, &code) == napi_ok &&
@@ -26,12 +26,13 @@ inline void throwToJs(napi_env env, const Error& error) {
   if (const napi_value thrown = toJs(env, error)) napi_throw(env, thrown);
 }
 
-// Throws when a Node-API call failed. These calls fail only while the environment is being torn down.
+// Throws if a Node-API call failed. These calls fail only while Node is ending the thread.
 inline void check(napi_status status, const char* call) {
   if (status != napi_ok) throw Error(ErrorCode::Internal, std::string(call) + " failed; is the worker ending?");
 }
 
-// Runs the body of an addon function and turns its C++ exceptions into JavaScript ones. Node must not see any other.
+// Runs the body of an addon function and turns its C++ exceptions into JavaScript exceptions. No C++ exception may reach
+// Node.
 template <class Body>
 Napi::Value translated(const Napi::CallbackInfo& info, Body&& body) {
   try {

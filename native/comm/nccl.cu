@@ -3,7 +3,7 @@
 namespace lxmert::nccl {
 
 const Library& open() {
-  // If this throws, the next call tries again.
+  // If the constructor throws, the next call of open() tries again.
   static const Library library{cuda::OpenedLibrary({"NCCL, which several GPUs need,",
                                                     "nccl",
                                                     {"libnccl.so.2"},

@@ -1,6 +1,6 @@
-// The part of NCCL that several ranks need to add up their gradients. It is declared here so that building needs
-// neither NCCL's header nor the library; the library is opened at run time, and a run on one GPU does not need it.
-// test/comm/nccl.cc compares these declarations with NVIDIA's own.
+// The part of NCCL that several ranks need to add up their gradients. It is declared here so that a build needs neither
+// NCCL's header nor the library. The library is opened at run time. A run on one GPU does not need it.
+// test/comm/nccl.cc compares these declarations with NVIDIA's header.
 #pragma once
 
 #include <cstddef>
@@ -35,11 +35,13 @@ struct UniqueId {
 
 LXMERT_NVIDIA_LIBRARY(LXMERT_NCCL)
 
-// Opens the library. It tries the file that LXMERT_NCCL names; without that the system's library path, the CUDA
-// toolkit, and the file that the build noted beside the plugin. Throws NoDevice.
+// Opens the library. If LXMERT_NCCL names a file, opens only that file. Otherwise tries, in this order: the system's
+// library path, the folder of the plugin, the CUDA toolkit, the file that the build noted in nccl.path, and NVIDIA's wheels
+// in Python environments. Throws NoDevice.
 const Library& open();
 
-// Version and file, in words. Needs no GPU. Throws NoDevice with what is missing and how to get it.
+// A text with the version and the file of the library. Needs no GPU. Throws NoDevice with a message that says what is
+// missing and how to install it.
 std::string describe();
 
 }  // namespace lxmert::nccl

@@ -1,4 +1,4 @@
-// Scaled dot-product attention of each sample's rows, one (direction, sample, head) at a time:
+// Scaled dot-product attention among each sample's rows. Each task computes one (direction, sample, head):
 //
 //   S = Q K^T / √d,  P = softmax(S),  O = (P ∘ M) V,   M the dropout mask
 //
@@ -6,7 +6,8 @@
 //
 //   dV = (P ∘ M)^T dO,  dS = P ∘ (G - rowsum(P ∘ G)),  dQ = dS K / √d,  dK = dS^T Q / √d
 //
-// A direction takes queries from one stream and keys from one stream; each row of a gradient is written by exactly one.
+// In each direction the queries are rows of one stream, and the keys are rows of one stream. Each element of a gradient is
+// written by exactly one task.
 #include <cmath>
 
 #include "cpu/dropout.h"
@@ -19,7 +20,7 @@ namespace lxmert::cpu {
 
 namespace {
 
-// One head of one sample in one direction: rows of the packed streams.
+// One head of one sample in one direction, with its query rows and its key rows in the packed streams.
 struct Head {
   int64_t sample, head, direction;
   int64_t query, queries;  // first row and number of rows
@@ -53,14 +54,14 @@ Head headAt(const AttentionShape& s, int64_t task) {
   return h;
 }
 
-// A block of a matrix: rows `stride` apart.
+// A block of a matrix. Rows begin `stride` elements apart.
 struct Block {
   const float* data;
   int64_t stride;
 };
 
-// The same block with a whole number of vectors in each row: in place where it has them already, else padded in
-// `buffer`.
+// Returns a block whose rows are a whole number of vectors: the given block if its rows are that already, else a padded
+// copy in `buffer`.
 Block padded(const Block& from, int64_t rows, int64_t columns, std::vector<float>& buffer) {
   const int64_t width = padToLanes(columns);
   if (width == columns) return from;
@@ -73,14 +74,14 @@ Block padded(const Block& from, int64_t rows, int64_t columns, std::vector<float
   return {buffer.data(), width};
 }
 
-// The transpose, [columns, rows padded].
+// Writes the transpose, [columns, padded rows], into `buffer`.
 const float* transposed(const Block& from, int64_t rows, int64_t columns, std::vector<float>& buffer) {
   buffer.resize(columns * padToLanes(rows));
   transpose(from.data, from.stride, rows, columns, buffer.data());
   return buffer.data();
 }
 
-// C = A B, written into a block whose rows may be narrower than a whole number of vectors.
+// The result of C = A B: a block whose rows need not be a whole number of vectors.
 struct ProductInto {
   float* to;
   int64_t stride, rows, columns;
@@ -98,7 +99,7 @@ void multiplyInto(const ProductInto& c, int64_t k, const Block& a, bool transpos
   for (int64_t i = 0; i < c.rows; ++i) std::copy_n(buffer.data() + i * width, c.columns, c.to + i * c.stride);
 }
 
-// Work space of one thread. It grows to the largest head that the thread has computed.
+// The buffers of one thread. They grow to the largest head that the thread has computed.
 struct Scratch {
   std::vector<float> q, k, v, keyT, valueT, scores, mask, dOut, gradient, product;
 };
@@ -121,7 +122,8 @@ struct Context {
   Block value(const Head& h) const { return {qkv + h.key * stride + 2 * hidden + h.head * shape.headDim, stride}; }
 };
 
-// The score of a padded key. exp turns it into nearly 0 beside the sum of the others, which is at least 1.
+// The score of a padded key. Its exp is nearly 0, and the sum of the exps of the other keys is at least 1, so a padded key
+// does not change the softmax.
 constexpr float kNoKey = -1e30f;
 
 // Scaled scores [queries, keys padded].
@@ -139,7 +141,7 @@ void scoresOf(const Context& c, const Head& h, Scratch& t) {
   }
 }
 
-// The dropout mask of a query row over its keys. Each head takes other columns of the generator.
+// The dropout mask of a query row, one value for each key. Each head has its own columns of the generator.
 void maskRow(const Context& c, const Head& h, int64_t i, std::vector<float>& mask) {
   mask.resize(maskSize(padToLanes(h.keys)));
   dropoutMask(c.shape.dropout, h.query + i, h.head * kMaxAttentionLength, h.keys, mask.data());

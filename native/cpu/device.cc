@@ -27,7 +27,8 @@ int64_t machineMemory() {
 }
 
 // The smallest memory limit of this process's control groups and of their parents (cgroups(7)). A missing file and the
-// word `max` mean no limit. In a container the groups may be mounted under another path than /proc names.
+// word `max` mean no limit. In a container the path in /proc may not exist under /sys/fs/cgroup, so every parent path is
+// tried, up to the root.
 int64_t groupMemory() {
   int64_t limit = INT64_MAX;
   std::ifstream groups("/proc/self/cgroup");
@@ -54,8 +55,9 @@ std::string gibibytes(int64_t bytes) {
   return text.str();
 }
 
-// Counts the arena bytes of all engines of this process. The system takes memory for a page only when the page is first
-// touched, so it would grant more than the machine has, and then kill the process in the middle of a step.
+// Counts the arena bytes of all engines of this process. The system reserves memory for a page only when the process
+// first touches the page. So it would grant larger arenas than the machine has memory for, and later kill the process in
+// the middle of a step.
 class ArenaBudget {
  public:
   void change(int64_t from, int64_t to) {
@@ -101,7 +103,7 @@ class CpuDevice final : public Device {
     claimed_ = bytes;
   }
 
-  // The system gives zero pages, and takes memory for each only when it is first touched.
+  // The pages hold zeros. The system reserves memory for a page only when the process first touches the page.
   char* allocate(ArenaId, int64_t bytes) override {
     void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
@@ -131,8 +133,10 @@ class CpuDevice final : public Device {
 
 std::unique_ptr<Device> createDevice(int threads, Precision precision) {
   if (precision == Precision::BFloat16 && !multipliesBFloat16())
-    throw Error(ErrorCode::Unsupported,
-                "precision bfloat16: this processor multiplies no bfloat16 (AVX-512 BF16 or AMX); use float32");
+    throw Error(
+        ErrorCode::Unsupported,
+        "precision bfloat16: this processor has no instructions that multiply bfloat16 (AVX-512 BF16 or AMX); use "
+        "float32");
   return std::make_unique<CpuDevice>(threads, precision);
 }
 

@@ -6,8 +6,8 @@
 
 namespace lxmert::cpu {
 
-// The CPU as a device with `threads` OpenMP threads; 0: one for each core that this process may use. Activations are
-// float32 in either precision.
+// Makes a device that computes on the CPU with `threads` OpenMP threads. 0 means one thread for each core that this
+// process may use. Activations are float32 in both precisions.
 std::unique_ptr<Device> createDevice(int threads, Precision precision);
 
 }  // namespace lxmert::cpu

@@ -1,6 +1,6 @@
-// Dropout masks: 0 or 1 / (1 - p) for each column of a row. One word of Philox decides about each element, by (op
-// instance, sample, row in the sample, column). So the mask does not depend on where a row lies or how rows are
-// divided.
+// Dropout masks: 0 or 1 / (1 - p) for each column of a row. Each element has its own word of Philox, which depends on the
+// seed, the step, the op instance, the sample, the row in the sample and the column. So the mask does not depend on the
+// place of the row in memory, or on how the rows are divided among threads.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace lxmert::cpu {
 
-// A mask is made for this many columns at a time.
+// The number of columns whose mask is computed at a time.
 constexpr int64_t kMaskColumns = 4 * kPhiloxLanes;
 
 constexpr int64_t maskSize(int64_t columns) { return (columns + kMaskColumns - 1) / kMaskColumns * kMaskColumns; }

@@ -1,4 +1,4 @@
-// Declares the CPU's kernel of every op; each op has its own file.
+// Declares the CPU's kernel of every op. Each op has its own source file.
 #pragma once
 
 #include "engine/op_table.h"

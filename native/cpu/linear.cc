@@ -1,7 +1,7 @@
 // y = x W^T + b over the active rows.
 //
-// Backward: dx = dy W, dW = dy^T x, db = Σ_rows dy. Inactive rows are zeros, so the product may include those between
-// the active ones.
+// Backward: dx = dy W, dW = dy^T x, db = Σ_rows dy. Inactive rows are zeros, so a product may include the inactive rows
+// that lie between active rows.
 #include "cpu/kernels.h"
 #include "cpu/parallel.h"
 #include "cpu/product.h"
@@ -15,8 +15,9 @@ struct Blocks {
   int count;
 };
 
-// The rows to multiply. Usually one block, from the first to a little behind the last active row; the gap between
-// language and vision rows is zeros. Two blocks where that gap is the larger part of a small batch.
+// The rows to multiply. Usually this is one block, from the first row to a little behind the last active row. The rows
+// in the gap between language and vision rows are zeros. There are two blocks if the gap has more than a quarter of the
+// number of rows of both blocks, as in a small batch.
 Blocks blocksOf(const Rows& rows) {
   const Segments s = rows.active();
   const auto end = [&](int i, int64_t limit) {

@@ -1,10 +1,11 @@
-// Elements of two vector registers in another order.
+// Reorders the elements of two vector registers.
 #pragma once
 
 namespace lxmert::cpu {
 
-// Element i of the result is element order[i] of a and b side by side. GCC has a built-in function for that, clang only one that
-// takes constants as arguments, and makes the same instruction of the loop when the order is known.
+// Element i of the result is element order[i] of the elements of a followed by those of b. GCC has a built-in function for
+// this. The one of clang takes only constants as arguments, but clang compiles the loop to the same instruction if the
+// order is known at compile time.
 template <typename Vector, typename Order>
 inline __attribute__((always_inline)) Vector shuffle(Vector a, Vector b, Order order) {
 #if defined(__clang__)

@@ -1,5 +1,5 @@
-// Sums over rows for each column, with the same bits each time. Every block sums its rows (this file); then the partial
-// sums are added in the order of the blocks (column_sums.h).
+// Computes the sum over the rows for each column, with the same bits each time. First every block adds its rows (this
+// file). Then the partial sums are added in the order of the blocks (column_sums.h).
 #pragma once
 
 #include "cuda/column_sums.h"
@@ -7,15 +7,15 @@
 
 namespace lxmert::cuda {
 
-// N sums for each column over the rows of a block, kept in registers. With K = 0 they are kept in `partial`, and a
-// block is one warp. partial [blocks, N · width].
+// N sums for each column over the rows of a block. `partial` is [blocks, N · width]. With K > 0 the sums are in registers
+// until `finish`. With K = 0 they are in `partial` from the beginning, and a block is one warp.
 template <int V, int K, int N>
 class ColumnSums {
  public:
   static constexpr int kThreads = K > 0 ? kRowThreads : kLanes;
   static constexpr int kWarps = kThreads / kLanes;
 
-  // The number of blocks to launch for so many rows.
+  // The number of blocks to launch for this number of rows.
   static unsigned blocks(int64_t rows) { return rowBlocks(rows, kWarps, kMostPartials); }
   static size_t sharedBytes(int64_t width) { return K > 0 ? kWarps * N * width * sizeof(float) : 0; }
 

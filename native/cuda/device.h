@@ -1,4 +1,5 @@
-// A CUDA device for the engine, and for kernels: its stream, scratch space, and the bf16 copy of the parameters.
+// A CUDA device. The engine uses it as a Device. Kernels use its stream, its scratch space, and the bf16 copy of the
+// parameters.
 #pragma once
 
 #include <memory>
@@ -57,7 +58,7 @@ class CudaDevice final : public Device {
   // The place in the bf16 copy that belongs to a place in the parameter arena. Null in float32 precision, and for any
   // other place. Every kernel that writes parameters must write this copy, too.
   bf16* shadow(const float* master) const;
-  // The same place as element type T: itself, or its bf16 copy.
+  // The place of a parameter for products with elements of type T: the place itself for float, its bf16 copy for bf16.
   template <class T>
   const T* weights(const float* master) const {
     if constexpr (sizeof(T) == sizeof(float))
@@ -82,7 +83,7 @@ class CudaDevice final : public Device {
   Limits limits_{};
   OpColumn column_;
   const Stream stream_, captured_, ahead_;
-  const Event fence_;   // recorded behind everything that was enqueued before the last copy ahead
+  const Event fence_;   // recorded at each copy ahead, behind all work that was enqueued before it
   const Event copied_;  // recorded behind the last copy ahead
   const std::unique_ptr<Gemms> gemms_ = openGemms();
   Lanes lanes_{stream_};
@@ -90,9 +91,9 @@ class CudaDevice final : public Device {
   mutable std::mutex mutex_;  // guards the members below
   bool zeroing_ = false;      // an arena is being zeroed since the last copy ahead
   std::vector<Block> allocated_;
-  std::vector<Block> parameters_;  // arenas that have their bf16 copy behind them; its bytes are not counted here
+  std::vector<Block> parameters_;  // arenas with a bf16 copy behind them; `bytes` does not include the copy
   int64_t held_ = 0;
-  std::unique_ptr<Completions> completions_;  // last: its thread uses the members above
+  std::unique_ptr<Completions> completions_;  // must be the last member, because its thread uses the members above
 };
 
 inline CudaDevice& cudaOf(Device& device) { return static_cast<CudaDevice&>(device); }

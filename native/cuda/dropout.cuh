@@ -1,5 +1,5 @@
-// Dropout masks, the same as on the CPU (cpu/dropout.h): 0 or 1 / (1 - p). One word of Philox decides about each
-// element; the four words of a call are for four neighbouring columns.
+// Dropout masks, the same as on the CPU (cpu/dropout.h): 0 or 1 / (1 - p). Each element has its own word of Philox. The
+// four words of one call belong to four neighbouring columns.
 #pragma once
 
 #include "cuda/platform.h"

@@ -12,8 +12,8 @@ struct Normal {
   float cdf, pdf;
 };
 
-// Φ and φ as on the CPU (cpu/math.h): erf by Abramowitz & Stegun 7.1.26 (absolute error 1.5e-7), the upper tail without
-// cancellation. Both use the same exponential, so that memory, not arithmetic, limits the speed.
+// Computes Φ and φ as on the CPU (cpu/math.h): erf by Abramowitz & Stegun 7.1.26 (absolute error 1.5e-7), and Φ of a
+// negative x without cancellation. Φ and φ use the same exponential, so that memory, not arithmetic, limits the speed.
 __device__ __forceinline__ Normal normal(float x) {
   const float a = fabsf(x) * 0.70710678118654752f;
   const float e = __expf(-a * a);

@@ -9,7 +9,7 @@ import {
 } from '../engine/index.js';
 import type { RowCounts } from './flops.js';
 
-/** The least work of op calls. */
+/** The least work that calls of an op must do. */
 export interface OpWork {
   readonly calls: number;
   /** FLOPs of matrix products; 0 for ops without one. */
@@ -21,7 +21,7 @@ export interface OpWork {
 const isTensor = (arg: OpArgument): arg is Tensor => typeof arg === 'object' && arg !== null && 'arena' in arg;
 const isRows = (arg: OpArgument): arg is Rows => typeof arg === 'object' && arg !== null && 'set' in arg;
 
-/** How many rows of a capacity a batch fills. */
+/** How many of the rows a batch fills. */
 function activeRows({ set, capacity }: Rows, n: RowCounts): number {
   const counts = {
     all: capacity,
@@ -29,7 +29,7 @@ function activeRows({ set, capacity }: Rows, n: RowCounts): number {
     language: n.tokens,
     vision: n.objects,
     stacked: n.tokens + n.objects,
-    // Pairs of pictures stand where masked words do (src/step/staging.ts).
+    // With two pictures a sentence (NLVR2) this set counts the pairs of pictures (src/step/staging.ts).
     maskedTokens: n.examples < n.samples ? n.examples : n.maskedTokens,
     maskedObjects: n.maskedObjects,
   };
@@ -47,7 +47,8 @@ const inPlace: Partial<Record<OpName, readonly number[]>> = {
 };
 
 /**
- * Ops with tables of which a call touches at most as many rows as it has. Any operand with more rows is such a table.
+ * Ops that look rows up in a table. A call touches at most as many rows of the table as the call has rows itself. Any
+ * operand of such an op that has more rows is the table.
  */
 const lookUps: readonly OpName[] = [
   'tokenEmbeddingForward',
@@ -57,30 +58,30 @@ const lookUps: readonly OpName[] = [
   'gatherFeatures',
 ];
 
-/** FLOPs of a call of an op with matrix products; arguments as in native/engine/ops. */
+/** FLOPs of the matrix products in a call of an op. The arguments are those of native/engine/ops/. */
 function flopsOf(op: OpName, args: readonly OpArgument[], rows: number, n: RowCounts): number {
   if (op.startsWith('linear')) return 2 * rows * (args[1] as number) * (args[2] as number);
   if (op === 'attentionForward' || op === 'attentionBackward') {
     const [, , heads, headDim, , second] = args;
     const { set } = args[0] as Rows;
     const pairs = second !== null ? 2 * n.crossPairs : set === 'language' ? n.tokenPairs : n.objectPairs;
-    // Forward: scores and context. Backward: the gradients of both operands of both.
+    // Forward has two products, the scores and the context. Backward has the gradients of both operands of each product.
     return (op === 'attentionForward' ? 4 : 8) * pairs * (heads as number) * (headDim as number);
   }
   return 0;
 }
 
-/** Bytes of one element of an operand. Products in bfloat16 read the copy of the parameters. */
+/** Bytes of one element of an operand. Products in bfloat16 read the rounded copy of the parameters. */
 function bytesOfNumber(op: OpName, { arena, dtype }: Tensor, activations: DType): number {
   return dtypeBytes[op.startsWith('linear') && arena === 'parameters' ? activations : dtype];
 }
 
-/** Bytes of that copy, which the optimizer writes. */
+/** Bytes of the rounded copy of the parameters, if the op is the optimizer's update, which writes it. */
 function copyBytes(op: OpName, args: readonly OpArgument[], activations: DType): number {
   return op === 'adamUpdate' && activations === 'bf16' ? dtypeBytes.bf16 * elements((args[8] as Tensor).shape) : 0;
 }
 
-/** The work of one call for a batch; `activations` is the type of activations. */
+/** The work of one call of an op for a batch. `activations` is the type of the engine's activations. */
 export function workOf(op: OpName, args: readonly OpArgument[], n: RowCounts, activations: DType = 'f32'): OpWork {
   const set = args.find(isRows);
   const rows = set ? activeRows(set, n) : 0;

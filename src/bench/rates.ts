@@ -16,12 +16,12 @@ const products = [
   [768, 3072],
   [3072, 768],
 ] as const;
-/** Bytes of the parameter arena from which products read their weights in the precision that they compute in. */
+/** Bytes that the parameter arena must have, so that products can read their weights from it. */
 export const productWeightBytes = 4 * Math.max(...products.map(([width, out]) => width * out));
 
 /**
- * Rows are doubled until a call takes this many milliseconds, or until there are this many, more than a GPU's cache
- * holds.
+ * The number of rows begins at `fewest` and is doubled until a call takes `longEnough` milliseconds, or until there are
+ * `most` rows. On CUDA, `most` rows are more than a GPU's cache holds.
  */
 const sizes = {
   cpu: { product: { fewest: 192, most: 1536, longEnough: 20 }, copy: { fewest: 16384, most: 16384, longEnough: 0 } },
@@ -31,15 +31,16 @@ const sizes = {
   },
 } as const;
 const copyWidth = 1024;
-/** How many times each rate is measured in one call. */
+/** How many times each size is measured in one call of `measure`. */
 const takes = 2;
 
 /**
- * Measures an engine's rates with its own ops, between other work and in its workspace, which must be free: products
- * with `linearForward`, copies with `gatherRowsForward` of all rows in order. The best measurement counts.
+ * Measures an engine's rates with the engine's own ops: products with `linearForward`, copies with `gatherRowsForward` of
+ * all rows in order. It can measure between other work. It uses the engine's workspace, so no other tensor may be there
+ * meanwhile. The best measurement counts.
  */
 export class RateMeter {
-  /** Bytes by which the workspace had to grow for this. */
+  /** Bytes by which the measurements enlarged the workspace. */
   grownBytes = 0;
   #sgemmGflops = 0;
   #copyGigabytesPerSecond = 0;
@@ -65,8 +66,8 @@ export class RateMeter {
   }
 
   /**
-   * Milliseconds of `linearForward`. Its weights are in the parameter arena, if there is room, so that the precision's
-   * copy is used.
+   * Milliseconds of `linearForward`. The weights are in the parameter arena, if it is large enough, because the rounded
+   * copy for bfloat16 exists only for that arena.
    */
   async #product(rows: number, width: number, out: number): Promise<number> {
     const engine = this.#engine;
@@ -80,7 +81,7 @@ export class RateMeter {
     return this.#fastest('linearForward', [allRows(rows), width, out, x, weight, null, y]);
   }
 
-  /** Milliseconds of a copy of so many rows; notes the rate. */
+  /** Milliseconds of a copy of `rows` rows. Updates the best copy rate. */
   async #copy(rows: number): Promise<number> {
     const engine = this.#engine;
     this.#makeRoom(4 * (2 * copyWidth + 1) * rows);

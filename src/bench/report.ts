@@ -3,23 +3,23 @@ import type { OpWork } from './opWork.js';
 import type { Rates } from './rates.js';
 import type { Times } from './statistics.js';
 
-/** A peer's side of a comparison. */
+/** The speed of a peer (PyTorch) on the same work. */
 export interface PeerReport {
   readonly name: string;
   readonly samplesPerSecond: number;
   readonly milliseconds: Times;
-  /** Our speed over the peer's, by medians. Above 1 we are faster. */
+  /** Our speed divided by the peer's speed, both from median times. Above 1, ours is faster. */
   readonly ratio: number;
 }
 
-/** Work, with the time that it took and the time that the machine's rates allow. */
+/** The speed of some work, and the least time that the work can take at the machine's rates. */
 export interface Speed {
   /** GFLOP/s of matrix products; absent for ops without them. */
   readonly gflops?: number;
   readonly gigabytesPerSecond: number;
-  /** The larger of FLOPs over the product rate and bytes over the copy rate. */
+  /** The larger of two times: FLOPs divided by the product rate, and bytes divided by the copy rate. */
   readonly floorMilliseconds: number;
-  /** Floor over time. Above 1 where operands stay in the cache, because the copy rate is that of memory. */
+  /** `floorMilliseconds` divided by the time. Above 1 if operands stay in the cache, which is faster than copies in memory. */
   readonly floorShare: number;
 }
 
@@ -41,7 +41,7 @@ export function speedOf({ flops, bytes }: OpWork, milliseconds: number, rates: R
   };
 }
 
-/** The mean of several profiles of the same work, the longest op first. */
+/** The mean of several profiles of the same work. The op that takes longest comes first. */
 export function opReports(
   profiles: readonly (readonly OpProfile[])[],
   wholeMilliseconds: number,

@@ -5,7 +5,7 @@ export interface Times {
   readonly max: number;
 }
 
-/** The middle value; of an even number of values the mean of the middle two. NaN for no values. */
+/** The middle value. For an even number of values, the mean of the two middle ones. For no values, NaN. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;

@@ -1,12 +1,15 @@
 import type { Engine, OpArgument, OpName, Recording } from '../engine/index.js';
 
-/** Calls are repeated until they take this many milliseconds, so that clock and enqueuing have little influence. */
+/**
+ * Calls are repeated until together they take this many milliseconds, so that the clock's precision and the time of
+ * enqueuing have little influence.
+ */
 const lasting = 10;
 const mostCalls = 1000;
-/** A call that takes this long is not captured: one launch instead of several would save nothing. */
+/** If the calls take this many milliseconds, they are not captured as a graph, because one launch would save no time. */
 const slow = 100;
 
-/** Milliseconds of one replay, with the wait for it. */
+/** Milliseconds of one replay, until the device has finished it. */
 async function take(engine: Engine, recording: Recording): Promise<number> {
   const start = performance.now();
   engine.replay(recording);
@@ -15,7 +18,8 @@ async function take(engine: Engine, recording: Recording): Promise<number> {
 }
 
 /**
- * Milliseconds of one call of an op, measured several times on recorded calls; on CUDA these are one launch of a graph.
+ * Milliseconds of one call of an op, measured `takes` times with recorded calls. On CUDA all recorded calls are one launch
+ * of a graph.
  */
 export async function timeCalls(
   engine: Engine,
@@ -28,7 +32,7 @@ export async function timeCalls(
       for (let i = 0; i < calls; i++) engine.run(op, args);
     });
     try {
-      // The first replay runs the calls one by one, the second captures a graph; the third is like all later ones.
+      // The first replay runs the calls one by one, and the second captures a graph. All later replays launch the graph.
       let milliseconds = await take(engine, recording);
       for (let i = 0; i < 2 && milliseconds < slow; i++) milliseconds = await take(engine, recording);
       if (milliseconds < lasting / 2 && calls < mostCalls) {

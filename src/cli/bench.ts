@@ -26,7 +26,7 @@ import {
   type GlobalOptions,
 } from './command.js';
 
-/** Whole numbers of a flag, separated as `separator` says. */
+/** Parses the value of a flag: whole numbers with `separator` between them. */
 function numbersOf(flag: string, text: string, separator: ',' | '-', form: string, min: number): number[] {
   const numbers = text.split(separator).map((part) => (/^\s*\d+\s*$/.test(part) ? Number(part) : NaN));
   if (numbers.some((n) => !(n >= min && n <= 65536)))
@@ -85,7 +85,7 @@ const commonOptions = (yargs: Argv<GlobalOptions>) =>
     .option('precision', {
       choices: precisionNames,
       default: 'float32' as const,
-      describe: 'of matrix products; a peer on the CPU always computes in float32',
+      describe: 'precision of matrix products; on the CPU, PyTorch always computes in float32',
     })
     .option('objects', integerOption('objects', { describe: 'objects a sample', default: 36, min: 1, max: 512 }))
     .option('json', jsonOption);
@@ -95,7 +95,7 @@ const deviceOption = { choices: ['cpu', 'cuda'] as const, default: 'cpu' as cons
 const peerOption = {
   type: 'string',
   requiresArg: true,
-  describe: 'a Python with torch and transformers: also measure the same work there, in turns, and compare',
+  describe: 'a Python with torch and transformers: also measure the same work in PyTorch, in turns, and compare',
 } as const;
 
 const stepsOption = (value: number) =>
@@ -120,14 +120,14 @@ const step = defineCommand({
       .option('task', {
         choices: benchTasks,
         default: 'pretrain' as const,
-        describe: 'pre-training with all tasks, or fine-tuning; samples are questions then',
+        describe: 'pre-training with all tasks, or fine-tuning, where a sample is a question',
       })
       .option('batch', integerOption('batch', { describe: 'samples a step', default: 32, min: 1, max: 65536 }))
       .option('steps', stepsOption(5))
       .option('warmup', warmupOption(2))
       .option('threads', threadsOption)
       .option('peer-python', peerOption)
-      .option('device', { ...deviceOption, describe: 'device of both' })
+      .option('device', { ...deviceOption, describe: 'device of lxmert and of PyTorch' })
       .option('lanes', {
         type: 'boolean',
         default: true,
@@ -136,11 +136,12 @@ const step = defineCommand({
       .option('floors', {
         type: 'boolean',
         default: false,
-        describe: 'print instead the least time of each op on an H200, computed without a device',
+        describe: 'only compute and print the least time that each op can take on an H200; needs no device',
       }),
   handler: async ({ json, floors, ...args }) => {
     if (floors) {
-      if (args.task !== 'pretrain') throw new LxmertError('BAD_ARGUMENT', '--floors are those of pre-training');
+      if (args.task !== 'pretrain')
+        throw new LxmertError('BAD_ARGUMENT', `--floors works with --task pretrain only, not with --task ${args.task}`);
       const computed = await stepFloors({ ...args, device: 'cuda', config: configOf(args), rates: h200 });
       return show(json, computed, () => floorsLines(computed));
     }
@@ -151,7 +152,7 @@ const step = defineCommand({
 
 const kernels = defineCommand({
   command: 'kernels',
-  describe: 'every op alone, by shape and thread count, compared with the rates of products and copies',
+  describe: 'each op by itself, by shape and thread count, compared with the rates of products and copies',
   builder: (yargs) =>
     commonOptions(yargs)
       .option('batch', listOption('batch', 'samples, one or more', '8,32,128', 1))
@@ -160,7 +161,7 @@ const kernels = defineCommand({
       .option('ops', {
         type: 'string',
         requiresArg: true,
-        describe: 'only these, separated by commas',
+        describe: 'measure only these ops, separated by commas',
         coerce: (text: string | undefined) => text?.split(',').map((op) => op.trim()),
       }),
   handler: async ({ json, batch: batches, ...args }) => {

@@ -6,12 +6,12 @@ import { percent, whole } from './trainProgress.js';
 
 const dtypes = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
 
-/** Where the original keeps its answers, from where it is started. */
+/** Where the original's code keeps its answers, relative to the current folder. */
 const originalAnswers = 'data/lxmert/all_ans.json';
 
 export const command = defineCommand({
   command: 'convert <from> <output>',
-  describe: "weights between transformers' form and the original's",
+  describe: "convert weights between transformers' form and the original's",
   builder: (yargs) =>
     yargs
       .positional('from', {
@@ -19,7 +19,7 @@ export const command = defineCommand({
         demandOption: true,
         describe: 'a transformers folder, .pth, .bin, .safetensors, checkpoint or run',
       })
-      .positional('output', { type: 'string', demandOption: true, describe: 'folder, or .pth, that is made' })
+      .positional('output', { type: 'string', demandOption: true, describe: 'folder or .pth to write' })
       .option('to', {
         choices: ['transformers', 'original'] as const,
         describe: 'form to write [transformers; for a name that ends in .pth: original]',
@@ -27,14 +27,14 @@ export const command = defineCommand({
       .option('dtype', {
         choices: Object.keys(dtypes) as (keyof typeof dtypes)[],
         default: 'float32' as const,
-        describe: 'of the numbers written',
+        describe: 'type of the numbers to write',
       })
       .option(
         'heads',
         integerOption('heads', {
           min: 1,
           max: 4096,
-          describe: 'attention heads, where no config.json says it [width / 64]',
+          describe: 'number of attention heads, used if there is no config.json [width / 64]',
         }),
       )
       .option('allow-missing', {
@@ -45,12 +45,12 @@ export const command = defineCommand({
       .option('answers', {
         type: 'string',
         requiresArg: true,
-        describe: 'carry the answer head to the answers of this file (a JSON list, or label2ans.json)',
+        describe: 'file with the answers of the new answer head (a JSON list, or label2ans.json)',
       })
       .option('answers-from', {
         type: 'string',
         requiresArg: true,
-        describe: 'file with the answers of the head as it is [one beside the weights]',
+        describe: 'file with the answers of the old answer head [a file beside the weights]',
       })
       .option('json', jsonOption),
   handler: async ({ from, output, to, dtype, heads, allowMissing, answers, answersFrom, json }) => {
@@ -98,7 +98,7 @@ function tell({ to, kind, loaded, missing, unexpected, groups, answers }: Conver
   ];
 }
 
-/** The first of a list, and how many there are. */
+/** A line with the length of a list and its first names; no line for an empty list. */
 function listed(what: string, names: readonly string[]): string[] {
   return names.length === 0 ? [] : [`${what} (${whole(names.length)}): ${some(names)}`];
 }

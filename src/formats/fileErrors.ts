@@ -12,7 +12,7 @@ const causes: Readonly<Record<string, { code: ErrorCode; reason: string }>> = {
   EROFS: { code: 'FILE_ACCESS', reason: 'the file system is read-only' },
   ENOSPC: { code: 'FILE_ACCESS', reason: 'the disk is full; free some space' },
   EDQUOT: { code: 'FILE_ACCESS', reason: 'the disk quota is used up; free some space' },
-  EFBIG: { code: 'FILE_ACCESS', reason: 'the file would be larger than allowed here' },
+  EFBIG: { code: 'FILE_ACCESS', reason: 'the file would be larger than the system allows' },
   EMFILE: { code: 'FILE_ACCESS', reason: 'too many files are open' },
   ENFILE: { code: 'FILE_ACCESS', reason: 'too many files are open' },
   ENAMETOOLONG: { code: 'FILE_ACCESS', reason: 'the name is too long' },
@@ -20,7 +20,7 @@ const causes: Readonly<Record<string, { code: ErrorCode; reason: string }>> = {
   EIO: { code: 'FILE_ACCESS', reason: 'the device reported an input/output error' },
 };
 
-/** Whether there is a file or folder of this name. */
+/** Whether a file or folder of this name exists. */
 export const isThere = (path: string): Promise<boolean> =>
   stat(path).then(
     () => true,
@@ -34,8 +34,8 @@ export function systemCode(error: unknown): string | undefined {
 }
 
 /**
- * Turns what the file system threw into an error that a user can act on.
- * @param action what was being done, as in "cannot ACTION PATH"
+ * Makes an error for the user from an error of the file system.
+ * @param action the verb for the message, as in "cannot ACTION PATH"
  */
 export function fileError(error: unknown, action: string, path: string): LxmertError {
   if (isLxmertError(error)) return error;
@@ -44,8 +44,8 @@ export function fileError(error: unknown, action: string, path: string): LxmertE
 }
 
 /**
- * The same for a file of the user's that could not be opened or read.
- * @param what is expected there, as in "a feature TSV"
+ * Makes an error for the user when one of the user's files could not be opened or read.
+ * @param what the expected kind of file, such as "a feature TSV"
  */
 export function readFailure(file: string, what: string, error: unknown): LxmertError {
   if (isLxmertError(error)) return error;

@@ -1,16 +1,16 @@
-/** Numbers as messages and tables show them. */
+/** Formats numbers for messages and tables. */
 
-/** `1,234` */
+/** A number with commas between thousands, such as `1,234`. */
 export const whole = (value: number): string => value.toLocaleString('en-US');
 
-/** `1 image`, `2,000 images`; `plural` is given where it is not the noun with an s. */
+/** A number with its noun, such as `1 image` or `2,000 images`. Give `plural` for a noun whose plural is not noun + s. */
 export const counted = (value: number, noun: string, plural = `${noun}s`): string =>
   `${whole(value)} ${value === 1 ? noun : plural}`;
 
 /** A share as `12.3 %`. */
 export const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
-/** About three digits. */
+/** A number with three significant digits; a number of 100 or more is rounded to an integer. */
 export function figure(value: number): string {
   if (!Number.isFinite(value)) return String(value);
   return Math.abs(value) >= 100 ? whole(Math.round(value)) : value.toPrecision(3);
@@ -18,7 +18,7 @@ export function figure(value: number): string {
 
 const units = ['B', 'kB', 'MB', 'GB', 'TB'];
 
-/** Bytes as `3.2 GB`: three digits, units of 1000. */
+/** Bytes such as `3.2 GB`, with at most three significant digits. 1 kB is 1000 bytes. */
 export function byteSize(bytes: number): string {
   const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(bytes, 1)) / 3)));
   return `${Number((bytes / 1000 ** power).toPrecision(3))} ${units[power]}`;

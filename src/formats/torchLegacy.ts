@@ -9,18 +9,19 @@ import type { TorchStorage } from './torchPickle.js';
 import { maxPickleBytes } from './torchStorages.js';
 import type { TorchStorages } from './torchStorages.js';
 
-/** The first attempt reads this much of the file, each further one eight times as much. */
+/** Bytes that the first attempt reads. Each further attempt reads eight times as many as the attempt before it. */
 const firstHeadBytes = 1 << 20;
 
 const magic = 0x1950a86a20f9469cfc6cn;
 const version = 1001;
 
-/** Bytes of the count before each storage. */
+/** Bytes of the number of elements, which stands before each storage. */
 const countBytes = 8;
 
 /**
- * The form of torch before 1.6, and of all files that the original published: five pickles (magic number, version,
- * machine, object, keys), then each storage with its count, in the order of the keys.
+ * Opens a file in the form that torch wrote before version 1.6. All files that the original published have this form: five
+ * pickles (magic number, version, machine, object, keys of the storages), then, in the order of the keys, each storage with
+ * its number of elements before it.
  * @throws BAD_DATA naming the file and what is wrong
  */
 export async function openLegacyStorages(file: RegularFile): Promise<TorchStorages> {
@@ -29,14 +30,14 @@ export async function openLegacyStorages(file: RegularFile): Promise<TorchStorag
   const places = new Map<string, number>();
   let at = end;
   for (const key of keys) {
-    if (typeof key !== 'string') throw bad('its list of storages has a key that is no text');
+    if (typeof key !== 'string') throw bad('its list of storages has a key that is not a string');
     if (places.has(key)) throw bad(`its list of storages has ${shown(key)} twice`);
     const storage = storages.get(key);
     if (!storage) throw bad(`its list of storages has ${shown(key)}, which no tensor uses`);
     if (at + countBytes > file.size) throw bad(`it ends before its storage ${shown(key)}: it is cut short`);
     const count = new DataView((await file.read(at, countBytes)).buffer).getBigInt64(0, true);
     if (count !== BigInt(storage.count))
-      throw bad(`its storage ${shown(key)} has ${count} elements; its tensors say ${storage.count}`);
+      throw bad(`its storage ${shown(key)} has ${count} elements, but its tensors expect ${storage.count}`);
     const bytes = storage.count * dtypes[storage.dtype].bytes;
     at += countBytes;
     if (at + bytes > file.size)
@@ -82,7 +83,7 @@ function parseHead(bytes: Uint8Array, file: string): Head {
     return value;
   };
   const plain = torchHooks().hooks;
-  if (next(plain) !== magic) throw bad('it is a pickle, but no file of torch.save: its magic number is another');
+  if (next(plain) !== magic) throw bad('it is a pickle, but torch.save did not write it: the magic number is wrong');
   const given = next(plain);
   if (given !== version) throw bad(`its version is ${typeof given === 'number' ? given : 'none'}; expected ${version}`);
   const machine = next(plain);
@@ -92,6 +93,6 @@ function parseHead(bytes: Uint8Array, file: string): Head {
   const { hooks, storages } = torchHooks();
   const root = next(hooks);
   const keys = next(plain);
-  if (!Array.isArray(keys)) throw bad('its list of storages is no list');
+  if (!Array.isArray(keys)) throw bad('its list of storages is not a list');
   return { root, keys, storages, end: at };
 }

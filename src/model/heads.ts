@@ -3,9 +3,9 @@ import { gelu, layerNorm, linear, type Rows, type Tensor } from '../engine/index
 import type { Encoder } from './encoder.js';
 import { linearEntries, normEntries } from './parameters.js';
 
-/** Parts that heads of several tasks have in common. */
+/** Layers that the heads of several tasks share. */
 
-/** `LN(gelu(W x + b))`, with which the heads of words and objects begin: [rows, H] → [rows, H]. */
+/** `LN(gelu(W x + b))`, the first layer of the heads that predict words and objects: [rows, H] → [rows, H]. */
 export function transform({ tape, weights }: Encoder, rows: Rows, x: Tensor, name: string): Tensor {
   const dense = linear(tape, rows, x, weights.linear(`${name}.dense`));
   return layerNorm(tape, rows, gelu(tape, rows, dense), weights.norm(`${name}.LayerNorm`));
@@ -26,7 +26,7 @@ export function answerHead({ tape, weights }: Encoder, rows: Rows, pooled: Tenso
   return linear(tape, rows, normed, weights.linear(`${answerLayers}.3`));
 }
 
-/** The parameters of `answerHead`; `inputs` is H, or 2H where two pictures belong to a sentence (NLVR2). */
+/** The parameters of `answerHead`. `inputs` is H, or 2H in a model for two pictures per sentence (NLVR2). */
 export const answerEntries = ({ hiddenSize }: ModelConfig, answers: number, inputs = hiddenSize) => [
   ...linearEntries(`${answerLayers}.0`, 2 * hiddenSize, inputs),
   ...normEntries(`${answerLayers}.2`, 2 * hiddenSize),

@@ -12,10 +12,10 @@ import { QuestionScores } from './questionScores.js';
 type ValidatedModel = Pick<PretrainModel, 'answer' | 'evaluate' | 'losses'>;
 
 /**
- * Losses and accuracies of the validation samples, dropout off. Masks and swaps are the same in every validation. The
- * accuracy of question answering is that of the labelled questions, unmasked and unswapped; all other figures are those of
- * the masked samples.
- * @returns undefined when there is no sample, or after the signal
+ * Computes losses and accuracies on the validation samples, with dropout off. Masks and swaps are the same in every
+ * validation. The accuracy of question answering is computed on the labelled questions without masks and swaps; all other
+ * figures are computed on the masked samples.
+ * @returns undefined if there is no sample, or if the signal was aborted
  */
 export async function validate(
   model: ValidatedModel,
@@ -50,11 +50,11 @@ export async function validate(
 
 interface PassOptions {
   readonly signal: AbortSignal | undefined;
-  /** Called once nothing reads the batch any more. */
+  /** Called when the batch is no longer used. */
   readonly done: (batch: Batch) => void;
 }
 
-/** The sums of each loss over all validation samples; undefined when there is none, or after the signal. */
+/** The sums of each loss over all validation samples; undefined if there is no sample or the signal was aborted. */
 async function sumTallies(
   model: ValidatedModel,
   source: PretrainSource,
@@ -86,7 +86,7 @@ async function scoreQuestions(
       const answers = await model.answer(batch);
       return () => questions.forEach(({ set, scores: of }, i) => scores.add(set, of.get(answers[i]) ?? 0));
     }
-    // A source without labels: a question is right if the answer is the one of the batch.
+    // This source gives no scores of answers. The model's answer is right if it is equal to the answer in the batch.
     const { qa } = await model.evaluate(batch, onlyQa);
     return () => scores.addUnnamed(qa.correct, qa.labelled);
   };
@@ -94,7 +94,7 @@ async function scoreQuestions(
   return scores;
 }
 
-/** Works on all batches in their order. The next batch is assembled while the device works on one. */
+/** Calls `work` for all batches in their order. While the device works on one batch, the next batch is assembled. */
 async function overlapped<B extends Batch>(
   batches: AsyncIterable<B>,
   work: (batch: B) => Promise<() => void>,

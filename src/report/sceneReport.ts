@@ -28,35 +28,36 @@ export interface SceneReportOptions {
   readonly onProgress?: (what: string) => void;
 }
 
-/** How often the model is right, beside what is right without it or without the picture. Shares, 0 to 1. */
+/** The accuracy of the model, and the accuracy of a guess without the model or without the picture; both from 0 to 1. */
 export interface Score {
-  /** How many things were asked. */
+  /** Number of questions. */
   readonly asked: number;
+  /** Share of the questions that the model answers correctly. */
   readonly right: number;
-  /** The level to be measured against. */
+  /** Share of the questions that the guess answers correctly. */
   readonly floor: number;
 }
 
-/** What a checkpoint knows of scenes. Absent: a task that it was not trained for. */
+/** The accuracies of a checkpoint on scenes. A score is absent if the checkpoint was not trained for its task. */
 export interface SceneReport {
   readonly checkpoint: string;
   readonly data: string;
   readonly splits: readonly string[];
   readonly scenes: number;
-  /** One hidden content word of each caption; floor: the same with the picture of another scene. */
+  /** One hidden content word of each caption; floor: the model's accuracy with the picture of another scene. */
   readonly words?: Score;
-  /** Class and attribute of one object with its feature hidden; floor: the most frequent one. */
+  /** Class and attribute of one object whose feature is hidden; floor: always the most frequent class or attribute. */
   readonly objectClass?: Score;
   readonly attribute?: Score;
-  /** Whether sentence and picture belong together, half of them swapped; floor: the more frequent of the two. */
+  /** Whether sentence and picture belong together; half of the sentences are swapped; floor: always the more frequent case. */
   readonly matching?: Score;
-  /** Questions by type and `all`; floor: the most frequent answer of each template. */
+  /** Questions, by type and in `all`; floor: always the most frequent answer of the question's template. */
   readonly questions?: Readonly<Partial<Record<QuestionType | 'all', Score>>>;
 }
 
 /**
- * Measures a run's checkpoint on a split of synthetic scenes: nothing is hidden or swapped but what is asked for, and
- * all of it is drawn from one fixed seed, so any two reports compare.
+ * Measures a run's checkpoint on a split of synthetic scenes. Only the predicted word, object or sentence is hidden or
+ * swapped. All random choices come from one fixed seed, so two reports can be compared.
  * @throws RUN_FOLDER, BAD_CHECKPOINT; BAD_DATA when the data are no synthetic scenes; what opening data throws
  */
 export async function reportOnScenes(options: SceneReportOptions): Promise<SceneReport> {
@@ -73,15 +74,15 @@ export async function reportOnScenes(options: SceneReportOptions): Promise<Scene
     answers: trained.answers,
   }).catch((error: unknown) => {
     if (options.data !== undefined || !isLxmertError(error) || error.code !== 'FILE_MISSING') throw error;
-    const where = `${options.run} was trained on ${folder}, as seen from where it was started`;
-    throw new LxmertError('FILE_MISSING', `${error.message}; ${where}: --data says where its data are now`, {
+    const where = `${options.run} was trained on ${folder}, relative to the folder where it was started`;
+    throw new LxmertError('FILE_MISSING', `${error.message}; ${where}. Give the place of the data with --data`, {
       cause: error,
     });
   });
   try {
     const model = await openTrained(trained, options);
     try {
-      // A run whose data had no answer table has learnt no answers, whatever tasks it names.
+      // If a run's data had no answer table, the model has not learnt answers, even if `qa` is among its tasks.
       const on = config.tasks.on.filter((task) => task !== 'qa' || trained.answers);
       const measured = await measure(model, scenes, { ...config.tasks, on }, options.onProgress);
       return { checkpoint, data: folder, splits, scenes: scenes.data.report.images, ...measured };
@@ -93,7 +94,7 @@ export async function reportOnScenes(options: SceneReportOptions): Promise<Scene
   }
 }
 
-/** Asks for all that the model was trained for. */
+/** Measures the model on all tasks for which it was trained. */
 async function measure(
   model: Pretrainer,
   scenes: Scenes,
@@ -126,13 +127,13 @@ async function measure(
   };
 }
 
-/** A split of scenes: its samples as a model reads them, and their words. */
+/** A split of scenes: the samples for the model, and their sentences as text. */
 interface Scenes {
   readonly data: PretrainData;
   readonly wordPiece: WordPiece;
-  /** Sentences by sample. */
+  /** The sentence of each sample. */
   readonly sentences: readonly string[];
-  /** Samples that are captions with a word to hide, and those that are questions. */
+  /** Samples that are captions, and samples that are questions. */
   readonly captions: readonly number[];
   readonly asked: readonly number[];
 }
@@ -143,7 +144,10 @@ interface Reading {
   readonly answers: readonly string[] | undefined;
 }
 
-/** @throws BAD_DATA when the sentences are not those of synthetic scenes, or the model lacks an answer to a question */
+/**
+ * Opens a split of scenes.
+ * @throws BAD_DATA if the sentences are not from synthetic scenes, or if the model's answer table lacks an answer
+ */
 async function openScenes(folder: string, splits: readonly string[], reading: Reading): Promise<Scenes> {
   const { vocabulary, maxTokens, answers } = reading;
   const wordPiece = await WordPiece.load(vocabulary === undefined ? {} : { vocabFile: vocabulary });
@@ -166,8 +170,8 @@ async function openScenes(folder: string, splits: readonly string[], reading: Re
       throw new LxmertError(
         'BAD_DATA',
         `${folder}: ${splits.join(', ')} holds no synthetic scenes` +
-          (strange === undefined ? '' : ` (${JSON.stringify(sentences[strange])} is none of their questions)`) +
-          '; `lxmert scenes` writes some',
+          (strange === undefined ? '' : ` (${JSON.stringify(sentences[strange])} is not one of their questions)`) +
+          '; `lxmert scenes` makes synthetic scenes',
       );
     const { unknownAnswers } = data.report;
     if (unknownAnswers > 0)
@@ -182,7 +186,7 @@ async function openScenes(folder: string, splits: readonly string[], reading: Re
   }
 }
 
-/** One content word of each caption, drawn at random, with its own picture and with another. */
+/** Hides one random content word of each caption, and measures the model with the caption's picture and with another one. */
 async function wordScore(model: Pretrainer, { data, wordPiece, captions }: Scenes): Promise<Score> {
   const draw = reportDraws();
   const places = new Map<number, number>();
@@ -198,7 +202,7 @@ async function wordScore(model: Pretrainer, { data, wordPiece, captions }: Scene
   return withFloor(own, shareRight(other));
 }
 
-/** Accuracy by type of question, beside that of who gives each template's most frequent answer. */
+/** The accuracy for each type of question. The floor is the accuracy of the most frequent answer of each template. */
 function questionScores({ sentences, asked }: Scenes, { said, right }: Answers): SceneReport['questions'] {
   const majority = languageOnlyMajority(
     asked.map((sample, i) => ({ sentence: sentences[sample], answer: String(right[i]) })),
@@ -222,7 +226,7 @@ const withFloor = (answers: Answers, floor: number): Score => ({
   floor,
 });
 
-/** Share of the most frequent value. */
+/** The share that the most frequent value has. */
 function mostFrequent(values: readonly number[]): number {
   const counts = new Map<number, number>();
   for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);

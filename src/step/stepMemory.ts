@@ -25,7 +25,7 @@ interface Uploaded {
 interface Placed {
   readonly staged: StagedBatch;
   readonly capacities: Capacities;
-  /** All of the slot that the batch takes. */
+  /** The part of the input slot that the batch occupies. */
   readonly slot: Tensor;
   /** Bytes of the workspace that the work needs. */
   readonly workspace: number;
@@ -34,8 +34,8 @@ interface Placed {
 }
 
 /**
- * Device memory of steps: two input slots, used in turn, and a workspace as large as the largest work so far has needed.
- * Both only grow.
+ * Device memory of steps: two input slots, used in turn, and a workspace that is large enough for the largest work so far.
+ * Slots and workspace only grow.
  */
 export class StepMemory {
   readonly #engine: Engine;
@@ -44,7 +44,7 @@ export class StepMemory {
   /** The input slot of the next batch, 0 or 1. */
   #slot = 0;
   #slotBytes = 0;
-  /** Workspace bytes by capacities and kind of work. */
+  /** The workspace bytes that each combination of capacities and kind of work needs. */
   readonly #plans = new Map<string, number>();
 
   constructor(engine: Engine, config: ModelConfig) {
@@ -53,15 +53,15 @@ export class StepMemory {
     this.#host = new HostSlots(engine);
   }
 
-  /** @throws LxmertError BAD_DATA for a batch that the model or the device cannot take */
+  /** Checks a batch. @throws LxmertError BAD_DATA for a batch that does not fit the model or the device */
   check(batch: Batch): void {
     const [tableRows] = featureTable(this.#engine, this.#config.visualFeatDim).shape;
     checkBatch(batch, this.#config, { mostRows: attentionLimits[this.#engine.device].rows, tableRows });
   }
 
   /**
-   * Uploads a checked batch into the next slot, and reserves the workspace that the work needs. Waits for the upload of the
-   * batch before the last, and when memory has to grow.
+   * Uploads a checked batch into the next slot, and reserves the workspace that the work needs. Waits until the last upload
+   * to this slot has ended, and, if memory has to grow, until all enqueued work has ended.
    * @throws LxmertError OUT_OF_MEMORY with the largest batch that fits
    */
   async stage(batch: Batch, keys: StepKeys, work: StagedWork): Promise<Uploaded> {
@@ -89,7 +89,7 @@ export class StepMemory {
       await engine.synchronize();
       engine.reserve('workspace', workspace);
     } else engine.resetWorkspace();
-    // The step before may still compute; it reads the other slot.
+    // The step before may still run, but it reads the other slot.
     const buffer = await this.#host.take(this.#slot, this.#slotBytes);
     const bytes = stageInto(buffer, { batch, keys, capacities, featureDim: this.#config.visualFeatDim });
     const uploaded = engine.upload(slot, bytes, { ahead: true });

@@ -38,7 +38,10 @@ import type { Objective } from './objective.js';
 import type { StagedBatch, StepKeys } from './staging.js';
 import { StepMemory, type StagedWork } from './stepMemory.js';
 
-/** Most recordings that are kept: there is one for each input slot, place of a part in its step, and set of capacities. */
+/**
+ * The largest number of recordings that are kept. Each combination of input slot, place of a part in its step, and set of
+ * capacities has a recording.
+ */
 const mostRecordings = 128;
 
 /** The place of a part in its step. */
@@ -52,7 +55,7 @@ interface StepWork<L extends string> {
   readonly weights: LossWeights<L>;
   /** Whether the step ends with an update. */
   readonly update: boolean;
-  /** Whether the update before was made, where that is not known yet. */
+  /** Resolves with whether the last update was made; undefined if that is known already. */
   readonly before: Promise<boolean> | undefined;
 }
 
@@ -86,7 +89,7 @@ export class TrainableModel<L extends string, Outputs> {
   readonly config: ModelConfig;
   readonly engine: Engine;
   readonly weights: ModelWeights;
-  /** transformers' names and shapes, in the order of memory. */
+  /** Names and shapes of the parameters, as in transformers, in the order of memory. */
   readonly parameters: readonly { readonly name: string; readonly shape: readonly number[] }[];
   /** Names of the losses, in the order of the device's loss record. */
   readonly lossNames: readonly L[];
@@ -98,7 +101,7 @@ export class TrainableModel<L extends string, Outputs> {
   readonly #recordings: Recordings<GradientLedger>;
   /** The call of `forward` in whose `use` the current code runs. */
   readonly #inUse = new AsyncLocalStorage<Use>();
-  /** Parameters without a value so far. A dry run computes nothing, so its parameters need none. */
+  /** Parameters that have no value yet. A dry run computes nothing, so its parameters need no values. */
   readonly #unset: Set<string>;
   #queue: Promise<unknown> = Promise.resolve();
   /** Whether the last update was made; undefined once that is known. A later step waits for it before its own update. */
@@ -182,9 +185,9 @@ export class TrainableModel<L extends string, Outputs> {
   }
 
   /**
-   * One optimizer step over the parts of one global batch. With more than one part the gradients are added up, which
-   * changes nothing but the order of summation. If a loss or the gradient is not finite, the update is not made; a step
-   * that was called before this is known is not made either, and rejects with NOT_FINITE too.
+   * One optimizer step over the parts of one global batch. The gradients of the parts are added up, so the division into
+   * parts changes only the order of summation. If a loss or the gradient is not finite, the step does not update the weights
+   * and rejects with NOT_FINITE. Steps that were called before this rejection do not update them and reject, too.
    * @throws LxmertError NOT_FINITE, BAD_ARGUMENT, BAD_DATA
    */
   async step(parts: readonly Batch[], options: StepOptions<L>): Promise<StepResult<L>> {
@@ -264,7 +267,7 @@ export class TrainableModel<L extends string, Outputs> {
     return meanLosses(this.#factors, tallies, weights);
   }
 
-  /** Most tokens or objects of one sample that the device's attention computes. */
+  /** The largest number of tokens, or of objects, of one sample that the device's attention can compute. */
   get mostRows(): number {
     return attentionLimits[this.engine.device].rows;
   }
@@ -299,14 +302,15 @@ export class TrainableModel<L extends string, Outputs> {
   }
 
   /**
-   * Forward and backward of all parts into the gradient arena, and the update if it is wanted. Later calls wait only until
-   * the work is enqueued.
+   * Computes the gradients of all parts into the gradient arena and, if `update` is true, updates the weights. Later calls
+   * wait only until this work is enqueued.
    */
   async #train(parts: readonly Batch[], options: StepOptions<L>, update: boolean): Promise<StepReport<L>> {
     if (parts.length === 0) throw new LxmertError('BAD_ARGUMENT', 'a step needs at least one batch');
     demandStepOptions(this.lossNames, options);
     const { step, seed, learningRate, weights } = options;
-    // If the update before is known to be left out, the caller knows it too, and this step is wanted.
+    // The promise is undefined if the result of the last step is known. If that step made no update, the caller knows this
+    // and wants this step in spite of it.
     const before = this.#lastUpdate;
     let updated: (made: boolean) => void = () => undefined;
     const own = new Promise<boolean>((resolve) => (updated = resolve));
@@ -327,7 +331,8 @@ export class TrainableModel<L extends string, Outputs> {
       updated(report.finite);
       return report;
     } catch (error) {
-      // A step that was refused leaves nothing out; one that was not made is like the one before it.
+      // After a step that was not finite, or was not made because of the step before it, the next enqueued step is not made
+      // either. A step that was refused for another reason has no effect on the next one.
       updated(!isLxmertError(error) || error.code !== 'NOT_FINITE');
       throw error;
     } finally {
@@ -355,8 +360,8 @@ export class TrainableModel<L extends string, Outputs> {
       );
       last = staged;
     }
-    // The device computes this step's gradient meanwhile. Its update must not follow one that was left out: the caller
-    // looks for the cause with the weights as they were.
+    // While this waits, the device computes this step's gradient. If the step before made no update, this step must not make
+    // one either, because the caller looks for the cause with the weights before both steps.
     if (update && (await before) === false) throw notMade(keys.step);
     if (update && last) this.#state.update(last, this.#adam);
     const report = Promise.all([this.engine.readFloats(this.#state.report), ...uploads]);
@@ -395,7 +400,7 @@ export class TrainableModel<L extends string, Outputs> {
   }
 }
 
-/** A step that was enqueued behind one that was not finite. */
+/** The error of a step that was enqueued after a step that is not finite. */
 function notMade(step: number): LxmertError {
   return new LxmertError(
     'NOT_FINITE',

@@ -3,30 +3,30 @@ import { escaped, shown } from '../formats/shown.js';
 import { groupOf, isEncoderName } from './names.js';
 import type { SourceTensor, WeightSource } from './source.js';
 
-/** A parameter that is to be filled. */
+/** A parameter of the model that needs a value. */
 export interface WantedTensor {
   readonly name: string;
   readonly shape: readonly number[];
 }
 
-/** What of one part of the model was found. */
+/** How much of one part of the model was found in the weights. */
 export interface GroupCoverage {
   readonly group: string;
-  /** Numbers in it, and how many of them were found. */
+  /** The number of scalars in this part. `loaded` is how many of them were found. */
   readonly parameters: number;
   readonly loaded: number;
   readonly share: number;
 }
 
-/** What of a model weights have. */
+/** The result of comparing the tensors of a file with the parameters of a model. */
 export interface Coverage {
-  /** Tensors. */
+  /** Number of parameters that the file has with the right shape. */
   readonly loaded: number;
   /** Parameters of the model that the file lacks. */
   readonly missing: readonly string[];
   /** Tensors of the file that the model does not have, by transformers' names. */
   readonly unexpected: readonly string[];
-  /** `name: file [2,3], model [2,4]`. */
+  /** Parameters that have another shape in the file, as texts such as `name: file [2,3], model [2,4]`. */
   readonly misshapen: readonly string[];
 }
 
@@ -34,12 +34,12 @@ const product = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
 
 const sameShape = (a: readonly number[], b: readonly number[]) => a.join() === b.join();
 
-/** The weights of a file that count: neither buffers nor second copies. */
+/** The weights of a file, without buffers and without second copies of a weight. */
 export function primaryTensors(source: WeightSource): readonly SourceTensor[] {
   return [...source.tensors.values()].filter(({ copyOf, buffer }) => copyOf === undefined && buffer !== true);
 }
 
-/** Holds the tensors of a file against the parameters of a model. */
+/** Compares the tensors of a file with the parameters of a model. */
 export function cover(source: WeightSource, wanted: readonly WantedTensor[]): Coverage {
   const missing: string[] = [];
   const misshapen: string[] = [];
@@ -59,12 +59,12 @@ export function cover(source: WeightSource, wanted: readonly WantedTensor[]): Co
   };
 }
 
-/** Names of parameters that were not found. */
+/** Names of the parameters that are missing or have another shape. */
 export function namesLeft({ missing, misshapen }: Coverage): readonly string[] {
   return [...missing, ...misshapen.map((text) => text.slice(0, text.indexOf(':')))];
 }
 
-/** How much of each part of a model was found; `loadedOf` says how many numbers of a parameter. */
+/** How much of each part of a model was found. `loadedOf` returns how many scalars of a parameter were found. */
 export function coverGroups(
   wanted: readonly WantedTensor[],
   loadedOf: (name: string, numbers: number) => number,
@@ -85,13 +85,14 @@ export function coverGroups(
   }));
 }
 
-/** Weights that an LXMERT has and a BERT has not: a BERT fills the language encoder, and the rest stays as it is. */
+/** Encoder weights that a BERT model does not have. Weights of BERT only fill the embeddings and the language encoder. */
 const besideBert = /^lxmert\.encoder\.(visn_fc|r_layers|x_layers)\./;
 
 /**
- * What of the encoder is missing without leave.
- * @param allowed names or patterns with `*`
- * @throws BAD_CHECKPOINT naming them, and those of another shape; BAD_ARGUMENT for a pattern that no parameter has
+ * Checks that the file has all encoder weights, except those that may be missing.
+ * @param allowed names of weights that may be missing, or patterns with `*`; with `bertAlone`, also what BERT does not have
+ * @throws BAD_CHECKPOINT naming the weights that are missing or have another shape; BAD_ARGUMENT for a pattern that fits no
+ * parameter
  */
 export function demandEncoder(
   source: WeightSource,
@@ -113,11 +114,14 @@ export function demandEncoder(
       `${some([...missing, ...misshapen])}. ` +
       (misshapen.length > 0
         ? 'Do hiddenSize, intermediateSize and the numbers of layers agree with its config.json?'
-        : 'If that is meant, name them with --allow-missing'),
+        : 'If they may be missing, name them with --allow-missing'),
   );
 }
 
-/** Whether a name fits one of the patterns. @throws BAD_ARGUMENT for a pattern that fits none of the wanted ones */
+/**
+ * Returns a function that says whether a name fits one of the patterns.
+ * @throws BAD_ARGUMENT for a pattern that fits none of the wanted names
+ */
 export function allowedBy(patterns: readonly string[], wanted: readonly WantedTensor[]): (name: string) => boolean {
   const tests = patterns.map((pattern) => {
     const source = pattern.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'));
@@ -132,14 +136,14 @@ export function allowedBy(patterns: readonly string[], wanted: readonly WantedTe
   return (name) => tests.some((test) => test.test(name));
 }
 
-/** The first few of a list, for a message. */
+/** The first three names of a list and the number of the others, for a message. */
 export function some(names: readonly string[]): string {
   return names.slice(0, 3).join('; ') + (names.length > 3 ? `; and ${names.length - 3} more` : '');
 }
 
 /**
- * Copies that do not equal what they repeat, such as a decoder that was not tied to the word table. The model has one
- * place for both; the copy is then lost, and this says so.
+ * Finds second copies of a weight that differ from it, such as a decoder that was not tied to the word table. The model
+ * stores such a pair only once, so the copy is lost. Returns a note for each lost copy.
  */
 export async function unequalCopies(source: WeightSource): Promise<readonly string[]> {
   const unequal: string[] = [];
@@ -147,7 +151,9 @@ export async function unequalCopies(source: WeightSource): Promise<readonly stri
     const other = copy.copyOf === undefined ? undefined : source.tensors.get(copy.copyOf);
     if (!other || (copy.place !== undefined && copy.place === other.place)) continue;
     if (!sameShape(copy.shape, other.shape) || copy.dtype !== other.dtype || !(await sameValues(copy, other)))
-      unequal.push(`${copy.name} differs from ${other.name}, with which it is tied; the latter was taken`);
+      unequal.push(
+        `${copy.name} differs from ${other.name}, although the model stores both only once; ${other.name} was used`,
+      );
   }
   return unequal;
 }
@@ -158,7 +164,7 @@ async function sameValues(a: SourceTensor, b: SourceTensor): Promise<boolean> {
     for await (const values of a.pieces()) {
       const { value } = await others.next();
       if (!value || Buffer.compare(asBytes(values), asBytes(value)) !== 0) {
-        // Pieces are of other lengths where one of the two is not stored side by side.
+        // If one of the two tensors is not contiguous in its file, its pieces have other lengths.
         if (value?.length !== values.length)
           return Buffer.compare(asBytes(await a.read()), asBytes(await b.read())) === 0;
         return false;

@@ -2,19 +2,19 @@ import { createHash } from 'node:crypto';
 import type { Dtype } from '../formats/dtypes.js';
 import { openWeights } from './source.js';
 
-/** One tensor of a file, as `lxmert weights list` tells it. */
+/** One tensor of a file, as `lxmert weights list` prints it. */
 export interface ListedTensor {
-  /** As transformers has it. */
+  /** The name in transformers. */
   readonly name: string;
   readonly shape: readonly number[];
-  /** As safetensors names it: F32, F16, BF16, … */
+  /** The type in the file, by its name in safetensors: F32, F16, BF16, … */
   readonly dtype: Dtype;
-  /** Of the values as stored, row by row, little-endian, in hexadecimal. */
+  /** The hash, in hexadecimal, of the values in the type of the file, row by row, little-endian. */
   readonly sha256: string;
 }
 
 /**
- * What a file or folder of any form holds, in the file's order, without asking that it be a whole model.
+ * Lists the tensors of a file or folder of any form, in the file's order. The file need not have a whole model.
  * @throws as `openWeights`
  */
 export async function listWeights(

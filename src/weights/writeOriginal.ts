@@ -12,7 +12,10 @@ import { configText } from './writeFolder.js';
 
 const wordTable = 'bert.embeddings.word_embeddings.weight';
 
-/** The original's name: a fine-tuned model holds its encoder under `lxrt_encoder.model`, and its head beside it. */
+/**
+ * The name of a tensor in the original's files. In a fine-tuned model the names of the encoder begin with
+ * `lxrt_encoder.model.`, and the names of the answer head have no prefix.
+ */
 export function originalName(name: string, kind: ModelKind): string {
   const plain = name.replace(/^lxmert\./, 'bert.');
   if (kind === 'pretraining' || kind === 'encoder') return plain;
@@ -20,16 +23,17 @@ export function originalName(name: string, kind: ModelKind): string {
 }
 
 /**
- * Writes a `.pth` that the original's code loads, by its names: for a pre-trained model what its `--load…` options take,
- * for a fine-tuned one what `--load` takes. The configuration and the answers, which such a file cannot hold, lie beside it.
- * @throws FILE_ACCESS, also where another model's `config.json` or `answers.json` is in the way
+ * Writes a `.pth` with the names of the original's code, so that this code can load it: a pre-trained model by its
+ * options `--load`, `--loadLXMERT` and `--loadLXMERTQA`, a fine-tuned model by `--load`. A `.pth` cannot hold the
+ * configuration and the answers, so they are written to `config.json` and `answers.json` in the same folder.
+ * @throws FILE_ACCESS, also when the folder has a `config.json` or `answers.json` of another model
  */
 export async function writeOriginalFile(path: string, model: OutputModel): Promise<void> {
   const { kind, config, tensors, dtype, answers, pieces } = model;
   const names = new Map(tensors.map(({ name }) => [originalName(name, kind), name]));
   const specs: TorchTensorSpec[] = tensors.map(({ name, shape }) => ({ name: originalName(name, kind), shape }));
   const words = specs.find(({ name }) => name === wordTable);
-  // The decoder of the word logits is the word table.
+  // The decoder of the word logits shares its weight with the word table.
   if (words && specs.some(({ name }) => name.startsWith('cls.predictions.')))
     specs.push({ name: 'cls.predictions.decoder.weight', shape: words.shape, sharedWith: wordTable });
   const beside = [
@@ -46,14 +50,14 @@ export async function writeOriginalFile(path: string, model: OutputModel): Promi
     if (there !== undefined && there !== file.text)
       throw new LxmertError(
         'FILE_ACCESS',
-        `cannot write ${path}: ${file.path} is there already and describes other weights. Give a name in a folder of its own`,
+        `cannot write ${path}: ${file.path} is there already and describes other weights. Write to another folder`,
       );
   }
   await writeTorchFile(path, specs, dtype, (name) => pieces(names.get(name)!));
   for (const file of beside) await writeFileAtomic(file.path, file.text);
 }
 
-/** Whether something has this name. @throws FILE_ACCESS when that cannot be told */
+/** Whether a file or folder of this name exists. @throws FILE_ACCESS when the system does not say */
 export async function exists(path: string): Promise<boolean> {
   try {
     await stat(path);

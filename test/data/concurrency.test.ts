@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { inGroups } from '../../src/data/concurrency.js';
 
-test('does all, some at a time', async () => {
+test('does all work, and only some of it at a time', async () => {
   const begun: number[] = [];
   let at = 0;
   let most = 0;
@@ -15,7 +15,7 @@ test('does all, some at a time', async () => {
   expect(most).toBe(16);
 });
 
-test('tells the first of several errors, whichever came first, once nothing is under way any more', async () => {
+test('rejects with the error of the first element, after all running work has ended', async () => {
   const ended: number[] = [];
   const work = async (i: number) => {
     // The later ones end sooner.

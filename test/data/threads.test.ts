@@ -90,7 +90,7 @@ test('every piece gets its own result, from no more threads than asked for', asy
   expect(ids.size).toBeLessThanOrEqual(3);
 });
 
-test('memory changes hands, there and back', async () => {
+test('memory moves to a thread and back without a copy', async () => {
   const threads = open(1);
   const values = Float32Array.of(1, 2, 3);
   expect(await threads.run({ do: 'give', values }, [values.buffer])).toEqual(Float32Array.of(2, 4, 6));
@@ -120,7 +120,7 @@ describe('errors', () => {
     expect(ids[0]).toBe(ids[1]);
   });
 
-  test('of the start are those of every piece', async () => {
+  test('of the start reject every piece', async () => {
     const threads = open(2, { bad: true });
     const asked = await Promise.allSettled(answers([1, 2, 3]).map((request) => threads.run(request)));
     for (const one of asked)
@@ -130,7 +130,7 @@ describe('errors', () => {
       });
   });
 
-  test('a thread that dies fails the piece it was at; another does those after it', async () => {
+  test('if a thread dies, its piece rejects, and another thread does the next pieces', async () => {
     for (const count of [1, 2]) {
       const threads = open(count);
       const asked = [
@@ -156,7 +156,7 @@ describe('errors', () => {
     }
   });
 
-  test('what cannot be sent fails its piece', async () => {
+  test('a value that cannot be sent rejects its piece', async () => {
     const threads = open(1);
     const unsendable = { do: 'answer', number: (() => 1) as never } as const;
     await expect(threads.run(unsendable)).rejects.toMatchObject({ code: 'INTERNAL' });
@@ -206,7 +206,7 @@ describe('the end', () => {
   });
 });
 
-test('a process ends with the work it asked for, threads that have none do not keep it', async () => {
+test('a process ends after its work is done; idle threads do not keep it alive', async () => {
   const main = `
 import { openThreads } from './src/data/threads.js';
 const threads = openThreads({ what: 'does sums', script: new URL('./work.mjs', import.meta.url), start: { factor: 3 }, count: 2 });

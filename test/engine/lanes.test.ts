@@ -67,7 +67,7 @@ describe.each(backends)('lanes on $name', ({ open, options }) => {
     expect((await engine.readFloats(x)).filter((_, n) => n % 8 === 7)).toEqual(Float32Array.of(2, 4));
   });
 
-  test('a lane that is no lane is refused by the addon', async () => {
+  test('the addon refuses a wrong lane number', async () => {
     const loaded = loadAddon();
     const { native } = openDevice(loaded, options);
     const addon = loaded as unknown as Record<string, (...args: unknown[]) => unknown>;
@@ -93,7 +93,7 @@ describe.each(backends.filter(({ name }) => !name.startsWith('cpu')))('lanes on 
     return engine;
   };
 
-  test('what both use is refused, also when it was free in between', () => {
+  test('memory that both lanes use is refused, even if it was released in between', () => {
     const engine = start();
     const x = engine.tensor('state', 0, [4, 8]);
     const twice = (first: Tensor, second: Tensor) => (): void =>
@@ -117,7 +117,7 @@ describe.each(backends.filter(({ name }) => !name.startsWith('cpu')))('lanes on 
     expect(reuse).toThrow(shared);
   });
 
-  test('a lane has no lanes', () => {
+  test('lanes inside of a lane are refused', () => {
     const engine = start();
     const nothing = (): void => undefined;
     expect(() => engine.beside(() => engine.beside(nothing, nothing), nothing)).toThrow('lanes inside of a lane');

@@ -16,7 +16,7 @@ describe.each(backends)('recordings on $name', ({ open }) => {
     return { engine, x, value: async () => (await engine.readFloats(x))[7] };
   }
 
-  test('what is recorded runs when it is replayed, in order with all else', async () => {
+  test('recorded ops run when the recording is replayed, in order with all other work', async () => {
     const { engine, x, value } = start();
     const recording = engine.record(() => {
       fill(engine, x, 1);
@@ -34,7 +34,7 @@ describe.each(backends)('recordings on $name', ({ open }) => {
     expect(() => engine.replay(recording)).toThrow(expect.objectContaining({ code: 'BAD_ARGUMENT' }));
   });
 
-  test('a recording is dead once an arena is reserved', async () => {
+  test('a recording cannot be replayed after an arena was reserved again', async () => {
     const { engine, x } = start();
     const recording = engine.record(() => fill(engine, x, 1));
     engine.replay(recording);
@@ -61,7 +61,7 @@ describe.each(backends)('recordings on $name', ({ open }) => {
     expect(await value()).toBe(2);
   });
 
-  test('the least recently used recording goes', async () => {
+  test('the least recently used recording is forgotten', async () => {
     const { engine, x, value } = start();
     const recordings = new Recordings<number>(engine, 2);
     const made: number[] = [];

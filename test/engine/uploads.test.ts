@@ -8,7 +8,7 @@ afterEach(async () => {
 });
 
 describe.each(backends)('host memory on $name', ({ open }) => {
-  test('is zeroed, and what is uploaded from it stays until the promise resolves', async () => {
+  test('is zeroed, and its uploads arrive with their values', async () => {
     const engine = open();
     engines.push(engine);
     engine.reserve('inputs', 1 << 16);
@@ -45,7 +45,7 @@ describe.each(backends)('host memory on $name', ({ open }) => {
     expect((await Promise.all(seen)).map((values) => values[255])).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
   });
 
-  test('lives as long as an upload needs it, whatever becomes of the buffer', async () => {
+  test('stays alive while an upload needs it, even if the buffer is collected or transferred', async () => {
     const engine = open();
     engines.push(engine);
     engine.reserve('inputs', 1 << 20);
@@ -74,7 +74,7 @@ describe.each(backends)('host memory on $name', ({ open }) => {
 });
 
 describe.each(backends)('uploads ahead on $name', ({ open }) => {
-  test('what is enqueued later finds the values, in two slots in turn', async () => {
+  test('work that is enqueued later reads the new values, in two slots in turn', async () => {
     const engine = open();
     engines.push(engine);
     for (let round = 1; round <= 3; round++) {
@@ -91,7 +91,7 @@ describe.each(backends)('uploads ahead on $name', ({ open }) => {
     }
   });
 
-  test('twice to one place is refused: work may read it', async () => {
+  test('two in a row to the same place are refused, because work may still read the first', async () => {
     const engine = open();
     engines.push(engine);
     engine.reserve('inputs', 4096);

@@ -51,7 +51,7 @@ describe('Workspace', () => {
     );
   });
 
-  test('what was planned fits exactly, at the same places from either end', () => {
+  test('a repeated plan fits exactly, with the same places from both ends', () => {
     fc.assert(
       fc.property(operations, (list) => {
         const workspace = new Workspace();
@@ -66,7 +66,7 @@ describe('Workspace', () => {
     );
   });
 
-  test('everything released is one hole again', () => {
+  test('after all tensors are released, the free memory is one block again', () => {
     fc.assert(
       fc.property(operations, (list) => {
         const workspace = new Workspace();
@@ -86,7 +86,7 @@ describe('Workspace', () => {
     expect(() => workspace.release(tensor)).toThrow(/released twice/);
   });
 
-  test('a tensor of the last step is not released into this one', () => {
+  test('a tensor of the last step cannot be released in this step', () => {
     const workspace = new Workspace();
     workspace.reset(256);
     const old = workspace.allocate([16], 'f32', 'bottom');
@@ -114,7 +114,7 @@ describe('Workspace in lanes', () => {
     end: tensor.offset + Math.max(64, bytesOf(tensor)),
   });
 
-  test('neither gets what the other one has used', () => {
+  test('no lane gets memory that the other lane has used', () => {
     fc.assert(
       fc.property(operations, lanes, (before, work) => {
         const workspace = new Workspace();
@@ -145,7 +145,7 @@ describe('Workspace in lanes', () => {
     );
   });
 
-  test('what a lane gives back is its own, in one piece with what is free for all, until they join', () => {
+  test('until the lanes join, only the lane itself can use the memory that it released, joined with free memory beside it', () => {
     const workspace = new Workspace();
     workspace.reset(1024);
     workspace.fork(2);

@@ -75,7 +75,7 @@ describe('lxmert scenes', () => {
     expect(await readdir(root)).toEqual([]);
   });
 
-  test('wants a folder', async () => {
+  test('needs a folder', async () => {
     expect(await run()).toBe(2);
     expect(stderr).toContain('out');
   });

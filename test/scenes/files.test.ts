@@ -89,7 +89,7 @@ describe('the folder', () => {
     );
   });
 
-  test('is summed up rightly', async () => {
+  test('has a correct summary', async () => {
     const files = await contents(out);
     const entries = [
       ...(JSON.parse(await text('train.json')) as Entry[]),
@@ -192,7 +192,7 @@ describe('writing again', () => {
     expect(await text('train.tsv', seeded)).not.toBe(await text('train.tsv'));
   });
 
-  test('what a killed run left is cleared away', async () => {
+  test('files that a killed run left are removed', async () => {
     const left = join(root, 'left');
     await mkdir(join(left, '.tmp-scenes', 'pictures'), { recursive: true });
     await writeFile(join(left, '.tmp-scenes', 'train.tsv'), 'half a li');
@@ -211,7 +211,7 @@ describe('refusals', () => {
     for (const word of words) expect((error as Error).message).toContain(word);
   };
 
-  test('a folder with other scenes, told by its parameters, is left as it is', async () => {
+  test('a folder with scenes of other parameters is not changed', async () => {
     const before = await contents(out);
     for (const more of [{ images: 31 }, { seed: 1 }, { featureDim: 17 }]) {
       await refused(out, more, 'BAD_ARGUMENT', out, 'images 30, seed 0, feature-dim 16');
@@ -223,7 +223,7 @@ describe('refusals', () => {
     expect(await contents(out)).toEqual(before);
   });
 
-  test('a folder with anything else is left as it is', async () => {
+  test('a folder with other files is not changed', async () => {
     const mine = join(root, 'mine');
     await mkdir(mine);
     await writeFile(join(mine, 'train.tsv'), 'years of work');

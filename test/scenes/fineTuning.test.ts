@@ -54,7 +54,7 @@ describe.each(['train', 'valid'] as const)('the sets for fine-tuning (%s)', (spl
     expect(questions.every(({ types }) => ['yes/no', 'other'].includes(types.answer_type))).toBe(true);
   });
 
-  test('statements about two pictures are true or false as the label says, half of each statement’s pairs', async () => {
+  test('the label says whether a statement about two pictures is true; it is true for half of its pairs', async () => {
     const pairs = await questionsOf('nlvr2', split);
     const count = split === 'train' ? images : 100;
     expect(pairs.length).toBe(summary.fineTuning[split].nlvr2.pairs);
@@ -75,7 +75,7 @@ describe.each(['train', 'valid'] as const)('the sets for fine-tuning (%s)', (spl
   });
 });
 
-test('both sets are balanced, and the level without the pictures is told', () => {
+test('both sets are balanced, and the summary has the accuracy without the pictures', () => {
   for (const { vqa, nlvr2 } of Object.values(summary.fineTuning)) {
     expect(nlvr2.majority).toBe(0.5);
     expect(vqa.majority.all).toBeLessThan(0.4);

@@ -23,7 +23,7 @@ describe('createRandom', () => {
     expect(new Set(firsts).size).toBe(keys.length);
   });
 
-  test('keeps giving these numbers: the files of a seed must not change unseen', () => {
+  test('gives these numbers, so that the files of a seed do not change by mistake', () => {
     expect(draw(3, 0)).toEqual(draw(3, 0));
     expect(draw(3, 7, 1)).toMatchInlineSnapshot(`
      [

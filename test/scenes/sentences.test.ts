@@ -35,7 +35,7 @@ describe('captions', () => {
     expect(mean(elsewhere)).toBeLessThan(0.06);
   });
 
-  test('speak of the picture: mostly one word alone fits a hidden colour or shape', () => {
+  test('describe the picture: usually only one word fits a hidden colour or shape', () => {
     const groups = [
       ['red', 'green', 'blue', 'yellow'],
       ['circle', 'square', 'triangle', 'star'],
@@ -75,7 +75,7 @@ describe('questions', () => {
     expect(new Set(questions.map(({ type }) => type))).toEqual(new Set(questionTypes));
   });
 
-  test('tell their type by their wording; captions and others have none', () => {
+  test('have a wording that shows their type; captions and other sentences have no type', () => {
     expect(questions.filter(({ sentence, type }) => questionType(sentence) !== type)).toEqual([]);
     expect(captions.filter((caption) => questionType(caption) !== undefined)).toEqual([]);
     for (const other of ['', 'what color is the cat?', 'is there a red circle', 'is there a {target}?']) {
@@ -136,7 +136,7 @@ describe('balance', () => {
     expect(counts.all).toBe(asked.length);
   });
 
-  test('counts what it is given', () => {
+  test('counts the given answers', () => {
     const table = languageOnlyMajority([
       { sentence: 'what color is the star with the red circle?', answer: 'red' },
       { sentence: 'what color is the star with the red circle?', answer: 'red' },
@@ -152,7 +152,7 @@ describe('balance', () => {
   });
 
   // A guesser that knows the very words, from 3,000 scenes, is tried on 1,000 others.
-  test('words beyond the template do not help either', () => {
+  test('other words of the question do not help to guess the answer', () => {
     const content = /red|green|blue|yellow|circle|square|triangle|star|small|large|left|right|above|below/g;
     const views: ((sentence: string) => string)[] = [
       (sentence) => sentence,
@@ -208,7 +208,7 @@ describe('fill', () => {
   });
 });
 
-test('a scene is told the same with a fresh balance', () => {
+test('a scene has the same sentences with a new balance', () => {
   const [{ scene, sentences }] = told;
   const options = { seed: 0, split: 'train', index: 0, balance: new AnswerBalance() } as const;
   expect(makeSentences(scene, options)).toEqual(sentences);

@@ -124,7 +124,7 @@ describe('createDetector', () => {
     expect(sample.filter((row, k) => nearest(row) === name(k)).length).toBe(300);
   });
 
-  test('sees alike whatever the seed of the scenes: the projection is fixed by the width', () => {
+  test('gives the same features for any seed of the scenes: the projection depends only on the width', () => {
     const [first] = createDetector(128).detect(scenes[0], createRandom(1, 0));
     expect(first.feature).toEqual(seen[0].found[0].feature);
     expect(createDetector(1).detect(scenes[0], createRandom(0))[0].feature).toHaveLength(1);

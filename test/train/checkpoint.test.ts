@@ -69,7 +69,7 @@ async function damage(file: string, byte: number): Promise<void> {
   await writeFile(file, bytes);
 }
 
-test('one bit of a tensor that is not as it was written is noticed', async () => {
+test('one changed bit of a tensor is found', async () => {
   const { path } = await saved();
   for (const name of ['model.safetensors', 'optimizer-00000.safetensors']) {
     const file = join(path, name);
@@ -92,7 +92,7 @@ test('one bit of a tensor that is not as it was written is noticed', async () =>
   await loadCheckpoint(path, new FakeModel());
 });
 
-test('a checkpoint without checksums is taken; checksums that are none are refused', async () => {
+test('a checkpoint without checksums is loaded; a damaged file of checksums is refused', async () => {
   const { path } = await saved();
   const file = join(path, 'checksums.json');
   await writeFile(file, '[');
@@ -104,7 +104,7 @@ test('a checkpoint without checksums is taken; checksums that are none are refus
   await loadCheckpoint(path, new FakeModel());
 });
 
-test('holds what the design says, and brings all of it back', async () => {
+test('has all documented files, and loading it restores all values', async () => {
   const { path, model } = await saved();
   expect(path).toBe(join(folder, 'step-00000040'));
   expect((await readdir(path)).sort()).toEqual([
@@ -126,7 +126,7 @@ test('holds what the design says, and brings all of it back', async () => {
   );
 });
 
-test('is read tensor by tensor: never two at a time', async () => {
+test('is read one tensor at a time', async () => {
   const model = await trained();
   let open = 0;
   let most = 0;
@@ -164,7 +164,7 @@ describe('the store', () => {
     expect(await readdir(folder)).toEqual([]);
   });
 
-  test('a save that fails leaves the one before, whole, and nothing else', async () => {
+  test('after a save that fails, only the checkpoint before exists, and it is whole', async () => {
     const { path, model, store } = await saved();
     const before = await allState(model);
     const full = new Proxy(model, {
@@ -256,7 +256,7 @@ describe('kill -9 while saving', () => {
   });
   afterAll(() => copy.remove());
 
-  test('leaves whole checkpoints, at least the last that was reported', async () => {
+  test('all checkpoints are whole, and the last one that was reported exists', async () => {
     let reported = 0;
     for (let round = 0; round < 12; round++) {
       const saver = copy.start('test/train/support/saver.js', [folder]);

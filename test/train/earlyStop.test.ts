@@ -45,7 +45,7 @@ function expectedEnd(records: readonly Valid[], patience: number): number | unde
 /** With this rate the loss of the fake model soon gets worse again. */
 const flags = { 'max-steps': '60', 'valid-every': '2', lr: '0.4' };
 
-test('ends after so many validations without a better loss, saved and finished', async () => {
+test('ends, saved and finished, after N validations without a better loss', async () => {
   const whole = join(parent, 'whole');
   await fakeRun(whole, { flags });
   const records = await validations(whole);
@@ -68,7 +68,7 @@ test('ends after so many validations without a better loss, saved and finished',
   expect(await metricsOf(out)).toEqual(await metricsOf(whole));
 });
 
-test('a run that is stopped and resumed at any step ends at the same one', async () => {
+test('a run that is stopped and resumed at any step ends at the same step', async () => {
   const straight = join(parent, 'straight');
   const early = { ...flags, 'early-stop': '3' };
   const { summary } = await fakeRun(straight, { flags: early });
@@ -89,7 +89,7 @@ test('a run that is stopped and resumed at any step ends at the same one', async
   expect(await newestFiles(out)).toEqual(await newestFiles(straight));
 });
 
-test('when the task mix changes the best loss starts anew: other sums cannot be compared', async () => {
+test('when the task mix changes, the search for the best loss starts again', async () => {
   const mix = { 'qa-from-epoch': '2', 'qa-weight': '20', 'max-steps': '20', 'valid-every': '5' };
   const { summary } = await fakeRun(out, { flags: mix });
   const records = await validations(out);
@@ -99,7 +99,7 @@ test('when the task mix changes the best loss starts anew: other sums cannot be 
   expect(summary.best?.step).toBe(least(late).step);
 });
 
-test('it needs a validation', async () => {
+test('is refused without a validation', async () => {
   await expect(fakeRun(out, { flags: { valid: 'none', 'early-stop': '2' } })).rejects.toMatchObject({
     code: 'BAD_ARGUMENT',
     message: expect.stringContaining('--early-stop: it counts validations'),

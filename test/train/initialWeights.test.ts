@@ -39,7 +39,7 @@ async function checkpoint(tensors: Readonly<Record<string, readonly number[]>>, 
 
 const values = async (model: FakeModel, name: string) => [...(await model.read('parameter', name))];
 
-test('heads may be missing or differ, and what was not taken is told', async () => {
+test('heads may be missing or differ, and a note names the weights that were not loaded', async () => {
   const model = await fresh();
   const before = await values(model, 'cls.seq_relationship.bias');
   const path = await checkpoint({
@@ -65,7 +65,7 @@ test('heads may be missing or differ, and what was not taken is told', async () 
   expect(await values(model, 'cls.seq_relationship.bias')).toEqual(before);
 });
 
-test('a run given for one of its checkpoints is told', async () => {
+test('if a run folder is given instead of a checkpoint, the message says so', async () => {
   const run = await mkdtemp(join(parent, 'run-'));
   await mkdir(join(run, 'checkpoints/step-00000003'), { recursive: true });
   await expect(loadInitialWeights(run, await fresh())).rejects.toMatchObject({
@@ -92,7 +92,7 @@ test('a missing encoder is an error', async () => {
   await expect(loadInitialWeights(join(parent, 'gone'), await fresh())).rejects.toMatchObject({ code: 'FILE_MISSING' });
 });
 
-test('missing encoder weights may be named', async () => {
+test('missing encoder weights are allowed if they are named', async () => {
   const { 'lxmert.pooler.dense.bias': _, ...rest } = encoder;
   const model = await fresh();
   const before = await values(model, 'lxmert.pooler.dense.bias');
@@ -115,7 +115,7 @@ test('another number of attention heads is refused: the same weights would compu
   });
 });
 
-test('answers are carried by their strings, in any spelling and order; the rows of the others become zeros', async () => {
+test('each answer gets the row of the same answer, in any spelling and order; the rows of new answers become zeros', async () => {
   const model = await fresh();
   const path = await checkpoint(
     { ...encoder, 'answer_head.logit_fc.3.weight': [4, 2], 'answer_head.logit_fc.3.bias': [4] },
@@ -176,7 +176,7 @@ test('a run begins with the weights of --init, and says what it took', async () 
   });
 });
 
-test('a run whose initial weights lack a part of the encoder needs --allow-missing, and says what it lacks', async () => {
+test('a run whose initial weights lack a part of the encoder needs --allow-missing, and names the missing weights', async () => {
   const init = await checkpoint({ 'lxmert.pooler.dense.bias': [5], 'lxmert.embeddings.other': [1] });
   const model = { parameters: Object.entries(encoder).map(([name, shape]) => ({ name, shape })) };
   const flags = { init, 'max-steps': '1' };

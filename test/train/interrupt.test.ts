@@ -82,7 +82,7 @@ async function interruptedRun(out: string, at: Stage | undefined, resume = false
 const stages: readonly Stage[] = ['data', 'model', 'features', 'weights'];
 
 describe('a signal before the first step', () => {
-  test.each(stages)('ends a new run and leaves nothing: %s', async (stage) => {
+  test.each(stages)('ends a new run without writing anything: %s', async (stage) => {
     const [out, straight] = [fresh(), fresh()];
     const { summary, reached } = await interruptedRun(out, stage);
     expect(summary).toEqual({ step: 0, finished: false, stoppedEarly: false });
@@ -95,21 +95,24 @@ describe('a signal before the first step', () => {
     expect(await newestFiles(out)).toEqual(await newestFiles(straight));
   });
 
-  test.each(['data', 'model', 'features'] as const)('leaves a run that goes on as it was: %s', async (stage) => {
-    const [out, straight] = [fresh(), fresh()];
-    await expect(fakeRun(out, { fake: { failAfter: 15 } })).rejects.toThrow('cut short');
-    const before = [await filesOf(out), await metricsOf(out), await newestFiles(out)];
-    const { summary } = await interruptedRun(out, stage, true);
-    const checkpoint = join(out, 'checkpoints', 'step-00000012');
-    expect(summary).toMatchObject({ step: 12, totalSteps: 23, finished: false, stoppedEarly: false, checkpoint });
-    expect([await filesOf(out), await metricsOf(out), await newestFiles(out)]).toEqual(before);
-    await interruptedRun(out, undefined, true);
-    await fakeRun(straight);
-    expect(await metricsOf(out)).toEqual(await metricsOf(straight));
-    expect(await newestFiles(out)).toEqual(await newestFiles(straight));
-  });
+  test.each(['data', 'model', 'features'] as const)(
+    'does not change a run that is being resumed: %s',
+    async (stage) => {
+      const [out, straight] = [fresh(), fresh()];
+      await expect(fakeRun(out, { fake: { failAfter: 15 } })).rejects.toThrow('cut short');
+      const before = [await filesOf(out), await metricsOf(out), await newestFiles(out)];
+      const { summary } = await interruptedRun(out, stage, true);
+      const checkpoint = join(out, 'checkpoints', 'step-00000012');
+      expect(summary).toMatchObject({ step: 12, totalSteps: 23, finished: false, stoppedEarly: false, checkpoint });
+      expect([await filesOf(out), await metricsOf(out), await newestFiles(out)]).toEqual(before);
+      await interruptedRun(out, undefined, true);
+      await fakeRun(straight);
+      expect(await metricsOf(out)).toEqual(await metricsOf(straight));
+      expect(await newestFiles(out)).toEqual(await newestFiles(straight));
+    },
+  );
 
-  test('is heeded while a checkpoint is read', async () => {
+  test('ends the run while a checkpoint is read', async () => {
     const out = fresh();
     await expect(fakeRun(out, { fake: { failAfter: 15 } })).rejects.toThrow('cut short');
     const controller = new AbortController();
@@ -126,7 +129,7 @@ describe('a signal before the first step', () => {
     expect(new Set(written).size).toBe(1);
   });
 
-  test('hides no error', async () => {
+  test('does not hide an error', async () => {
     const controller = new AbortController();
     const openData = () => {
       controller.abort();
@@ -136,7 +139,7 @@ describe('a signal before the first step', () => {
     await expect(pretrain(request, { ...fakeParts(), openData })).rejects.toThrow('the disk is broken');
   });
 
-  test('features that two splits share are told', async () => {
+  test('a note says which features two splits share', async () => {
     const { notes } = await interruptedRun(fresh(), undefined);
     expect(notes.find((text) => text.startsWith('features of'))).toMatch(
       /^features of 4,000 objects are on the device: 2 MB of float16, loaded in .* s; training and validation share 2,000 objects, which saves 1 MB$/,
@@ -181,7 +184,7 @@ describe('the command, while it waits for its data', () => {
     }
   }
 
-  test('stops with 130 once its next piece comes; a second signal ends it although none does', async () => {
+  test('ends with code 130 after the next piece of data; a second signal ends it even if no piece comes', async () => {
     const [path, out] = [join(data, 'train.json'), fresh()];
     const sentences = await readFile(join(data, 'sentences.json'));
     execFileSync('mkfifo', [path]);

@@ -24,7 +24,7 @@ async function foreignLock(age: number): Promise<void> {
   await utimes(path(), at, at);
 }
 
-test('it is respected while its heartbeat is recent, and the message says how long to wait', async () => {
+test('it is not taken over while its last rewrite is recent, and the message says how long to wait', async () => {
   await foreignLock(lockTimes.staleAfter / 2);
   await expect(RunLock.take(folder)).rejects.toMatchObject({
     code: 'RUN_FOLDER',
@@ -54,7 +54,7 @@ test('the holder rewrites its lock, and the text stays the same', async () => {
   await lock.release();
 });
 
-test('a holder that was suspended notices that its lock was taken over, and leaves it alone', async () => {
+test('a holder that was suspended finds that its lock was taken over, and does not remove it', async () => {
   const lock = await RunLock.take(folder, { heartbeat: 5, staleAfter: 0 });
   const other = JSON.stringify({ pid: 8, host: 'elsewhere', since: 'later' });
   await writeFile(path(), other);

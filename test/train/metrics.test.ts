@@ -55,7 +55,7 @@ const steps = (text: string) =>
     .split('\n')
     .map((line) => (JSON.parse(line) as { step: number }).step);
 
-test('a line an object, compact, in the order of the form', async () => {
+test('each line is one compact JSON object with its keys in a fixed order', async () => {
   const lines = (await readFile(await written(10), 'utf8')).split('\n');
   expect(lines[0]).toBe(
     '{"step":1,"epoch":0,"lr":0.001,"loss":1,"losses":{"maskedLm":1},"gradNorm":1,"samplesPerSecond":10}',
@@ -74,7 +74,7 @@ test('every line is in the file as soon as it is appended', async () => {
   await metrics.close();
 });
 
-test('is cut back to a step, the validation after that step included', async () => {
+test('is cut back to a step and keeps the validation after that step', async () => {
   const path = await written(35);
   expect(await cut(path, 20)).toBe(20);
   const text = await readFile(path, 'utf8');
@@ -110,7 +110,7 @@ test('says how many steps it found when lines are missing', async () => {
   expect(await cut(path, 9)).toBe(7);
 });
 
-test('is read back, and the last validation found', async () => {
+test('is read again, and the last validation is found', async () => {
   const path = await written(25);
   await appendFile(path, '{"step":26,');
   const all = [];
@@ -120,7 +120,7 @@ test('is read back, and the last validation found', async () => {
   expect(await lastValidation(join(folder, 'gone'))).toBeUndefined();
 });
 
-test('a path that cannot be written is named', async () => {
+test('the error names a path that cannot be written', async () => {
   const file = newPath();
   await writeFile(file, '');
   await expect(MetricsFile.open(join(file, 'metrics.jsonl'), 0)).rejects.toMatchObject({

@@ -34,7 +34,7 @@ const record: StepRecord = {
   samplesPerSecond: 1234.5,
 };
 
-test('elsewhere than on a terminal a line every five seconds, and the last one', () => {
+test('without a terminal, it prints a line every five seconds and a last line', () => {
   const { progress, written, step } = progressOn({});
   for (let i = 1; i <= 25; i++) step(i, 1000);
   progress.end();
@@ -65,7 +65,7 @@ test('time that validation and saving take is not counted as steps', () => {
   expect(written.at(-1)).toMatch(/^step 2\/1,000 {2}1:40 left {2}/);
 });
 
-test('on a terminal one line is rewritten, cut to its width, and taken away at the end', () => {
+test('on a terminal, it rewrites one line, cuts it to the width of the terminal, and removes it at the end', () => {
   const { progress, written, step } = progressOn({ isTTY: true, columns: 46 });
   step(1, 200);
   step(2, 10);

@@ -37,7 +37,7 @@ async function killAt(line: string, out: string, options = slow): Promise<Runnin
   return run;
 }
 
-test('a run killed again and again comes out like one that was not', async () => {
+test('a run that is killed several times gives the same result as a run without a kill', async () => {
   const straight = join(folder, 'straight');
   expect(await start(straight, { fake: { ballast: 20_000 } }).ended).toBe(0);
   const killed = join(folder, 'killed');
@@ -57,7 +57,7 @@ test('a run killed again and again comes out like one that was not', async () =>
   expect(await newestFiles(killed)).toEqual(await newestFiles(straight));
 });
 
-test('a run killed after its last checkpoint makes the validation that is left, and is finished', async () => {
+test('a run killed after its last checkpoint runs the missing validation on resume, and is then finished', async () => {
   const out = join(folder, 'last-moment');
   await killAt('saved 23', out);
   const again = start(out, { ...slow, resume: true });
@@ -70,7 +70,7 @@ test('a run killed after its last checkpoint makes the validation that is left, 
   expect(third.lines).toEqual([`note ${out} is finished: all 23 steps are done`, 'done 23 true']);
 });
 
-test('lines after the checkpoint, a torn one too, are cut off on resume', async () => {
+test('on resume, lines after the checkpoint are cut off, also an incomplete line', async () => {
   const out = join(folder, 'torn');
   await killAt('step 9', out);
   await appendFile(join(out, 'metrics.jsonl'), '{"step":10,"epo');
@@ -79,7 +79,7 @@ test('lines after the checkpoint, a torn one too, are cut off on resume', async 
   expect(steps).toEqual(Array.from({ length: 23 }, (_, i) => i + 1));
 });
 
-test('SIGTERM: saves and ends well; a second run cannot use the folder meanwhile', async () => {
+test('after SIGTERM the run saves and ends; until then a second run cannot use the folder', async () => {
   const out = join(folder, 'term');
   // It cannot end before it is told to, however late the other one comes.
   const run = start(out, { heldStep: 4 });
@@ -98,7 +98,7 @@ test('SIGTERM: saves and ends well; a second run cannot use the folder meanwhile
   expect(rest.lines).toContain(`started ${step}`);
 });
 
-test('the disk is full while saving: a clear error, the checkpoint before is whole, and the run goes on with space', async () => {
+test('if the disk is full while saving, the error says so, the checkpoint before is whole, and the run continues when there is space', async () => {
   const out = join(folder, 'full');
   const small = { fake: { ballast: 100 } };
   await killAt('saved 6', out, { ...small, flags: { 'valid-every': '100' } });
@@ -118,7 +118,7 @@ test('the disk is full while saving: a clear error, the checkpoint before is who
   expect(await newestFiles(out)).toEqual(await newestFiles(straight));
 });
 
-test('a lock left by a killed run does not hinder, a foreign file in its place neither', async () => {
+test('a run can start although a killed run has left its lock and a temporary file', async () => {
   const out = join(folder, 'stale');
   const run = await killAt('saved 6', out);
   expect(await readFile(join(out, 'run.lock'), 'utf8')).toContain(`"pid":${run.child.pid}`);

@@ -17,7 +17,7 @@ afterAll(() => rm(parent, { recursive: true, force: true }));
 const holder = (value: object) =>
   writeFile(join(folder, lockName), JSON.stringify({ pid: process.pid, host: hostname(), since: 'then', ...value }));
 
-test('one at a time; free again after release', async () => {
+test('only one holder at a time; free again after release', async () => {
   const lock = await RunLock.take(folder);
   await lock.check();
   await expect(RunLock.take(folder)).rejects.toMatchObject({
@@ -29,7 +29,7 @@ test('one at a time; free again after release', async () => {
   await (await RunLock.take(folder)).release();
 });
 
-test('many at once: exactly one gets it', async () => {
+test('of many processes that try at the same time, exactly one gets the lock', async () => {
   const results = await Promise.allSettled(Array.from({ length: 20 }, () => RunLock.take(folder)));
   expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
   expect(await readdir(folder)).toEqual([lockName]);
@@ -54,7 +54,7 @@ test.each(['', '{', 'null', '{"pid":"x"}'])('a lock that no run wrote is taken o
   await (await RunLock.take(folder)).release();
 });
 
-test('the lock of another host is respected, and named', async () => {
+test('the lock of another host is not taken over, and the message names the host', async () => {
   await holder({ host: 'elsewhere', pid: 7 });
   await expect(RunLock.take(folder)).rejects.toMatchObject({
     code: 'RUN_FOLDER',
@@ -62,7 +62,7 @@ test('the lock of another host is respected, and named', async () => {
   });
 });
 
-test('a lock taken away is noticed, and not released for its new holder', async () => {
+test('a holder finds that it has lost its lock, and does not release the lock of the new holder', async () => {
   const lock = await RunLock.take(folder);
   await holder({ since: 'later' });
   await expect(lock.check()).rejects.toMatchObject({
@@ -75,7 +75,7 @@ test('a lock taken away is noticed, and not released for its new holder', async 
   await expect(lock.check()).rejects.toMatchObject({ message: expect.stringContaining('removed') });
 });
 
-test('a folder that does not exist is named', async () => {
+test('the error for a missing folder names the folder', async () => {
   await expect(RunLock.take(join(folder, 'gone'))).rejects.toMatchObject({
     code: 'FILE_MISSING',
     message: expect.stringContaining('gone'),

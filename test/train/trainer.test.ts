@@ -66,7 +66,7 @@ describe('a run', () => {
     expect(await newestFiles(again)).toEqual(await newestFiles(out));
   });
 
-  test('gives every batch back, once its numbers are known', async () => {
+  test('gives every batch back after its results are known', async () => {
     const batches: Batch[] = [];
     const parts = fakeParts();
     const open = parts.openData.bind(parts);
@@ -84,12 +84,12 @@ describe('a run', () => {
     expect(new Set(batches).size).toBe(batches.length);
   });
 
-  test('computes a step while the next batch is assembled, with two in flight at most', async () => {
+  test('computes a step while the next batch is assembled, with at most two steps enqueued', async () => {
     const { model } = await fakeRun(out, { fake: { delay: 5 } });
     expect(model.mostInFlight).toBe(2);
   });
 
-  test('validates at the end of each epoch unless told otherwise, and saves what is best', async () => {
+  test('by default validates at the end of each epoch, and saves the best checkpoint', async () => {
     const flags = { 'max-steps': undefined, epochs: '3', 'valid-every': undefined, 'save-every': undefined };
     const { summary } = await fakeRun(out, { flags });
     expect(summary.totalSteps).toBe(15);
@@ -103,7 +103,7 @@ describe('a run', () => {
     expect(steps).toContain(`step-${String(summary.best!.step).padStart(8, '0')}`);
   });
 
-  test('can do without validation', async () => {
+  test('works without validation', async () => {
     const { summary } = await fakeRun(out, { flags: { valid: 'none', 'max-steps': '12' } });
     expect(summary.best).toBeUndefined();
     expect((await metricsOf(out)).filter((r) => 'split' in r)).toEqual([]);
@@ -152,7 +152,7 @@ describe('what stops a run', () => {
     });
   });
 
-  test('data that fail: what was done is recorded, and the run can go on', async () => {
+  test('if the data fail, the steps before are recorded, and the run can continue', async () => {
     await expect(fakeRun(out, { fake: { failAfter: 9 } })).rejects.toThrow('the features were cut short');
     expect((await metricsOf(out)).at(-1)).toMatchObject({ step: 8 });
     const straight = join(parent, `run-${serial++}`);
@@ -162,7 +162,7 @@ describe('what stops a run', () => {
     expect(await newestFiles(out)).toEqual(await newestFiles(straight));
   });
 
-  test('a signal: the step at hand is finished and saved, and the run goes on later as if nothing had been', async () => {
+  test('after a signal the current step is finished and saved, and the resumed run gives the results of a run without the signal', async () => {
     const straight = join(parent, `run-${serial++}`);
     await fakeRun(straight);
     // Before, at and after steps with a validation (4, 8, …) and a save (6, 12, …); and before the first.
@@ -188,7 +188,7 @@ describe('what stops a run', () => {
 });
 
 describe('--resume', () => {
-  test('with no run there, or none that was saved, starts over', async () => {
+  test('without a run in the folder, or without a checkpoint, starts from step 0', async () => {
     const { notes } = await fakeRun(out, { resume: true });
     expect(notes).toContain(`${out} has no checkpoint: the run starts over`);
     const straight = await metricsOf(out);
@@ -285,7 +285,7 @@ describe('--resume', () => {
 });
 
 describe('the run folder', () => {
-  test('with a run in it is left alone without --resume', async () => {
+  test('with a run in it is not changed without --resume', async () => {
     await fakeRun(out);
     const before = await newestFiles(out);
     await expect(fakeRun(out)).rejects.toMatchObject({
@@ -303,7 +303,7 @@ describe('the run folder', () => {
     expect(await readFile(join(out, 'notes.txt'), 'utf8')).toBe('mine');
   });
 
-  test('that is a file, or lies in one, or has a foreign config.json is refused', async () => {
+  test('is refused if it is a file, lies inside a file, or has a config.json of another program', async () => {
     await writeFile(out, '');
     await expect(fakeRun(out)).rejects.toMatchObject({ code: 'FILE_ACCESS', message: expect.stringContaining(out) });
     await expect(fakeRun(join(out, 'run'), { resume: true })).rejects.toMatchObject({ code: 'FILE_ACCESS' });
@@ -330,7 +330,7 @@ describe('the run folder', () => {
     });
   });
 
-  test('and the data must be named', async () => {
+  test('must be given, and so must the data', async () => {
     const run = (flags: Record<string, string>) => pretrain({ sources: { flags } }, fakeParts());
     await expect(run({ data: 'x' })).rejects.toMatchObject({
       code: 'BAD_ARGUMENT',

@@ -54,7 +54,7 @@ function run(folder: string, { flags = {}, parts = fakeParts(), ...request }: Op
 }
 
 describe('a validation that fails', () => {
-  test('costs no step: the checkpoint of its step is saved, and the run goes on from it', async () => {
+  test('loses no step: the checkpoint of its step is saved, and the run continues from there', async () => {
     const straight = fresh();
     await fakeRun(straight);
     // Validations after steps 4 and 8; that after step 12 fails. Saving is due after steps 6 and 12.
@@ -70,7 +70,7 @@ describe('a validation that fails', () => {
     expect(await newestFiles(out)).toEqual(await newestFiles(straight));
   });
 
-  test('costs no step where none was to be saved', async () => {
+  test('loses no step even if no checkpoint was due', async () => {
     await expect(run(out, { parts: failingValidation(0) })).rejects.toThrow('the checkpoint of step 4 is untouched');
     expect(await steps(out)).toEqual([4]);
     await expect(run(out, { resume: true, parts: failingValidation(0) })).rejects.toThrow('validation after step 4');
@@ -130,7 +130,7 @@ describe('a longer run on --resume', () => {
   test.each([
     { flags: { 'max-steps': '40' }, total: 40 },
     { flags: { epochs: '8', 'max-steps': undefined }, total: 40 },
-  ])('goes on behind its end, with the learning rate of the longer run: $flags', async ({ flags, total }) => {
+  ])('continues after its old end with the learning rate of the longer run: $flags', async ({ flags, total }) => {
     const notes: string[] = [];
     await run(out);
     const before = await metricsOf(out);
@@ -149,7 +149,7 @@ describe('a longer run on --resume', () => {
     expect(await longer()).toMatchObject({ finished: true, step: total });
   });
 
-  test('keeps the moments: it is the same with a kill behind the old end', async () => {
+  test('keeps the moments: a kill after the old end does not change the results', async () => {
     const straight = fresh();
     await run(straight);
     await run(straight, { resume: true, flags: { 'max-steps': '40' } });
@@ -162,7 +162,7 @@ describe('a longer run on --resume', () => {
     expect(await newestFiles(out)).toEqual(await newestFiles(straight));
   });
 
-  test('is not shorter', async () => {
+  test('is refused if it is shorter', async () => {
     await run(out);
     const shorter = run(out, { resume: true, flags: { 'max-steps': '22' } });
     await expect(shorter).rejects.toMatchObject({
@@ -184,7 +184,7 @@ describe('a newest checkpoint with a file that is missing or cut', () => {
     ...files.flatMap((file) => [[file, 'missing'] as const, [file, 'cut'] as const]),
     ['vocab.txt', 'cut'],
     ['checksums.json', 'cut'],
-  ])('%s is %s: the message says how to go on', async (file, damage) => {
+  ])('%s is %s: the message says how to continue', async (file, damage) => {
     const parts = fakeParts({ failAfter: 15 });
     const vocabulary = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a'];
     const withVocabulary = (inner: PretrainParts): PretrainParts => ({
@@ -207,7 +207,7 @@ describe('a newest checkpoint with a file that is missing or cut', () => {
     expect((await run(out, { resume: true, parts: withVocabulary(fakeParts()) })).finished).toBe(true);
   });
 
-  test('a checkpoint of an older version, without a vocabulary, is taken', async () => {
+  test('a checkpoint of an older version, without a vocabulary, is loaded', async () => {
     await expect(run(out, { parts: fakeParts({ failAfter: 15 }) })).rejects.toThrow('cut short');
     const parts = fakeParts();
     const openData: PretrainParts['openData'] = async (config) => ({
@@ -219,7 +219,7 @@ describe('a newest checkpoint with a file that is missing or cut', () => {
   });
 });
 
-describe('a data source that breaks its contract is refused', () => {
+describe('a data source that gives wrong values is refused', () => {
   const broken = (change: (data: Awaited<ReturnType<PretrainParts['openData']>>) => object): PretrainParts => {
     const parts = fakeParts();
     return {
@@ -241,7 +241,7 @@ describe('a data source that breaks its contract is refused', () => {
     const parts = broken(({ facts }) => ({ facts: { ...facts, [name]: NaN } }));
     await expect(run(out, { parts })).rejects.toMatchObject({ code: 'BAD_ARGUMENT' });
   });
-  test('a batch of another position, no parts, an end', async () => {
+  test('a batch with a wrong position, a batch without parts, and a source that ends', async () => {
     const parts = fakeParts();
     const train = async function* (from: { epoch: number; batch: number }, change: object) {
       for await (const batch of (await parts.openData({} as never)).source.train(from)) {
@@ -265,7 +265,7 @@ describe('a data source that breaks its contract is refused', () => {
   });
 });
 
-test('a checkpoint, or the folder of the checkpoints, is no run folder', async () => {
+test('a checkpoint or the folder of the checkpoints is refused as a run folder', async () => {
   await run(out);
   for (const wrong of [join(out, 'checkpoints/last'), join(out, 'checkpoints')])
     for (const resume of [true, false])

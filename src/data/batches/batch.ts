@@ -1,9 +1,12 @@
 import { keysOf, recordOf } from '../../records.js';
 
 /**
- * What a field has its values for: samples, offsets of samples (one more than samples), rows of the language or the
- * vision stream, or those of them that are to be predicted. In fine-tuning: examples (one or two samples each), offsets
- * of examples, and the soft targets of all examples.
+ * What the rows of a field are:
+ * - `samples`: one row for each sample; `offsets`: one row more than samples;
+ * - `language`, `vision`: the rows of the language or the vision stream;
+ * - `maskedTokens`, `maskedObjects`: the rows of a stream that the model must predict;
+ * - in fine-tuning: `examples` (an example is one or two samples), `exampleOffsets` (one row more than examples) and
+ *   `targets` (the soft targets of all examples).
  */
 export type FieldRows =
   | 'samples'
@@ -24,25 +27,25 @@ export interface BatchField {
   readonly width?: 4 | 'visualFeatDim';
   /** Values are in [from, below). */
   readonly range?: {
-    /** What a value is, for messages. */
+    /** A name for a value, used in error messages. */
     readonly what: string;
     readonly from: 0 | -1;
-    /** A size of the model, or the rows of the table of features on the device. */
+    /** The limit: a size of the model, or the number of rows of the feature table on the device. */
     readonly below: RangeLimit;
   };
-  /** Values are rows of this stream. */
+  /** Values are row numbers in this stream. */
   readonly pointsTo?: 'language' | 'vision';
-  /** The field is there only if features come with the batch (`host`), or lie in a table on the device (`device`). */
+  /** If given, a batch has the field only if its features come with it (`host`) or are in a table on the device (`device`). */
   readonly features?: 'host' | 'device';
-  /** The field is there only in batches of fine-tuning. */
+  /** If given, only batches of fine-tuning have the field. */
   readonly only?: 'finetune';
-  /** Value of every row where there is nothing to predict; 0 unless given. */
+  /** The value of a row for which there is nothing to predict; 0 unless given. */
   readonly without?: number;
 }
 
 type RangeLimit = 'vocabSize' | 'numObjectLabels' | 'numAttrLabels' | 'numQaLabels' | 'tableRows';
 
-/** The limits that ranges name. */
+/** The values of the limits that ranges use. */
 export type RangeLimits = Readonly<Record<RangeLimit, number>>;
 
 /**
@@ -53,13 +56,13 @@ export type RangeLimits = Readonly<Record<RangeLimit, number>>;
  * objectOffsets[s + 1] - 1`. No row is padding.
  */
 export const batchFields = {
-  /** WordPiece ids as the model sees them, masking done, [CLS] and [SEP] included. */
+  /** WordPiece ids that the model gets: after masking, with [CLS] and [SEP]. */
   tokenIds: { rows: 'language', type: 'i32', range: { what: 'token id', from: 0, below: 'vocabSize' } },
   tokenOffsets: { rows: 'offsets', type: 'i32' },
   objectOffsets: { rows: 'offsets', type: 'i32' },
-  /** RoI features as the model sees them, masking done. */
+  /** RoI features that the model gets: after masking. */
   visualFeats: { rows: 'vision', type: 'f32', width: 'visualFeatDim', features: 'host' },
-  /** The same as rows of the table on the device; -1: zeros. */
+  /** The same features as row numbers in the table on the device. -1 means a feature of zeros. */
   residentRows: {
     rows: 'vision',
     type: 'i32',
@@ -84,7 +87,7 @@ export const batchFields = {
   /** Vision rows to predict, ascending, and their original features. */
   maskedObjectRows: { rows: 'maskedObjects', type: 'i32', pointsTo: 'vision' },
   featureTargets: { rows: 'maskedObjects', type: 'f32', width: 'visualFeatDim', features: 'host' },
-  /** The original features as rows of the table on the device. */
+  /** The original features as row numbers in the table on the device. */
   residentTargets: {
     rows: 'maskedObjects',
     type: 'i32',
@@ -93,7 +96,7 @@ export const batchFields = {
   },
   /** 1 where sentence and image belong together, 0 where the sentence was swapped. */
   matched: { rows: 'samples', type: 'i32', without: 1 },
-  /** Index into the answer table, -1 where there is no question to answer. */
+  /** Index into the answer table; -1 if the sample has no question to answer. */
   answers: { rows: 'samples', type: 'i32', range: { what: 'answer', from: -1, below: 'numQaLabels' }, without: -1 },
   /** Fine-tuning: the targets of example e are `targetOffsets[e] … targetOffsets[e + 1] - 1`. */
   targetOffsets: { rows: 'exampleOffsets', type: 'i32', only: 'finetune' },
@@ -105,7 +108,7 @@ export const batchFields = {
     range: { what: 'target', from: 0, below: 'numQaLabels' },
   },
   targetScores: { rows: 'targets', type: 'f32', only: 'finetune' },
-  /** The one class of each example for a loss over classes, -1 where there is none. */
+  /** The class of each example, for a loss with one right class; -1 if the example has none. */
   targetLabels: {
     rows: 'examples',
     type: 'i32',
@@ -118,38 +121,41 @@ export const batchFields = {
 type Fields = typeof batchFields;
 export type FieldName = keyof Fields;
 
-/** Fields that are there only if the features lie on the device. */
+/** Fields that a batch has only if the features are on the device. */
 export type DeviceFieldName = { [N in FieldName]: Fields[N] extends { features: 'device' } ? N : never }[FieldName];
-/** Fields that are there only in batches of fine-tuning. */
+/** Fields that only batches of fine-tuning have. */
 export type TargetFieldName = { [N in FieldName]: Fields[N] extends { only: 'finetune' } ? N : never }[FieldName];
 export type HostFieldName = Exclude<FieldName, DeviceFieldName>;
 
 type ArrayOf<N extends FieldName> = Fields[N] extends { type: 'f32' } ? Float32Array : Int32Array;
 
-/** Arrays of values, as `batchFields` describes them: [rows × width]. Empty where features lie elsewhere. */
+/** The arrays of `batchFields`, each [rows × width]. An array of features is empty if the features are not in the batch. */
 type BatchArrays = { readonly [N in Exclude<HostFieldName, TargetFieldName>]: ArrayOf<N> } & {
   readonly [N in DeviceFieldName | TargetFieldName]?: ArrayOf<N> | undefined;
 };
 
-/** A batch on the host: the packed rows of two streams, and what is to be predicted about them. */
+/** A batch on the host: the packed rows of two streams, and the labels that the model must predict. */
 export interface Batch extends BatchArrays {
   /** Samples in this batch (B). */
   readonly size: number;
-  /** Position of sample 0 within the global batch; keys the dropout, so ranks and accumulation change nothing. */
+  /**
+   * Position of sample 0 in the global batch. Dropout depends on the position in the global batch, so dividing a batch
+   * into parts or among ranks changes no mask.
+   */
   readonly firstSample: number;
-  /** One name a sample (image id and sentence), for messages about it. */
+  /** The name of each sample (image id and sentence), for messages about the sample. */
   readonly sampleIds: readonly string[];
   /**
-   * Samples that make one example, side by side: two where a sentence has two pictures (NLVR2), which is then there with
-   * each of them; 1 unless given.
+   * Number of neighbouring samples that make one example; 1 unless given. In NLVR2 it is 2: an example has one sentence and
+   * two pictures, and each of its two samples has the sentence and one of the pictures.
    */
   readonly pictures?: 1 | 2 | undefined;
 }
 
-/** Examples of a batch: what a step counts, and what has one label. */
+/** Number of examples in a batch. An example has one label, and a step counts examples. */
 export const examplesOf = ({ size, pictures = 1 }: Pick<Batch, 'size' | 'pictures'>): number => size / pictures;
 
-/** What every batch has; the labels may be left out (`batchOf`). */
+/** The fields that `batchOf` needs. The labels may be left out. */
 type BatchInputs = Pick<
   Batch,
   'sampleIds' | 'tokenIds' | 'tokenOffsets' | 'objectOffsets' | 'visualFeats' | 'visualPos'
@@ -160,11 +166,11 @@ export const fieldNames = keysOf(batchFields);
 /** The description of a field. */
 export const fieldOf = (name: FieldName): BatchField => batchFields[name];
 
-/** What decides which fields a batch has. */
+/** The two properties that determine which fields a batch has. */
 export interface BatchForm {
-  /** Features lie in a table on the device. */
+  /** The features are in a table on the device. */
   readonly resident: boolean;
-  /** It has the targets of fine-tuning. */
+  /** The batch has the targets of fine-tuning. */
   readonly finetune: boolean;
 }
 
@@ -203,7 +209,7 @@ export function rowCountsOf(
   };
 }
 
-/** A whole batch from its inputs and the labels that are known: of the others there is nothing to predict. */
+/** Makes a batch from the inputs and some of the labels. For the labels that are not given there is nothing to predict. */
 export function batchOf(given: BatchInputs & Partial<Batch>): Batch {
   const none = new Int32Array(0);
   const masked = { maskedTokenRows: none, maskedObjectRows: none, ...given };
@@ -223,7 +229,7 @@ export function arraysOf(batch: Partial<BatchArrays>): (Int32Array | Float32Arra
   return fieldNames.flatMap((name) => batch[name] ?? []);
 }
 
-/** Example `e` of a batch, all of its samples, as a batch of its own. */
+/** A new batch that contains only example `e` of a batch, with all samples of this example. */
 export function oneSample(batch: Batch, e: number): Batch {
   const { pictures = 1 } = batch;
   const counts = rowCountsOf(batch);
@@ -262,7 +268,7 @@ export function oneSample(batch: Batch, e: number): Batch {
   };
 }
 
-/** The name of the sample that a row of a kind belongs to. */
+/** The name of the sample to which row `row` of the kind `rows` belongs. */
 export function sampleOfRow(batch: Batch, rows: FieldRows, row: number): string {
   const ownerOf = (offsets: Int32Array, at: number) => offsets.findLastIndex((offset) => offset <= at);
   const { pictures = 1, targetOffsets = Int32Array.of(0) } = batch;
@@ -280,7 +286,7 @@ export function sampleOfRow(batch: Batch, rows: FieldRows, row: number): string 
   return batch.sampleIds[owners[rows]()] ?? `row ${row}`;
 }
 
-/** Positions [begin, end) in ascending `rows` of those in [from, to). */
+/** The positions [begin, end) of the values of `rows` that lie in [from, to). `rows` is ascending. */
 function within(rows: Int32Array, [from, to]: readonly [number, number]): readonly [number, number] {
   const at = (limit: number) => {
     const first = rows.findIndex((row) => row >= limit);

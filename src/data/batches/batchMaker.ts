@@ -8,12 +8,12 @@ import type { BatchRequest, BatchStart, SharedData } from './batchWorker.js';
 import type { FeatureMemory } from './featureMemory.js';
 import type { MaskingRates } from './masking.js';
 
-/** Makes batches, in this thread or in others. */
+/** Makes batches, in the calling thread or in worker threads. */
 export interface BatchMaker {
-  /** Number of batches to ask for ahead, so that workers stay busy. */
+  /** Number of batches that the caller should request ahead, so that workers stay busy. */
   readonly ahead: number;
   make(job: AssembleJob): Promise<Batch>;
-  /** Ends its threads; batches that are not begun by then reject. */
+  /** Ends the worker threads. Batches that are not begun at that time reject. */
   close(): Promise<void>;
 }
 
@@ -23,16 +23,16 @@ export interface BatchMakerOptions {
   /** Default: pre-training. */
   readonly purpose?: BatchPurpose | undefined;
   readonly memory?: FeatureMemory | undefined;
-  /** Threads that make batches; 0: the calling thread does. */
+  /** Number of threads that make batches. With 0 the calling thread makes them. */
   readonly workers: number;
-  /** The threads' program; default: `batchWorker.js` beside this module. For programs that bundle the package. */
+  /** The program of the threads; default: `batchWorker.js` beside this module. A program that bundles the package sets it. */
   readonly workerScript?: URL | undefined;
 }
 
-/** Data whose samples have names. */
+/** The data that batches are made of, with a name for each sample. */
 export interface NamedData extends AssemblyData {
   sampleId(sample: number): string;
-  /** The data set of a labelled question; undefined for any other sample. Absent: questions have no data set. */
+  /** The data set of a labelled question; undefined for any other sample. Leave it out if questions have no data set. */
   questionSetOf?(sample: number): string | undefined;
 }
 
@@ -52,7 +52,7 @@ export function openBatchMaker(data: NamedData, options: BatchMakerOptions): Bat
 
 type UnnamedMaker = Omit<BatchMaker, 'make'> & { make(job: AssembleJob): Promise<UnnamedBatch> };
 
-/** One batch after the other: more at once would take more memory, not less time. */
+/** Makes one batch after the other. More batches at once would need more memory and save no time. */
 function inThisThread(data: NamedData, { seed, rates, purpose, memory }: BatchMakerOptions): UnnamedMaker {
   let last: Promise<unknown> = Promise.resolve();
   let closed = false;
@@ -74,7 +74,10 @@ function inThisThread(data: NamedData, { seed, rates, purpose, memory }: BatchMa
   };
 }
 
-/** Threads read shared arrays and open the feature files themselves. A finished batch changes hands without a copy. */
+/**
+ * Makes batches in worker threads. The threads read shared arrays, and each opens the feature files itself. A finished
+ * batch moves to the main thread without a copy.
+ */
 function inThreads(
   data: NamedData,
   {
@@ -111,7 +114,7 @@ export function shareData({ features, wordPiece, ...data }: AssemblyData): Share
   };
 }
 
-/** Regression targets vary in number; this much more than their mean is set aside. */
+/** The number of regression targets varies. Memory is set aside for their mean number times this factor. */
 const targetMargin = 1.25;
 
 /** Memory for features and regression targets. */

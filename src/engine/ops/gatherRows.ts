@@ -2,7 +2,10 @@ import type { Rows } from '../stepRecord.js';
 import type { Tape } from '../tape.js';
 import { checkShape, type Tensor } from '../tensor.js';
 
-/** `to[i] = from[indices[i]]`: [any, H] and indices [rows] → [rows, H]. An index outside gives a row of zeros. */
+/**
+ * `to[i] = from[indices[i]]`: `from` [any, H] and `indices` [rows] → [rows, H]. An index that is not a row of `from` gives a
+ * row of zeros.
+ */
 export function gatherRows(tape: Tape, rows: Rows, from: Tensor, indices: Tensor): Tensor {
   const [fromRows, width] = from.shape;
   checkShape('gatherRows', 'indices', indices, [rows.capacity], 'i32');

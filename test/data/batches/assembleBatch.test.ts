@@ -76,7 +76,7 @@ describe('assembleBatch', () => {
     expect(batch.sampleIds).toEqual(Array.from(all(), (i) => data.sampleId(i)));
   });
 
-  test('unmasked is what the files say', async () => {
+  test('an unmasked batch has the values of the files', async () => {
     const batch = await assemble({ unmasked: true });
     for (let i = 0; i < data.size; i++) {
       const sample = sampleOf(batch, i);
@@ -203,7 +203,7 @@ describe('assembleBatch', () => {
     expectShare(colour, 4000, 1 / 1.3);
   });
 
-  test('a task that is off leaves its part alone and changes nothing else', async () => {
+  test('for a task that is off nothing is masked or swapped, and nothing else changes', async () => {
     const on = samplesOf(await assemble());
     const whole = samplesOf(await assemble({ unmasked: true }));
     const off = async (tasks: Partial<PretrainTasks>) => samplesOf(await assemble({ tasks }));

@@ -43,7 +43,7 @@ describe.each(kinds)('%s', (_, batch) => {
     expect(new Set(arraysIn(batch))).toEqual(new Set(arrays));
   });
 
-  test('the samples one by one are the batch', () => {
+  test('all samples one by one have the same values as the batch', () => {
     const ones = batch.sampleIds.map((_, s) => oneSample(batch, s));
     for (const [s, one] of ones.entries()) {
       expect(one).toMatchObject({ size: 1, firstSample: batch.firstSample + s, sampleIds: [batch.sampleIds[s]] });
@@ -121,7 +121,7 @@ describe('batchOf', () => {
     expect(formOf(batchOf(inputs)).resident).toBe(false);
   });
 
-  test('what is given is taken as it is', () => {
+  test('keeps the given arrays unchanged', () => {
     for (const batch of [host, device, { ...host, firstSample: 9 }]) expect(batchOf(batch)).toEqual(batch);
     expect(batchOf(device).residentRows).toBe(device.residentRows);
     const { answers, maskedTokenRows, maskedTokenLabels } = host;

@@ -122,7 +122,7 @@ describe('batches made by worker threads', () => {
     expect(defaultWorkers(await openTwo(true), 4)).toBe(0);
   });
 
-  test('no more is made ahead than one batch more than there are workers', async () => {
+  test('at most one batch more than there are workers is made ahead', async () => {
     const data = await open(40, true);
     const counted = jest.spyOn(data.features, 'numObjects');
     const source = pretrainSource({ train: data, seed: 5, batchSize: 10, workers: 2, workerScript });
@@ -139,7 +139,7 @@ describe('batches made by worker threads', () => {
   });
 });
 
-describe('what goes wrong in a worker thread', () => {
+describe('errors in a worker thread', () => {
   const job = { samples: Uint32Array.of(1, 2), epoch: 0, firstSample: 0, tasks: allTasks };
   const makerOf = (data: PretrainData, workers: number, script: URL): BatchMaker =>
     openBatchMaker(data, { seed: 1, rates: paperRates, workers, workerScript: script });
@@ -169,7 +169,7 @@ describe('what goes wrong in a worker thread', () => {
     }
   });
 
-  test('a file that is gone or another since it was opened', async () => {
+  test('a file that was removed or replaced after it was opened', async () => {
     const files = testData({ images: 10 });
     const dir = await threaded.folders.make(files);
     const data = await threaded.openFolder(dir);
@@ -213,7 +213,7 @@ describe('what goes wrong in a worker thread', () => {
     await maker.close();
   });
 
-  test('a program that is not there', async () => {
+  test('a missing program', async () => {
     const data = await open(10, true);
     const nowhere = pathToFileURL(join(threaded.copy.folder, 'nowhere.js'));
     await expect(take(validBatches(data, { batchSize: 4, workers: 2, workerScript: nowhere }))).rejects.toMatchObject({
@@ -222,7 +222,7 @@ describe('what goes wrong in a worker thread', () => {
     });
   });
 
-  test('after the end there is no more', async () => {
+  test('after the end, requests are refused', async () => {
     const data = await open(10, true);
     const maker = makerOf(data, 1, workerScript);
     const begun = maker.make(job);

@@ -58,7 +58,7 @@ describe('trainBatches', () => {
     expect(ids(0)).not.toEqual(ids(3));
   });
 
-  test('any position gives the same batch as going there', async () => {
+  test('starting at any position gives the same batch as starting at the beginning', async () => {
     const batches = await take(trainBatches(data, options), 6);
     for (const from of [0, 2, 4]) {
       const [again] = await take(trainBatches(data, { ...options, from: batches[from].position }), 1);
@@ -68,7 +68,7 @@ describe('trainBatches', () => {
     expect(other.parts[0].sampleIds).not.toEqual(batches[0].parts[0].sampleIds);
   });
 
-  test('a sample is the same whatever the batch size, the parts and the ranks', async () => {
+  test('a sample does not depend on the batch size, the parts or the ranks', async () => {
     const whole = (await take(trainBatches(data, options), 3)).flatMap(({ parts }) => parts.flatMap(samplesOf));
     const smaller = await take(trainBatches(data, { ...options, batchSize: 8 }), 12);
     expect(smaller.flatMap(({ parts }) => parts.flatMap(samplesOf))).toEqual(whole);
@@ -93,7 +93,7 @@ describe('trainBatches', () => {
     expect(together).toEqual(whole);
   });
 
-  test('every epoch is prepared for its tasks, wherever one begins', async () => {
+  test('every epoch is prepared for its tasks, from any starting position', async () => {
     const wordsToo = (epoch: number) => epoch < 1 || epoch >= 3;
     const tasksOn = (epoch: number): PretrainTasks => ({
       ...{ maskedLm: wordsToo(epoch), matched: true, objects: epoch !== 2, qa: epoch >= 2 },
@@ -145,7 +145,7 @@ describe('trainBatches', () => {
     expect(() => trainBatches(data, { ...options, ...change })).toThrow(message);
   });
 
-  test('an error in the data reaches whoever asks for the batch', async () => {
+  test('an error in the data rejects the request for the batch', async () => {
     const closed = await open({ images: 3 }, false);
     await closed.close();
     await expect(take(trainBatches(closed, options), 1)).rejects.toMatchObject({ name: 'LxmertError' });
@@ -166,7 +166,7 @@ describe('validBatches', () => {
     expect(await take(validBatches(data, { batchSize: 50, seed: 3 }))).not.toEqual(batches);
   });
 
-  test('answered: questions only', async () => {
+  test('with `answered`, the batches have only questions', async () => {
     const batches = await take(validBatches(data, { batchSize: 32, answered: true, unmasked: true }));
     expect(batches.map(({ size }) => size)).toEqual([32, 8]);
     for (const batch of batches) {
@@ -177,7 +177,7 @@ describe('validBatches', () => {
     }
   });
 
-  test('answered gives nothing where no sample has an answer, also at the end', async () => {
+  test('with `answered`, samples without an answer give no batch, also at the end', async () => {
     const captions = await open({ images: 3, text: (i) => ({ img_id: `image_${i}`, sentf: testText(i).sentf }) });
     expect(await take(validBatches(captions, { batchSize: 4, answered: true }))).toEqual([]);
   });

@@ -180,7 +180,7 @@ describe('the field and the line to blame', () => {
     expect(await messageOf(text)).toMatch(new RegExp(`^line ${line}: features has 15 floats an object`));
   });
 
-  test('a last line that is cut at whole floats is said to be cut off', async () => {
+  test('if the last line ends after a whole float, the message says that the line is cut off', async () => {
     // 3 objects of 16 floats are 256 characters; 192 of them are 3 objects of 12.
     const text = tsvText([testImage(0, 3, 16), testImage(1, 3, 16)]).slice(0, -1 - 64);
     const message = await messageOf(text);
@@ -188,14 +188,14 @@ describe('the field and the line to blame', () => {
     expect(message).toContain('the last line has no line feed: the file is probably cut off');
   });
 
-  test('a file of one line without a line feed is told', async () => {
+  test('a note reports a file of one line without a line feed', async () => {
     const { remarks, reader } = await open(tsvText([testImage(0, 3, 16)]).slice(0, -1 - 64));
     expect(reader.featureDim).toBe(12);
     expect(remarks).toEqual(['its only line has no line feed at the end: the file may be cut off']);
   });
 });
 
-describe('image ids that only look like one', () => {
+describe('image ids with invisible or wrong characters', () => {
   test.each([
     ['image_1 ', 'has white space at its end'],
     [' image_1', 'has white space at its start'],

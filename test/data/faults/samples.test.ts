@@ -30,7 +30,7 @@ const failure = async (files: Files, options: Partial<OpenPretrainOptions> = {})
   return (error as Error).message;
 };
 
-describe('ids of text and features that do not meet', () => {
+describe('ids of text and features that do not match', () => {
   test.each([
     ['000000000007', '7', /such as "000000000007"; the features have "7"\).*differ in how they are written/],
     ['COCO_val2014_000000000007', '7', /"COCO_val2014_000000000007"; the features have "7"\)/],
@@ -62,7 +62,7 @@ describe('answer tables', () => {
     expect([table.size, table.unreachable]).toEqual([3, 0]);
   });
 
-  test('an entry in normal form comes before one that only has it; the others are counted', () => {
+  test('an entry that is written in normal form is used before the others, which are counted', () => {
     const table = new AnswerTable(['grey', 'Gray', 'gray', 'Yes', 'YES']);
     expect([table.idOf('grey'), table.idOf('yes'), table.unreachable]).toEqual([2, 3, 3]);
   });
@@ -97,7 +97,7 @@ describe('every text file follows the same rule', () => {
     expect((await open(all)).report).toMatchObject({ sentences: 9, questions: 3 });
   });
 
-  test.each(names)('%s in UTF-16 or packed is refused for what it is', async (name) => {
+  test.each(names)('%s in UTF-16 or compressed is refused, and the message says so', async (name) => {
     for (const [content, said] of [
       [Buffer.from(marked(files[name]), 'utf16le'), 'is UTF-16 text'],
       [Buffer.from([0x1f, 0x8b, 8, 0, 0]), 'is packed by gzip'],
@@ -130,7 +130,7 @@ describe('every text file follows the same rule', () => {
   });
 });
 
-describe('what is told', () => {
+describe('notes', () => {
   test('file, width, counts in English', async () => {
     const data = await open(testData({ images: 1, featureDim: 1 }));
     const [file, all] = dataNotes('train', data);
@@ -199,7 +199,7 @@ describe('images that a run leaves out later', () => {
     return { batches, valid, data };
   }
 
-  test('the run dies at such an image and says how to go on', async () => {
+  test('the run ends at such an image and says how to continue', async () => {
     await expect(firstBatches(damaged, false, { inMemory: false })).rejects.toThrow(
       /line 6: features must be finite, found NaN .*\(image "image_5"\)\. To go on without this image, .*--exclude FILE/,
     );
@@ -251,7 +251,7 @@ describe('images that a run leaves out later', () => {
     expect(samplesDifference(began.former, now)).toBeUndefined();
   });
 
-  test('no image left is refused', async () => {
+  test('a list that leaves out all images is refused', async () => {
     const all = {
       ...files,
       'skip.txt': '["image_0","image_1","image_2","image_3","image_4","image_5","image_6","image_7"]',

@@ -60,7 +60,7 @@ async function partsOf(batches: ReturnType<typeof trainBatches>, count: number):
 }
 
 describe('residentFeatures', () => {
-  test.each([0, 2])('batches are the same but for where their features are, made by %d threads', async (workers) => {
+  test.each([0, 2])('batches made by %d threads differ only in the place of their features', async (workers) => {
     const data = await threaded.open(testData({ images: 40 }));
     const { table, sets } = residentFeatures([data]);
     expect(table.featureDim).toBe(6);
@@ -129,7 +129,7 @@ describe('residentFeatures', () => {
         );
   });
 
-  test('files opened apart are one file, too', async () => {
+  test('a file that is opened twice counts as one file', async () => {
     const [a] = await twoSplits();
     const path = join(a.features.path, '../..');
     const [first, second] = [
@@ -184,7 +184,7 @@ describe('residentFeatures', () => {
     }
   });
 
-  test('one that is left early leaves no thread and no file behind', async () => {
+  test('after an early end, no thread runs and no file is open', async () => {
     const data = await threaded.open(testData({ images: 40 }));
     const before = await countThreads();
     for (const workers of [0, 3]) {
@@ -197,7 +197,7 @@ describe('residentFeatures', () => {
     }
   });
 
-  test('the error is that of the first line that is damaged, whoever meets which', async () => {
+  test('the error is that of the first damaged line, in any order of the threads', async () => {
     const files = testData({ images: 60 });
     const lines = files['f/train.tsv'].split('\n');
     // Two of them are read at the same time, if not in the same part.
@@ -218,7 +218,7 @@ describe('residentFeatures', () => {
       }
   });
 
-  test('threads find a file that is gone, or another', async () => {
+  test('threads refuse a file that was removed or replaced', async () => {
     const dir = await threaded.folders.make(testData({ images: 10 }));
     const data = await threaded.openFolder(dir);
     const file = join(dir, 'f/train.tsv');

@@ -56,7 +56,7 @@ describe('readAnswerTable', () => {
     expect((await readAnswerTable(await table(content))).answers).toEqual(['yes', 'zebra', '2']);
   });
 
-  test('must have some', async () => {
+  test('must have at least one answer', async () => {
     await expect(readAnswerTable(await table('[]'))).rejects.toThrow('no answers in it');
   });
 

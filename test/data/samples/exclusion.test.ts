@@ -82,7 +82,7 @@ describe('readExclusionList', () => {
     );
   });
 
-  test('what is written comes back', async () => {
+  test('reads the ids that were written', async () => {
     const id = fc.string({ minLength: 1, maxLength: 12 }).filter((text) => text.trim() !== '');
     await fc.assert(
       fc.asyncProperty(fc.uniqueArray(id, { maxLength: 8 }), async (ids) => {
@@ -96,7 +96,7 @@ describe('readExclusionList', () => {
 });
 
 describe('images left out', () => {
-  test('neither their sentences nor their features come in; every list tells what it took', async () => {
+  test('their sentences and features are left out; the report counts what each list removed', async () => {
     const files = testData({ images: 8, text: (i) => testText(i) });
     const dir = await folders.make({
       ...files,

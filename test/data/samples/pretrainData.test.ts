@@ -92,7 +92,7 @@ describe('openPretrainData', () => {
     expect(data.answerOffsets).toHaveLength(data.size + 1);
   });
 
-  test('another answer table goes before the folder’s', async () => {
+  test('another answer table is used instead of the folder’s', async () => {
     const dir = await folders.make(testData({ images: 2 }));
     const answers = new AnswerTable(['pink', 'red']);
     const data = await openPretrainData({ dir, splits: 'train', wordPiece, answers });
@@ -248,7 +248,7 @@ describe('openPretrainData', () => {
     }
   });
 
-  test('a signal ends it with its reason, whenever it comes, and no file stays open', async () => {
+  test('a signal at any time rejects with its reason, and no file stays open', async () => {
     const dir = await folders.make(testData({ images: 5 }));
     for (const inMemory of [true, false]) {
       let looks = 0;
@@ -273,7 +273,7 @@ describe('openPretrainData', () => {
     }
   });
 
-  test('a file of several splits is opened once, and closed by whoever has shared it', async () => {
+  test('a file of several splits is opened once, and closed by the caller that shared it', async () => {
     const text = JSON.parse(testData({ images: 6 })['train.json']) as object[];
     const dir = await folders.make({
       ...testData({ images: 6 }),

@@ -174,7 +174,7 @@ describe('readSentences', () => {
     });
   });
 
-  test('names that objects have by nature are names like others', async () => {
+  test('names of built-in properties, such as __proto__, are ordinary names', async () => {
     const text =
       '[{"img_id":"a","sentf":{"__proto__":["x"],"constructor":["y"]},"labelf":{"constructor":[{"__proto__":1}]}}]';
     const [{ sets }] = await sentences(await json(text));

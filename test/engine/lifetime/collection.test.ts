@@ -38,7 +38,7 @@ describe('an engine that nobody disposes of', () => {
     expect(ended).toBe(true);
   });
 
-  test('is collected without being asked: the collector knows how much memory it has', async () => {
+  test('is collected without a call of gc(), because the collector counts its memory', async () => {
     const { made, threads } = await collect('unasked');
     expect(threads).toBeLessThan(made / 2);
   });

@@ -39,7 +39,7 @@ describe('dispose', () => {
     expect(kept).toBeLessThan(30);
   });
 
-  test('of the typed engine: twice is fine, and what comes later is refused', async () => {
+  test('of the typed engine: a second call is allowed, and all other later calls are refused', async () => {
     const engine = Engine.create({ device: 'cpu', threads: 2 });
     const product = matrixProduct(engine, 512);
     const tensor = engine.tensor('state', 0, [4]);

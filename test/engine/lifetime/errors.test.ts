@@ -53,7 +53,7 @@ describe('reserve', () => {
     await stillWorks();
   });
 
-  test('counts all engines of the process, and forgets those that are gone', async () => {
+  test('counts all engines of the process, but not those that have ended', async () => {
     const limit = process.constrainedMemory();
     const machine = limit > 0 && limit < totalmem() ? limit : totalmem();
     const share = Math.floor(0.6 * machine);
@@ -103,7 +103,7 @@ describe('sources and targets', () => {
     expect(child.report).toEqual({ results: Object.fromEntries(names.map((name) => [name, true])) });
   });
 
-  test('nothing can be uploaded and read', async () => {
+  test('a tensor without elements can be uploaded and read', async () => {
     const nothing = engine.tensor('state', 4096, [0, 7]);
     await engine.upload(nothing, new Float32Array(0));
     expect(await engine.read(nothing)).toHaveLength(0);

@@ -58,7 +58,7 @@ describe('two engines in one process', () => {
     await Promise.all(models.map((model) => model.dispose()));
   });
 
-  test('one ends while the other works on', async () => {
+  test('one engine ends while the other continues', async () => {
     const [first, second] = await Promise.all(setups.map(open));
     const results: number[][] = [];
     const ending = first.dispose();

@@ -14,7 +14,7 @@ interface Report {
 
 describe('engines in worker threads', () => {
   // `alone`: no other thread has the addon, so that Node lets go of it between the workers.
-  test.each(['main', 'alone'])('terminated in the middle of whatever they do (%s)', async (where) => {
+  test.each(['main', 'alone'])('terminated while they work (%s)', async (where) => {
     // A worker of Node takes some memory for good; a leaked engine would take more than that in every round.
     const hardly = 40;
     const child = await runChild<Report>('workers.mjs', ['14', '4', `${hardly}`, where]);

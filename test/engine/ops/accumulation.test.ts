@@ -63,7 +63,7 @@ test('parts in another order are the same batch', async () => {
   expect(differing(await gradientsOf(parts.toReversed()), await gradientsOf([batch]))).toEqual([]);
 });
 
-test('parts that forget their place in the batch are not', async () => {
+test('parts with a wrong position in the batch give other gradients', async () => {
   const forgetful = splitBatch(batch, [4, 5]).map((part) => ({ ...part, firstSample: 30 }));
   expect(differing(await gradientsOf(forgetful), await gradientsOf([batch])).length).toBeGreaterThan(10);
 });

@@ -79,7 +79,7 @@ describe.each(backends)('$name', ({ open, dtype, alignment }) => {
     return run.strays.map((stray) => `seed ${seed}: ${stray}`);
   }
 
-  describe.each(opNames)('%s writes to its outputs alone', (op) => {
+  describe.each(opNames)('%s writes only to its outputs', (op) => {
     test.each([
       [
         'ids, indices, labels, offsets and chunks',
@@ -87,7 +87,7 @@ describe.each(backends)('$name', ({ open, dtype, alignment }) => {
       ],
       ['a step record', (tensor: CaseTensor) => tensor.name === 'record'],
       ['everything', () => true],
-    ])('whatever is in %s', async (_, replace) => {
+    ])('with any values in %s', async (_, replace) => {
       const strays: string[] = [];
       for (let seed = 100; seed < 105; seed++) strays.push(...(await strayWritesOf(op, seed, replace)));
       expect(strays).toEqual([]);

@@ -78,7 +78,7 @@ describe('Engine', () => {
       await expect(engine.upload(x, source)).rejects.toEqual(withCode('BAD_ARGUMENT'));
   });
 
-  test('refuses tensors of a workspace that has been reset, or reserved anew', async () => {
+  test('refuses tensors of a workspace that has been reset or reserved again', async () => {
     const engine = openEngine();
     for (const end of [() => engine.workspace.reset(1 << 16), () => engine.reserve('workspace', 1 << 16)]) {
       const old = engine.workspace.allocate([4], 'f32', 'bottom');
@@ -100,7 +100,7 @@ describe('Engine', () => {
     await expect(engine.upload(x, new Float32Array(64))).rejects.toEqual(withCode('BAD_ARGUMENT'));
   });
 
-  test('refuses everything once disposed', async () => {
+  test('refuses every call after it was disposed of', async () => {
     const engine = openEngine();
     const x = engine.tensor('inputs', 0, [4]);
     await engine.dispose();

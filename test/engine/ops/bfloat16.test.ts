@@ -41,9 +41,11 @@ describe('bfloat16 on the CPU', () => {
   const x = values(1, rows * inWidth);
   const weight = values(2, outWidth * inWidth);
 
-  test('products are those of the rounded operands, summed in float32', async () => {
+  test('products use the rounded operands and are summed in float32', async () => {
     if (!cpuMultipliesBFloat16) {
-      expect(() => Engine.create({ device: 'cpu', precision: 'bfloat16' })).toThrow(/multiplies no bfloat16/);
+      expect(() => Engine.create({ device: 'cpu', precision: 'bfloat16' })).toThrow(
+        /no instructions that multiply bfloat16/,
+      );
       return;
     }
     await using engine = Engine.create({ device: 'cpu', precision: 'bfloat16', threads: 2 });
@@ -61,7 +63,7 @@ describe('bfloat16 on the CPU', () => {
     expect(distance(product(x, weight), rounded)).toBeGreaterThan(1e-3);
   });
 
-  test('a processor without it refuses the engine, and says what to do', async () => {
+  test('without bfloat16 instructions the engine is refused, and the message says what to do', async () => {
     const child = await runChild<{ code: string; message: string }>('bfloat16.mjs');
     expect(child.report).toEqual({
       code: 'UNSUPPORTED',

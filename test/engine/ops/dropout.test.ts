@@ -173,7 +173,7 @@ describe.each(backends)('$name', ({ open, precision, dtype }) => {
       expect(rounded(await backward(keys, ids))).toEqual(mask);
     });
 
-    test('a sample has the same mask wherever its rows lie and whatever is beside it', async () => {
+    test('the mask of a sample does not depend on the place of its rows or on the other samples', async () => {
       const whole: readonly unknown[] = await forward(keys, ids);
       const parts: readonly unknown[] = await forward(keys, samples([99, 5], [42, 6], [7, 2], [40, 8]));
       expect(parts.slice(5, 11)).toEqual(whole.slice(11));
@@ -215,7 +215,7 @@ describe.each(backends)('$name', ({ open, precision, dtype }) => {
     expect(new Set(kept)).toEqual(new Set([dtype === 'bf16' ? roundToBf16(factor) : factor]));
   });
 
-  test('columns are independent: neighbours are dropped together as often as chance has it', async () => {
+  test('columns are independent: neighbours are dropped together as often as for independent draws', async () => {
     const mask = (await normMask({ ...keys, p: 0.5 }, samples([0, 100]), 130)).flat();
     for (const lag of [1, 2, 3, 4, 8, 130]) {
       const pairs = mask.length - lag;

@@ -123,7 +123,7 @@ describe.each(backends)('$name: a dropout probability', ({ open, dtype }) => {
     await expect(droppedOnes(p)).rejects.toMatchObject(refused);
   });
 
-  test('the largest below 1 in float32 drops nearly all, and what it keeps is finite', async () => {
+  test('the largest p below 1 in float32 drops nearly all elements, and the kept elements are finite', async () => {
     const left = await droppedOnes(1 - 2 ** -24);
     expect(left.filter((x) => x !== 0 && x !== 2 ** 24)).toEqual(new Float32Array(0));
   });

@@ -80,7 +80,7 @@ describe.each(backends)('$name', ({ open, dtype, precision }) => {
     });
   });
 
-  test('gelu and its derivative stay accurate far out', async () => {
+  test('gelu and its derivative stay accurate for large inputs', async () => {
     const values = Float32Array.of(
       -1e30,
       -1e4,
@@ -142,7 +142,7 @@ describe.each(backends)('$name', ({ open, dtype, precision }) => {
     expect(run.values(tally)[0] / wanted.lossSum).toBeCloseTo(1, 6);
   });
 
-  test('sigmoid cross-entropy far out: the loss of a right logit does not cancel, and its gradient neither', async () => {
+  test('sigmoid cross-entropy of large logits: neither the loss of a right logit nor its gradient loses its digits', async () => {
     const values = Float32Array.of(-300, -90, -20, -6, -1e-3, 0, 1e-3, 6, 20, 90, 300);
     const classes = values.length;
     // Row 0: every target is the class's own; row 1: every target is the other one.

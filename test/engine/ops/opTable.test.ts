@@ -31,7 +31,7 @@ describe.each(backends)('$name', ({ open, precision, dtype, alignment }) => {
   });
   afterAll(() => engine.dispose());
 
-  test.each(opNames)('%s is its float64 reference', async (op) => {
+  test.each(opNames)('%s agrees with its float64 reference', async (op) => {
     const problems: string[] = [];
     for (let seed = 0; seed < cases; seed++) {
       const opCase = opTable[op](new Rng(seed), firstSizes[seed], dtype);
