@@ -63,6 +63,7 @@ describe('the folder', () => {
       [
         'all_ans.json',
         'data.yaml',
+        'lessons.json',
         'nlvr2',
         'pictures',
         'train.json',
@@ -79,6 +80,7 @@ describe('the folder', () => {
       splits: {
         train: { features: 'train.tsv', sentences: 'train.json', vqa: 'vqa/train.json', nlvr2: 'nlvr2/train.json' },
         valid: { features: 'valid.tsv', sentences: 'valid.json', vqa: 'vqa/valid.json', nlvr2: 'nlvr2/valid.json' },
+        lessons: { features: 'train.tsv', sentences: 'lessons.json' },
       },
       answers: 'all_ans.json',
       objectLabels: 4,
@@ -156,6 +158,19 @@ describe.each([
       expect(sentf.vqa.every((question) => questionType(question) !== undefined)).toBe(true);
     }
   });
+});
+
+test('the lessons are the questions of the training scenes about places and numbers, and nothing else', async () => {
+  const all = JSON.parse(await text('train.json')) as Entry[];
+  const lessons = JSON.parse(await text('lessons.json')) as Entry[];
+  const types = ['counting', 'place', 'leftRight', 'aboveBelow'];
+  const chosen = all.map(({ img_id, sentf, labelf }) => {
+    const kept = [...sentf.vqa.keys()].filter((k) => types.includes(questionType(sentf.vqa[k])!));
+    const sentences = { captions: [], vqa: kept.map((k) => sentf.vqa[k]) };
+    return { img_id, sentf: sentences, labelf: { vqa: kept.map((k) => labelf.vqa[k]) } };
+  });
+  expect(lessons).toEqual(chosen);
+  expect(lessons.flatMap(({ sentf }) => sentf.vqa).length).toBeGreaterThan(0);
 });
 
 describe('writing again', () => {

@@ -65,13 +65,13 @@ describe('questions', () => {
     expect(wrong).toEqual([]);
   });
 
-  test('are at most six a scene, all different, more than four in the mean, of every type', () => {
+  test('are at most ten a scene, all different, more than six in the mean, of every type', () => {
     const counts = told.map(({ sentences }) => sentences.questions.length);
     expect(told.map(({ sentences }) => new Set(sentences.questions.map(({ sentence }) => sentence)).size)).toEqual(
       counts,
     );
     expect(Math.max(...counts)).toBe(questionPlan.length);
-    expect(mean(counts)).toBeGreaterThan(4);
+    expect(mean(counts)).toBeGreaterThan(6);
     expect(new Set(questions.map(({ type }) => type))).toEqual(new Set(questionTypes));
   });
 
@@ -126,13 +126,14 @@ describe('balance', () => {
       color: 1 / 4,
       shape: 1 / 4,
       comparison: 1 / 2,
+      place: 1 / 2,
       leftRight: 1 / 2,
       aboveBelow: 1 / 2,
     };
     for (const [type, share] of Object.entries(chance)) {
       expect(Math.abs(majority[type as 'color']! - share)).toBeLessThan(0.015);
     }
-    expect(majority.all).toBeLessThan(0.4);
+    expect(majority.all).toBeLessThan(0.46);
     expect(counts.all).toBe(asked.length);
   });
 
@@ -141,7 +142,7 @@ describe('balance', () => {
       { sentence: 'what color is the star with the red circle?', answer: 'red' },
       { sentence: 'what color is the star with the red circle?', answer: 'red' },
       { sentence: 'besides the red star, what color is the circle?', answer: 'blue' },
-      { sentence: 'is the red star above the blue star?', answer: 'no' },
+      { sentence: 'is the red star above or below the blue one?', answer: 'below' },
       { sentence: 'a question of somebody else?', answer: 'no' },
     ]);
     expect(table).toEqual({
@@ -153,7 +154,7 @@ describe('balance', () => {
 
   // A guesser that knows the very words, from 3,000 scenes, is tried on 1,000 others.
   test('words beyond the template do not help either', () => {
-    const content = /red|green|blue|yellow|circle|square|triangle|star|small|large|left|right|above|below/g;
+    const content = /red|green|blue|yellow|circle|square|triangle|star|small|large|left|right|upper|lower|above|below/g;
     const views: ((sentence: string) => string)[] = [
       (sentence) => sentence,
       (sentence) => `${questionType(sentence)} ${sentence.match(content)?.join(' ')}`,
