@@ -8,6 +8,7 @@ import {
   count,
   courseShape,
   dataShape,
+  fromData,
   namesOf,
   optimizerShape,
   path,
@@ -47,7 +48,7 @@ export const finetuneConfigSchema = z
     task: z.enum(finetuneTasks).describe('what kind of questions'),
     out: path.optional().describe('run folder'),
     from: path.optional().describe('checkpoint to take initial weights from; drawn from the seed unless given'),
-    model: z.strictObject(modelShape).prefault({}),
+    model: z.strictObject({ ...modelShape, ...fromData }).prefault({}),
     data: z
       .strictObject({
         ...dataShape,

@@ -1,7 +1,7 @@
 import { colors, shapes, sizes } from './world.js';
-import type { Scene } from './world.js';
+import type { Scene, SceneObject } from './world.js';
 import { countOf, fits, halves, numbered, orderedPairs, palette, phrase, relations, unique } from './descriptions.js';
-import type { Half, Referred, Relation } from './descriptions.js';
+import type { Half, Relation } from './descriptions.js';
 import { fill, wordingPattern } from './wordings.js';
 import type { Slots } from './wordings.js';
 
@@ -45,10 +45,8 @@ const yesNo = ['yes', 'no'] as const;
 const counts = ['1', '2', '3'] as const;
 const answerOf = (truth: boolean): string => (truth ? 'yes' : 'no');
 
-/** Two things of different colours, each told by its colour and shape. */
-function pairs(scene: Scene): [Referred, Referred][] {
-  return orderedPairs(unique(scene, ['color', 'shape'])).filter(([a, b]) => a.object.color !== b.object.color);
-}
+/** Whether a relation holds of two objects. */
+type Holds = (a: SceneObject, b: SceneObject) => boolean;
 
 /** In which of two opposite halves one thing is. */
 function whichHalf(scene: Scene, names: readonly Half[]): Asked[] {
@@ -63,22 +61,26 @@ function whichHalf(scene: Scene, names: readonly Half[]): Asked[] {
  * Which of two opposite relations holds between two things of different colours. The second is named by its colour alone,
  * so that the words say which of the two is which.
  */
-function whichRelation(scene: Scene, names: readonly Relation[]): Asked[] {
+function whichHolds(scene: Scene, relation: Readonly<Record<string, Holds>>): Asked[] {
   const others = unique(scene, ['color']);
   return unique(scene, ['color', 'shape']).flatMap((a) =>
     others
       .filter((b) => b.object.color !== a.object.color)
       .flatMap((b) =>
-        names
-          .filter((name) => relations[name].holds(a.object, b.object))
-          .map((name) => ({
+        Object.entries(relation)
+          .filter(([, holds]) => holds(a.object, b.object))
+          .map(([answer]) => ({
             slots: { a: phrase(a.description), b: phrase(b.description, 'one') },
-            answer: name,
+            answer,
             hint: '',
           })),
       ),
   );
 }
+
+/** The same of two places. */
+const whichPlace = (scene: Scene, [one, other]: readonly [Relation, Relation]): Asked[] =>
+  whichHolds(scene, { [one]: relations[one].holds, [other]: relations[other].holds });
 
 /**
  * The templates. Nearly all name something of the picture besides what they ask for (its colours, another object), as
@@ -174,31 +176,25 @@ export const questionTemplates: readonly QuestionTemplate[] = [
       ),
   },
   {
-    name: 'moreColor',
+    name: 'mostColor',
     type: 'comparison',
-    answers: yesNo,
-    wordings: ['are there more {c} shapes than {d} ones?', 'do you see more {c} shapes than {d} shapes?'],
+    answers: colors,
+    wordings: ['what color are most shapes?', 'what color do most shapes have?', 'which color do you see most?'],
     ask: (scene) =>
-      orderedPairs(palette(scene)).flatMap(([c, d]) => {
-        const difference = countOf(scene, { color: c }) - countOf(scene, { color: d });
-        return difference === 0 ? [] : { slots: { c, d }, answer: answerOf(difference > 0), hint: '' };
-      }),
+      orderedPairs(palette(scene))
+        .filter(([c, d]) => countOf(scene, { color: c }) > countOf(scene, { color: d }))
+        .map(([color]) => ({ slots: {}, answer: color, hint: '' })),
   },
   {
     name: 'larger',
     type: 'comparison',
-    answers: yesNo,
-    wordings: ['is the {a} larger than the {b}?', 'does the {a} look larger than the {b}?'],
+    answers: ['larger', 'smaller'],
+    wordings: ['is the {a} larger or smaller than the {b}?', 'does the {a} look larger or smaller than the {b}?'],
     ask: (scene) =>
-      pairs(scene).flatMap(([a, b]) =>
-        a.object.size === b.object.size
-          ? []
-          : {
-              slots: { a: phrase(a.description), b: phrase(b.description) },
-              answer: answerOf(sizes.indexOf(a.object.size) > sizes.indexOf(b.object.size)),
-              hint: '',
-            },
-      ),
+      whichHolds(scene, {
+        larger: (a, b) => sizes.indexOf(a.size) > sizes.indexOf(b.size),
+        smaller: (a, b) => sizes.indexOf(a.size) < sizes.indexOf(b.size),
+      }),
   },
   {
     name: 'side',
@@ -219,14 +215,14 @@ export const questionTemplates: readonly QuestionTemplate[] = [
     type: 'leftRight',
     answers: ['left', 'right'],
     wordings: ['is the {a} left or right of the {b}?', 'does the {a} stand left or right of the {b}?'],
-    ask: (scene) => whichRelation(scene, ['left', 'right']),
+    ask: (scene) => whichPlace(scene, ['left', 'right']),
   },
   {
     name: 'aboveBelow',
     type: 'aboveBelow',
     answers: ['above', 'below'],
     wordings: ['is the {a} above or below the {b}?', 'does the {a} stand above or below the {b}?'],
-    ask: (scene) => whichRelation(scene, ['above', 'below']),
+    ask: (scene) => whichPlace(scene, ['above', 'below']),
   },
 ];
 
@@ -238,7 +234,8 @@ export const questionPlan: readonly (readonly QuestionTemplate[])[] = [
   named('color', 'shape'),
   named('countColor'),
   named('countShape'),
-  named('moreColor', 'larger'),
+  named('mostColor'),
+  named('larger'),
   named('side'),
   named('level'),
   named('leftRight'),
