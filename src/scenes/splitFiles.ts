@@ -9,7 +9,6 @@ import { svg } from './picture.js';
 import { createRandom } from './random.js';
 import { makeSentences } from './sentences.js';
 import type { Sentences } from './sentences.js';
-import type { QuestionType } from './questions.js';
 import { tsvLine } from './tsv.js';
 import { createVqaSet } from './vqaSet.js';
 import { makeScene, sceneKey, streams } from './world.js';
@@ -65,14 +64,8 @@ export const splitFiles = (split: Split) =>
     nlvr2: `nlvr2/${split}.json`,
   }) as const;
 
-/** The file of the training scenes with the questions to begin with. */
-export const lessonsFile = 'lessons.json';
-
-/**
- * What is learnt in a few hundred steps by itself, and leads to nothing when it is learnt among all the rest: where things are, and how
- * many.
- */
-const lessonTypes: ReadonlySet<QuestionType> = new Set(['counting', 'place', 'leftRight', 'aboveBelow']);
+/** The file of the training scenes with their questions alone: what a model begins with. */
+export const questionsFile = 'questions.json';
 
 /** A JSON list, an element a line, written in parts. */
 class JsonListFile {
@@ -117,9 +110,9 @@ export async function writeSplit(options: SplitOptions): Promise<SplitResult> {
   await using sentenceFile = await open(join(folder, names.sentences), 'w');
   await using vqaFile = await open(join(folder, names.vqa), 'w');
   await using nlvr2File = await open(join(folder, names.nlvr2), 'w');
-  await using lessonFile = split === 'train' ? await open(join(folder, lessonsFile), 'w') : undefined;
+  await using aloneFile = split === 'train' ? await open(join(folder, questionsFile), 'w') : undefined;
   const texts = new JsonListFile(sentenceFile);
-  const lessons = lessonFile && new JsonListFile(lessonFile);
+  const alone = aloneFile && new JsonListFile(aloneFile);
   const questions = new JsonListFile(vqaFile);
   const statements = new JsonListFile(nlvr2File);
   let set: Scene[] = [];
@@ -132,7 +125,7 @@ export async function writeSplit(options: SplitOptions): Promise<SplitResult> {
       const found = detector.detect(scene, createRandom(...sceneKey(seed, split, index, streams.detector)));
       lines.push(tsvLine(scene, found));
       texts.add(jsonEntry(scene, sentences));
-      lessons?.add(jsonEntry(scene, lessonsOf(sentences)));
+      alone?.add(jsonEntry(scene, { ...sentences, captions: [] }));
       sums.captions += sentences.captions.length;
       sums.questions += sentences.questions.length;
       for (const question of sentences.questions) tally.add(question);
@@ -148,19 +141,13 @@ export async function writeSplit(options: SplitOptions): Promise<SplitResult> {
       if (index < options.pictures) sums.pictureBytes += await drawPicture(folder, scene, sentences);
     }
     await features.writeFile(lines.join(''));
-    await Promise.all([texts.write(), lessons?.write(), questions.write(), statements.write()]);
+    await Promise.all([texts.write(), alone?.write(), questions.write(), statements.write()]);
     options.onScenes(to);
   }
-  await Promise.all([texts.end(), lessons?.end(), questions.end(), statements.end()]);
+  await Promise.all([texts.end(), alone?.end(), questions.end(), statements.end()]);
   const fineTuning = { vqa: vqa.languageOnly(), nlvr2: pairTally.result() };
   return { ...sums, languageOnly: tally.result(), fineTuning };
 }
-
-/** The questions to begin with, and nothing else. */
-const lessonsOf = ({ questions }: Sentences): Sentences => ({
-  captions: [],
-  questions: questions.filter(({ type }) => lessonTypes.has(type)),
-});
 
 /** Draws a scene, with what is said and asked about it; returns the bytes. */
 async function drawPicture(folder: string, scene: Scene, { captions, questions }: Sentences): Promise<number> {

@@ -9,7 +9,8 @@ const number: Record<string, number> = { one: 1, two: 2, three: 3, four: 4, five
 const shapeWords = ['circle', 'square', 'triangle', 'star'];
 const noun = '(?:circle|square|triangle|star|shape|one)s?';
 const thing = `((?:small |large )?(?:(?:red|green|blue|yellow) )?${noun})`;
-const color = '(red|green|blue|yellow)';
+const colors = ['red', 'green', 'blue', 'yellow'];
+const color = `(${colors.join('|')})`;
 const count = '(one|two|three|four|five)';
 const where = '(left of|right of|above|below)';
 const half = '(left|right|upper|lower)';
@@ -121,6 +122,11 @@ const choice = (truth: boolean | undefined, first: string, second: string): stri
 /** What is asked only makes sense when the other thing named is in the picture, once. */
 const given = <T>(scene: Scene, ref: string | undefined, value: T): T | undefined =>
   ref === undefined || only(scene, ref) ? value : undefined;
+const mostColor = (scene: Scene): string | undefined => {
+  const counts = colors.map((name) => amount(scene, name));
+  const most = Math.max(...counts);
+  return counts.filter((count) => count === most).length === 1 ? colors[counts.indexOf(most)] : undefined;
+};
 const howMany = (scene: Scene, words: string): string | undefined => String(amount(scene, words) || '') || undefined;
 
 const questionRules: readonly Rule<string>[] = [
@@ -144,13 +150,10 @@ const questionRules: readonly Rule<string>[] = [
     rule(`besides the ${thing}, what (color|shape) is the ${thing}\\?`),
     (scene, [ref, aspect, target]) => given(scene, ref, only(scene, target)?.[aspect as 'color' | 'shape']),
   ],
+  [rule('(?:what color are most shapes|what color do most shapes have|which color do you see most)\\?'), mostColor],
   [
-    rule(`(?:are there|do you see) more ${color} shapes than ${color} (?:ones|shapes)\\?`),
-    (scene, [c, d]) => (amount(scene, c) && amount(scene, d) ? yesNo(amount(scene, c) > amount(scene, d)) : undefined),
-  ],
-  [
-    rule(`(?:is|does) the ${thing} (?:look )?larger than the ${thing}\\?`),
-    (scene, [one, other]) => yesNo(largerThan(scene, one, other)),
+    rule(`(?:is|does) the ${thing} (?:look )?larger or smaller than the ${thing}\\?`),
+    (scene, [one, other]) => choice(largerThan(scene, one, other), 'larger', 'smaller'),
   ],
   [
     rule(`(?:is|does) the ${thing} (?:stand )?in the ${half} or the ${half} half\\?`),

@@ -63,9 +63,9 @@ describe('the folder', () => {
       [
         'all_ans.json',
         'data.yaml',
-        'lessons.json',
         'nlvr2',
         'pictures',
+        'questions.json',
         'train.json',
         'train.tsv',
         'valid.json',
@@ -80,7 +80,7 @@ describe('the folder', () => {
       splits: {
         train: { features: 'train.tsv', sentences: 'train.json', vqa: 'vqa/train.json', nlvr2: 'nlvr2/train.json' },
         valid: { features: 'valid.tsv', sentences: 'valid.json', vqa: 'vqa/valid.json', nlvr2: 'nlvr2/valid.json' },
-        lessons: { features: 'train.tsv', sentences: 'lessons.json' },
+        questions: { features: 'train.tsv', sentences: 'questions.json' },
       },
       answers: 'all_ans.json',
       objectLabels: 4,
@@ -160,17 +160,10 @@ describe.each([
   });
 });
 
-test('the lessons are the questions of the training scenes about places and numbers, and nothing else', async () => {
+test('the split of questions has those of the training scenes, and no captions', async () => {
   const all = JSON.parse(await text('train.json')) as Entry[];
-  const lessons = JSON.parse(await text('lessons.json')) as Entry[];
-  const types = ['counting', 'place', 'leftRight', 'aboveBelow'];
-  const chosen = all.map(({ img_id, sentf, labelf }) => {
-    const kept = [...sentf.vqa.keys()].filter((k) => types.includes(questionType(sentf.vqa[k])!));
-    const sentences = { captions: [], vqa: kept.map((k) => sentf.vqa[k]) };
-    return { img_id, sentf: sentences, labelf: { vqa: kept.map((k) => labelf.vqa[k]) } };
-  });
-  expect(lessons).toEqual(chosen);
-  expect(lessons.flatMap(({ sentf }) => sentf.vqa).length).toBeGreaterThan(0);
+  const questions = JSON.parse(await text('questions.json')) as Entry[];
+  expect(questions).toEqual(all.map((entry) => ({ ...entry, sentf: { ...entry.sentf, captions: [] } })));
 });
 
 describe('writing again', () => {

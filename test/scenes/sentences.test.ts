@@ -65,7 +65,7 @@ describe('questions', () => {
     expect(wrong).toEqual([]);
   });
 
-  test('are at most ten a scene, all different, more than six in the mean, of every type', () => {
+  test('are at most eleven a scene, all different, more than six in the mean, of every type', () => {
     const counts = told.map(({ sentences }) => sentences.questions.length);
     expect(told.map(({ sentences }) => new Set(sentences.questions.map(({ sentence }) => sentence)).size)).toEqual(
       counts,
@@ -125,7 +125,8 @@ describe('balance', () => {
       counting: 1 / 3,
       color: 1 / 4,
       shape: 1 / 4,
-      comparison: 1 / 2,
+      // Of four colours, and larger or smaller.
+      comparison: 3 / 8,
       place: 1 / 2,
       leftRight: 1 / 2,
       aboveBelow: 1 / 2,
@@ -195,8 +196,8 @@ describe('words', () => {
   });
 
   test('are varied: hundreds of different captions and questions', () => {
-    expect(new Set(captions).size).toBeGreaterThan(2000);
-    expect(new Set(questions.map(({ sentence }) => sentence)).size).toBeGreaterThan(2000);
+    expect(new Set(captions).size).toBeGreaterThan(1500);
+    expect(new Set(questions.map(({ sentence }) => sentence)).size).toBeGreaterThan(1500);
   });
 });
 
