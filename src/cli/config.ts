@@ -20,7 +20,7 @@ export const command = defineCommand({
       })
       .option('json', { ...jsonOption, describe: 'print JSON instead of YAML (show)' }),
   handler: async (args) => {
-    const { isFinetuning, sources } = eitherRunSources(args, `lxmert config ${args.view}`);
+    const { isFinetuning, sources } = eitherRunSources(args, `lxmert config ${args.view as string}`);
     switch (args.view) {
       case 'schema':
         print(JSON.stringify(isFinetuning ? finetuneJsonSchema() : runJsonSchema(), null, 2));
