@@ -66,6 +66,7 @@ export async function predict(request: PredictRequest): Promise<Predicted> {
     const where = { task, dir, splits, wordPiece, maxTokens, limit, labelled, files, signal };
     const data = await openQuestionData({ ...where, answers: answerVocabulary(answers, folder) });
     demandFit(model, folder, data, wordPiece);
+    demandUniqueIds(data);
     const start = performance.now();
     const predictions = await predictAll(model, data, { ...request, answers, loss });
     const { asked, withoutFeatures, missingImage } = data.report;
@@ -101,6 +102,21 @@ function demandFit(
     throw bad(`it takes ${heads.pictures} pictures a question; the questions of ${name} have ${pictures}`);
   if (vocabSize > config.vocabSize)
     throw bad(`it has ${config.vocabSize} words, the tokenizer ${vocabSize}; name its own with --vocabulary`);
+}
+
+/** The files have each id once; several splits together may not. */
+function demandUniqueIds({ size, sampleId, name, texts }: QuestionData): void {
+  const ids = new Set<string>();
+  for (let sample = 0; sample < size; sample++) {
+    const id = sampleId(sample);
+    if (ids.has(id))
+      throw new LxmertError(
+        'BAD_DATA',
+        `the id ${id} is in two of the splits ${name} (${texts.join(', ')}), so a prediction would belong to both; ` +
+          'take one split at a time',
+      );
+    ids.add(id);
+  }
 }
 
 async function predictAll(
