@@ -69,14 +69,11 @@ const ask = (task: FinetuneTask, split: string) => ({
 
 describe('questions of which a picture has no features', () => {
   test('are left out of training and counted; above the share that may be missing they are refused', async () => {
-    for (const [task, picture] of [
-      ['vqa', 'nowhere'],
-      ['nlvr2', 'nowhere'],
-    ]) {
+    for (const task of ['vqa', 'nlvr2']) {
       const notes = await run(`${task}-odd`, { task, train: 'odd', 'max-missing-share': '0.2' });
-      expect(notes).toContain(`train (odd): 7 questions`);
-      expect(notes).toContain(`1 questions left out: no features of a picture (such as ${picture})`);
-      await refused(run(`${task}-refused`, { task, train: 'odd' }), 'BAD_DATA', 'odd.json', '1 of 8', picture, '1 %');
+      expect(notes).toContain('train (odd): 7 questions');
+      expect(notes).toContain('1 question left out: no features of a picture (such as nowhere)');
+      await refused(run(`${task}-refused`, { task, train: 'odd' }), 'BAD_DATA', 'odd.json', '1 of 8', 'nowhere', '1 %');
     }
   });
 
@@ -113,7 +110,7 @@ describe('questions of which a picture has no features', () => {
 
 test('answers outside the list are left out and counted', async () => {
   const notes = await run('outside', { task: 'vqa', train: 'odd', 'max-missing-share': '0.2' });
-  expect(notes).toContain('1 labels left out: not in the answer list; 1 questions have no label of the answer list');
+  expect(notes).toContain('1 label left out: not in the answer list; without a label of the answer list: 1 question');
 });
 
 test('labels that are missing are refused where a score is asked, and not needed for predictions', async () => {
@@ -126,6 +123,21 @@ test('an id in two splits, and a split that does not exist', async () => {
   const id = String(questions[0].question_id);
   await refused(predict(ask('vqa', 'train,again')), 'BAD_DATA', id, 'two of the splits train,again', 'again.json');
   await refused(evaluate(ask('vqa', 'minival')), 'BAD_ARGUMENT', 'minival', 'odd, unlabelled, again, train, valid');
+});
+
+test('doctor --check-values reads the features that a fine-tuning run would, and tells what it needs', async () => {
+  const table = { doctor: () => import('../../src/cli/doctor.js') };
+  const flags = ['--data', data, '--train', 'odd', '--valid', 'valid', '--check-values', '--steps', '0', '--json'];
+  const model = Object.entries({ ...smallModel, ...engine, 'max-missing-share': '0.2' });
+  const more = model.flatMap(([flag, value]) => [`--${flag}`, `${value}`]);
+  const { code, out, err } = await command(table, 'doctor', 'vqa', ...flags, ...more);
+  expect([code, err.includes('cannot be read')]).toEqual([0, false]);
+  const { values, plan } = JSON.parse(out) as { values: { path: string; images: number; bad: [] }[]; plan: object };
+  expect(values.map(({ path, images, bad }) => [path, images, bad])).toEqual([
+    [join(data, 'train.tsv'), 12, []],
+    [join(data, 'valid.tsv'), 100, []],
+  ]);
+  expect(plan).toMatchObject({ disk: { checkpoints: expect.any(Number) } });
 });
 
 describe('a checkpoint', () => {
