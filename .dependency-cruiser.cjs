@@ -38,7 +38,7 @@ module.exports = {
       from: { path: `^src/${room}/` },
       to: {
         path: '^src/',
-        pathNot: [`^src/(errors|numbers|records)\\.ts$`, ...[room, ...allowed].map((name) => `^src/${name}/`)],
+        pathNot: [`^src/(errors|figures|numbers|records)\\.ts$`, ...[room, ...allowed].map((name) => `^src/${name}/`)],
       },
     })),
     {

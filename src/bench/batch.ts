@@ -3,7 +3,7 @@ import { batchOf, type Batch } from '../data/batches/batch.js';
 import { epochOrder, RandomStream } from '../data/random.js';
 import { maxAttentionLength } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
-import { byteSize } from '../formats/numbers.js';
+import { byteSize } from '../figures.js';
 
 export interface BenchBatchOptions {
   readonly samples: number;

@@ -1,17 +1,18 @@
 import { stringify } from 'yaml';
-import { runJsonSchema } from '../config/jsonSchema.js';
-import { loadRunConfig } from '../config/loadConfig.js';
-import { configReference } from '../config/reference.js';
+import { finetuneJsonSchema, runJsonSchema } from '../config/jsonSchema.js';
+import { loadFinetuneConfig, loadRunConfig } from '../config/loadConfig.js';
+import { configReference, finetuneReference } from '../config/reference.js';
 import { defineCommand, jsonOption, print, printJson } from './command.js';
-import { runSources, withRunFlags } from './runFlags.js';
+import { eitherRunSources, withEitherRunFlags } from './runFlags.js';
 
 const views = ['show', 'schema', 'reference'] as const;
 
 export const command = defineCommand({
-  command: 'config <view>',
-  describe: 'the settings of a run: resolved, as a JSON Schema, or as a reference',
+  command: 'config <view> [task]',
+  describe:
+    'the settings of a run (of pre-training, or of fine-tuning on TASK): resolved, as a JSON Schema, or as a reference',
   builder: (yargs) =>
-    withRunFlags(yargs)
+    withEitherRunFlags(yargs, 'the run fine-tunes on these questions')
       .positional('view', {
         choices: views,
         demandOption: true,
@@ -19,15 +20,16 @@ export const command = defineCommand({
       })
       .option('json', { ...jsonOption, describe: 'print JSON instead of YAML (show)' }),
   handler: async (args) => {
+    const { isFinetuning, sources } = eitherRunSources(args, `lxmert config ${args.view as string}`);
     switch (args.view) {
       case 'schema':
-        print(JSON.stringify(runJsonSchema(), null, 2));
+        print(JSON.stringify(isFinetuning ? finetuneJsonSchema() : runJsonSchema(), null, 2));
         return;
       case 'reference':
-        process.stdout.write(configReference());
+        process.stdout.write(isFinetuning ? finetuneReference() : configReference());
         return;
       case 'show': {
-        const config = await loadRunConfig(runSources(args));
+        const config = await (isFinetuning ? loadFinetuneConfig(sources) : loadRunConfig(sources));
         if (args.json) printJson(config);
         else process.stdout.write(stringify(config));
         return;

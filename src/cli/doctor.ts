@@ -1,42 +1,16 @@
-import { finetuneTasks } from '../config/finetuneConfig.js';
 import { loadFinetuneConfig, loadRunConfig } from '../config/loadConfig.js';
-import { finetuneSettings, pretrainSettings } from '../config/fields.js';
 import { checkValues, inspectMachine, planRun } from '../doctor/index.js';
 import type { FileCheck, MachineReport, RunPlan } from '../doctor/index.js';
 import { LxmertError } from '../errors.js';
-import { byteSize, counted, duration, figure, percent, whole } from '../formats/numbers.js';
+import { byteSize, counted, duration, figure, percent, whole } from '../figures.js';
 import { defineCommand, integerOption, jsonOption, note, print, printJson } from './command.js';
-import { finetuneFlags } from './finetune.js';
-import { flagOf, runSources, withRunFlags } from './runFlags.js';
-
-const namesOf = ({ fields }: typeof pretrainSettings): readonly string[] => fields.map(({ flag }) => flag);
-const flags = { pretrain: namesOf(pretrainSettings), finetune: namesOf(finetuneSettings) };
-
-/** Flags of fine-tuning that pre-training does not have. */
-const onlyFinetune = Object.fromEntries(
-  finetuneSettings.fields
-    .filter(({ flag }) => flag !== 'task' && !flags.pretrain.includes(flag))
-    .map((field) => [field.flag, { ...flagOf(field), group: 'Fine-tuning:' }]),
-);
-
-/** @throws BAD_ARGUMENT for a flag of the other kind of run */
-function demandFlagsOf(isFinetuning: boolean, args: Readonly<Record<string, unknown>>): void {
-  const [own, others] = isFinetuning ? [flags.finetune, flags.pretrain] : [flags.pretrain, flags.finetune];
-  const wrong = others.find((flag) => flag !== 'task' && args[flag] !== undefined && !own.includes(flag));
-  if (wrong === undefined) return;
-  const run = isFinetuning
-    ? 'pre-training, not of fine-tuning'
-    : 'fine-tuning: say on what, such as `lxmert doctor vqa`';
-  throw new LxmertError('BAD_ARGUMENT', `--${wrong} is a setting of ${run}`);
-}
+import { eitherRunSources, withEitherRunFlags } from './runFlags.js';
 
 export const command = defineCommand({
   command: 'doctor [task]',
   describe: 'what this machine has, and what a planned run (--data DIR, flags of pretrain or finetune) needs',
   builder: (yargs) =>
-    withRunFlags(yargs)
-      .options(onlyFinetune)
-      .positional('task', { choices: finetuneTasks, describe: 'the planned run fine-tunes on these questions' })
+    withEitherRunFlags(yargs, 'the planned run fine-tunes on these questions')
       .option(
         'steps',
         integerOption('steps', {
@@ -53,16 +27,12 @@ export const command = defineCommand({
       })
       .option('json', jsonOption),
   handler: async (args) => {
-    const isFinetuning = args.task !== undefined;
-    demandFlagsOf(isFinetuning, args);
-    const sources = runSources(args, isFinetuning ? finetuneFlags : undefined);
+    const { isFinetuning, sources } = eitherRunSources(args, 'lxmert doctor');
     // A wrong flag is refused here, before anything is measured.
     const { device, threads } = await (isFinetuning ? loadFinetuneConfig(sources) : loadRunConfig(sources));
     const machine = await inspectMachine({ device, threads });
     const planned = sources.flags?.data !== undefined || sources.file !== undefined;
     const broken = 'error' in machine.engine ? machine.engine.error : undefined;
-    if (args.checkValues === true && isFinetuning)
-      throw new LxmertError('BAD_ARGUMENT', `--check-values checks the data of pre-training; leave the task out`);
     if (args.checkValues === true && !planned)
       throw new LxmertError('BAD_ARGUMENT', '--check-values needs --data or --config: the data to check');
     const values = args.checkValues === true ? await checkValues({ sources, progress: noteProgress() }) : undefined;

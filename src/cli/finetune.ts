@@ -1,15 +1,8 @@
-import { finetuneSettings } from '../config/fields.js';
-import { finetunePresets, finetuneTasks } from '../config/finetuneConfig.js';
+import { finetuneTasks } from '../config/finetuneConfig.js';
 import { finetune } from '../finetune/index.js';
 import { defineCommand } from './command.js';
-import { runSources, withRunFlags, type RunFlags } from './runFlags.js';
+import { finetuneFlags, runSources, withRunFlags } from './runFlags.js';
 import { runTraining, trainOptions } from './trainCommand.js';
-
-export const finetuneFlags: RunFlags = {
-  settings: finetuneSettings,
-  presets: Object.keys(finetunePresets),
-  without: ['task'],
-};
 
 export const command = defineCommand({
   command: 'finetune <task>',

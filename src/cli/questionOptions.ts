@@ -14,7 +14,7 @@ export const withQuestionOptions = <T>(yargs: Argv<T>) =>
       type: 'string',
       demandOption: true,
       requiresArg: true,
-      describe: 'checkpoint folder, or a run, whose best checkpoint is taken',
+      describe: 'checkpoint folder, a run, whose best checkpoint is taken, or weights of any form that --init takes',
     })
     .option('data', { type: 'string', demandOption: true, requiresArg: true, describe: 'data folder' })
     .option('split', {
@@ -35,6 +35,18 @@ export const withQuestionOptions = <T>(yargs: Argv<T>) =>
       'workers',
       integerOption('workers', { min: 0, max: 256, describe: 'threads that prepare batches, 0: none' }),
     )
+    .option('answers', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'answers of the model, by row: a list, or a folder with one; those beside the weights unless given',
+    })
+    .option(
+      'attention-heads',
+      integerOption('attention-heads', {
+        min: 1,
+        describe: 'of weights without a config.json; hidden size / 64 unless given',
+      }),
+    )
     .option('vocabulary', {
       type: 'string',
       requiresArg: true,
@@ -46,9 +58,10 @@ export const withQuestionOptions = <T>(yargs: Argv<T>) =>
 
 interface QuestionArguments extends Pick<
   PredictRequest,
-  'task' | 'checkpoint' | 'data' | 'limit' | 'workers' | 'vocabulary'
+  'task' | 'checkpoint' | 'data' | 'limit' | 'workers' | 'vocabulary' | 'attentionHeads'
 > {
   readonly split: string;
+  readonly answers?: string | undefined;
   readonly batchSize: number;
   readonly device: (typeof deviceNames)[number];
   readonly precision: (typeof precisionNames)[number];
@@ -58,9 +71,10 @@ interface QuestionArguments extends Pick<
 /** The arguments as `predict` takes them; progress goes to stderr every few seconds. */
 export function questionRequest(args: QuestionArguments): PredictRequest {
   const { task, checkpoint, data, split, limit, batchSize, workers, vocabulary, device, precision, threads } = args;
+  const { answers, attentionHeads } = args;
   let told = performance.now();
   return {
-    ...{ task, checkpoint, data, limit, batchSize, workers, vocabulary },
+    ...{ task, checkpoint, data, limit, batchSize, workers, vocabulary, answers, attentionHeads },
     splits: split.split(',').map((name) => name.trim()),
     engine: { device, precision, threads: threads === 0 ? undefined : threads, onNote: note },
     progress: (done, of) => {

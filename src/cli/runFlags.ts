@@ -1,8 +1,10 @@
 import type { Argv, Options } from 'yargs';
-import { pretrainSettings } from '../config/fields.js';
+import { finetuneSettings, pretrainSettings } from '../config/fields.js';
 import type { ConfigField, RunSettings } from '../config/fields.js';
+import { finetunePresets, finetuneTasks } from '../config/finetuneConfig.js';
 import type { ConfigSources } from '../config/loadConfig.js';
 import { presetNames } from '../config/presets.js';
+import { LxmertError } from '../errors.js';
 
 const groups: Readonly<Record<string, string>> = {
   model: 'Model:',
@@ -36,6 +38,13 @@ export interface RunFlags {
 
 const pretrainFlags: RunFlags = { settings: pretrainSettings, presets: presetNames };
 
+/** Fine-tuning, where a command takes the task as a positional argument. */
+export const finetuneFlags: RunFlags = {
+  settings: finetuneSettings,
+  presets: Object.keys(finetunePresets),
+  without: ['task'],
+};
+
 const flagsOf = ({ settings, without = [] }: RunFlags): readonly ConfigField[] =>
   settings.fields.filter(({ flag }) => !without.includes(flag));
 
@@ -66,4 +75,39 @@ export function runSources(
     ...(file === undefined ? {} : { file }),
     ...(preset === undefined ? {} : { preset }),
   };
+}
+
+const namesOf = ({ fields }: RunSettings): readonly string[] => fields.map(({ flag }) => flag);
+const names = { pretrain: namesOf(pretrainSettings), finetune: namesOf(finetuneSettings) };
+
+/** Flags of fine-tuning that pre-training does not have. */
+const onlyFinetune = Object.fromEntries(
+  flagsOf(finetuneFlags)
+    .filter(({ flag }) => !names.pretrain.includes(flag))
+    .map((field) => [field.flag, { ...flagOf(field), group: 'Fine-tuning:' }]),
+);
+
+/** The flags of both kinds of run, and the task that says that it is fine-tuning. */
+export const withEitherRunFlags = <T>(yargs: Argv<T>, describe: string) =>
+  withRunFlags(yargs).options(onlyFinetune).positional('task', { choices: finetuneTasks, describe });
+
+/**
+ * Where the description of a run of either kind comes from.
+ * @param command for the message
+ * @throws BAD_ARGUMENT for a flag of the other kind
+ */
+export function eitherRunSources(
+  args: Readonly<Record<string, unknown>>,
+  command: string,
+): { readonly isFinetuning: boolean; readonly sources: Omit<ConfigSources, 'saved'> } {
+  const isFinetuning = args.task !== undefined;
+  const [own, others] = isFinetuning ? [names.finetune, names.pretrain] : [names.pretrain, names.finetune];
+  const wrong = others.find((flag) => flag !== 'task' && args[flag] !== undefined && !own.includes(flag));
+  if (wrong !== undefined) {
+    const run = isFinetuning
+      ? 'pre-training, not of fine-tuning'
+      : `fine-tuning: say on what, such as \`${command} vqa\``;
+    throw new LxmertError('BAD_ARGUMENT', `--${wrong} is a setting of ${run}`);
+  }
+  return { isFinetuning, sources: runSources(args, isFinetuning ? finetuneFlags : undefined) };
 }

@@ -1,4 +1,4 @@
-import { duration, figure, percent, whole } from '../formats/numbers.js';
+import { duration, figure, percent, whole } from '../figures.js';
 import { entriesOf } from '../records.js';
 
 import type { RunStart, StepRecord, TrainObserver, ValidRecord } from '../train/index.js';

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { keysOf, recordOf } from '../records.js';
 import { modelConfigSchema } from './modelConfig.js';
 import type { ModelConfig } from './modelConfig.js';
+import { presets } from './presets.js';
 import type { ConfigTree } from './presets.js';
 import {
   allowMissing,
@@ -9,6 +10,7 @@ import {
   count,
   courseShape,
   dataShape,
+  fromData,
   namesOf,
   optimizerShape,
   path,
@@ -50,7 +52,7 @@ export const finetuneConfigSchema = z
     out: path.optional().describe('run folder'),
     from: path.optional().describe(`initial weights: ${weightForms}; drawn from the seed unless given`),
     allowMissing,
-    model: z.strictObject(modelShape).prefault({}),
+    model: z.strictObject({ ...modelShape, ...fromData }).prefault({}),
     data: z
       .strictObject({
         ...dataShape,
@@ -114,6 +116,15 @@ export type ResolvedFinetuneConfig = Omit<FinetuneConfig, 'model'> & { readonly 
 
 const published = { batchSize: 32, epochs: 4 };
 
+/** For a `tiny` model and synthetic scenes: seconds on a laptop. */
+const tiny = {
+  batchSize: 64,
+  maxSteps: 500,
+  validEvery: 250,
+  optimizer: { lr: 1e-3, beta2: 0.98, warmup: 0.1, maxGradNorm: 1 },
+  data: { train: ['train'], valid: ['valid'] },
+} as const satisfies ConfigTree;
+
 /** Starting points of a fine-tuning run. Those named like a task are its published hyper-parameters. */
 export const finetunePresets = {
   vqa: {
@@ -131,12 +142,7 @@ export const finetunePresets = {
     optimizer: { lr: 5e-5, warmup: 0.1, maxGradNorm: 5 },
     data: { train: ['train'], valid: ['valid'] },
   },
-  /** For a `tiny` model and synthetic scenes: seconds on a laptop. */
-  tiny: {
-    batchSize: 64,
-    maxSteps: 500,
-    validEvery: 250,
-    optimizer: { lr: 1e-3, beta2: 0.98, warmup: 0.1, maxGradNorm: 1 },
-    data: { train: ['train'], valid: ['valid'] },
-  },
+  tiny,
+  /** The same from nothing, without `from`: a model of the sizes of pre-training's `tiny`. */
+  tinyScratch: { ...tiny, model: presets.tiny.model },
 } as const satisfies Record<string, ConfigTree>;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { finetuneConfigSchema, finetunePresets } from './finetuneConfig.js';
 import { presetNames } from './presets.js';
 import { runConfigSchema } from './runConfig.js';
 
@@ -6,8 +7,20 @@ import { runConfigSchema } from './runConfig.js';
  * JSON Schema (draft 2020-12) of a YAML file that describes a run, for editors: every setting may be left out, a list
  * may be written `a,b`, and `preset` names a starting point.
  */
-export function runJsonSchema(): object {
-  const schema = z.toJSONSchema(runConfigSchema, {
+export const runJsonSchema = (): object => jsonSchema(runConfigSchema, presetNames, 'A run of lxmert pretrain');
+
+/** The same of a fine-tuning run; the command names the task, so a file need not. */
+export function finetuneJsonSchema(): object {
+  const { required: _, ...schema } = jsonSchema(
+    finetuneConfigSchema,
+    Object.keys(finetunePresets),
+    'A run of lxmert finetune',
+  );
+  return schema;
+}
+
+function jsonSchema(described: z.ZodType, presets: readonly string[], title: string): z.core.JSONSchema.JSONSchema {
+  const schema = z.toJSONSchema(described, {
     io: 'input',
     override: ({ zodSchema, jsonSchema }) => {
       if (!(zodSchema instanceof z.ZodArray)) return;
@@ -19,6 +32,6 @@ export function runJsonSchema(): object {
       jsonSchema.anyOf = [list, { type: 'string' }];
     },
   });
-  const preset = { description: 'starting point; settings that are given override it', enum: presetNames };
-  return { title: 'A run of lxmert pretrain', ...schema, properties: { preset, ...schema.properties } };
+  const preset = { description: 'starting point; settings that are given override it', enum: [...presets] };
+  return { title, ...schema, properties: { preset, ...schema.properties } };
 }

@@ -1,6 +1,8 @@
-import { configFields } from './fields.js';
+import { configFields, finetuneSettings } from './fields.js';
 import type { ConfigField } from './fields.js';
-import { presetNames, presets } from './presets.js';
+import { finetunePresets } from './finetuneConfig.js';
+import { presets } from './presets.js';
+import type { ConfigTree } from './presets.js';
 
 const sections: Readonly<Record<string, string>> = {
   '': 'Run',
@@ -19,36 +21,67 @@ const kinds: Readonly<Record<ConfigField['kind'], string>> = {
   switch: 'true or false',
 };
 
-/** Markdown reference of all settings of a run, from the schema: `docs/config.md`. */
-export function configReference(): string {
+/** What a reference page is about. */
+interface Page {
+  readonly title: string;
+  /** The command that writes it. */
+  readonly writtenBy: string;
+  readonly intro: readonly string[];
+  readonly fields: readonly ConfigField[];
+  readonly presets: Readonly<Record<string, ConfigTree>>;
+}
+
+/** Markdown reference of all settings of a pre-training run, from the schema: `docs/config.md`. */
+export const configReference = (): string =>
+  pageOf({
+    title: 'Settings of a run',
+    writtenBy: 'npx lxmert config reference',
+    intro: [
+      'Every setting can be given in a YAML file (`--config FILE`) under its name, where a dot is a level, or with its flag of',
+      '`lxmert pretrain`. A flag overrides the file. A list is written `a,b` as a flag; `none` is the empty list. A dash means',
+      'that there is no default; the description says what holds then. `lxmert config show` prints the settings that a file, a',
+      'preset and flags give together, `lxmert config schema` the JSON Schema, for editors.',
+      '',
+      'A path must not begin with `~`: only a shell replaces it by the home folder, and not within quotation marks.',
+    ],
+    fields: configFields,
+    presets,
+  });
+
+/** The same of a fine-tuning run: `docs/finetune-config.md`. */
+export const finetuneReference = (): string =>
+  pageOf({
+    title: 'Settings of a fine-tuning run',
+    writtenBy: 'npx lxmert config reference vqa',
+    intro: [
+      'Every setting of `lxmert finetune TASK`, as a key of a YAML file (`--config FILE`) and as a flag. [config.md](config.md) says how',
+      'they are written. `lxmert config show TASK` prints the settings that a file, a preset and flags give together,',
+      '`lxmert config schema TASK` the JSON Schema, for editors.',
+    ],
+    fields: finetuneSettings.fields.filter(({ flag }) => flag !== 'task'),
+    presets: finetunePresets,
+  });
+
+function pageOf({ title, writtenBy, intro, fields, presets: starts }: Page): string {
   const sectionOf = ({ path }: ConfigField) => (path.length > 1 ? path[0] : '');
-  const tables = Object.entries(sections).flatMap(([section, title]) => [
-    `## ${title}`,
-    '',
-    ...table(
-      ['setting', 'flag', 'type', 'default', 'what it is'],
-      configFields.filter((field) => sectionOf(field) === section).map(rowOf),
-    ),
-    '',
-  ]);
+  const tables = Object.entries(sections).flatMap(([section, heading]) => {
+    const own = fields.filter((field) => sectionOf(field) === section);
+    if (own.length === 0) return [];
+    return [`## ${heading}`, '', ...table(['setting', 'flag', 'type', 'default', 'what it is'], own.map(rowOf)), ''];
+  });
   return [
-    '# Settings of a run',
+    `# ${title}`,
     '',
-    '<!-- Written by `npx lxmert config reference`; change the schema in src/config, not this page. -->',
+    `<!-- Written by \`${writtenBy}\`; change the schema in src/config, not this page. -->`,
     '',
-    'Every setting can be given in a YAML file (`--config FILE`) under its name, where a dot is a level, or with its flag of',
-    '`lxmert pretrain`. A flag overrides the file. A list is written `a,b` as a flag; `none` is the empty list. A dash means',
-    'that there is no default; the description says what holds then. `lxmert config show` prints the settings that a file, a',
-    'preset and flags give together, `lxmert config schema` the JSON Schema, for editors.',
-    '',
-    'A path must not begin with `~`: only a shell replaces it by the home folder, and not within quotation marks.',
+    ...intro,
     '',
     ...tables,
     '## Presets',
     '',
     'The values that a preset sets (`--preset NAME`, or `preset: NAME` in the file). All other settings have their defaults.',
     '',
-    ...table(['setting', ...presetNames], presetRows()),
+    ...table(['setting', ...Object.keys(starts)], presetRows(fields, starts)),
     '',
   ].join('\n');
 }
@@ -58,11 +91,11 @@ function rowOf({ path, flag, kind, choices, default: value, description }: Confi
   return [code(path.join('.')), code(`--${flag}`), type, value === undefined ? '–' : valueText(value), description];
 }
 
-function presetRows(): string[][] {
-  const given = (name: (typeof presetNames)[number], path: readonly string[]) =>
-    path.reduce<unknown>((at, key) => (at as Readonly<Record<string, unknown>> | undefined)?.[key], presets[name]);
-  return configFields.flatMap(({ path }) => {
-    const values = presetNames.map((name) => given(name, path));
+function presetRows(fields: readonly ConfigField[], starts: Readonly<Record<string, ConfigTree>>): string[][] {
+  const given = (tree: ConfigTree, path: readonly string[]) =>
+    path.reduce<unknown>((at, key) => (at as ConfigTree | undefined)?.[key], tree);
+  return fields.flatMap(({ path }) => {
+    const values = Object.values(starts).map((tree) => given(tree, path));
     return values.every((value) => value === undefined)
       ? []
       : [[code(path.join('.')), ...values.map((value) => (value === undefined ? '' : valueText(value)))]];

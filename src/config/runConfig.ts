@@ -44,7 +44,7 @@ const span = (task: string) =>
     .prefault({});
 
 /** Sizes that the data decide unless the description gives them. */
-const fromData = {
+export const fromData = {
   vocabSize: count.optional().describe('size of the word table; from the tokenizer'),
   visualFeatDim: count.optional().describe('floats of a RoI feature; from the data'),
   numObjectLabels: count.optional().describe('object classes; from the data'),

@@ -1,12 +1,16 @@
-import { loadRunConfig } from '../config/loadConfig.js';
+import { loadFinetuneConfig, loadRunConfig } from '../config/loadConfig.js';
 import type { ConfigSources } from '../config/loadConfig.js';
+import type { FinetuneTask } from '../config/finetuneConfig.js';
 import { openFeatureTsv } from '../data/features/featureTsv.js';
 import { allocateObjectRows } from '../data/features/featureSource.js';
 import { findSplit, readManifest } from '../data/samples/manifest.js';
 import { LxmertError, isLxmertError } from '../errors.js';
 
 export interface CheckRequest {
-  /** Describes the run whose data are checked: its folder and its splits, validation included. */
+  /**
+   * Describes the run whose data are checked: its folder and its splits, validation included. The flag `task` says that it
+   * fine-tunes.
+   */
   readonly sources: Omit<ConfigSources, 'saved'>;
   /** Called now and then; `share` of the file that is done, from 0 to 1. */
   readonly progress?: ((path: string, share: number) => void) | undefined;
@@ -40,12 +44,13 @@ export interface FileCheck {
  *   is no feature TSV; the signal's reason
  */
 export async function checkValues({ sources, progress, signal }: CheckRequest): Promise<FileCheck[]> {
-  const { data } = await loadRunConfig(sources);
+  const { task } = sources.flags ?? {};
+  const { data } = await (task === undefined ? loadRunConfig(sources) : loadFinetuneConfig(sources));
   if (data.folder === undefined) throw new LxmertError('BAD_ARGUMENT', '--data is missing: the data folder to check');
   const manifest = await readManifest(data.folder);
   const paths = new Set<string>();
   for (const split of [...data.train, ...data.valid])
-    paths.add((await findSplit(manifest, split, 'pretrain')).features);
+    paths.add((await findSplit(manifest, split, (task as FinetuneTask | undefined) ?? 'pretrain')).features);
   const { objectLabels, attributeLabels } = manifest;
   const checks: FileCheck[] = [];
   for (const path of paths) checks.push(await checkFile(path, { objectLabels, attributeLabels, progress, signal }));

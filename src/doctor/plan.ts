@@ -9,7 +9,7 @@ import { totalSteps } from '../train/index.js';
 import type { TrainObserver } from '../train/index.js';
 import { machineMemory } from './machine.js';
 import { planFinetuning, planPretraining, type PlannedModel, type PlannedRun, type TaskMix } from './plannedRuns.js';
-import { byteSize } from '../formats/numbers.js';
+import { byteSize } from '../figures.js';
 
 export interface PlanRequest {
   /** The flag `task` is there for a fine-tuning run. */

@@ -1,10 +1,7 @@
-import { stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { ModelConfig } from '../config/modelConfig.js';
 import { examplesOf, type Batch } from '../data/batches/batch.js';
 import { joinRows, linear, type EngineOptions, type Tape, type Tensor } from '../engine/index.js';
-import { LxmertError, isLxmertError } from '../errors.js';
-import { SafetensorsFile } from '../formats/safetensors.js';
+import { LxmertError } from '../errors.js';
 import type { AttentionMaps } from '../model/encoder.js';
 import { answerEntries, answerHead } from '../model/heads.js';
 import { firstRows, lxmert, lxmertFirstRows, pooler } from '../model/lxmert.js';
@@ -12,20 +9,20 @@ import { encoderParameters, groupOf, linearEntries } from '../model/parameters.j
 import { recordOf } from '../records.js';
 import type { ForwardPass, Objective } from '../step/objective.js';
 import { TrainableModel } from '../step/trainableModel.js';
-import { checkpointFiles, readCheckpointAnswers, runFiles } from '../train/index.js';
-import { initialModelConfig } from './initialWeights.js';
-import { readTask, type TaskDescription } from './taskFile.js';
+import { readFloat32 } from '../weights/source.js';
+import type { AnswerLoss } from './objective.js';
+import { vocabularyIn, type TaskDescription } from './taskFile.js';
+import {
+  matchHead,
+  openTrainedWeights,
+  type Heads,
+  type TrainedWeights,
+  type TrainedWeightsOptions,
+} from './trainedWeights.js';
 
 /** What a forward pass may be asked for; each is computed only when it is. */
 const wanted = ['answer', 'match', 'hidden'] as const;
 type Wanted = (typeof wanted)[number];
-
-/** Heads that the weights have. */
-interface Heads {
-  /** Pictures of one question; absent: there is no answer head. */
-  readonly pictures?: 1 | 2 | undefined;
-  readonly match: boolean;
-}
 
 interface InferenceOutputs {
   /** Last hidden states, with `hidden`: [rows, H]. */
@@ -38,9 +35,6 @@ interface InferenceOutputs {
   /** With `match`: [samples, 2], class 1 for yes. */
   readonly match?: Tensor | undefined;
 }
-
-const matchHead = 'cls.seq_relationship';
-const answerHeadStart = 'answer_head.logit_fc.0.weight';
 
 /** Outputs without losses: what is wanted has weight 1. */
 function inferenceObjective({ pictures, match }: Heads): Objective<Wanted, InferenceOutputs> {
@@ -83,49 +77,57 @@ export interface HiddenStates {
 /** A trained model that is only asked: no loss, no optimizer. Calls are served in the order in which they are made. */
 export class InferenceModel {
   readonly #model: TrainableModel<Wanted, InferenceOutputs>;
+  readonly config: ModelConfig;
+  /** Rows of the answer head; absent: no list is known. */
+  readonly answers: readonly string[] | undefined;
+  /** What it was fine-tuned for; absent: that is not known. */
+  readonly task: TaskDescription | undefined;
+  /** How logits become probabilities. */
+  readonly loss: AnswerLoss;
+  readonly heads: Heads;
+  /** The checkpoint, folder or file, for messages. */
+  readonly path: string;
+  /** The vocabulary beside the weights; absent: the usual one. */
+  readonly vocabulary: string | undefined;
 
   private constructor(
-    readonly config: ModelConfig,
-    /** Rows of the answer head; absent: the weights have no such list. */
-    readonly answers: readonly string[] | undefined,
-    /** What it was fine-tuned for; absent: it was pre-trained. */
-    readonly task: TaskDescription | undefined,
-    readonly heads: Heads,
+    { config, answers, task, loss, heads, path, source }: TrainedWeights,
     model: TrainableModel<Wanted, InferenceOutputs>,
   ) {
+    this.config = config;
+    this.answers = answers;
+    this.task = task;
+    this.loss = loss;
+    this.heads = heads;
+    this.path = path;
+    this.vocabulary = source.isFolder ? vocabularyIn(source.folder) : undefined;
     this.#model = model;
   }
 
   /**
-   * Opens a checkpoint, or the best one of a run.
+   * Opens what `openTrainedWeights` does.
    * @throws FILE_MISSING, FILE_ACCESS, BAD_CHECKPOINT naming what does not fit
    */
-  static async open(path: string, engine: EngineOptions): Promise<{ model: InferenceModel; folder: string }> {
-    const folder = await checkpointIn(path);
-    const config = await initialModelConfig(folder);
-    const [answers, task] = [await readCheckpointAnswers(folder), await readTask(folder)];
-    const file = await openWeights(folder);
+  static async open(
+    path: string,
+    { engine = {}, ...options }: TrainedWeightsOptions & { readonly engine?: EngineOptions | undefined },
+  ): Promise<InferenceModel> {
+    const weights = await openTrainedWeights(path, options);
     try {
-      const heads = headsIn(file, config);
-      if (answers && heads.pictures && answers.length !== config.numQaLabels)
-        throw new LxmertError(
-          'BAD_CHECKPOINT',
-          `${folder}: ${checkpointFiles.answers} has ${answers.length} answers, the answer head ${config.numQaLabels}`,
-        );
-      const model = new TrainableModel(inferenceObjective(heads), {
-        config,
+      const model = new TrainableModel(inferenceObjective(weights.heads), {
+        config: weights.config,
         adam: { beta1: 0.9, beta2: 0.999, epsilon: 1e-6, weightDecay: 0, maxGradNorm: 0 },
         engine,
       });
       try {
-        await loadAll(file, model);
+        await loadAll(weights, model);
       } catch (error) {
         await model.dispose();
         throw error;
       }
-      return { model: new InferenceModel(config, answers, task, heads, model), folder };
+      return new InferenceModel(weights, model);
     } finally {
-      await file.close();
+      await weights.source.close();
     }
   }
 
@@ -182,50 +184,21 @@ export class InferenceModel {
 
 const only = (name: Wanted) => recordOf(wanted, (one) => (one === name ? 1 : 0));
 
-/** The folder itself, or the best checkpoint (else the last) when it is a run. */
-async function checkpointIn(path: string): Promise<string> {
-  for (const link of ['best', 'last']) {
-    const folder = join(path, runFiles.checkpoints, link);
-    const found = await stat(folder).catch(() => undefined);
-    if (found?.isDirectory()) return folder;
-  }
-  return path;
-}
-
-async function openWeights(folder: string): Promise<SafetensorsFile> {
-  try {
-    return await SafetensorsFile.open(join(folder, checkpointFiles.model));
-  } catch (error) {
-    if (isLxmertError(error) && error.code === 'BAD_DATA')
-      throw new LxmertError('BAD_CHECKPOINT', error.message, { cause: error });
-    throw error;
-  }
-}
-
-/** @throws BAD_CHECKPOINT when the answer head is for neither one nor two pictures */
-function headsIn({ entries, path }: SafetensorsFile, { hiddenSize }: ModelConfig): Heads {
-  const width = entries.get(answerHeadStart)?.shape[1];
-  const match = entries.has(`${matchHead}.weight`);
-  if (width === undefined) return { match };
-  if (width === hiddenSize) return { match, pictures: 1 };
-  if (width === 2 * hiddenSize) return { match, pictures: 2 };
-  throw new LxmertError(
-    'BAD_CHECKPOINT',
-    `${path}: ${answerHeadStart} has ${width} columns; expected ${hiddenSize}, or ${2 * hiddenSize} for two pictures`,
-  );
-}
-
-/** All parameters of the model; other heads of the file are left where they are. */
-async function loadAll(file: SafetensorsFile, model: TrainableModel<Wanted, InferenceOutputs>): Promise<void> {
-  const shapeInFile = (name: string) => JSON.stringify(file.entries.get(name)?.shape ?? 'missing');
-  const wrong = model.parameters.filter(({ name, shape }) => shapeInFile(name) !== JSON.stringify(shape));
+/** All parameters of the model; other heads of the weights are left where they are. */
+async function loadAll(
+  { source, path }: TrainedWeights,
+  model: TrainableModel<Wanted, InferenceOutputs>,
+): Promise<void> {
+  const shapeOf = (name: string) => JSON.stringify(source.tensors.get(name)?.shape ?? 'missing');
+  const wrong = model.parameters.filter(({ name, shape }) => shapeOf(name) !== JSON.stringify(shape));
   if (wrong.length > 0) {
     const [{ name, shape }] = wrong;
     throw new LxmertError(
       'BAD_CHECKPOINT',
-      `${file.path}: ${wrong.length} tensors are missing or of another shape than config.json says, such as ${name}: ` +
-        `expected ${JSON.stringify(shape)}, found ${shapeInFile(name)}`,
+      `${path}: ${wrong.length} tensors are missing or of another shape than its configuration says, such as ${name}: ` +
+        `expected ${JSON.stringify(shape)}, found ${shapeOf(name)}`,
     );
   }
-  for (const { name } of model.parameters) await model.write('parameter', name, await file.readFloat32(name));
+  for (const { name } of model.parameters)
+    await model.write('parameter', name, await readFloat32(source.tensors.get(name)!, path));
 }

@@ -6,7 +6,7 @@ import { WordPiece } from '../text/wordPiece.js';
 import { InferenceModel } from './inference.js';
 import type { RankedAnswer } from './predictions/index.js';
 import { rankAnswers } from './rank.js';
-import { vocabularyIn } from './taskFile.js';
+import type { TrainedWeightsOptions } from './trainedWeights.js';
 
 /** The detected objects of a picture. */
 export interface Picture {
@@ -22,7 +22,7 @@ export interface PictureQuestion {
   readonly question: string;
 }
 
-export interface OpenModelOptions extends EngineOptions {
+export interface OpenModelOptions extends EngineOptions, TrainedWeightsOptions {
   /** A BERT vocab.txt; the checkpoint's own, else bert-base-uncased's unless given. */
   readonly vocabulary?: string | undefined;
   /** Most tokens of a sentence, [CLS] and [SEP] included; that of its training unless given, 20 where it is not known. */
@@ -86,20 +86,21 @@ export interface OpenedModel {
 }
 
 /**
- * Opens a checkpoint (fine-tuned or pre-trained), or the best one of a run, to ask it.
+ * Opens a checkpoint (fine-tuned or pre-trained), the best one of a run, or weights of another form, such as a `.pth` of the original's and a
+ * folder of transformers', to ask it.
  * @throws FILE_MISSING, FILE_ACCESS, BAD_CHECKPOINT naming what does not fit
  */
 export async function openModel(path: string, options: OpenModelOptions = {}): Promise<OpenedModel> {
-  const { vocabulary, maxTokens, batchSize = 32, ...engine } = options;
-  const { model, folder } = await InferenceModel.open(path, engine);
+  const { vocabulary, maxTokens, batchSize = 32, answers, attentionHeads, ...engine } = options;
+  const model = await InferenceModel.open(path, { answers, attentionHeads, engine });
   try {
-    const wordPiece = await WordPiece.load({ vocabFile: vocabulary ?? vocabularyIn(folder) });
+    const wordPiece = await WordPiece.load({ vocabFile: vocabulary ?? model.vocabulary });
     if (wordPiece.vocabSize > model.config.vocabSize)
       throw new LxmertError(
         'BAD_CHECKPOINT',
-        `${folder}: it has ${model.config.vocabSize} words, the tokenizer ${wordPiece.vocabSize}; name its own with 'vocabulary'`,
+        `${model.path}: it has ${model.config.vocabSize} words, the tokenizer ${wordPiece.vocabSize}; name its own with 'vocabulary'`,
       );
-    return opened(model, folder, { wordPiece, maxTokens: maxTokens ?? model.task?.maxTokens ?? 20, batchSize });
+    return opened(model, { wordPiece, maxTokens: maxTokens ?? model.task?.maxTokens ?? 20, batchSize });
   } catch (error) {
     await model.dispose();
     throw error;
@@ -108,7 +109,6 @@ export async function openModel(path: string, options: OpenModelOptions = {}): P
 
 function opened(
   model: InferenceModel,
-  folder: string,
   { wordPiece, maxTokens, batchSize }: { wordPiece: WordPiece; maxTokens: number; batchSize: number },
 ): OpenedModel {
   const { config, heads, answers = [] } = model;
@@ -130,12 +130,14 @@ function opened(
   };
   const one = (picture: Picture, question: string): Batch => batchOf([{ picture, question }], 1);
   const demand = (has: boolean, what: string): void => {
-    if (!has) throw new LxmertError('UNSUPPORTED', `${folder}: the weights have no ${what}`);
+    if (!has) throw new LxmertError('UNSUPPORTED', `${model.path}: the weights have no ${what}`);
   };
 
   const answerAll = async (questions: readonly PictureQuestion[], { top = 5 }: AnswerOptions = {}) => {
-    demand(heads.pictures !== undefined && answers.length > 0, 'answer head with a list of its answers (answers.json)');
-    const loss = model.task?.loss ?? 'classes';
+    demand(
+      heads.pictures !== undefined && answers.length > 0,
+      'answer head with a list of its answers (answers.json, or the option `answers`)',
+    );
     const parts: Promise<RankedAnswer[][]>[] = [];
     for (let start = 0; start < questions.length; start += batchSize) {
       const some = questions.slice(start, start + batchSize);
@@ -144,7 +146,7 @@ function opened(
         logits.then((values) =>
           some.map((_, i) => {
             const own = values.subarray(i * answers.length, (i + 1) * answers.length);
-            return rankAnswers(own, answers, { loss, top });
+            return rankAnswers(own, answers, { loss: model.loss, top });
           }),
         ),
       );

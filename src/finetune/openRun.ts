@@ -11,6 +11,7 @@ import { defaultReaders } from '../data/features/tablePieces.js';
 import { samplesDifference, samplesIdentity } from '../data/samples/identity.js';
 import { LxmertError } from '../errors.js';
 import { fileError } from '../formats/fileErrors.js';
+import { counted } from '../figures.js';
 import { describedModel, noteDevice } from '../step/describedModel.js';
 import { WordPiece } from '../text/wordPiece.js';
 import type { RunControls, TrainObserver } from '../train/index.js';
@@ -172,17 +173,17 @@ export async function openFinetuner(
 
 /** Notes what was found in the data, and what was left out. */
 function note(what: string, { name, size, texts, report }: QuestionData, observer: TrainObserver | undefined): void {
-  const number = (value: number) => value.toLocaleString('en-US');
   const { withoutFeatures, missingImage, truncated, unknownAnswers, unanswerable } = report;
+  const questions = (count: number) => counted(count, 'question');
   observer?.note?.(
     [
-      `${what} (${name}): ${number(size)} questions of ${texts.join(', ')}`,
+      `${what} (${name}): ${questions(size)} of ${texts.join(', ')}`,
       ...(withoutFeatures > 0
-        ? [`${number(withoutFeatures)} questions left out: no features of a picture (such as ${missingImage})`]
+        ? [`${questions(withoutFeatures)} left out: no features of a picture (such as ${missingImage})`]
         : []),
-      ...(truncated > 0 ? [`${number(truncated)} questions cut to the most tokens`] : []),
-      ...(unknownAnswers > 0 ? [`${number(unknownAnswers)} labels left out: not in the answer list`] : []),
-      ...(unanswerable > 0 ? [`${number(unanswerable)} questions have no label of the answer list`] : []),
+      ...(truncated > 0 ? [`${questions(truncated)} cut to the most tokens`] : []),
+      ...(unknownAnswers > 0 ? [`${counted(unknownAnswers, 'label')} left out: not in the answer list`] : []),
+      ...(unanswerable > 0 ? [`without a label of the answer list: ${questions(unanswerable)}`] : []),
     ].join('; '),
   );
 }

@@ -5,7 +5,6 @@ import type { EngineOptions } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
 import { WordPiece } from '../text/wordPiece.js';
 import { answerVocabulary } from './answers/index.js';
-import { vocabularyIn } from './taskFile.js';
 import { InferenceModel } from './inference.js';
 import type { Prediction } from './predictions/index.js';
 import { openQuestionData, type QuestionData } from './questionData.js';
@@ -13,10 +12,11 @@ import { readQuestions } from './questions/index.js';
 import { questionBatches } from './questionSource.js';
 import { bestRow, rankAnswers } from './rank.js';
 import { createScorer, type Score } from './scores/index.js';
+import type { TrainedWeightsOptions } from './trainedWeights.js';
 
-export interface PredictRequest {
+export interface PredictRequest extends TrainedWeightsOptions {
   readonly task: FinetuneTask;
-  /** A checkpoint, or a run whose best checkpoint is taken. */
+  /** A checkpoint, a run whose best checkpoint is taken, or weights of another form (`openTrainedWeights`). */
   readonly checkpoint: string;
   /** Folder with the data. */
   readonly data: string;
@@ -57,17 +57,19 @@ export interface Predicted {
  *   the signal's reason
  */
 export async function predict(request: PredictRequest): Promise<Predicted> {
-  const { task, checkpoint, data: dir, splits, limit, vocabulary, labelled, signal, engine = {} } = request;
-  const { model, folder } = await InferenceModel.open(checkpoint, engine);
+  const { task, checkpoint, data: dir, splits, limit, labelled, signal, engine } = request;
+  const { answers: given, attentionHeads } = request;
+  const model = await InferenceModel.open(checkpoint, { answers: given, attentionHeads, engine });
   const files = new FeatureFiles();
   try {
-    const { answers, loss, maxTokens } = abilities(model, folder, task);
-    const wordPiece = await WordPiece.load({ vocabFile: vocabulary ?? vocabularyIn(folder) });
+    const { answers, maxTokens } = abilities(model, task);
+    const wordPiece = await WordPiece.load({ vocabFile: request.vocabulary ?? model.vocabulary });
     const where = { task, dir, splits, wordPiece, maxTokens, limit, labelled, files, signal };
-    const data = await openQuestionData({ ...where, answers: answerVocabulary(answers, folder) });
-    demandFit(model, folder, data, wordPiece);
+    const data = await openQuestionData({ ...where, answers: answerVocabulary(answers, model.path) });
+    demandFit(model, data, wordPiece);
+    demandUniqueIds(data);
     const start = performance.now();
-    const predictions = await predictAll(model, data, { ...request, answers, loss });
+    const predictions = await predictAll(model, data, answers, request);
     const { asked, withoutFeatures, missingImage } = data.report;
     const questionsPerSecond = (1000 * data.size) / Math.max(performance.now() - start, 0.001);
     return { predictions, questions: asked, withoutFeatures, missingImage, texts: data.texts, questionsPerSecond };
@@ -78,23 +80,23 @@ export async function predict(request: PredictRequest): Promise<Predicted> {
 }
 
 /** What the model can answer. @throws BAD_CHECKPOINT */
-function abilities(model: InferenceModel, folder: string, task: FinetuneTask) {
-  const { answers, task: trained, heads } = model;
-  const bad = (problem: string): LxmertError => new LxmertError('BAD_CHECKPOINT', `${folder}: ${problem}`);
+function abilities({ answers, task: trained, heads, path }: InferenceModel, task: FinetuneTask) {
+  const bad = (problem: string): LxmertError => new LxmertError('BAD_CHECKPOINT', `${path}: ${problem}`);
   if (heads.pictures === undefined) throw bad('it has no answer head; `lxmert finetune` makes one');
-  if (answers === undefined) throw bad('it has no answers.json, so the rows of its answer head have no names');
+  if (answers === undefined)
+    throw bad('no answers.json is beside it, so the rows of its answer head have no names; --answers names their list');
   if (trained && trained.task !== task) throw bad(`it was fine-tuned for ${trained.task}, not for ${task}`);
-  if (!trained && task === 'nlvr2') throw bad('it was not fine-tuned for nlvr2; `lxmert finetune nlvr2` does it');
-  return { answers, loss: trained?.loss ?? ('classes' as const), maxTokens: trained?.maxTokens };
+  if (task === 'nlvr2' && heads.pictures === 1)
+    throw bad('it was not fine-tuned for nlvr2; `lxmert finetune nlvr2` does it');
+  return { answers, maxTokens: trained?.maxTokens };
 }
 
 function demandFit(
-  { config, heads }: InferenceModel,
-  folder: string,
+  { config, heads, path }: InferenceModel,
   { featureDim, pictures, name, features }: QuestionData,
   { vocabSize }: WordPiece,
 ): void {
-  const bad = (problem: string): LxmertError => new LxmertError('BAD_CHECKPOINT', `${folder}: ${problem}`);
+  const bad = (problem: string): LxmertError => new LxmertError('BAD_CHECKPOINT', `${path}: ${problem}`);
   if (featureDim !== config.visualFeatDim)
     throw bad(`it takes features of ${config.visualFeatDim} numbers; ${features.path} has ${featureDim}`);
   if (pictures !== heads.pictures)
@@ -103,16 +105,28 @@ function demandFit(
     throw bad(`it has ${config.vocabSize} words, the tokenizer ${vocabSize}; name its own with --vocabulary`);
 }
 
+/** The files have each id once; several splits together may not. */
+function demandUniqueIds(data: QuestionData): void {
+  const { size, name, texts } = data;
+  const ids = new Set<string>();
+  for (let sample = 0; sample < size; sample++) {
+    const id = data.sampleId(sample);
+    if (ids.has(id))
+      throw new LxmertError(
+        'BAD_DATA',
+        `the id ${id} is in two of the splits ${name} (${texts.join(', ')}), so a prediction would belong to both; ` +
+          'take one split at a time',
+      );
+    ids.add(id);
+  }
+}
+
 async function predictAll(
   model: InferenceModel,
   data: NamedData,
-  {
-    answers,
-    loss,
-    ...request
-  }: PredictRequest & { readonly answers: readonly string[]; readonly loss: 'soft' | 'hard' | 'classes' },
+  answers: readonly string[],
+  { batchSize = 32, workers, top, signal, progress }: PredictRequest,
 ): Promise<Prediction[]> {
-  const { batchSize = 32, workers, top, signal, progress } = request;
   const { batches, release } = questionBatches(data, { batchSize, workers });
   const predictions: Prediction[] = [];
   const take = (logits: Float32Array): void => {
@@ -120,7 +134,7 @@ async function predictAll(
     for (let start = 0; start < logits.length; start += width) {
       const own = logits.subarray(start, start + width);
       const id = data.sampleId(predictions.length);
-      const ranked = top === undefined ? undefined : rankAnswers(own, answers, { loss, top });
+      const ranked = top === undefined ? undefined : rankAnswers(own, answers, { loss: model.loss, top });
       predictions.push({ id, answer: answers[bestRow(own)], ranked });
     }
     progress?.(predictions.length, data.size);

@@ -1,6 +1,6 @@
 import type { ExclusionCount } from '../data/samples/exclusion.js';
 import type { DataReport, PretrainData } from '../data/samples/pretrainData.js';
-import { counted, percent, whole } from '../formats/numbers.js';
+import { counted, percent, whole } from '../figures.js';
 
 /** What was found in some data, and what was left out: a line for each feature file that was opened, and one for all. */
 export function dataNotes(what: string, { name, report }: Pick<PretrainData, 'name' | 'report'>): string[] {

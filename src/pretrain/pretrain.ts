@@ -25,7 +25,7 @@ import type { DescribedRun, OpenedData, PretrainModel, PretrainParts } from './p
 import { checkTaskMix, lossWeights } from './taskMix.js';
 import { validate } from './validation.js';
 import { demandSameVocabulary, vocabularyOf, vocabularyText } from './vocabulary.js';
-import { byteSize, counted, figure } from '../formats/numbers.js';
+import { byteSize, counted, figure } from '../figures.js';
 
 export interface PretrainRequest extends RunControls {
   readonly sources: Omit<ConfigSources, 'saved'>;

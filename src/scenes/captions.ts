@@ -5,6 +5,8 @@ import {
   allAspects,
   countOf,
   describe,
+  halfNames,
+  halves,
   numberWords,
   numbered,
   orderedPairs,
@@ -84,6 +86,22 @@ const place: Caption = (scene, random) =>
       }),
   );
 
+/** Which half of the picture one object is in. */
+const half: Caption = (scene, random) =>
+  nameable(scene, random).flatMap(({ object, description }) =>
+    random
+      .shuffle(halfNames)
+      .filter((name) => halves[name].holds(scene, object))
+      .flatMap((name) => {
+        const [one, where] = [phrase(description), halves[name].phrase];
+        return random.shuffle([
+          `the ${one} is in the ${where} half.`,
+          `a ${one} stands in the ${where} half.`,
+          `in the ${where} half there is a ${one}.`,
+        ]);
+      }),
+  );
+
 /** Which colour there is more of. */
 const moreColor: Caption = (scene, random) =>
   orderedPairs(palette(scene))
@@ -130,7 +148,7 @@ const shapeCounts: Caption = (scene, random) => {
 
 /** One caption is made of each row, of its first kind that has anything new to say; `colorCounts` always has. */
 function plan(random: Random): Caption[][] {
-  const others = random.shuffle([moreColor, larger, shapeCounts]);
+  const others = random.shuffle([moreColor, larger, shapeCounts, half]);
   return [[colorCounts], [pair, shapeCounts, colorCounts], [place, pair, colorCounts], [...others, colorCounts]];
 }
 

@@ -1,7 +1,18 @@
 import { colors, shapes, sizes } from './world.js';
 import { numberWords, numbered } from './descriptions.js';
 
-const comparisons = ['more', 'fewer', 'larger', 'smaller', 'left', 'right', 'above', 'below'] as const;
+const comparisons = [
+  'more',
+  'fewer',
+  'larger',
+  'smaller',
+  'left',
+  'right',
+  'above',
+  'below',
+  'upper',
+  'lower',
+] as const;
 
 const content: ReadonlySet<string> = new Set([
   ...colors,

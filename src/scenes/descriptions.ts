@@ -65,18 +65,30 @@ export const numberWords = ['zero', 'one', 'two', 'three', 'four', 'five'] as co
 
 /** How one object stands to another; a relation holds when the boxes lie wholly apart in that direction. */
 export const relations = {
-  left: { phrase: 'left of', opposite: 'right', holds: (a, b) => a.box[2] <= b.box[0] },
-  right: { phrase: 'right of', opposite: 'left', holds: (a, b) => b.box[2] <= a.box[0] },
-  above: { phrase: 'above', opposite: 'below', holds: (a, b) => a.box[3] <= b.box[1] },
-  below: { phrase: 'below', opposite: 'above', holds: (a, b) => b.box[3] <= a.box[1] },
-} as const satisfies Record<
-  string,
-  { phrase: string; opposite: string; holds: (a: SceneObject, b: SceneObject) => boolean }
->;
+  left: { phrase: 'left of', holds: (a, b) => a.box[2] <= b.box[0] },
+  right: { phrase: 'right of', holds: (a, b) => b.box[2] <= a.box[0] },
+  above: { phrase: 'above', holds: (a, b) => a.box[3] <= b.box[1] },
+  below: { phrase: 'below', holds: (a, b) => b.box[3] <= a.box[1] },
+} as const satisfies Record<string, { phrase: string; holds: (a: SceneObject, b: SceneObject) => boolean }>;
 
 export type Relation = keyof typeof relations;
 
 export const relationNames = Object.keys(relations) as Relation[];
+
+/**
+ * Where one object is in the picture. A half holds an object whose box lies wholly in it; an object across the middle is
+ * in neither half.
+ */
+export const halves = {
+  left: { phrase: 'left', holds: ({ width }, { box }) => box[2] <= width / 2 },
+  right: { phrase: 'right', holds: ({ width }, { box }) => box[0] >= width / 2 },
+  upper: { phrase: 'upper', holds: ({ height }, { box }) => box[3] <= height / 2 },
+  lower: { phrase: 'lower', holds: ({ height }, { box }) => box[1] >= height / 2 },
+} as const satisfies Record<string, { phrase: string; holds: (scene: Scene, object: SceneObject) => boolean }>;
+
+export type Half = keyof typeof halves;
+
+export const halfNames = Object.keys(halves) as Half[];
 
 /** All ordered pairs of different items. */
 export function orderedPairs<T>(items: readonly T[]): [T, T][] {

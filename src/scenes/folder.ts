@@ -6,7 +6,7 @@ import { temporaryPrefix } from '../formats/atomicFile.js';
 import type { SceneParameters } from './options.js';
 
 /** Grows whenever the same parameters would give other bytes. */
-const form = 2;
+const form = 3;
 
 /** The first line of a scenes folder's data.yaml: a comment to its readers, and to us the sign that the folder is ours. */
 export function signature({ images, seed, featureDim }: SceneParameters): string {

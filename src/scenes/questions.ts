@@ -1,7 +1,7 @@
 import { colors, shapes, sizes } from './world.js';
-import type { Scene } from './world.js';
-import { countOf, fits, numbered, orderedPairs, palette, phrase, relations, unique } from './descriptions.js';
-import type { Referred, Relation } from './descriptions.js';
+import type { Scene, SceneObject } from './world.js';
+import { countOf, fits, halves, numbered, orderedPairs, palette, phrase, relations, unique } from './descriptions.js';
+import type { Half, Relation } from './descriptions.js';
 import { fill, wordingPattern } from './wordings.js';
 import type { Slots } from './wordings.js';
 
@@ -11,6 +11,7 @@ export const questionTypes = [
   'color',
   'shape',
   'comparison',
+  'place',
   'leftRight',
   'aboveBelow',
 ] as const;
@@ -44,26 +45,42 @@ const yesNo = ['yes', 'no'] as const;
 const counts = ['1', '2', '3'] as const;
 const answerOf = (truth: boolean): string => (truth ? 'yes' : 'no');
 
-/** Two things of different colours, each told by its colour and shape. */
-function pairs(scene: Scene): [Referred, Referred][] {
-  return orderedPairs(unique(scene, ['color', 'shape'])).filter(([a, b]) => a.object.color !== b.object.color);
-}
+/** Whether a relation holds of two objects. */
+type Holds = (a: SceneObject, b: SceneObject) => boolean;
 
-/** Two things compared or related, both told by all their aspects, and how they stand to each other. */
-function related(scene: Scene, slot: 'sideways' | 'upright', names: readonly Relation[]): Asked[] {
-  return pairs(scene).flatMap(([a, b]) =>
-    names.flatMap((name) => {
-      const { holds, opposite, phrase: words } = relations[name];
-      const truth = holds(a.object, b.object);
-      if (!truth && !relations[opposite].holds(a.object, b.object)) return [];
-      return {
-        slots: { a: phrase(a.description), b: phrase(b.description), [slot]: words },
-        answer: answerOf(truth),
-        hint: name,
-      };
-    }),
+/** In which of two opposite halves one thing is. */
+function whichHalf(scene: Scene, names: readonly Half[]): Asked[] {
+  return unique(scene, ['color', 'shape']).flatMap(({ object, description }) =>
+    names
+      .filter((name) => halves[name].holds(scene, object))
+      .map((name) => ({ slots: { a: phrase(description) }, answer: halves[name].phrase, hint: '' })),
   );
 }
+
+/**
+ * Which of two opposite relations holds between two things of different colours. The second is named by its colour alone,
+ * so that the words say which of the two is which.
+ */
+function whichHolds(scene: Scene, relation: Readonly<Record<string, Holds>>): Asked[] {
+  const others = unique(scene, ['color']);
+  return unique(scene, ['color', 'shape']).flatMap((a) =>
+    others
+      .filter((b) => b.object.color !== a.object.color)
+      .flatMap((b) =>
+        Object.entries(relation)
+          .filter(([, holds]) => holds(a.object, b.object))
+          .map(([answer]) => ({
+            slots: { a: phrase(a.description), b: phrase(b.description, 'one') },
+            answer,
+            hint: '',
+          })),
+      ),
+  );
+}
+
+/** The same of two places. */
+const whichPlace = (scene: Scene, [one, other]: readonly [Relation, Relation]): Asked[] =>
+  whichHolds(scene, { [one]: relations[one].holds, [other]: relations[other].holds });
 
 /**
  * The templates. Nearly all name something of the picture besides what they ask for (its colours, another object), as
@@ -96,15 +113,11 @@ export const questionTemplates: readonly QuestionTemplate[] = [
     name: 'countColor',
     type: 'counting',
     answers: counts,
-    wordings: [
-      'how many shapes are {c} and not {d}?',
-      'how many {c} shapes are there with the {d} ones?',
-      'besides the {d} shapes, how many are {c}?',
-    ],
+    wordings: ['how many shapes are {c}?', 'how many {c} shapes are there?', 'how many {c} shapes do you see?'],
     ask: (scene) =>
-      orderedPairs(palette(scene)).map(([c, d]) => ({
-        slots: { c, d },
-        answer: String(countOf(scene, { color: c })),
+      palette(scene).map((color) => ({
+        slots: { c: color },
+        answer: String(countOf(scene, { color })),
         hint: '',
       })),
   },
@@ -112,21 +125,15 @@ export const questionTemplates: readonly QuestionTemplate[] = [
     name: 'countShape',
     type: 'counting',
     answers: counts,
-    wordings: [
-      'how many {shapes} are there with the {ref}?',
-      'how many {shapes} do you see with the {ref}?',
-      'besides the {ref}, how many {shapes} are there?',
-    ],
+    wordings: ['how many {shapes} are there?', 'how many {shapes} do you see?', 'how many shapes are {shapes}?'],
     ask: (scene) =>
-      unique(scene, ['color', 'shape']).flatMap(({ object, description }) =>
-        shapes
-          .filter((shape) => shape !== object.shape && countOf(scene, { shape }) > 0)
-          .map((shape) => ({
-            slots: { ref: phrase(description), shapes: numbered(shape, 2) },
-            answer: String(countOf(scene, { shape })),
-            hint: '',
-          })),
-      ),
+      shapes
+        .filter((shape) => countOf(scene, { shape }) > 0)
+        .map((shape) => ({
+          slots: { shapes: numbered(shape, 2) },
+          answer: String(countOf(scene, { shape })),
+          hint: '',
+        })),
   },
   {
     name: 'color',
@@ -169,45 +176,53 @@ export const questionTemplates: readonly QuestionTemplate[] = [
       ),
   },
   {
-    name: 'moreColor',
+    name: 'mostColor',
     type: 'comparison',
-    answers: yesNo,
-    wordings: ['are there more {c} shapes than {d} ones?', 'do you see more {c} shapes than {d} shapes?'],
+    answers: colors,
+    wordings: ['what color are most shapes?', 'what color do most shapes have?', 'which color do you see most?'],
     ask: (scene) =>
-      orderedPairs(palette(scene)).flatMap(([c, d]) => {
-        const difference = countOf(scene, { color: c }) - countOf(scene, { color: d });
-        return difference === 0 ? [] : { slots: { c, d }, answer: answerOf(difference > 0), hint: '' };
-      }),
+      orderedPairs(palette(scene))
+        .filter(([c, d]) => countOf(scene, { color: c }) > countOf(scene, { color: d }))
+        .map(([color]) => ({ slots: {}, answer: color, hint: '' })),
   },
   {
     name: 'larger',
     type: 'comparison',
-    answers: yesNo,
-    wordings: ['is the {a} larger than the {b}?', 'does the {a} look larger than the {b}?'],
+    answers: ['larger', 'smaller'],
+    wordings: ['is the {a} larger or smaller than the {b}?', 'does the {a} look larger or smaller than the {b}?'],
     ask: (scene) =>
-      pairs(scene).flatMap(([a, b]) =>
-        a.object.size === b.object.size
-          ? []
-          : {
-              slots: { a: phrase(a.description), b: phrase(b.description) },
-              answer: answerOf(sizes.indexOf(a.object.size) > sizes.indexOf(b.object.size)),
-              hint: '',
-            },
-      ),
+      whichHolds(scene, {
+        larger: (a, b) => sizes.indexOf(a.size) > sizes.indexOf(b.size),
+        smaller: (a, b) => sizes.indexOf(a.size) < sizes.indexOf(b.size),
+      }),
+  },
+  {
+    name: 'side',
+    type: 'place',
+    answers: ['left', 'right'],
+    wordings: ['is the {a} in the left or the right half?', 'does the {a} stand in the left or the right half?'],
+    ask: (scene) => whichHalf(scene, ['left', 'right']),
+  },
+  {
+    name: 'level',
+    type: 'place',
+    answers: ['upper', 'lower'],
+    wordings: ['is the {a} in the upper or the lower half?', 'does the {a} stand in the upper or the lower half?'],
+    ask: (scene) => whichHalf(scene, ['upper', 'lower']),
   },
   {
     name: 'leftRight',
     type: 'leftRight',
-    answers: yesNo,
-    wordings: ['is the {a} {sideways} the {b}?', 'does the {a} stand {sideways} the {b}?'],
-    ask: (scene) => related(scene, 'sideways', ['left', 'right']),
+    answers: ['left', 'right'],
+    wordings: ['is the {a} left or right of the {b}?', 'does the {a} stand left or right of the {b}?'],
+    ask: (scene) => whichPlace(scene, ['left', 'right']),
   },
   {
     name: 'aboveBelow',
     type: 'aboveBelow',
-    answers: yesNo,
-    wordings: ['is the {a} {upright} the {b}?', 'does the {a} stand {upright} the {b}?'],
-    ask: (scene) => related(scene, 'upright', ['above', 'below']),
+    answers: ['above', 'below'],
+    wordings: ['is the {a} above or below the {b}?', 'does the {a} stand above or below the {b}?'],
+    ask: (scene) => whichPlace(scene, ['above', 'below']),
   },
 ];
 
@@ -216,11 +231,16 @@ const named = (...names: string[]): QuestionTemplate[] => questionTemplates.filt
 /** A scene's questions: one of each row, of the first of its templates, in random order, that can be asked. */
 export const questionPlan: readonly (readonly QuestionTemplate[])[] = [
   named('existence'),
-  named('color'),
-  named('shape'),
   named('color', 'shape'),
-  named('countColor', 'countShape'),
-  named('moreColor', 'larger', 'leftRight', 'aboveBelow'),
+  named('countColor'),
+  named('countShape'),
+  named('mostColor'),
+  named('larger'),
+  named('side'),
+  named('level'),
+  named('leftRight'),
+  named('aboveBelow'),
+  named('leftRight', 'aboveBelow'),
 ];
 
 /** Every answer that a question can have, sorted: the answer table. */

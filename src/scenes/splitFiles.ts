@@ -64,6 +64,9 @@ export const splitFiles = (split: Split) =>
     nlvr2: `nlvr2/${split}.json`,
   }) as const;
 
+/** The file of the training scenes with their questions alone: what a model begins with. */
+export const questionsFile = 'questions.json';
+
 /** A JSON list, an element a line, written in parts. */
 class JsonListFile {
   readonly #file: FileHandle;
@@ -107,7 +110,9 @@ export async function writeSplit(options: SplitOptions): Promise<SplitResult> {
   await using sentenceFile = await open(join(folder, names.sentences), 'w');
   await using vqaFile = await open(join(folder, names.vqa), 'w');
   await using nlvr2File = await open(join(folder, names.nlvr2), 'w');
+  await using aloneFile = split === 'train' ? await open(join(folder, questionsFile), 'w') : undefined;
   const texts = new JsonListFile(sentenceFile);
+  const alone = aloneFile && new JsonListFile(aloneFile);
   const questions = new JsonListFile(vqaFile);
   const statements = new JsonListFile(nlvr2File);
   let set: Scene[] = [];
@@ -120,6 +125,7 @@ export async function writeSplit(options: SplitOptions): Promise<SplitResult> {
       const found = detector.detect(scene, createRandom(...sceneKey(seed, split, index, streams.detector)));
       lines.push(tsvLine(scene, found));
       texts.add(jsonEntry(scene, sentences));
+      alone?.add(jsonEntry(scene, { ...sentences, captions: [] }));
       sums.captions += sentences.captions.length;
       sums.questions += sentences.questions.length;
       for (const question of sentences.questions) tally.add(question);
@@ -135,10 +141,10 @@ export async function writeSplit(options: SplitOptions): Promise<SplitResult> {
       if (index < options.pictures) sums.pictureBytes += await drawPicture(folder, scene, sentences);
     }
     await features.writeFile(lines.join(''));
-    await Promise.all([texts.write(), questions.write(), statements.write()]);
+    await Promise.all([texts.write(), alone?.write(), questions.write(), statements.write()]);
     options.onScenes(to);
   }
-  await Promise.all([texts.end(), questions.end(), statements.end()]);
+  await Promise.all([texts.end(), alone?.end(), questions.end(), statements.end()]);
   const fineTuning = { vqa: vqa.languageOnly(), nlvr2: pairTally.result() };
   return { ...sums, languageOnly: tally.result(), fineTuning };
 }

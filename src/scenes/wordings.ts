@@ -1,5 +1,4 @@
 import { colors, shapes, sizes } from './world.js';
-import { relations } from './descriptions.js';
 
 /** What can stand in a wording's slots, as regular expressions. */
 const object = `(?:(?:${sizes.join('|')}) )?(?:(?:${colors.join('|')}) )?(?:${[...shapes, 'shape', 'one'].join('|')})`;
@@ -12,9 +11,6 @@ const slotPatterns = {
   c: color,
   d: color,
   shapes: shapes.map((shape) => `${shape}s`).join('|'),
-  others: shapes.map((shape) => `${shape}s`).join('|'),
-  sideways: `${relations.left.phrase}|${relations.right.phrase}`,
-  upright: `${relations.above.phrase}|${relations.below.phrase}`,
 } as const satisfies Record<string, string>;
 
 export type Slot = keyof typeof slotPatterns;

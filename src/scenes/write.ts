@@ -7,7 +7,7 @@ import { fillSceneFolder, signature } from './folder.js';
 import { sceneParameters, validImages } from './options.js';
 import type { SceneOptions, SceneParameters } from './options.js';
 import { allAnswers } from './questions.js';
-import { splitFiles, writeSplit } from './splitFiles.js';
+import { questionsFile, splitFiles, writeSplit } from './splitFiles.js';
 import type { FineTuningSets } from './splitFiles.js';
 import { vqaAnswers } from './vqaSet.js';
 import { colors, shapes, splits } from './world.js';
@@ -42,7 +42,10 @@ const vqaFiles = { answers: 'vqa/trainval_label2ans.json', ids: 'vqa/trainval_an
 /** The description of the data set that the other commands read: its splits, answers and label counts. */
 function dataYaml(parameters: SceneParameters): string {
   const description = {
-    splits: Object.fromEntries(splits.map((split) => [split, splitFiles(split)])),
+    splits: {
+      ...Object.fromEntries(splits.map((split) => [split, splitFiles(split)])),
+      questions: { features: splitFiles('train').features, sentences: questionsFile },
+    },
     answers: 'all_ans.json',
     objectLabels: shapes.length,
     attributeLabels: colors.length,
@@ -53,7 +56,7 @@ function dataYaml(parameters: SceneParameters): string {
 /**
  * Writes a synthetic data set in the original's formats: `train.tsv`, `train.json`, `valid.tsv`, `valid.json`,
  * `all_ans.json`, `data.yaml` and a few pictures; for fine-tuning `vqa/{train,valid}.json` with its own answer list and
- * `nlvr2/{train,valid}.json`. Memory stays flat, whatever the number of scenes.
+ * `nlvr2/{train,valid}.json`; and `questions.json`, the questions of the training scenes alone. Memory stays flat, whatever the number of scenes.
  * @throws BAD_ARGUMENT for a parameter out of range or a folder that holds something else; FILE_ACCESS
  */
 export async function writeScenes({ out, onProgress, ...given }: WriteScenesOptions): Promise<ScenesSummary> {
@@ -85,7 +88,7 @@ export async function writeScenes({ out, onProgress, ...given }: WriteScenesOpti
     await writeFile(join(folder, 'data.yaml'), dataYaml(parameters));
     let bytes = train.pictureBytes;
     const files = splits.flatMap((split) => Object.values(splitFiles(split)));
-    for (const file of [...files, ...Object.values(vqaFiles), 'all_ans.json', 'data.yaml']) {
+    for (const file of [...files, ...Object.values(vqaFiles), questionsFile, 'all_ans.json', 'data.yaml']) {
       bytes += (await stat(join(folder, file))).size;
     }
     return { bytes, train, valid };

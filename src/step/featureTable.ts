@@ -1,7 +1,7 @@
 import type { FeatureTable } from '../data/features/residentFeatures.js';
 import { dtypeBytes, rowBlock, type Engine, type Tensor } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
-import { gibibytes } from '../formats/numbers.js';
+import { gibibytes } from '../figures.js';
 
 /** Options of loading a table. */
 export interface LoadOptions {

@@ -3,7 +3,7 @@ import type { Engine } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
 import { capacitiesOf } from './capacities.js';
 import { stagedBytes, stagedTensors, type StagedBatch } from './staging.js';
-import { gibibytes } from '../formats/numbers.js';
+import { gibibytes } from '../figures.js';
 
 /** Bytes of the two arenas that grow with the batch. */
 interface Room {

@@ -8,7 +8,7 @@ import type { LoadReport } from '../weights/index.js';
 import { listCheckpoints } from './checkpointStore.js';
 import type { StoredModel } from './trainable.js';
 import { runFiles } from './runFolder.js';
-import { percent } from '../formats/numbers.js';
+import { percent } from '../figures.js';
 
 /** What initial weights had of the model. */
 export type InitialCoverage = LoadReport;

@@ -32,6 +32,11 @@ const named = standIn.replace(
   'let first',
   "require('node:fs').writeFileSync(__filename + '.pid', String(process.pid));\nlet first",
 );
+/** The same, and writes down the first line that it was sent. */
+const told = standIn.replace(
+  'if (first)',
+  "if (first) require('node:fs').writeFileSync(__filename + '.setup', line);\n  if (first)",
+);
 const failing = `#!${process.execPath}
 console.error("ModuleNotFoundError: No module named 'torch'");
 process.exit(1);
@@ -60,7 +65,7 @@ let folder: string;
 const program = (name: string): string => join(folder, name);
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'bench-'));
-  for (const [name, text] of Object.entries({ standIn, named, failing, dying, babbling })) {
+  for (const [name, text] of Object.entries({ standIn, named, told, failing, dying, babbling })) {
     await writeFile(program(name), text);
     await chmod(program(name), 0o755);
   }
@@ -115,6 +120,19 @@ describe('bench step', () => {
     expect(report.peer!.ratio).toBeCloseTo(2000 / report.stepMilliseconds.median);
     expect(report.peer!.memoryRatio).toBeCloseTo(report.peakMemoryBytes / 2 ** 20);
     expect(stepLines(report).join('\n')).toContain('stand-in: 2.00/s');
+  });
+
+  test.each([
+    ['vqa', 1, 3129],
+    ['nlvr2', 2, 2],
+  ] as const)('of fine-tuning on %s gives the peer the same questions', async (task, pictures, numQaLabels) => {
+    const report = await benchStep({ ...stepOptions, task, peerPython: program('told') });
+    const setup = JSON.parse(await readFile(`${program('told')}.setup`, 'utf8')) as { lengths: number[] };
+    expect(setup).toMatchObject({ task, config: { num_qa_labels: numQaLabels } });
+    expect(setup.lengths).toHaveLength(4 * pictures);
+    // Samples are questions on both sides.
+    expect(report).toMatchObject({ batch: 4, peer: { samplesPerSecond: 2 } });
+    expect(report.samplesPerSecond).toBeCloseTo(4000 / report.stepMilliseconds.median);
   });
 
   test.each([

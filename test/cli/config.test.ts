@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { command } from '../../src/cli/config.js';
 import { runCli } from '../../src/cli/run.js';
-import { configReference } from '../../src/config/reference.js';
-import { runJsonSchema } from '../../src/config/jsonSchema.js';
-import { loadRunConfig } from '../../src/config/loadConfig.js';
+import { configReference, finetuneReference } from '../../src/config/reference.js';
+import { finetuneJsonSchema, runJsonSchema } from '../../src/config/jsonSchema.js';
+import { loadFinetuneConfig, loadRunConfig } from '../../src/config/loadConfig.js';
 
 let out: string;
 let err: string;
@@ -37,6 +37,34 @@ test('show prints what file, preset and flags come to, as a file that comes to t
   out = '';
   expect(await run('show', '--config', shown, '--json')).toBe(0);
   expect(JSON.parse(out)).toEqual(config);
+});
+
+test('of a fine-tuning run likewise: its task begins with the published settings', async () => {
+  const file = join(folder, 'run.yaml');
+  await writeFile(file, 'seed: 3\nfreeze: wordEmbeddings\n');
+  expect(await run('show', 'gqa', '--config', file, '--head-lr', '0.5', '--json')).toBe(0);
+  const flags = { task: 'gqa', 'head-lr': '0.5' };
+  expect(JSON.parse(out)).toEqual(JSON.parse(JSON.stringify(await loadFinetuneConfig({ file, flags }))));
+  expect(JSON.parse(out)).toMatchObject({ seed: 3, optimizer: { lr: 1e-5 }, freeze: ['wordEmbeddings'] });
+  for (const [view, expected] of [
+    ['schema', JSON.stringify(finetuneJsonSchema(), null, 2)],
+    ['reference', finetuneReference()],
+  ]) {
+    out = '';
+    expect(await run(view, 'gqa')).toBe(0);
+    expect(out.trim()).toBe(expected.trim());
+  }
+  for (const [args, message] of [
+    [['show', 'gqa', '--word-mask-rate', '0.1'], '--word-mask-rate is a setting of pre-training'],
+    [
+      ['show', '--head-lr', '0.1'],
+      '--head-lr is a setting of fine-tuning: say on what, such as `lxmert config show vqa`',
+    ],
+  ] as const) {
+    err = '';
+    expect(await run(...args)).toBe(2);
+    expect(err).toContain(message);
+  }
 });
 
 test('schema and reference', async () => {

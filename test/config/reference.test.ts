@@ -1,9 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import { readFile } from 'node:fs/promises';
-import { configFields } from '../../src/config/fields.js';
-import { runJsonSchema } from '../../src/config/jsonSchema.js';
+import { configFields, finetuneSettings } from '../../src/config/fields.js';
+import { finetunePresets } from '../../src/config/finetuneConfig.js';
+import { finetuneJsonSchema, runJsonSchema } from '../../src/config/jsonSchema.js';
 import { presets } from '../../src/config/presets.js';
-import { configReference } from '../../src/config/reference.js';
+import { configReference, finetuneReference } from '../../src/config/reference.js';
 
 interface Schema {
   readonly properties?: Readonly<Record<string, Schema>>;
@@ -16,13 +17,16 @@ interface Schema {
   readonly default?: unknown;
 }
 
-const at = (path: readonly string[]): Schema | undefined =>
-  path.reduce<Schema | undefined>((schema, key) => schema?.properties?.[key], runJsonSchema());
+const at = (path: readonly string[], of: Schema = runJsonSchema()): Schema | undefined =>
+  path.reduce<Schema | undefined>((schema, key) => schema?.properties?.[key], of);
 
-test('docs/config.md is what the schema says', async () => {
-  const page = await readFile(new URL('../../docs/config.md', import.meta.url), 'utf8');
-  // When it is not: npx lxmert config reference > docs/config.md
-  expect(page).toBe(configReference());
+// When a page is not: npx lxmert config reference > docs/config.md; npx lxmert config reference vqa > docs/finetune-config.md
+test.each([
+  ['config.md', configReference],
+  ['finetune-config.md', finetuneReference],
+])('docs/%s is what the schema says', async (name, reference) => {
+  const page = await readFile(new URL(`../../docs/${name}`, import.meta.url), 'utf8');
+  expect(page).toBe(reference());
 });
 
 test('every setting has a flag of its own and says what it is', () => {
@@ -47,6 +51,15 @@ describe('the JSON Schema', () => {
     ];
     expect(required(runJsonSchema() as Schema)).toEqual([]);
     expect(at(['preset'])?.enum).toEqual(Object.keys(presets));
+  });
+
+  test('of fine-tuning likewise', () => {
+    const schema: Schema = finetuneJsonSchema();
+    for (const { path, description } of finetuneSettings.fields)
+      expect(at(path, schema)).toMatchObject({ description });
+    expect(schema.required).toBeUndefined();
+    expect(at(['preset'], schema)?.enum).toEqual(Object.keys(finetunePresets));
+    expect(at(['tasks'], schema)).toBeUndefined();
   });
 
   test('takes a list written with commas, too', () => {

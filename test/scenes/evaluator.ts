@@ -9,9 +9,11 @@ const number: Record<string, number> = { one: 1, two: 2, three: 3, four: 4, five
 const shapeWords = ['circle', 'square', 'triangle', 'star'];
 const noun = '(?:circle|square|triangle|star|shape|one)s?';
 const thing = `((?:small |large )?(?:(?:red|green|blue|yellow) )?${noun})`;
-const color = '(red|green|blue|yellow)';
+const colors = ['red', 'green', 'blue', 'yellow'];
+const color = `(${colors.join('|')})`;
 const count = '(one|two|three|four|five)';
 const where = '(left of|right of|above|below)';
+const half = '(left|right|upper|lower)';
 
 function objects(scene: Scene, words: string): SceneObject[] {
   return scene.objects.filter((object) =>
@@ -39,6 +41,17 @@ function stands(scene: Scene, one: string, relation: string, other: string): boo
   if (!a || !b) return undefined;
   const [[ax, ay], [bx, by]] = [centre(a), centre(b)];
   return { 'left of': ax < bx, 'right of': ax > bx, above: ay < by, below: ay > by }[relation];
+}
+
+/** Whether the whole of an object is in a half of the picture; undefined when it is across the middle. */
+function inHalf(scene: Scene, words: string, half: string): boolean | undefined {
+  const object = only(scene, words);
+  if (!object) return undefined;
+  const sideways = half === 'left' || half === 'right';
+  const [from, to] = sideways ? [object.box[0], object.box[2]] : [object.box[1], object.box[3]];
+  const middle = (sideways ? scene.width : scene.height) / 2;
+  if (from < middle && to > middle) return undefined;
+  return to <= middle === (half === 'left' || half === 'upper');
 }
 
 const area = ({ box }: SceneObject): number => (box[2] - box[0]) * (box[3] - box[1]);
@@ -84,6 +97,8 @@ const captionRules: readonly Rule<boolean>[] = [
     rule(`(?:the|a) ${thing} (?:is|stands) ${where} (?:the|a) ${thing}\\.`),
     (scene, [one, relation, other]) => stands(scene, one, relation, other),
   ],
+  [rule(`(?:the|a) ${thing} (?:is|stands) in the ${half} half\\.`), (scene, [one, where]) => inHalf(scene, one, where)],
+  [rule(`in the ${half} half there is a ${thing}\\.`), (scene, [where, one]) => inHalf(scene, one, where)],
   [
     rule(`there are (more|fewer) ${color} shapes than ${color} ones\\.`),
     (scene, [how, c, d]) => (how === 'more' ? outnumber(scene, c, d) : outnumber(scene, d, c)),
@@ -102,9 +117,16 @@ const captionRules: readonly Rule<boolean>[] = [
 
 const yesNo = (truth: boolean | undefined): string | undefined =>
   truth === undefined ? undefined : truth ? 'yes' : 'no';
+const choice = (truth: boolean | undefined, first: string, second: string): string | undefined =>
+  truth === undefined ? undefined : truth ? first : second;
 /** What is asked only makes sense when the other thing named is in the picture, once. */
 const given = <T>(scene: Scene, ref: string | undefined, value: T): T | undefined =>
   ref === undefined || only(scene, ref) ? value : undefined;
+const mostColor = (scene: Scene): string | undefined => {
+  const counts = colors.map((name) => amount(scene, name));
+  const most = Math.max(...counts);
+  return counts.filter((count) => count === most).length === 1 ? colors[counts.indexOf(most)] : undefined;
+};
 const howMany = (scene: Scene, words: string): string | undefined => String(amount(scene, words) || '') || undefined;
 
 const questionRules: readonly Rule<string>[] = [
@@ -116,26 +138,10 @@ const questionRules: readonly Rule<string>[] = [
     rule(`besides the ${thing}, is there a ${thing}\\?`),
     (scene, [ref, target]) => given(scene, ref, yesNo(amount(scene, target) > 0)),
   ],
-  [
-    rule(`how many shapes are ${color} and not ${color}\\?`),
-    (scene, [c, d]) => (amount(scene, d) > 0 ? howMany(scene, c) : undefined),
-  ],
-  [
-    rule(`how many ${color} shapes are there with the ${color} ones\\?`),
-    (scene, [c, d]) => (amount(scene, d) > 0 ? howMany(scene, c) : undefined),
-  ],
-  [
-    rule(`besides the ${color} shapes, how many are ${color}\\?`),
-    (scene, [d, c]) => (amount(scene, d) > 0 ? howMany(scene, c) : undefined),
-  ],
-  [
-    rule(`how many (${noun}) (?:are there|do you see) with the ${thing}\\?`),
-    (scene, [words, ref]) => given(scene, ref, howMany(scene, words)),
-  ],
-  [
-    rule(`besides the ${thing}, how many (${noun}) are there\\?`),
-    (scene, [ref, words]) => given(scene, ref, howMany(scene, words)),
-  ],
+  [rule(`how many shapes are ${color}\\?`), (scene, [words]) => howMany(scene, words)],
+  [rule(`how many shapes are (circles|squares|triangles|stars)\\?`), (scene, [words]) => howMany(scene, words)],
+  [rule(`how many ${color} shapes (?:are there|do you see)\\?`), (scene, [words]) => howMany(scene, words)],
+  [rule(`how many (${noun}) (?:are there|do you see)\\?`), (scene, [words]) => howMany(scene, words)],
   [
     rule(`what (?:is the )?(color|shape) (?:is|of) the ${thing}(?: with the ${thing})?\\?`),
     (scene, [aspect, target, ref]) => given(scene, ref, only(scene, target)?.[aspect as 'color' | 'shape']),
@@ -144,17 +150,22 @@ const questionRules: readonly Rule<string>[] = [
     rule(`besides the ${thing}, what (color|shape) is the ${thing}\\?`),
     (scene, [ref, aspect, target]) => given(scene, ref, only(scene, target)?.[aspect as 'color' | 'shape']),
   ],
+  [rule('(?:what color are most shapes|what color do most shapes have|which color do you see most)\\?'), mostColor],
   [
-    rule(`(?:are there|do you see) more ${color} shapes than ${color} (?:ones|shapes)\\?`),
-    (scene, [c, d]) => (amount(scene, c) && amount(scene, d) ? yesNo(amount(scene, c) > amount(scene, d)) : undefined),
+    rule(`(?:is|does) the ${thing} (?:look )?larger or smaller than the ${thing}\\?`),
+    (scene, [one, other]) => choice(largerThan(scene, one, other), 'larger', 'smaller'),
   ],
   [
-    rule(`(?:is|does) the ${thing} (?:look )?larger than the ${thing}\\?`),
-    (scene, [one, other]) => yesNo(largerThan(scene, one, other)),
+    rule(`(?:is|does) the ${thing} (?:stand )?in the ${half} or the ${half} half\\?`),
+    (scene, [one, first, second]) => choice(inHalf(scene, one, first), first, second),
   ],
   [
-    rule(`(?:is|does) the ${thing} (?:stand )?${where} the ${thing}\\?`),
-    (scene, [one, relation, other]) => yesNo(stands(scene, one, relation, other)),
+    rule(`(?:is|does) the ${thing} (?:stand )?left or right of the ${thing}\\?`),
+    (scene, [one, other]) => choice(stands(scene, one, 'left of', other), 'left', 'right'),
+  ],
+  [
+    rule(`(?:is|does) the ${thing} (?:stand )?above or below the ${thing}\\?`),
+    (scene, [one, other]) => choice(stands(scene, one, 'above', other), 'above', 'below'),
   ],
 ];
 

@@ -65,6 +65,7 @@ describe('the folder', () => {
         'data.yaml',
         'nlvr2',
         'pictures',
+        'questions.json',
         'train.json',
         'train.tsv',
         'valid.json',
@@ -79,6 +80,7 @@ describe('the folder', () => {
       splits: {
         train: { features: 'train.tsv', sentences: 'train.json', vqa: 'vqa/train.json', nlvr2: 'nlvr2/train.json' },
         valid: { features: 'valid.tsv', sentences: 'valid.json', vqa: 'vqa/valid.json', nlvr2: 'nlvr2/valid.json' },
+        questions: { features: 'train.tsv', sentences: 'questions.json' },
       },
       answers: 'all_ans.json',
       objectLabels: 4,
@@ -156,6 +158,12 @@ describe.each([
       expect(sentf.vqa.every((question) => questionType(question) !== undefined)).toBe(true);
     }
   });
+});
+
+test('the split of questions has those of the training scenes, and no captions', async () => {
+  const all = JSON.parse(await text('train.json')) as Entry[];
+  const questions = JSON.parse(await text('questions.json')) as Entry[];
+  expect(questions).toEqual(all.map((entry) => ({ ...entry, sentf: { ...entry.sentf, captions: [] } })));
 });
 
 describe('writing again', () => {

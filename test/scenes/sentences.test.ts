@@ -65,13 +65,13 @@ describe('questions', () => {
     expect(wrong).toEqual([]);
   });
 
-  test('are at most six a scene, all different, more than four in the mean, of every type', () => {
+  test('are at most eleven a scene, all different, more than six in the mean, of every type', () => {
     const counts = told.map(({ sentences }) => sentences.questions.length);
     expect(told.map(({ sentences }) => new Set(sentences.questions.map(({ sentence }) => sentence)).size)).toEqual(
       counts,
     );
     expect(Math.max(...counts)).toBe(questionPlan.length);
-    expect(mean(counts)).toBeGreaterThan(4);
+    expect(mean(counts)).toBeGreaterThan(6);
     expect(new Set(questions.map(({ type }) => type))).toEqual(new Set(questionTypes));
   });
 
@@ -125,14 +125,16 @@ describe('balance', () => {
       counting: 1 / 3,
       color: 1 / 4,
       shape: 1 / 4,
-      comparison: 1 / 2,
+      // Of four colours, and larger or smaller.
+      comparison: 3 / 8,
+      place: 1 / 2,
       leftRight: 1 / 2,
       aboveBelow: 1 / 2,
     };
     for (const [type, share] of Object.entries(chance)) {
       expect(Math.abs(majority[type as 'color']! - share)).toBeLessThan(0.015);
     }
-    expect(majority.all).toBeLessThan(0.4);
+    expect(majority.all).toBeLessThan(0.46);
     expect(counts.all).toBe(asked.length);
   });
 
@@ -141,7 +143,7 @@ describe('balance', () => {
       { sentence: 'what color is the star with the red circle?', answer: 'red' },
       { sentence: 'what color is the star with the red circle?', answer: 'red' },
       { sentence: 'besides the red star, what color is the circle?', answer: 'blue' },
-      { sentence: 'is the red star above the blue star?', answer: 'no' },
+      { sentence: 'is the red star above or below the blue one?', answer: 'below' },
       { sentence: 'a question of somebody else?', answer: 'no' },
     ]);
     expect(table).toEqual({
@@ -153,7 +155,7 @@ describe('balance', () => {
 
   // A guesser that knows the very words, from 3,000 scenes, is tried on 1,000 others.
   test('other words of the question do not help to guess the answer', () => {
-    const content = /red|green|blue|yellow|circle|square|triangle|star|small|large|left|right|above|below/g;
+    const content = /red|green|blue|yellow|circle|square|triangle|star|small|large|left|right|upper|lower|above|below/g;
     const views: ((sentence: string) => string)[] = [
       (sentence) => sentence,
       (sentence) => `${questionType(sentence)} ${sentence.match(content)?.join(' ')}`,
@@ -194,8 +196,8 @@ describe('words', () => {
   });
 
   test('are varied: hundreds of different captions and questions', () => {
-    expect(new Set(captions).size).toBeGreaterThan(2000);
-    expect(new Set(questions.map(({ sentence }) => sentence)).size).toBeGreaterThan(2000);
+    expect(new Set(captions).size).toBeGreaterThan(1500);
+    expect(new Set(questions.map(({ sentence }) => sentence)).size).toBeGreaterThan(1500);
   });
 });
 

@@ -1,5 +1,5 @@
 import { LxmertError, isLxmertError } from '../../errors.js';
-import { byteSize } from '../../formats/numbers.js';
+import { byteSize } from '../../figures.js';
 import { withWayOut } from './damage.js';
 import { featureSource } from './featureSource.js';
 import type { FeatureReader, FeatureSource, ObjectRows, SharedMemory } from './featureSource.js';

@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { LxmertError, isLxmertError } from '../../errors.js';
 import { readFailure } from '../../formats/fileErrors.js';
 import { describeValue } from '../../formats/describe.js';
-import { counted } from '../../formats/numbers.js';
+import { counted } from '../../figures.js';
 import { refuseForeign, textStart } from '../../formats/text.js';
 import { allocateObjectRows } from './featureSource.js';
 import type { TsvIndex } from './featureSource.js';

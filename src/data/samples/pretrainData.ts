@@ -3,7 +3,7 @@ import type { WordPiece } from '../../text/wordPiece.js';
 import { readAnswerTable } from './answers.js';
 import type { AnswerTable } from './answers.js';
 import { describeValue } from '../../formats/describe.js';
-import { counted } from '../../formats/numbers.js';
+import { counted } from '../../figures.js';
 import type { TaskName } from '../../config/tasks.js';
 import { Exclusions } from './exclusion.js';
 import type { ExclusionCount } from './exclusion.js';

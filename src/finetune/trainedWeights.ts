@@ -1,0 +1,125 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ModelConfig } from '../config/modelConfig.js';
+import { LxmertError, isLxmertError } from '../errors.js';
+import { runFiles } from '../train/index.js';
+import { answersBeside } from '../weights/answers.js';
+import { configOf } from '../weights/config.js';
+import { openWeights, type WeightSource } from '../weights/index.js';
+import { kindOf } from '../weights/kinds.js';
+import { readAnswerVocabulary } from './answers/index.js';
+import type { AnswerLoss } from './objective.js';
+import { nlvr2Answers } from './questions/index.js';
+import { readTask, type TaskDescription } from './taskFile.js';
+
+/** What weights cannot say of themselves. */
+export interface TrainedWeightsOptions {
+  /**
+   * Answers of the answer head, by row: a list, or a file or folder that has one. Those beside the weights (`answers.json`, or a list of the
+   * original's that is as long as the head) unless given.
+   */
+  readonly answers?: string | readonly string[] | undefined;
+  /** Attention heads of weights that have no configuration; hiddenSize / 64 unless given. */
+  readonly attentionHeads?: number | undefined;
+}
+
+/** Heads that weights have. */
+export interface Heads {
+  /** Pictures of one question; absent: there is no answer head. */
+  readonly pictures?: 1 | 2 | undefined;
+  /** Whether sentence and picture belong together. */
+  readonly match: boolean;
+}
+
+/** Weights of a trained model, open, and what they are for. */
+export interface TrainedWeights {
+  readonly source: WeightSource;
+  /** The checkpoint, folder or file. */
+  readonly path: string;
+  readonly config: ModelConfig;
+  readonly heads: Heads;
+  /** Rows of the answer head; absent: no list is known. */
+  readonly answers?: readonly string[] | undefined;
+  /** What it was fine-tuned for; absent: that is not known. */
+  readonly task?: TaskDescription | undefined;
+  /** How logits become probabilities. */
+  readonly loss: AnswerLoss;
+}
+
+export const matchHead = 'cls.seq_relationship';
+const answerHeadStart = 'answer_head.logit_fc.0.weight';
+
+/**
+ * Opens a checkpoint, the best one of a run, or weights of any form that `openWeights` reads, such as a `.pth` of the original's VQA, GQA or NLVR2
+ * and a transformers folder. Only headers are read. Whoever opens closes `source`.
+ * @throws FILE_MISSING, FILE_ACCESS, BAD_CHECKPOINT naming what does not fit
+ */
+export async function openTrainedWeights(path: string, options: TrainedWeightsOptions = {}): Promise<TrainedWeights> {
+  const where = await checkpointIn(path);
+  return asCheckpoint(async () => {
+    const source = await openWeights(where);
+    try {
+      return await describe(source, where, options);
+    } catch (error) {
+      await source.close();
+      throw error;
+    }
+  });
+}
+
+async function describe(
+  source: WeightSource,
+  path: string,
+  { answers: given, attentionHeads }: TrainedWeightsOptions,
+): Promise<TrainedWeights> {
+  const { config } = await configOf(source, attentionHeads);
+  const task = source.isFolder ? await readTask(source.folder) : undefined;
+  const heads = headsIn(source, config);
+  const kind = kindOf(source, config);
+  const listed =
+    typeof given === 'string' ? (await readAnswerVocabulary(given)).answers : (given ?? (await answersBeside(source)));
+  const answers = listed ?? (kind === 'nlvr2' && config.numQaLabels === 2 ? nlvr2Answers : undefined);
+  if (answers && heads.pictures && answers.length !== config.numQaLabels) {
+    const list = typeof given === 'string' ? given : given ? 'the list that was given' : 'answers.json';
+    throw new LxmertError(
+      'BAD_CHECKPOINT',
+      `${path}: ${list} has ${answers.length} answers, the answer head ${config.numQaLabels}`,
+    );
+  }
+  const loss = task?.loss ?? (kind === 'questionAnswering' ? 'soft' : 'classes');
+  return { source, path, config, heads, answers, task, loss };
+}
+
+/** The path itself, or the best checkpoint (else the last) when it is a run. */
+async function checkpointIn(path: string): Promise<string> {
+  for (const link of ['best', 'last']) {
+    const folder = join(path, runFiles.checkpoints, link);
+    const found = await stat(folder).catch(() => undefined);
+    if (found?.isDirectory()) return folder;
+  }
+  return path;
+}
+
+/** @throws BAD_CHECKPOINT when the answer head is for neither one nor two pictures */
+function headsIn({ tensors, path }: WeightSource, { hiddenSize }: ModelConfig): Heads {
+  const width = tensors.get(answerHeadStart)?.shape[1];
+  const match = tensors.has(`${matchHead}.weight`);
+  if (width === undefined) return { match };
+  if (width === hiddenSize) return { match, pictures: 1 };
+  if (width === 2 * hiddenSize) return { match, pictures: 2 };
+  throw new LxmertError(
+    'BAD_CHECKPOINT',
+    `${path}: ${answerHeadStart} has ${width} columns; expected ${hiddenSize}, or ${2 * hiddenSize} for two pictures`,
+  );
+}
+
+/** Faulty contents and configurations make a faulty checkpoint, whatever form it has. */
+async function asCheckpoint<T>(open: () => Promise<T>): Promise<T> {
+  try {
+    return await open();
+  } catch (error) {
+    if (isLxmertError(error) && ['BAD_DATA', 'BAD_CONFIG'].includes(error.code))
+      throw new LxmertError('BAD_CHECKPOINT', error.message, { cause: error });
+    throw error;
+  }
+}

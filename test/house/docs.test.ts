@@ -1,0 +1,53 @@
+import { expect, jest, test } from '@jest/globals';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { runCli } from '../../src/cli/run.js';
+import type { CommandTable } from '../../src/cli/run.js';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const pages = [
+  'docs/finetuning.md',
+  'docs/scenes.md',
+  ...readdirSync(join(root, 'docs/tasks')).map((name) => `docs/tasks/${name}`),
+];
+const read = (page: string): string => readFileSync(join(root, page), 'utf8');
+
+const table: CommandTable = {
+  answers: () => import('../../src/cli/answers.js'),
+  evaluate: () => import('../../src/cli/evaluate.js'),
+  finetune: () => import('../../src/cli/finetune.js'),
+  predict: () => import('../../src/cli/predict.js'),
+  pretrain: () => import('../../src/cli/pretrain.js'),
+  report: () => import('../../src/cli/report.js'),
+  scenes: () => import('../../src/cli/scenes.js'),
+  score: () => import('../../src/cli/score.js'),
+};
+
+async function helpOf(command: readonly string[]): Promise<string> {
+  let text = '';
+  // yargs prints help by console.log.
+  const spy = jest.spyOn(console, 'log').mockImplementation((some) => void (text += String(some)));
+  try {
+    expect([command, await runCli([...command, '--help'], table)]).toEqual([command, 0]);
+  } finally {
+    spy.mockRestore();
+  }
+  return text;
+}
+
+test.each(pages)('the commands of %s exist, with their flags', async (page) => {
+  const lines = [...read(page).matchAll(/^(?:\$ )?npx lxmert (.*)$/gm)].map(([, line]) => line.split(' '));
+  for (const [command, ...words] of lines) {
+    const help = await helpOf(command === 'answers' ? [command, words[0]] : [command]);
+    const known = new Set(help.match(/--[\w-]+/g));
+    const flags = words.filter((word) => word.startsWith('--'));
+    expect([command, flags.filter((flag) => !known.has(flag))]).toEqual([command, []]);
+  }
+});
+
+test.each(pages)('the links of %s lead to files', (page) => {
+  const links = [...read(page).matchAll(/\]\(([^)#]+)[^)]*\)/g)].map(([, link]) => link);
+  const files = links.filter((link) => !link.startsWith('http')).map((link) => normalize(join(dirname(page), link)));
+  expect(files.filter((file) => !existsSync(join(root, file)))).toEqual([]);
+});
