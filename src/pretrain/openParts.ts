@@ -15,7 +15,7 @@ import { dataNotes, overlapNote } from './dataNotes.js';
 import type { DescribedRun, OpenedData, PretrainParts } from './parts.js';
 import { Pretrainer } from './pretrainer.js';
 import { tasksOn } from './taskMix.js';
-import { demandTwoImages, findUnlabelled, largestOf } from './unlabelled.js';
+import { demandClasses, demandTwoImages, findUnlabelled, largestOf } from './unlabelled.js';
 
 /** Opens the data of `--data`, and the model on the device of `--device`. */
 export const pretrainParts: PretrainParts = { openData: openPretrainRun, openModel: openPretrainer };
@@ -50,6 +50,7 @@ export async function openPretrainRun(
     if (overlap !== undefined) note(overlap);
     const sets = valid ? [train, valid] : [train];
     sets.forEach((set) => demandTwoImages(set, config));
+    sets.forEach((set) => demandClasses(set, config));
     const unlabelled = await findUnlabelled(train, config);
     const largest = largestOf(sets);
     const resident = data.residentFeatures

@@ -1,10 +1,18 @@
 import { stat } from 'node:fs/promises';
 import { LxmertError } from '../../errors.js';
-import { readFailure } from '../../formats/fileErrors.js';
+import { join } from 'node:path';
+import { isThere, readFailure } from '../../formats/fileErrors.js';
+import { openStoreSource } from '../store/openStore.js';
+import { manifestFile } from '../store/storeForm.js';
 import type { FeatureSource } from './featureSource.js';
 import { IN_MEMORY_BYTES, openFeatureTsv } from './featureTsv.js';
 import type { FeatureTsvOptions } from './featureTsv.js';
 import { mergeSources } from './mergedFeatures.js';
+
+export interface OpenFeaturesOptions extends FeatureTsvOptions {
+  /** Compare the checksum of each image that is read from a store; default false. */
+  readonly verifyReads?: boolean | undefined;
+}
 
 /** What one file holds. */
 export interface FeatureFileReport {
@@ -27,7 +35,7 @@ export class FeatureFiles {
    */
   async open(
     paths: readonly string[],
-    options: FeatureTsvOptions,
+    options: OpenFeaturesOptions,
   ): Promise<{ readonly source: FeatureSource; readonly opened: readonly FeatureFileReport[] }> {
     const different = [...new Set(paths)];
     let bytes = 0;
@@ -52,13 +60,18 @@ export class FeatureFiles {
   }
 }
 
-/** Opens features of the form that lies at `path`: today a TSV. Another form is another branch here. */
-async function openFile(path: string, options: FeatureTsvOptions): Promise<FeatureSource> {
+/** Opens features of the form that lies at `path`: a folder is a store, a file a TSV. Another form is another branch here. */
+async function openFile(path: string, options: OpenFeaturesOptions): Promise<FeatureSource> {
   const found = await stat(path).catch((error: unknown) => {
     throw readFailure(path, 'image features', error);
   });
   if (found.isDirectory()) {
-    throw new LxmertError('UNSUPPORTED', `${path}: is a folder; features are read from a TSV file`);
+    if (!(await isThere(join(path, manifestFile))))
+      throw new LxmertError(
+        'BAD_DATA',
+        `${path}: is a folder without ${manifestFile}, so no feature store; make one of it with lxmert features import`,
+      );
+    return openStoreSource(path, { verifyReads: options.verifyReads });
   }
   return openFeatureTsv(path, options);
 }

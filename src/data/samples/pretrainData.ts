@@ -9,7 +9,7 @@ import { Exclusions } from './exclusion.js';
 import type { ExclusionCount } from './exclusion.js';
 import type { FeatureReader, FeatureSource } from '../features/featureSource.js';
 import { findSplit, readManifest } from './manifest.js';
-import type { SplitFiles } from './manifest.js';
+import type { Manifest, SplitFiles } from './manifest.js';
 import { FeatureFiles } from '../features/openFeatures.js';
 import type { FeatureFileReport } from '../features/openFeatures.js';
 import { sharedArrays } from '../sharedArrays.js';
@@ -30,6 +30,8 @@ export interface OpenPretrainOptions {
   readonly answers?: AnswerTable | undefined;
   /** Decode all features once and keep them; default: when the files are under 512 MiB together. */
   readonly inMemory?: boolean | undefined;
+  /** Compare the checksum of each image that is read from a feature store; default false. */
+  readonly verifyReads?: boolean | undefined;
   /** Largest share of a split's sentences whose image has no features; above it opening fails. Default 0.01. */
   readonly maxMissingShare?: number | undefined;
   /** Files with ids of images to leave out. */
@@ -91,6 +93,8 @@ export interface PretrainData extends Samples {
   /** Classes that the detector knows. */
   readonly objectLabels: number;
   readonly attributeLabels: number;
+  /** What some images do not have; absent: nothing. */
+  readonly lacks?: FeatureSource['lacks'];
   readonly report: DataReport;
   /** `<image id>_<sentence set>_<number>`, the original's uid. */
   sampleId(sample: number): string;
@@ -104,7 +108,7 @@ export interface PretrainData extends Samples {
  * a split has no samples or more than `maxMissingShare` of its sentences have no image; and with the signal's reason.
  */
 export async function openPretrainData(options: OpenPretrainOptions): Promise<PretrainData> {
-  const { wordPiece, maxTokens = 20, maxMissingShare = 0.01, exclude = [], skip = [], inMemory, signal } = options;
+  const { wordPiece, maxTokens = 20, maxMissingShare = 0.01, exclude = [], skip = [], inMemory, verifyReads, signal } = options;
   if (!Number.isInteger(maxTokens) || maxTokens < 3) {
     throw new LxmertError('BAD_ARGUMENT', `maxTokens must be an integer from 3, found ${describeValue(maxTokens)}`);
   }
@@ -129,8 +133,9 @@ export async function openPretrainData(options: OpenPretrainOptions): Promise<Pr
   };
   try {
     const paths = splits.map(({ features }) => features);
-    const { source, opened } = await files.open(paths, { objectLabels, attributeLabels, inMemory, mayFail, signal });
+    const { source, opened } = await files.open(paths, { objectLabels, attributeLabels, inMemory, verifyReads, mayFail, signal });
     const { reader, imageIds } = source;
+    demandLabels(source, manifest);
     const samples = new SampleBuilder({ wordPiece, maxTokens, answers });
     const used = new Uint8Array(imageIds.length);
     const skippedImages = sharedArrays.uint8(imageIds.length);
@@ -180,6 +185,7 @@ export async function openPretrainData(options: OpenPretrainOptions): Promise<Pr
       wordPiece,
       objectLabels,
       attributeLabels,
+      lacks: source.lacks,
       skippedImages: anySkipped ? skippedImages : undefined,
       report: {
         sentences: packed.size,
@@ -211,6 +217,19 @@ export async function openPretrainData(options: OpenPretrainOptions): Promise<Pr
     await close();
     throw error;
   }
+}
+
+/** @throws BAD_DATA when a store has more classes than the data folder says */
+function demandLabels({ labels, reader }: FeatureSource, { objectLabels, attributeLabels }: Manifest): void {
+  for (const [key, theirs, ours] of [
+    ['objectLabels', labels?.objects ?? 0, objectLabels],
+    ['attributeLabels', labels?.attributes ?? 0, attributeLabels],
+  ] as const)
+    if (theirs > ours)
+      throw new LxmertError(
+        'BAD_DATA',
+        `${reader.path}: has ${theirs} classes, the data folder says ${ours}; write '${key}: ${theirs}' into data.yaml`,
+      );
 }
 
 function splitNames(splits: string | readonly string[]): readonly string[] {
