@@ -1,4 +1,5 @@
 import { createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { Readable } from 'node:stream';
 import { crc32, createGunzip, createInflateRaw } from 'node:zlib';
@@ -13,27 +14,64 @@ import type { ZipEntry } from '../formats/zip.js';
 export interface BytePart {
   /** The file, and the name inside it where it is an archive. */
   readonly path: string;
-  /** Bytes of the packed or plain part, for progress. */
-  readonly packedBytes: number;
-  /** Chunks from byte `from` of the unpacked text on. Rejects with BAD_DATA where the packing is damaged. */
-  chunks(from: number): AsyncIterable<Uint8Array>;
+  /** Reads from byte `from` of the unpacked text on. */
+  open(from: number): Promise<ByteReader>;
+}
+
+export interface ByteReader {
+  /** Fills a part of `into`. @returns bytes, 0 at the end. Rejects with BAD_DATA where the packing is damaged. */
+  read(into: Uint8Array): Promise<number>;
+  close(): Promise<void>;
 }
 
 const CHUNK = 2 ** 20;
 
-/** A plain file. */
-export const plainPart = (path: string, size: number): BytePart => ({
+/** A plain file: read straight into the given memory. */
+export const plainPart = (path: string): BytePart => ({
   path,
-  packedBytes: size,
-  chunks: (from) => fileChunks(path, { start: from }),
+  open: async (from) => {
+    const failed = (error: unknown): never => {
+      throw readFailure(path, 'a feature TSV', error);
+    };
+    const file = await open(path).catch(failed);
+    let position = from;
+    return {
+      read: async (into) => {
+        const { bytesRead } = await file.read(into, 0, into.length, position).catch(failed);
+        position += bytesRead;
+        return bytesRead;
+      },
+      close: () => file.close(),
+    };
+  },
 });
 
 /** A file packed by gzip, of any number of members. */
 export const gzipPart = (path: string, size: number): BytePart => ({
   path,
-  packedBytes: size,
-  chunks: (from) => skipped(gunzipped(path, size), from),
+  open: async (from) => chunkReader(skipped(gunzipped(path, size), from)),
 });
+
+/** Reads from chunks. */
+function chunkReader(chunks: AsyncGenerator<Uint8Array, void, undefined>): ByteReader {
+  let rest: Uint8Array = new Uint8Array(0);
+  return {
+    read: async (into) => {
+      while (rest.length === 0) {
+        const next = await chunks.next();
+        if (next.done === true) return 0;
+        rest = next.value;
+      }
+      const some = rest.subarray(0, into.length);
+      into.set(some);
+      rest = rest.subarray(some.length);
+      return some.length;
+    },
+    close: async () => {
+      await chunks.return();
+    },
+  };
+}
 
 /** The tables in a zip, in the order of its directory. @throws BAD_DATA where it has none */
 export async function zipParts(path: string): Promise<BytePart[]> {
@@ -50,8 +88,7 @@ export async function zipParts(path: string): Promise<BytePart[]> {
     }
     return tables.map((entry) => ({
       path: `${path}: ${shown(entry.name).slice(1, -1)}`,
-      packedBytes: entry.packedSize,
-      chunks: (from) => skipped(unzipped(path, entry), from),
+      open: async (from) => chunkReader(skipped(unzipped(path, entry), from)),
     }));
   } finally {
     await file.close();

@@ -23,7 +23,7 @@ export async function openTsvForm(file: InputFile, options: FormOptions): Promis
 async function partsOf({ path, bytes }: InputFile): Promise<BytePart[]> {
   const kind = await magicOf(path);
   if (kind === 'zip') return zipParts(path);
-  return [kind === 'gzip' ? gzipPart(path, bytes) : plainPart(path, bytes)];
+  return [kind === 'gzip' ? gzipPart(path, bytes) : plainPart(path)];
 }
 
 /** How a file is packed, by its first bytes. */

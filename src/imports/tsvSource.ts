@@ -4,7 +4,7 @@ import { refuseForeign, textStart } from '../formats/text.js';
 import { openThreads } from '../data/threads.js';
 import type { SourceItem } from '../data/store/writeStore.js';
 import type { SourcePosition } from '../data/store/workFolder.js';
-import type { BytePart } from './byteParts.js';
+import type { BytePart, ByteReader } from './byteParts.js';
 import { tsvDecoder } from './tsvBlock.js';
 import type { TsvBlock, TsvItem, TsvSettings } from './tsvBlock.js';
 import type { TsvRequest } from './tsvWorker.js';
@@ -91,9 +91,9 @@ async function* blocksOf(
 }
 
 async function* blocksOfPart(
-  { path, chunks }: BytePart,
+  { path, open }: BytePart,
   part: number,
-  start: { readonly offset: number; readonly line: number },
+  from: { readonly offset: number; readonly line: number },
   spare: () => Memory | undefined,
 ): AsyncGenerator<PlacedBlock, void, undefined> {
   const take = (least: number): Memory => {
@@ -101,61 +101,56 @@ async function* blocksOfPart(
     return known && known.input.length >= least ? known : memoryOf(Math.max(least, BLOCK));
   };
   let memory = take(BLOCK);
+  let { offset, line } = from;
   let filled = 0;
-  let { offset, line } = start;
-  let head: Buffer | undefined = offset === 0 ? Buffer.alloc(0) : undefined;
-  /** A block of the first `length` bytes; those behind them go to the next one. */
-  const cut = (length: number, last: boolean, begin = 0): PlacedBlock => {
-    const bytes = memory.input.subarray(begin, length);
-    const block = { block: { path, bytes, line: line + 1, last }, memory, part, offset: offset + begin };
+  /** Fills the memory's rest, or as much of it as there is. @returns whether there may be more */
+  const fill = async (reader: ByteReader): Promise<boolean> => {
+    while (filled < memory.input.length) {
+      const bytes = await reader.read(memory.input.subarray(filled));
+      if (bytes === 0) return false;
+      filled += bytes;
+    }
+    return true;
+  };
+  /** Where the text begins in the memory: behind a byte order mark. */
+  let start = 0;
+  const blockTo = (end: number, last: boolean): PlacedBlock => {
+    const bytes = memory.input.subarray(start, end);
+    const block = { block: { path, bytes, line: line + 1, last }, memory, part, offset: offset + start };
     line += countLines(bytes);
     return block;
   };
-  for await (const piece of chunks(offset)) {
-    let chunk = piece;
-    if (head !== undefined) {
-      // What the file is shows in its first bytes, which may come in small chunks.
-      head = Buffer.concat([head, chunk]);
-      if (head.length < 512) continue;
-      chunk = head;
-      head = undefined;
-      offset += begin(chunk, path);
-      chunk = chunk.subarray(offset);
-    }
-    for (let done = 0; done < chunk.length; ) {
-      const some = chunk.subarray(done, done + memory.input.length - filled);
-      memory.input.set(some, filled);
-      filled += some.length;
-      done += some.length;
-      if (filled < memory.input.length) continue;
+  const reader = await open(offset);
+  try {
+    let more = await fill(reader);
+    if (offset === 0) start = textBegin(memory.input.subarray(0, filled), path);
+    for (; more; more = await fill(reader)) {
       const end = memory.input.lastIndexOf(0x0a, filled - 1) + 1;
-      if (end === 0) {
+      if (end > start) {
+        const block = blockTo(end, false);
+        const rest = memory.input.slice(end, filled);
+        yield block;
+        offset += end;
+        start = 0;
+        memory = take(memory.input.length);
+        memory.input.set(rest);
+        filled = rest.length;
+      } else {
         if (memory.input.length >= LONGEST_LINE)
           throw new LxmertError('BAD_DATA', `${path}: line ${line + 1} is longer than 256 MiB: this is no feature TSV`);
         const larger = memoryOf(2 * memory.input.length);
         larger.input.set(memory.input);
         memory = larger;
-        continue;
       }
-      const placed = cut(end, false);
-      const rest = memory.input.slice(end, filled);
-      yield placed;
-      offset += end;
-      memory = take(Math.max(BLOCK, memory.input.length));
-      memory.input.set(rest);
-      filled = rest.length;
     }
+    if (filled > start) yield blockTo(filled, true);
+  } finally {
+    await reader.close();
   }
-  if (head !== undefined) {
-    offset += begin(head, path);
-    memory.input.set(head.subarray(offset));
-    filled = head.length - offset;
-  }
-  if (filled > 0) yield cut(filled, true);
 }
 
 /** @returns bytes before the text */
-function begin(head: Uint8Array, path: string): number {
+function textBegin(head: Uint8Array, path: string): number {
   const buffer = Buffer.from(head.buffer, head.byteOffset, head.length);
   refuseForeign(buffer, path, 'a feature TSV');
   return textStart(buffer);
