@@ -1,10 +1,8 @@
 import type { StoreDtype, StoreManifest } from '../data/store/storeForm.js';
 import { writeStore } from '../data/store/writeStore.js';
 import type { RecordSource } from '../data/store/writeStore.js';
-import { LxmertError } from '../errors.js';
 import type { FormName, FormOptions, OpenedForm } from './forms.js';
-import { inputFile } from './inputFile.js';
-import { openTsvForm } from './tsvForm.js';
+import { openForm } from './recognise.js';
 
 export interface ImportOptions {
   /** Default float16. */
@@ -86,12 +84,6 @@ export async function importFeatures(
 /** Undefined as soon as one of them is. */
 const sumOf = (numbers: readonly (number | undefined)[]): number | undefined =>
   numbers.reduce((sum, one) => (sum === undefined || one === undefined ? undefined : sum + one), 0);
-
-async function openForm(path: string, _format: FormName | undefined, options: FormOptions): Promise<OpenedForm> {
-  const file = await inputFile(path);
-  if (file.isFolder) throw new LxmertError('UNSUPPORTED', `${path}: is a folder`);
-  return openTsvForm(file, options);
-}
 
 /** Several inputs as one source. `records` and `part` of a position count over all of them. */
 function joined(opened: readonly OpenedForm[]): RecordSource {
