@@ -1,5 +1,7 @@
-import { storeDtypes } from '../data/store/storeForm.js';
-import { byteSize, counted, figure } from '../formats/numbers.js';
+import { exportTsv, mergeStores, storeDtypes, storeInfo, verifyStore } from '../data/store/index.js';
+import type { ImageLook, StoreInfo } from '../data/store/index.js';
+import { LxmertError } from '../errors.js';
+import { byteSize, counted, figure, percent, whole } from '../formats/numbers.js';
 import { formNames, formTitles, importFeatures } from '../imports/index.js';
 import { defineCommand, integerOption, jsonOption, note, print, printJson } from './command.js';
 import { importProgress } from './importProgress.js';
@@ -56,9 +58,129 @@ const importCommand = defineCommand({
   },
 });
 
+const storePositional = { type: 'string', demandOption: true, describe: 'folder of a feature store' } as const;
+
+const exportCommand = defineCommand({
+  command: 'export <store>',
+  describe: "a feature store as the original's TSV",
+  builder: (yargs) =>
+    yargs
+      .positional('store', storePositional)
+      .option('out', { type: 'string', requiresArg: true, demandOption: true, describe: 'file; one that is there is replaced' })
+      .option('json', jsonOption),
+  handler: async ({ store, out, json }) => {
+    const report = await exportTsv(store, out);
+    report.warnings.forEach((warning) => note(`warning: ${warning}`));
+    if (json) printJson(report);
+    else print(`${out}: ${counted(report.images, 'image')}, ${byteSize(report.bytes)}`);
+  },
+});
+
+const info = defineCommand({
+  command: 'info <store>',
+  describe: 'what a feature store holds: counts, width, objects an image, a look at one image',
+  builder: (yargs) =>
+    yargs
+      .positional('store', storePositional)
+      .option('image', { type: 'string', requiresArg: true, describe: 'id of an image to look at' })
+      .option('json', jsonOption),
+  handler: async ({ store, image, json }) => {
+    const found = await storeInfo(store, image);
+    if (json) printJson(found);
+    else infoLines(store, found).forEach(print);
+  },
+});
+
+function infoLines(store: string, { manifest, bytes, objectsPerImage, image }: StoreInfo): string[] {
+  const { images, objects, featureDim, dtype, has, skipped, shards, sources } = manifest;
+  const all = Object.entries(has).map(([name, count]) => `${name} ${count === images ? 'all' : whole(count)}`);
+  const most = Math.max(...objectsPerImage.map(([, count]) => count));
+  return [
+    `${store}: ${counted(images, 'image')}, ${counted(objects, 'object')} of ${featureDim} ${dtype}, ${byteSize(bytes)} in ${counted(shards.length, 'shard')}`,
+    `made of: ${sources.map(({ form, files }) => `${form} ${files.map(({ name }) => name).join(', ')}`).join('; ')}`,
+    `images that have: ${all.join(', ')}; boxes as shares of the picture: ${whole(manifest.boxesAsShares)}`,
+    ...(skipped.length > 0 ? [`skipped by the import: ${counted(skipped.length, 'record')}`] : []),
+    'objects  images',
+    ...histogram(objectsPerImage).map(
+      ([range, count]) => `${range.padStart(7)}  ${whole(count).padStart(6)}  ${percent(count / images).padStart(7)}  ${'#'.repeat(Math.round((30 * count) / Math.max(most, count)))}`,
+    ),
+    ...(image ? imageLines(image) : []),
+  ];
+}
+
+/** At most 20 rows: neighbours are put together where there are more. */
+function histogram(counts: StoreInfo['objectsPerImage']): (readonly [string, number])[] {
+  if (counts.length <= 20) return counts.map(([objects, images]) => [String(objects), images]);
+  const [least, largest] = [counts[0][0], counts[counts.length - 1][0]];
+  const step = Math.ceil((largest - least + 1) / 20);
+  const rows = new Map<number, number>();
+  for (const [objects, images] of counts) {
+    const row = Math.floor((objects - least) / step);
+    rows.set(row, (rows.get(row) ?? 0) + images);
+  }
+  return [...rows].map(([row, images]) => [`${least + row * step}-${least + (row + 1) * step - 1}`, images]);
+}
+
+function imageLines({ id, place, width, height, objects }: ImageLook): string[] {
+  const shown = (id: number | undefined, conf: number | undefined) =>
+    `${(id === undefined ? '-' : String(id)).padStart(6)} ${(conf === undefined ? '-' : conf.toFixed(3)).padStart(6)}`;
+  return [
+    `${id}: ${width === undefined ? 'size not known' : `${width} x ${height}`}, ${counted(objects.length, 'object')}, ${place}`,
+    ' class   conf   attr   conf    norm  box',
+    ...objects.map(
+      ({ box, objectId, objectConf, attrId, attrConf, norm }) =>
+        `${shown(objectId, objectConf)} ${shown(attrId, attrConf)} ${norm.toFixed(2).padStart(7)}  ${box.map((x) => Number(x.toFixed(3))).join(', ')}`,
+    ),
+  ];
+}
+
+const verify = defineCommand({
+  command: 'verify <store>',
+  describe: 'compare the checksum of every file of a feature store',
+  builder: (yargs) => yargs.positional('store', storePositional).option('json', jsonOption),
+  handler: async ({ store, json }) => {
+    const report = await verifyStore(store);
+    if (json) printJson(report);
+    if (report.faults.length > 0) throw new LxmertError('BAD_DATA', `${store}: is damaged:\n  ${report.faults.join('\n  ')}`);
+    if (!json) print(`${store}: whole; ${counted(report.images, 'image')}, ${byteSize(report.bytes)}`);
+  },
+});
+
+const merge = defineCommand({
+  command: 'merge <stores..>',
+  describe: 'several feature stores as one; shards are linked, not copied, where the disk allows it',
+  builder: (yargs) =>
+    yargs
+      .positional('stores', { type: 'string', array: true, demandOption: true, describe: 'folders of feature stores' })
+      .option('out', { type: 'string', requiresArg: true, demandOption: true, describe: 'folder of the new store' })
+      .option('keep-first', {
+        type: 'boolean',
+        default: false,
+        describe: 'take an image that several stores have from the first; without it that is an error',
+      })
+      .option('json', jsonOption),
+  handler: async ({ stores, out, keepFirst, json }) => {
+    const { manifest, ...counts } = await mergeStores(stores, out, { keepFirst });
+    const { images, objects } = manifest;
+    if (json) printJson({ images, objects, ...counts });
+    else
+      print(
+        `${out}: ${counted(images, 'image')}, ${counted(objects, 'object')}; ${counted(counts.linked, 'shard')} linked, ` +
+          `${whole(counts.copied)} copied${counts.repeated > 0 ? `; ${counted(counts.repeated, 'image')} of later stores left out` : ''}`,
+      );
+  },
+});
+
 export const command = defineCommand({
   command: 'features',
-  describe: 'feature stores: made of feature files of any known form',
-  builder: (yargs) => yargs.command(importCommand).demandCommand(1, 'features needs a command: import'),
+  describe: 'feature stores: made of feature files of any known form, and looked at',
+  builder: (yargs) =>
+    yargs
+      .command(importCommand)
+      .command(exportCommand)
+      .command(info)
+      .command(verify)
+      .command(merge)
+      .demandCommand(1, 'features needs a command: import, export, info, verify or merge'),
   handler: () => undefined,
 });

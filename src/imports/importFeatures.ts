@@ -63,7 +63,7 @@ export async function importFeatures(
   const opened: OpenedForm[] = [];
   try {
     for (const path of from) opened.push(await openForm(path, options.format, formOptions));
-    const source = joined(opened);
+    const source = { ...joined(opened), path: from.join(', ') };
     const manifest = await writeStore(out, source, {
       ...{ dtype, objectLabels, attributeLabels, skipBad, shardBytes, signal, onNote },
       onImage: (images) =>
@@ -86,7 +86,7 @@ const sumOf = (numbers: readonly (number | undefined)[]): number | undefined =>
   numbers.reduce((sum, one) => (sum === undefined || one === undefined ? undefined : sum + one), 0);
 
 /** Several inputs as one source. `records` and `part` of a position count over all of them. */
-function joined(opened: readonly OpenedForm[]): RecordSource {
+function joined(opened: readonly OpenedForm[]): Omit<RecordSource, 'path'> {
   if (opened.length === 1) {
     const [{ source, identity, unit, items }] = opened;
     return { sources: [source], identity, unit, items };

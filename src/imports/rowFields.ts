@@ -88,14 +88,11 @@ export function recordOfRow(row: Row, rules: RowRules): NamedRecord {
   const boxShape = shapeOf(row.get(boxName)!);
   const columns = boxShape?.[1] ?? 4;
   const claimed = whole('count');
-  const rows = shapeOf(row.get(featureName)!)?.[0] ?? claimed;
-  if (rows === undefined) throw bad('num_boxes', 'is missing');
   const inBoxes = allBoxes.length / columns;
-  if (counted && claimed !== undefined && (claimed !== rows || claimed !== inBoxes)) {
-    const others = rows === inBoxes ? `the arrays are of ${rows} objects` : `${featureName} has ${rows}, ${boxName} ${inBoxes}`;
-    throw bad('num_boxes', `is ${claimed}, but ${others}`);
-  }
+  const rows = shapeOf(row.get(featureName)!)?.[0] ?? inBoxes;
   if (inBoxes !== rows) throw bad(boxName, `has ${inBoxes} rows, ${featureName} has ${rows}`);
+  if (counted && claimed !== undefined && claimed !== rows)
+    throw bad(nameOf('count')!, `is ${claimed}, but the arrays are of ${rows} objects`);
   const objectIds = optional('objectIds', (value) => integersOf(value));
   const confName = nameOf('objectConfs');
   const objectConfs = optional('objectConfs', (value) => largestOf(value, rows));

@@ -10,6 +10,8 @@ import { tsvItems } from './tsvSource.js';
 export async function openTsvForm(file: InputFile, options: FormOptions): Promise<OpenedForm> {
   const parts = await partsOf(file);
   const packed = parts.some(({ path }) => path !== file.path) || (await magicOf(file.path)) === 'gzip';
+  if (packed && parts[0].path === file.path && !/\.gz$/.test(file.path))
+    options.onNote(`${file.path}: is packed by gzip, whatever its name says; it is unpacked while it is read`);
   return {
     form: 'tsv',
     source: { form: 'tsv', files: [sourceFile(file)] },

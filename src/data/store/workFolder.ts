@@ -41,7 +41,7 @@ export interface WorkFolder {
   indexOf(shard: number): string;
   /** Notes a shard whose files are synced. */
   note(done: DoneShard): Promise<void>;
-  /** Lets another process work here. */
+  /** Lets another process work here; removes the folder where no shard is whole. */
   release(): Promise<void>;
 }
 
@@ -69,14 +69,16 @@ export async function openWorkFolder(out: string, name: string): Promise<WorkFol
       await syncFolder(path);
       done = [];
     }
+    let shards = done.length;
     return {
       ...{ path, store, done, startedOver },
       indexOf: (shard) => join(path, `index-${shard}.safetensors`),
       note: async (shard) => {
         await syncFolder(store);
         await append(progress, `${JSON.stringify(shard)}\n`);
+        shards++;
       },
-      release: () => rm(join(path, lockName), { force: true }),
+      release: () => rm(shards === 0 ? path : join(path, lockName), { recursive: true, force: true }),
     };
   } catch (error) {
     throw fileError(error, 'work in', path);

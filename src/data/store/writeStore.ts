@@ -4,6 +4,7 @@ import { LxmertError } from '../../errors.js';
 import { makeFolder, syncFolder, writeFileDurable } from '../../formats/atomicFile.js';
 import { fileError, isThere } from '../../formats/fileErrors.js';
 import { describeValue } from '../../formats/describe.js';
+import { counted } from '../../formats/numbers.js';
 import type { EncodedRecord } from './record.js';
 import { recordError } from './record.js';
 import { ShardWriter, sha256OfFile } from './shardWriter.js';
@@ -31,6 +32,8 @@ export type SourceItem = { readonly position: SourcePosition; /** Of the record,
 /** What a store is made of. */
 export interface RecordSource {
   readonly sources: readonly StoreSource[];
+  /** The files, for messages. */
+  readonly path: string;
   /** What tells whether the source's files are those of an earlier import: names, sizes, times. */
   readonly identity: unknown;
   /** What a record's number is called: `line`, `record`. */
@@ -107,6 +110,7 @@ class StoreBuilder {
   readonly #numbers = new Map<string, number>();
   readonly #shards: StoreManifest['shards'] = [];
   readonly #skipped: SkippedRecord[] = [];
+  readonly #boxes = new BoxRemarks();
   #featureDim: number | undefined;
   #images = 0;
   #writer: ShardWriter | undefined;
@@ -146,6 +150,7 @@ class StoreBuilder {
       throw error;
     }
     this.#skipped.push(...this.#newlySkipped);
+    this.#boxes.remarks().forEach((remark) => this.#options.onNote?.(remark));
     return this.#finish();
   }
 
@@ -173,6 +178,7 @@ class StoreBuilder {
     this.#featureDim ??= record.features.length / record.count;
     this.#writer ??= await this.#newShard(this.#featureDim);
     this.#numbers.set(record.id, number);
+    this.#boxes.add(record);
     const row = await this.#writer.add(record);
     const { id, count, width = 0, height = 0, fields, crc } = record;
     this.#index.add({ id, shard: this.#shards.length, row, count, width, height, fields, crc });
@@ -230,9 +236,8 @@ class StoreBuilder {
   async #finish(): Promise<StoreManifest> {
     const { work, source } = { work: this.#work, source: this.#source };
     if (this.#shards.length === 0) {
-      const files = source.sources.flatMap(({ files: all }) => all.map(({ name }) => name)).join(', ');
       const skipped = this.#skipped.length > 0 ? ` but ${this.#skipped.length} that were skipped` : '';
-      throw new LxmertError('BAD_DATA', `${files}: no images in it${skipped}`);
+      throw new LxmertError('BAD_DATA', `${source.path}: no images in it${skipped}`);
     }
     const all = new IndexBuilder();
     for (let shard = 0; shard < this.#shards.length; shard++) all.addAll(await readIndex(work.indexOf(shard)));
@@ -241,6 +246,39 @@ class StoreBuilder {
       ...{ featureDim: this.#featureDim!, dtype, objectLabels, attributeLabels },
       ...{ sources: [...source.sources], skipped: this.#skipped, shards: this.#shards },
     });
+  }
+}
+
+/** How many boxes tell something about a file. */
+const TELLING = 100;
+
+/** What looks odd in the boxes of a source but may be right. */
+class BoxRemarks {
+  #count = 0;
+  #flat = 0;
+  #firstFlat = '';
+  #asSizes = true;
+
+  add({ boxes, shares, width, height, place }: EncodedRecord): void {
+    const [right, bottom] = shares ? [1, 1] : [width ?? Infinity, height ?? Infinity];
+    const rounding = shares ? 1e-3 : 1;
+    for (let at = 0; at < boxes.length; at += 4) {
+      const [x0, y0, x1, y1] = [boxes[at], boxes[at + 1], boxes[at + 2], boxes[at + 3]];
+      if (x0 >= x1 || y0 >= y1) {
+        if (this.#flat === 0) this.#firstFlat = place;
+        this.#flat++;
+      }
+      if (x0 + x1 > right + rounding || y0 + y1 > bottom + rounding) this.#asSizes = false;
+    }
+    this.#count += boxes.length / 4;
+  }
+
+  remarks(): string[] {
+    const told = this.#asSizes && this.#count >= TELLING && this.#flat < this.#count;
+    return [
+      ...(this.#flat > 0 ? [`${counted(this.#flat, 'box', 'boxes')} without area, first at ${this.#firstFlat}`] : []),
+      ...(told ? ['every box would fit as x, y, width, height, too; x0, y0, x1, y1 are needed'] : []),
+    ];
   }
 }
 
