@@ -6,13 +6,20 @@ import { formNames, formTitles, importFeatures } from '../imports/index.js';
 import { defineCommand, integerOption, jsonOption, note, print, printJson } from './command.js';
 import { importProgress } from './importProgress.js';
 
+/** The last of values that are given more than once, as for every other flag. */
+const lastOf = (given: string | string[]): string => (Array.isArray(given) ? (given.at(-1) ?? '') : given);
+
+/** Lets a command take several positional values; flags that are given twice are lists then. */
+const severalPositionals = { 'dot-notation': false, 'duplicate-arguments-array': true } as const;
+
 const importCommand = defineCommand({
   command: 'import <from..>',
   describe: 'feature files of any known form into a feature store',
   builder: (yargs) =>
     yargs
+      .parserConfiguration(severalPositionals)
       .positional('from', { type: 'string', array: true, demandOption: true, describe: 'files or folders, in order' })
-      .option('out', { type: 'string', requiresArg: true, demandOption: true, describe: 'folder of the store, new' })
+      .option('out', { type: 'string', requiresArg: true, demandOption: true, coerce: lastOf, describe: 'folder of the store, new' })
       .option('dtype', { choices: storeDtypes, default: 'float16' as const, describe: 'of the features' })
       .option('format', {
         choices: formNames,
@@ -151,8 +158,9 @@ const merge = defineCommand({
   describe: 'several feature stores as one; shards are linked, not copied, where the disk allows it',
   builder: (yargs) =>
     yargs
+      .parserConfiguration(severalPositionals)
       .positional('stores', { type: 'string', array: true, demandOption: true, describe: 'folders of feature stores' })
-      .option('out', { type: 'string', requiresArg: true, demandOption: true, describe: 'folder of the new store' })
+      .option('out', { type: 'string', requiresArg: true, demandOption: true, coerce: lastOf, describe: 'folder of the new store' })
       .option('keep-first', {
         type: 'boolean',
         default: false,
