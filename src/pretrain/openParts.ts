@@ -31,7 +31,7 @@ export async function openPretrainRun(
   const { data, tasks, batchSize, microBatchSize: partSize, seed } = config;
   const { workers } = data;
   const wordPiece = await WordPiece.load({ vocabFile: data.vocabulary });
-  const files = new FeatureFiles();
+  const files = new FeatureFiles({ verifyReads: data.verifyReads });
   const where = {
     ...{ dir: data.folder, wordPiece, files, signal },
     ...{ maxTokens: data.maxTokens, maxMissingShare: data.maxMissingShare, skip: data.excludeLater },

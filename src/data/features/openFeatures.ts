@@ -9,7 +9,7 @@ import { IN_MEMORY_BYTES, openFeatureTsv } from './featureTsv.js';
 import type { FeatureTsvOptions } from './featureTsv.js';
 import { mergeSources } from './mergedFeatures.js';
 
-export interface OpenFeaturesOptions extends FeatureTsvOptions {
+export interface FeatureFilesOptions {
   /** Compare the checksum of each image that is read from a store; default false. */
   readonly verifyReads?: boolean | undefined;
 }
@@ -27,6 +27,11 @@ export interface FeatureFileReport {
 /** Files with features, each opened (and indexed, or loaded) once, however many splits show its images. */
 export class FeatureFiles {
   readonly #opened = new Map<string, FeatureSource>();
+  readonly #verifyReads: boolean;
+
+  constructor({ verifyReads = false }: FeatureFilesOptions = {}) {
+    this.#verifyReads = verifyReads;
+  }
 
   /**
    * The images of some files as one source, and the files that were not open before. Only `close` closes the source. Files
@@ -35,7 +40,7 @@ export class FeatureFiles {
    */
   async open(
     paths: readonly string[],
-    options: OpenFeaturesOptions,
+    options: FeatureTsvOptions,
   ): Promise<{ readonly source: FeatureSource; readonly opened: readonly FeatureFileReport[] }> {
     const different = [...new Set(paths)];
     let bytes = 0;
@@ -45,7 +50,7 @@ export class FeatureFiles {
     const opened: FeatureFileReport[] = [];
     for (const path of different) {
       const known = this.#opened.get(path);
-      const source = known ?? (await openFile(path, { ...options, inMemory }));
+      const source = known ?? (await openFile(path, { ...options, inMemory }, this.#verifyReads));
       this.#opened.set(path, source);
       sources.push(source);
       const { imageIds, reader, remarks = [] } = source;
@@ -61,7 +66,7 @@ export class FeatureFiles {
 }
 
 /** Opens features of the form that lies at `path`: a folder is a store, a file a TSV. Another form is another branch here. */
-async function openFile(path: string, options: OpenFeaturesOptions): Promise<FeatureSource> {
+async function openFile(path: string, options: FeatureTsvOptions, verifyReads: boolean): Promise<FeatureSource> {
   const found = await stat(path).catch((error: unknown) => {
     throw readFailure(path, 'image features', error);
   });
@@ -71,7 +76,7 @@ async function openFile(path: string, options: OpenFeaturesOptions): Promise<Fea
         'BAD_DATA',
         `${path}: is a folder without ${manifestFile}, so no feature store; make one of it with lxmert features import`,
       );
-    return openStoreSource(path, { verifyReads: options.verifyReads });
+    return openStoreSource(path, { verifyReads });
   }
   return openFeatureTsv(path, options);
 }

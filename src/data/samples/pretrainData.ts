@@ -30,8 +30,6 @@ export interface OpenPretrainOptions {
   readonly answers?: AnswerTable | undefined;
   /** Decode all features once and keep them; default: when the files are under 512 MiB together. */
   readonly inMemory?: boolean | undefined;
-  /** Compare the checksum of each image that is read from a feature store; default false. */
-  readonly verifyReads?: boolean | undefined;
   /** Largest share of a split's sentences whose image has no features; above it opening fails. Default 0.01. */
   readonly maxMissingShare?: number | undefined;
   /** Files with ids of images to leave out. */
@@ -108,7 +106,7 @@ export interface PretrainData extends Samples {
  * a split has no samples or more than `maxMissingShare` of its sentences have no image; and with the signal's reason.
  */
 export async function openPretrainData(options: OpenPretrainOptions): Promise<PretrainData> {
-  const { wordPiece, maxTokens = 20, maxMissingShare = 0.01, exclude = [], skip = [], inMemory, verifyReads, signal } = options;
+  const { wordPiece, maxTokens = 20, maxMissingShare = 0.01, exclude = [], skip = [], inMemory, signal } = options;
   if (!Number.isInteger(maxTokens) || maxTokens < 3) {
     throw new LxmertError('BAD_ARGUMENT', `maxTokens must be an integer from 3, found ${describeValue(maxTokens)}`);
   }
@@ -133,7 +131,7 @@ export async function openPretrainData(options: OpenPretrainOptions): Promise<Pr
   };
   try {
     const paths = splits.map(({ features }) => features);
-    const { source, opened } = await files.open(paths, { objectLabels, attributeLabels, inMemory, verifyReads, mayFail, signal });
+    const { source, opened } = await files.open(paths, { objectLabels, attributeLabels, inMemory, mayFail, signal });
     const { reader, imageIds } = source;
     demandLabels(source, manifest);
     const samples = new SampleBuilder({ wordPiece, maxTokens, answers });
