@@ -65,7 +65,11 @@ function random() {
   return ((x ^ (x >>> 14)) >>> 0) / 2 ** 32;
 }
 
-const there = (path) => stat(path).then(() => true, () => false);
+const there = (path) =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
 
 try {
   const whole = join(folder, 'whole');
@@ -81,7 +85,10 @@ try {
   for (let stores = 1; kills < Number(values.kills); stores++) {
     for (;;) {
       // Seldom less than a shard takes, so that it gets on.
-      const { code, signal, errors } = await importTo(out, kills < Number(values.kills) ? 150 + random() * time * 0.7 : undefined);
+      const { code, signal, errors } = await importTo(
+        out,
+        kills < Number(values.kills) ? 150 + random() * time * 0.7 : undefined,
+      );
       if (code === 0) break;
       if (signal !== 'SIGKILL') throw new Error(`a continued import failed: ${errors}`);
       kills++;

@@ -58,7 +58,13 @@ export async function benchData({
     const objects = Array.from({ length: images }, (_, image) => reader.numObjects(image));
     const objectsPerImage = objects.reduce((sum, count) => sum + count, 0) / images;
     const data = samplesOf(images, wordPiece);
-    const named: NamedData = { ...data, name: store, features: reader, wordPiece, sampleId: (sample) => imageIds[sample] };
+    const named: NamedData = {
+      ...data,
+      name: store,
+      features: reader,
+      wordPiece,
+      sampleId: (sample) => imageIds[sample],
+    };
     const workers = asked ?? defaultWorkers(named);
     onProgress?.(`reading ${images} images once`);
     await copyAll(store);
@@ -96,7 +102,10 @@ export async function benchData({
 }
 
 /** A sentence of some words for each image. */
-function samplesOf(images: number, { clsId, sepId, vocabSize }: WordPiece): Omit<NamedData, 'name' | 'features' | 'wordPiece' | 'sampleId'> {
+function samplesOf(
+  images: number,
+  { clsId, sepId, vocabSize }: WordPiece,
+): Omit<NamedData, 'name' | 'features' | 'wordPiece' | 'sampleId'> {
   const length = WORDS + 2;
   const tokens = sharedArrays.uint16(images * length);
   for (let i = 0; i < tokens.length; i++) tokens[i] = 1000 + ((i * 7919) % (vocabSize - 1000));

@@ -188,7 +188,8 @@ const answers = defineCommand({
 
 const data = defineCommand({
   command: 'data <store>',
-  describe: 'batches made of a feature store: samples per second, beside the page cache’s copy rate and what a device takes',
+  describe:
+    'batches made of a feature store: samples per second, beside the page cache’s copy rate and what a device takes',
   builder: (yargs) =>
     commonOptions(yargs)
       .positional('store', { type: 'string', demandOption: true, describe: 'folder of a feature store' })
@@ -214,6 +215,11 @@ export const command = defineCommand({
   command: 'bench',
   describe: 'measure speed, compared with the machine’s rates and with PyTorch',
   builder: (yargs) =>
-    yargs.command(step).command(kernels).command(answers).command(data).demandCommand(1, 'bench what? step, kernels, answers or data'),
+    yargs
+      .command(step)
+      .command(kernels)
+      .command(answers)
+      .command(data)
+      .demandCommand(1, 'bench what? step, kernels, answers or data'),
   handler: () => undefined,
 });

@@ -19,7 +19,13 @@ const importCommand = defineCommand({
     yargs
       .parserConfiguration(severalPositionals)
       .positional('from', { type: 'string', array: true, demandOption: true, describe: 'files or folders, in order' })
-      .option('out', { type: 'string', requiresArg: true, demandOption: true, coerce: lastOf, describe: 'folder of the store, new' })
+      .option('out', {
+        type: 'string',
+        requiresArg: true,
+        demandOption: true,
+        coerce: lastOf,
+        describe: 'folder of the store, new',
+      })
       .option('dtype', { choices: storeDtypes, default: 'float16' as const, describe: 'of the features' })
       .option('format', {
         choices: formNames,
@@ -30,7 +36,10 @@ const importCommand = defineCommand({
         default: false,
         describe: 'leave bad records out and note them in the manifest; without it the first one is an error',
       })
-      .option('classes', integerOption('classes', { min: 1, max: 1_000_000, default: 1600, describe: 'object classes' }))
+      .option(
+        'classes',
+        integerOption('classes', { min: 1, max: 1_000_000, default: 1600, describe: 'object classes' }),
+      )
       .option(
         'attributes',
         integerOption('attributes', { min: 1, max: 1_000_000, default: 400, describe: 'attribute classes' }),
@@ -61,7 +70,8 @@ const importCommand = defineCommand({
         `${figure(megabytesPerSecond)} MB/s of ${report.forms.join(', ')}, ${byteSize(peakMemoryBytes)} of memory at most`,
     );
     for (const { reason } of skipped.slice(0, 10)) print(`  skipped: ${reason}`);
-    if (skipped.length > 10) print(`  … ${counted(skipped.length - 10, 'more record')} skipped; all are in the manifest`);
+    if (skipped.length > 10)
+      print(`  … ${counted(skipped.length - 10, 'more record')} skipped; all are in the manifest`);
   },
 });
 
@@ -73,7 +83,12 @@ const exportCommand = defineCommand({
   builder: (yargs) =>
     yargs
       .positional('store', storePositional)
-      .option('out', { type: 'string', requiresArg: true, demandOption: true, describe: 'file; one that is there is replaced' })
+      .option('out', {
+        type: 'string',
+        requiresArg: true,
+        demandOption: true,
+        describe: 'file; one that is there is replaced',
+      })
       .option('json', jsonOption),
   handler: async ({ store, out, json }) => {
     const report = await exportTsv(store, out);
@@ -109,7 +124,8 @@ function infoLines(store: string, { manifest, bytes, objectsPerImage, image }: S
     ...(skipped.length > 0 ? [`skipped by the import: ${counted(skipped.length, 'record')}`] : []),
     'objects  images',
     ...histogram(objectsPerImage).map(
-      ([range, count]) => `${range.padStart(7)}  ${whole(count).padStart(6)}  ${percent(count / images).padStart(7)}  ${'#'.repeat(Math.round((30 * count) / Math.max(most, count)))}`,
+      ([range, count]) =>
+        `${range.padStart(7)}  ${whole(count).padStart(6)}  ${percent(count / images).padStart(7)}  ${'#'.repeat(Math.round((30 * count) / Math.max(most, count)))}`,
     ),
     ...(image ? imageLines(image) : []),
   ];
@@ -148,7 +164,8 @@ const verify = defineCommand({
   handler: async ({ store, json }) => {
     const report = await verifyStore(store);
     if (json) printJson(report);
-    if (report.faults.length > 0) throw new LxmertError('BAD_DATA', `${store}: is damaged:\n  ${report.faults.join('\n  ')}`);
+    if (report.faults.length > 0)
+      throw new LxmertError('BAD_DATA', `${store}: is damaged:\n  ${report.faults.join('\n  ')}`);
     if (!json) print(`${store}: whole; ${counted(report.images, 'image')}, ${byteSize(report.bytes)}`);
   },
 });
@@ -160,7 +177,13 @@ const merge = defineCommand({
     yargs
       .parserConfiguration(severalPositionals)
       .positional('stores', { type: 'string', array: true, demandOption: true, describe: 'folders of feature stores' })
-      .option('out', { type: 'string', requiresArg: true, demandOption: true, coerce: lastOf, describe: 'folder of the new store' })
+      .option('out', {
+        type: 'string',
+        requiresArg: true,
+        demandOption: true,
+        coerce: lastOf,
+        describe: 'folder of the new store',
+      })
       .option('keep-first', {
         type: 'boolean',
         default: false,

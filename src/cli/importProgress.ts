@@ -18,9 +18,13 @@ export function importProgress(): { show: (progress: ImportProgress) => void; en
       last = now;
       const seconds = (now - started) / 1000;
       const { images, bytes, allBytes, allImages } = progress;
-      const share = allBytes !== undefined ? bytes / allBytes : allImages !== undefined ? images / allImages : undefined;
+      const share =
+        allBytes !== undefined ? bytes / allBytes : allImages !== undefined ? images / allImages : undefined;
       const done = images - begin.images + 1;
-      const left = share === undefined || share === 0 ? '' : `, ${percent(share)}, ${duration((seconds / share) * (1 - share))} left`;
+      const left =
+        share === undefined || share === 0
+          ? ''
+          : `, ${percent(share)}, ${duration((seconds / share) * (1 - share))} left`;
       note(`${counted(images, 'image')}, ${figure(done / seconds)} a second${left}`);
     },
     end: () => undefined,

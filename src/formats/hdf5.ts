@@ -72,7 +72,11 @@ export class Hdf5File {
     } catch (error) {
       closeSync(fd);
       const message = causeOf(error);
-      const hint = /truncated/i.test(message) ? 'it is cut short' : /signature/i.test(message) ? 'it is no HDF5 file' : message;
+      const hint = /truncated/i.test(message)
+        ? 'it is cut short'
+        : /signature/i.test(message)
+          ? 'it is no HDF5 file'
+          : message;
       throw new LxmertError('BAD_DATA', `${path}: cannot be read as HDF5: ${hint}`, { cause: error });
     }
   }
@@ -104,10 +108,10 @@ export class Hdf5File {
     return this.#guarded(path, () => {
       const kind = this.kindOf(path);
       if (kind === 'link') throw this.#bad(path, 'is a link to another file or to nothing; it was not followed');
-      if (kind !== 'dataset') throw this.#bad(path, kind === 'group' ? 'is a group; numbers were expected' : 'is missing');
-      const { shape, type, size, signed, littleEndian } = (
-        this.#file.get(path) as InstanceType<typeof h5wasm.Dataset>
-      ).metadata;
+      if (kind !== 'dataset')
+        throw this.#bad(path, kind === 'group' ? 'is a group; numbers were expected' : 'is missing');
+      const { shape, type, size, signed, littleEndian } = (this.#file.get(path) as InstanceType<typeof h5wasm.Dataset>)
+        .metadata;
       // 0: whole numbers, 1: floats.
       const letter = type === 0 ? (signed ? 'i' : 'u') : type === 1 ? 'f' : undefined;
       if (letter === undefined || shape === null || ![1, 2, 4, 8].includes(size))
@@ -167,7 +171,9 @@ export class Hdf5File {
   }
 
   #bad(path: string, reason: string, cause?: unknown): LxmertError {
-    return new LxmertError('BAD_DATA', `${this.path}: ${shown(path.replace(/^\//, '')).slice(1, -1)} ${reason}`, { cause });
+    return new LxmertError('BAD_DATA', `${this.path}: ${shown(path.replace(/^\//, '')).slice(1, -1)} ${reason}`, {
+      cause,
+    });
   }
 
   #guarded<T>(path: string, work: () => T): T {

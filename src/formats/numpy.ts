@@ -138,7 +138,12 @@ export function numberOf(value: PickleValue | undefined): number | undefined {
 }
 
 /** Modules under which numpy 1 and numpy 2 keep what pickles name. */
-const modules = new Set(['numpy.core.multiarray', 'numpy._core.multiarray', 'numpy.core.numeric', 'numpy._core.numeric']);
+const modules = new Set([
+  'numpy.core.multiarray',
+  'numpy._core.multiarray',
+  'numpy.core.numeric',
+  'numpy._core.numeric',
+]);
 
 const allowed = new Set([
   ...[...modules].flatMap((module) => ['_reconstruct', 'scalar', '_frombuffer'].map((name) => `${module}.${name}`)),
@@ -173,7 +178,8 @@ function call({ name }: PickleGlobal, args: readonly PickleValue[]): PickleValue
       return orderedDict(args);
     case 'encode': {
       const [text, encoding] = args;
-      if (typeof text !== 'string' || encoding !== 'latin1') throw new PickleFault('bytes are not given as latin1 text');
+      if (typeof text !== 'string' || encoding !== 'latin1')
+        throw new PickleFault('bytes are not given as latin1 text');
       return Uint8Array.from(Buffer.from(text, 'latin1'));
     }
     default:
@@ -234,7 +240,8 @@ function build(object: PickleObject, state: PickleValue): PickleValue {
   if (data instanceof Uint8Array) setBytes(object, shapeOf(shape), data, fortran === true);
   else if (Array.isArray(data) && dtype.letter === 'O') {
     object.shape = shapeOf(shape);
-    if (data.length !== object.count) throw new PickleFault('a numpy array of objects does not have as many as its shape');
+    if (data.length !== object.count)
+      throw new PickleFault('a numpy array of objects does not have as many as its shape');
     object.objects = data;
   } else throw new PickleFault('a numpy array has no bytes');
   return object;
@@ -281,7 +288,8 @@ const npyMagic = Buffer.from([0x93, ...Buffer.from('NUMPY')]);
 export function readNpy(file: Uint8Array, place: string): NumpyArray {
   const bad = (reason: string, cause?: unknown) => new LxmertError('BAD_DATA', `${place}: ${reason}`, { cause });
   const bytes = Buffer.from(file.buffer, file.byteOffset, file.byteLength);
-  if (bytes.length < 10 || !bytes.subarray(0, 6).equals(npyMagic)) throw bad('is no npy file: its first bytes are others');
+  if (bytes.length < 10 || !bytes.subarray(0, 6).equals(npyMagic))
+    throw bad('is no npy file: its first bytes are others');
   const major = bytes[6];
   if (major < 1 || major > 3) throw bad(`has the npy version ${major}; 1 to 3 are read`);
   const lengthBytes = major === 1 ? 2 : 4;

@@ -122,11 +122,10 @@ async function* through(
   fail: (error: unknown) => unknown,
 ): AsyncGenerator<Uint8Array> {
   const source = Readable.from(from);
-  const feeding = pipeline(source, zlib);
-  feeding.catch(() => undefined);
+  // An error of either ends both, and comes out of the loop below. What is left of the source when the packed data end is not read.
+  pipeline(source, zlib).catch(() => undefined);
   try {
     for await (const chunk of zlib) yield chunk as Buffer;
-    await feeding;
   } catch (error) {
     throw fail(error);
   } finally {
@@ -159,7 +158,8 @@ async function* unzipped(path: string, entry: ZipEntry): AsyncGenerator<Uint8Arr
   const { name, offset, packedSize, size, deflated } = entry;
   const bad = (reason: string, cause?: unknown) =>
     new LxmertError('BAD_DATA', `${path}: its entry ${shown(name)} ${reason}. Fetch the file again`, { cause });
-  const packed = packedSize === 0 ? Readable.from([]) : fileChunks(path, { start: offset, end: offset + packedSize - 1 });
+  const packed =
+    packedSize === 0 ? Readable.from([]) : fileChunks(path, { start: offset, end: offset + packedSize - 1 });
   const chunks = deflated
     ? through(packed, createInflateRaw({ chunkSize: CHUNK }), (error) =>
         isLxmertError(error) ? error : bad(`does not unpack: ${(error as Error).message}`, error),

@@ -52,7 +52,10 @@ const groupFields = ['features', 'boxes', 'obj_id', 'obj_conf', 'attr_id', 'attr
 function readGroup(file: Hdf5File, name: string, place: string): NamedRecord {
   const kind = file.kindOf(`/${name}`);
   if (kind !== 'group')
-    throw new LxmertError('BAD_DATA', `${place}: ${kind === 'link' ? 'is a link, which was not followed' : 'is no group'}`);
+    throw new LxmertError(
+      'BAD_DATA',
+      `${place}: ${kind === 'link' ? 'is a link, which was not followed' : 'is no group'}`,
+    );
   const row = new Map<string, PickleValue>();
   for (const field of groupFields) {
     const path = `/${name}/${field}`;
@@ -148,19 +151,31 @@ function readGqaImage(file: Hdf5File, { id, idx, objectsNum, width, height }: Gq
   const boxes = file.dataset('/bboxes');
   const [images, rows] = features.shape;
   if (features.shape.length !== 3 || boxes.shape.length !== 3 || boxes.shape[2] !== 4)
-    throw new LxmertError('BAD_DATA', `${file.path}: features and bboxes must have three axes: images, objects, numbers`);
+    throw new LxmertError(
+      'BAD_DATA',
+      `${file.path}: features and bboxes must have three axes: images, objects, numbers`,
+    );
   if (idx >= images || idx >= boxes.shape[0])
     throw new LxmertError('BAD_DATA', `${where}: idx is ${idx}, but ${file.path} has ${images} images`);
   if (objectsNum < 1 || objectsNum > rows || objectsNum > boxes.shape[1])
-    throw new LxmertError('BAD_DATA', `${where}: objectsNum is ${objectsNum}, but ${file.path} has ${rows} rows an image`);
+    throw new LxmertError(
+      'BAD_DATA',
+      `${where}: objectsNum is ${objectsNum}, but ${file.path} has ${rows} rows an image`,
+    );
   const part = (dataset: typeof features) => {
     const array = file.read(dataset, { offset: [idx, 0, 0], count: [1, objectsNum, dataset.shape[2]] });
     array.shape = array.shape.slice(1);
     return array;
   };
   const row = new Map<string, PickleValue>([
-    ...([['features', part(features)], ['bboxes', part(boxes)]] as const),
-    ...([['image_w', width], ['image_h', height]] as const),
+    ...([
+      ['features', part(features)],
+      ['bboxes', part(boxes)],
+    ] as const),
+    ...([
+      ['image_w', width],
+      ['image_h', height],
+    ] as const),
   ]);
   return recordOfRow(row, { id, place: where, idIsKey: true });
 }

@@ -27,9 +27,10 @@ export async function* linesOf({ path, open }: BytePart): AsyncGenerator<Line, v
       const bytes = await reader.read(buffer.subarray(filled));
       filled += bytes;
       let start = 0;
-      for (let end = buffer.subarray(0, filled).indexOf(0x0a, scanned); end >= 0; ) {
+      for (let end = buffer.subarray(0, filled).indexOf(0x0a, scanned); end >= 0;) {
         line++;
-        if (end > start) yield { bytes: withoutReturn(buffer.subarray(start, end)), offset: offset + start, line, whole: true };
+        if (end > start)
+          yield { bytes: withoutReturn(buffer.subarray(start, end)), offset: offset + start, line, whole: true };
         start = end + 1;
         end = buffer.subarray(0, filled).indexOf(0x0a, start);
       }

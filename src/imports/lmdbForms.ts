@@ -43,7 +43,10 @@ export async function openLmdbForm(
           read: async () => {
             const value = await database.get(key);
             if (value === undefined)
-              throw new LxmertError('BAD_DATA', `${place}: the list of keys (${keysName}) has it, the database does not`);
+              throw new LxmertError(
+                'BAD_DATA',
+                `${place}: the list of keys (${keysName}) has it, the database does not`,
+              );
             const read = await decodeRow(value, { key: name, place });
             checkCount(read, counts?.get(name), place);
             return read;
@@ -83,7 +86,8 @@ async function readKeys(database: LmdbFile): Promise<{ keys: readonly Uint8Array
 }
 
 function parseKeys(list: Uint8Array, name: (typeof keyLists)[number], place: string): readonly Uint8Array[] {
-  const found: unknown = name === 'keys' ? unpickled(list, place) : list[0] === 0x5b ? jsonOf(list, place) : unpacked(list, place);
+  const found: unknown =
+    name === 'keys' ? unpickled(list, place) : list[0] === 0x5b ? jsonOf(list, place) : unpacked(list, place);
   if (!Array.isArray(found)) throw new LxmertError('BAD_DATA', `${place}: is no list of keys`);
   return found.map((key: unknown) => {
     if (typeof key === 'string') return Buffer.from(key, 'utf8');
@@ -142,7 +146,8 @@ function packedValue(value: unknown, place: string): PickleValue {
   const array = new NumpyArray(dtype);
   array.shape = value.nd === false ? [] : (value.shape as readonly number[]);
   array.bytes = Uint8Array.from(value.data);
-  if (elementCount([...array.shape]) * dtype.bytes !== array.bytes.length) throw bad('does not have the bytes of its shape');
+  if (elementCount([...array.shape]) * dtype.bytes !== array.bytes.length)
+    throw bad('does not have the bytes of its shape');
   return array;
 }
 
@@ -185,7 +190,9 @@ function dictOf(value: PickleValue, place: string): Row {
 function mapOf(bytes: Uint8Array, place: string): Row {
   let value: unknown;
   try {
-    value = decode(bytes, { mapKeyConverter: (key) => (key instanceof Uint8Array ? Buffer.from(key).toString() : (key as string)) });
+    value = decode(bytes, {
+      mapKeyConverter: (key) => (key instanceof Uint8Array ? Buffer.from(key).toString() : (key as string)),
+    });
   } catch (error) {
     throw new LxmertError('BAD_DATA', `${place}: is not msgpack: ${(error as Error).message}`, { cause: error });
   }
@@ -195,11 +202,22 @@ function mapOf(bytes: Uint8Array, place: string): Row {
 
 function captionRow(value: PickleValue, place: string): NamedRecord {
   if (!Array.isArray(value) || value.length < 7)
-    throw new LxmertError('BAD_DATA', `${place}: its row has ${Array.isArray(value) ? value.length : 'no'} values; 7 were expected`);
+    throw new LxmertError(
+      'BAD_DATA',
+      `${place}: its row has ${Array.isArray(value) ? value.length : 'no'} values; 7 were expected`,
+    );
   const [features, scores, boxes, count, height, width, id] = value;
   const row = new Map<string, PickleValue>([
-    ...([['features', features], ['boxes', boxes], ['num_boxes', count]] as const),
-    ...([['img_h', height], ['img_w', width], ['image_id', id]] as const),
+    ...([
+      ['features', features],
+      ['boxes', boxes],
+      ['num_boxes', count],
+    ] as const),
+    ...([
+      ['img_h', height],
+      ['img_w', width],
+      ['image_id', id],
+    ] as const),
   ]);
   const { record, names } = recordOfRow(row, { id: '', place });
   return { record: { ...record, ...classesOf(scores, record.count, place) }, names };
@@ -219,7 +237,10 @@ function classesOf(
   place: string,
 ): { readonly objectIds: Int32Array; readonly objectConfs: Float32Array } {
   if (!(scores instanceof NumpyArray) || scores.shape.length !== 2 || scores.shape[0] !== rows || scores.shape[1] < 2)
-    throw new LxmertError('BAD_DATA', `${place}: the scores of all classes do not have a row for each of ${rows} objects`);
+    throw new LxmertError(
+      'BAD_DATA',
+      `${place}: the scores of all classes do not have a row for each of ${rows} objects`,
+    );
   const { values, places } = maxima(numpyFloats(scores), rows, scores.shape[1], 1);
   return { objectIds: places, objectConfs: values };
 }

@@ -92,8 +92,7 @@ export function openNumpyForm(
   const names = [...files.sizes.keys()].filter((name) => name.endsWith(ending) && !name.endsWith('_info.npy'));
   const read = form === 'npz' ? readNpzRecord : readNpyRecord;
   const pending = function* (): Generator<PendingRecord> {
-    for (const name of names)
-      yield { place: files.placeOf(name), image: idOf(name), read: () => read(files, name) };
+    for (const name of names) yield { place: files.placeOf(name), image: idOf(name), read: () => read(files, name) };
   };
   return {
     form: form satisfies FormName,
@@ -123,4 +122,3 @@ async function readNpyRecord(files: NamedFiles, name: string): Promise<NamedReco
   const row = new Map<string, PickleValue>([...info, ['features', features]]);
   return recordOfRow(row, { id: idOf(name), place, idIsKey: true, counted: false });
 }
-

@@ -23,7 +23,10 @@ const zipInMemory = (bytes: Uint8Array, path: string): ZipSource => ({
   size: bytes.length,
   read: async (position, length) => {
     if (position < 0 || position + length > bytes.length)
-      throw new LxmertError('BAD_DATA', `${path}: has ${bytes.length} bytes; bytes ${position} to ${position + length} were expected`);
+      throw new LxmertError(
+        'BAD_DATA',
+        `${path}: has ${bytes.length} bytes; bytes ${position} to ${position + length} were expected`,
+      );
     // Not `slice`, which of a Buffer is a view.
     return Uint8Array.from(bytes.subarray(position, position + length));
   },
@@ -48,7 +51,8 @@ export async function readNpz(bytes: Uint8Array, place: string): Promise<Row> {
 /** The dict that an array of one object holds. */
 export function infoOf(array: NumpyArray, place: string): Row {
   const [info] = array.objects ?? [];
-  if (array.objects?.length !== 1) throw new LxmertError('BAD_DATA', `${place}: info is no dict in an array of objects`);
+  if (array.objects?.length !== 1)
+    throw new LxmertError('BAD_DATA', `${place}: info is no dict in an array of objects`);
   try {
     return itemsOf(info, 'info');
   } catch (error) {

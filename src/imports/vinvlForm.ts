@@ -20,7 +20,12 @@ import type { NamedRecord } from './rowFields.js';
 /** Numbers behind each feature: x0, y0, x1, y1 as shares of the picture, and its width and height. */
 const GEOMETRY = 6;
 const fields = {
-  ...{ features: 'features', boxes: 'boxes (the columns behind the features)', objectIds: 'class', objectConfs: 'conf' },
+  ...{
+    features: 'features',
+    boxes: 'boxes (the columns behind the features)',
+    objectIds: 'class',
+    objectConfs: 'conf',
+  },
   ...{ attrIds: 'attribute', attrConfs: 'attribute confidence' },
 };
 
@@ -33,7 +38,9 @@ export async function openVinvlForm(file: InputFile, options: FormOptions): Prom
   const predictions = join(dirname(file.path), 'predictions.tsv');
   const predicted = (await isThere(predictions)) ? await inputFile(predictions) : undefined;
   if (predicted)
-    options.onNote(`${predictions}: gives picture sizes and confidences; its class names are not kept, they are not Visual Genome's`);
+    options.onNote(
+      `${predictions}: gives picture sizes and confidences; its class names are not kept, they are not Visual Genome's`,
+    );
   return {
     form: 'vinvl-tsv',
     source: { form: 'vinvl-tsv', files: [file, ...(predicted ? [predicted] : [])].map(sourceFile) },
@@ -124,7 +131,10 @@ function withPrediction({ record, names }: NamedRecord, line: Line | undefined, 
   const tab = line.bytes.indexOf(0x09);
   const id = line.bytes.toString('utf8', 0, Math.max(0, tab));
   if (id !== record.id)
-    throw new LxmertError('BAD_DATA', `${place}: is of image ${describeValue(id)}, the features there are of ${describeValue(record.id)}`);
+    throw new LxmertError(
+      'BAD_DATA',
+      `${place}: is of image ${describeValue(id)}, the features there are of ${describeValue(record.id)}`,
+    );
   const row = parseJson(line.bytes.toString('utf8', tab + 1), place);
   const bad = (field: string, problem: string) =>
     new LxmertError('BAD_DATA', `${place}: ${field} ${problem} (image ${describeValue(id)})`);

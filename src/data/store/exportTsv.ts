@@ -27,7 +27,11 @@ export interface ExportReport {
  * that the store does not have becomes 0, classes and confidences that it does not have become empty columns. Every image's
  * checksum is compared.
  */
-export async function exportTsv(path: string, out: string, { signal, onImage }: ExportOptions = {}): Promise<ExportReport> {
+export async function exportTsv(
+  path: string,
+  out: string,
+  { signal, onImage }: ExportOptions = {},
+): Promise<ExportReport> {
   const store = await openStore(path);
   const { index, imageIds, manifest, reader } = store;
   const temporary = temporaryBeside(out);

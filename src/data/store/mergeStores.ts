@@ -35,7 +35,8 @@ export async function mergeStores(
   { keepFirst = false }: MergeOptions = {},
 ): Promise<MergeReport> {
   if (paths.length < 2) throw new LxmertError('BAD_ARGUMENT', 'a merge needs two stores at least');
-  if (await isThere(out)) throw new LxmertError('FILE_ACCESS', `${out}: is there already; remove it, or give another name`);
+  if (await isThere(out))
+    throw new LxmertError('FILE_ACCESS', `${out}: is there already; remove it, or give another name`);
   const stores: FeatureStore[] = [];
   try {
     for (const path of paths) stores.push(await openStore(path));

@@ -90,7 +90,10 @@ function checkPlaces(path: string, index: StoreIndex, { shards }: StoreManifest)
   for (let image = 0; image < index.counts.length; image++) {
     const shard = shards.at(index.shards[image]);
     if (index.shards[image] >= 0 && shard && index.rows[image] + index.counts[image] <= shard.objects) continue;
-    throw new LxmertError('BAD_DATA', `${path}: image ${JSON.stringify(idOf(index, image))} lies outside of the shards`);
+    throw new LxmertError(
+      'BAD_DATA',
+      `${path}: image ${JSON.stringify(idOf(index, image))} lies outside of the shards`,
+    );
   }
 }
 

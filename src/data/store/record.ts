@@ -65,7 +65,10 @@ const corners = ['x0', 'y0', 'x1', 'y1'] as const;
 const MOST_SIDE = 999_999_999;
 
 /** Checks a record of any form. @throws BAD_DATA naming place, field, object and value */
-export function checkRecord(record: ImageRecord, { objectLabels, attributeLabels, names = tsvNames }: RecordLimits): void {
+export function checkRecord(
+  record: ImageRecord,
+  { objectLabels, attributeLabels, names = tsvNames }: RecordLimits,
+): void {
   const { id, count, width, height, boxes, features } = record;
   const problem = id === '' ? 'is empty' : imageIdProblem(id);
   if (problem !== undefined) throw recordError(record, 'the image id', problem);
@@ -82,7 +85,11 @@ export function checkRecord(record: ImageRecord, { objectLabels, attributeLabels
   const fault = featureFault(features instanceof Uint16Array ? toFloat32('F16', features) : features, width32);
   if (fault !== undefined) throw recordError(record, names.features, fault);
   if (boxes.length !== 4 * count)
-    throw recordError(record, names.boxes, `has ${boxes.length} numbers, ${4 * count} were expected for ${count} objects`);
+    throw recordError(
+      record,
+      names.boxes,
+      `has ${boxes.length} numbers, ${4 * count} were expected for ${count} objects`,
+    );
   checkBoxes(record, names);
   const arrays = [
     [names.objectIds, record.objectIds, objectLabels],
@@ -131,7 +138,11 @@ function checkBoxes(record: ImageRecord, { boxes: name }: FieldNames): void {
       );
   }
   if (!shares && count > 1 && largest > 0 && largest <= 1 + ROUNDING && Math.max(width ?? 3, height ?? 3) > 2)
-    throw recordError(record, name, 'all lie within one pixel: they look like shares of the picture; pixels were expected');
+    throw recordError(
+      record,
+      name,
+      'all lie within one pixel: they look like shares of the picture; pixels were expected',
+    );
 }
 
 /** A record as a shard holds it. */

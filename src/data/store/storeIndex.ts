@@ -162,7 +162,8 @@ function checkLengths(path: string, index: StoreIndex): void {
   if (wrong !== undefined)
     throw new LxmertError('BAD_DATA', `${path}: tensor '${tensors[wrong][0]}' does not have a value for each image`);
   for (let image = 0; image < images; image++) {
-    if (index.idOffsets[image] < index.idOffsets[image + 1] && index.counts[image] > 0 && index.rows[image] >= 0) continue;
+    if (index.idOffsets[image] < index.idOffsets[image + 1] && index.counts[image] > 0 && index.rows[image] >= 0)
+      continue;
     throw new LxmertError('BAD_DATA', `${path}: image number ${image} has no id, no objects or a row below 0`);
   }
 }

@@ -222,11 +222,13 @@ export class StoreReader implements FeatureReader {
     const handle = this.#handles[index.shards[image]];
     const bytes = async (tensor: string, columns: number, size: number): Promise<ArrayBuffer> => {
       const buffer = new Uint8Array(count * columns * size);
-      for (let done = 0; done < buffer.length; ) {
+      for (let done = 0; done < buffer.length;) {
         const position = this.#placeOf(image, tensor, row * columns * size) + done;
-        const { bytesRead } = await handle.read(buffer, done, buffer.length - done, position).catch((error: unknown) => {
-          throw fileError(error, 'read', this.path);
-        });
+        const { bytesRead } = await handle
+          .read(buffer, done, buffer.length - done, position)
+          .catch((error: unknown) => {
+            throw fileError(error, 'read', this.path);
+          });
         if (bytesRead === 0) throw this.#error(image, 'is gone: the file has become shorter since it was opened');
         done += bytesRead;
       }
@@ -249,7 +251,10 @@ export class StoreReader implements FeatureReader {
       attrConfs: await floats('attr_confs', fieldBits.attr_confs),
     };
     if (crcOf(record) !== index.crcs[image])
-      throw this.#error(image, 'has changed since it was imported: its checksum is wrong. Copy or import the store again');
+      throw this.#error(
+        image,
+        'has changed since it was imported: its checksum is wrong. Copy or import the store again',
+      );
     return record;
   }
 }

@@ -103,7 +103,10 @@ async function readProgress(path: string, name: string): Promise<DoneShard[] | u
   });
   // A kill may cut the last line; it is cut off, so that the next one begins on a line of its own.
   const whole = text.slice(0, text.lastIndexOf('\n') + 1);
-  const [first, ...lines] = whole.split('\n').slice(0, -1).map((line) => JSON.parse(line) as unknown);
+  const [first, ...lines] = whole
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line) as unknown);
   if (!isRecord(first) || first.import !== name) return undefined;
   if (whole.length < text.length) {
     const file = await open(path, 'r+');

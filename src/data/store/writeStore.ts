@@ -24,7 +24,10 @@ import { openWorkFolder, workFolderOf } from './workFolder.js';
 import type { SourcePosition, WorkFolder } from './workFolder.js';
 
 /** A record of a source, or why it is left out, and where the source stands behind it. */
-export type SourceItem = { readonly position: SourcePosition; /** Of the record, for messages. */ readonly number: number } & (
+export type SourceItem = {
+  readonly position: SourcePosition;
+  /** Of the record, for messages. */ readonly number: number;
+} & (
   | { readonly record: EncodedRecord; readonly skipped?: undefined }
   | { readonly record?: undefined; readonly skipped: SkippedRecord }
 );
@@ -89,7 +92,8 @@ export async function writeStore(
   });
   const work = await openWorkFolder(out, name);
   try {
-    if (work.startedOver) options.onNote?.(`${work.path}: was of another import (other files or settings); starting over`);
+    if (work.startedOver)
+      options.onNote?.(`${work.path}: was of another import (other files or settings); starting over`);
     const manifest = await new StoreBuilder(work, source, { ...options, shardBytes }).build();
     await rename(work.store, out).catch((error: unknown) => {
       throw fileError(error, 'write', out);
@@ -119,11 +123,7 @@ class StoreBuilder {
   /** The shard before the current one is synced while this one is filled. */
   #finishing: Promise<void> = Promise.resolve();
 
-  constructor(
-    work: WorkFolder,
-    source: RecordSource,
-    options: WriteStoreOptions & { readonly shardBytes: number },
-  ) {
+  constructor(work: WorkFolder, source: RecordSource, options: WriteStoreOptions & { readonly shardBytes: number }) {
     this.#work = work;
     this.#source = source;
     this.#options = options;
@@ -299,12 +299,12 @@ export async function finishStore(
   const has = Object.fromEntries(storeFields.map((field) => [field, withField(fieldBits[field])]));
   const { size: bytes } = await stat(path);
   const manifest = manifestOf({
+    ...rest,
     images: index.counts.length,
     objects: index.counts.reduce((sum, count) => sum + count, 0),
     has: has as StoreManifest['has'],
     boxesAsShares: withField(fieldBits.shares),
     index: { file: indexFile, bytes, sha256: await sha256OfFile(path) },
-    ...rest,
   });
   await writeFileDurable(join(folder, manifestFile), `${JSON.stringify(manifest, undefined, 2)}\n`);
   await syncFolder(folder);
