@@ -8,7 +8,6 @@ import type { NamedData } from '../data/batches/assembler.js';
 import { openStoreSource } from '../data/store/openStore.js';
 import { manifestFile, readStoreManifest } from '../data/store/storeForm.js';
 import { sharedArrays } from '../data/sharedArrays.js';
-import { WordPiece } from '../text/wordPiece.js';
 
 export interface BenchDataOptions {
   /** A feature store. */
@@ -38,7 +37,9 @@ export interface BenchDataReport {
   readonly share: number;
 }
 
+/** Words of a sentence, and the vocabulary of bert-base-uncased. */
 const WORDS = 12;
+const wordPiece = { vocabSize: 30_522, clsId: 101, sepId: 102, maskId: 103 };
 
 /**
  * How fast batches are made of a store, masks on, beside the rate at which the system copies the same images from its page cache.
@@ -53,11 +54,10 @@ export async function benchData({
 }: BenchDataOptions): Promise<BenchDataReport> {
   const { reader, imageIds } = await openStoreSource(store);
   try {
-    const wordPiece = await WordPiece.load();
     const images = imageIds.length;
     const objects = Array.from({ length: images }, (_, image) => reader.numObjects(image));
     const objectsPerImage = objects.reduce((sum, count) => sum + count, 0) / images;
-    const data = samplesOf(images, wordPiece);
+    const data = samplesOf(images);
     const named: NamedData = {
       ...data,
       name: store,
@@ -102,16 +102,13 @@ export async function benchData({
 }
 
 /** A sentence of some words for each image. */
-function samplesOf(
-  images: number,
-  { clsId, sepId, vocabSize }: WordPiece,
-): Omit<NamedData, 'name' | 'features' | 'wordPiece' | 'sampleId'> {
+function samplesOf(images: number): Omit<NamedData, 'name' | 'features' | 'wordPiece' | 'sampleId'> {
   const length = WORDS + 2;
   const tokens = sharedArrays.uint16(images * length);
-  for (let i = 0; i < tokens.length; i++) tokens[i] = 1000 + ((i * 7919) % (vocabSize - 1000));
+  for (let i = 0; i < tokens.length; i++) tokens[i] = 1000 + ((i * 7919) % (wordPiece.vocabSize - 1000));
   for (let sample = 0; sample < images; sample++) {
-    tokens[sample * length] = clsId;
-    tokens[(sample + 1) * length - 1] = sepId;
+    tokens[sample * length] = wordPiece.clsId;
+    tokens[(sample + 1) * length - 1] = wordPiece.sepId;
   }
   const imagesOf = sharedArrays.int32(images);
   const tokenOffsets = sharedArrays.uint32(images + 1);

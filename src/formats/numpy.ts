@@ -1,7 +1,7 @@
 import { LxmertError } from '../errors.js';
 import { halfToFloat } from './dtypes.js';
-import { PickleDict, PickleFault, PickleFloat, PickleGlobal, PickleObject, PickleTuple, readPickle } from './pickle.js';
-import type { PickleHooks, PickleValue } from './pickle.js';
+import { PickleDict, PickleFault, PickleFloat, PickleObject, PickleTuple, readPickle } from './pickle.js';
+import type { PickleHooks, PickleValue , PickleGlobal} from './pickle.js';
 import { elementCount } from './safetensorsHeader.js';
 import { shown } from './shown.js';
 

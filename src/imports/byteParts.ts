@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { Readable } from 'node:stream';
+import type { Transform } from 'node:stream';
 import { crc32, createGunzip, createInflateRaw } from 'node:zlib';
 import { LxmertError, isLxmertError } from '../errors.js';
 import { readFailure } from '../formats/fileErrors.js';
@@ -15,7 +16,7 @@ export interface BytePart {
   /** The file, and the name inside it where it is an archive. */
   readonly path: string;
   /** Reads from byte `from` of the unpacked text on. */
-  open(from: number): Promise<ByteReader>;
+  readonly open: (from: number) => Promise<ByteReader>;
 }
 
 export interface ByteReader {
@@ -107,7 +108,7 @@ async function* fileChunks(path: string, range: { start?: number; end?: number }
 }
 
 /** The chunks without the first `count` bytes. */
-async function* skipped(chunks: AsyncIterable<Uint8Array>, count: number): AsyncGenerator<Uint8Array> {
+async function* skipped(chunks: AsyncIterable<Uint8Array>, count: number): AsyncGenerator<Uint8Array, void, undefined> {
   let left = count;
   for await (const chunk of chunks) {
     if (left < chunk.length) yield chunk.subarray(left);
@@ -118,7 +119,7 @@ async function* skipped(chunks: AsyncIterable<Uint8Array>, count: number): Async
 /** The output of a zlib stream that is fed with chunks; what ends early ends both. */
 async function* through(
   from: AsyncIterable<Uint8Array>,
-  zlib: ReturnType<typeof createGunzip>,
+  zlib: Transform,
   fail: (error: unknown) => unknown,
 ): AsyncGenerator<Uint8Array> {
   const source = Readable.from(from);

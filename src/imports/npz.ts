@@ -1,5 +1,6 @@
 import { LxmertError } from '../errors.js';
-import { NumpyArray, itemsOf, readNpy } from '../formats/numpy.js';
+import type { NumpyArray } from '../formats/numpy.js';
+import { itemsOf, readNpy } from '../formats/numpy.js';
 import { PickleFault } from '../formats/pickle.js';
 import type { PickleValue } from '../formats/pickle.js';
 import { shown } from '../formats/shown.js';

@@ -1,3 +1,5 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import type { ResolvedRunConfig } from '../config/runConfig.js';
 import { taskNames } from '../config/tasks.js';
 import type { TaskName } from '../config/tasks.js';
@@ -35,6 +37,7 @@ export async function openPretrainRun(
   const where = {
     ...{ dir: data.folder, wordPiece, files, signal },
     ...{ maxTokens: data.maxTokens, maxMissingShare: data.maxMissingShare, skip: data.excludeLater },
+    cache: { folder: cacheFolder(), onNote: (text: string) => observer?.note?.(text) },
     // Resident features are on the device; nothing would use a second copy in host memory.
     inMemory: data.residentFeatures ? false : undefined,
   };
@@ -83,6 +86,10 @@ export async function openPretrainRun(
     throw error;
   }
 }
+
+/** Where WordPieces of large files are kept: LXMERT_CACHE, else the user's folder for such. */
+const cacheFolder = (): string =>
+  process.env.LXMERT_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'lxmert');
 
 /** The model of a run on its device, not yet initialized. */
 export async function openPretrainer(config: ResolvedRunConfig, observer?: TrainObserver): Promise<Pretrainer> {

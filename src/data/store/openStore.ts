@@ -6,7 +6,8 @@ import { fieldBits, manifestFile, readStoreManifest } from './storeForm.js';
 import type { StoreManifest } from './storeForm.js';
 import { idOf, readIndex } from './storeIndex.js';
 import type { StoreIndex } from './storeIndex.js';
-import { StoreReader, openStoreReader } from './storeReader.js';
+import type { StoreReader } from './storeReader.js';
+import { openStoreReader } from './storeReader.js';
 
 export interface OpenStoreOptions {
   /** Compare the checksum of each image when it is read; slower. Default false. */

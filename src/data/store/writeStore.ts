@@ -156,13 +156,13 @@ class StoreBuilder {
 
   /** Takes over what is done. @returns the position behind it */
   async #goOn(): Promise<SourcePosition | undefined> {
-    const { done, indexOf } = this.#work;
+    const { done } = this.#work;
     for (const [number, { shard, skipped, featureDim }] of done.entries()) {
       this.#shards.push(shard);
       this.#skipped.push(...skipped);
       this.#featureDim = featureDim;
       this.#images += shard.images;
-      for (const { id } of entriesOf(await readIndex(indexOf(number)))) this.#numbers.set(id, 0);
+      for (const { id } of entriesOf(await readIndex(this.#work.indexOf(number)))) this.#numbers.set(id, 0);
     }
     if (done.length > 0) this.#options.onNote?.(`going on after ${this.#images} images that were done`);
     return done.at(-1)?.position;
