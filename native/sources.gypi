@@ -3,6 +3,7 @@
     "lxmert_sources": [
       "native/binding/addon.cc",
       "native/binding/engine_handle.cc",
+      "native/binding/read_rows.cc",
       "native/cpu/adam.cc",
       "native/cpu/attention.cc",
       "native/cpu/device.cc",
@@ -26,6 +27,7 @@
       "native/binding/arguments.h",
       "native/binding/engine_handle.h",
       "native/binding/errors.h",
+      "native/binding/read_rows.h",
       "native/cpu/device.h",
       "native/cpu/dropout.h",
       "native/cpu/kernels.h",

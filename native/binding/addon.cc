@@ -7,6 +7,7 @@
 #include <string>
 
 #include "binding/arguments.h"
+#include "binding/read_rows.h"
 #include "cpu/device.h"
 #include "engine/plugin.h"
 
@@ -245,6 +246,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   add("profile", profile);
   add("readProfile", readProfile);
   add("dispose", dispose);
+  add("readRows", readRows);
   Napi::Array ops = Napi::Array::New(env, Engine::opCount());
   for (int i = 0; i < Engine::opCount(); ++i) ops.Set(static_cast<uint32_t>(i), Engine::opName(i));
   exports.Set("opNames", ops);

@@ -1,6 +1,7 @@
 export { benchAnswers, type AnswersBenchOptions, type AnswersReport, type BatchReport } from './answers.js';
 export { benchTasks, type BenchTask } from './benched.js';
 export { benchConfig, benchPresets, type BenchPreset, type Layers } from './config.js';
+export { benchData, type BenchDataReport } from './data.js';
 export { benchKernels, type KernelReport, type KernelsBenchOptions, type KernelsReport } from './kernels.js';
 export { h200, stepFloors, type FloorsOptions, type FloorsReport, type OpFloor } from './floors.js';
 export type { Machine } from './machine.js';

@@ -2,6 +2,7 @@ import type { Argv } from 'yargs';
 import {
   benchAnswers,
   benchConfig,
+  benchData,
   benchKernels,
   benchPresets,
   benchStep,
@@ -14,7 +15,7 @@ import {
 import type { ModelConfig } from '../config/modelConfig.js';
 import { precisionNames } from '../config/runConfig.js';
 import { LxmertError } from '../errors.js';
-import { answersLines, floorsLines, kernelsLines, stepLines } from './benchTables.js';
+import { answersLines, dataLines, floorsLines, kernelsLines, stepLines } from './benchTables.js';
 import {
   defineCommand,
   integerOption,
@@ -186,10 +187,40 @@ const answers = defineCommand({
   },
 });
 
+const data = defineCommand({
+  command: 'data <store>',
+  describe:
+    'batches made of a feature store: samples per second, beside the page cache’s copy rate and what a device takes',
+  builder: (yargs) =>
+    commonOptions(yargs)
+      .positional('store', { type: 'string', demandOption: true, describe: 'folder of a feature store' })
+      .option('batch', integerOption('batch', { describe: 'samples a batch', default: 256, min: 1, max: 65536 }))
+      .option(
+        'samples',
+        integerOption('samples', { describe: 'samples to measure', default: 20_000, min: 1, max: 10_000_000 }),
+      )
+      .option('workers', integerOption('workers', { describe: 'threads [as a run takes them]', min: 0, max: 256 })),
+  handler: async ({ json, store, batch, samples, workers, ...args }) => {
+    const report = await benchData({ store, batch, samples, workers, onProgress: note });
+    const objects = Math.max(1, Math.round(report.objectsPerImage));
+    const floors = await stepFloors({
+      ...{ config: { ...configOf(args), visualFeatDim: report.featureDim }, batch, objects, tokens: args.tokens },
+      ...{ device: 'cuda', precision: args.precision, rates: h200 },
+    });
+    const demand = (1000 * batch) / floors.total.milliseconds;
+    show(json, { ...report, h200SamplesPerSecond: demand }, () => dataLines(report, demand, args.precision));
+  },
+});
+
 export const command = defineCommand({
   command: 'bench',
   describe: 'measure speed, compared with the machine’s rates and with PyTorch',
   builder: (yargs) =>
-    yargs.command(step).command(kernels).command(answers).demandCommand(1, 'bench what? step, kernels or answers'),
+    yargs
+      .command(step)
+      .command(kernels)
+      .command(answers)
+      .command(data)
+      .demandCommand(1, 'bench what? step, kernels, answers or data'),
   handler: () => undefined,
 });

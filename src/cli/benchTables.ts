@@ -1,5 +1,6 @@
 import type {
   AnswersReport,
+  BenchDataReport,
   FloorsReport,
   KernelsReport,
   Machine,
@@ -150,5 +151,18 @@ export function answersLines(report: AnswersReport): string[] {
     '',
     `peak memory ${megabytes(report.peakMemoryBytes)}` +
       (peer ? `, ${fixed(peer.memoryRatio, 2)} of the peer's ${megabytes(peer.peakMemoryBytes)}` : ''),
+  ];
+}
+
+/** @param demand samples a second that an H200 could take at most, by the least time of each op */
+export function dataLines(report: BenchDataReport, demand: number, precision: string): string[] {
+  const { images, featureDim, objectsPerImage, workers, cores } = report;
+  const rate = (samples: number, bytes: number) => `${fixed(samples, 0)} samples/s, ${fixed(bytes / 1e9, 2)} GB/s`;
+  return [
+    `${images} images of ${fixed(objectsPerImage)} x ${featureDim}; ${workers} threads, ${cores} cores`,
+    `batches, masks on:     ${rate(report.samplesPerSecond, report.bytesPerSecond)} of float32`,
+    `copy of page cache:    ${rate(report.copySamplesPerSecond, report.copyBytesPerSecond)} as stored, one thread`,
+    `batches over copies:   ${percent(report.share)}`,
+    `an H200 takes at most: ${fixed(demand, 0)} samples/s with ${precision}`,
   ];
 }

@@ -84,6 +84,10 @@ export const readingShape = {
     .max(256)
     .optional()
     .describe('threads that prepare batches, 0: none; without it, the data and the cores decide'),
+  verifyReads: z
+    .boolean()
+    .default(false)
+    .describe('compare the checksum of each image that is read from a feature store; slower'),
   maxTokens: z.number().int().min(3).default(20).describe('tokens of a sentence, [CLS] and [SEP] included'),
 };
 

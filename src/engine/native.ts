@@ -40,6 +40,8 @@ export interface NativeAddon {
   /** Calls and seconds of each op, two numbers for each. */
   readProfile(engine: NativeEngine, target: Float64Array): Promise<Float64Array>;
   dispose(engine: NativeEngine): Promise<void>;
+  /** Reads numbers from files; see src/io/readRows.ts. It needs no engine. */
+  readRows(plan: Float64Array, count: number, targets: readonly NodeJS.TypedArray[]): Promise<number>;
 }
 
 declare const nativeEngine: unique symbol;

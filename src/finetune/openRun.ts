@@ -63,7 +63,7 @@ export async function openFinetuneData(
   const { folder: dir, maxTokens, limit, maxMissingShare, workers } = data;
   const wordPiece = await WordPiece.load({ vocabFile: data.vocabulary });
   const answers = await openAnswers(task, data);
-  const files = new FeatureFiles();
+  const files = new FeatureFiles({ verifyReads: data.verifyReads });
   const close = () => files.close();
   const where = {
     ...{ task, dir, wordPiece, answers, maxTokens, limit, maxMissingShare, labelled: true, files, signal },

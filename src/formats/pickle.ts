@@ -60,6 +60,10 @@ export interface PickleHooks {
   readonly call: (global: PickleGlobal, args: readonly PickleValue[]) => PickleValue;
   /** What a persistent id stands for. @throws a PickleFault */
   readonly persistent: (id: PickleValue) => PickleValue;
+  /** Sets the state of an object that `call` made; absent: only dicts have one. @throws a PickleFault */
+  readonly build?: (object: PickleObject, state: PickleValue) => PickleValue;
+  /** What such a file may name, and what to do: the end of the message about a global that is refused. */
+  readonly refusal?: string;
 }
 
 /** What is wrong with a pickle; the caller says in which file. */
@@ -254,8 +258,9 @@ class Machine {
   global(module: string, name: string): void {
     if (!this.#hooks.allows(module, name))
       throw new PickleFault(
-        `it needs ${shown(`${module}.${name}`)}, which is not on the list of what a file of weights may name. ` +
-          'It was not loaded and no code was run. Save the weights alone, as torch.save(model.state_dict(), …)',
+        `it needs ${shown(`${module}.${name}`)}, which is not on the list of what ` +
+          (this.#hooks.refusal ??
+            'a file of weights may name. It was not loaded and no code was run. Save the weights alone, as torch.save(model.state_dict(), …)'),
       );
     this.push(new PickleGlobal(module, name));
   }
@@ -287,7 +292,11 @@ class Machine {
 
   /** Attributes of an object. Those of a dict (torch notes `_metadata` there) say nothing about weights. */
   build(): void {
-    const [object] = this.popMany(2);
+    const [object, state] = this.popMany(2);
+    if (object instanceof PickleObject && this.#hooks.build) {
+      this.push(this.#hooks.build(object, state));
+      return;
+    }
     if (!(object instanceof PickleDict)) throw new PickleFault('it sets the state of something that is no dict');
     this.push(object);
   }
@@ -320,6 +329,7 @@ const steps = new Map<number, (machine: Machine) => void>([
   [0x54 /* BINSTRING */, (m) => m.push(m.text(m.uint(4)))],
   [0x43 /* SHORT_BINBYTES */, (m) => m.push(asBytes(m.take(m.uint(1))))],
   [0x42 /* BINBYTES */, (m) => m.push(asBytes(m.take(m.uint(4))))],
+  [0x96 /* BYTEARRAY8 */, (m) => m.push(asBytes(m.take(m.length64())))],
   [0x8e /* BINBYTES8 */, (m) => m.push(asBytes(m.take(m.length64())))],
   [0x5d /* EMPTY_LIST */, (m) => m.push([])],
   [0x61 /* APPEND */, (m) => m.append(m.popMany(1))],

@@ -5,6 +5,9 @@ import { LxmertError } from '../errors.js';
 import type { RegularFile } from './regularFile.js';
 import { shown } from './shown.js';
 
+/** Where a zip is read from: a file, or memory. */
+export type ZipSource = Pick<RegularFile, 'path' | 'size' | 'read'>;
+
 /** One file of a zip. */
 export interface ZipEntry {
   readonly name: string;
@@ -32,7 +35,7 @@ const inflate = promisify(inflateRaw);
  * The directory of a zip, by name. Nothing is unpacked here; names are only ever looked up.
  * @throws BAD_DATA for a damaged directory, for entries that do not fit into the file, or two of one name
  */
-export async function readZipDirectory(file: RegularFile): Promise<ReadonlyMap<string, ZipEntry>> {
+export async function readZipDirectory(file: ZipSource): Promise<ReadonlyMap<string, ZipEntry>> {
   const raw = await centralDirectory(file);
   const entries = new Map<string, ZipEntry>();
   let packed = 0;
@@ -70,7 +73,7 @@ export async function readZipDirectory(file: RegularFile): Promise<ReadonlyMap<s
 }
 
 /** Reads the directory through yauzl, which checks its fields. */
-function centralDirectory(file: RegularFile): Promise<readonly yauzl.Entry[]> {
+function centralDirectory(file: ZipSource): Promise<readonly yauzl.Entry[]> {
   return new Promise((resolve, reject) => {
     const fail = (error: unknown) =>
       reject(
@@ -103,10 +106,10 @@ function centralDirectory(file: RegularFile): Promise<readonly yauzl.Entry[]> {
  * for some of them, where nobody could catch it: here, what a callback throws is a failure like any other.
  */
 class ZipReader extends yauzl.RandomAccessReader {
-  readonly #file: RegularFile;
+  readonly #file: ZipSource;
   readonly #fail: (error: unknown) => void;
 
-  constructor(file: RegularFile, fail: (error: unknown) => void) {
+  constructor(file: ZipSource, fail: (error: unknown) => void) {
     super();
     this.#file = file;
     this.#fail = fail;
@@ -147,7 +150,7 @@ class ZipReader extends yauzl.RandomAccessReader {
  * @throws BAD_DATA when it does not unpack to what the directory says
  */
 export async function readZipEntry(
-  file: RegularFile,
+  file: ZipSource,
   entry: ZipEntry,
   checked: boolean,
 ): Promise<Uint8Array<ArrayBuffer>> {
@@ -176,7 +179,7 @@ export async function checkZipEntry(file: RegularFile, entry: ZipEntry): Promise
   for await (const _ of zipEntryPieces(file, entry, true));
 }
 
-async function unpack(file: RegularFile, entry: ZipEntry, packed: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+async function unpack(file: ZipSource, entry: ZipEntry, packed: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
   let bytes: Buffer;
   try {
     // One byte more than claimed, so that too much is seen and never kept.

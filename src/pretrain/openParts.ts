@@ -1,3 +1,5 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import type { ResolvedRunConfig } from '../config/runConfig.js';
 import { taskNames } from '../config/tasks.js';
 import type { TaskName } from '../config/tasks.js';
@@ -15,7 +17,7 @@ import { dataNotes, overlapNote } from './dataNotes.js';
 import type { DescribedRun, OpenedData, PretrainParts } from './parts.js';
 import { Pretrainer } from './pretrainer.js';
 import { tasksOn } from './taskMix.js';
-import { demandTwoImages, findUnlabelled, largestOf } from './unlabelled.js';
+import { demandClasses, demandTwoImages, findUnlabelled, largestOf } from './unlabelled.js';
 
 /** Opens the data of `--data`, and the model on the device of `--device`. */
 export const pretrainParts: PretrainParts = { openData: openPretrainRun, openModel: openPretrainer };
@@ -31,10 +33,11 @@ export async function openPretrainRun(
   const { data, tasks, batchSize, microBatchSize: partSize, seed } = config;
   const { workers } = data;
   const wordPiece = await WordPiece.load({ vocabFile: data.vocabulary });
-  const files = new FeatureFiles();
+  const files = new FeatureFiles({ verifyReads: data.verifyReads });
   const where = {
     ...{ dir: data.folder, wordPiece, files, signal },
     ...{ maxTokens: data.maxTokens, maxMissingShare: data.maxMissingShare, skip: data.excludeLater },
+    cache: { folder: cacheFolder(), onNote: (text: string) => observer?.note?.(text) },
     // Resident features are on the device; nothing would use a second copy in host memory.
     inMemory: data.residentFeatures ? false : undefined,
   };
@@ -50,6 +53,7 @@ export async function openPretrainRun(
     if (overlap !== undefined) note(overlap);
     const sets = valid ? [train, valid] : [train];
     sets.forEach((set) => demandTwoImages(set, config));
+    sets.forEach((set) => demandClasses(set, config));
     const unlabelled = await findUnlabelled(train, config);
     const largest = largestOf(sets);
     const resident = data.residentFeatures
@@ -82,6 +86,10 @@ export async function openPretrainRun(
     throw error;
   }
 }
+
+/** Where WordPieces of large files are kept: LXMERT_CACHE, else the user's folder for such. */
+const cacheFolder = (): string =>
+  process.env.LXMERT_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'lxmert');
 
 /** The model of a run on its device, not yet initialized. */
 export async function openPretrainer(config: ResolvedRunConfig, observer?: TrainObserver): Promise<Pretrainer> {

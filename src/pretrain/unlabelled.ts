@@ -51,6 +51,27 @@ async function readConfidences({ features, images }: PretrainData): Promise<{ ob
   return found;
 }
 
+/** @throws BAD_DATA when a loss needs classes or confidences that a feature store does not have for all images */
+export function demandClasses(
+  { lacks, features }: Pick<PretrainData, 'lacks' | 'features'>,
+  { tasks }: Pick<RunConfig, 'tasks'>,
+): void {
+  if (!tasks.on.includes('objects')) return;
+  const missing = [
+    ...(lacks?.objectClasses && tasks.visualLosses.includes('obj') ? (['obj'] as const) : []),
+    ...(lacks?.attributeClasses && tasks.visualLosses.includes('attr') ? (['attr'] as const) : []),
+  ];
+  if (missing.length === 0) return;
+  const left = tasks.visualLosses.filter((loss) => !(missing as readonly string[]).includes(loss));
+  throw new LxmertError(
+    'BAD_DATA',
+    `${features.path}: some images have no ${missing.map((loss) => (loss === 'obj' ? 'object' : 'attribute')).join(' and no ')} ` +
+      `classes with confidences, which the loss${missing.length > 1 ? 'es' : ''} ${missing.join(' and ')} need. ` +
+      `Leave ${missing.length > 1 ? 'them' : 'it'} out: ` +
+      (left.length > 0 ? `--visual-losses ${left.join(',')}` : "no task 'objects'"),
+  );
+}
+
 /** @throws BAD_DATA when sentences are to be swapped, but all belong to one image */
 export function demandTwoImages(
   { name, size, report }: PretrainData,

@@ -38,7 +38,9 @@ export async function packObjects(assembly: Assembly): Promise<PackedObjects> {
     resident ? 0 : features.featureDim,
     memory && ((length) => memory.take(length)),
   );
-  await inGroups(images.length, (s) => features.read(images[s], rows, objectOffsets[s]).catch(failWithWayOut));
+  if ('readAll' in features && features.readAll)
+    await features.readAll(images, rows, objectOffsets).catch(failWithWayOut);
+  else await inGroups(images.length, (s) => features.read(images[s], rows, objectOffsets[s]).catch(failWithWayOut));
   const masks = maskObjects(assembly, objectOffsets);
   return {
     objectOffsets,

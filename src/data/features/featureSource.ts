@@ -33,6 +33,8 @@ export interface FeatureReader extends ObjectReader {
   readonly shared: SharedFeatures;
   /** Where an image is written, for messages: its file, and the line if it has one. */
   placeOf(image: number): string;
+  /** Reads some images at once, each into `rows` from its start on; absent: they are read one by one. */
+  readAll?(images: ArrayLike<number>, rows: ObjectRows, starts: ArrayLike<number>): Promise<void>;
   /** Reads the feature of one object into `features` from `offset` on. */
   readFeature(image: number, object: number, features: Float32Array, offset: number): Promise<void>;
 }
@@ -53,12 +55,16 @@ export interface FeatureSource {
   readonly imageIds: readonly string[];
   /** What looks odd in the file but may be right, a clause each. */
   readonly remarks?: readonly string[] | undefined;
+  /** What some of its images do not have; absent: nothing. */
+  readonly lacks?: { readonly objectClasses: boolean; readonly attributeClasses: boolean } | undefined;
+  /** Classes that it declares; absent: what the reader was told. */
+  readonly labels?: { readonly objects: number; readonly attributes: number } | undefined;
   /** Position of an image, or -1 when it is not here. */
   indexOf(imageId: string): number;
 }
 
 /** What a reader is made of: plain values and arrays in shared memory, so a message carries it to another thread. */
-export type SharedFeatures = SharedMemory | SharedTsv | SharedMerged;
+export type SharedFeatures = SharedMemory | SharedTsv | SharedStore | SharedMerged;
 export type SharedObjects = SharedFeatures | SharedResident;
 
 export interface SharedResident {
@@ -110,6 +116,43 @@ export interface TsvIndex {
   /** The image ids one after the other, in UTF-8; image i has `idOffsets[i] … idOffsets[i + 1] - 1`. */
   readonly ids: Uint8Array;
   readonly idOffsets: Uint32Array;
+}
+
+export interface SharedStore {
+  readonly form: 'store';
+  /** The folder. */
+  readonly path: string;
+  readonly featureDim: number;
+  readonly dtype: 'float16' | 'float32';
+  readonly index: StoreIndex;
+  readonly shards: readonly SharedStoreShard[];
+  /** Whether each image's checksum is compared when it is read. */
+  readonly verify: boolean;
+}
+
+export interface SharedStoreShard {
+  readonly file: string;
+  readonly bytes: number;
+  /** First byte of each tensor in the file. */
+  readonly offsets: Readonly<Record<string, number>>;
+}
+
+/** Where the images of a store lie, and what each has: arrays in shared memory, [images]. */
+export interface StoreIndex {
+  /** The ids one after the other, in UTF-8; image i has `idOffsets[i] … idOffsets[i + 1] - 1`. */
+  readonly ids: Uint8Array;
+  readonly idOffsets: Uint32Array;
+  /** Shard, first row in it, and objects of each image. */
+  readonly shards: Int32Array;
+  readonly rows: Int32Array;
+  readonly counts: Int32Array;
+  /** Of the picture in pixels; 0 where it is not known. */
+  readonly widths: Int32Array;
+  readonly heights: Int32Array;
+  /** What each image has, a bit each (`fieldBits`). */
+  readonly fields: Uint8Array;
+  /** CRC-32 of the image's numbers as they lie in the shard: features, boxes, and the fields that it has. */
+  readonly crcs: Uint32Array;
 }
 
 export interface SharedMerged {

@@ -1,4 +1,5 @@
 import { LxmertError } from '../../errors.js';
+import { allSettled, inGroups } from '../concurrency.js';
 import { Growable } from '../growable.js';
 import { sharedArrays } from '../sharedArrays.js';
 import { featureSource } from './featureSource.js';
@@ -12,6 +13,7 @@ import type {
   SharedObjects,
 } from './featureSource.js';
 import { MemoryReader } from './memoryFeatures.js';
+import { openStoreReader } from '../store/storeReader.js';
 import { TableReader } from './tableReader.js';
 import { reopenTsv } from './tsvReader.js';
 
@@ -38,7 +40,18 @@ export function mergeSources(sources: readonly FeatureSource[]): FeatureSource {
   }
   const places = { partOf: partOf.finish(), imageOf: imageOf.finish() };
   const readers = sources.map(({ reader }) => reader);
-  return featureSource(mergeReaders(readers, places), imageIds, positions);
+  const labels = sources.map((source) => source.labels);
+  return {
+    ...featureSource(mergeReaders(readers, places), imageIds, positions),
+    lacks: {
+      objectClasses: sources.some(({ lacks }) => lacks?.objectClasses),
+      attributeClasses: sources.some(({ lacks }) => lacks?.attributeClasses),
+    },
+    labels: {
+      objects: Math.max(...labels.map((one) => one?.objects ?? 0)),
+      attributes: Math.max(...labels.map((one) => one?.attributes ?? 0)),
+    },
+  };
 }
 
 /** @throws BAD_DATA naming both files when their features have other widths */
@@ -59,6 +72,7 @@ export async function openShared(shared: SharedObjects): Promise<FeatureReader |
 export async function openSharedFeatures(shared: SharedFeatures): Promise<FeatureReader> {
   if (shared.form === 'memory') return new MemoryReader(shared);
   if (shared.form === 'tsv') return reopenTsv(shared);
+  if (shared.form === 'store') return openStoreReader(shared);
   const opened: FeatureReader[] = [];
   try {
     for (const part of shared.parts) opened.push(await openSharedFeatures(part));
@@ -80,6 +94,17 @@ function mergeReaders(
     placeOf: (image) => readers[partOf[image]].placeOf(imageOf[image]),
     numObjects: (image) => readers[partOf[image]].numObjects(imageOf[image]),
     read: (image, rows, row) => readers[partOf[image]].read(imageOf[image], rows, row),
+    readAll: async (images, rows, starts) => {
+      const all = Array.from(images);
+      await allSettled(
+        readers.map(async (reader, part) => {
+          const mine = [...all.keys()].filter((i) => partOf[all[i]] === part);
+          const [there, rowsOfMine] = [mine.map((i) => imageOf[all[i]]), mine.map((i) => starts[i])];
+          if (reader.readAll) await reader.readAll(there, rows, rowsOfMine);
+          else await inGroups(mine.length, (i) => reader.read(there[i], rows, rowsOfMine[i]));
+        }),
+      );
+    },
     readFeature: (image, object, features, offset) =>
       readers[partOf[image]].readFeature(imageOf[image], object, features, offset),
     close: () => closeAll(readers),

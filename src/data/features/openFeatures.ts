@@ -1,10 +1,18 @@
 import { stat } from 'node:fs/promises';
 import { LxmertError } from '../../errors.js';
-import { readFailure } from '../../formats/fileErrors.js';
+import { join } from 'node:path';
+import { isThere, readFailure } from '../../formats/fileErrors.js';
+import { openStoreSource } from '../store/openStore.js';
+import { manifestFile } from '../store/storeForm.js';
 import type { FeatureSource } from './featureSource.js';
 import { IN_MEMORY_BYTES, openFeatureTsv } from './featureTsv.js';
 import type { FeatureTsvOptions } from './featureTsv.js';
 import { mergeSources } from './mergedFeatures.js';
+
+export interface FeatureFilesOptions {
+  /** Compare the checksum of each image that is read from a store; default false. */
+  readonly verifyReads?: boolean | undefined;
+}
 
 /** What one file holds. */
 export interface FeatureFileReport {
@@ -19,6 +27,11 @@ export interface FeatureFileReport {
 /** Files with features, each opened (and indexed, or loaded) once, however many splits show its images. */
 export class FeatureFiles {
   readonly #opened = new Map<string, FeatureSource>();
+  readonly #verifyReads: boolean;
+
+  constructor({ verifyReads = false }: FeatureFilesOptions = {}) {
+    this.#verifyReads = verifyReads;
+  }
 
   /**
    * The images of some files as one source, and the files that were not open before. Only `close` closes the source. Files
@@ -37,7 +50,7 @@ export class FeatureFiles {
     const opened: FeatureFileReport[] = [];
     for (const path of different) {
       const known = this.#opened.get(path);
-      const source = known ?? (await openFile(path, { ...options, inMemory }));
+      const source = known ?? (await openFile(path, { ...options, inMemory }, this.#verifyReads));
       this.#opened.set(path, source);
       sources.push(source);
       const { imageIds, reader, remarks = [] } = source;
@@ -52,13 +65,18 @@ export class FeatureFiles {
   }
 }
 
-/** Opens features of the form that lies at `path`: today a TSV. Another form is another branch here. */
-async function openFile(path: string, options: FeatureTsvOptions): Promise<FeatureSource> {
+/** Opens features of the form that lies at `path`: a folder is a store, a file a TSV. Another form is another branch here. */
+async function openFile(path: string, options: FeatureTsvOptions, verifyReads: boolean): Promise<FeatureSource> {
   const found = await stat(path).catch((error: unknown) => {
     throw readFailure(path, 'image features', error);
   });
   if (found.isDirectory()) {
-    throw new LxmertError('UNSUPPORTED', `${path}: is a folder; features are read from a TSV file`);
+    if (!(await isThere(join(path, manifestFile))))
+      throw new LxmertError(
+        'BAD_DATA',
+        `${path}: is a folder without ${manifestFile}, so no feature store; make one of it with lxmert features import`,
+      );
+    return openStoreSource(path, { verifyReads });
   }
   return openFeatureTsv(path, options);
 }

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { LxmertError } from '../../errors.js';
 import type { WordPiece } from '../../text/wordPiece.js';
 import { readAnswerTable } from './answers.js';
@@ -9,14 +10,15 @@ import { Exclusions } from './exclusion.js';
 import type { ExclusionCount } from './exclusion.js';
 import type { FeatureReader, FeatureSource } from '../features/featureSource.js';
 import { findSplit, readManifest } from './manifest.js';
-import type { SplitFiles } from './manifest.js';
+import type { Manifest, SplitFiles } from './manifest.js';
 import { FeatureFiles } from '../features/openFeatures.js';
 import type { FeatureFileReport } from '../features/openFeatures.js';
 import { sharedArrays } from '../sharedArrays.js';
 import { SampleBuilder } from './sampleStore.js';
 import type { SampleArrays, Samples } from './sampleStore.js';
 import { readSentences } from './sentences.js';
-import type { ImageSentences } from './sentences.js';
+import { cachedSentences, collectSamples } from './sentenceCache.js';
+import type { ChosenSentences, SentenceCacheOptions } from './sentenceCache.js';
 
 export interface OpenPretrainOptions {
   /** Folder with the data (`--data`). */
@@ -41,6 +43,8 @@ export interface OpenPretrainOptions {
   readonly skip?: readonly string[] | undefined;
   /** Feature files that other data have opened, or will; whoever made it closes it. Default: these data's own. */
   readonly files?: FeatureFiles | undefined;
+  /** Where the WordPieces of large files are kept; default: nowhere. */
+  readonly cache?: Pick<SentenceCacheOptions, 'folder' | 'onNote'> | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -91,6 +95,8 @@ export interface PretrainData extends Samples {
   /** Classes that the detector knows. */
   readonly objectLabels: number;
   readonly attributeLabels: number;
+  /** What some images do not have; absent: nothing. */
+  readonly lacks?: FeatureSource['lacks'];
   readonly report: DataReport;
   /** `<image id>_<sentence set>_<number>`, the original's uid. */
   sampleId(sample: number): string;
@@ -131,39 +137,60 @@ export async function openPretrainData(options: OpenPretrainOptions): Promise<Pr
     const paths = splits.map(({ features }) => features);
     const { source, opened } = await files.open(paths, { objectLabels, attributeLabels, inMemory, mayFail, signal });
     const { reader, imageIds } = source;
+    demandLabels(source, manifest);
     const samples = new SampleBuilder({ wordPiece, maxTokens, answers });
+    const chosen: ChosenSentences[] = [];
+    const cached =
+      options.cache && (await isLarge(splits))
+        ? { ...options.cache, wordPiece, maxTokens, answers, signal }
+        : undefined;
     const used = new Uint8Array(imageIds.length);
     const skippedImages = sharedArrays.uint8(imageIds.length);
     let withoutImage = 0;
     let missingImage: string | undefined;
     for (const split of splits) {
       const found: SplitCounts = { sentences: 0, excluded: 0, missing: 0, missingImage: undefined };
-      const take = (image: ImageSentences): void => {
-        const count = image.sets.reduce((sum, set) => sum + set.sentences.length, 0);
+      /** Counts an image. @returns its position in the features, or -1 where it is left out */
+      const take = (imageId: string, count: number): number => {
         found.sentences += count;
-        if (exclusions.take(image.imageId, count)) {
+        if (exclusions.take(imageId, count)) {
           found.excluded += count;
-          return;
+          return -1;
         }
-        const position = source.indexOf(image.imageId);
+        const position = source.indexOf(imageId);
         if (position >= 0) {
           if (count > 0) used[position] = 1;
-          if (skipping.take(image.imageId, count)) skippedImages[position] = 1;
-          samples.add(position, image);
+          if (skipping.take(imageId, count)) skippedImages[position] = 1;
         } else if (count > 0) {
           found.missing += count;
-          found.missingImage ??= image.imageId;
+          found.missingImage ??= imageId;
         }
+        return position;
       };
-      await readSentences(split.text, take, signal);
+      if (cached) {
+        const cache = await cachedSentences(split.text, cached);
+        const { firstSamples } = cache;
+        const positions = Int32Array.from(cache.imageIds, (id, i) => take(id, firstSamples[i + 1] - firstSamples[i]));
+        chosen.push({ cache, positions });
+      } else
+        await readSentences(
+          split.text,
+          (image) => {
+            const count = image.sets.reduce((sum, set) => sum + set.sentences.length, 0);
+            const position = take(image.imageId, count);
+            if (position >= 0) samples.add(position, image);
+          },
+          signal,
+        );
       checkSplit(split.text, found, { maxShare: maxMissingShare, source, lists: exclude });
       withoutImage += found.missing;
       missingImage ??= found.missingImage;
     }
     const excluded = exclusions.counts((imageId) => source.indexOf(imageId) >= 0);
     const skipped = skipping.counts((imageId) => source.indexOf(imageId) >= 0);
-    const { questions, withWords, words, unknownWords, truncatedSentences, unknownAnswers, ...packed } =
-      samples.finish();
+    const { questions, withWords, words, unknownWords, truncatedSentences, unknownAnswers, ...packed } = cached
+      ? await collectSamples(chosen, wordPiece)
+      : withoutDetails(samples.finish());
     const images = used.reduce((sum, one) => sum + one, 0);
     const anySkipped = skippedImages.includes(1);
     const left = anySkipped ? countLeft(packed, skippedImages) : { samples: packed.size, images, questions, withWords };
@@ -180,6 +207,7 @@ export async function openPretrainData(options: OpenPretrainOptions): Promise<Pr
       wordPiece,
       objectLabels,
       attributeLabels,
+      lacks: source.lacks,
       skippedImages: anySkipped ? skippedImages : undefined,
       report: {
         sentences: packed.size,
@@ -211,6 +239,32 @@ export async function openPretrainData(options: OpenPretrainOptions): Promise<Pr
     await close();
     throw error;
   }
+}
+
+/** Bytes of text from which a cache pays. */
+const CACHED_BYTES = 16 * 2 ** 20;
+
+async function isLarge(splits: readonly SplitFiles[]): Promise<boolean> {
+  let bytes = 0;
+  for (const { text } of splits) bytes += (await stat(text).catch(() => undefined))?.size ?? 0;
+  return bytes >= CACHED_BYTES;
+}
+
+function withoutDetails<T extends { readonly details: unknown }>({ details: _, ...rest }: T): Omit<T, 'details'> {
+  return rest;
+}
+
+/** @throws BAD_DATA when a store has more classes than the data folder says */
+function demandLabels({ labels, reader }: FeatureSource, { objectLabels, attributeLabels }: Manifest): void {
+  for (const [key, theirs, ours] of [
+    ['objectLabels', labels?.objects ?? 0, objectLabels],
+    ['attributeLabels', labels?.attributes ?? 0, attributeLabels],
+  ] as const)
+    if (theirs > ours)
+      throw new LxmertError(
+        'BAD_DATA',
+        `${reader.path}: has ${theirs} classes, the data folder says ${ours}; write '${key}: ${theirs}' into data.yaml`,
+      );
 }
 
 function splitNames(splits: string | readonly string[]): readonly string[] {

@@ -1,3 +1,4 @@
+import { LxmertError } from '../../errors.js';
 import type { WordPiece } from '../../text/wordPiece.js';
 import type { AnswerTable } from './answers.js';
 import { Growable } from '../growable.js';
@@ -44,6 +45,22 @@ export interface SampleCounts {
   readonly unknownAnswers: number;
 }
 
+/** More of each sample than training needs, [N]: for a cache. */
+export interface SampleDetails {
+  /** Sentence set, as its place in `setNames`; its number in it; 1 where the set has labels. */
+  readonly sets: Uint8Array;
+  readonly setNames: readonly string[];
+  readonly numbers: Uint32Array;
+  readonly labelled: Uint8Array;
+  /** 1 for a sentence that was cut. */
+  readonly truncated: Uint8Array;
+  /** Answers that are not in the table. */
+  readonly unknownAnswers: Uint32Array;
+}
+
+/** Sets have a byte in a cache. */
+const MOST_SETS = 255;
+
 export interface SampleStoreOptions {
   readonly wordPiece: WordPiece;
   readonly maxTokens: number;
@@ -58,10 +75,12 @@ export class SampleBuilder {
   readonly #answerIds = new Growable(sharedArrays.int32);
   readonly #answerScores = new Growable(sharedArrays.float32);
   readonly #answerOffsets = new Growable(sharedArrays.uint32);
-  readonly #sets = new Growable(sharedArrays.uint32);
+  readonly #sets = new Growable(sharedArrays.uint8);
   readonly #numbers = new Growable(sharedArrays.uint32);
   /** 1 for a sample whose sentence set has labels. */
   readonly #labelled = new Growable(sharedArrays.uint8);
+  readonly #truncatedOf = new Growable((n) => new Uint8Array(n));
+  readonly #unknownOf = new Growable((n) => new Uint32Array(n));
   readonly #setNames = new Map<string, number>();
   #questions = 0;
   #unknownAnswers = 0;
@@ -70,6 +89,11 @@ export class SampleBuilder {
     this.#options = options;
     this.#tokens = new TokenStore(options);
     this.#answerOffsets.push(0);
+  }
+
+  /** Samples so far. */
+  get size(): number {
+    return this.#images.length;
   }
 
   /** Adds all sentences of one image. */
@@ -81,13 +105,15 @@ export class SampleBuilder {
         this.#sets.push(name);
         this.#numbers.push(i);
         this.#labelled.push(set.labels === undefined ? 0 : 1);
-        this.#tokens.add(set.sentences[i]);
+        this.#truncatedOf.push(this.#tokens.add(set.sentences[i]) ? 1 : 0);
+        const unknown = this.#unknownAnswers;
         this.#addAnswers(set.labels?.[i]);
+        this.#unknownOf.push(this.#unknownAnswers - unknown);
       }
     }
   }
 
-  finish(): Samples & SampleCounts {
+  finish(): Samples & SampleCounts & { readonly details: SampleDetails } {
     const setNames = [...this.#setNames.keys()];
     const sets = this.#sets.finish();
     const numbers = this.#numbers.finish();
@@ -102,6 +128,10 @@ export class SampleBuilder {
       setOf: (sample) => setNames[sets[sample]],
       numberOf: (sample) => numbers[sample],
       questionSetOf: (sample) => (labelled[sample] === 1 ? setNames[sets[sample]] : undefined),
+      details: {
+        ...{ sets, setNames, numbers, labelled },
+        ...{ truncated: this.#truncatedOf.finish(), unknownAnswers: this.#unknownOf.finish() },
+      },
       questions: this.#questions,
       unknownAnswers: this.#unknownAnswers,
     };
@@ -110,6 +140,8 @@ export class SampleBuilder {
   #setNumber(name: string): number {
     const known = this.#setNames.get(name);
     if (known !== undefined) return known;
+    if (this.#setNames.size > MOST_SETS)
+      throw new LxmertError('BAD_DATA', `sentences have more than ${MOST_SETS + 1} sets; is ${name} the name of one?`);
     this.#setNames.set(name, this.#setNames.size);
     return this.#setNames.size - 1;
   }

@@ -42,11 +42,13 @@ export class TokenStore {
     this.#offsets.push(0);
   }
 
-  add(sentence: string): void {
+  /** @returns whether it was cut */
+  add(sentence: string): boolean {
     const { wordPiece, maxTokens } = this.#options;
     // One more than is kept shows whether anything was cut.
     const ids = wordPiece.encode(sentence, maxTokens + 1);
-    if (ids.length > maxTokens) {
+    const isCut = ids.length > maxTokens;
+    if (isCut) {
       this.#truncated++;
       ids[maxTokens - 1] = wordPiece.sepId;
     }
@@ -56,6 +58,7 @@ export class TokenStore {
     if (kept.length > 2) this.#withWords++;
     for (const id of kept) if (id === wordPiece.unkId) this.#unknownWords++;
     this.#offsets.push(this.#tokens.length);
+    return isCut;
   }
 
   finish(): PackedTokens & TokenCounts {

@@ -1,0 +1,105 @@
+#!/usr/bin/env node
+/**
+ * Kills an import of features again and again at random instants, continues it each time, and compares the store with that of
+ * an undisturbed import: `node scripts/check-import-kills.mjs FILE [--kills 20] [--seed 1] [-- more options of the import]`.
+ * The file should be some hundred MB large, so that there is time to kill. Needs the compiled package (`npm run setup`).
+ */
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const end = process.argv.indexOf('--');
+const own = end < 0 ? process.argv.slice(2) : process.argv.slice(2, end);
+const more = end < 0 ? ['--shard-size', '16'] : process.argv.slice(end + 1);
+const { values, positionals } = parseArgs({
+  args: own,
+  allowPositionals: true,
+  options: { kills: { type: 'string', default: '20' }, seed: { type: 'string', default: '1' } },
+});
+const [file] = positionals;
+if (file === undefined) {
+  console.error('which file is to be imported? node scripts/check-import-kills.mjs FILE');
+  process.exit(2);
+}
+
+const program = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
+const folder = await mkdtemp(join(tmpdir(), 'lxmert-kills-'));
+
+/** Runs an import; after `killAfter` milliseconds it is killed. */
+function importTo(out, killAfter) {
+  const child = spawn(process.execPath, [program, 'features', 'import', file, '--out', out, ...more], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let errors = '';
+  child.stderr.on('data', (text) => (errors += text));
+  const timer = killAfter === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), killAfter);
+  return new Promise((resolve) => {
+    child.on('close', (code, signal) => {
+      clearTimeout(timer);
+      resolve({ code, signal, errors });
+    });
+  });
+}
+
+async function hashesOf(store) {
+  const hashes = {};
+  for (const name of (await readdir(store)).sort()) {
+    const hash = createHash('sha256');
+    for await (const chunk of createReadStream(join(store, name))) hash.update(chunk);
+    hashes[name] = hash.digest('hex');
+  }
+  return hashes;
+}
+
+let state = Number(values.seed) >>> 0;
+/** Mulberry32: a number from 0 to 1. */
+function random() {
+  state = (state + 0x6d2b79f5) >>> 0;
+  let x = Math.imul(state ^ (state >>> 15), 1 | state);
+  x = (x + Math.imul(x ^ (x >>> 7), 61 | x)) ^ x;
+  return ((x ^ (x >>> 14)) >>> 0) / 2 ** 32;
+}
+
+const there = (path) =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+
+try {
+  const whole = join(folder, 'whole');
+  const started = performance.now();
+  const undisturbed = await importTo(whole);
+  if (undisturbed.code !== 0) throw new Error(`the undisturbed import failed: ${undisturbed.errors}`);
+  const time = performance.now() - started;
+  const expected = JSON.stringify(await hashesOf(whole));
+  console.log(`undisturbed: ${(time / 1000).toFixed(1)} s, ${Object.keys(JSON.parse(expected)).length} files`);
+
+  const out = join(folder, 'killed');
+  let kills = 0;
+  for (let stores = 1; kills < Number(values.kills); stores++) {
+    for (;;) {
+      // Seldom less than a shard takes, so that it gets on.
+      const { code, signal, errors } = await importTo(
+        out,
+        kills < Number(values.kills) ? 150 + random() * time * 0.7 : undefined,
+      );
+      if (code === 0) break;
+      if (signal !== 'SIGKILL') throw new Error(`a continued import failed: ${errors}`);
+      kills++;
+      if ((await there(out)) && (await there(join(`${out}.importing`, 'store'))))
+        throw new Error('a store is there before it is whole');
+    }
+    if (JSON.stringify(await hashesOf(out)) !== expected) throw new Error('the continued store has other bytes');
+    console.log(`store ${stores}: equal bytes, ${kills} kills so far`);
+    await rm(out, { recursive: true });
+  }
+  console.log(`passed: ${kills} kills`);
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}

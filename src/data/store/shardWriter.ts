@@ -1,0 +1,170 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { writeFully } from '../../formats/atomicFile.js';
+import { fileError } from '../../formats/fileErrors.js';
+import { Growable } from '../growable.js';
+import type { EncodedRecord } from './record.js';
+import { fieldBits } from './storeForm.js';
+import type { StoreDtype } from './storeForm.js';
+
+/** Room for the header, which is written last: the number of rows is not known before. A multiple of 64. */
+const HEADER_BYTES = 1024;
+/** Features are gathered up to this and written at once. */
+const BUFFER_BYTES = 8 * 2 ** 20;
+
+/** What of a record is stored beside its features: tensor, bytes of one object, the field that it needs. */
+const columns = [
+  { name: 'boxes', dtype: 'F32', width: 4, bit: 0 },
+  { name: 'object_confs', dtype: 'F32', width: 1, bit: fieldBits.object_confs },
+  { name: 'attr_confs', dtype: 'F32', width: 1, bit: fieldBits.attr_confs },
+  { name: 'object_ids', dtype: 'I32', width: 1, bit: fieldBits.object_ids },
+  { name: 'attr_ids', dtype: 'I32', width: 1, bit: fieldBits.attr_ids },
+] as const;
+
+/**
+ * Writes one shard: a safetensors file with features, boxes, classes and confidences of some images, one object a row. Images
+ * are added one by one; features go to the file, all else waits in memory (32 bytes an object).
+ */
+export class ShardWriter {
+  readonly path: string;
+  readonly #file: FileHandle;
+  readonly #dtype: StoreDtype;
+  readonly #featureDim: number;
+  readonly #columns = {
+    boxes: new Growable((n) => new Float32Array(n)),
+    object_confs: new Growable((n) => new Float32Array(n)),
+    attr_confs: new Growable((n) => new Float32Array(n)),
+    object_ids: new Growable((n) => new Int32Array(n)),
+    attr_ids: new Growable((n) => new Int32Array(n)),
+  };
+  /** Two: one is filled while the other is written. */
+  #buffer = Buffer.allocUnsafe(BUFFER_BYTES);
+  #other = Buffer.allocUnsafe(BUFFER_BYTES);
+  #filled = 0;
+  #end = HEADER_BYTES;
+  #writing: Promise<void> = Promise.resolve();
+  #fields = 0;
+  #rows = 0;
+
+  private constructor(path: string, file: FileHandle, dtype: StoreDtype, featureDim: number) {
+    this.path = path;
+    this.#file = file;
+    this.#dtype = dtype;
+    this.#featureDim = featureDim;
+  }
+
+  /** @throws FILE_ACCESS */
+  static async create(path: string, dtype: StoreDtype, featureDim: number): Promise<ShardWriter> {
+    try {
+      return new ShardWriter(path, await open(path, 'w'), dtype, featureDim);
+    } catch (error) {
+      throw fileError(error, 'write', path);
+    }
+  }
+
+  /** Objects so far. */
+  get rows(): number {
+    return this.#rows;
+  }
+
+  /** Bytes of features so far. */
+  get featureBytes(): number {
+    return this.#end + this.#filled - HEADER_BYTES;
+  }
+
+  /** Adds an image. @returns its first row */
+  async add(record: EncodedRecord): Promise<number> {
+    const row = this.#rows;
+    const { count, features, fields } = record;
+    const of = (values: ArrayLike<number> | undefined, without: number) =>
+      values ?? new Array<number>(count).fill(without);
+    this.#columns.boxes.append(record.boxes);
+    this.#columns.object_confs.append(of(record.objectConfs, 0));
+    this.#columns.attr_confs.append(of(record.attrConfs, 0));
+    this.#columns.object_ids.append(of(record.objectIds, -1));
+    this.#columns.attr_ids.append(of(record.attrIds, -1));
+    this.#fields |= fields;
+    this.#rows += count;
+    await this.#write(new Uint8Array(features.buffer, features.byteOffset, features.byteLength));
+    return row;
+  }
+
+  /** Writes all else and the header, and syncs. @returns the file's size */
+  async finish(): Promise<number> {
+    try {
+      await this.#flush();
+      await this.#writing;
+      const tensors: Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }> = {};
+      const place = (name: string, dtype: string, shape: number[], from: number, to: number) => {
+        tensors[name] = { dtype, shape, data_offsets: [from - HEADER_BYTES, to - HEADER_BYTES] };
+      };
+      const type = this.#dtype === 'float16' ? 'F16' : 'F32';
+      // Float16 features with an odd count of numbers leave what follows unaligned; the form allows it.
+      place('features', type, [this.#rows, this.#featureDim], HEADER_BYTES, this.#end);
+      for (const { name, dtype, width, bit } of columns) {
+        if (bit !== 0 && (this.#fields & bit) === 0) continue;
+        const values = this.#columns[name].finish();
+        await writeFully(this.#file, new Uint8Array(values.buffer, values.byteOffset, values.byteLength), this.#end);
+        const from = this.#end;
+        this.#end += values.byteLength;
+        place(name, dtype, width === 1 ? [this.#rows] : [this.#rows, width], from, this.#end);
+      }
+      const header = Buffer.alloc(HEADER_BYTES, ' ');
+      header.writeBigUInt64LE(BigInt(HEADER_BYTES - 8), 0);
+      header.write(JSON.stringify({ __metadata__: { format: 'pt' }, ...tensors }), 8, 'utf8');
+      await writeFully(this.#file, header, 0);
+      await this.#file.sync();
+      return this.#end;
+    } catch (error) {
+      throw fileError(error, 'write', this.path);
+    } finally {
+      await this.#file.close();
+    }
+  }
+
+  /** Closes and leaves an unfinished file. */
+  async abort(): Promise<void> {
+    await this.#writing.catch(() => undefined);
+    await this.#file.close().catch(() => undefined);
+  }
+
+  async #write(bytes: Uint8Array): Promise<void> {
+    for (let done = 0; done < bytes.length;) {
+      const part = bytes.subarray(done, done + this.#buffer.length - this.#filled);
+      this.#buffer.set(part, this.#filled);
+      this.#filled += part.length;
+      done += part.length;
+      if (this.#filled === this.#buffer.length) await this.#flush();
+    }
+  }
+
+  /** Begins to write what is gathered, once what was gathered before is written. */
+  async #flush(): Promise<void> {
+    await this.#writing.catch((error: unknown) => {
+      throw fileError(error, 'write', this.path);
+    });
+    const [full, length, at] = [this.#buffer, this.#filled, this.#end];
+    [this.#buffer, this.#other] = [this.#other, this.#buffer];
+    this.#filled = 0;
+    this.#end += length;
+    this.#writing = writeFully(this.#file, full.subarray(0, length), at);
+    // An error is thrown by whoever waits for it next.
+    this.#writing.catch(() => undefined);
+  }
+}
+
+/** SHA-256 of a file. @throws FILE_MISSING, FILE_ACCESS */
+export async function sha256OfFile(path: string, onBytes?: (bytes: number) => void): Promise<string> {
+  const hash = createHash('sha256');
+  try {
+    for await (const chunk of createReadStream(path, { highWaterMark: 4 * 2 ** 20 })) {
+      hash.update(chunk as Buffer);
+      onBytes?.((chunk as Buffer).length);
+    }
+  } catch (error) {
+    throw fileError(error, 'read', path);
+  }
+  return hash.digest('hex');
+}

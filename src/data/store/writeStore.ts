@@ -1,0 +1,312 @@
+import { rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { LxmertError } from '../../errors.js';
+import { makeFolder, syncFolder, writeFileDurable } from '../../formats/atomicFile.js';
+import { fileError, isThere } from '../../formats/fileErrors.js';
+import { describeValue } from '../../formats/describe.js';
+import { counted } from '../../figures.js';
+import type { EncodedRecord } from './record.js';
+import { recordError } from './record.js';
+import { ShardWriter, sha256OfFile } from './shardWriter.js';
+import {
+  fieldBits,
+  indexFile,
+  manifestFile,
+  manifestOf,
+  readStoreManifest,
+  shardFile,
+  storeFields,
+} from './storeForm.js';
+import type { SkippedRecord, StoreDtype, StoreManifest, StoreSource } from './storeForm.js';
+import { IndexBuilder, entriesOf, readIndex, writeIndex } from './storeIndex.js';
+import type { StoreIndex } from './storeIndex.js';
+import { openWorkFolder, workFolderOf } from './workFolder.js';
+import type { SourcePosition, WorkFolder } from './workFolder.js';
+
+/** A record of a source, or why it is left out, and where the source stands behind it. */
+export type SourceItem = {
+  readonly position: SourcePosition;
+  /** Of the record, for messages. */ readonly number: number;
+} & (
+  | { readonly record: EncodedRecord; readonly skipped?: undefined }
+  | { readonly record?: undefined; readonly skipped: SkippedRecord }
+);
+
+/** What a store is made of. */
+export interface RecordSource {
+  readonly sources: readonly StoreSource[];
+  /** The files, for messages. */
+  readonly path: string;
+  /** What tells whether the source's files are those of an earlier import: names, sizes, times. */
+  readonly identity: unknown;
+  /** What a record's number is called: `line`, `record`. */
+  readonly unit: string;
+  /** The records from a position on, or from the start. */
+  items(from: SourcePosition | undefined): AsyncIterable<SourceItem>;
+}
+
+export interface WriteStoreOptions {
+  readonly dtype: StoreDtype;
+  readonly objectLabels: number;
+  readonly attributeLabels: number;
+  /** Whether a record that repeats an id is left out; else it is an error. */
+  readonly skipBad?: boolean | undefined;
+  /** Bytes of features of a shard; default 512 MiB. The last record may exceed it. */
+  readonly shardBytes?: number | undefined;
+  /** What else decides what is written, for continuing. */
+  readonly settings?: unknown;
+  readonly signal?: AbortSignal | undefined;
+  /** Told after every record: images so far, and those of earlier runs among them. */
+  readonly onImage?: ((images: number) => void) | undefined;
+  readonly onNote?: ((note: string) => void) | undefined;
+}
+
+const SHARD_BYTES = 512 * 2 ** 20;
+
+/**
+ * Makes a store. It is made in `OUT.importing` and gets its name when it is whole. A process that is killed leaves that folder
+ * behind; the same call goes on with it and ends with the same bytes.
+ * @throws FILE_ACCESS when `out` is there already; BAD_DATA; the signal's reason; what the source throws
+ */
+export async function writeStore(
+  out: string,
+  source: RecordSource,
+  options: WriteStoreOptions,
+): Promise<StoreManifest> {
+  if (await isThere(out)) {
+    // The kill came between the last two steps: the store is whole, and the work folder is empty.
+    const work = workFolderOf(out);
+    if ((await isThere(work)) && !(await isThere(join(work, 'store')))) {
+      await rm(work, { recursive: true, force: true });
+      return readStoreManifest(join(out, manifestFile));
+    }
+    throw new LxmertError('FILE_ACCESS', `${out}: is there already; remove it, or give another name`);
+  }
+  const { dtype, objectLabels, attributeLabels, shardBytes = SHARD_BYTES, settings } = options;
+  const name = JSON.stringify({
+    ...{ form: 1, dtype, objectLabels, attributeLabels, shardBytes, skipBad: options.skipBad ?? false, settings },
+    source: source.identity,
+  });
+  await makeFolder(dirname(out)).catch((error: unknown) => {
+    throw fileError(error, 'write', out);
+  });
+  const work = await openWorkFolder(out, name);
+  try {
+    if (work.startedOver)
+      options.onNote?.(`${work.path}: was of another import (other files or settings); starting over`);
+    const manifest = await new StoreBuilder(work, source, { ...options, shardBytes }).build();
+    await rename(work.store, out).catch((error: unknown) => {
+      throw fileError(error, 'write', out);
+    });
+    await syncFolder(dirname(out));
+    await rm(work.path, { recursive: true, force: true });
+    return manifest;
+  } catch (error) {
+    await work.release();
+    throw error;
+  }
+}
+
+class StoreBuilder {
+  readonly #work: WorkFolder;
+  readonly #source: RecordSource;
+  readonly #options: WriteStoreOptions & { readonly shardBytes: number };
+  readonly #numbers = new Map<string, number>();
+  readonly #shards: StoreManifest['shards'] = [];
+  readonly #skipped: SkippedRecord[] = [];
+  readonly #boxes = new BoxRemarks();
+  #featureDim: number | undefined;
+  #images = 0;
+  #writer: ShardWriter | undefined;
+  #index = new IndexBuilder();
+  #newlySkipped: SkippedRecord[] = [];
+  /** The shard before the current one is synced while this one is filled. */
+  #finishing: Promise<void> = Promise.resolve();
+
+  constructor(work: WorkFolder, source: RecordSource, options: WriteStoreOptions & { readonly shardBytes: number }) {
+    this.#work = work;
+    this.#source = source;
+    this.#options = options;
+  }
+
+  async build(): Promise<StoreManifest> {
+    const { signal, shardBytes, onImage } = this.#options;
+    const from = await this.#goOn();
+    let position = from;
+    try {
+      for await (const item of this.#source.items(from)) {
+        signal?.throwIfAborted();
+        position = item.position;
+        if (item.skipped) this.#newlySkipped.push(item.skipped);
+        else await this.#add(item.record, item.number);
+        onImage?.(this.#images);
+        if (this.#writer && this.#writer.featureBytes >= shardBytes) await this.#finishShard(position);
+      }
+      if (this.#writer && position) await this.#finishShard(position);
+      await this.#finishing;
+    } catch (error) {
+      await this.#writer?.abort();
+      await this.#finishing.catch(() => undefined);
+      throw error;
+    }
+    this.#skipped.push(...this.#newlySkipped);
+    this.#boxes.remarks().forEach((remark) => this.#options.onNote?.(remark));
+    return this.#finish();
+  }
+
+  /** Takes over what is done. @returns the position behind it */
+  async #goOn(): Promise<SourcePosition | undefined> {
+    const { done } = this.#work;
+    for (const [number, { shard, skipped, featureDim }] of done.entries()) {
+      this.#shards.push(shard);
+      this.#skipped.push(...skipped);
+      this.#featureDim = featureDim;
+      this.#images += shard.images;
+      for (const { id } of entriesOf(await readIndex(this.#work.indexOf(number)))) this.#numbers.set(id, 0);
+    }
+    if (done.length > 0) this.#options.onNote?.(`going on after ${this.#images} images that were done`);
+    return done.at(-1)?.position;
+  }
+
+  async #add(record: EncodedRecord, number: number): Promise<void> {
+    const problem = this.#problemOf(record);
+    if (problem) {
+      if (!this.#options.skipBad) throw problem;
+      this.#newlySkipped.push({ place: record.place, image: record.id, reason: problem.message });
+      return;
+    }
+    this.#featureDim ??= record.features.length / record.count;
+    this.#writer ??= await this.#newShard(this.#featureDim);
+    this.#numbers.set(record.id, number);
+    this.#boxes.add(record);
+    const row = await this.#writer.add(record);
+    const { id, count, width = 0, height = 0, fields, crc } = record;
+    this.#index.add({ id, shard: this.#shards.length, row, count, width, height, fields, crc });
+    this.#images++;
+  }
+
+  /** What keeps a record that is right by itself out of this store. */
+  #problemOf(record: EncodedRecord): LxmertError | undefined {
+    const earlier = this.#numbers.get(record.id);
+    if (earlier !== undefined) {
+      const where = earlier === 0 ? 'in the part that was imported before' : `on ${this.#source.unit} ${earlier}`;
+      return new LxmertError(
+        'BAD_DATA',
+        `${record.place}: the image id ${describeValue(record.id)} was already ${where}`,
+      );
+    }
+    const dim = record.features.length / record.count;
+    if (this.#featureDim === undefined || dim === this.#featureDim) return undefined;
+    return recordError(record, 'features', `has ${dim} floats an object, the images before have ${this.#featureDim}`);
+  }
+
+  async #newShard(featureDim: number): Promise<ShardWriter> {
+    // One that is not noted is of a killed run; it is overwritten.
+    return ShardWriter.create(join(this.#work.store, shardFile(this.#shards.length)), this.#options.dtype, featureDim);
+  }
+
+  async #finishShard(position: SourcePosition): Promise<void> {
+    const writer = this.#writer!;
+    const number = this.#shards.length;
+    const [index, skipped, featureDim] = [this.#index.finish(), this.#newlySkipped, this.#featureDim!];
+    const images = index.counts.length;
+    this.#writer = undefined;
+    this.#index = new IndexBuilder();
+    this.#newlySkipped = [];
+    this.#skipped.push(...skipped);
+    await this.#finishing;
+    const shard = { file: shardFile(number), bytes: 0, sha256: '', images, objects: writer.rows };
+    this.#shards.push(shard);
+    this.#finishing = this.#close(writer, number, index).then(async ({ bytes, sha256 }) => {
+      Object.assign(shard, { bytes, sha256 });
+      await this.#work.note({ shard, position, skipped, featureDim });
+    });
+    // Thrown where it is waited for.
+    this.#finishing.catch(() => undefined);
+  }
+
+  async #close(writer: ShardWriter, number: number, index: StoreIndex): Promise<{ bytes: number; sha256: string }> {
+    const bytes = await writer.finish();
+    const path = this.#work.indexOf(number);
+    await rm(path, { force: true });
+    await writeIndex(path, index);
+    return { bytes, sha256: await sha256OfFile(writer.path) };
+  }
+
+  async #finish(): Promise<StoreManifest> {
+    const { work, source } = { work: this.#work, source: this.#source };
+    if (this.#shards.length === 0) {
+      const skipped = this.#skipped.length > 0 ? ` but ${this.#skipped.length} that were skipped` : '';
+      throw new LxmertError('BAD_DATA', `${source.path}: no images in it${skipped}`);
+    }
+    const all = new IndexBuilder();
+    for (let shard = 0; shard < this.#shards.length; shard++) all.addAll(await readIndex(work.indexOf(shard)));
+    const { dtype, objectLabels, attributeLabels } = this.#options;
+    return finishStore(work.store, all.finish(), {
+      ...{ featureDim: this.#featureDim!, dtype, objectLabels, attributeLabels },
+      ...{ sources: [...source.sources], skipped: this.#skipped, shards: this.#shards },
+    });
+  }
+}
+
+/** How many boxes tell something about a file. */
+const TELLING = 100;
+
+/** What looks odd in the boxes of a source but may be right. */
+class BoxRemarks {
+  #count = 0;
+  #flat = 0;
+  #firstFlat = '';
+  #asSizes = true;
+
+  add({ boxes, shares, width, height, place }: EncodedRecord): void {
+    const [right, bottom] = shares ? [1, 1] : [width ?? Infinity, height ?? Infinity];
+    const rounding = shares ? 1e-3 : 1;
+    for (let at = 0; at < boxes.length; at += 4) {
+      const [x0, y0, x1, y1] = [boxes[at], boxes[at + 1], boxes[at + 2], boxes[at + 3]];
+      if (x0 >= x1 || y0 >= y1) {
+        if (this.#flat === 0) this.#firstFlat = place;
+        this.#flat++;
+      }
+      if (x0 + x1 > right + rounding || y0 + y1 > bottom + rounding) this.#asSizes = false;
+    }
+    this.#count += boxes.length / 4;
+  }
+
+  remarks(): string[] {
+    const told = this.#asSizes && this.#count >= TELLING && this.#flat < this.#count;
+    return [
+      ...(this.#flat > 0 ? [`${counted(this.#flat, 'box', 'boxes')} without area, first at ${this.#firstFlat}`] : []),
+      ...(told ? ['every box would fit as x, y, width, height, too; x0, y0, x1, y1 are needed'] : []),
+    ];
+  }
+}
+
+/** Writes the index and the manifest beside shards that are there. */
+export async function finishStore(
+  folder: string,
+  index: StoreIndex,
+  rest: Pick<
+    StoreManifest,
+    'featureDim' | 'dtype' | 'objectLabels' | 'attributeLabels' | 'sources' | 'skipped' | 'shards'
+  >,
+): Promise<StoreManifest> {
+  const path = join(folder, indexFile);
+  await rm(path, { force: true });
+  await rm(join(folder, manifestFile), { force: true });
+  await writeIndex(path, index);
+  const withField = (bit: number) => index.fields.reduce((sum, bits) => sum + ((bits & bit) === 0 ? 0 : 1), 0);
+  const has = Object.fromEntries(storeFields.map((field) => [field, withField(fieldBits[field])]));
+  const { size: bytes } = await stat(path);
+  const manifest = manifestOf({
+    ...rest,
+    images: index.counts.length,
+    objects: index.counts.reduce((sum, count) => sum + count, 0),
+    has: has as StoreManifest['has'],
+    boxesAsShares: withField(fieldBits.shares),
+    index: { file: indexFile, bytes, sha256: await sha256OfFile(path) },
+  });
+  await writeFileDurable(join(folder, manifestFile), `${JSON.stringify(manifest, undefined, 2)}\n`);
+  await syncFolder(folder);
+  return manifest;
+}
