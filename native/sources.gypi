@@ -2,7 +2,11 @@
   "variables": {
     "lxmert_sources": [
       "native/binding/addon.cc",
+      "native/binding/communicator_handle.cc",
       "native/binding/engine_handle.cc",
+      "native/comm/communicator.cc",
+      "native/comm/mpi.cc",
+      "native/comm/tcp.cc",
       "native/cpu/adam.cc",
       "native/cpu/attention.cc",
       "native/cpu/device.cc",
@@ -24,8 +28,15 @@
     ],
     "lxmert_headers": [
       "native/binding/arguments.h",
+      "native/binding/communicator_handle.h",
       "native/binding/engine_handle.h",
       "native/binding/errors.h",
+      "native/comm/communicator.h",
+      "native/comm/mpi.h",
+      "native/comm/mpi_plugin.h",
+      "native/comm/part_tree.h",
+      "native/comm/tcp.h",
+      "native/comm/transport.h",
       "native/cpu/device.h",
       "native/cpu/dropout.h",
       "native/cpu/kernels.h",
