@@ -7,6 +7,7 @@ import {
   checkCourse,
   count,
   courseShape,
+  recordedThreads,
   dataShape,
   namesOf,
   optimizerShape,
@@ -99,6 +100,7 @@ export const finetuneConfigSchema = z
   })
   .transform((config) => ({
     ...config,
+    ...recordedThreads(config),
     ...(config.epochs === undefined && config.maxSteps === undefined ? { epochs: 4 } : {}),
     loss: config.loss ?? (config.task === 'nlvr2' ? ('classes' as const) : ('soft' as const)),
   }));

@@ -13,6 +13,7 @@ import { LxmertError } from '../errors.js';
 import { fileError } from '../formats/fileErrors.js';
 import { describedModel, noteDevice } from '../step/describedModel.js';
 import { WordPiece } from '../text/wordPiece.js';
+import { batchShare } from '../train/index.js';
 import type { RunControls, TrainObserver } from '../train/index.js';
 import { answerVocabulary, readAnswerVocabulary, type AnswerVocabulary } from './answers/index.js';
 import { Finetuner } from './finetuner.js';
@@ -56,7 +57,7 @@ export async function openAnswers(
 /** The data that a run names. @throws what opening throws; the signal's reason */
 export async function openFinetuneData(
   config: DescribedFinetune,
-  { observer, signal }: RunControls = {},
+  { observer, signal, ranks }: RunControls = {},
 ): Promise<OpenedQuestions> {
   const { task, data, loss, seed, batchSize, microBatchSize: partSize } = config;
   const { folder: dir, maxTokens, limit, maxMissingShare, workers } = data;
@@ -85,7 +86,10 @@ export async function openFinetuneData(
     return {
       answers: answers.answers,
       pictures: train.pictures,
-      source: questionSource({ train: trainSet, valid: validSet, loss, seed, batchSize, partSize, workers }),
+      source: questionSource({
+        ...{ train: trainSet, valid: validSet, loss, seed, batchSize, partSize, workers },
+        share: batchShare(config, ranks),
+      }),
       validWithoutFeatures: valid?.report.withoutFeatures ?? 0,
       featureDim: train.featureDim,
       vocabSize: wordPiece.vocabSize,

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { ModelConfig } from '../config/modelConfig.js';
-import type { Batch } from '../data/batches/batch.js';
+import { examplesOf, type Batch } from '../data/batches/batch.js';
 import type { FeatureTable } from '../data/features/residentFeatures.js';
 import {
   attentionLimits,
@@ -25,6 +25,7 @@ import {
   lossesOn,
   lossScale,
   meanLosses,
+  type LossCounts,
   type LossFactors,
   type LossWeights,
   type MeanLosses,
@@ -34,6 +35,7 @@ import {
 } from './losses.js';
 import { demandAdam, demandConfig, demandStepOptions, demandWeights } from './checkOptions.js';
 import { ModelState, parseReport, type StateKind, type StepReport } from './modelState.js';
+import { GradientParts, type StepSharing } from './gradientParts.js';
 import type { Objective } from './objective.js';
 import type { StagedBatch, StepKeys } from './staging.js';
 import { StepMemory, type StagedWork } from './stepMemory.js';
@@ -54,6 +56,8 @@ interface StepWork<L extends string> {
   readonly update: boolean;
   /** Whether the update before was made, where that is not known yet. */
   readonly before: Promise<boolean> | undefined;
+  /** The gradient part of each batch, for a model that shares its steps. */
+  readonly partOf: readonly number[];
 }
 
 /** A call of `forward` whose `use` is running. */
@@ -96,6 +100,8 @@ export class TrainableModel<L extends string, Outputs> {
   readonly #state: ModelState;
   readonly #memory: StepMemory;
   readonly #recordings: Recordings<GradientLedger>;
+  /** How the gradient of a global batch is put together from parts; undefined: this process makes it as a whole. */
+  #parts: GradientParts | undefined;
   /** The call of `forward` in whose `use` the current code runs. */
   readonly #inUse = new AsyncLocalStorage<Use>();
   /** Parameters without a value so far. A dry run computes nothing, so its parameters need none. */
@@ -152,6 +158,22 @@ export class TrainableModel<L extends string, Outputs> {
     });
   }
 
+  /**
+   * Makes the gradient of each part of a global batch on its own and sums them along a fixed tree, over all ranks where
+   * there are several: `step` then takes the parts of this rank, with `partOf`. Before the first step.
+   * @throws LxmertError BAD_ARGUMENT; UNSUPPORTED on a device other than the CPU
+   */
+  share(sharing: StepSharing): Promise<void> {
+    return this.#inOrder(async () => {
+      if (this.engine.device !== 'cpu')
+        throw new LxmertError(
+          'UNSUPPORTED',
+          `ranks and gradient parts work on the CPU only, and this model is on ${this.engine.device}; use --device cpu`,
+        );
+      this.#parts = new GradientParts(this.engine, this.weights, this.#state.tallies, sharing);
+    });
+  }
+
   /** @throws LxmertError BAD_ARGUMENT for an unknown kind or name */
   async read(kind: StateKind, name: string): Promise<Float32Array> {
     this.#state.demandKnown(kind, name);
@@ -188,10 +210,10 @@ export class TrainableModel<L extends string, Outputs> {
    * @throws LxmertError NOT_FINITE, BAD_ARGUMENT, BAD_DATA
    */
   async step(parts: readonly Batch[], options: StepOptions<L>): Promise<StepResult<L>> {
-    const { tallies, gradNorm, finite } = await this.#train(parts, options, true);
+    const { tallies, gradNorm, finite, examples } = await this.#train(parts, options, true);
     const { total, losses } = this.losses(tallies, options.weights);
     if (!finite || !Number.isFinite(total)) throw notFinite(parts, options, losses);
-    return { loss: total, losses, gradNorm };
+    return { loss: total, losses, gradNorm, ...(examples === undefined ? {} : { examples }) };
   }
 
   /**
@@ -302,8 +324,12 @@ export class TrainableModel<L extends string, Outputs> {
    * Forward and backward of all parts into the gradient arena, and the update if it is wanted. Later calls wait only until
    * the work is enqueued.
    */
-  async #train(parts: readonly Batch[], options: StepOptions<L>, update: boolean): Promise<StepReport<L>> {
-    if (parts.length === 0) throw new LxmertError('BAD_ARGUMENT', 'a step needs at least one batch');
+  async #train(
+    parts: readonly Batch[],
+    options: StepOptions<L>,
+    update: boolean,
+  ): Promise<StepReport<L> & { readonly examples: number | undefined }> {
+    if (parts.length === 0 && !this.#parts) throw new LxmertError('BAD_ARGUMENT', 'a step needs at least one batch');
     demandStepOptions(this.lossNames, options);
     const { step, seed, learningRate, weights } = options;
     // If the update before is known to be left out, the caller knows it too, and this step is wanted.
@@ -315,17 +341,19 @@ export class TrainableModel<L extends string, Outputs> {
       const started = await this.#inOrder(async () => {
         this.#demandSet();
         parts.forEach((part) => this.#memory.check(part));
-        const counts = addCounts(this.lossNames, parts.map(this.#objective.counts));
+        const own = addCounts(this.lossNames, parts.map(this.#objective.counts));
+        const { counts, examples } = await this.#overRanks(own, parts);
         const scale = lossScale(this.#factors, weights, counts);
         scale.forEach((value, i) => demandNotNegative(`weights.${this.lossNames[i]} × factor / labels`, value));
         const { ownRate } = this.#objective;
         const keys = { step, seed, learningRate, lossScale: scale, ownRate: ownRate && learningRate * ownRate.factor };
-        return { counts, ...(await this.#enqueue(parts, keys, { weights, update, before })) };
+        const { partOf = [] } = options;
+        return { counts, examples, ...(await this.#enqueue(parts, keys, { weights, update, before, partOf })) };
       });
       const values = await started.done;
       const report = parseReport(values, this.lossNames, started.counts);
       updated(report.finite);
-      return report;
+      return { ...report, examples: started.examples };
     } catch (error) {
       // A step that was refused leaves nothing out; one that was not made is like the one before it.
       updated(!isLxmertError(error) || error.code !== 'NOT_FINITE');
@@ -339,11 +367,29 @@ export class TrainableModel<L extends string, Outputs> {
   async #enqueue(
     parts: readonly Batch[],
     keys: StepKeys,
-    { weights, update, before }: StepWork<L>,
+    { weights, update, before, partOf }: StepWork<L>,
   ): Promise<{ readonly done: Promise<Float32Array> }> {
     const { groups, ownRate } = this.#objective;
     if (update) await this.#state.prepareUpdate(groups(weights), ownRate?.groups);
     const uploads: Promise<void>[] = [];
+    const last = this.#parts
+      ? await this.#enqueueShared(this.#parts, parts, keys, { weights, partOf }, uploads)
+      : await this.#enqueueParts(parts, keys, weights, uploads);
+    // The device computes this step's gradient meanwhile. Its update must not follow one that was left out: the caller
+    // looks for the cause with the weights as they were.
+    if (update && (await before) === false) throw notMade(keys.step);
+    if (update && last) this.#state.update(last, this.#adam);
+    const report = Promise.all([this.engine.readFloats(this.#state.report), ...uploads]);
+    return { done: report.then(([values]) => values) };
+  }
+
+  /** Enqueues forward and backward of batches whose gradients are added up one after the other; returns the last. */
+  async #enqueueParts(
+    parts: readonly Batch[],
+    keys: StepKeys,
+    weights: LossWeights<L>,
+    uploads: Promise<void>[],
+  ): Promise<StagedBatch | undefined> {
     let ledger = new GradientLedger();
     let last: StagedBatch | undefined;
     for (const [i, part] of parts.entries()) {
@@ -355,12 +401,52 @@ export class TrainableModel<L extends string, Outputs> {
       );
       last = staged;
     }
-    // The device computes this step's gradient meanwhile. Its update must not follow one that was left out: the caller
-    // looks for the cause with the weights as they were.
-    if (update && (await before) === false) throw notMade(keys.step);
-    if (update && last) this.#state.update(last, this.#adam);
-    const report = Promise.all([this.engine.readFloats(this.#state.report), ...uploads]);
-    return { done: report.then(([values]) => values) };
+    return last;
+  }
+
+  /** The same for the gradient parts of this rank, each on its own, and the sum of all; returns the records of the update. */
+  async #enqueueShared(
+    shared: GradientParts,
+    parts: readonly Batch[],
+    keys: StepKeys,
+    { weights, partOf }: Pick<StepWork<L>, 'weights' | 'partOf'>,
+    uploads: Promise<void>[],
+  ): Promise<Pick<StagedBatch, 'record' | 'ownRateRecord'>> {
+    const groups = this.#objective.groups(weights);
+    const ranges = this.#state.ranges(groups);
+    for (let part = shared.first; part < shared.end; part++) {
+      const batches = parts.filter((_, i) => partOf[i] === part);
+      if (batches.length > 0) await this.#enqueueParts(batches, keys, weights, uploads);
+      else {
+        // A part without samples: its gradient and its sums are zero.
+        this.#state.clearTallies();
+        this.#state.clearUnwritten(groups, new GradientLedger());
+      }
+      shared.endPart(part, ranges);
+    }
+    shared.sumOverRanks(ranges);
+    const { done, ...records } = this.#state.uploadRecords(keys);
+    done.catch(() => undefined); // thrown again where the results of the step are read
+    uploads.push(done);
+    return records;
+  }
+
+  /** The label counts and examples of the global batch. */
+  async #overRanks(
+    own: LossCounts<L>,
+    parts: readonly Batch[],
+  ): Promise<{ readonly counts: LossCounts<L>; readonly examples: number | undefined }> {
+    const exchange = this.#parts?.sharing.exchange;
+    if (!exchange) return { counts: own, examples: undefined };
+    const examples = parts.reduce((sum, part) => sum + examplesOf(part), 0);
+    const all = await exchange('step', { counts: own, examples });
+    return {
+      counts: addCounts(
+        this.lossNames,
+        all.map(({ counts }) => counts),
+      ),
+      examples: all.reduce((sum, each) => sum + each.examples, 0),
+    };
   }
 
   /** Adds the gradient of one part to the gradients that the ledger lists; returns the ledger of the sum. */

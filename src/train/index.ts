@@ -7,10 +7,12 @@ export { lastValidation, readMetrics } from './metrics.js';
 export type { MetricsRecord, StepRecord, ValidRecord } from './metrics.js';
 export type { RunStart, TrainObserver } from './observer.js';
 export { trainInFolder } from './run.js';
+export { batchShare, gatherTurns, inStep } from './ranks.js';
+export type { TrainRanks } from './ranks.js';
 export { demandSameAnswers } from './sameAnswers.js';
 export type { RunControls } from './run.js';
 export { lookIntoRun, runFiles } from './runFolder.js';
-export type { RunFolder } from './runFolder.js';
+export type { RunFolder, RunPlace } from './runFolder.js';
 export { learningRate, totalSteps } from './schedule.js';
 export type {
   StateKind,

@@ -1,0 +1,5 @@
+export { launchRanks } from './launch.js';
+export { roleOf } from './placement.js';
+export type { Placement, Role, Transport } from './placement.js';
+export { joinRanks } from './ranks.js';
+export type { Ranks } from './ranks.js';
