@@ -85,13 +85,12 @@ export async function launch(ranks: number, { restarts, minRanks }: RankArgument
   const command = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
   for (let left = restarts, count = ranks; ; left--) {
     const isRestart = left < restarts;
-    const { exitCode, killed } = await launchRanks({
+    const { exitCode, silent } = await launchRanks({
       ranks: count,
       command: isRestart && !command.includes('--resume') ? [...command, '--resume'] : command,
-      note,
       onSignal: (send) => (forward = send),
     });
-    killed.forEach((line) => note(`lxmert: ${line}`));
+    if (silent !== undefined) note(`lxmert: ${silent}`);
     const isUsage = exitCode === 2;
     if (exitCode === 0 || stopped || isUsage || left === 0) return exitCode;
     count = Math.max(minRanks ?? count, count - 1);

@@ -49,6 +49,7 @@ async function runRank(args: TrainArguments, placement: Placement, start: Start)
   const shown: { rank?: number } = {};
   const isFirst = () => (shown.rank ?? placement.rank) === 0;
   let ranks: Ranks | undefined;
+  let told = false;
   const stop = (reason: string, code: number) => ranks?.requestStop(reason, code);
   const signals = listenToSignals({
     ignoreHangup: args.ignoreHangup,
@@ -70,7 +71,7 @@ async function runRank(args: TrainArguments, placement: Placement, start: Start)
     void ranks.failed.then((error) => {
       // Ends a rank that is stuck, where nothing else does.
       setTimeout(() => {
-        if (isFirst()) note(`lxmert: ${error.message}`);
+        if (isFirst() && !told) note(`lxmert: ${error.message}`);
         process.exit(1);
       }, failedGrace).unref();
     });
@@ -84,6 +85,7 @@ async function runRank(args: TrainArguments, placement: Placement, start: Start)
     progress.end();
     if (!ranks) throw error;
     const verdict = await ranks.conclude(error);
+    told = true;
     if (verdict.prints) throw verdict.error;
     process.exitCode = 1;
   } finally {

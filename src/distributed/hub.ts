@@ -81,7 +81,8 @@ export class Hub {
     clearTimeout(this.#waiting);
     this.#pulse.end();
     this.#server.close();
-    for (const { socket } of this.#members.values()) socket.end();
+    // A rank that hangs would never close its end.
+    for (const { socket } of this.#members.values()) socket.destroySoon();
     for (const socket of this.#strangers) socket.destroy();
   }
 

@@ -7,8 +7,6 @@ export interface LaunchOptions {
   readonly ranks: number;
   /** Program and arguments of a rank. */
   readonly command: readonly string[];
-  /** Called with a line for the user. */
-  readonly note: (line: string) => void;
   /** Calls `forward` with each signal that the ranks are to get. */
   readonly onSignal: (forward: (signal: NodeJS.Signals) => void) => void;
   /** Milliseconds that the other ranks have to end after one has failed. */
@@ -17,15 +15,15 @@ export interface LaunchOptions {
 
 export interface LaunchResult {
   readonly exitCode: number;
-  /** How a rank ended that was ended by a signal, as `rank 1 was ended by SIGKILL`. */
-  readonly killed: readonly string[];
+  /** What happened, where no rank was left to say it. */
+  readonly silent?: string | undefined;
 }
 
 /**
  * Starts the ranks of a run as processes of this machine and waits for all of them. Signals go to rank 0, which tells the
  * others. When a rank fails the others end by themselves; those that do not are killed.
  */
-export async function launchRanks({ ranks, command, onSignal, grace = 10_000 }: LaunchOptions): Promise<LaunchResult> {
+export async function launchRanks({ ranks, command, onSignal, grace = 6000 }: LaunchOptions): Promise<LaunchResult> {
   const [program, ...args] = command;
   const start = (rank: number, meeting: string): ChildProcess =>
     spawn(program, args, {
@@ -56,7 +54,9 @@ export async function launchRanks({ ranks, command, onSignal, grace = 10_000 }: 
   const codes = results.map(({ code }) => code).filter((code) => code !== 0);
   return {
     exitCode: results[0].code !== 0 ? results[0].code : (codes[0] ?? 0),
-    killed: results.flatMap(({ signal }, rank) => (signal === null ? [] : [`rank ${rank} was ended by ${signal}`])),
+    silent: results.every(({ signal }) => signal !== null)
+      ? `all ranks were ended by ${[...new Set(results.map(({ signal }) => signal))].join(' and ')}`
+      : undefined,
   };
 }
 

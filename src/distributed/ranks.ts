@@ -124,13 +124,13 @@ export class Ranks implements TrainRanks {
     const own = isLxmertError(error) ? error : undefined;
     const message = error instanceof Error ? error.message : String(error);
     // A connection that broke says little; the hub knows more within a moment.
-    if (own?.code === 'RANK_LOST') await Promise.race([this.failed, pause(2000)]);
+    if (own?.code === 'RANK_LOST') await Promise.race([this.failed, pause(2000, undefined, { ref: false })]);
     const isCommon = own !== undefined && this.#common.has(own);
     this.#channel.tell({
       type: 'fail',
       failure: { rank: isCommon ? undefined : this.rank, code: own?.code ?? 'INTERNAL', message },
     });
-    const verdict = await Promise.race([this.failed, pause(3000)]);
+    const verdict = await Promise.race([this.failed, pause(3000, undefined, { ref: false })]);
     this.communicator.abort();
     this.#channel.end();
     const { culprit } = this.#channel;
@@ -233,7 +233,7 @@ class Channel {
   end(): void {
     this.#left = true;
     this.#pulse.end();
-    this.#socket.end();
+    this.#socket.destroySoon();
     this.#socket.unref();
     this.#hub?.end();
   }
