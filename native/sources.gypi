@@ -111,6 +111,9 @@
       "native/cuda/cublaslt.cu",
       "native/cuda/gemm_cublaslt.cu"
     ],
+    "lxmert_mpi_sources": [
+      "native/comm/mpi_plugin.cc"
+    ],
     "lxmert_emulator_sources": [
       "native/cuda/emulator/block.cc",
       "native/cuda/emulator/block_report.cc",

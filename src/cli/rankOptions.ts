@@ -1,6 +1,15 @@
+import { writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { Options } from 'yargs';
-import { joinRanks, launchRanks, roleOf, type Placement, type Ranks } from '../distributed/index.js';
+import {
+  joinRanks,
+  launchByMpi,
+  launched,
+  launchRanks,
+  roleOf,
+  type Placement,
+  type Ranks,
+} from '../distributed/index.js';
 import { mpiLibrary } from '../engine/index.js';
 import { integerOption, note, numberOption } from './command.js';
 
@@ -67,6 +76,8 @@ export function join(
       // Our own launcher waits for this word before it starts the other ranks.
       process.send?.({ port });
       process.disconnect?.();
+      const pidFile = process.env[launched.pidFile];
+      if (pidFile !== undefined) writeFileSync(pidFile, `${process.pid}`);
     },
   });
 }
@@ -74,7 +85,7 @@ export function join(
 const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const;
 
 /** Starts the ranks, again where that is wanted, and returns the exit code. */
-export async function launch(ranks: number, { restarts, minRanks }: RankArguments): Promise<number> {
+export async function launch(ranks: number, { restarts, minRanks, transport }: RankArguments): Promise<number> {
   let stopped = false;
   let forward: (signal: NodeJS.Signals) => void = () => undefined;
   for (const signal of forwarded)
@@ -85,7 +96,7 @@ export async function launch(ranks: number, { restarts, minRanks }: RankArgument
   const command = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
   for (let left = restarts, count = ranks; ; left--) {
     const isRestart = left < restarts;
-    const { exitCode, silent } = await launchRanks({
+    const { exitCode, silent } = await (transport === 'mpi' ? launchByMpi : launchRanks)({
       ranks: count,
       command: isRestart && !command.includes('--resume') ? [...command, '--resume'] : command,
       onSignal: (send) => (forward = send),

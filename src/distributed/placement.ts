@@ -32,7 +32,13 @@ export interface RoleOptions {
 }
 
 /** Variables of our own launcher. */
-export const launched = { rank: 'LXMERT_RANK', ranks: 'LXMERT_RANKS', meeting: 'LXMERT_MEETING' } as const;
+export const launched = {
+  rank: 'LXMERT_RANK',
+  ranks: 'LXMERT_RANKS',
+  meeting: 'LXMERT_MEETING',
+  /** Only under `mpirun` as our launcher starts it: where rank 0 writes the number of its process. */
+  pidFile: 'LXMERT_RANK_0_PID_FILE',
+} as const;
 
 /**
  * What the flag and the variables of the launchers say. A process of a Slurm allocation that `srun` did not start is alone.

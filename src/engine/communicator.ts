@@ -76,6 +76,6 @@ export class Communicator {
 
 /** The library that speaks MPI, by LXMERT_MPI_LIBRARY or where `npm run build:mpi` makes it; undefined if there is none. */
 export function mpiLibrary(named = process.env['LXMERT_MPI_LIBRARY']): string | undefined {
-  const file = named ? resolve(named) : join(packageRoot, 'build-mpi', 'lxmert_mpi.so');
+  const file = named ? resolve(named) : join(packageRoot, 'build', 'Release', 'lxmert_mpi.so');
   return existsSync(file) ? file : undefined;
 }

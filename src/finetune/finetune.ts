@@ -79,7 +79,6 @@ async function finetuneIn(
       if (from) await demandSameAnswers(run, from, answers, 'from');
       else await initialize(model, config, answers, { observer, signal });
       signal?.throwIfAborted();
-      await run.writeConfig({ ...resolved, from: config.from, out: run.path });
       const training = {
         ...{ model, source, samples, samplesDifference, weights: () => answerWeights },
         validate:
@@ -89,7 +88,8 @@ async function finetuneIn(
                 validate(model, source, validWithoutFeatures, { ...controls, ranks }),
         files: checkpointTexts(resolved, data),
       };
-      return await train({ settings: resolved, training, run, from, observer, signal, saveRequest, ranks });
+      const description = { ...resolved, from: config.from, out: run.path };
+      return await train({ settings: resolved, training, run, description, from, observer, signal, saveRequest, ranks });
     } finally {
       await model.dispose();
     }

@@ -88,7 +88,6 @@ async function pretrainIn(
       if (from) await demandSameAnswers(run, from, answers);
       else await initialize(model, resolved, answers, { observer, signal });
       signal?.throwIfAborted();
-      await run.writeConfig({ ...resolved, out: run.path });
       const weights = (epoch: number) => lossWeights(config.tasks, epoch, hasAnswers);
       const validateIn: Training['validate'] = (epoch, controls) =>
         validate(model, source, weights(epoch), { ...controls, ranks });
@@ -102,7 +101,8 @@ async function pretrainIn(
         validate: config.data.valid.length === 0 ? undefined : validateIn,
         files: Object.fromEntries(entriesOf<string>(files)),
       };
-      return await train({ settings: resolved, training, run, from, observer, signal, saveRequest, ranks });
+      const description = { ...resolved, out: run.path };
+      return await train({ settings: resolved, training, run, description, from, observer, signal, saveRequest, ranks });
     } finally {
       await model.dispose();
     }

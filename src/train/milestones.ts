@@ -54,8 +54,11 @@ export class Milestones {
     this.#saved = options.from?.step;
   }
 
-  /** Loads the checkpoint from which the run continues, or clears the folder for a run that starts. */
-  static async prepare(options: TrainOptions): Promise<Milestones> {
+  /**
+   * Loads the checkpoint from which the run continues, or clears the folder for a run that starts.
+   * @param join called before anything is written
+   */
+  static async prepare(options: TrainOptions, join: () => Promise<void>): Promise<Milestones> {
     const { settings, training, run, from, observer, signal } = options;
     const { model, source, samples, samplesDifference, files } = training;
     const { keep, keepEvery } = settings;
@@ -72,6 +75,8 @@ export class Milestones {
         await loadCheckpoint(checkpoint, model, signal);
       });
     }
+    await join();
+    if (options.description) await run.writeConfig(options.description);
     let written: Written | undefined;
     let stepsFound = state.step;
     if (run instanceof RunFolder) {

@@ -16,6 +16,8 @@ export interface TrainOptions {
   readonly training: Training;
   /** The run folder; a place that is no `RunFolder` is not written to. */
   readonly run: RunPlace;
+  /** Written into the run folder before the first step. */
+  readonly description?: object | undefined;
   /** The state to continue from; absent: the run starts, with the weights that the model has. */
   readonly from?: TrainerState | undefined;
   readonly observer?: TrainObserver | undefined;

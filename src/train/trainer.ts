@@ -21,9 +21,8 @@ import { after, stopsEarly } from './trainerState.js';
  */
 export async function train(options: TrainOptions): Promise<TrainSummary> {
   demandCount('batchesPerEpoch of the data source', options.training.source.batchesPerEpoch);
-  const milestones = await Milestones.prepare(options);
+  const milestones = await Milestones.prepare(options, () => joinRanks(options));
   try {
-    await joinRanks(options);
     return await new Trainer(options, milestones).run();
   } finally {
     await milestones.close();
