@@ -1,4 +1,11 @@
-import { elementBytes, type Communicator, type Engine, type Tensor } from '../engine/index.js';
+import {
+  elementBytes,
+  fill,
+  type Communicator,
+  type Engine,
+  type GradientLedger,
+  type Tensor,
+} from '../engine/index.js';
 import type { ModelWeights } from '../model/weights.js';
 import { LxmertError } from '../errors.js';
 
@@ -32,6 +39,14 @@ export const firstPart = ({ parts, ranks }: Pick<PartsOfBatch, 'parts' | 'ranks'
 interface Node {
   readonly level: number;
   readonly index: number;
+}
+
+/** A bucket: bytes of the gradient arena, and the same bytes in the sums that wait. */
+interface Piece {
+  readonly begin: number;
+  readonly end: number;
+  readonly tensor: Tensor;
+  readonly inSlot: (slot: number) => Tensor;
 }
 
 /** What follows the gradient of a part: sums that are complete are added, and the part is put aside if it must wait. */
@@ -99,44 +114,76 @@ export class GradientParts {
   }
 
   /**
-   * Ends a part whose gradient is in the gradient arena.
+   * The work after the gradient of a part: `ready` is called as backward goes on and hands over the buckets that are
+   * complete, so that they travel meanwhile; `rest` follows the last op.
    * @param ranges byte ranges of the gradients that are trained
+   * @param whole the marks of the whole part, also those that are still to come; gaps between them are zero
+   * @param soFar the marks up to now
    */
-  endPart(part: number, ranges: readonly (readonly [number, number])[]): void {
-    const { add, keep } = this.#plan.ends[part - this.first];
-    for (const { tensor, inSlot } of this.#pieces(ranges)) {
-      for (const slot of add) this.#engine.add(tensor, inSlot(slot), tensor);
-      if (keep !== undefined) this.#engine.copy(inSlot(keep), tensor);
-    }
-  }
-
-  /** Sums over all ranks, after the last part. */
-  sumOverRanks(ranges: readonly (readonly [number, number])[]): void {
-    if (!this.sharing.communicator) return;
-    const waiting = Array.from({ length: this.#plan.waiting }, (_, slot) => slot);
-    for (const { tensor, inSlot } of this.#pieces(ranges))
-      this.#engine.startSum(tensor, [...waiting.map(inSlot), tensor]);
-    this.#engine.finishSums();
-  }
-
-  /** The buckets from the end of memory to its beginning, as backward finishes them; the tallies come last. */
-  #pieces(
+  endPart(
+    part: number,
     ranges: readonly (readonly [number, number])[],
-  ): { readonly tensor: Tensor; readonly inSlot: (slot: number) => Tensor }[] {
+    whole: GradientLedger,
+    soFar: GradientLedger,
+  ): { readonly ready: () => void; readonly rest: () => void } {
+    const { communicator } = this.sharing;
+    const isLast = part + 1 === this.end;
+    const pieces = this.#pieces(ranges).map((piece) => ({
+      ...piece,
+      completeAt: whole.lastMarkWithin(piece.begin, piece.end),
+    }));
+    let next = 0;
+    const hand = (): void => {
+      const piece = pieces[next++];
+      for (const gap of whole.unwritten(piece.begin, piece.end))
+        fill(this.#engine, this.#gradient(gap.begin, gap.end - gap.begin), 0);
+      this.#endPiece(part, piece);
+    };
+    return {
+      ready: () => {
+        // Only what travels is worth handing over early. The order is the same on all ranks.
+        while (communicator && isLast && next < pieces.length && soFar.marks >= pieces[next].completeAt) hand();
+      },
+      rest: () => {
+        while (next < pieces.length) hand();
+        this.#endPiece(part, this.#tallyPiece());
+        if (communicator && isLast) this.#engine.finishSums();
+      },
+    };
+  }
+
+  #endPiece(part: number, { tensor, inSlot }: Pick<Piece, 'tensor' | 'inSlot'>): void {
+    const { add, keep } = this.#plan.ends[part - this.first];
+    for (const slot of add) this.#engine.add(tensor, inSlot(slot), tensor);
+    if (keep !== undefined) this.#engine.copy(inSlot(keep), tensor);
+    if (part + 1 < this.end || !this.sharing.communicator) return;
+    const waiting = Array.from({ length: this.#plan.waiting }, (_, slot) => inSlot(slot));
+    this.#engine.startSum(tensor, [...waiting, tensor]);
+  }
+
+  #gradient(offset: number, bytes: number): Tensor {
+    return this.#engine.tensor('gradients', offset, [bytes / elementBytes]);
+  }
+
+  /** The buckets from the end of memory to its beginning, as backward finishes them. */
+  #pieces(ranges: readonly (readonly [number, number])[]): Piece[] {
     const { bucketBytes = defaultBucketBytes } = this.sharing;
-    const at = (offset: number, bytes: number): Tensor =>
-      this.#engine.tensor('gradients', offset, [bytes / elementBytes]);
-    const pieces = [];
-    for (const [begin, end] of [...ranges].reverse())
-      for (let stop = end; stop > begin; stop -= bucketBytes) {
-        const start = Math.max(begin, stop - bucketBytes);
-        const inSlot = (slot: number) => at(this.#weightBytes + slot * this.#slotBytes + start, stop - start);
-        pieces.push({ tensor: at(start, stop - start), inSlot });
+    const pieces: Piece[] = [];
+    for (const [first, stop] of [...ranges].reverse())
+      for (let end = stop; end > first; end -= bucketBytes) {
+        const begin = Math.max(first, end - bucketBytes);
+        const inSlot = (slot: number) =>
+          this.#gradient(this.#weightBytes + slot * this.#slotBytes + begin, end - begin);
+        pieces.push({ begin, end, tensor: this.#gradient(begin, end - begin), inSlot });
       }
+    return pieces;
+  }
+
+  /** The sums of the losses; they come last. */
+  #tallyPiece(): Pick<Piece, 'tensor' | 'inSlot'> {
     const [rows, columns] = this.#tallies.shape;
-    const tallies = { ...this.#tallies, shape: [rows * columns] };
     const inSlot = (slot: number) =>
-      at(this.#weightBytes + slot * this.#slotBytes + this.#weightBytes, rows * columns * elementBytes);
-    return [...pieces, { tensor: tallies, inSlot }];
+      this.#gradient(2 * this.#weightBytes + slot * this.#slotBytes, rows * columns * elementBytes);
+    return { tensor: { ...this.#tallies, shape: [rows * columns] }, inSlot };
   }
 }

@@ -48,6 +48,8 @@ interface PartOf<L extends string> {
   readonly weights: LossWeights<L>;
   readonly first: boolean;
   readonly last: boolean;
+  /** The part of the global batch whose gradient is made on its own, for a model that shares its steps. */
+  readonly gradientPart?: number | undefined;
 }
 
 interface StepWork<L extends string> {
@@ -389,14 +391,15 @@ export class TrainableModel<L extends string, Outputs> {
     keys: StepKeys,
     weights: LossWeights<L>,
     uploads: Promise<void>[],
+    gradientPart?: number,
   ): Promise<StagedBatch | undefined> {
     let ledger = new GradientLedger();
     let last: StagedBatch | undefined;
     for (const [i, part] of parts.entries()) {
       const { staged, key, uploaded } = await this.#memory.stage(part, keys, this.#trainWork(weights));
       uploads.push(uploaded);
-      const of: PartOf<L> = { weights, first: i === 0, last: i === parts.length - 1 };
-      ledger = this.#recordings.run(JSON.stringify([key, of.first, of.last, ledger.key]), () =>
+      const of: PartOf<L> = { weights, first: i === 0, last: i === parts.length - 1, gradientPart };
+      ledger = this.#recordings.run(JSON.stringify([key, of.first, of.last, gradientPart, ledger.key]), () =>
         this.#trainPart(staged, of, new GradientLedger(ledger)),
       );
       last = staged;
@@ -412,19 +415,16 @@ export class TrainableModel<L extends string, Outputs> {
     { weights, partOf }: Pick<StepWork<L>, 'weights' | 'partOf'>,
     uploads: Promise<void>[],
   ): Promise<Pick<StagedBatch, 'record' | 'ownRateRecord'>> {
-    const groups = this.#objective.groups(weights);
-    const ranges = this.#state.ranges(groups);
+    const ranges = this.#state.ranges(this.#objective.groups(weights));
     for (let part = shared.first; part < shared.end; part++) {
       const batches = parts.filter((_, i) => partOf[i] === part);
-      if (batches.length > 0) await this.#enqueueParts(batches, keys, weights, uploads);
+      if (batches.length > 0) await this.#enqueueParts(batches, keys, weights, uploads, part);
       else {
         // A part without samples: its gradient and its sums are zero.
         this.#state.clearTallies();
-        this.#state.clearUnwritten(groups, new GradientLedger());
+        shared.endPart(part, ranges, new GradientLedger(), new GradientLedger()).rest();
       }
-      shared.endPart(part, ranges);
     }
-    shared.sumOverRanks(ranges);
     const { done, ...records } = this.#state.uploadRecords(keys);
     done.catch(() => undefined); // thrown again where the results of the step are read
     uploads.push(done);
@@ -450,10 +450,24 @@ export class TrainableModel<L extends string, Outputs> {
   }
 
   /** Adds the gradient of one part to the gradients that the ledger lists; returns the ledger of the sum. */
-  #trainPart(staged: StagedBatch, { weights, first, last }: PartOf<L>, ledger: GradientLedger): GradientLedger {
+  #trainPart(
+    staged: StagedBatch,
+    { weights, first, last, gradientPart }: PartOf<L>,
+    ledger: GradientLedger,
+  ): GradientLedger {
     if (first) this.#state.clearTallies();
-    this.#forwardAndBackward(staged, weights, ledger);
-    if (last) this.#state.clearUnwritten(this.#objective.groups(weights), ledger);
+    const groups = this.#objective.groups(weights);
+    if (!last || !this.#parts || gradientPart === undefined) {
+      this.#forwardAndBackward(staged, weights, ledger);
+      if (last) this.#state.clearUnwritten(groups, ledger);
+      return ledger;
+    }
+    // Which gradients are complete after an op is known only once the whole part has been gone through.
+    const whole = new GradientLedger(ledger);
+    this.engine.plan(() => this.#forwardAndBackward(staged, weights, whole));
+    const end = this.#parts.endPart(gradientPart, this.#state.ranges(groups), whole, ledger);
+    this.#forwardAndBackward(staged, weights, ledger, end.ready);
+    end.rest();
     return ledger;
   }
 
@@ -462,8 +476,13 @@ export class TrainableModel<L extends string, Outputs> {
     return { kind: this.#kindOf('train', weights), run };
   }
 
-  #forwardAndBackward(staged: StagedBatch, weights: LossWeights<L>, ledger: GradientLedger): void {
-    const tape = new Tape(this.engine, { training: true, ledger });
+  #forwardAndBackward(
+    staged: StagedBatch,
+    weights: LossWeights<L>,
+    ledger: GradientLedger,
+    afterBackward?: () => void,
+  ): void {
+    const tape = new Tape(this.engine, { training: true, ledger, afterBackward });
     const encoder = { tape, weights: this.weights, config: this.config };
     this.#objective.forward({ encoder, batch: staged, weights, slotOf: this.#slotOf });
     tape.backward();
