@@ -133,11 +133,9 @@ export class Ranks implements TrainRanks {
     const verdict = await Promise.race([this.failed, pause(3000, undefined, { ref: false })]);
     this.communicator.abort();
     this.#channel.end();
-    const { culprit } = this.#channel;
-    const prints = culprit === 0 && this.rank !== 0 ? this.#isFirstOfHost() : this.rank === 0;
-    const isOwn = culprit === this.rank || isCommon;
-    const named = verdict ?? error;
-    return { error: isOwn && isCommon ? error : named, prints: verdict === undefined || prints };
+    // Rank 0 prints, unless it is the one that is lost.
+    const prints = this.#channel.hubIsLost ? this.#isFirstOfHost() : this.rank === 0;
+    return { error: isCommon ? error : (verdict ?? error), prints: verdict === undefined || prints };
   }
 
   /** Whether no other rank of this host, besides rank 0, comes before this one. */
@@ -148,7 +146,7 @@ export class Ranks implements TrainRanks {
   /** Takes leave, when all ranks have come to the end of the run. */
   async close(): Promise<void> {
     await this.#channel.leave();
-    if (this.#channel.culprit === undefined) await this.communicator.close().catch(() => undefined);
+    if (!this.#channel.hasFailed) await this.communicator.close().catch(() => undefined);
   }
 
   async #send(name: string, value: unknown, settled: () => void): Promise<readonly unknown[]> {
@@ -164,8 +162,8 @@ class Channel {
   hosts: readonly string[] = [];
   onStop: (stop: Stop) => void = () => undefined;
   onSave: () => void = () => undefined;
-  /** The rank at whose fault the run failed. */
-  culprit: number | undefined;
+  /** Whether rank 0 is gone or does not answer. */
+  hubIsLost = false;
   readonly failed: Promise<LxmertError>;
   readonly token: Promise<string>;
   readonly welcome: Promise<FromHub & { type: 'welcome' }>;
@@ -191,15 +189,18 @@ class Channel {
     this.#pulse = new Pulse(
       timeout,
       () => this.tell({ type: 'beat' }),
-      () => this.#failure({ rank: 0, code: 'RANK_LOST', message: silent }),
+      () => this.#loseHub(silent),
     );
     socket.on('error', () => undefined);
     socket.on('close', () => {
-      if (!this.#left)
-        this.#failure({ rank: 0, code: 'RANK_LOST', message: 'is gone: its process ended, or its host did' });
+      if (!this.#left) this.#loseHub('is gone: its process ended, or its host did');
       this.#allLeft();
     });
     onMessages(socket, (message) => this.#take(message as FromHub));
+  }
+
+  get hasFailed(): boolean {
+    return this.#error !== undefined;
   }
 
   tell(message: Parameters<typeof send>[1]): void {
@@ -265,9 +266,13 @@ class Channel {
     }
   }
 
+  #loseHub(message: string): void {
+    if (!this.#error && !this.#left) this.hubIsLost = true;
+    this.#failure({ rank: 0, code: 'RANK_LOST', message });
+  }
+
   #failure({ rank, code, message }: Failure): void {
     if (this.#error || this.#left) return;
-    this.culprit = rank;
     const host = rank === undefined ? undefined : this.hosts[rank];
     const name = rank === undefined ? '' : `rank ${rank}${host === undefined ? '' : ` (${host})`}`;
     const joint = code === 'RANK_LOST' ? ' ' : ': ';

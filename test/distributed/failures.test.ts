@@ -1,5 +1,5 @@
 /** Ranks that die, hang or do not fit together, in processes of their own. */
-import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { RunningProcess } from '../train/support/compile.js';
@@ -71,20 +71,9 @@ test('data that one rank cannot open end all ranks, with its message', async () 
   expect(errorsOf(all)).toEqual([expect.stringMatching(/^lxmert: rank 1 \(.+\): .*nowhere: there is no such file/)]);
 });
 
-test('a loss that is not finite on one rank stops all before the update, naming rank and sample', async () => {
-  const data = join(runs.folder, 'poisoned');
-  await mkdir(data);
-  for (const name of await readdir(join(runs.folder, 'scenes')))
-    if (name !== 'train.tsv') await symlink(join(runs.folder, 'scenes', name), join(data, name));
-  const [line, ...lines] = (await readFile(join(runs.folder, 'scenes', 'train.tsv'), 'utf8')).split('\n');
-  const fields = line.split('\t');
-  const features = new Float32Array(Buffer.from(fields[9], 'base64').length / 4).fill(3e38);
-  fields[9] = Buffer.from(features.buffer).toString('base64');
-  await writeFile(join(data, 'train.tsv'), [fields.join('\t'), ...lines].join('\n'));
+test('a loss that is not finite stops all ranks before the update, with one message that names rank and sample', async () => {
   const out = runs.fresh();
-  const all = await runs.startEach(2, runs.flags(out, '--data', data, '--batch-size', '4', '--max-steps', '60'));
+  const all = await runs.startEach(2, runs.flags(out, '--initializer-range', '1e30', '--max-steps', '3'));
   expect(await Promise.all(all.map(({ ended }) => ended))).toEqual([1, 1]);
-  expect(errorsOf(all)).toEqual([
-    expect.stringMatching(new RegExp(`step \\d+: the loss of .* is not finite for .* \\(rank [01] \\(.+\\)\\)`)),
-  ]);
+  expect(errorsOf(all)).toEqual([expect.stringMatching(/^lxmert: step 1: .* is not.* \(rank 0 \(.+\)\)/)]);
 });
