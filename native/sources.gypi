@@ -73,6 +73,7 @@
       "native/engine/ops/token_embedding.h",
       "native/engine/philox.h",
       "native/engine/plugin.h",
+      "native/engine/rank_sums.h",
       "native/engine/recording.h",
       "native/engine/step_record.h"
     ],

@@ -26,11 +26,6 @@ class Stopwatch {
 
 }  // namespace
 
-void addFloats(float* target, const float* a, const float* b, int64_t size) {
-#pragma omp parallel for simd
-  for (int64_t i = 0; i < size; ++i) target[i] = a[i] + b[i];
-}
-
 Communicator::Communicator(int rank, int ranks, std::unique_ptr<Transport> transport)
     : rank_(rank), ranks_(ranks), transport_(std::move(transport)), thread_([this] { run(); }) {
   setParts(ranks);

@@ -18,15 +18,9 @@
 #include "comm/part_tree.h"
 #include "comm/transport.h"
 #include "engine/error.h"
+#include "engine/rank_sums.h"
 
 namespace lxmert::comm {
-
-// A range of floats to sum: one place for each node that this rank holds, and where the sum of all ranks goes.
-struct Bucket {
-  float* target;
-  std::vector<float*> nodes;
-  int64_t size;
-};
 
 struct CommTimes {
   double moving = 0;   // seconds in which buckets were sent, received and added
@@ -34,12 +28,12 @@ struct CommTimes {
   double bytes = 0;    // bytes sent
 };
 
-class Communicator {
+class Communicator final : public RankSums {
  public:
   Communicator(int rank, int ranks, std::unique_ptr<Transport> transport);
   // MPI says which rank this is. Waits.
   static std::shared_ptr<Communicator> overMpi(std::unique_ptr<MpiTransport> mpi);
-  ~Communicator();
+  ~Communicator() override;
   Communicator(const Communicator&) = delete;
 
   int rank() const { return rank_; }
@@ -52,11 +46,8 @@ class Communicator {
   // The number of parts of a global batch; at least as many as ranks. Before the first bucket.
   void setParts(int64_t parts);
 
-  // Engine's thread: hands over a bucket, to be summed after those before it. Its memory belongs to the communicator
-  // until `finish` returns.
-  void start(Bucket bucket);
-  // Engine's thread: waits for all buckets. Throws RankLost. Returns early, without the sums, when `isEnding` is true.
-  void finish(const std::function<bool()>& isEnding);
+  void start(Bucket bucket) override;
+  void finish(const std::function<bool()>& isEnding) override;
 
   // Ends whatever is under way, with an error where it is waited for. From any thread.
   void abort();
@@ -87,8 +78,5 @@ class Communicator {
   std::atomic<bool> aborted_ = false;
   std::thread thread_;
 };
-
-// target = a + b. `target` may be one of them.
-void addFloats(float* target, const float* a, const float* b, int64_t size);
 
 }  // namespace lxmert::comm

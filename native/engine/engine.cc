@@ -21,6 +21,12 @@ std::function<void()> bindOp(Device& device, ArgReader& reader, void (*kernel)(D
   return [&device, kernel, args] { kernel(device, args); };
 }
 
+// target = a + b. `target` may be one of them.
+void addFloats(float* target, const float* a, const float* b, int64_t size) {
+#pragma omp parallel for simd
+  for (int64_t i = 0; i < size; ++i) target[i] = a[i] + b[i];
+}
+
 struct OpEntry {
   const char* name;
   Bind bind;
@@ -133,7 +139,7 @@ void Engine::enterLane(double lane) {
   queue_.push([this, run = laneChange(lane)] { guarded(run); });
 }
 
-void Engine::join(std::shared_ptr<comm::Communicator> ranks) {
+void Engine::join(std::shared_ptr<RankSums> ranks) {
   if (device_->name() != "cpu")
     throw Error(ErrorCode::Unsupported, "several ranks work on the CPU only; this engine is on " + device_->name());
   ranks_ = std::move(ranks);
@@ -164,11 +170,11 @@ std::function<void()> Engine::bindShare(const double* args, size_t count) {
   float* target = places.front();
   places.erase(places.begin());
   if (kind == Share::Start)
-    return [ranks = ranks_, bucket = comm::Bucket{target, places, size}] { ranks->start(bucket); };
+    return [ranks = ranks_, bucket = Bucket{target, places, size}] { ranks->start(bucket); };
   if (kind == Share::Copy)
     return [=, source = places[0]] { std::memcpy(target, source, size * sizeof(float)); };
   if (places.size() != 2) throw Error(ErrorCode::BadArgument, "share: a sum has two terms");
-  return [=, a = places[0], b = places[1]] { comm::addFloats(target, a, b, size); };
+  return [=, a = places[0], b = places[1]] { addFloats(target, a, b, size); };
 }
 
 void Engine::call(const Recording::Call& each) {

@@ -13,10 +13,10 @@
 #include <string>
 #include <vector>
 
-#include "comm/communicator.h"
 #include "engine/command_queue.h"
 #include "engine/device.h"
 #include "engine/op_timer.h"
+#include "engine/rank_sums.h"
 #include "engine/recording.h"
 
 namespace lxmert {
@@ -33,7 +33,7 @@ class Engine {
   enum class Share {
     Add,     // count, target, a, b: target = a + b, floats
     Copy,    // count, target, source: floats
-    Start,   // count, target, one place for each node: hands a bucket to the communicator
+    Start,   // count, target, one place for each node: hands a bucket to the ranks
     Finish,  // waits for all buckets
   };
   static int opCount();
@@ -51,8 +51,8 @@ class Engine {
   // Sends the ops that follow to a lane: Device::enterLane. Uploads, reads and all else that is no op ends the lanes.
   void enterLane(double lane);
 
-  // The communicator of the ranks, for the calls of kShare. Only on the CPU.
-  void join(std::shared_ptr<comm::Communicator> ranks);
+  // The ranks of the run, for the calls of kShare. Only on the CPU.
+  void join(std::shared_ptr<RankSums> ranks);
   // Enqueues a call of kShare.
   void share(const double* args, size_t count);
 
@@ -114,7 +114,7 @@ class Engine {
   void guarded(Work&& work);
 
   std::unique_ptr<Device> device_;
-  std::shared_ptr<comm::Communicator> ranks_;
+  std::shared_ptr<RankSums> ranks_;
   Arena arenas_[kArenas];
   struct HostBlock {
     std::weak_ptr<char> memory;

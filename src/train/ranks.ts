@@ -1,8 +1,12 @@
 import { LxmertError } from '../errors.js';
 import type { Communicator } from '../step/gradientParts.js';
 import type { BatchShare } from '../data/batches/batching.js';
-import type { TrainSettings } from './trainable.js';
-import type { SaveRequest } from './trainOptions.js';
+
+/** A request for a checkpoint, shared by the caller and the run. */
+export interface SaveRequest {
+  /** The caller sets it to true; the run then saves after the current step, and sets it back to false. */
+  wanted: boolean;
+}
 
 /**
  * The processes that make one run together, as the trainer uses them. All ranks make the same calls of `exchange` and
@@ -93,7 +97,7 @@ const shown = (value: unknown): string => (value === undefined ? 'nothing' : JSO
 
 /** The share of this process in every global batch; undefined: all of it, in one part. */
 export function batchShare(
-  { gradientParts }: Pick<TrainSettings, 'gradientParts'>,
+  { gradientParts }: { readonly gradientParts?: number | undefined },
   ranks: TrainRanks | undefined,
 ): BatchShare | undefined {
   if (!ranks) return gradientParts === undefined ? undefined : { rank: 0, ranks: 1, parts: gradientParts };

@@ -6,9 +6,9 @@ import type { TrainObserver } from './observer.js';
 import { lookIntoRun, newestState, placeOf, RunFolder } from './runFolder.js';
 import type { RunPlace } from './runFolder.js';
 import { totalSteps } from './schedule.js';
-import type { TrainRanks } from './ranks.js';
+import type { SaveRequest, TrainRanks } from './ranks.js';
 import type { TrainSettings } from './trainable.js';
-import type { SaveRequest, TrainSummary } from './trainOptions.js';
+import type { TrainSummary } from './trainOptions.js';
 import { isFinished, withEnd } from './trainerState.js';
 import type { TrainerState } from './trainerState.js';
 

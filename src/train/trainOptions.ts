@@ -1,15 +1,9 @@
 import type { StepRecord, ValidRecord } from './metrics.js';
 import type { TrainObserver } from './observer.js';
-import type { TrainRanks } from './ranks.js';
+import type { SaveRequest, TrainRanks } from './ranks.js';
 import type { RunPlace } from './runFolder.js';
 import type { Training, TrainSettings } from './trainable.js';
 import type { TrainerState } from './trainerState.js';
-
-/** A request for a checkpoint, shared by the caller and the run. */
-export interface SaveRequest {
-  /** The caller sets it to true; the run then saves after the current step, and sets it back to false. */
-  wanted: boolean;
-}
 
 export interface TrainOptions {
   readonly settings: TrainSettings;
