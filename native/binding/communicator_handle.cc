@@ -26,9 +26,8 @@ struct Holder {
 Holder& holderOf(const Napi::CallbackInfo& info, size_t index) {
   void* holder = nullptr;
   bool ours = false;
-  if (!info[index].IsExternal() ||
-      napi_check_object_type_tag(info.Env(), info[index], &kRanksTag, &ours) != napi_ok || !ours ||
-      napi_get_value_external(info.Env(), info[index], &holder) != napi_ok)
+  if (!info[index].IsExternal() || napi_check_object_type_tag(info.Env(), info[index], &kRanksTag, &ours) != napi_ok ||
+      !ours || napi_get_value_external(info.Env(), info[index], &holder) != napi_ok)
     throw Error(ErrorCode::BadArgument, "argument " + std::to_string(index) + " is not a communicator");
   return *static_cast<Holder*>(holder);
 }
@@ -67,8 +66,10 @@ class Waiting final : public Napi::AsyncWorker {
     }
   }
   void OnOK() override {
-    if (error_) deferred_.Reject(Napi::Value(Env(), toJs(Env(), *error_)));
-    else deferred_.Resolve(result_(Env()));
+    if (error_)
+      deferred_.Reject(Napi::Value(Env(), toJs(Env(), *error_)));
+    else
+      deferred_.Resolve(result_(Env()));
   }
 
  private:
@@ -112,7 +113,8 @@ Napi::Value connectRanks(const Napi::CallbackInfo& info) {
       addresses.push_back({hosts.Get(i).As<Napi::String>().Utf8Value(), ports.Get(i).As<Napi::Number>().Int32Value()});
     holder.tcp->setAddresses(std::move(addresses));
     holder.ranks = std::make_shared<Communicator>(rank, ranks, std::move(holder.tcp));
-    return Waiting::start(info.Env(), [ranks = holder.ranks] { ranks->open(); }, undefined);
+    return Waiting::start(
+        info.Env(), [ranks = holder.ranks] { ranks->open(); }, undefined);
   });
 }
 
@@ -120,7 +122,7 @@ Napi::Value connectRanks(const Napi::CallbackInfo& info) {
 Napi::Value openMpi(const Napi::CallbackInfo& info) {
   return translated(info, [&] {
     auto mpi = std::make_shared<std::unique_ptr<comm::MpiTransport>>(
-      std::make_unique<comm::MpiTransport>(textOf(info, 0, "library")));
+        std::make_unique<comm::MpiTransport>(textOf(info, 0, "library")));
     auto ranks = std::make_shared<std::shared_ptr<Communicator>>();
     const auto work = [mpi, ranks] { *ranks = Communicator::overMpi(std::move(*mpi)); };
     const auto result = [ranks](Napi::Env env) {
@@ -165,7 +167,8 @@ Napi::Value abortRanks(const Napi::CallbackInfo& info) {
 // closeRanks(communicator): Promise<void>
 Napi::Value closeRanks(const Napi::CallbackInfo& info) {
   return translated(info, [&] {
-    return Waiting::start(info.Env(), [ranks = communicatorOf(info, 0)] { ranks->close(); }, undefined);
+    return Waiting::start(
+        info.Env(), [ranks = communicatorOf(info, 0)] { ranks->close(); }, undefined);
   });
 }
 

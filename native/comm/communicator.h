@@ -64,7 +64,7 @@ class Communicator final : public RankSums {
 
   int rank_, ranks_;
   std::unique_ptr<Transport> transport_;
-  MpiTransport* mpi_ = nullptr;  // the transport, where it is MPI
+  MpiTransport* mpi_ = nullptr;           // the transport, where it is MPI
   std::vector<std::vector<Node>> nodes_;  // by rank
   std::vector<float> received_, partial_;
 

@@ -20,10 +20,10 @@ const char* messageOf(int code) {
   return text;
 }
 
-#define CHECK(call)                                               \
-  do {                                                            \
-    const int code = (call);                                      \
-    if (code != MPI_SUCCESS) return messageOf(code);              \
+#define CHECK(call)                                  \
+  do {                                               \
+    const int code = (call);                         \
+    if (code != MPI_SUCCESS) return messageOf(code); \
   } while (false)
 
 const char* open(int* rank, int* ranks) {
@@ -40,8 +40,8 @@ const char* shareText(char* text, int size) {
   return nullptr;
 }
 
-const char* exchange(const LxmertMpiTransfer* sends, int sendCount, const LxmertMpiTransfer* receives,
-                     int receiveCount, bool (*isAborted)(void*), void* context) {
+const char* exchange(const LxmertMpiTransfer* sends, int sendCount, const LxmertMpiTransfer* receives, int receiveCount,
+                     bool (*isAborted)(void*), void* context) {
   std::vector<MPI_Request> requests;
   const auto each = [&](const LxmertMpiTransfer& one, auto call) {
     for (int64_t at = 0; at < one.bytes; at += kMost) {

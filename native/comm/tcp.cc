@@ -53,8 +53,7 @@ class Deadline {
   bool passed() const { return std::chrono::steady_clock::now() > end_; }
 
  private:
-  std::chrono::steady_clock::time_point end_ =
-      std::chrono::steady_clock::now() + std::chrono::seconds(kConnectSeconds);
+  std::chrono::steady_clock::time_point end_ = std::chrono::steady_clock::now() + std::chrono::seconds(kConnectSeconds);
 };
 
 // Reads all bytes of a greeting, or returns false.

@@ -156,8 +156,7 @@ std::function<void()> Engine::bindShare(const double* args, size_t count) {
   const auto kind = static_cast<Share>(static_cast<int>(args[0]));
   if ((kind == Share::Start || kind == Share::Finish) && !ranks_)
     throw Error(ErrorCode::BadArgument, "share: this engine has not joined other ranks");
-  if (kind == Share::Finish)
-    return [this, ranks = ranks_] { ranks->finish([this] { return queue_.isDropping(); }); };
+  if (kind == Share::Finish) return [this, ranks = ranks_] { ranks->finish([this] { return queue_.isDropping(); }); };
   if (count < 6 || count % 2 != 0) throw Error(ErrorCode::BadArgument, "share: expected a count and places");
   const auto size = static_cast<int64_t>(args[1]);
   std::vector<float*> places;
@@ -165,14 +164,12 @@ std::function<void()> Engine::bindShare(const double* args, size_t count) {
     if (!(args[i] >= 0 && args[i] < kArenas)) throw Error(ErrorCode::BadArgument, "share: there is no such arena");
     const auto arena = static_cast<ArenaId>(static_cast<int>(args[i]));
     places.push_back(reinterpret_cast<float*>(
-      place("share", arena, static_cast<int64_t>(args[i + 1]), size * static_cast<int64_t>(sizeof(float)))));
+        place("share", arena, static_cast<int64_t>(args[i + 1]), size * static_cast<int64_t>(sizeof(float)))));
   }
   float* target = places.front();
   places.erase(places.begin());
-  if (kind == Share::Start)
-    return [ranks = ranks_, bucket = Bucket{target, places, size}] { ranks->start(bucket); };
-  if (kind == Share::Copy)
-    return [=, source = places[0]] { std::memcpy(target, source, size * sizeof(float)); };
+  if (kind == Share::Start) return [ranks = ranks_, bucket = Bucket{target, places, size}] { ranks->start(bucket); };
+  if (kind == Share::Copy) return [=, source = places[0]] { std::memcpy(target, source, size * sizeof(float)); };
   if (places.size() != 2) throw Error(ErrorCode::BadArgument, "share: a sum has two terms");
   return [=, a = places[0], b = places[1]] { addFloats(target, a, b, size); };
 }
