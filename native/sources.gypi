@@ -2,8 +2,12 @@
   "variables": {
     "lxmert_sources": [
       "native/binding/addon.cc",
+      "native/binding/communicator_handle.cc",
       "native/binding/engine_handle.cc",
       "native/binding/read_rows.cc",
+      "native/comm/communicator.cc",
+      "native/comm/mpi.cc",
+      "native/comm/tcp.cc",
       "native/cpu/adam.cc",
       "native/cpu/attention.cc",
       "native/cpu/device.cc",
@@ -25,9 +29,16 @@
     ],
     "lxmert_headers": [
       "native/binding/arguments.h",
+      "native/binding/communicator_handle.h",
       "native/binding/engine_handle.h",
       "native/binding/errors.h",
       "native/binding/read_rows.h",
+      "native/comm/communicator.h",
+      "native/comm/mpi.h",
+      "native/comm/mpi_plugin.h",
+      "native/comm/part_tree.h",
+      "native/comm/tcp.h",
+      "native/comm/transport.h",
       "native/cpu/device.h",
       "native/cpu/dropout.h",
       "native/cpu/kernels.h",
@@ -64,6 +75,7 @@
       "native/engine/ops/token_embedding.h",
       "native/engine/philox.h",
       "native/engine/plugin.h",
+      "native/engine/rank_sums.h",
       "native/engine/recording.h",
       "native/engine/step_record.h"
     ],
@@ -101,6 +113,9 @@
     "lxmert_cuda_toolkit_sources": [
       "native/cuda/cublaslt.cu",
       "native/cuda/gemm_cublaslt.cu"
+    ],
+    "lxmert_mpi_sources": [
+      "native/comm/mpi_plugin.cc"
     ],
     "lxmert_emulator_sources": [
       "native/cuda/emulator/block.cc",

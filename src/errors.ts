@@ -13,6 +13,7 @@ export type ErrorCode =
   | 'DISPOSED' // an engine or tensor used after its end
   | 'UNSUPPORTED' // an op that this back end does not have
   | 'ADDON' // the native addon is missing or does not load
+  | 'RANK_LOST' // another process of the run is gone, hangs, or has failed
   | 'INTERNAL';
 
 /**

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "binding/arguments.h"
+#include "binding/communicator_handle.h"
 #include "binding/read_rows.h"
 #include "cpu/device.h"
 #include "engine/plugin.h"
@@ -214,6 +215,23 @@ Napi::Value dispose(const Napi::CallbackInfo& info) {
   return translated(info, [&] { return Napi::Value(info.Env(), handleOf(info).dispose(held(info))); });
 }
 
+// joinRanks(engine, communicator)
+Napi::Value joinRanks(const Napi::CallbackInfo& info) {
+  return translated(info, [&] {
+    handleOf(info).engine().join(communicatorOf(info, 1));
+    return info.Env().Undefined();
+  });
+}
+
+// share(engine, args: Float64Array, count)
+Napi::Value share(const Napi::CallbackInfo& info) {
+  return translated(info, [&] {
+    const Numbers args = numbersOf(info, 1, "args");
+    handleOf(info).engine().share(args.data, args.count);
+    return info.Env().Undefined();
+  });
+}
+
 // Keeps the addon loaded. Node would unload it when the last worker that uses it ends, but OpenMP's threads may still
 // be running code of the libraries that would be unloaded with it.
 void stayLoaded() {
@@ -247,6 +265,9 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   add("readProfile", readProfile);
   add("dispose", dispose);
   add("readRows", readRows);
+  add("joinRanks", joinRanks);
+  add("share", share);
+  addCommunicator(env, exports);
   Napi::Array ops = Napi::Array::New(env, Engine::opCount());
   for (int i = 0; i < Engine::opCount(); ++i) ops.Set(static_cast<uint32_t>(i), Engine::opName(i));
   exports.Set("opNames", ops);

@@ -1,5 +1,6 @@
 #include "engine/engine.h"
 
+#include <cstring>
 #include <new>
 #include <numeric>
 #include <string>
@@ -18,6 +19,12 @@ std::function<void()> bindOp(Device& device, ArgReader& reader, void (*kernel)(D
   const Args args = Args::read(reader);
   reader.finish();
   return [&device, kernel, args] { kernel(device, args); };
+}
+
+// target = a + b. `target` may be one of them.
+void addFloats(float* target, const float* a, const float* b, int64_t size) {
+#pragma omp parallel for simd
+  for (int64_t i = 0; i < size; ++i) target[i] = a[i] + b[i];
 }
 
 struct OpEntry {
@@ -117,6 +124,7 @@ void Engine::enqueue(int op, const double* args, size_t count) {
 
 Recording::Call Engine::bindCall(int op, const double* args, size_t count) {
   if (op == kLaneChange) return {op, laneChange(args[0])};
+  if (op == kShare) return {op, bindShare(args, count)};
   ArgReader reader(kOps[op].name, args, count, arenas_, device_->activations());
   return {op, kOps[op].bind(*device_, reader)};
 }
@@ -131,8 +139,43 @@ void Engine::enterLane(double lane) {
   queue_.push([this, run = laneChange(lane)] { guarded(run); });
 }
 
+void Engine::join(std::shared_ptr<RankSums> ranks) {
+  if (device_->name() != "cpu")
+    throw Error(ErrorCode::Unsupported, "several ranks work on the CPU only; this engine is on " + device_->name());
+  ranks_ = std::move(ranks);
+}
+
+void Engine::share(const double* args, size_t count) {
+  queue_.push([this, run = bindShare(args, count)] { guarded(run); });
+}
+
+std::function<void()> Engine::bindShare(const double* args, size_t count) {
+  if (device_->name() != "cpu") throw Error(ErrorCode::Unsupported, "ranks and gradient parts work on the CPU only");
+  if (count < 1 || !(args[0] >= 0 && args[0] <= static_cast<double>(Share::Finish)))
+    throw Error(ErrorCode::BadArgument, "share: there is no such call");
+  const auto kind = static_cast<Share>(static_cast<int>(args[0]));
+  if ((kind == Share::Start || kind == Share::Finish) && !ranks_)
+    throw Error(ErrorCode::BadArgument, "share: this engine has not joined other ranks");
+  if (kind == Share::Finish) return [this, ranks = ranks_] { ranks->finish([this] { return queue_.isDropping(); }); };
+  if (count < 6 || count % 2 != 0) throw Error(ErrorCode::BadArgument, "share: expected a count and places");
+  const auto size = static_cast<int64_t>(args[1]);
+  std::vector<float*> places;
+  for (size_t i = 2; i < count; i += 2) {
+    if (!(args[i] >= 0 && args[i] < kArenas)) throw Error(ErrorCode::BadArgument, "share: there is no such arena");
+    const auto arena = static_cast<ArenaId>(static_cast<int>(args[i]));
+    places.push_back(reinterpret_cast<float*>(
+        place("share", arena, static_cast<int64_t>(args[i + 1]), size * static_cast<int64_t>(sizeof(float)))));
+  }
+  float* target = places.front();
+  places.erase(places.begin());
+  if (kind == Share::Start) return [ranks = ranks_, bucket = Bucket{target, places, size}] { ranks->start(bucket); };
+  if (kind == Share::Copy) return [=, source = places[0]] { std::memcpy(target, source, size * sizeof(float)); };
+  if (places.size() != 2) throw Error(ErrorCode::BadArgument, "share: a sum has two terms");
+  return [=, a = places[0], b = places[1]] { addFloats(target, a, b, size); };
+}
+
 void Engine::call(const Recording::Call& each) {
-  const bool timed = timer_.on() && each.op != kLaneChange;
+  const bool timed = timer_.on() && each.op >= 0;
   timed ? timer_.time(each.op, [&] { each.run(), device_->wait(); }) : each.run();
 }
 
@@ -140,7 +183,7 @@ int64_t Engine::record(const double* calls, size_t count) {
   std::vector<Recording::Call> bound;
   for (const double *at = calls, *end = calls + count; at < end;) {
     const double op = at[0], args = end - at > 1 ? at[1] : -1;
-    const bool known = (op >= 0 && op < opCount()) || (op == kLaneChange && args == 1);
+    const bool known = (op >= 0 && op < opCount()) || (op == kLaneChange && args == 1) || (op == kShare && args >= 1);
     if (!known || !(args >= 0 && args <= static_cast<double>(end - at - 2)))
       throw Error(ErrorCode::BadArgument, "record: call " + std::to_string(bound.size()) +
                                               " is not an op's number, a count of arguments and the arguments");

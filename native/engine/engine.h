@@ -16,6 +16,7 @@
 #include "engine/command_queue.h"
 #include "engine/device.h"
 #include "engine/op_timer.h"
+#include "engine/rank_sums.h"
 #include "engine/recording.h"
 
 namespace lxmert {
@@ -27,6 +28,14 @@ class Engine {
   ~Engine();
 
   static constexpr int kLaneChange = -1;
+  static constexpr int kShare = -2;
+  // What a call of kShare does; its arguments follow. A place is an arena and an offset in bytes.
+  enum class Share {
+    Add,     // count, target, a, b: target = a + b, floats
+    Copy,    // count, target, source: floats
+    Start,   // count, target, one place for each node: hands a bucket to the ranks
+    Finish,  // waits for all buckets
+  };
   static int opCount();
   static const char* opName(int op);
 
@@ -42,8 +51,14 @@ class Engine {
   // Sends the ops that follow to a lane: Device::enterLane. Uploads, reads and all else that is no op ends the lanes.
   void enterLane(double lane);
 
+  // The ranks of the run, for the calls of kShare. Only on the CPU.
+  void join(std::shared_ptr<RankSums> ranks);
+  // Enqueues a call of kShare.
+  void share(const double* args, size_t count);
+
   // Binds op calls and returns the number of the recording; enqueues nothing. Each call is written as the op's number,
-  // the count of its arguments, and the arguments. kLaneChange instead of an op's number has a lane as its argument.
+  // the count of its arguments, and the arguments. kLaneChange instead of an op's number has a lane as its argument,
+  // kShare a Share and its arguments.
   int64_t record(const double* calls, size_t count);
   // Enqueues the calls of a recording. Throws BadArgument when an arena has been reserved since it was made. Returns a
   // note about an earlier replay, once: "" or why the device could not capture it.
@@ -89,6 +104,7 @@ class Engine {
   ArenaSizes sizes() const;
   std::shared_ptr<Recording> recordingAt(const char* what, int64_t recording) const;
   std::function<void()> laneChange(double lane);
+  std::function<void()> bindShare(const double* args, size_t count);
   Recording::Call bindCall(int op, const double* args, size_t count);
   void call(const Recording::Call& each);
   void play(Recording& recording);
@@ -98,6 +114,7 @@ class Engine {
   void guarded(Work&& work);
 
   std::unique_ptr<Device> device_;
+  std::shared_ptr<RankSums> ranks_;
   Arena arenas_[kArenas];
   struct HostBlock {
     std::weak_ptr<char> memory;

@@ -6,7 +6,7 @@
 
 namespace lxmert {
 
-enum class ErrorCode { BadArgument, OutOfMemory, Unsupported, NoDevice, Disposed, Internal };
+enum class ErrorCode { BadArgument, OutOfMemory, Unsupported, NoDevice, Disposed, RankLost, Internal };
 
 inline const char* codeName(ErrorCode code) {
   switch (code) {
@@ -20,6 +20,8 @@ inline const char* codeName(ErrorCode code) {
       return "NO_DEVICE";
     case ErrorCode::Disposed:
       return "DISPOSED";
+    case ErrorCode::RankLost:
+      return "RANK_LOST";
     case ErrorCode::Internal:
       break;
   }

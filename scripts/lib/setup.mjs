@@ -1,5 +1,6 @@
 import { ensureAddon } from './addon.mjs';
 import { alone } from './lock.mjs';
+import { ensureMpiWhereItIs } from './mpi.mjs';
 import { ensureBinLink, ensureNpmPackages } from './npmPackages.mjs';
 import { say, StepError } from './process.mjs';
 import { ensureCompiled } from './typescript.mjs';
@@ -26,7 +27,7 @@ export async function setup() {
   const start = performance.now();
   checkMachine();
   const done = await alone(async () => {
-    const steps = [await ensureNpmPackages(), await ensureAddon(), await ensureCompiled()];
+    const steps = [await ensureNpmPackages(), await ensureAddon(), await ensureMpiWhereItIs(), await ensureCompiled()];
     ensureBinLink();
     return steps.includes(true);
   });

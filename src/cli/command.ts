@@ -77,7 +77,7 @@ interface NumberSpec extends Range {
 }
 
 /** A yargs option whose value is checked to be a number. It has no yargs type, so that an error can show what was typed. */
-interface NumberOption<T> {
+export interface NumberOption<T> {
   readonly requiresArg: true;
   readonly describe: string;
   readonly coerce: (given: unknown) => T;
@@ -87,7 +87,7 @@ interface NumberOption<T> {
 export const noSwitch = (flag: string): LxmertError =>
   new LxmertError('BAD_ARGUMENT', `--no-${flag}: --${flag} wants a value and cannot be switched off`);
 
-interface WithDefault {
+export interface WithDefault {
   readonly default: number;
 }
 

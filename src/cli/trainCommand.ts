@@ -2,7 +2,9 @@ import type { Options } from 'yargs';
 import { lossDescriptions } from '../config/tasks.js';
 import { entriesOf } from '../records.js';
 import type { RunControls, TrainSummary } from '../train/index.js';
-import { jsonOption, print, printJson } from './command.js';
+import type { Placement, Ranks } from '../distributed/index.js';
+import { jsonOption, note, print, printJson } from './command.js';
+import { join, launch, rankOptions, roleBy, type RankArguments } from './rankOptions.js';
 import { listenToSignals } from './runSignals.js';
 import { TrainProgress, figure, percent, whole } from './trainProgress.js';
 
@@ -21,22 +23,92 @@ export const trainOptions = {
     describe: 'go on when the terminal is closed (SIGHUP), as with nohup; otherwise the run saves and ends',
   },
   json: jsonOption,
+  ...rankOptions,
 } as const satisfies Record<string, Options>;
 
-/** Runs a training to its end or to a signal, and prints its summary. */
-export async function runTraining(
-  { json, ignoreHangup }: { readonly json: boolean; readonly ignoreHangup: boolean },
-  start: (controls: RunControls) => Promise<TrainSummary>,
-): Promise<void> {
+interface TrainArguments extends RankArguments {
+  readonly json: boolean;
+  readonly ignoreHangup: boolean;
+}
+
+type Start = (controls: RunControls) => Promise<TrainSummary>;
+
+/** Runs a training to its end or to a signal, alone or as one of several ranks, and prints its summary. */
+export async function runTraining(args: TrainArguments, start: Start): Promise<void> {
+  const role = roleBy(args);
+  if (role.kind === 'alone') return runAlone(args, start);
+  if (role.kind === 'rank') return runRank(args, role, start);
+  process.exitCode = await launch(role.ranks, args);
+}
+
+/** Milliseconds that a rank has to end after the run has failed on another one. */
+const failedGrace = 5000;
+
+async function runRank(args: TrainArguments, placement: Placement, start: Start): Promise<void> {
+  const progress = new TrainProgress({ stream: process.stderr });
+  const shown: { rank?: number } = {};
+  const isFirst = () => (shown.rank ?? placement.rank) === 0;
+  let ranks: Ranks | undefined;
+  let told = false;
+  const stop = (reason: string, code: number) => ranks?.requestStop(reason, code);
+  const signals = listenToSignals({
+    ignoreHangup: args.ignoreHangup,
+    ending: (reason) => stop(reason, signals.exitCode ?? 1),
+    saving: () => ranks?.requestSave(),
+    ignored: () => undefined,
+  });
+  try {
+    ranks = await join(placement, args, {
+      stopping: (reason) => {
+        if (isFirst()) progress.line(endingLine(reason, progress.begun));
+      },
+      saving: () => {
+        if (isFirst()) progress.line('saves after this step, and goes on');
+      },
+    });
+    shown.rank = ranks.rank;
+    if (signals.exitCode !== undefined) stop('a signal', signals.exitCode);
+    void ranks.failed.then((error) => {
+      // Ends a rank that is stuck, where nothing else does.
+      setTimeout(() => {
+        if (isFirst() && !told) note(`lxmert: ${error.message}`);
+        process.exit(1);
+      }, failedGrace).unref();
+    });
+    const { signal, saveRequest } = ranks;
+    const summary = await start({ observer: isFirst() ? progress.observer : undefined, signal, saveRequest, ranks });
+    await ranks.close();
+    progress.end();
+    if (isFirst()) tell(args, summary);
+    if (ranks.stopCode !== undefined && !summary.finished) process.exit(ranks.stopCode);
+  } catch (error) {
+    progress.end();
+    if (!ranks) throw error;
+    const verdict = await ranks.conclude(error);
+    told = true;
+    if (verdict.prints) throw verdict.error;
+    process.exitCode = 1;
+  } finally {
+    progress.end();
+    signals.release();
+  }
+}
+
+function tell({ json }: Pick<TrainArguments, 'json'>, summary: TrainSummary): void {
+  if (json) printJson(toJson(summary));
+  else describeSummary(summary).forEach(print);
+}
+
+const endingLine = (reason: string, begun: boolean): string =>
+  begun
+    ? `${reason}: stops after this step and saves; once more ends it at once, unsaved`
+    : `${reason}: stops loading; once more ends it at once`;
+
+async function runAlone({ json, ignoreHangup }: TrainArguments, start: Start): Promise<void> {
   const progress = new TrainProgress({ stream: process.stderr });
   const signals = listenToSignals({
     ignoreHangup,
-    ending: (reason) =>
-      progress.line(
-        progress.begun
-          ? `${reason}: stops after this step and saves; once more ends it at once, unsaved`
-          : `${reason}: stops loading; once more ends it at once`,
-      ),
+    ending: (reason) => progress.line(endingLine(reason, progress.begun)),
     saving: (signal) =>
       progress.line(`${signal}: saves after ${progress.begun ? 'this' : 'the first'} step, and goes on`),
     ignored: () => progress.line('SIGHUP: goes on (--ignore-hangup)'),
@@ -45,8 +117,7 @@ export async function runTraining(
     const { signal, saveRequest } = signals;
     const summary = await start({ observer: progress.observer, signal, saveRequest });
     progress.end();
-    if (json) printJson(toJson(summary));
-    else describeSummary(summary).forEach(print);
+    tell({ json }, summary);
     if (signals.exitCode !== undefined && !summary.finished) process.exit(signals.exitCode);
   } finally {
     progress.end();

@@ -9,6 +9,7 @@ import {
   checkCourse,
   count,
   courseShape,
+  recordedThreads,
   dataShape,
   fromData,
   namesOf,
@@ -104,6 +105,7 @@ export const finetuneConfigSchema = z
   })
   .transform((config) => ({
     ...config,
+    ...recordedThreads(config),
     ...(config.epochs === undefined && config.maxSteps === undefined ? { epochs: 4 } : {}),
     loss: config.loss ?? (config.task === 'nlvr2' ? ('classes' as const) : ('soft' as const)),
   }));

@@ -95,6 +95,13 @@ export const readingShape = {
 export const courseShape = {
   batchSize: count.default(256).describe('samples of one optimizer step, over all parts'),
   microBatchSize: count.optional().describe('samples that the device takes at once; without it, the whole batch'),
+  gradientParts: count
+    .refine((parts) => Number.isInteger(Math.log2(parts)), 'it must be a power of two')
+    .max(1024)
+    .optional()
+    .describe(
+      'parts of a batch whose gradients are summed in a fixed order: any number of ranks up to it gives the same bits',
+    ),
   epochs: count.optional().describe('passes over the training samples (20 unless maxSteps is given)'),
   maxSteps: count.optional().describe('optimizer steps; instead of epochs'),
   seed: z.number().int().min(0).max(0xffffffff).default(9595).describe('seed of weights, order, masks and dropout'),
@@ -110,6 +117,15 @@ export const courseShape = {
   keep: count.default(2).describe('checkpoints to keep, besides the best'),
   keepEvery: count.optional().describe('keep the checkpoint at the end of every Nth epoch for good'),
 };
+
+/** Products depend on the number of CPU threads. A run that is to have the same bits everywhere has one, unless it says how many. */
+export const recordedThreads = ({
+  gradientParts,
+  threads,
+}: {
+  readonly gradientParts?: number | undefined;
+  readonly threads?: number | undefined;
+}): { threads?: number } => (gradientParts !== undefined && threads === undefined ? { threads: 1 } : {});
 
 /** What no run may have together. */
 export function checkCourse(
@@ -208,6 +224,7 @@ export const runConfigSchema = z
   .transform((config) => ({
     ...config,
     ...(config.epochs === undefined && config.maxSteps === undefined ? { epochs: 20 } : {}),
+    ...recordedThreads(config),
   }));
 
 /** A run as described; sizes that the data decide may be open. */

@@ -26,5 +26,7 @@ export function dryAddon(addon: NativeAddon, precision: Precision): NativeAddon 
     profile: nothing,
     readProfile: async (_engine, target) => target,
     dispose: done,
+    joinRanks: nothing,
+    share: nothing,
   };
 }

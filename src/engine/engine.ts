@@ -18,6 +18,7 @@ import {
   type Tensor,
 } from './tensor.js';
 import { Workspace } from './workspace.js';
+import type { Communicator } from './communicator.js';
 
 /** Recorded op calls: the number that the engine knows them by. */
 export interface Recording {
@@ -158,6 +159,42 @@ export class Engine implements AsyncDisposable {
     const numbers = Float64Array.from(calls);
     const number = translated(() => this.#addon.record(this.#native, numbers, numbers.length));
     return { number, reservations: this.#reservations };
+  }
+
+  /** Joins other ranks, for `startSum` and `finishSums`. @throws UNSUPPORTED on a device other than the CPU */
+  join(communicator: Communicator): void {
+    translated(() => this.#addon.joinRanks(this.#native, communicator.native));
+  }
+
+  /** target = a + b, float32. The order of the terms is kept; target may be one of them. */
+  add(target: Tensor, a: Tensor, b: Tensor): void {
+    this.#share('add', [target, a, b]);
+  }
+
+  /** Copies a float32 tensor. */
+  copy(target: Tensor, source: Tensor): void {
+    this.#share('copy', [target, source]);
+  }
+
+  /**
+   * Begins to sum a float32 tensor over all ranks, along their tree, behind the sums that were begun before. `nodes` are
+   * the sums of this rank's own parts. None of the tensors may be used before `finishSums`.
+   */
+  startSum(target: Tensor, nodes: readonly Tensor[]): void {
+    this.#share('start', [target, ...nodes]);
+  }
+
+  /** What is enqueued later runs when all sums that were begun are there. */
+  finishSums(): void {
+    this.#share('finish', []);
+  }
+
+  #share(kind: keyof typeof shareKinds, tensors: readonly Tensor[]): void {
+    if (this.#planning) return;
+    const places = tensors.flatMap(({ arena, offset }) => [arenaNames.indexOf(arena), offset]);
+    const args = [shareKinds[kind], ...(tensors.length > 0 ? [elements(tensors[0].shape), ...places] : [])];
+    if (this.#recorded) this.#recorded.push(shareCall, args.length, ...args);
+    else translated(() => this.#addon.share(this.#native, Float64Array.from(args), args.length));
   }
 
   /** Whether no arena has been reserved since it was made. */
@@ -307,5 +344,9 @@ export class Engine implements AsyncDisposable {
     if (this.#recorded) throw new LxmertError('INTERNAL', `${what} inside of a recording, which takes ops only`);
   }
 }
+
+/** Stands for a call of Engine::Share in a recording (native/engine/engine.h). */
+const shareCall = -2;
+const shareKinds = { add: 0, copy: 1, start: 2, finish: 3 } as const;
 
 const targets = { f32: Float32Array, i32: Int32Array, bf16: Uint16Array, f16: Uint16Array } as const;

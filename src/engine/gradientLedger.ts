@@ -12,6 +12,10 @@ export interface Parameter {
 export class GradientLedger {
   /** Bytes of each gradient by its offset in the gradient arena, in the order in which they were first written. */
   readonly #written: Map<number, number>;
+  /** The number of the last mark of each, by its offset: from 1, since this ledger was made. */
+  readonly #lastMarks = new Map<number, number>();
+  /** Marks made since this ledger was made. */
+  marks = 0;
 
   /** A copy of another ledger's marks. */
   constructor(before?: GradientLedger) {
@@ -26,8 +30,17 @@ export class GradientLedger {
   /** Marks a gradient as written. Returns true if it had been written before. */
   mark({ gradient }: Parameter): boolean {
     const before = this.#written.get(gradient.offset);
+    this.#lastMarks.set(gradient.offset, ++this.marks);
     this.#written.set(gradient.offset, Math.max(before ?? 0, bytesOf(gradient)));
     return before !== undefined;
+  }
+
+  /** The number of the last mark of a gradient that lies in [begin, end), in bytes; 0: there is none. */
+  lastMarkWithin(begin: number, end: number): number {
+    const marks = [...this.#lastMarks].filter(
+      ([offset]) => offset < end && offset + (this.#written.get(offset) ?? 0) > begin,
+    );
+    return Math.max(0, ...marks.map(([, mark]) => mark));
   }
 
   /** The parts of [begin, end) of the gradient arena, in bytes, that have not been written. */

@@ -1,4 +1,5 @@
 export { Engine, type Recording } from './engine.js';
+export { Communicator, mpiLibrary } from './communicator.js';
 export type { OpProfile } from './opProfile.js';
 export type { Dropout, OpArgument } from './encodeCall.js';
 export { addonFile } from './load.js';

@@ -42,6 +42,48 @@ export interface NativeAddon {
   dispose(engine: NativeEngine): Promise<void>;
   /** Reads numbers from files; see src/io/readRows.ts. It needs no engine. */
   readRows(plan: Float64Array, count: number, targets: readonly NodeJS.TypedArray[]): Promise<number>;
+  /** Gives the engine the communicator for its calls of `share`. */
+  joinRanks(engine: NativeEngine, communicator: NativeCommunicator): void;
+  /** Enqueues a call of Engine::Share: its kind, then its arguments. */
+  share(engine: NativeEngine, args: Float64Array, count: number): void;
+  /** Listens on a free port. `token`: 16 hexadecimal digits, the same on all ranks. */
+  listenToRanks(
+    rank: number,
+    ranks: number,
+    token: string,
+  ): { readonly communicator: NativeCommunicator; readonly port: number };
+  connectRanks(
+    communicator: NativeCommunicator,
+    rank: number,
+    ranks: number,
+    hosts: readonly string[],
+    ports: readonly number[],
+  ): Promise<void>;
+  openMpi(
+    library: string,
+  ): Promise<{ readonly communicator: NativeCommunicator; readonly rank: number; readonly ranks: number }>;
+  /** The text of rank 0. Only over MPI. */
+  shareText(communicator: NativeCommunicator, text: string): Promise<string>;
+  setParts(communicator: NativeCommunicator, parts: number): void;
+  abortRanks(communicator: NativeCommunicator): void;
+  closeRanks(communicator: NativeCommunicator): Promise<void>;
+  rankTimes(communicator: NativeCommunicator): CommunicationTimes;
+}
+
+/** Seconds and bytes since the start. */
+export interface CommunicationTimes {
+  /** Seconds in which gradients were sent, received and added. */
+  readonly moving: number;
+  /** The part of them in which the engine had nothing else to do. */
+  readonly waiting: number;
+  /** Bytes sent. */
+  readonly bytes: number;
+}
+
+declare const nativeCommunicator: unique symbol;
+/** An opaque handle, which the native side checks. */
+export interface NativeCommunicator {
+  readonly [nativeCommunicator]: true;
 }
 
 declare const nativeEngine: unique symbol;

@@ -36,6 +36,8 @@ export interface TapeOptions {
   /** False: forward only. Nothing is kept for a backward pass, and dropout is off. */
   readonly training: boolean;
   readonly ledger?: GradientLedger;
+  /** Called after the backward pass of each op. */
+  readonly afterBackward?: (() => void) | undefined;
 }
 
 /**
@@ -46,6 +48,7 @@ export interface TapeOptions {
 export class Tape {
   readonly training: boolean;
   readonly #ledger: GradientLedger;
+  readonly #afterBackward: () => void;
   /** Records of the tape, or of the lane that is being recorded. */
   #recorded: Entry[] = [];
   readonly #gradients = new Map<Tensor, Gradient>();
@@ -62,6 +65,7 @@ export class Tape {
   ) {
     this.training = options.training;
     this.#ledger = options.ledger ?? new GradientLedger();
+    this.#afterBackward = options.afterBackward ?? (() => undefined);
   }
 
   /** Memory until the backward pass of the op that is being recorded. Default type: that of activations. */
@@ -227,7 +231,10 @@ export class Tape {
   #unwindOp({ outputs, activations, backward }: Recorded): void {
     // A loss has no output. An op whose outputs nobody used has nothing to do.
     const wanted = outputs.length === 0 || outputs.some((output) => this.gradient(output));
-    if (wanted) backward?.();
+    if (wanted) {
+      backward?.();
+      this.#afterBackward();
+    }
     for (const output of outputs) {
       if (output.root) continue; // released together with the gradient of its root
       const gradient = this.#gradients.get(output);

@@ -10,7 +10,7 @@ import {
   train,
   trainInFolder,
   type RunControls,
-  type RunFolder,
+  type RunPlace,
   type TrainerState,
   type TrainSummary,
   type ValidationControls,
@@ -41,10 +41,10 @@ export interface FinetuneRequest extends RunControls {
  *   trainer throw
  */
 export async function finetune(request: FinetuneRequest): Promise<TrainSummary> {
-  const { sources, observer, signal, resume = false } = request;
+  const { sources, observer, signal, saveRequest, ranks, resume = false } = request;
   const described = await loadFinetuneConfig(sources);
   return trainInFolder<DescribedFinetune>({
-    ...{ observer, signal, resume },
+    ...{ observer, signal, saveRequest, ranks, resume },
     out: demandSetting(described.out, 'out', 'the run folder'),
     describe: async (saved) => {
       const config = saved ? await loadFinetuneConfig({ ...sources, saved }) : described;
@@ -56,18 +56,18 @@ export async function finetune(request: FinetuneRequest): Promise<TrainSummary> 
     check: async ({ from, model }) => {
       if (from !== undefined) await initialModelConfig(from, model.numAttentionHeads);
     },
-    train: (config, run, from) => finetuneIn(run, config, from, { observer, signal }),
+    train: (config, run, from) => finetuneIn(run, config, from, request),
   });
 }
 
 async function finetuneIn(
-  run: RunFolder,
+  run: RunPlace,
   config: DescribedFinetune,
   from: TrainerState | undefined,
-  { observer, signal }: RunControls,
+  { observer, signal, saveRequest, ranks }: RunControls,
 ): Promise<TrainSummary> {
   signal?.throwIfAborted();
-  const data = await openFinetuneData(config, { observer, signal });
+  const data = await openFinetuneData(config, { observer, signal, ranks });
   const { answers, source, samples, samplesDifference, table, pictures, validWithoutFeatures } = data;
   try {
     signal?.throwIfAborted();
@@ -79,16 +79,27 @@ async function finetuneIn(
       if (from) await demandSameAnswers(run, from, answers, 'from');
       else await initialize(model, config, answers, { observer, signal });
       signal?.throwIfAborted();
-      await run.writeConfig({ ...resolved, from: config.from, out: run.path });
       const training = {
         ...{ model, source, samples, samplesDifference, weights: () => answerWeights },
         validate:
           config.data.valid.length === 0
             ? undefined
-            : (_: number, controls: ValidationControls) => validate(model, source, validWithoutFeatures, controls),
+            : (_: number, controls: ValidationControls) =>
+                validate(model, source, validWithoutFeatures, { ...controls, ranks }),
         files: checkpointTexts(resolved, data),
       };
-      return await train({ settings: resolved, training, run, from, observer, signal });
+      const description = { ...resolved, from: config.from, out: run.path };
+      return await train({
+        settings: resolved,
+        training,
+        run,
+        description,
+        from,
+        observer,
+        signal,
+        saveRequest,
+        ranks,
+      });
     } finally {
       await model.dispose();
     }

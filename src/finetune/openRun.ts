@@ -14,6 +14,7 @@ import { fileError } from '../formats/fileErrors.js';
 import { counted } from '../figures.js';
 import { describedModel, noteDevice } from '../step/describedModel.js';
 import { WordPiece } from '../text/wordPiece.js';
+import { batchShare } from '../train/index.js';
 import type { RunControls, TrainObserver } from '../train/index.js';
 import { answerVocabulary, readAnswerVocabulary, type AnswerVocabulary } from './answers/index.js';
 import { Finetuner } from './finetuner.js';
@@ -57,7 +58,7 @@ export async function openAnswers(
 /** The data that a run names. @throws what opening throws; the signal's reason */
 export async function openFinetuneData(
   config: DescribedFinetune,
-  { observer, signal }: RunControls = {},
+  { observer, signal, ranks }: RunControls = {},
 ): Promise<OpenedQuestions> {
   const { task, data, loss, seed, batchSize, microBatchSize: partSize } = config;
   const { folder: dir, maxTokens, limit, maxMissingShare, workers } = data;
@@ -86,7 +87,10 @@ export async function openFinetuneData(
     return {
       answers: answers.answers,
       pictures: train.pictures,
-      source: questionSource({ train: trainSet, valid: validSet, loss, seed, batchSize, partSize, workers }),
+      source: questionSource({
+        ...{ train: trainSet, valid: validSet, loss, seed, batchSize, partSize, workers },
+        share: batchShare(config, ranks),
+      }),
       validWithoutFeatures: valid?.report.withoutFeatures ?? 0,
       featureDim: train.featureDim,
       vocabSize: wordPiece.vocabSize,

@@ -1,5 +1,5 @@
 import type { Batch } from '../data/batches/batch.js';
-import { batchesPerEpoch, trainBatches, validBatches } from '../data/batches/batching.js';
+import { batchesPerEpoch, trainBatches, validBatches, type BatchShare } from '../data/batches/batching.js';
 import type { NamedData } from '../data/batches/batchMaker.js';
 import { FeatureMemory } from '../data/batches/featureMemory.js';
 import type { PretrainTasks } from '../data/batches/masking.js';
@@ -18,6 +18,8 @@ export interface QuestionSourceOptions {
   readonly seed: number;
   /** Questions of one global batch. */
   readonly batchSize: number;
+  /** Which share of every global batch this process takes; default: all of it. */
+  readonly share?: BatchShare | undefined;
   /** Most questions of one part; default: all in one. */
   readonly partSize?: number | undefined;
   /** Threads that make batches ahead; default: `defaultWorkers`. */
@@ -47,7 +49,10 @@ export function questionSource({ train, valid, loss, ...batching }: QuestionSour
       trainBatches(train, { ...batching, from, purpose, memory, workers: workers.train, tasksOn: () => noTasks }),
     validate: () =>
       valid
-        ? validBatches(valid, { batchSize, purpose, memory, workers: workers.valid, tasks: noTasks, unmasked: true })
+        ? validBatches(valid, {
+            ...{ batchSize, purpose, memory, workers: workers.valid, tasks: noTasks, unmasked: true },
+            share: batching.share,
+          })
         : nothing(),
     release: (batch) => memory.release(batch),
   };

@@ -1,6 +1,6 @@
 import type { Batch } from '../data/batches/batch.js';
 import { addTallies, type MeanLosses, type Tallies } from '../step/losses.js';
-import type { Validation, ValidationControls } from '../train/index.js';
+import { gatherTurns, inStep, type Validation, type ValidationControls } from '../train/index.js';
 import type { Finetuner } from './finetuner.js';
 import { answerLoss, answerWeights, type AnswerLossName } from './objective.js';
 import type { QuestionSource } from './questionSource.js';
@@ -21,23 +21,20 @@ export async function validate(
   model: QuestionModel,
   source: Pick<QuestionSource, 'validate' | 'release'>,
   withoutFeatures: number,
-  { signal, progress }: ValidationControls,
+  { signal, progress, ranks }: ValidationControls,
 ): Promise<Validation<AnswerLossName> | undefined> {
-  let sum: Tallies<AnswerLossName> | undefined;
-  let [batches, questions, right] = [0, withoutFeatures, 0];
+  let batches = 0;
+  const own: { readonly tallies: Tallies<AnswerLossName>; readonly scores: readonly number[] }[] = [];
   let pending: { readonly batch: Batch; readonly result: ReturnType<QuestionModel['answer']> } | undefined;
   const settle = async (): Promise<void> => {
     if (!pending) return;
     const { batch } = pending;
     const { tallies, predictions } = await pending.result;
-    sum = sum ? addTallies([answerLoss], sum, tallies) : tallies;
-    const scores = scoresOf(batch, predictions);
-    questions += scores.length;
-    right += scores.reduce((a, b) => a + b, 0);
+    own.push({ tallies, scores: scoresOf(batch, predictions) });
     source.release(batch);
     progress?.(++batches);
   };
-  for await (const batch of source.validate()) {
+  for await (const batch of inStep(ranks, source.validate())) {
     if (signal?.aborted) break;
     const result = model.answer(batch);
     result.catch(() => undefined);
@@ -45,7 +42,15 @@ export async function validate(
     pending = { batch, result };
   }
   await settle();
-  if (!sum || signal?.aborted) return undefined;
+  if (signal?.aborted) return undefined;
+  let sum: Tallies<AnswerLossName> | undefined;
+  let [questions, right] = [withoutFeatures, 0];
+  for (const { tallies, scores } of await gatherTurns(ranks, 'answers', own)) {
+    sum = sum ? addTallies([answerLoss], sum, tallies) : tallies;
+    questions += scores.length;
+    right += scores.reduce((a, b) => a + b, 0);
+  }
+  if (!sum) return undefined;
   const { total, losses } = model.losses(sum, answerWeights);
   const score = right / questions;
   const accuracy: MeanLosses<AnswerLossName> = { [answerLoss]: score };

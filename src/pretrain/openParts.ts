@@ -12,6 +12,7 @@ import { samplesDifference, samplesIdentity } from '../data/samples/identity.js'
 import { recordOf } from '../records.js';
 import { describedModel, noteDevice } from '../step/describedModel.js';
 import { WordPiece } from '../text/wordPiece.js';
+import { batchShare } from '../train/index.js';
 import type { RunControls, TrainObserver } from '../train/index.js';
 import { dataNotes, overlapNote } from './dataNotes.js';
 import type { DescribedRun, OpenedData, PretrainParts } from './parts.js';
@@ -28,7 +29,7 @@ export const pretrainParts: PretrainParts = { openData: openPretrainRun, openMod
  */
 export async function openPretrainRun(
   config: DescribedRun,
-  { observer, signal }: RunControls = {},
+  { observer, signal, ranks }: RunControls = {},
 ): Promise<OpenedData> {
   const { data, tasks, batchSize, microBatchSize: partSize, seed } = config;
   const { workers } = data;
@@ -63,6 +64,7 @@ export async function openPretrainRun(
     const switches = (on: readonly TaskName[]) => recordOf(taskNames, (task) => on.includes(task));
     const source = pretrainSource({
       ...{ train: trainSet, valid: validSet, seed, batchSize, partSize, workers },
+      share: batchShare(config, ranks),
       rates: { words: data.wordMaskRate, objects: data.objectMaskRate, swapped: data.swapRate },
       tasksOn: (epoch) => switches(tasksOn(tasks, epoch, true)),
       validTasks: switches(tasks.on),

@@ -20,7 +20,7 @@ import {
   train,
   trainInFolder,
 } from '../train/index.js';
-import type { RunControls, RunFolder, Training, TrainerState, TrainSummary } from '../train/index.js';
+import type { RunControls, RunPlace, Training, TrainerState, TrainSummary } from '../train/index.js';
 import type { DescribedRun, OpenedData, PretrainModel, PretrainParts } from './parts.js';
 import { checkTaskMix, lossWeights } from './taskMix.js';
 import { validate } from './validation.js';
@@ -39,10 +39,10 @@ export interface PretrainRequest extends RunControls {
  *   that of a resumed run), RUN_FOLDER, and what data, model and trainer throw
  */
 export async function pretrain(request: PretrainRequest, parts: PretrainParts): Promise<TrainSummary> {
-  const { sources, observer, signal, saveRequest, resume = false } = request;
+  const { sources, observer, signal, saveRequest, ranks, resume = false } = request;
   const described = await loadRunConfig(sources);
   return trainInFolder<DescribedRun>({
-    ...{ observer, signal, saveRequest, resume },
+    ...{ observer, signal, saveRequest, ranks, resume },
     out: demandSetting(described.out, 'out', 'the run folder'),
     describe: async (saved) => {
       const config = saved ? await loadRunConfig({ ...sources, saved }) : described;
@@ -58,17 +58,17 @@ export async function pretrain(request: PretrainRequest, parts: PretrainParts): 
 }
 
 async function pretrainIn(
-  run: RunFolder,
+  run: RunPlace,
   config: DescribedRun,
   from: TrainerState | undefined,
-  { observer, signal, saveRequest }: RunControls,
+  { observer, signal, saveRequest, ranks }: RunControls,
   parts: PretrainParts,
 ): Promise<TrainSummary> {
   signal?.throwIfAborted();
   const checkpoint = from && join(run.checkpoints, checkpointName(from.step));
   const vocabulary = await vocabularyOf(config, checkpoint, observer);
   const described = { ...config, data: { ...config.data, vocabulary } };
-  const data = await parts.openData(described, { observer, signal });
+  const data = await parts.openData(described, { observer, signal, ranks });
   const { answers, source, samples, samplesDifference, table, facts, unlabelled, largest } = data;
   try {
     signal?.throwIfAborted();
@@ -90,9 +90,9 @@ async function pretrainIn(
       if (from) await demandSameAnswers(run, from, answers);
       else await initialize(model, resolved, answers, { observer, signal });
       signal?.throwIfAborted();
-      await run.writeConfig({ ...resolved, out: run.path });
       const weights = (epoch: number) => lossWeights(config.tasks, epoch, hasAnswers);
-      const validateIn: Training['validate'] = (epoch, controls) => validate(model, source, weights(epoch), controls);
+      const validateIn: Training['validate'] = (epoch, controls) =>
+        validate(model, source, weights(epoch), { ...controls, ranks });
       const files = {
         [checkpointFiles.config]: toTransformersJson(resolved.model, config.tasks),
         [checkpointFiles.answers]: answers && `${JSON.stringify(answers)}\n`,
@@ -103,7 +103,18 @@ async function pretrainIn(
         validate: config.data.valid.length === 0 ? undefined : validateIn,
         files: Object.fromEntries(entriesOf<string>(files)),
       };
-      return await train({ settings: resolved, training, run, from, observer, signal, saveRequest });
+      const description = { ...resolved, out: run.path };
+      return await train({
+        settings: resolved,
+        training,
+        run,
+        description,
+        from,
+        observer,
+        signal,
+        saveRequest,
+        ranks,
+      });
     } finally {
       await model.dispose();
     }

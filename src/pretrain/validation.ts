@@ -4,7 +4,8 @@ import type { PretrainSource } from '../data/batches/pretrainSource.js';
 import type { QuestionBatch } from '../data/batches/questions.js';
 import { recordOf } from '../records.js';
 import { addTallies, lossesOn } from '../step/losses.js';
-import type { Validation, ValidationControls } from '../train/index.js';
+import { gatherTurns, inStep } from '../train/index.js';
+import type { TrainRanks, Validation, ValidationControls } from '../train/index.js';
 import type { LossWeights, Tallies } from './losses.js';
 import type { PretrainModel } from './parts.js';
 import { QuestionScores } from './questionScores.js';
@@ -21,16 +22,16 @@ export async function validate(
   model: ValidatedModel,
   source: PretrainSource,
   weights: LossWeights,
-  { signal, progress }: ValidationControls,
+  { signal, progress, ranks }: ValidationControls,
 ): Promise<Validation<LossName> | undefined> {
   let batches = 0;
   const done = (batch: Batch): void => {
     source.release(batch);
     progress?.(++batches);
   };
-  const masked = await sumTallies(model, source, weights, { signal, done });
+  const masked = await sumTallies(model, source, weights, { signal, done, ranks });
   if (!masked) return undefined;
-  const questions = weights.qa > 0 ? await scoreQuestions(model, source, weights, { signal, done }) : undefined;
+  const questions = weights.qa > 0 ? await scoreQuestions(model, source, weights, { signal, done, ranks }) : undefined;
   if (signal?.aborted) return undefined;
 
   const { total, losses } = model.losses(masked, weights);
@@ -50,6 +51,7 @@ export async function validate(
 
 interface PassOptions {
   readonly signal: AbortSignal | undefined;
+  readonly ranks: TrainRanks | undefined;
   /** Called when the batch is no longer used. */
   readonly done: (batch: Batch) => void;
 }
@@ -61,14 +63,15 @@ async function sumTallies(
   weights: LossWeights,
   options: PassOptions,
 ): Promise<Tallies | undefined> {
-  let sum: Tallies | undefined;
-  const add = (tallies: Tallies): void => void (sum = sum ? addTallies(lossNames, sum, tallies) : tallies);
+  const own: Tallies[] = [];
   await overlapped(
     source.validate(),
-    (batch) => model.evaluate(batch, weights).then((tallies) => () => add(tallies)),
+    (batch) => model.evaluate(batch, weights).then((tallies) => () => void own.push(tallies)),
     options,
   );
-  return options.signal?.aborted ? undefined : sum;
+  if (options.signal?.aborted) return undefined;
+  const [first, ...rest] = await gatherTurns(options.ranks, 'tallies', own);
+  return rest.reduce<Tallies | undefined>((sum, tallies) => sum && addTallies(lossNames, sum, tallies), first);
 }
 
 /** The scores of the model's answers to all labelled questions. */
@@ -78,19 +81,25 @@ async function scoreQuestions(
   weights: LossWeights,
   options: PassOptions,
 ): Promise<QuestionScores> {
-  const scores = new QuestionScores();
+  /** By batch: each question's data set and score. Without a set: right answers, and questions. */
+  const own: (readonly (readonly [string | null, number, number])[])[] = [];
   const onlyQa = recordOf(lossNames, (name) => (name === 'qa' ? weights.qa : 0));
   const ask = async (batch: QuestionBatch): Promise<() => void> => {
     const { questions } = batch;
     if (questions) {
       const answers = await model.answer(batch);
-      return () => questions.forEach(({ set, scores: of }, i) => scores.add(set, of.get(answers[i]) ?? 0));
+      return () => void own.push(questions.map(({ set, scores: of }, i) => [set, of.get(answers[i]) ?? 0, 1]));
     }
     // This source gives no scores of answers. The model's answer is right if it is equal to the answer in the batch.
     const { qa } = await model.evaluate(batch, onlyQa);
-    return () => scores.addUnnamed(qa.correct, qa.labelled);
+    return () => void own.push([[null, qa.correct, qa.labelled]]);
   };
   await overlapped(source.validateAnswers(), ask, options);
+  const scores = new QuestionScores();
+  if (options.signal?.aborted) return scores;
+  for (const [set, score, questions] of (await gatherTurns(options.ranks, 'scores', own)).flat())
+    if (set === null) scores.addUnnamed(score, questions);
+    else scores.add(set, score);
   return scores;
 }
 
@@ -98,7 +107,7 @@ async function scoreQuestions(
 async function overlapped<B extends Batch>(
   batches: AsyncIterable<B>,
   work: (batch: B) => Promise<() => void>,
-  { signal, done }: PassOptions,
+  { signal, done, ranks }: PassOptions,
 ): Promise<void> {
   let pending: { readonly batch: B; readonly finish: Promise<() => void> } | undefined;
   const settle = async (): Promise<void> => {
@@ -106,7 +115,7 @@ async function overlapped<B extends Batch>(
     (await pending.finish)();
     done(pending.batch);
   };
-  for await (const batch of batches) {
+  for await (const batch of inStep(ranks, batches)) {
     if (signal?.aborted) break;
     const finish = work(batch);
     finish.catch(() => undefined);

@@ -29,6 +29,8 @@ export interface StepResult<L extends string> {
   readonly losses: MeanLosses<L>;
   /** Norm of the gradient before clipping. */
   readonly gradNorm: number;
+  /** Examples of the global batch, over all ranks; absent for a model that shares its steps with no other rank. */
+  readonly examples?: number | undefined;
 }
 
 export interface StepOptions<L extends string> {
@@ -39,6 +41,8 @@ export interface StepOptions<L extends string> {
   /** From 0 to 2³² - 1. */
   readonly seed: number;
   readonly weights: LossWeights<L>;
+  /** For each part the gradient part of the global batch to which it belongs; only for a model that shares its steps. */
+  readonly partOf?: readonly number[] | undefined;
 }
 
 /** The losses whose weight is not 0. */

@@ -3,6 +3,8 @@ import {
   elementBytes,
   fill,
   gradNorm,
+  stepRecordWords,
+  writeStepRecord,
   type AdamOptions,
   type Engine,
   type GradientLedger,
@@ -14,7 +16,7 @@ import { nearest } from '../config/nearest.js';
 import { LxmertError } from '../errors.js';
 import { recordOf } from '../records.js';
 import type { LossCounts, Tallies } from './losses.js';
-import type { StagedBatch } from './staging.js';
+import type { StagedBatch, StepKeys } from './staging.js';
 
 /** Tensors that can be read and written by a parameter's name. */
 const stateKinds = ['parameter', 'gradient', 'firstMoment', 'secondMoment'] as const;
@@ -39,6 +41,8 @@ export class ModelState {
   readonly #fixed: Omit<OptimizerTensors, 'chunks' | 'partial'>;
   readonly #chunkStart: number;
   readonly #partialStart: number;
+  /** Two step records for the update of a step whose own batch may be empty. */
+  readonly #recordStart: number;
   #chunkCount = 0;
   /** The last of the chunks: those with a learning rate of their own. */
   #ownRateCount = 0;
@@ -58,7 +62,8 @@ export class ModelState {
     const reportStart = 2 * bytes;
     this.#chunkStart = reportStart + 64 * Math.ceil((reportWords * elementBytes) / 64);
     this.#partialStart = this.#chunkStart + chunks * 2 * elementBytes;
-    engine.reserve('state', this.#partialStart + chunks * elementBytes);
+    this.#recordStart = 64 * Math.ceil((this.#partialStart + chunks * elementBytes) / 64);
+    engine.reserve('state', this.#recordStart + 2 * stepRecordWords * elementBytes);
     this.report = engine.tensor('state', reportStart, [reportWords]);
     this.tallies = engine.tensor('state', reportStart, [losses, tallyWords]);
     const whole = [bytes / elementBytes];
@@ -104,6 +109,27 @@ export class ModelState {
 
   clearTallies(): void {
     fill(this.#engine, this.tallies, 0);
+  }
+
+  /** Byte ranges of the gradients of the groups. */
+  ranges(groups: ReadonlySet<string>): readonly (readonly [number, number])[] {
+    return this.#weights.ranges(groups);
+  }
+
+  /** Uploads step records for an update that belongs to no batch of this process. */
+  uploadRecords(keys: StepKeys): {
+    readonly record: Tensor;
+    readonly ownRateRecord: Tensor;
+    readonly done: Promise<void>;
+  } {
+    const bytes = stepRecordWords * elementBytes;
+    const words = new Int32Array(2 * stepRecordWords);
+    const none = { samples: 0, languageRows: 0, visionRows: 0, maskedTokens: 0, maskedObjects: 0 };
+    writeStepRecord({ ...keys, ...none }, words.buffer, 0);
+    writeStepRecord({ ...keys, ...none, learningRate: keys.ownRate ?? keys.learningRate }, words.buffer, bytes);
+    const at = (i: number, count: number): Tensor =>
+      this.#engine.tensor('state', this.#recordStart + i * bytes, [count * stepRecordWords], 'i32');
+    return { record: at(0, 1), ownRateRecord: at(1, 1), done: this.#engine.upload(at(0, 2), words) };
   }
 
   /** Sets the gradients of the groups to zero where no op wrote them: a task without labels, an output that no loss uses. */

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { ModelConfig } from '../config/modelConfig.js';
-import type { Batch } from '../data/batches/batch.js';
+import { examplesOf, type Batch } from '../data/batches/batch.js';
 import type { FeatureTable } from '../data/features/residentFeatures.js';
 import {
   attentionLimits,
@@ -25,6 +25,7 @@ import {
   lossesOn,
   lossScale,
   meanLosses,
+  type LossCounts,
   type LossFactors,
   type LossWeights,
   type MeanLosses,
@@ -34,6 +35,7 @@ import {
 } from './losses.js';
 import { demandAdam, demandConfig, demandStepOptions, demandWeights } from './checkOptions.js';
 import { ModelState, parseReport, type StateKind, type StepReport } from './modelState.js';
+import { GradientParts, type StepSharing } from './gradientParts.js';
 import type { Objective } from './objective.js';
 import type { StagedBatch, StepKeys } from './staging.js';
 import { StepMemory, type StagedWork } from './stepMemory.js';
@@ -49,6 +51,8 @@ interface PartOf<L extends string> {
   readonly weights: LossWeights<L>;
   readonly first: boolean;
   readonly last: boolean;
+  /** The part of the global batch whose gradient is made on its own, for a model that shares its steps. */
+  readonly gradientPart?: number | undefined;
 }
 
 interface StepWork<L extends string> {
@@ -57,6 +61,8 @@ interface StepWork<L extends string> {
   readonly update: boolean;
   /** Resolves with whether the last update was made; undefined if that is known already. */
   readonly before: Promise<boolean> | undefined;
+  /** The gradient part of each batch, for a model that shares its steps. */
+  readonly partOf: readonly number[];
 }
 
 /** A call of `forward` whose `use` is running. */
@@ -99,6 +105,8 @@ export class TrainableModel<L extends string, Outputs> {
   readonly #state: ModelState;
   readonly #memory: StepMemory;
   readonly #recordings: Recordings<GradientLedger>;
+  /** How the gradient of a global batch is put together from parts; undefined: this process makes it as a whole. */
+  #parts: GradientParts | undefined;
   /** The call of `forward` in whose `use` the current code runs. */
   readonly #inUse = new AsyncLocalStorage<Use>();
   /** Parameters that have no value yet. A dry run computes nothing, so its parameters need no values. */
@@ -155,6 +163,22 @@ export class TrainableModel<L extends string, Outputs> {
     });
   }
 
+  /**
+   * Makes the gradient of each part of a global batch on its own and sums them along a fixed tree, over all ranks where
+   * there are several: `step` then takes the parts of this rank, with `partOf`. Before the first step.
+   * @throws LxmertError BAD_ARGUMENT; UNSUPPORTED on a device other than the CPU
+   */
+  share(sharing: StepSharing): Promise<void> {
+    return this.#inOrder(async () => {
+      if (this.engine.device !== 'cpu')
+        throw new LxmertError(
+          'UNSUPPORTED',
+          `ranks and gradient parts work on the CPU only, and this model is on ${this.engine.device}; use --device cpu`,
+        );
+      this.#parts = new GradientParts(this.engine, this.weights, this.#state.tallies, sharing);
+    });
+  }
+
   /** @throws LxmertError BAD_ARGUMENT for an unknown kind or name */
   async read(kind: StateKind, name: string): Promise<Float32Array> {
     this.#state.demandKnown(kind, name);
@@ -191,10 +215,10 @@ export class TrainableModel<L extends string, Outputs> {
    * @throws LxmertError NOT_FINITE, BAD_ARGUMENT, BAD_DATA
    */
   async step(parts: readonly Batch[], options: StepOptions<L>): Promise<StepResult<L>> {
-    const { tallies, gradNorm, finite } = await this.#train(parts, options, true);
+    const { tallies, gradNorm, finite, examples } = await this.#train(parts, options, true);
     const { total, losses } = this.losses(tallies, options.weights);
     if (!finite || !Number.isFinite(total)) throw notFinite(parts, options, losses);
-    return { loss: total, losses, gradNorm };
+    return { loss: total, losses, gradNorm, ...(examples === undefined ? {} : { examples }) };
   }
 
   /**
@@ -305,8 +329,12 @@ export class TrainableModel<L extends string, Outputs> {
    * Computes the gradients of all parts into the gradient arena and, if `update` is true, updates the weights. Later calls
    * wait only until this work is enqueued.
    */
-  async #train(parts: readonly Batch[], options: StepOptions<L>, update: boolean): Promise<StepReport<L>> {
-    if (parts.length === 0) throw new LxmertError('BAD_ARGUMENT', 'a step needs at least one batch');
+  async #train(
+    parts: readonly Batch[],
+    options: StepOptions<L>,
+    update: boolean,
+  ): Promise<StepReport<L> & { readonly examples: number | undefined }> {
+    if (parts.length === 0 && !this.#parts) throw new LxmertError('BAD_ARGUMENT', 'a step needs at least one batch');
     demandStepOptions(this.lossNames, options);
     const { step, seed, learningRate, weights } = options;
     // The promise is undefined if the result of the last step is known. If that step made no update, the caller knows this
@@ -319,17 +347,19 @@ export class TrainableModel<L extends string, Outputs> {
       const started = await this.#inOrder(async () => {
         this.#demandSet();
         parts.forEach((part) => this.#memory.check(part));
-        const counts = addCounts(this.lossNames, parts.map(this.#objective.counts));
+        const own = addCounts(this.lossNames, parts.map(this.#objective.counts));
+        const { counts, examples } = await this.#overRanks(own, parts);
         const scale = lossScale(this.#factors, weights, counts);
         scale.forEach((value, i) => demandNotNegative(`weights.${this.lossNames[i]} × factor / labels`, value));
         const { ownRate } = this.#objective;
         const keys = { step, seed, learningRate, lossScale: scale, ownRate: ownRate && learningRate * ownRate.factor };
-        return { counts, ...(await this.#enqueue(parts, keys, { weights, update, before })) };
+        const { partOf = [] } = options;
+        return { counts, examples, ...(await this.#enqueue(parts, keys, { weights, update, before, partOf })) };
       });
       const values = await started.done;
       const report = parseReport(values, this.lossNames, started.counts);
       updated(report.finite);
-      return report;
+      return { ...report, examples: started.examples };
     } catch (error) {
       // After a step that was not finite, or was not made because of the step before it, the next enqueued step is not made
       // either. A step that was refused for another reason has no effect on the next one.
@@ -344,22 +374,14 @@ export class TrainableModel<L extends string, Outputs> {
   async #enqueue(
     parts: readonly Batch[],
     keys: StepKeys,
-    { weights, update, before }: StepWork<L>,
+    { weights, update, before, partOf }: StepWork<L>,
   ): Promise<{ readonly done: Promise<Float32Array> }> {
     const { groups, ownRate } = this.#objective;
     if (update) await this.#state.prepareUpdate(groups(weights), ownRate?.groups);
     const uploads: Promise<void>[] = [];
-    let ledger = new GradientLedger();
-    let last: StagedBatch | undefined;
-    for (const [i, part] of parts.entries()) {
-      const { staged, key, uploaded } = await this.#memory.stage(part, keys, this.#trainWork(weights));
-      uploads.push(uploaded);
-      const of: PartOf<L> = { weights, first: i === 0, last: i === parts.length - 1 };
-      ledger = this.#recordings.run(JSON.stringify([key, of.first, of.last, ledger.key]), () =>
-        this.#trainPart(staged, of, new GradientLedger(ledger)),
-      );
-      last = staged;
-    }
+    const last = this.#parts
+      ? await this.#enqueueShared(this.#parts, parts, keys, { weights, partOf }, uploads)
+      : await this.#enqueueParts(parts, keys, weights, uploads);
     // While this waits, the device computes this step's gradient. If the step before made no update, this step must not make
     // one either, because the caller looks for the cause with the weights before both steps.
     if (update && (await before) === false) throw notMade(keys.step);
@@ -368,11 +390,89 @@ export class TrainableModel<L extends string, Outputs> {
     return { done: report.then(([values]) => values) };
   }
 
+  /** Enqueues forward and backward of batches whose gradients are added up one after the other; returns the last. */
+  async #enqueueParts(
+    parts: readonly Batch[],
+    keys: StepKeys,
+    weights: LossWeights<L>,
+    uploads: Promise<void>[],
+    gradientPart?: number,
+  ): Promise<StagedBatch | undefined> {
+    let ledger = new GradientLedger();
+    let last: StagedBatch | undefined;
+    for (const [i, part] of parts.entries()) {
+      const { staged, key, uploaded } = await this.#memory.stage(part, keys, this.#trainWork(weights));
+      uploads.push(uploaded);
+      const of: PartOf<L> = { weights, first: i === 0, last: i === parts.length - 1, gradientPart };
+      ledger = this.#recordings.run(JSON.stringify([key, of.first, of.last, gradientPart, ledger.key]), () =>
+        this.#trainPart(staged, of, new GradientLedger(ledger)),
+      );
+      last = staged;
+    }
+    return last;
+  }
+
+  /** The same for the gradient parts of this rank, each on its own, and the sum of all; returns the records of the update. */
+  async #enqueueShared(
+    shared: GradientParts,
+    parts: readonly Batch[],
+    keys: StepKeys,
+    { weights, partOf }: Pick<StepWork<L>, 'weights' | 'partOf'>,
+    uploads: Promise<void>[],
+  ): Promise<Pick<StagedBatch, 'record' | 'ownRateRecord'>> {
+    const ranges = this.#state.ranges(this.#objective.groups(weights));
+    for (let part = shared.first; part < shared.end; part++) {
+      const batches = parts.filter((_, i) => partOf[i] === part);
+      if (batches.length > 0) await this.#enqueueParts(batches, keys, weights, uploads, part);
+      else {
+        // A part without samples: its gradient and its sums are zero.
+        this.#state.clearTallies();
+        shared.endPart(part, ranges, new GradientLedger(), new GradientLedger()).rest();
+      }
+    }
+    const { done, ...records } = this.#state.uploadRecords(keys);
+    done.catch(() => undefined); // thrown again where the results of the step are read
+    uploads.push(done);
+    return records;
+  }
+
+  /** The label counts and examples of the global batch. */
+  async #overRanks(
+    own: LossCounts<L>,
+    parts: readonly Batch[],
+  ): Promise<{ readonly counts: LossCounts<L>; readonly examples: number | undefined }> {
+    const exchange = this.#parts?.sharing.exchange;
+    if (!exchange) return { counts: own, examples: undefined };
+    const examples = parts.reduce((sum, part) => sum + examplesOf(part), 0);
+    const all = await exchange('step', { counts: own, examples });
+    return {
+      counts: addCounts(
+        this.lossNames,
+        all.map(({ counts }) => counts),
+      ),
+      examples: all.reduce((sum, each) => sum + each.examples, 0),
+    };
+  }
+
   /** Adds the gradient of one part to the gradients that the ledger lists; returns the ledger of the sum. */
-  #trainPart(staged: StagedBatch, { weights, first, last }: PartOf<L>, ledger: GradientLedger): GradientLedger {
+  #trainPart(
+    staged: StagedBatch,
+    { weights, first, last, gradientPart }: PartOf<L>,
+    ledger: GradientLedger,
+  ): GradientLedger {
     if (first) this.#state.clearTallies();
-    this.#forwardAndBackward(staged, weights, ledger);
-    if (last) this.#state.clearUnwritten(this.#objective.groups(weights), ledger);
+    const groups = this.#objective.groups(weights);
+    if (!last || !this.#parts || gradientPart === undefined) {
+      this.#forwardAndBackward(staged, weights, ledger);
+      if (last) this.#state.clearUnwritten(groups, ledger);
+      return ledger;
+    }
+    // Which gradients are complete after an op is known only once the whole part has been gone through.
+    const whole = new GradientLedger(ledger);
+    this.engine.plan(() => this.#forwardAndBackward(staged, weights, whole));
+    const end = this.#parts.endPart(gradientPart, this.#state.ranges(groups), whole, ledger);
+    this.#forwardAndBackward(staged, weights, ledger, end.ready);
+    end.rest();
     return ledger;
   }
 
@@ -381,8 +481,13 @@ export class TrainableModel<L extends string, Outputs> {
     return { kind: this.#kindOf('train', weights), run };
   }
 
-  #forwardAndBackward(staged: StagedBatch, weights: LossWeights<L>, ledger: GradientLedger): void {
-    const tape = new Tape(this.engine, { training: true, ledger });
+  #forwardAndBackward(
+    staged: StagedBatch,
+    weights: LossWeights<L>,
+    ledger: GradientLedger,
+    afterBackward?: () => void,
+  ): void {
+    const tape = new Tape(this.engine, { training: true, ledger, afterBackward });
     const encoder = { tape, weights: this.weights, config: this.config };
     this.#objective.forward({ encoder, batch: staged, weights, slotOf: this.#slotOf });
     tape.backward();

@@ -7,10 +7,12 @@ export { lastValidation, readMetrics } from './metrics.js';
 export type { MetricsRecord, StepRecord, ValidRecord } from './metrics.js';
 export type { RunStart, TrainObserver } from './observer.js';
 export { trainInFolder } from './run.js';
+export { batchShare, gatherTurns, inStep } from './ranks.js';
+export type { SaveRequest, TrainRanks } from './ranks.js';
 export { demandSameAnswers } from './sameAnswers.js';
 export type { RunControls } from './run.js';
 export { lookIntoRun, runFiles } from './runFolder.js';
-export type { RunFolder } from './runFolder.js';
+export type { RunFolder, RunPlace } from './runFolder.js';
 export { learningRate, totalSteps } from './schedule.js';
 export type {
   StateKind,
@@ -24,4 +26,4 @@ export type {
 } from './trainable.js';
 export { train } from './trainer.js';
 export type { TrainerState } from './trainerState.js';
-export type { SaveRequest, TrainOptions, TrainSummary } from './trainOptions.js';
+export type { TrainOptions, TrainSummary } from './trainOptions.js';

@@ -5,6 +5,7 @@ import { demandFiles, hinting, loadCheckpoint, rewriteTrainerState } from './che
 import { CheckpointStore } from './checkpointStore.js';
 import type { StepRecord, ValidRecord } from './metrics.js';
 import { Recorder } from './recorder.js';
+import { RunFolder } from './runFolder.js';
 import type { TrainOptions, TrainSummary } from './trainOptions.js';
 import { after, before, continued, isFinished, startOf, stopsEarly } from './trainerState.js';
 import type { TrainerState } from './trainerState.js';
@@ -19,6 +20,12 @@ const bestOf = (step: number, { loss, score }: Figures) =>
 const isBetter = (now: Figures, best: Figures): boolean =>
   now.score !== undefined && best.score !== undefined ? now.score > best.score : now.loss < best.loss;
 
+/** What one process of a run writes. */
+interface Written {
+  readonly folder: RunFolder;
+  readonly recorder: Recorder;
+}
+
 /**
  * The state of a run, and the work between its steps: each step is recorded, and after some of them the model is saved
  * and validated. Everything that a run writes is written from here.
@@ -26,23 +33,32 @@ const isBetter = (now: Figures, best: Figures): boolean =>
 export class Milestones {
   readonly #options: TrainOptions;
   readonly #store: CheckpointStore;
-  readonly #recorder: Recorder;
+  /** The folder and its records, for the rank that writes them. */
+  readonly #written: Written | undefined;
   #state: TrainerState;
   /** Step of the newest checkpoint. */
   #saved: number | undefined;
   #lastStep: StepRecord | undefined;
   #lastValidation: ValidRecord | undefined;
 
-  private constructor(options: TrainOptions, store: CheckpointStore, recorder: Recorder, state: TrainerState) {
+  private constructor(
+    options: TrainOptions,
+    store: CheckpointStore,
+    written: Written | undefined,
+    state: TrainerState,
+  ) {
     this.#options = options;
     this.#store = store;
-    this.#recorder = recorder;
+    this.#written = written;
     this.#state = state;
     this.#saved = options.from?.step;
   }
 
-  /** Loads the checkpoint from which the run continues, or clears the folder for a run that starts. */
-  static async prepare(options: TrainOptions): Promise<Milestones> {
+  /**
+   * Loads the checkpoint from which the run continues, or clears the folder for a run that starts.
+   * @param join called before anything is written
+   */
+  static async prepare(options: TrainOptions, join: () => Promise<void>): Promise<Milestones> {
     const { settings, training, run, from, observer, signal } = options;
     const { model, source, samples, samplesDifference, files } = training;
     const { keep, keepEvery } = settings;
@@ -58,16 +74,21 @@ export class Milestones {
         await demandFiles(checkpoint, files);
         await loadCheckpoint(checkpoint, model, signal);
       });
-      await store.prepare();
-      await store.settle(from.best?.step);
-    } else {
-      await store.prepare();
-      await store.clear();
     }
-    const { recorder, stepsFound } = await Recorder.open(run, state);
-    if (stepsFound < state.step)
+    await join();
+    if (options.description) await run.writeConfig(options.description);
+    let written: Written | undefined;
+    let stepsFound = state.step;
+    if (run instanceof RunFolder) {
+      await store.prepare();
+      await (from ? store.settle(from.best?.step) : store.clear());
+      const opened = await Recorder.open(run, state);
+      written = { folder: run, recorder: opened.recorder };
+      stepsFound = opened.stepsFound;
+    }
+    if (written && stepsFound < state.step)
       observer?.note?.(
-        `${run.metrics} ends at step ${stepsFound}, before the checkpoint; the steps between stay unrecorded`,
+        `${written.folder.metrics} ends at step ${stepsFound}, before the checkpoint; the steps between stay unrecorded`,
       );
     if (from && state.schedule.totalSteps > from.schedule.totalSteps)
       observer?.note?.(
@@ -82,7 +103,7 @@ export class Milestones {
       folder: run.path,
       resumedFrom: from && store.path(from.step),
     });
-    return new Milestones(options, store, recorder, state);
+    return new Milestones(options, store, written, state);
   }
 
   get state(): TrainerState {
@@ -96,8 +117,8 @@ export class Milestones {
 
   /** Records a step that is done. */
   async stepDone(record: StepRecord, position: BatchPosition): Promise<void> {
-    await this.#options.run.lock.checkIfLate();
-    await this.#recorder.step(record);
+    await this.#written?.folder.lock.checkIfLate();
+    await this.#written?.recorder.step(record);
     this.#state = {
       ...this.#state,
       step: record.step,
@@ -145,7 +166,7 @@ export class Milestones {
   }
 
   async close(): Promise<void> {
-    await this.#recorder.close();
+    await this.#written?.recorder.close();
   }
 
   #saveDue(step: number): boolean {
@@ -183,8 +204,9 @@ export class Milestones {
       });
     }
     if (isSaved() && !this.#state.validationDue) {
-      await this.#recorder.sync();
-      await this.#options.run.lock.check();
+      if (!this.#written) return;
+      await this.#written.recorder.sync();
+      await this.#written.folder.lock.check();
       await rewriteTrainerState(this.#store.path(step), this.#state);
       await this.#store.settle(this.#state.best?.step);
     } else if (!isSaved() && (best || this.#options.signal?.aborted)) await this.#save();
@@ -201,7 +223,7 @@ export class Milestones {
       return false;
     }
     const record: ValidRecord = { step, epoch, split: 'valid', ...outcome };
-    await this.#recorder.validation(record);
+    await this.#written?.recorder.validation(record);
     const best = this.#bestOf(training.weights(epoch));
     const isBest = Number.isFinite(record.loss) && (best === undefined || isBetter(record, best));
     this.#state = {
@@ -231,11 +253,15 @@ export class Milestones {
   }
 
   async #save(): Promise<void> {
-    const { training, run, observer, saveRequest } = this.#options;
+    const { training, observer, saveRequest } = this.#options;
     const { step } = this.#state;
     if (saveRequest) saveRequest.wanted = false;
-    await this.#recorder.sync();
-    await run.lock.check();
+    if (!this.#written) {
+      this.#saved = step;
+      return;
+    }
+    await this.#written.recorder.sync();
+    await this.#written.folder.lock.check();
     let path: string;
     try {
       path = await this.#store.save({ model: training.model, files: training.files, state: this.#state });

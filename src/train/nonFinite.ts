@@ -5,15 +5,21 @@ import type { Trainable } from './trainable.js';
 /** Most samples that the message names. */
 const most = 3;
 
+/** What was found, as a sentence for the user. */
+export interface NonFinite {
+  readonly text: string;
+  /** Whether it names a loss and its samples. */
+  readonly isLoss: boolean;
+}
+
 /**
  * Evaluates the samples of a step one at a time, dropout off, to find those whose loss is not finite.
- * @returns a sentence for the user, which names losses and samples
  */
 export async function findNonFinite(
   model: Pick<Trainable, 'evaluate'>,
   parts: readonly Batch[],
   weights: LossWeights<string>,
-): Promise<string> {
+): Promise<NonFinite> {
   const losses = new Set<string>();
   const samples: string[] = [];
   for (const part of parts) {
@@ -26,7 +32,9 @@ export async function findNonFinite(
     }
   }
   const all = parts.flatMap(({ sampleIds }) => sampleIds);
-  return samples.length > 0
-    ? `the loss of ${[...losses].join(', ')} is not finite for ${samples.join(', ')}${samples.length === most ? ' (and maybe more)' : ''}`
-    : `every loss is finite, the gradient is not; the batch was ${all.slice(0, most).join(', ')}${all.length > most ? ` and ${all.length - most} more samples` : ''}`;
+  const text =
+    samples.length > 0
+      ? `the loss of ${[...losses].join(', ')} is not finite for ${samples.join(', ')}${samples.length === most ? ' (and maybe more)' : ''}`
+      : `every loss is finite, the gradient is not; the batch was ${all.slice(0, most).join(', ')}${all.length > most ? ` and ${all.length - most} more samples` : ''}`;
+  return { text, isLoss: samples.length > 0 };
 }

@@ -3,10 +3,12 @@ import { LxmertError } from '../errors.js';
 import { CheckpointStore } from './checkpointStore.js';
 import { lastValidation } from './metrics.js';
 import type { TrainObserver } from './observer.js';
-import { lookIntoRun, newestState, RunFolder } from './runFolder.js';
+import { lookIntoRun, newestState, placeOf, RunFolder } from './runFolder.js';
+import type { RunPlace } from './runFolder.js';
 import { totalSteps } from './schedule.js';
+import type { SaveRequest, TrainRanks } from './ranks.js';
 import type { TrainSettings } from './trainable.js';
-import type { SaveRequest, TrainSummary } from './trainOptions.js';
+import type { TrainSummary } from './trainOptions.js';
 import { isFinished, withEnd } from './trainerState.js';
 import type { TrainerState } from './trainerState.js';
 
@@ -17,6 +19,8 @@ export interface RunControls {
   readonly signal?: AbortSignal | undefined;
   /** Asks for a checkpoint while the run continues. */
   readonly saveRequest?: SaveRequest | undefined;
+  /** The processes that make this run together; absent: this one alone. Its `signal` is then that of the ranks. */
+  readonly ranks?: TrainRanks | undefined;
 }
 
 /** A run to be started or resumed in its folder. `C`: its description. */
@@ -31,16 +35,24 @@ export interface RunRequest<C extends TrainSettings> extends RunControls {
   /** Checks a new run before it opens its data, which may take minutes. */
   readonly check: (config: C) => Promise<void>;
   /** Opens data and model, and trains. */
-  readonly train: (config: C, run: RunFolder, from: TrainerState | undefined) => Promise<TrainSummary>;
+  readonly train: (config: C, run: RunPlace, from: TrainerState | undefined) => Promise<TrainSummary>;
 }
 
 /**
- * Takes the run folder and its lock, finds the checkpoint to continue from, and trains.
+ * Takes the run folder and its lock, finds the checkpoint to continue from, and trains. Of several ranks only the first
+ * touches the folder; it tells the others what it found there.
  * @throws BAD_CONFIG (a resumed run's description differs), RUN_FOLDER, and what `describe` and `train` throw
  */
 export async function trainInFolder<C extends TrainSettings>(request: RunRequest<C>): Promise<TrainSummary> {
-  const { out, resume, observer, signal } = request;
-  const saved = resume ? (await lookIntoRun(out)).config : undefined;
+  const { out, resume, observer, signal, ranks } = request;
+  const isFirst = !ranks || ranks.rank === 0;
+  /** What the first rank finds, on all ranks. */
+  const shared = async <T>(name: string, find: () => Promise<T>): Promise<T> => {
+    if (!ranks) return find();
+    const [found] = await ranks.exchange<T | null>(name, isFirst ? await find() : null);
+    return (found ?? undefined) as T;
+  };
+  const saved = resume ? await shared('saved', async () => (await lookIntoRun(out)).config) : undefined;
   const config = await request.describe(saved);
   const demandUnchanged = (from: ConfigTree): void => {
     const changes = request.changes(from, config);
@@ -51,17 +63,17 @@ export async function trainInFolder<C extends TrainSettings>(request: RunRequest
       );
   };
 
-  const newest = resume ? await newestState(out) : undefined;
+  const newest = resume ? await shared('newest', () => newestState(out)) : undefined;
   const planned = newest && withEnd(newest, totalSteps(config, newest.schedule.batchesPerEpoch));
   if (planned && isFinished(planned, config.earlyStop) && saved) {
     demandUnchanged(saved);
-    return summaryOfFinished(out, planned, observer);
+    return isFirst ? summaryOfFinished(out, planned, observer) : summaryOf(out, planned);
   }
 
-  const run = await RunFolder.open(out, { resume });
+  const run = isFirst ? await RunFolder.open(out, { resume }) : undefined;
   let from: TrainerState | undefined;
   try {
-    from = await run.newestState();
+    from = await shared('from', async () => run?.newestState());
     if (from && !saved)
       throw new LxmertError(
         'RUN_FOLDER',
@@ -70,13 +82,13 @@ export async function trainInFolder<C extends TrainSettings>(request: RunRequest
     if (from && saved) demandUnchanged(saved);
     if (resume && !from) observer?.note?.(`${out} has no checkpoint: the run starts over`);
     if (!from) await request.check(config);
-    return await request.train(config, run, from);
+    return await request.train(config, run ?? placeOf(out), from);
   } catch (error) {
     if (!signal?.aborted || error !== signal.reason) throw error;
     // No step was made. A checkpoint would hold the same as the newest one, or as a new run has at its start.
     return summaryOf(out, from);
   } finally {
-    await run.close();
+    await run?.close();
   }
 }
 

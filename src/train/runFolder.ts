@@ -54,8 +54,20 @@ function demandNoCheckpoint(folder: string, names: readonly string[]): void {
   );
 }
 
+/** Where a run is kept. */
+export interface RunPlace {
+  readonly path: string;
+  readonly checkpoints: string;
+  writeConfig(config: object): Promise<void>;
+}
+
+/** The run folder as a rank sees it that must not write into it. */
+export function placeOf(path: string): RunPlace {
+  return { path, checkpoints: join(path, runFiles.checkpoints), writeConfig: async () => undefined };
+}
+
 /** A run folder that this process holds. */
-export class RunFolder {
+export class RunFolder implements RunPlace {
   readonly path: string;
   readonly lock: RunLock;
 

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { LxmertError } from '../errors.js';
 import { checkpointFiles, hinting, readCheckpointAnswers } from './checkpoint.js';
 import { checkpointName } from './checkpointStore.js';
-import type { RunFolder } from './runFolder.js';
+import type { RunPlace } from './runFolder.js';
 import type { TrainerState } from './trainerState.js';
 
 /**
@@ -11,7 +11,7 @@ import type { TrainerState } from './trainerState.js';
  * @throws BAD_CHECKPOINT when a row of the answer head would mean another answer than it was trained for
  */
 export async function demandSameAnswers(
-  run: RunFolder,
+  run: Pick<RunPlace, 'checkpoints'>,
   from: TrainerState,
   now: readonly string[] | undefined,
   flag: 'init' | 'from' = 'init',

@@ -1,25 +1,25 @@
 import type { StepRecord, ValidRecord } from './metrics.js';
 import type { TrainObserver } from './observer.js';
-import type { RunFolder } from './runFolder.js';
+import type { SaveRequest, TrainRanks } from './ranks.js';
+import type { RunPlace } from './runFolder.js';
 import type { Training, TrainSettings } from './trainable.js';
 import type { TrainerState } from './trainerState.js';
-
-/** A request for a checkpoint, shared by the caller and the run. */
-export interface SaveRequest {
-  /** The caller sets it to true; the run then saves after the current step, and sets it back to false. */
-  wanted: boolean;
-}
 
 export interface TrainOptions {
   readonly settings: TrainSettings;
   readonly training: Training;
-  readonly run: RunFolder;
+  /** The run folder; a place that is no `RunFolder` is not written to. */
+  readonly run: RunPlace;
+  /** Written into the run folder before the first step. */
+  readonly description?: object | undefined;
   /** The state to continue from; absent: the run starts, with the weights that the model has. */
   readonly from?: TrainerState | undefined;
   readonly observer?: TrainObserver | undefined;
   /** Ends the run after the current step, with a checkpoint. */
   readonly signal?: AbortSignal | undefined;
   readonly saveRequest?: SaveRequest | undefined;
+  /** Absent: this process makes the run alone. */
+  readonly ranks?: TrainRanks | undefined;
 }
 
 export interface TrainSummary {

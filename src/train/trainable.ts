@@ -1,5 +1,7 @@
 import type { Batch } from '../data/batches/batch.js';
 import type { BatchPosition, PositionedBatch } from '../data/batches/batching.js';
+import type { TrainRanks } from './ranks.js';
+import type { StepSharing } from '../step/gradientParts.js';
 import type { LossWeights, MeanLosses, StepOptions, StepResult, Tallies } from '../step/losses.js';
 
 /** One stored tensor, by its transformers name. */
@@ -30,6 +32,8 @@ export interface Trainable<L extends string = string> extends StoredModel {
    * then as before the step, and the steps that are already enqueued are not made.
    */
   step(parts: readonly Batch[], options: StepOptions<L>): Promise<StepResult<L>>;
+  /** Before the first step: gradients are made in parts, and summed over the ranks. Absent: the model cannot do that. */
+  share?(sharing: StepSharing): Promise<void>;
   /** Forward only, dropout off. The sums of every loss whose weight is not 0; tallies of the others may be zeros. */
   evaluate(batch: Batch, weights: LossWeights<L>): Promise<Tallies<L>>;
 }
@@ -63,6 +67,8 @@ export interface ValidationControls {
   readonly signal?: AbortSignal | undefined;
   /** Called with the number of batches done so far. */
   readonly progress?: ((batches: number) => void) | undefined;
+  /** The ranks that share the validation; its source gives each of them its own batches. */
+  readonly ranks?: TrainRanks | undefined;
 }
 
 /** A model, its data, and everything that differs between pre-training and the tasks of fine-tuning. */
@@ -86,6 +92,8 @@ export interface TrainSettings {
   readonly seed: number;
   /** Samples of a global batch. */
   readonly batchSize: number;
+  /** Parts of a global batch whose gradients are made on their own; absent: one for each rank. */
+  readonly gradientParts?: number | undefined;
   /** The length of the run: passes over the samples, or optimizer steps. */
   readonly epochs?: number | undefined;
   readonly maxSteps?: number | undefined;

@@ -5,7 +5,11 @@ import type { StepResult } from '../step/losses.js';
 import type { StepRecord } from './metrics.js';
 import { Milestones } from './milestones.js';
 import { findNonFinite } from './nonFinite.js';
+import { demandSameFacts } from './ranks.js';
 import { learningRate } from './schedule.js';
+import { factsOf } from './facts.js';
+import type { NonFinite } from './nonFinite.js';
+import type { TrainRanks } from './ranks.js';
 import type { TrainOptions, TrainSummary } from './trainOptions.js';
 import { demandCount } from '../numbers.js';
 import { after, stopsEarly } from './trainerState.js';
@@ -17,12 +21,32 @@ import { after, stopsEarly } from './trainerState.js';
  */
 export async function train(options: TrainOptions): Promise<TrainSummary> {
   demandCount('batchesPerEpoch of the data source', options.training.source.batchesPerEpoch);
-  const milestones = await Milestones.prepare(options);
+  const milestones = await Milestones.prepare(options, () => joinRanks(options));
   try {
     return await new Trainer(options, milestones).run();
   } finally {
     await milestones.close();
   }
+}
+
+const sharingOf = (ranks: TrainRanks | undefined) =>
+  ranks && {
+    communicator: ranks.communicator,
+    bucketBytes: ranks.bucketBytes,
+    exchange: <T>(name: string, value: T) => ranks.exchange(name, value),
+  };
+
+/** Tells the model how its steps are shared, and checks that all ranks begin with the same. */
+async function joinRanks({ settings, training, ranks }: TrainOptions): Promise<void> {
+  const { rank, ranks: count } = ranks ?? { rank: 0, ranks: 1 };
+  const { gradientParts = count } = settings;
+  if (!ranks && settings.gradientParts === undefined) return;
+  const { model } = training;
+  if (!model.share) throw new LxmertError('UNSUPPORTED', 'this model cannot share its steps with other ranks');
+  await model.share({ rank, ranks: count, parts: gradientParts, ...sharingOf(ranks) });
+  if (!ranks) return;
+  await demandSameFacts(ranks, await factsOf(settings, training));
+  await ranks.begin();
 }
 
 /** A step whose results are not known yet. */
@@ -47,7 +71,8 @@ class Trainer {
   }
 
   async run(): Promise<TrainSummary> {
-    const { source } = this.#options.training;
+    const { ranks, training } = this.#options;
+    const { source } = training;
     const milestones = this.#milestones;
     await milestones.catchUp();
     const { step: first, position, schedule } = milestones.state;
@@ -58,11 +83,13 @@ class Trainer {
       let next = quiet(batches.next());
       let flight: Flight | undefined;
       this.#clock = performance.now();
-      for (let step = first; step < totalSteps && !this.#over(); step++) {
+      for (let step = first; step < totalSteps; step++) {
+        await ranks?.agree();
+        if (this.#over()) break;
         const turn = await next;
         if (turn.done)
           throw new LxmertError('BAD_ARGUMENT', `the data source ended before step ${step + 1}; it must not end`);
-        demandBatch(turn.value, expected);
+        demandBatch(turn.value, expected, this.#sharesSteps);
         expected = after(expected, batchesPerEpoch);
         const started = this.#start(step, turn.value);
         if (step + 1 < totalSteps) next = quiet(batches.next());
@@ -95,7 +122,7 @@ class Trainer {
     const lr = learningRate(step, { ...settings.optimizer, totalSteps });
     const weights = training.weights(batch.position.epoch);
     const result = training.model
-      .step(batch.parts, { step, learningRate: lr, seed: settings.seed, weights })
+      .step(batch.parts, { step, learningRate: lr, seed: settings.seed, weights, partOf: batch.partOf })
       .then((outcome) => ({ outcome, at: performance.now() }));
     return { batch, step, lr, result: quiet(result) };
   }
@@ -106,7 +133,7 @@ class Trainer {
     const { source } = this.#options.training;
     const { outcome, at } = await flight.result.catch((error: unknown) => this.#explain(error, flight));
     batch.parts.forEach((part) => source.release(part));
-    const samples = batch.parts.reduce((sum, part) => sum + examplesOf(part), 0);
+    const { examples: samples = batch.parts.reduce((sum, part) => sum + examplesOf(part), 0) } = outcome;
     const record: StepRecord = {
       step: step + 1,
       epoch: batch.position.epoch,
@@ -123,25 +150,42 @@ class Trainer {
   /** Finds the samples for which a step was not finite. The weights are those before the step. */
   async #explain(error: unknown, { batch, step }: Flight): Promise<never> {
     if (!isLxmertError(error) || error.code !== 'NOT_FINITE') throw error;
-    const { model, weights } = this.#options.training;
-    const where = await findNonFinite(model, batch.parts, weights(batch.position.epoch));
-    throw new LxmertError(
+    const { ranks, training } = this.#options;
+    const { model, weights } = training;
+    const found = await findNonFinite(model, batch.parts, weights(batch.position.epoch));
+    const where = ranks ? await overRanks(ranks, found) : found.text;
+    const explained = new LxmertError(
       'NOT_FINITE',
       `step ${step + 1}: ${where}; the run stops, ${this.#milestones.kept}. A lower learning rate often helps; if it ` +
         'happens in the first steps, look at the features of these samples',
       { cause: error },
     );
+    throw ranks?.common(explained) ?? explained;
+  }
+
+  /** Whether a global batch may have no part in this process. */
+  get #sharesSteps(): boolean {
+    const { ranks, settings } = this.#options;
+    return ranks !== undefined || settings.gradientParts !== undefined;
   }
 }
 
+/** What the ranks found, each in its own samples: that of those that found a loss that is not finite. */
+async function overRanks(ranks: TrainRanks, found: NonFinite): Promise<string> {
+  const all = await ranks.exchange('nonFinite', found);
+  const named = all.map(({ text, isLoss }, i) => ({ text: `${text} (${ranks.nameOf(i)})`, isLoss }));
+  const losses = named.filter(({ isLoss }) => isLoss);
+  return (losses.length > 0 ? losses : named.slice(0, 1)).map(({ text }) => text).join('; ');
+}
+
 /** @throws BAD_ARGUMENT when the data source gave another batch than it was asked for, or an empty one */
-function demandBatch({ position, parts }: PositionedBatch, { epoch, batch }: BatchPosition): void {
+function demandBatch({ position, parts }: PositionedBatch, { epoch, batch }: BatchPosition, mayBeEmpty: boolean): void {
   if (position.epoch !== epoch || position.batch !== batch)
     throw new LxmertError(
       'BAD_ARGUMENT',
       `the data source gave batch ${position.batch} of epoch ${position.epoch}; batch ${batch} of epoch ${epoch} was expected`,
     );
-  if (parts.length === 0)
+  if (parts.length === 0 && !mayBeEmpty)
     throw new LxmertError('BAD_ARGUMENT', `batch ${batch} of epoch ${epoch} has no parts; it needs at least one`);
 }
 

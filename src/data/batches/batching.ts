@@ -23,7 +23,18 @@ export interface BatchPosition {
 /** One global batch, as the parts that the device takes one after the other. */
 export interface PositionedBatch {
   readonly position: BatchPosition;
+  /** None where this process has no sample of the batch. */
   readonly parts: readonly Batch[];
+  /** For each of them the gradient part of the global batch to which it belongs (`BatchShare.parts`). */
+  readonly partOf?: readonly number[] | undefined;
+}
+
+/** Which share of every global batch a process takes. */
+export interface BatchShare {
+  readonly rank: number;
+  readonly ranks: number;
+  /** Parts into which the samples of a global batch are cut, by their place in it; default: one for each rank. */
+  readonly parts?: number | undefined;
 }
 
 /** What training and validation batches have in common. */
@@ -46,8 +57,8 @@ export interface TrainBatchOptions extends PreparationOptions {
   readonly batchSize: number;
   /** Most samples of one part (gradient accumulation); default: all in one. */
   readonly partSize?: number | undefined;
-  /** Which share of every global batch this process takes; default: all of it. */
-  readonly share?: { readonly rank: number; readonly ranks: number };
+  /** Default: all of it, in one part. */
+  readonly share?: BatchShare | undefined;
   /** Default: the start. */
   readonly from?: BatchPosition;
   /** Tasks that are on in an epoch; default: all in each. */
@@ -56,6 +67,8 @@ export interface TrainBatchOptions extends PreparationOptions {
 
 export interface ValidBatchOptions extends PreparationOptions {
   readonly batchSize: number;
+  /** Of each `ranks` batches this process makes one; default: it makes all. */
+  readonly share?: Pick<BatchShare, 'rank' | 'ranks'> | undefined;
   /** Masks and swaps are drawn from it; default: a fixed one, so that any two validations compare. */
   readonly seed?: number;
   /** Default: all. */
@@ -102,39 +115,52 @@ export function trainBatches(data: NamedData, options: TrainBatchOptions): Async
     const at = [...order.keys()].find((i) => isShown(order[(from + i) % order.length])) ?? 0;
     return Uint32Array.of(order[(from + at) % order.length]);
   };
+  const gradientParts = share.parts ?? share.ranks;
+  checkCount('share.parts', gradientParts, share.ranks);
   interface Plan {
     readonly position: BatchPosition;
     readonly jobs: readonly AssembleJob[];
+    readonly partOf: readonly number[] | undefined;
   }
   function* plan(): Generator<Plan> {
     const batches = batchesPerEpoch(data.size, batchSize);
     const size = Math.min(batchSize, data.size);
-    const first = Math.floor((size * share.rank) / share.ranks);
-    const end = Math.floor((size * (share.rank + 1)) / share.ranks);
+    const startOf = (part: number): number => Math.floor((size * part) / gradientParts);
+    const [first, end] = [share.rank, share.rank + 1].map((rank) => Math.floor((gradientParts * rank) / share.ranks));
     for (let { epoch, batch } = from; ; epoch++, batch = 0) {
       const order = epochOrder(seed, epoch, data.size);
       const tasks = tasksOn(epoch);
       for (; batch < batches; batch++) {
         const jobs: AssembleJob[] = [];
-        for (let start = first; start < end; start += partSize) {
-          const stop = Math.min(start + partSize, end);
-          // A copy: a message with a part of the order would take all of it along.
-          const samples = order.slice(batch * batchSize + start, batch * batchSize + stop).filter(isShown);
-          if (samples.length > 0) jobs.push({ samples, epoch, firstSample: start, tasks });
+        const partOf: number[] = [];
+        for (let part = first; part < end; part++) {
+          for (let start = startOf(part); start < startOf(part + 1); start += partSize) {
+            const stop = Math.min(start + partSize, startOf(part + 1));
+            // A copy: a message with a part of the order would take all of it along.
+            const samples = order.slice(batch * batchSize + start, batch * batchSize + stop).filter(isShown);
+            if (samples.length === 0) continue;
+            jobs.push({ samples, epoch, firstSample: start, tasks });
+            partOf.push(part);
+          }
         }
-        if (jobs.length === 0) {
-          jobs.push({ samples: nextShown(order, batch * batchSize + first), epoch, firstSample: first, tasks });
+        if (jobs.length === 0 && first === 0) {
+          const shown = order.subarray(batch * batchSize, batch * batchSize + size).some(isShown);
+          if (!shown) {
+            jobs.push({ samples: nextShown(order, batch * batchSize), epoch, firstSample: 0, tasks });
+            partOf.push(0);
+          }
         }
-        yield { position: { epoch, batch }, jobs };
+        yield { position: { epoch, batch }, jobs, partOf: options.share && partOf };
       }
     }
   }
-  const parts = Math.max(1, Math.ceil(batchSize / share.ranks / partSize));
+  const parts = Math.ceil(gradientParts / share.ranks) * Math.max(1, Math.ceil(batchSize / gradientParts / partSize));
   return whileOpen(data, { ...options, seed }, (maker) =>
     ahead(
       plan(),
-      async ({ position, jobs }) => ({
+      async ({ position, jobs, partOf }) => ({
         position,
+        partOf,
         parts: await allSettled(jobs.map((job) => maker.make(job))),
       }),
       Math.ceil(maker.ahead / parts),
@@ -145,10 +171,13 @@ export function trainBatches(data: NamedData, options: TrainBatchOptions): Async
 /** All samples in their own order, once; the last batch may be smaller. Made ahead likewise. Throws BAD_ARGUMENT. */
 export function validBatches(data: NamedData, options: ValidBatchOptions): AsyncGenerator<QuestionBatch> {
   const { batchSize, seed = VALID_SEED, tasks = allTasks, unmasked = false, answered = false } = options;
+  const { rank, ranks } = options.share ?? { rank: 0, ranks: 1 };
   checkCount('batchSize', batchSize, 1);
 
   function* plan(): Generator<AssembleJob> {
     let samples: number[] = [];
+    let batches = 0;
+    const isOurs = () => batches++ % ranks === rank;
     const job = () => ({ samples: Uint32Array.from(samples), epoch: 0, firstSample: 0, tasks, unmasked });
     const isShown = shownBy(data);
     for (let sample = 0; sample < data.size; sample++) {
@@ -156,10 +185,10 @@ export function validBatches(data: NamedData, options: ValidBatchOptions): Async
       if (answered && !isQuestion(data, sample)) continue;
       samples.push(sample);
       if (samples.length < batchSize) continue;
-      yield job();
+      if (isOurs()) yield job();
       samples = [];
     }
-    if (samples.length > 0) yield job();
+    if (samples.length > 0 && isOurs()) yield job();
   }
   return whileOpen(data, { ...options, seed }, (maker) => ahead(plan(), assembleQuestions(maker), maker.ahead));
 

@@ -64,7 +64,7 @@ export function pretrainSource(options: PretrainSourceOptions): PretrainSource {
       ? nothing()
       : validBatches(valid, {
           ...{ batchSize: validBatchSize, tasks: validTasks, rates, unmasked: answers, answered: answers },
-          ...{ workers: workers.valid, workerScript, memory },
+          ...{ workers: workers.valid, workerScript, memory, share: options.share },
         });
   return {
     batchesPerEpoch: batchesPerEpoch(train.size, options.batchSize),

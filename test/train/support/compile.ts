@@ -41,9 +41,16 @@ export class CompiledCopy {
   }
 
   /** Starts a script of the copy. */
-  start(script: string, args: readonly string[], wrapper: readonly string[] = []): RunningProcess {
+  start(
+    script: string,
+    args: readonly string[],
+    wrapper: readonly string[] = [],
+    env: NodeJS.ProcessEnv = {},
+  ): RunningProcess {
     const [command, ...rest] = [...wrapper, process.execPath, join(this.folder, script), ...args];
-    return new RunningProcess(spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'] }));
+    return new RunningProcess(
+      spawn(command, rest, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } }),
+    );
   }
 }
 

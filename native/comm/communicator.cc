@@ -1,0 +1,225 @@
+#include "comm/communicator.h"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+namespace lxmert::comm {
+
+namespace {
+
+// Floats that are added at once, so that they stay in the cache.
+constexpr int64_t kBlock = 4096;
+// Slices begin at multiples of this many floats: one cache line.
+constexpr int64_t kLine = 16;
+
+class Stopwatch {
+ public:
+  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace
+
+Communicator::Communicator(int rank, int ranks, std::unique_ptr<Transport> transport)
+    : rank_(rank), ranks_(ranks), transport_(std::move(transport)), thread_([this] { run(); }) {
+  setParts(ranks);
+}
+
+std::shared_ptr<Communicator> Communicator::overMpi(std::unique_ptr<MpiTransport> mpi) {
+  MpiTransport* transport = mpi.get();
+  auto made = std::make_shared<Communicator>(0, 1, std::move(mpi));
+  Communicator& self = *made;
+  self.mpi_ = transport;
+  self.onThread([&self] {
+    const MpiTransport::Place place = self.mpi_->start();
+    self.rank_ = place.rank;
+    self.ranks_ = place.ranks;
+  });
+  self.finish([] { return false; });
+  self.setParts(self.ranks_);
+  return made;
+}
+
+std::string Communicator::shareText(const std::string& text) {
+  if (!mpi_) throw Error(ErrorCode::BadArgument, "shareText works over MPI only");
+  std::string shared;
+  onThread([&] { shared = mpi_->shareText(text); });
+  finish([] { return false; });
+  return shared;
+}
+
+Communicator::~Communicator() {
+  abort();
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  wake_.notify_all();
+  thread_.join();
+}
+
+void Communicator::run() {
+  pthread_setname_np(pthread_self(), "lxmert ranks");
+  for (;;) {
+    std::function<void()> work;
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [&] { return ending_ || !work_.empty(); });
+      if (work_.empty()) return;
+      work = std::move(work_.front());
+      work_.pop_front();
+      if (failure_) work = nullptr;  // what follows an error is not tried
+    }
+    std::optional<Error> error;
+    try {
+      if (work) work();
+    } catch (const Error& thrown) {
+      error.emplace(thrown);
+    } catch (const std::exception& thrown) {
+      error.emplace(ErrorCode::Internal, thrown.what());
+    }
+    {
+      const std::lock_guard lock(mutex_);
+      if (error && !failure_) failure_.emplace(*error);
+      --pending_;
+    }
+    done_.notify_all();
+  }
+}
+
+void Communicator::onThread(std::function<void()> work) {
+  {
+    const std::lock_guard lock(mutex_);
+    work_.push_back(std::move(work));
+    ++pending_;
+  }
+  wake_.notify_one();
+}
+
+void Communicator::open() {
+  onThread([this] { transport_->open(aborted_); });
+  finish([] { return false; });
+}
+
+void Communicator::close() {
+  onThread([this] { transport_->close(); });
+  finish([] { return false; });
+}
+
+void Communicator::setParts(int64_t parts) {
+  nodes_.clear();
+  for (int rank = 0; rank < ranks_; ++rank) nodes_.push_back(nodesOf(parts, ranks_, rank));
+}
+
+void Communicator::start(Bucket bucket) {
+  if (bucket.nodes.size() != nodes_[rank_].size())
+    throw Error(ErrorCode::BadArgument, "a bucket has " + std::to_string(bucket.nodes.size()) + " nodes, expected " +
+                                            std::to_string(nodes_[rank_].size()));
+  onThread([this, bucket = std::move(bucket)] { sum(bucket); });
+}
+
+void Communicator::finish(const std::function<bool()>& isEnding) {
+  const Stopwatch watch;
+  std::unique_lock lock(mutex_);
+  while (pending_ > 0 && !failure_ && !isEnding()) done_.wait_for(lock, std::chrono::milliseconds(50));
+  times_.waiting += watch.seconds();
+  if (failure_) throw Error(*failure_);
+}
+
+void Communicator::abort() { aborted_ = true; }
+
+CommTimes Communicator::times() const {
+  const std::lock_guard lock(mutex_);
+  return times_;
+}
+
+int64_t Communicator::slice(int64_t size, int rank) const {
+  return rank == ranks_ ? size : (size / kLine * rank / ranks_) * kLine;
+}
+
+void Communicator::sum(const Bucket& bucket) {
+  const Stopwatch watch;
+  const auto [target, nodes, size] = bucket;
+  const auto bytes = [](int64_t floats) { return floats * static_cast<int64_t>(sizeof(float)); };
+  const auto raw = [](float* floats) { return reinterpret_cast<char*>(floats); };
+  const int64_t own = slice(size, rank_), ownSize = slice(size, rank_ + 1) - own;
+
+  std::vector<Transfer> sends, receives;
+  int64_t others = 0;
+  for (int peer = 0; peer < ranks_; ++peer)
+    if (peer != rank_) others += static_cast<int64_t>(nodes_[peer].size());
+  received_.resize(std::max<size_t>(received_.size(), others * ownSize));
+  float* at = received_.data();
+  for (int peer = 0; peer < ranks_; ++peer) {
+    if (peer == rank_) continue;
+    const int64_t begin = slice(size, peer), count = slice(size, peer + 1) - begin;
+    for (float* node : nodes) sends.push_back({peer, raw(node + begin), bytes(count)});
+    for (size_t i = 0; i < nodes_[peer].size(); ++i, at += ownSize) receives.push_back({peer, raw(at), bytes(ownSize)});
+  }
+  transport_->exchange(sends, receives, aborted_);
+  double sent = 0;
+  for (const Transfer& each : sends) sent += static_cast<double>(each.bytes);
+
+  addNodes(bucket, own, ownSize);
+
+  sends.clear();
+  receives.clear();
+  for (int peer = 0; peer < ranks_; ++peer) {
+    if (peer == rank_) continue;
+    const int64_t begin = slice(size, peer);
+    sends.push_back({peer, raw(target + own), bytes(ownSize)});
+    receives.push_back({peer, raw(target + begin), bytes(slice(size, peer + 1) - begin)});
+  }
+  transport_->exchange(sends, receives, aborted_);
+  for (const Transfer& each : sends) sent += static_cast<double>(each.bytes);
+
+  const std::lock_guard lock(mutex_);
+  times_.moving += watch.seconds();
+  times_.bytes += sent;
+}
+
+// Adds the own slice of all nodes of all ranks along the tree.
+void Communicator::addNodes(const Bucket& bucket, int64_t begin, int64_t count) {
+  struct Term {
+    Node node;
+    const float* data;
+  };
+  std::vector<Term> terms;
+  const float* at = received_.data();
+  for (int rank = 0; rank < ranks_; ++rank)
+    for (size_t i = 0; i < nodes_[rank].size(); ++i) {
+      const float* data = rank == rank_ ? bucket.nodes[i] + begin : at;
+      if (rank != rank_) at += count;
+      terms.push_back({nodes_[rank][i], data});
+    }
+  partial_.resize(terms.size() * kBlock);
+  std::vector<Term> stack;
+  for (int64_t block = 0; block < count; block += kBlock) {
+    const int64_t size = std::min(kBlock, count - block);
+    stack.clear();
+    // The sum of the two topmost terms takes the place of both.
+    const auto add = [&](Node node) {
+      const float *left = stack[stack.size() - 2].data, *right = stack.back().data;
+      stack.pop_back();
+      float* sum = partial_.data() + (stack.size() - 1) * kBlock;
+      for (int64_t i = 0; i < size; ++i) sum[i] = left[i] + right[i];
+      stack.back() = {node, sum};
+    };
+    for (const Term& term : terms) {
+      stack.push_back({term.node, term.data + block});
+      while (stack.size() > 1 && areSiblings(stack[stack.size() - 2].node, stack.back().node))
+        add({stack.back().node.level + 1, stack.back().node.index / 2});
+    }
+    // Nodes without a right sibling rise alone, until the tree has one root.
+    while (stack.size() > 1) add(stack[stack.size() - 2].node);
+    std::memcpy(bucket.target + begin + block, stack.back().data, size * sizeof(float));
+  }
+}
+
+}  // namespace lxmert::comm

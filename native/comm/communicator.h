@@ -1,0 +1,82 @@
+// Sums gradients over the ranks of a run, on a thread of its own, so that neither JavaScript nor the engine waits while
+// bytes travel. Each rank owns a slice of every bucket: it receives the others' sums of this slice, adds all along the
+// fixed tree (part_tree.h), and sends the result to all. The order of additions depends on the number of parts alone, so
+// any number of ranks gives the same bits.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "comm/mpi.h"
+#include "comm/part_tree.h"
+#include "comm/transport.h"
+#include "engine/error.h"
+#include "engine/rank_sums.h"
+
+namespace lxmert::comm {
+
+struct CommTimes {
+  double moving = 0;   // seconds in which buckets were sent, received and added
+  double waiting = 0;  // seconds in which the engine waited for them
+  double bytes = 0;    // bytes sent
+};
+
+class Communicator final : public RankSums {
+ public:
+  Communicator(int rank, int ranks, std::unique_ptr<Transport> transport);
+  // MPI says which rank this is. Waits.
+  static std::shared_ptr<Communicator> overMpi(std::unique_ptr<MpiTransport> mpi);
+  ~Communicator() override;
+  Communicator(const Communicator&) = delete;
+
+  int rank() const { return rank_; }
+  int ranks() const { return ranks_; }
+
+  // Connects to the other ranks. Waits; throws RankLost.
+  void open();
+  // The text of rank 0, on all ranks. Waits. Only over MPI.
+  std::string shareText(const std::string& text);
+  // The number of parts of a global batch; at least as many as ranks. Before the first bucket.
+  void setParts(int64_t parts);
+
+  void start(Bucket bucket) override;
+  void finish(const std::function<bool()>& isEnding) override;
+
+  // Ends whatever is under way, with an error where it is waited for. From any thread.
+  void abort();
+  // Takes leave of the others. Waits.
+  void close();
+  CommTimes times() const;
+
+ private:
+  void run();
+  void onThread(std::function<void()> work);
+  void sum(const Bucket& bucket);
+  void addNodes(const Bucket& bucket, int64_t begin, int64_t count);
+  int64_t slice(int64_t size, int rank) const;
+
+  int rank_, ranks_;
+  std::unique_ptr<Transport> transport_;
+  MpiTransport* mpi_ = nullptr;           // the transport, where it is MPI
+  std::vector<std::vector<Node>> nodes_;  // by rank
+  std::vector<float> received_, partial_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_, done_;
+  std::deque<std::function<void()>> work_;  // guarded
+  int pending_ = 0;                         // guarded: work that has not ended
+  std::optional<Error> failure_;            // guarded: the first error
+  CommTimes times_;                         // guarded
+  bool ending_ = false;                     // guarded
+  std::atomic<bool> aborted_ = false;
+  std::thread thread_;
+};
+
+}  // namespace lxmert::comm

@@ -1,0 +1,112 @@
+import { writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type { Options } from 'yargs';
+import {
+  joinRanks,
+  launchByMpi,
+  launched,
+  launchRanks,
+  roleOf,
+  type Placement,
+  type Ranks,
+} from '../distributed/index.js';
+import { mpiLibrary } from '../engine/index.js';
+import { integerOption, note, numberOption } from './command.js';
+
+/** Options of a command that may run in several processes. */
+export const rankOptions = {
+  ranks: integerOption('ranks', {
+    describe: 'processes of this machine that make the run together; 1: this one alone, whatever launcher started it',
+    min: 1,
+    max: 4096,
+  }),
+  transport: {
+    choices: ['mpi', 'sockets'],
+    describe: 'how gradients travel between ranks [MPI where a launcher of MPI started them, else sockets]',
+  },
+  'bucket-size': numberOption('bucket-size', {
+    describe: 'megabytes of gradients summed at once',
+    min: 0.01,
+    default: 16,
+  }),
+  'rank-timeout': numberOption('rank-timeout', {
+    describe: 'seconds after which a rank that does not answer ends the run',
+    min: 1,
+    default: 20,
+  }),
+  restarts: integerOption('restarts', {
+    describe: 'with --ranks: how often a run that failed goes on by itself from its newest checkpoint',
+    min: 0,
+    default: 0,
+  }),
+  'min-ranks': integerOption('min-ranks', {
+    describe: 'with --restarts: each restart has one rank less, down to so many',
+    min: 1,
+  }),
+} as const satisfies Record<string, Options>;
+
+export interface RankArguments {
+  readonly ranks: number | undefined;
+  readonly transport: string | undefined;
+  readonly bucketSize: number;
+  readonly rankTimeout: number;
+  readonly restarts: number;
+  readonly minRanks: number | undefined;
+}
+
+/** What this process is: alone, the launcher of ranks, or one of them. @throws BAD_ARGUMENT */
+export function roleBy({ ranks, transport }: RankArguments) {
+  return roleOf(process.env, {
+    ranks,
+    transport: transport as 'mpi' | 'sockets' | undefined,
+    hasMpi: mpiLibrary() !== undefined,
+  });
+}
+
+/** Joins the other ranks of the run. */
+export function join(
+  placement: Placement,
+  { rankTimeout, bucketSize }: RankArguments,
+  controls: { readonly stopping: (reason: string) => void; readonly saving: () => void },
+): Promise<Ranks> {
+  const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
+  return joinRanks(placement, {
+    ...{ version, timeout: rankTimeout, bucketBytes: 4 * Math.round((bucketSize * 1e6) / 4), ...controls },
+    listening: (port) => {
+      // Our own launcher waits for this word before it starts the other ranks.
+      process.send?.({ port });
+      process.disconnect?.();
+      const pidFile = process.env[launched.pidFile];
+      if (pidFile !== undefined) writeFileSync(pidFile, `${process.pid}`);
+    },
+  });
+}
+
+const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const;
+
+/** Starts the ranks, again where that is wanted, and returns the exit code. */
+export async function launch(ranks: number, { restarts, minRanks, transport }: RankArguments): Promise<number> {
+  let stopped = false;
+  let forward: (signal: NodeJS.Signals) => void = () => undefined;
+  for (const signal of forwarded)
+    process.on(signal, () => {
+      if (!signal.startsWith('SIGUSR')) stopped = true;
+      forward(signal);
+    });
+  const command = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+  for (let left = restarts, count = ranks; ; left--) {
+    const isRestart = left < restarts;
+    const { exitCode, silent } = await (transport === 'mpi' ? launchByMpi : launchRanks)({
+      ranks: count,
+      command: isRestart && !command.includes('--resume') ? [...command, '--resume'] : command,
+      onSignal: (send) => (forward = send),
+    });
+    if (silent !== undefined) note(`lxmert: ${silent}`);
+    const isUsage = exitCode === 2;
+    if (exitCode === 0 || stopped || isUsage || left === 0) return exitCode;
+    count = Math.max(minRanks ?? count, count - 1);
+    note(
+      `lxmert: the run failed; it goes on with ${count} ${count === 1 ? 'rank' : 'ranks'} (restart ${restarts - left + 1} of ${restarts})`,
+    );
+  }
+}

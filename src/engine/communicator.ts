@@ -1,0 +1,81 @@
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { loadAddon, packageRoot } from './load.js';
+import { settled, translated, type CommunicationTimes, type NativeAddon, type NativeCommunicator } from './native.js';
+
+/** Where a rank listens for the others: a numeric address, and a port. */
+export interface RankAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** The ranks of a run, connected: they sum gradients on a thread of their own (native/comm/communicator.h). */
+export class Communicator {
+  readonly rank: number;
+  readonly ranks: number;
+  readonly native: NativeCommunicator;
+  readonly #addon: NativeAddon;
+
+  private constructor(addon: NativeAddon, native: NativeCommunicator, rank: number, ranks: number) {
+    this.#addon = addon;
+    this.native = native;
+    this.rank = rank;
+    this.ranks = ranks;
+  }
+
+  /**
+   * Listens on a free port; `connect` connects to all other ranks by sockets.
+   * @param token 16 hexadecimal digits, the same on all ranks; others cannot connect
+   */
+  static listen(
+    rank: number,
+    ranks: number,
+    token: string,
+  ): { readonly port: number; readonly connect: (addresses: readonly RankAddress[]) => Promise<Communicator> } {
+    const addon = loadAddon();
+    const { communicator, port } = translated(() => addon.listenToRanks(rank, ranks, token));
+    const connect = async (addresses: readonly RankAddress[]): Promise<Communicator> => {
+      const [hosts, ports] = [addresses.map(({ host }) => host), addresses.map((address) => address.port)];
+      await settled(translated(() => addon.connectRanks(communicator, rank, ranks, hosts, ports)));
+      return new Communicator(addon, communicator, rank, ranks);
+    };
+    return { port, connect };
+  }
+
+  /** Connects by MPI, which says which rank this is. @throws NO_DEVICE when the library does not load; RANK_LOST */
+  static async overMpi(library: string): Promise<Communicator> {
+    const addon = loadAddon();
+    const { communicator, rank, ranks } = await settled(translated(() => addon.openMpi(library)));
+    return new Communicator(addon, communicator, rank, ranks);
+  }
+
+  /** The text of rank 0, on all ranks. Only over MPI. */
+  shareText(text: string): Promise<string> {
+    return settled(translated(() => this.#addon.shareText(this.native, text)));
+  }
+
+  /** The number of parts of which a global batch consists; at least as many as ranks. Before the first sum. */
+  setParts(parts: number): void {
+    translated(() => this.#addon.setParts(this.native, parts));
+  }
+
+  get times(): CommunicationTimes {
+    return translated(() => this.#addon.rankTimes(this.native));
+  }
+
+  /** Ends what is under way; who waits for it gets an error. */
+  abort(): void {
+    translated(() => this.#addon.abortRanks(this.native));
+  }
+
+  /** Takes leave of the other ranks, at the end of a run. */
+  close(): Promise<void> {
+    return settled(translated(() => this.#addon.closeRanks(this.native)));
+  }
+}
+
+/** The library that speaks MPI, by LXMERT_MPI_LIBRARY or where `npm run build:mpi` makes it; undefined if there is none. */
+export function mpiLibrary(named = process.env['LXMERT_MPI_LIBRARY']): string | undefined {
+  const file = named ? resolve(named) : join(packageRoot, 'build', 'Release', 'lxmert_mpi.so');
+  return existsSync(file) ? file : undefined;
+}

@@ -1,0 +1,105 @@
+import { LxmertError } from '../errors.js';
+import type { Communicator } from '../step/gradientParts.js';
+import type { BatchShare } from '../data/batches/batching.js';
+
+/** A request for a checkpoint, shared by the caller and the run. */
+export interface SaveRequest {
+  /** The caller sets it to true; the run then saves after the current step, and sets it back to false. */
+  wanted: boolean;
+}
+
+/**
+ * The processes that make one run together, as the trainer uses them. All ranks make the same calls of `exchange` and
+ * `agree` in the same order. A call rejects on all ranks when one of them is gone or has failed.
+ */
+export interface TrainRanks {
+  readonly rank: number;
+  readonly ranks: number;
+  readonly communicator: Communicator;
+  readonly bucketBytes?: number | undefined;
+  /** Aborted on all ranks at the same call of `agree`; before `begin` at once. */
+  readonly signal: AbortSignal;
+  readonly saveRequest: SaveRequest;
+  /** `rank 1 (host b)` */
+  nameOf(rank: number): string;
+  /** Gives every rank the values of all ranks, in their order. Values are sent as JSON. */
+  exchange<T>(name: string, value: T): Promise<readonly T[]>;
+  /** Takes signals and requests for a checkpoint into account that have come to any rank; the same on all of them. */
+  agree(): Promise<void>;
+  /** From here on signals wait for `agree`. */
+  begin(): Promise<void>;
+  /** Marks an error that every rank throws, so that it is not laid to the charge of one of them. */
+  common(error: LxmertError): LxmertError;
+}
+
+/** Values that the ranks made in turns, as one list: the first of rank 0, the first of rank 1, and so on. */
+export async function gatherTurns<T>(
+  ranks: TrainRanks | undefined,
+  name: string,
+  own: readonly T[],
+): Promise<readonly T[]> {
+  if (!ranks) return own;
+  const all = await ranks.exchange(name, own);
+  const total = all.reduce((sum, list) => sum + list.length, 0);
+  return Array.from({ length: total }, (_, i) => all[i % ranks.ranks][Math.floor(i / ranks.ranks)]);
+}
+
+/**
+ * The items of this rank, while the ranks take them in step: a signal reaches all of them between the same two items,
+ * and ends the list.
+ */
+export async function* inStep<T>(ranks: TrainRanks | undefined, items: AsyncIterable<T>): AsyncGenerator<T> {
+  if (!ranks) {
+    yield* items;
+    return;
+  }
+  const iterator = items[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const next = await iterator.next();
+      const more = await ranks.exchange('more', !next.done);
+      await ranks.agree();
+      if (!more.includes(true) || ranks.signal.aborted) return;
+      if (!next.done) yield next.value;
+    }
+  } finally {
+    await iterator.return?.();
+  }
+}
+
+/** What must be the same on all ranks when a run begins: named values. */
+export type Facts = Readonly<Record<string, unknown>>;
+
+/** @throws BAD_CONFIG on all ranks, naming what differs from rank 0 */
+export async function demandSameFacts(ranks: TrainRanks, facts: Facts): Promise<void> {
+  const [first, ...others] = await ranks.exchange('facts', facts);
+  const lines = others.flatMap((theirs, i) => {
+    const names = [...new Set([...Object.keys(first), ...Object.keys(theirs)])];
+    return names
+      .filter((name) => JSON.stringify(first[name]) !== JSON.stringify(theirs[name]))
+      .map(
+        (name) =>
+          `${name}: ${shown(theirs[name])} on ${ranks.nameOf(i + 1)}, ${shown(first[name])} on ${ranks.nameOf(0)}`,
+      );
+  });
+  if (lines.length === 0) return;
+  const most = 12;
+  const rest = lines.length > most ? [`and ${lines.length - most} more`] : [];
+  throw ranks.common(
+    new LxmertError(
+      'BAD_CONFIG',
+      `the ranks do not agree; start all of them with the same program, settings and data:\n  ${[...lines.slice(0, most), ...rest].join('\n  ')}`,
+    ),
+  );
+}
+
+const shown = (value: unknown): string => (value === undefined ? 'nothing' : JSON.stringify(value));
+
+/** The share of this process in every global batch; undefined: all of it, in one part. */
+export function batchShare(
+  { gradientParts }: { readonly gradientParts?: number | undefined },
+  ranks: TrainRanks | undefined,
+): BatchShare | undefined {
+  if (!ranks) return gradientParts === undefined ? undefined : { rank: 0, ranks: 1, parts: gradientParts };
+  return { rank: ranks.rank, ranks: ranks.ranks, parts: gradientParts };
+}
