@@ -19,6 +19,7 @@ const commands: CommandTable = {
   bench: () => import('./bench.js'),
   convert: () => import('./convert.js'),
   weights: () => import('./weights.js'),
+  detector: () => import('./detector.js'),
 };
 
 // A reader that closes the pipe, as in `lxmert … | head`, is no error. A result that could not be written is one.
