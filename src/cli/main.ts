@@ -19,7 +19,9 @@ const commands: CommandTable = {
   bench: () => import('./bench.js'),
   convert: () => import('./convert.js'),
   weights: () => import('./weights.js'),
+  answer: () => import('./answer.js'),
   detector: () => import('./detector.js'),
+  features: () => import('./features.js'),
 };
 
 // A reader that closes the pipe, as in `lxmert … | head`, is no error. A result that could not be written is one.

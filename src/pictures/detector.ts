@@ -113,3 +113,11 @@ async function prepare(path: string, recipe: Recipe): Promise<PreparedPicture> {
     ...preparePicture(pixels, size, recipe),
   };
 }
+
+/** The part of a detection that a model takes: features, and boxes as shares of the picture. */
+export function shownToModel({ features, boxes, width, height }: Detection): {
+  readonly features: Float32Array;
+  readonly boxes: Float32Array;
+} {
+  return { features, boxes: boxes.map((value, i) => value / (i % 2 === 0 ? width : height)) };
+}
