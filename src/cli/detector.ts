@@ -26,7 +26,7 @@ const importCommand = defineCommand({
         type: 'string',
         demandOption: true,
         describe:
-          "transformers' folder (config.yaml beside pytorch_model.bin or model.safetensors), or a file of weights",
+          "transformers' folder (config.yaml beside pytorch_model.bin or model.safetensors), or a file of weights, also detectron2's pickle",
       })
       .option('recipe', {
         choices: recipes,

@@ -60,6 +60,8 @@ export interface PickleHooks {
   readonly call: (global: PickleGlobal, args: readonly PickleValue[]) => PickleValue;
   /** What a persistent id stands for. @throws a PickleFault */
   readonly persistent: (id: PickleValue) => PickleValue;
+  /** Sets the state of an object that `call` made. Absent: only dicts may have a state. @throws a PickleFault */
+  readonly setState?: (object: PickleObject, state: PickleValue) => void;
 }
 
 /** What is wrong with a pickle; the caller says in which file. */
@@ -287,8 +289,9 @@ class Machine {
 
   /** Attributes of an object. Those of a dict (torch notes `_metadata` there) say nothing about weights. */
   build(): void {
-    const [object] = this.popMany(2);
-    if (!(object instanceof PickleDict)) throw new PickleFault('it sets the state of something that is no dict');
+    const [object, state] = this.popMany(2);
+    if (object instanceof PickleObject && this.#hooks.setState) this.#hooks.setState(object, state);
+    else if (!(object instanceof PickleDict)) throw new PickleFault('it sets the state of something that is no dict');
     this.push(object);
   }
 }

@@ -21,7 +21,7 @@ export interface DetectorWeights {
   close(): Promise<void>;
 }
 
-/** Opens a detector's weights: transformers' folder, or one file of tensors. @throws FILE_MISSING, FILE_ACCESS, BAD_DATA */
+/** Opens a detector's weights: transformers' folder, a file of tensors, or detectron2's pickle. @throws FILE_MISSING, FILE_ACCESS, BAD_DATA */
 export async function openDetectorWeights(path: string): Promise<DetectorWeights> {
   const file = await openTensors(path);
   const byName = new Map<string, FileTensor>(file.tensors.map((tensor) => [tensor.fileName, tensor]));

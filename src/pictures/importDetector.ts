@@ -35,7 +35,8 @@ export interface ImportedDetector {
 
 /**
  * Writes a detector as one ONNX graph, with its recipe in the file's metadata.
- * @param from transformers' folder (`config.yaml` and `pytorch_model.bin` or `model.safetensors`), or a file of its weights
+ * @param from transformers' folder (`config.yaml` and `pytorch_model.bin` or `model.safetensors`), or a file of its weights, also
+ *   detectron2's pickle of the same layers
  * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA for weights or a configuration that do not fit; BAD_ARGUMENT
  */
 export async function importDetector(
