@@ -30,7 +30,9 @@ export async function ensureNpmPackages() {
     [...first, 'ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'],
     {
       cwd: root,
-      hint: 'Is the network there? `npm ci` by itself shows more.',
+      // onnxruntime-node's own install script fetches CUDA's libraries from elsewhere, and fails where only npm is reached.
+      env: { ONNXRUNTIME_NODE_INSTALL: 'skip', ...process.env },
+      hint: 'Is the network there? `ONNXRUNTIME_NODE_INSTALL=skip npm ci` by itself shows more.',
     },
   );
   return true;

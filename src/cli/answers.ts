@@ -1,6 +1,6 @@
 import { buildAnswers, vocabularyFiles, writeAnswerVocabulary } from '../finetune/answers/index.js';
 import { questionTasks } from '../finetune/questions/index.js';
-import { defineCommand, integerOption, jsonOption, print, printJson } from './command.js';
+import { defineCommand, integerOption, jsonOption, lastOf, print, printJson, severalPositionals } from './command.js';
 import { percent, whole } from './trainProgress.js';
 
 const build = defineCommand({
@@ -8,13 +8,20 @@ const build = defineCommand({
   describe: 'make an answer list from questions with labels',
   builder: (yargs) =>
     yargs
+      .parserConfiguration(severalPositionals)
       .positional('files', {
         type: 'string',
         array: true,
         demandOption: true,
         describe: 'questions with labels, or official VQA annotations',
       })
-      .option('out', { type: 'string', demandOption: true, requiresArg: true, describe: 'folder to write' })
+      .option('out', {
+        type: 'string',
+        demandOption: true,
+        requiresArg: true,
+        coerce: lastOf,
+        describe: 'folder to write',
+      })
       .option(
         'min-count',
         integerOption('min-count', {

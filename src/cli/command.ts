@@ -135,3 +135,9 @@ export const threadsOption = integerOption('threads', {
 });
 
 const shown = (given: unknown): string => (typeof given === 'string' ? JSON.stringify(given) : String(given));
+
+/** Lets a command take several positional values. yargs would take only the last one otherwise. */
+export const severalPositionals = { 'dot-notation': false, 'duplicate-arguments-array': true } as const;
+
+/** Of a flag that is given more than once, the last value. With `severalPositionals` such a flag is a list. */
+export const lastOf = (given: string | string[]): string => (Array.isArray(given) ? (given.at(-1) ?? '') : given);

@@ -3,14 +3,18 @@ import type { ImageLook, StoreInfo } from '../data/store/index.js';
 import { LxmertError } from '../errors.js';
 import { byteSize, counted, figure, percent, whole } from '../figures.js';
 import { formNames, formTitles, importFeatures } from '../imports/index.js';
-import { defineCommand, integerOption, jsonOption, note, print, printJson } from './command.js';
+import {
+  defineCommand,
+  integerOption,
+  jsonOption,
+  lastOf,
+  note,
+  print,
+  printJson,
+  severalPositionals,
+} from './command.js';
+import { extract } from './featuresExtract.js';
 import { importProgress } from './importProgress.js';
-
-/** The last of values that are given more than once, as for every other flag. */
-const lastOf = (given: string | string[]): string => (Array.isArray(given) ? (given.at(-1) ?? '') : given);
-
-/** Lets a command take several positional values; flags that are given twice are lists then. */
-const severalPositionals = { 'dot-notation': false, 'duplicate-arguments-array': true } as const;
 
 const importCommand = defineCommand({
   command: 'import <from..>',
@@ -204,14 +208,15 @@ const merge = defineCommand({
 
 export const command = defineCommand({
   command: 'features',
-  describe: 'feature stores: made of feature files of any known form, and looked at',
+  describe: 'features of pictures, and feature stores made of feature files of any known form',
   builder: (yargs) =>
     yargs
+      .command(extract)
       .command(importCommand)
       .command(exportCommand)
       .command(info)
       .command(verify)
       .command(merge)
-      .demandCommand(1, 'features needs a command: import, export, info, verify or merge'),
+      .demandCommand(1, 'features needs a command: extract, import, export, info, verify or merge'),
   handler: () => undefined,
 });

@@ -21,6 +21,8 @@ const commands: CommandTable = {
   weights: () => import('./weights.js'),
   features: () => import('./features.js'),
   data: () => import('./data.js'),
+  answer: () => import('./answer.js'),
+  detector: () => import('./detector.js'),
 };
 
 // A reader that closes the pipe, as in `lxmert … | head`, is no error. A result that could not be written is one.

@@ -163,7 +163,8 @@ function rebuildParameter([tensor]: readonly PickleValue[]): TorchTensor {
   return tensor;
 }
 
-function encodeLatin1([text, encoding]: readonly PickleValue[]): Uint8Array {
+/** `_codecs.encode(text, 'latin1')`: bytes, as protocol 2 writes them. */
+export function encodeLatin1([text, encoding]: readonly PickleValue[]): Uint8Array {
   if (typeof text !== 'string' || encoding !== 'latin1') throw new PickleFault('bytes are not given as latin1 text');
   return Uint8Array.from(Buffer.from(text, 'latin1'));
 }

@@ -6,5 +6,7 @@ export { listWeights } from './list.js';
 export type { ListedTensor } from './list.js';
 export { loadWeights } from './load.js';
 export type { LoadOptions, LoadReport, TargetModel } from './load.js';
-export { lookForWeights, openWeights } from './source.js';
+export { openTensors } from './openTensors.js';
+export { isFolderThere, lookForWeights, openWeights, readFloat32 } from './source.js';
 export type { SourceTensor, WeightSource } from './source.js';
+export type { FileTensor, TensorFile } from './tensorFile.js';

@@ -109,7 +109,8 @@ async function openArchive(path: string, gzip: boolean): Promise<Opened> {
   }
 }
 
-async function isFolderThere(path: string): Promise<boolean> {
+/** Whether a folder is there, and no file. @throws FILE_MISSING, FILE_ACCESS */
+export async function isFolderThere(path: string): Promise<boolean> {
   try {
     return (await stat(path)).isDirectory();
   } catch (error) {
@@ -122,7 +123,7 @@ async function isFolderThere(path: string): Promise<boolean> {
  * @throws BAD_DATA for a number that float32 cannot hold
  */
 export async function* float32Pieces(
-  { fileName, dtype, pieces }: SourceTensor,
+  { fileName, dtype, pieces }: FileTensor,
   path: string,
 ): AsyncGenerator<Float32Array, void, undefined> {
   for await (const values of pieces()) {
@@ -136,7 +137,7 @@ export async function* float32Pieces(
 }
 
 /** All of them: in the front of `into` where it is large enough, else in memory of their own. */
-export async function readFloat32(tensor: SourceTensor, path: string, into?: Float32Array): Promise<Float32Array> {
+export async function readFloat32(tensor: FileTensor, path: string, into?: Float32Array): Promise<Float32Array> {
   const count = tensor.shape.reduce((a, b) => a * b, 1);
   const values = into && into.length >= count ? into.subarray(0, count) : new Float32Array(count);
   let done = 0;

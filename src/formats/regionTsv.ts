@@ -1,0 +1,40 @@
+/** What a detector found in a picture, as bottom-up-attention's TSV holds it. */
+export interface RegionRecord {
+  readonly id: string;
+  /** Pixels. */
+  readonly width: number;
+  readonly height: number;
+  /** Classes, attributes and their scores: [N] each. */
+  readonly objectIds: BigInt64Array;
+  readonly objectConf: Float32Array;
+  readonly attrIds: BigInt64Array;
+  readonly attrConf: Float32Array;
+  /** x1, y1, x2, y2 in pixels: [N × 4]. */
+  readonly boxes: Float32Array;
+  /** [N × features]. */
+  readonly features: Float32Array;
+}
+
+/** Node's machines are little-endian, as the file is. */
+const base64 = (values: Float32Array | BigInt64Array): string =>
+  Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64');
+
+/**
+ * One line of the original's feature file: img_id, img_h, img_w, objects_id, objects_conf, attrs_id, attrs_conf,
+ * num_boxes, boxes, features, between tabs; the arrays little-endian int64 or float32 in base64.
+ */
+export function regionTsvLine(record: RegionRecord): string {
+  const fields = [
+    record.id,
+    record.height,
+    record.width,
+    base64(record.objectIds),
+    base64(record.objectConf),
+    base64(record.attrIds),
+    base64(record.attrConf),
+    record.objectIds.length,
+    base64(record.boxes),
+    base64(record.features),
+  ];
+  return `${fields.join('\t')}\n`;
+}

@@ -1,0 +1,31 @@
+import { LxmertError } from '../errors.js';
+import { isPlainPickle, readNumpyPickle } from '../formats/numpyPickle.js';
+import { isFolderThere } from './source.js';
+import { openFolder } from './folder.js';
+import { formOfFile, openSafetensors, openTorch } from './tensorFile.js';
+import type { TensorFile } from './tensorFile.js';
+
+/**
+ * Opens tensors of any model under the names that the file has: a folder of transformers', a `.safetensors`, a file of
+ * `torch.save`, or a pickle of numpy arrays. Only of the last more than headers is read.
+ * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA for what is no file of tensors
+ */
+export async function openTensors(path: string): Promise<TensorFile> {
+  if (await isFolderThere(path)) return openFolder(path);
+  const form = await formOfFile(path);
+  if (form === 'safetensors') return openSafetensors(path);
+  if (form === 'torch') return (await isPlainPickle(path)) ? openNumpy(path) : openTorch(path);
+  throw new LxmertError('BAD_DATA', `${path}: it is packed; unpack it first`);
+}
+
+async function openNumpy(path: string): Promise<TensorFile> {
+  const tensors = (await readNumpyPickle(path)).map(({ name, dtype, shape, values }) => ({
+    ...{ fileName: name, dtype, shape },
+    read: () => Promise.resolve(values),
+
+    pieces: async function* () {
+      yield values;
+    },
+  }));
+  return { path, tensors, notes: [], close: () => Promise.resolve() };
+}
