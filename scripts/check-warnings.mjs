@@ -6,6 +6,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { march } from './lib/compiler.mjs';
+import { mpiHeaders } from './lib/mpi.mjs';
 import { nodeHeaders } from './lib/nodeHeaders.mjs';
 import { at, filesBelow, fingerprint, readJson, root } from './lib/paths.mjs';
 import { outputOf, say, StepError } from './lib/process.mjs';
@@ -19,14 +20,20 @@ const files = ROOMS.flatMap((room) => filesBelow(at(room), (file) => /\.(cc|cu|h
 /** NVIDIA's headers are not on every machine: scripts/check-nvidia-libraries.mjs compiles what includes them. */
 const needsNvidia = (file) =>
   /\/test\/(cuda\/cublaslt|comm\/nccl)\.cc$|\/native\/cuda\/(gemm_)?cublaslt\.cu$/.test(file);
-const sources = files.filter((file) => /\.(cc|cu)$/.test(file) && !needsNvidia(file));
+const mpi = mpiHeaders();
+const needsMpi = (file) => /\/native\/comm\/mpi_plugin\.cc$/.test(file);
+const sources = files.filter(
+  (file) => /\.(cc|cu)$/.test(file) && !needsNvidia(file) && !(mpi === null && needsMpi(file)),
+);
 
 function flags() {
   const { lxmert_cxx_flags: cxx, lxmert_defines: defines } = readJson(at('native', 'sources.gypi')).variables;
   const napi = createRequire(import.meta.url)('node-addon-api').include_dir.replaceAll('"', '');
-  const system = [nodeHeaders(), napi].filter((folder) => folder !== null).flatMap((folder) => ['-isystem', folder]);
+  const system = [nodeHeaders(), napi, ...(mpi ?? [])].filter((folder) => folder !== null).flatMap((folder) => ['-isystem', folder]);
   return [
     ...[...cxx, ...defines.map((name) => `-D${name}`), '-DLXMERT_RACECHECK', `-march=${march}`],
+    // As scripts/lib/mpi.mjs compiles it.
+    ...['-DOMPI_SKIP_MPICXX', '-DMPICH_SKIP_MPICXX'],
     // Enough of the optimiser for what it alone sees, a value that is not set, say; `#pragma unroll` is nvcc's.
     ...['-O1', '-Werror', '-Wno-unknown-pragmas', '-fPIC', '-I', 'native', ...system],
   ];

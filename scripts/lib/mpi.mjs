@@ -11,6 +11,13 @@ const source = at('native', 'comm', 'mpi_plugin.cc');
 /** MPI's own compiler, which knows its headers and libraries. MPICXX may name another one. */
 const mpiCompiler = () => process.env.MPICXX || 'mpicxx';
 
+/** Folders of MPI's headers; null where MPI is not installed. */
+export function mpiHeaders() {
+  if (!onPath(mpiCompiler())) return null;
+  const words = outputOf(mpiCompiler(), ['-show'])?.split(/\s+/) ?? [];
+  return words.filter((word) => word.startsWith('-I')).map((word) => word.slice(2));
+}
+
 /** The C++ interface of MPI is not used, and older MPIs warn about it. */
 const FLAGS = ['-std=c++20', '-O2', '-Wall', '-Wextra', '-fPIC', '-shared', '-fvisibility=hidden'];
 const DEFINES = ['-DOMPI_SKIP_MPICXX', '-DMPICH_SKIP_MPICXX', '-I', 'native'];
