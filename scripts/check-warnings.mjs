@@ -29,7 +29,9 @@ const sources = files.filter(
 function flags() {
   const { lxmert_cxx_flags: cxx, lxmert_defines: defines } = readJson(at('native', 'sources.gypi')).variables;
   const napi = createRequire(import.meta.url)('node-addon-api').include_dir.replaceAll('"', '');
-  const system = [nodeHeaders(), napi, ...(mpi ?? [])].filter((folder) => folder !== null).flatMap((folder) => ['-isystem', folder]);
+  const system = [nodeHeaders(), napi, ...(mpi ?? [])]
+    .filter((folder) => folder !== null)
+    .flatMap((folder) => ['-isystem', folder]);
   return [
     ...[...cxx, ...defines.map((name) => `-D${name}`), '-DLXMERT_RACECHECK', `-march=${march}`],
     // As scripts/lib/mpi.mjs compiles it.
