@@ -5,8 +5,6 @@ import type { FeatureTable } from '../data/features/residentFeatures.js';
 import {
   attentionLimits,
   Engine,
-  GradientLedger,
-  Recordings,
   rowBlock,
   Tape,
   type AdamOptions,
@@ -38,32 +36,8 @@ import { ModelState, parseReport, type StateKind, type StepReport } from './mode
 import { GradientParts, type StepSharing } from './gradientParts.js';
 import type { Objective } from './objective.js';
 import type { StagedBatch, StepKeys } from './staging.js';
-import { StepMemory, type StagedWork } from './stepMemory.js';
-
-/**
- * The largest number of recordings that are kept. Each combination of input slot, place of a part in its step, and set of
- * capacities has a recording.
- */
-const mostRecordings = 128;
-
-/** The place of a part in its step. */
-interface PartOf<L extends string> {
-  readonly weights: LossWeights<L>;
-  readonly first: boolean;
-  readonly last: boolean;
-  /** The part of the global batch whose gradient is made on its own, for a model that shares its steps. */
-  readonly gradientPart?: number | undefined;
-}
-
-interface StepWork<L extends string> {
-  readonly weights: LossWeights<L>;
-  /** Whether the step ends with an update. */
-  readonly update: boolean;
-  /** Resolves with whether the last update was made; undefined if that is known already. */
-  readonly before: Promise<boolean> | undefined;
-  /** The gradient part of each batch, for a model that shares its steps. */
-  readonly partOf: readonly number[];
-}
+import { StepMemory } from './stepMemory.js';
+import { TrainingWork } from './trainingWork.js';
 
 /** A call of `forward` whose `use` is running. */
 interface Use {
@@ -104,7 +78,7 @@ export class TrainableModel<L extends string, Outputs> {
   readonly #factors: LossFactors<L>;
   readonly #state: ModelState;
   readonly #memory: StepMemory;
-  readonly #recordings: Recordings<GradientLedger>;
+  readonly #training: TrainingWork<L>;
   /** How the gradient of a global batch is put together from parts; undefined: this process makes it as a whole. */
   #parts: GradientParts | undefined;
   /** The call of `forward` in whose `use` the current code runs. */
@@ -131,7 +105,11 @@ export class TrainableModel<L extends string, Outputs> {
     this.#unset = new Set(engine?.dryRun ? [] : this.parameters.map(({ name }) => name));
     this.#state = new ModelState(this.engine, this.weights, objective.losses.length);
     this.#memory = new StepMemory(this.engine, config);
-    this.#recordings = new Recordings(this.engine, mostRecordings);
+    this.#training = new TrainingWork({
+      ...{ engine: this.engine, config, weights: this.weights, objective, adam: this.#adam },
+      ...{ state: this.#state, memory: this.#memory, slotOf: this.#slotOf },
+      kindOf: (work, weights) => this.#kindOf(work, weights),
+    });
   }
 
   /** Refuses heads that are wider than the device's attention allows: the first step would fail and end the engine. */
@@ -176,6 +154,7 @@ export class TrainableModel<L extends string, Outputs> {
           `ranks and gradient parts work on the CPU only, and this model is on ${this.engine.device}; use --device cpu`,
         );
       this.#parts = new GradientParts(this.engine, this.weights, this.#state.tallies, sharing);
+      this.#training.share(this.#parts);
     });
   }
 
@@ -239,7 +218,7 @@ export class TrainableModel<L extends string, Outputs> {
       parts.forEach((part) => this.#memory.check(part));
       let workspace = 0;
       for (const part of parts) {
-        const placed = await this.#memory.place(part, this.#trainWork(weights));
+        const placed = await this.#memory.place(part, this.#training.work(weights));
         workspace = Math.max(workspace, placed.workspace);
       }
       return { ...this.engine.memory(), workspace };
@@ -354,7 +333,11 @@ export class TrainableModel<L extends string, Outputs> {
         const { ownRate } = this.#objective;
         const keys = { step, seed, learningRate, lossScale: scale, ownRate: ownRate && learningRate * ownRate.factor };
         const { partOf = [] } = options;
-        return { counts, examples, ...(await this.#enqueue(parts, keys, { weights, update, before, partOf })) };
+        return {
+          counts,
+          examples,
+          ...(await this.#training.enqueue(parts, keys, { weights, update, before, partOf })),
+        };
       });
       const values = await started.done;
       const report = parseReport(values, this.lossNames, started.counts);
@@ -368,72 +351,6 @@ export class TrainableModel<L extends string, Outputs> {
     } finally {
       if (this.#lastUpdate === own) this.#lastUpdate = undefined;
     }
-  }
-
-  /** Enqueues the work of a step. `done` resolves with the values of the report. */
-  async #enqueue(
-    parts: readonly Batch[],
-    keys: StepKeys,
-    { weights, update, before, partOf }: StepWork<L>,
-  ): Promise<{ readonly done: Promise<Float32Array> }> {
-    const { groups, ownRate } = this.#objective;
-    if (update) await this.#state.prepareUpdate(groups(weights), ownRate?.groups);
-    const uploads: Promise<void>[] = [];
-    const last = this.#parts
-      ? await this.#enqueueShared(this.#parts, parts, keys, { weights, partOf }, uploads)
-      : await this.#enqueueParts(parts, keys, weights, uploads);
-    // While this waits, the device computes this step's gradient. If the step before made no update, this step must not make
-    // one either, because the caller looks for the cause with the weights before both steps.
-    if (update && (await before) === false) throw notMade(keys.step);
-    if (update && last) this.#state.update(last, this.#adam);
-    const report = Promise.all([this.engine.readFloats(this.#state.report), ...uploads]);
-    return { done: report.then(([values]) => values) };
-  }
-
-  /** Enqueues forward and backward of batches whose gradients are added up one after the other; returns the last. */
-  async #enqueueParts(
-    parts: readonly Batch[],
-    keys: StepKeys,
-    weights: LossWeights<L>,
-    uploads: Promise<void>[],
-    gradientPart?: number,
-  ): Promise<StagedBatch | undefined> {
-    let ledger = new GradientLedger();
-    let last: StagedBatch | undefined;
-    for (const [i, part] of parts.entries()) {
-      const { staged, key, uploaded } = await this.#memory.stage(part, keys, this.#trainWork(weights));
-      uploads.push(uploaded);
-      const of: PartOf<L> = { weights, first: i === 0, last: i === parts.length - 1, gradientPart };
-      ledger = this.#recordings.run(JSON.stringify([key, of.first, of.last, gradientPart, ledger.key]), () =>
-        this.#trainPart(staged, of, new GradientLedger(ledger)),
-      );
-      last = staged;
-    }
-    return last;
-  }
-
-  /** The same for the gradient parts of this rank, each on its own, and the sum of all; returns the records of the update. */
-  async #enqueueShared(
-    shared: GradientParts,
-    parts: readonly Batch[],
-    keys: StepKeys,
-    { weights, partOf }: Pick<StepWork<L>, 'weights' | 'partOf'>,
-    uploads: Promise<void>[],
-  ): Promise<Pick<StagedBatch, 'record' | 'ownRateRecord'>> {
-    const ranges = this.#state.ranges(this.#objective.groups(weights));
-    for (let part = shared.first; part < shared.end; part++) {
-      const batches = parts.filter((_, i) => partOf[i] === part);
-      if (batches.length > 0) await this.#enqueueParts(batches, keys, weights, uploads, part);
-      else {
-        // A part without samples: its gradient and its sums are zero.
-        this.#state.clearTallies();
-        shared.endPart(part, ranges, new GradientLedger(), new GradientLedger()).rest();
-      }
-    }
-    const { done, ...records } = this.#state.uploadRecords(keys);
-    done.catch(() => undefined); // thrown again where the results of the step are read
-    uploads.push(done);
-    return records;
   }
 
   /** The label counts and examples of the global batch. */
@@ -454,45 +371,6 @@ export class TrainableModel<L extends string, Outputs> {
     };
   }
 
-  /** Adds the gradient of one part to the gradients that the ledger lists; returns the ledger of the sum. */
-  #trainPart(
-    staged: StagedBatch,
-    { weights, first, last, gradientPart }: PartOf<L>,
-    ledger: GradientLedger,
-  ): GradientLedger {
-    if (first) this.#state.clearTallies();
-    const groups = this.#objective.groups(weights);
-    if (!last || !this.#parts || gradientPart === undefined) {
-      this.#forwardAndBackward(staged, weights, ledger);
-      if (last) this.#state.clearUnwritten(groups, ledger);
-      return ledger;
-    }
-    // Which gradients are complete after an op is known only once the whole part has been gone through.
-    const whole = new GradientLedger(ledger);
-    this.engine.plan(() => this.#forwardAndBackward(staged, weights, whole));
-    const end = this.#parts.endPart(gradientPart, this.#state.ranges(groups), whole, ledger);
-    this.#forwardAndBackward(staged, weights, ledger, end.ready);
-    end.rest();
-    return ledger;
-  }
-
-  #trainWork(weights: LossWeights<L>): StagedWork {
-    const run = (staged: StagedBatch): void => this.#forwardAndBackward(staged, weights, new GradientLedger());
-    return { kind: this.#kindOf('train', weights), run };
-  }
-
-  #forwardAndBackward(
-    staged: StagedBatch,
-    weights: LossWeights<L>,
-    ledger: GradientLedger,
-    afterBackward?: () => void,
-  ): void {
-    const tape = new Tape(this.engine, { training: true, ledger, afterBackward });
-    const encoder = { tape, weights: this.weights, config: this.config };
-    this.#objective.forward({ encoder, batch: staged, weights, slotOf: this.#slotOf });
-    tape.backward();
-  }
-
   /** The row of the tallies for a loss. */
   readonly #slotOf = (loss: L): LossSlot => {
     const slot = this.lossNames.indexOf(loss);
@@ -503,14 +381,6 @@ export class TrainableModel<L extends string, Outputs> {
   #kindOf(work: string, weights: LossWeights<L>): string {
     return [work, ...lossesOn(this.lossNames, weights)].join(' ');
   }
-}
-
-/** The error of a step that was enqueued after a step that is not finite. */
-function notMade(step: number): LxmertError {
-  return new LxmertError(
-    'NOT_FINITE',
-    `step ${step} was not made: a loss or the gradient of the step before it is not finite. The weights were left as they were`,
-  );
 }
 
 function notFinite(
