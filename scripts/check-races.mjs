@@ -1,6 +1,7 @@
-// Kernels on the emulator, and what they do wrong that does not show: data races and misaligned accesses (docs/emulator.md).
+// Looks for data races and misaligned accesses of the CUDA kernels on the emulator. They need not change a result
+// (docs/emulator.md).
 //   node scripts/check-races.mjs                      every kernel, in both precisions
-//   node scripts/check-races.mjs test/cuda/step.cu    a program of its own, on the device or on kernels beside it
+//   node scripts/check-races.mjs test/cuda/step.cu    another program, which uses the device or has kernels of its own
 //   node scripts/check-races.mjs --library            builds the library instead, and prints how to use it
 //   node scripts/check-races.mjs --objects            only compiles; prints what programs are made of, as JSON
 import {
@@ -29,7 +30,7 @@ await main(async () => {
     process.stdout.write(`export LXMERT_CUDA_LIBRARY=${await exclusively(buildRaceLibrary)}\n`);
   } else {
     const program = await exclusively(() => buildInstrumented('races', what));
-    // The kernels twice: with tensors at round places, and at any.
+    // The kernels run twice: first with aligned tensors, then with tensors at other addresses.
     const runs = what === null ? [['--check'], ['--check', '--displaced']] : [rest];
     for (const args of runs) process.exitCode ||= await runForeground(program, args, { cwd: root });
   }

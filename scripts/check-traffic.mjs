@@ -1,9 +1,9 @@
-// What kernels make memory do, counted on the emulator (docs/emulator.md, Memory traffic): each op of bench/cuda once, at a
-// small step of the base model, held against native/cuda/traffic.json.
+// Counts the memory traffic of the CUDA kernels on the emulator (docs/emulator.md, Memory traffic). Each op of bench/cuda runs
+// once, with the shapes of a small step of the base model. The counts are compared with the budgets in native/cuda/traffic.json.
 //   node scripts/check-traffic.mjs               a table; fails where a kernel wastes more than its budget
-//   node scripts/check-traffic.mjs --places      and where in the sources each wastes most
-//   node scripts/check-traffic.mjs --update      writes what is counted now as the budgets
-//   node scripts/check-traffic.mjs --program FILE --only NAME    of a program built already, the ops that are called so
+//   node scripts/check-traffic.mjs --places      also prints the source lines at which each kernel wastes most
+//   node scripts/check-traffic.mjs --update      writes the counts as the new budgets
+//   node scripts/check-traffic.mjs --program FILE --only NAME    runs only the ops of this name, in a program that is built
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { buildInstrumented, canInstrument } from './lib/instrumented.mjs';
