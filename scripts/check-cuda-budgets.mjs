@@ -1,6 +1,7 @@
-// `node scripts/check-cuda-budgets.mjs`: holds what ptxas says of the kernels against native/cuda/budgets.json: registers and
-// spilled bytes of each kernel on each target. `-- --update` writes what it says now. More registers than budgeted, a spill
-// that is not, a kernel that has no budget, and a warning of the nvcc that the budgets name fail. Attention and layer norm may not spill at all.
+// `node scripts/check-cuda-budgets.mjs` compares the registers and spilled bytes of each kernel on each target, as ptxas reports
+// them, with native/cuda/budgets.json. `--update` writes the reported numbers as the new budgets. The check fails when a kernel
+// has more registers or spills than its budget, when a kernel has no budget, and when the nvcc that the budgets name warns.
+// Attention and layer norm may not spill at all.
 import { writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { ensureCuda, nvccVersion } from './lib/cuda.mjs';
@@ -12,7 +13,7 @@ import { main } from './lib/setup.mjs';
 const budgetsPath = at('native', 'cuda', 'budgets.json');
 const mayNotSpill = /^(attention|layer_norm).* on sm_(80|90|100|120)$/;
 
-/** Names as one writes them, without the room's and what is the same for all kernels. */
+/** The names of kernels as the sources have them, without namespaces and without words that all kernels share. */
 function shortNames(mangled) {
   const text = outputOf('c++filt', [], mangled.join('\n')) ?? mangled.join('\n');
   return text.split('\n').map((name) =>
@@ -24,7 +25,7 @@ function shortNames(mangled) {
   );
 }
 
-/** What ptxas said of one file: kernel -> target -> { registers, spilled }. */
+/** The report of ptxas for one file: kernel -> target -> { registers, spilled }. */
 function parse(report) {
   const entries = [];
   for (const line of report.split('\n')) {
@@ -83,7 +84,7 @@ await main(async () => {
   if (process.argv.includes('--update')) write(kernels);
   const budgets = readJson(budgetsPath) ?? { kernels: {}, nvcc: null };
   const problems = problemsOf(kernels, budgets);
-  // Compilers differ in what they warn of: the one of the budgets decides.
+  // Compilers differ in their warnings. Only those of the compiler that the budgets name count.
   if (budgets.nvcc === nvccVersion())
     problems.push(...[...reports.values()].flatMap((report) => report.match(/^.*\bwarning\b.*$/gm) ?? []));
   problems.forEach((problem) => say(`cuda: ${problem}`));

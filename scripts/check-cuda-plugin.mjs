@@ -1,11 +1,12 @@
-// `node scripts/check-cuda-plugin.mjs`: the CUDA back end loads into the addon, and where there is no GPU it says what is missing.
+// `node scripts/check-cuda-plugin.mjs` checks that the CUDA back end loads into the addon, and that the message names what is
+// missing where there is no GPU.
 import { describeCuda, Engine } from '../dist/engine/index.js';
 import { say } from './lib/process.mjs';
 
 try {
   say(`cuda: ${describeCuda()}`);
 } catch (error) {
-  // Loaded, and nothing but a device is missing.
+  // The back end is loaded. Only a device is missing.
   if (error.code !== 'NO_DEVICE' || /not built|does not load|no back end|other sources/.test(error.message))
     throw error;
   say(`cuda: loads, and says: ${error.message}`);

@@ -1,6 +1,6 @@
-// `node scripts/check-nvidia-libraries.mjs`: our declarations of cuBLASLt and NCCL against NVIDIA's headers, linked with the
-// real libraries and opened as a run opens them; no GPU is needed. What neither the toolkit nor a wheel brings is installed in
-// build-cuda/venv; where that cannot be, the check says that it is left out.
+// `node scripts/check-nvidia-libraries.mjs` compares our declarations of cuBLASLt and NCCL with NVIDIA's headers, links test programs
+// with the real libraries, and opens the libraries as a run does. It needs no GPU. A library that is not installed is installed
+// in build-cuda/venv. If that fails, the check says that it is left out.
 import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { findLibrary, folder, nvcc, nvccVersion, nvidiaLibraries } from './lib/cuda.mjs';
@@ -11,7 +11,7 @@ import { main } from './lib/setup.mjs';
 const { cublasLt, nccl } = nvidiaLibraries;
 const opener = at('native', 'cuda', 'nvidia_library.cu');
 
-/** What is compiled for each, and the variable that names its file. */
+/** The program that is compiled for each library, and the variable that names the library's file. */
 const checks = [
   {
     library: cublasLt,

@@ -1,6 +1,6 @@
-// `node scripts/check-warnings.mjs [COMPILER]`: every C++ and CUDA source, those of tests too, through one compiler with warnings as
-// errors; by default the compiler that LXMERT_LINT_CXX names. Compilers differ in what they warn of, so one that is named decides,
-// and nothing else that is built stops at a warning. Nothing is written but what was found to be without warnings.
+// `node scripts/check-warnings.mjs [COMPILER]` compiles every C++ and CUDA source, also those of tests, with warnings as errors. The
+// default compiler is the one that LXMERT_LINT_CXX names. Compilers differ in their warnings, so only this one decides, and no other
+// build stops at a warning. The script writes only a record of the sources that were found to be without warnings.
 import { spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -36,12 +36,12 @@ function flags() {
     ...[...cxx, ...defines.map((name) => `-D${name}`), '-DLXMERT_RACECHECK', `-march=${march}`],
     // As scripts/lib/mpi.mjs compiles it.
     ...['-DOMPI_SKIP_MPICXX', '-DMPICH_SKIP_MPICXX'],
-    // Enough of the optimiser for what it alone sees, a value that is not set, say; `#pragma unroll` is nvcc's.
+    // Some warnings, such as that of a value that is not set, need the optimiser. `#pragma unroll` belongs to nvcc.
     ...['-O1', '-Werror', '-Wno-unknown-pragmas', '-fPIC', '-I', 'native', ...system],
   ];
 }
 
-/** What the compiler says of one source, '' when it is without warnings. */
+/** The compiler's messages about one source; '' if it has no warnings. */
 async function check(source, options) {
   const child = spawn(compiler, [...options, '-x', 'c++', '-S', '-o', '/dev/null', source], {
     cwd: root,

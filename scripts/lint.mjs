@@ -24,13 +24,13 @@ const checks = [
   {
     name: 'clang-format',
     command: ['clang-format', ...(fix ? ['-i'] : ['--dry-run', '-Werror']), ...native],
-    // Not a part of the tools that npm brings; CI installs it.
+    // npm does not install this tool; CI does.
     skip: native.length === 0 || !onPath('clang-format') ? 'not installed (apt-get install clang-format)' : '',
   },
   {
     name: 'warnings',
     command: [process.execPath, at('scripts', 'check-warnings.mjs')],
-    // Compilers differ in what they warn of: CI names one.
+    // Compilers differ in their warnings, so CI names one.
     skip: process.env.LXMERT_LINT_CXX ? '' : 'no compiler is named (LXMERT_LINT_CXX=g++-12 npm run lint)',
   },
 ];

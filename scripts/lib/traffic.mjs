@@ -1,9 +1,10 @@
 /**
- * What is held against a budget, each over the least that it could be:
- * - `moved` (of an op): bytes that DRAM moves when nothing leaves the cache during a launch, over those that the op must move
- * - `loads`, `stores` (of a kernel): sectors that requests touch, over those that as many bytes fill
- * - `again`: sectors that requests touch in all, over those that there are: how often the caches serve one
- * - `shared`: passes over the banks of shared memory, over those without conflicts
+ * The ratios that have a budget. Each is divided by the least possible value:
+ * - `moved` (of an op): the bytes that DRAM moves if nothing leaves the cache during a launch, divided by the bytes that the
+ *   op must move
+ * - `loads`, `stores` (of a kernel): the sectors that requests touch, divided by the sectors that as many bytes fill
+ * - `again`: all sectors that requests touch, divided by the number of different sectors: how often a cache serves a sector
+ * - `shared`: passes over the banks of shared memory, divided by the passes without conflicts
  */
 export const MEASURES = ['moved', 'loads', 'stores', 'again', 'shared'];
 
@@ -18,7 +19,7 @@ const over = ({ touched, least }) => ratio(touched, least);
 /** "(forwardKernel<Function, T, kWide<T>>)" -> "forwardKernel". */
 const nameOf = (text) => text.replace(/^\(/, '').replace(/<.*$/, '').replace(/\)$/, '');
 
-/** The launches of one kernel of an op, as one. */
+/** Adds up the launches of one kernel of an op. */
 function sum(launches) {
   const add = (kind) =>
     launches.reduce(
@@ -38,7 +39,7 @@ function sum(launches) {
   };
 }
 
-/** An op, then its kernels. What has a product in it, or a copy, moves bytes that are not counted: of that only the kernels. */
+/** An op, then its kernels. The bytes of products and copies are not counted, so an op with one of them has no row of its own. */
 function rowsOf({ op, precision, bytes: least, launches }) {
   const key = `${op} ${precision}`;
   const isKernel = ({ loads, stores }) => loads.requests + stores.requests > 0;
@@ -51,7 +52,7 @@ function rowsOf({ op, precision, bytes: least, launches }) {
   return [{ key, bytes, moved, loads: null, stores: null, again: null, shared: null, worst: [] }, ...rows];
 }
 
-/** Of what bench/cuda's program prints when it is linked with native/cuda/emulator/traffic.cc: a row for each op and kernel. */
+/** Reads the output of bench/cuda's program, linked with native/cuda/emulator/traffic.cc: a row for each op and kernel. */
 export function count(output) {
   const ops = [];
   let isOp = false;
@@ -64,7 +65,7 @@ export function count(output) {
   return ops.flatMap(rowsOf);
 }
 
-/** @param {boolean} places also where in the sources each kernel wastes most */
+/** @param {boolean} places also give the source lines at which each kernel wastes most */
 export function tableOf(rows, places) {
   const text = (value) => (value === null ? '' : value.toFixed(2)).padStart(7);
   const width = Math.max(...rows.map(({ key }) => key.length), 0);
@@ -79,7 +80,7 @@ export function tableOf(rows, places) {
   return `${lines.join('\n')}\n`;
 }
 
-/** What is over its budget, in words. @param {boolean} all whether every kernel was counted */
+/** Describes each ratio that is over its budget. @param {boolean} all whether every kernel was counted */
 export function problemsOf(rows, budgets, all = true) {
   const problems = [];
   for (const row of rows) {
