@@ -1,5 +1,5 @@
-import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { homeFolder } from '../config/paths.js';
 import type { ResolvedRunConfig } from '../config/runConfig.js';
 import { taskNames } from '../config/tasks.js';
 import type { TaskName } from '../config/tasks.js';
@@ -35,10 +35,11 @@ export async function openPretrainRun(
   const { workers } = data;
   const wordPiece = await WordPiece.load({ vocabFile: data.vocabulary });
   const files = new FeatureFiles({ verifyReads: data.verifyReads });
+  const folder = cacheFolder();
   const where = {
     ...{ dir: data.folder, wordPiece, files, signal },
     ...{ maxTokens: data.maxTokens, maxMissingShare: data.maxMissingShare, skip: data.excludeLater },
-    cache: { folder: cacheFolder(), onNote: (text: string) => observer?.note?.(text) },
+    cache: folder === undefined ? undefined : { folder, onNote: (text: string) => observer?.note?.(text) },
     // Resident features are on the device; nothing would use a second copy in host memory.
     inMemory: data.residentFeatures ? false : undefined,
   };
@@ -89,9 +90,17 @@ export async function openPretrainRun(
   }
 }
 
-/** Where WordPieces of large files are kept: LXMERT_CACHE, else the user's folder for such. */
-const cacheFolder = (): string =>
-  process.env.LXMERT_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'lxmert');
+/**
+ * The folder for the WordPieces of large files: LXMERT_CACHE, else the user's cache folder; undefined for a user without a
+ * home folder, who gets no cache.
+ */
+function cacheFolder(): string | undefined {
+  const { LXMERT_CACHE: own, XDG_CACHE_HOME: caches } = process.env;
+  if (own) return own;
+  if (caches) return join(caches, 'lxmert');
+  const home = homeFolder();
+  return home && join(home, '.cache', 'lxmert');
+}
 
 /** The model of a run on its device, not yet initialized. */
 export async function openPretrainer(config: ResolvedRunConfig, observer?: TrainObserver): Promise<Pretrainer> {

@@ -242,7 +242,7 @@ describe('a damaged line is refused with its number and field', () => {
     await expect(openFeatureTsv(join(dir, 'none.tsv'))).rejects.toMatchObject({ code: 'FILE_MISSING' });
     await expect(new FeatureFiles().open([join(dir, 'none.tsv')], {})).rejects.toMatchObject({ code: 'FILE_MISSING' });
     await expect(openFeatureTsv(dir)).rejects.toMatchObject({ code: 'FILE_ACCESS' });
-    await expect(new FeatureFiles().open([dir], {})).rejects.toMatchObject({ code: 'UNSUPPORTED' });
+    await expect(new FeatureFiles().open([dir], {})).rejects.toMatchObject({ code: 'BAD_DATA' });
   });
 
   test('a damaged feature is found when it is read alone', async () => {
