@@ -88,7 +88,8 @@ withEmulator(describe)('a run on CUDA', () => {
     expect(broken.code).toBe(1);
     expect(broken.errors).toMatch(/broken by LXMERT_EMULATOR_BREAKS_AT.*This process cannot use the GPU any more/s);
     const saved = await readlink(join(folder, 'broken/checkpoints/last'));
-    expect(['step-00000004', 'step-00000008']).toContain(saved);
+    // Checkpoints are due after steps 4 and 8. One of step 6 is left when its validation fails.
+    expect(['step-00000004', 'step-00000006', 'step-00000008']).toContain(saved);
     expect(await pretrain('broken', { device: 'cuda', resume: true })).toMatchObject({ code: 0 });
     expect(await metricsOf(join(folder, 'broken'))).toEqual(await metricsOf(join(folder, 'float32')));
     expect(await newestFiles(join(folder, 'broken'))).toEqual(await newestFiles(join(folder, 'float32')));
