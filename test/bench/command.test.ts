@@ -21,7 +21,7 @@ const run = (line: string) => runCli(line.split(' ').filter(Boolean), table);
 
 test.each([
   ['bench', 'bench what?'],
-  ['bench data', 'unknown argument "data"'],
+  ['bench everything', 'unknown argument "everything"'],
   ['bench step more', 'unknown argument "more"'],
   ['bench step --preset huge', 'preset'],
   ['bench step --batch 0', '--batch must be a whole number'],
