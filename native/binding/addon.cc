@@ -140,9 +140,9 @@ Napi::Value hostMemory(const Napi::CallbackInfo& info) {
 
 // upload(engine, arena, offset, source, ahead): Promise<void>
 //
-// The engine's thread reads a SharedArrayBuffer and hostMemory in place, later, when it gets to this upload. The memory
-// of any other typed array can disappear before that (it is transferred to a worker that ends, or resized), and nothing
-// can hold it, so its bytes are copied now.
+// The engine's thread makes the upload later. It then reads a SharedArrayBuffer or hostMemory directly. The memory of
+// any other typed array may no longer exist at that time (the array was resized, or transferred to a worker that has
+// ended), and the addon cannot prevent this. So its bytes are copied now.
 Napi::Value upload(const Napi::CallbackInfo& info) {
   return translated(info, [&] {
     const ArenaId arena = arenaOf(info, 1);
@@ -167,7 +167,7 @@ Napi::Value upload(const Napi::CallbackInfo& info) {
 
 // read(engine, arena, offset, target): Promise<target>
 //
-// The engine's thread writes into the target: nobody else may use it until the promise resolves.
+// The engine's thread writes into the target. No other code may use the target until the promise resolves.
 Napi::Value read(const Napi::CallbackInfo& info) {
   return translated(info, [&] {
     const ArenaId arena = arenaOf(info, 1);

@@ -1,7 +1,7 @@
 #pragma once
 
-// While a worker is being terminated, its JavaScript code cannot receive an exception. Without this definition the
-// wrappers in napi.h then end the whole process.
+// While a worker is being terminated, its JavaScript code cannot receive an exception. Without this definition, the
+// wrappers in napi.h end the whole process in that case.
 #define NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS
 #include <napi.h>
 
@@ -12,8 +12,8 @@
 
 namespace lxmert::binding {
 
-// Makes a JavaScript error from an engine error, with the same message, and with the name of its code in `code`. Returns
-// null if JavaScript can no longer run.
+// Makes a JavaScript error from an engine error, with the same message, and with the name of its code in `code`.
+// Returns null if JavaScript can no longer run.
 inline napi_value toJs(napi_env env, const Error& error) {
   napi_value code, message, result;
   const bool made = napi_create_string_utf8(env, codeName(error.code), NAPI_AUTO_LENGTH, &code) == napi_ok &&
@@ -31,8 +31,8 @@ inline void check(napi_status status, const char* call) {
   if (status != napi_ok) throw Error(ErrorCode::Internal, std::string(call) + " failed; is the worker ending?");
 }
 
-// Runs the body of an addon function and turns its C++ exceptions into JavaScript exceptions. No C++ exception may reach
-// Node.
+// Runs the body of an addon function and turns its C++ exceptions into JavaScript exceptions. No C++ exception may
+// reach Node.
 template <class Body>
 Napi::Value translated(const Napi::CallbackInfo& info, Body&& body) {
   try {

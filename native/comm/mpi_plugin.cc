@@ -10,7 +10,7 @@
 
 namespace {
 
-// MPI counts in int.
+// MPI's functions take counts as int, so a transfer is divided into messages of at most this number of bytes.
 constexpr int64_t kMost = int64_t{1} << 30;
 
 const char* messageOf(int code) {
@@ -54,7 +54,8 @@ const char* exchange(const LxmertMpiTransfer* sends, int sendCount, const Lxmert
   };
   for (int i = 0; i < receiveCount; ++i) CHECK(each(receives[i], MPI_Irecv));
   for (int i = 0; i < sendCount; ++i) CHECK(each(sends[i], MPI_Isend));
-  // MPI makes progress only while it is asked. Short sleeps leave the core to the computation.
+  // MPI makes progress only during calls such as MPI_Testall. Between these calls, short sleeps free the core for the
+  // computation.
   for (int tries = 0;; ++tries) {
     int done = 0;
     CHECK(MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE));

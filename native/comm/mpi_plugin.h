@@ -1,7 +1,8 @@
-// What `lxmert_mpi.so` offers: MPI behind a table of C functions. MPI's types and numbers differ from one implementation
-// to the next, so the library is compiled on the machine, against the mpi.h that is there (scripts/build-mpi.mjs).
+// The interface of `lxmert_mpi.so`: a table of C functions that call MPI. The types and constants of MPI differ between
+// its implementations, so the library is compiled on the user's machine, with the mpi.h of that machine
+// (scripts/build-mpi.mjs).
 //
-// All functions are called on one thread. They return null, or a message that stays valid.
+// All functions are called on one thread. They return null on success, and otherwise an error message in static memory.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +18,9 @@ struct LxmertMpiTransfer {
 struct LxmertMpi {
   int version;  // kMpiPluginVersion
   const char* (*open)(int* rank, int* ranks);
-  // Gives all ranks the text of rank 0; `text` has room for `size` characters.
+  // Copies the text of rank 0 to all ranks; `text` has room for `size` characters.
   const char* (*shareText)(char* text, int size);
-  // Calls `isAborted(context)` now and then, and returns a message when it is true.
+  // Makes all transfers. Calls `isAborted(context)` repeatedly, and returns an error message if the result is true.
   const char* (*exchange)(const LxmertMpiTransfer* sends, int sendCount, const LxmertMpiTransfer* receives,
                           int receiveCount, bool (*isAborted)(void*), void* context);
   const char* (*close)();

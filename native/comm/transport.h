@@ -19,11 +19,11 @@ class Transport {
   virtual ~Transport() = default;
   // Connects to all other ranks.
   virtual void open(const std::atomic<bool>& aborted) = 0;
-  // Makes all transfers. Those between two ranks keep their order, on both sides. Throws RankLost when a peer is gone,
-  // and soon after `aborted` is set.
+  // Makes all transfers. Between two ranks, the first send of one rank goes to the first receive of the other rank, the
+  // second to the second, and so on. Throws RankLost when a peer is gone, and soon after `aborted` is set.
   virtual void exchange(const std::vector<Transfer>& sends, const std::vector<Transfer>& receives,
                         const std::atomic<bool>& aborted) = 0;
-  // Takes leave of the others, at the end of a run that went well.
+  // Ends the communication with the other ranks. Called at the end of a run that had no error.
   virtual void close() = 0;
 };
 

@@ -1,6 +1,7 @@
-// Dropout masks: 0 or 1 / (1 - p) for each column of a row. Each element has its own word of Philox, which depends on the
-// seed, the step, the op instance, the sample, the row in the sample and the column. So the mask does not depend on the
-// place of the row in memory, or on how the rows are divided among threads.
+// Dropout masks. A mask has the value 0 or 1 / (1 - p) for each column of a row. Each value is computed from its own
+// random word of the Philox generator, which depends on the seed, the step, the op instance, the sample, the row in the
+// sample and the column. So the mask does not depend on the place of the row in memory, or on how the rows are divided
+// among threads.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,7 @@ inline void dropoutMask(const Dropout& dropout, int64_t row, int64_t first, int6
     const PhiloxBlock block =
         philoxLanes(static_cast<uint32_t>((first + c) / 4), rowInSample, sample, instance, seed, step);
     for (int half = 0; half < 2; ++half) {
-      // In a vector comparison, true is a word of ones, so `&` keeps the scale or makes 0.
+      // A vector comparison gives a word of one bits for true and 0 for false, so `&` gives the scale or 0.
       const auto kept =
           reinterpret_cast<Words>(reinterpret_cast<Words>(block.half[half]) >= threshold) & (Words{} + scaleBits);
       std::memcpy(mask + c + half * kMaskColumns / 2, &kept, sizeof(kept));

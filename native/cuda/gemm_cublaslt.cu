@@ -1,8 +1,8 @@
-// C = op(A) op(B) + beta C (+ bias) by cuBLASLt, which is column-major. A row-major matrix is the transpose of a
-// column-major one in the same memory, so this file asks for C^T = op(B)^T op(A)^T, with the operands exchanged.
+// C = op(A) op(B) + beta C (+ bias) by cuBLASLt, which expects column-major matrices. Read as column-major, the memory
+// of a row-major matrix is its transpose, so this file computes C^T = op(B)^T op(A)^T, with the operands exchanged.
 //
-// It asks the library's heuristic once for each shape, and keeps the answer. Split sums are added in float32, in a
-// fixed order.
+// For each kind of product (`Key`), the algorithm is taken from cuBLASLt's heuristic once and stored. If an algorithm
+// splits a sum, the partial sums are added in float32, in a fixed order.
 #include <array>
 #include <map>
 
@@ -17,8 +17,8 @@ namespace {
 using namespace cublaslt;
 
 constexpr size_t kWorkspaceBytes = size_t{32} << 20;
-// Kernels load 16 bytes at a time at most. With a larger cap the address of a tensor would choose among kernels, and two
-// runs that lay their tensors out differently would differ in bits.
+// Kernels load at most 16 bytes at a time. With a larger limit, the choice of the kernel would depend on the address of
+// a tensor. Two runs with their tensors at different addresses would then have results with different bits.
 constexpr uint32_t kBestAlignment = 16;
 
 void demand(Status status, const char* what) {
@@ -102,7 +102,7 @@ class CublasLtGemms final : public Gemms {
     demand(lt_.MatmulPreferenceSetAttribute(preference, attribute, &value, sizeof(value)), "stating a preference");
   }
 
-  // Describes a row-major matrix [rows, columns] as the column-major matrix that it is the transpose of.
+  // Describes a row-major matrix [rows, columns] as its transpose, a column-major matrix in the same memory.
   Layout layoutOf(DType dtype, int64_t rows, int64_t columns) const {
     Layout layout;
     demand(lt_.MatrixLayoutCreate(&layout, typeOf(dtype), columns, rows, columns), "describing a matrix");

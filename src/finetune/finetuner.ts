@@ -13,7 +13,7 @@ export type FinetunerOptions = ModelOptions & FinetuneObjectiveOptions;
 
 /** LXMERT with an answer head: the trainable model of `finetuneObjective`. */
 export class Finetuner extends TrainableModel<AnswerLossName, FinetuneOutputs> {
-  /** Pictures of one question. */
+  /** The number of pictures of one question. */
   readonly pictures: 1 | 2;
 
   constructor(options: FinetunerOptions) {
@@ -21,7 +21,7 @@ export class Finetuner extends TrainableModel<AnswerLossName, FinetuneOutputs> {
     this.pictures = options.pictures;
   }
 
-  /** Forward only, dropout off: the loss's sums, and the answer with the highest logit of each example. */
+  /** Runs forward without dropout. Returns the loss's sums, and the answer with the highest logit of each example. */
   answer(batch: Batch): Promise<{ readonly tallies: Tallies<AnswerLossName>; readonly predictions: Int32Array }> {
     return this.forward(batch, answerWeights, {
       use: async ({ predictions }, tallies) => {
@@ -31,7 +31,7 @@ export class Finetuner extends TrainableModel<AnswerLossName, FinetuneOutputs> {
     });
   }
 
-  /** The same with all logits: [examples × answers]. */
+  /** Runs forward without dropout. Returns all logits: [examples × answers]. */
   logits(batch: Batch): Promise<Float32Array> {
     return this.forward(batch, answerWeights, {
       use: async ({ logits }) => {

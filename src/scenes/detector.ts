@@ -3,15 +3,15 @@ import type { Random } from './random.js';
 import { colors, shapes, sizes } from './world.js';
 import type { Box, Scene } from './world.js';
 
-/** What a detector reports of one region: a row of the paper's object-level input. */
+/** An object that a detector found in a picture: one row of the paper's object-level input. */
 export interface DetectedObject {
-  /** Index into `shapes`, and how sure the detector is, 0 to 1. */
+  /** Index into `shapes`, and the detector's confidence in it, from 0 to 1. */
   readonly objectId: number;
   readonly objectConf: number;
-  /** Index into `colors`, and how sure the detector is. */
+  /** Index into `colors`, and the detector's confidence in it, from 0 to 1. */
   readonly attrId: number;
   readonly attrConf: number;
-  /** Pixels, within the picture. */
+  /** In pixels; the box lies within the picture. */
   readonly box: Box;
   /** [featureDim] */
   readonly feature: Float32Array;
@@ -19,32 +19,35 @@ export interface DetectedObject {
 
 /** Standard deviation of a feature's noise; the features themselves have variance 1. */
 export const featureNoise = 0.3;
-/** Probability that an object is taken for another shape or another colour. */
+/** Probability that the detector reports a wrong shape or a wrong colour for an object. */
 export const misdetection = 0.03;
 /** Largest error of a box's edge, as a share of the object's side. */
 const boxError = 0.03;
 
-/** Looks at scenes: a fixed random projection of what an object looks like, plus noise and mistakes. */
+/**
+ * Detects the objects of a scene. The feature of an object is a fixed random projection of its shape, colour and size,
+ * plus noise. For some objects the detector uses a wrong shape or a wrong colour.
+ */
 export interface Detector {
   readonly featureDim: number;
   detect(scene: Scene, random: Random): DetectedObject[];
 }
 
-/** A random other item. */
+/** Returns a random item of `items` that is not `item`. */
 function mistake<T>(items: readonly T[], item: T, random: Random): T {
   return random.pick(items.filter((other) => other !== item));
 }
 
-/** High when the detector is right, low and wide when it is wrong; never 0 or 1. */
+/** A random confidence: high if the detector is right, and lower, from a wider range, if it is wrong. Never 0 or 1. */
 function confidence(right: boolean, random: Random): number {
   const u = random.uniform();
   return right ? 0.98 - 0.4 * u * u : 0.25 + 0.45 * u;
 }
 
 /**
- * The detector. Its projection depends on the feature width alone, not on a seed: scenes of any seed are seen by the
- * same detector, so a model that learnt on some can be tried on others.
- * @param featureDim floats of one feature
+ * Creates the detector. Its projection depends only on the feature width and not on a seed, so the detector is the same
+ * for the scenes of every seed. A model that was trained on the scenes of one seed can be tried on those of another.
+ * @param featureDim number of floats in one feature
  */
 export function createDetector(featureDim: number): Detector {
   const source = createRandom(featureDim, 0x5ce7e5);

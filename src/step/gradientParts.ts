@@ -11,11 +11,14 @@ import { LxmertError } from '../errors.js';
 
 export type { Communicator };
 
-/** The parts of a global batch, and which of them are this rank's. */
+/** The division of a global batch into parts, and the number of this rank, which has some of the parts. */
 export interface PartsOfBatch {
   readonly rank: number;
   readonly ranks: number;
-  /** Parts of which each gradient is made on its own: as many as ranks, or a power of two that is not less. */
+  /**
+   * The number of parts; the gradient of each part is computed separately. It is the number of ranks, or a power of two
+   * that is at least the number of ranks.
+   */
   readonly parts: number;
 }
 
@@ -23,15 +26,15 @@ export interface PartsOfBatch {
 export interface StepSharing extends PartsOfBatch {
   /** Absent for one rank. */
   readonly communicator?: Communicator | undefined;
-  /** Bytes that are summed at once. */
+  /** The largest number of bytes of a bucket, which is summed over the ranks at once. */
   readonly bucketBytes?: number | undefined;
-  /** Gives every rank the values of all ranks, in their order. Absent for one rank. */
+  /** Sends this rank's value to all ranks. Returns the values of all ranks, ordered by rank. Absent for one rank. */
   readonly exchange?: (<T>(name: string, value: T) => Promise<readonly T[]>) | undefined;
 }
 
 const defaultBucketBytes = 16 * 2 ** 20;
 
-/** The first part of a rank. That of the rank after the last one is the number of parts. */
+/** The first part of a rank. For `rank` equal to `ranks`, the result is the number of parts. */
 export const firstPart = ({ parts, ranks }: Pick<PartsOfBatch, 'parts' | 'ranks'>, rank: number): number =>
   Math.floor((parts * rank) / ranks);
 
@@ -41,7 +44,7 @@ interface Node {
   readonly index: number;
 }
 
-/** A bucket: bytes of the gradient arena, and the same bytes in the sums that wait. */
+/** A bucket: a range of bytes in the gradient arena, and the same range in each slot. A slot stores a sum for later. */
 interface Piece {
   readonly begin: number;
   readonly end: number;
@@ -49,7 +52,10 @@ interface Piece {
   readonly inSlot: (slot: number) => Tensor;
 }
 
-/** What follows the gradient of a part: sums that are complete are added, and the part is put aside if it must wait. */
+/**
+ * The steps after the gradient of a part is computed: stored sums are added to it, and the result is copied into a slot
+ * if it is needed later.
+ */
 interface PartEnd {
   /** Slots whose sum is added in front of the gradient, in this order. */
   readonly add: readonly number[];
@@ -57,7 +63,7 @@ interface PartEnd {
   readonly keep: number | undefined;
 }
 
-/** What to do after each part of a run of parts, and the number of slots that wait at the end. */
+/** The steps after each of the parts first … end - 1, and the number of slots that are still in use at the end. */
 export function planParts(first: number, end: number): { readonly ends: readonly PartEnd[]; readonly waiting: number } {
   const stack: Node[] = [];
   const ends: PartEnd[] = [];
@@ -88,7 +94,7 @@ export class GradientParts {
   readonly #slotBytes: number;
   readonly #weightBytes: number;
 
-  /** Gives the gradient arena room for the sums that wait; its contents are lost. */
+  /** Reserves memory for the slots in the gradient arena. The contents of the arena are lost. */
   constructor(engine: Engine, weights: ModelWeights, tallies: Tensor, sharing: StepSharing) {
     const { rank, ranks, parts, communicator } = sharing;
     const isPower = Number.isInteger(Math.log2(parts));
@@ -114,11 +120,12 @@ export class GradientParts {
   }
 
   /**
-   * The work after the gradient of a part: `ready` is called as backward goes on and hands over the buckets that are
-   * complete, so that they travel meanwhile; `rest` follows the last op.
+   * Returns the work for the gradient of a part. The caller calls `ready` repeatedly during backward. It passes on the
+   * buckets that are complete, so that they are sent to other ranks during the rest of backward. The caller calls
+   * `rest` after the last op.
    * @param ranges byte ranges of the gradients that are trained
-   * @param whole the marks of the whole part, also those that are still to come; gaps between them are zero
-   * @param soFar the marks up to now
+   * @param whole all marks of the part, also those that backward has not reached yet; bytes without a mark are set to 0
+   * @param soFar the marks that backward has reached
    */
   endPart(
     part: number,
@@ -141,7 +148,7 @@ export class GradientParts {
     };
     return {
       ready: () => {
-        // Only what travels is worth handing over early. The order is the same on all ranks.
+        // An early start helps only if the bucket is sent to other ranks. The order is the same on all ranks.
         while (communicator && isLast && next < pieces.length && soFar.marks >= pieces[next].completeAt) hand();
       },
       rest: () => {
@@ -165,7 +172,7 @@ export class GradientParts {
     return this.#engine.tensor('gradients', offset, [bytes / elementBytes]);
   }
 
-  /** The buckets from the end of memory to its beginning, as backward finishes them. */
+  /** The buckets, ordered from the end of memory to its beginning, because backward completes them in this order. */
   #pieces(ranges: readonly (readonly [number, number])[]): Piece[] {
     const { bucketBytes = defaultBucketBytes } = this.sharing;
     const pieces: Piece[] = [];
@@ -179,7 +186,7 @@ export class GradientParts {
     return pieces;
   }
 
-  /** The sums of the losses; they come last. */
+  /** The tallies (sums of the losses), which are summed after all buckets. */
   #tallyPiece(): Pick<Piece, 'tensor' | 'inSlot'> {
     const [rows, columns] = this.#tallies.shape;
     const inSlot = (slot: number) =>

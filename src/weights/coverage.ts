@@ -85,14 +85,15 @@ export function coverGroups(
   }));
 }
 
-/** Encoder weights that a BERT model does not have. Weights of BERT only fill the embeddings and the language encoder. */
+/** Encoder weights that a BERT model does not have. BERT has only embeddings and the language encoder. */
 const besideBert = /^lxmert\.encoder\.(visn_fc|r_layers|x_layers)\./;
 
 /**
  * Checks that the file has all encoder weights, except those that may be missing.
- * @param allowed names of weights that may be missing, or patterns with `*`; with `bertAlone`, also what BERT does not have
- * @throws BAD_CHECKPOINT naming the weights that are missing or have another shape; BAD_ARGUMENT for a pattern that fits no
- * parameter
+ * @param allowed names of weights that may be missing, or patterns with `*`. If `bertAlone` is true and the file has a
+ * BERT model, the weights that BERT does not have may be missing, too.
+ * @throws BAD_CHECKPOINT naming the weights that are missing or have another shape; BAD_ARGUMENT for a pattern that
+ * fits no parameter
  */
 export function demandEncoder(
   source: WeightSource,
@@ -164,7 +165,7 @@ async function sameValues(a: SourceTensor, b: SourceTensor): Promise<boolean> {
     for await (const values of a.pieces()) {
       const { value } = await others.next();
       if (!value || Buffer.compare(asBytes(values), asBytes(value)) !== 0) {
-        // If one of the two tensors is not contiguous in its file, its pieces have other lengths.
+        // If one of the two tensors is not contiguous in its file, its pieces may have other lengths than the other's.
         if (value?.length !== values.length)
           return Buffer.compare(asBytes(await a.read()), asBytes(await b.read())) === 0;
         return false;
