@@ -49,6 +49,7 @@
       "native/cpu/product.h",
       "native/cpu/shuffle.h",
       "native/cpu/small_gemm.h",
+      "native/cpu/widen_halves.h",
       "native/engine/arenas.h",
       "native/engine/arg_reader.h",
       "native/engine/command_queue.h",

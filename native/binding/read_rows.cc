@@ -9,12 +9,8 @@
 #include <memory>
 #include <vector>
 
-#ifdef __F16C__
-#include <immintrin.h>
-#endif
-
 #include "binding/arguments.h"
-#include "engine/half.h"
+#include "cpu/widen_halves.h"
 
 namespace lxmert::binding {
 
@@ -46,22 +42,13 @@ int readFully(int fd, char* into, int64_t bytes, int64_t position) {
   return 0;
 }
 
-void widen(const uint16_t* halves, float* floats, int64_t count) {
-  int64_t i = 0;
-#ifdef __F16C__
-  for (; i + 8 <= count; i += 8)
-    _mm256_storeu_ps(floats + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(halves + i))));
-#endif
-  for (; i < count; ++i) floats[i] = floatOfHalf(halves[i]);
-}
-
 int readRun(const Run& run, uint16_t* scratch) {
   if (!run.half) return readFully(run.fd, run.target, 4 * run.count, run.position);
   for (int64_t done = 0; done < run.count;) {
     const int64_t count = std::min(run.count - done, kScratch);
     const int status = readFully(run.fd, reinterpret_cast<char*>(scratch), 2 * count, run.position + 2 * done);
     if (status != 0) return status;
-    widen(scratch, reinterpret_cast<float*>(run.target) + done, count);
+    cpu::widenHalves(scratch, reinterpret_cast<float*>(run.target) + done, count);
     done += count;
   }
   return 0;
