@@ -127,7 +127,7 @@ export async function isPlainPickle(path: string): Promise<boolean> {
  * The arrays of a pickled dict, or of the dict under `model` in it, as detectron2 writes. Nothing of the file is run.
  * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA naming the file and what is wrong with it
  */
-export async function readNumpyPickle(path: string): Promise<readonly NumpyTensor[]> {
+export async function readNumpyTensors(path: string): Promise<readonly NumpyTensor[]> {
   const bad = (reason: string) => new LxmertError('BAD_DATA', `${path}: ${reason}`);
   const file = await RegularFile.open(path);
   let root: PickleValue;

@@ -1,5 +1,5 @@
 import { LxmertError } from '../errors.js';
-import { isPlainPickle, readNumpyPickle } from '../formats/numpyPickle.js';
+import { isPlainPickle, readNumpyTensors } from '../formats/numpyPickle.js';
 import { isFolderThere } from './source.js';
 import { openFolder } from './folder.js';
 import { formOfFile, openSafetensors, openTorch } from './tensorFile.js';
@@ -19,7 +19,7 @@ export async function openTensors(path: string): Promise<TensorFile> {
 }
 
 async function openNumpy(path: string): Promise<TensorFile> {
-  const tensors = (await readNumpyPickle(path)).map(({ name, dtype, shape, values }) => ({
+  const tensors = (await readNumpyTensors(path)).map(({ name, dtype, shape, values }) => ({
     ...{ fileName: name, dtype, shape },
     read: () => Promise.resolve(values),
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { readNumpyPickle } from '../../src/formats/numpyPickle.js';
+import { readNumpyTensors } from '../../src/formats/numpyPickle.js';
 import { openTensors, readFloat32 } from '../../src/weights/index.js';
 
 const fixtures = fileURLToPath(new URL('../fixtures/detector/', import.meta.url));
@@ -38,7 +38,7 @@ const put = (name: string, bytes: Uint8Array): string => {
 
 test('a pickle that would run something is refused by the name of that', async () => {
   const path = put('hostile.pkl', Buffer.from('\x80\x02cposix\nsystem\nX\x04\x00\x00\x00true\x85R.', 'latin1'));
-  await expect(readNumpyPickle(path)).rejects.toMatchObject({
+  await expect(readNumpyTensors(path)).rejects.toMatchObject({
     code: 'BAD_DATA',
     message: expect.stringContaining("'posix.system'") as unknown,
   });
@@ -48,12 +48,12 @@ test('pickles that are cut at any place, and one without arrays, name the file',
   const bytes = readFileSync(form('protocol4'));
   for (let length = 3; length < bytes.length; length += 97) {
     const path = put('cut.pkl', bytes.subarray(0, length));
-    await expect(readNumpyPickle(path)).rejects.toMatchObject({
+    await expect(readNumpyTensors(path)).rejects.toMatchObject({
       code: 'BAD_DATA',
       message: expect.stringContaining(path) as unknown,
     });
   }
-  await expect(readNumpyPickle(put('empty.pkl', Buffer.from('\x80\x02}.', 'latin1')))).rejects.toThrow(
+  await expect(readNumpyTensors(put('empty.pkl', Buffer.from('\x80\x02}.', 'latin1')))).rejects.toThrow(
     'holds no arrays',
   );
 });
