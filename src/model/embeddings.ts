@@ -1,15 +1,19 @@
 import { featuresOf, objectEmbedding, tokenEmbedding, type Tensor } from '../engine/index.js';
-import { languageStream, visionStream, type Encoder } from './encoder.js';
+import { visionStream, type Encoder, type Stream } from './encoder.js';
 import type { ModelInputs } from './inputs.js';
 
-/** Word-level sentence embeddings (LXMERT, section 2.1): [language rows, H]. */
-export function sentenceEmbeddings({ tape, weights, config }: Encoder, inputs: ModelInputs, out?: Tensor): Tensor {
+/** Word-level sentence embeddings (LXMERT, section 2.1): ids [rows] i32 of a stream of words → [rows, H]. */
+export function sentenceEmbeddings(
+  { tape, weights, config }: Encoder,
+  { rows, rowIds }: Stream,
+  tokenIds: Tensor,
+  out?: Tensor,
+): Tensor {
   const name = 'lxmert.embeddings';
-  const { rows, rowIds } = languageStream(inputs);
   return tokenEmbedding(
     tape,
     rows,
-    inputs.tokenIds,
+    tokenIds,
     {
       word: weights.get(`${name}.word_embeddings.weight`),
       position: weights.get(`${name}.position_embeddings.weight`),

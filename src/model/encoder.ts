@@ -12,7 +12,7 @@ import {
   type Tape,
   type Tensor,
 } from '../engine/index.js';
-import type { ModelInputs } from './inputs.js';
+import type { ModelInputs, SentenceInputs } from './inputs.js';
 import type { ModelWeights } from './weights.js';
 
 /** The requested attention maps, by the names of the parity fixtures: tensors [samples, heads, longest, longest]. */
@@ -39,6 +39,11 @@ export interface Encoder {
 export function languageStream(inputs: ModelInputs): Stream {
   const rows = inputs.language;
   return { rows, samples: inputs.tokens, rowIds: rowBlock(inputs.rowIds, 0, rows.capacity) };
+}
+
+/** The stream of sentences that are computed once for all pictures of an example. */
+export function sentenceStream({ rows, tokens, rowIds }: SentenceInputs): Stream {
+  return { rows, samples: tokens, rowIds };
 }
 
 export function visionStream(inputs: ModelInputs): Stream {

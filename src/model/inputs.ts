@@ -20,6 +20,21 @@ export interface ModelInputs {
   readonly visualFeats: Tensor | FeatureRows;
   /** [vision rows, 4] */
   readonly visualPos: Tensor;
+  /** Only in batches of examples with two pictures and one sentence. */
+  readonly sentences?: SentenceInputs | undefined;
+}
+
+/** One sentence an example, while the language stream has that sentence once for each picture. */
+export interface SentenceInputs {
+  readonly rows: Rows;
+  /** [sentence rows] i32 */
+  readonly tokenIds: Tensor;
+  /** Where the tokens of each example's sentence are. */
+  readonly tokens: SampleRows;
+  /** As `ModelInputs.rowIds`, with the id of the example's first sample: [sentence rows, 2] i32 */
+  readonly rowIds: Tensor;
+  /** For each language row the sentence row with the same token: [language rows] i32 */
+  readonly rowOf: Tensor;
 }
 
 /** The row ids of objects begin here, so that token i and object i of a sample do not share dropout masks. */

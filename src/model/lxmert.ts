@@ -4,6 +4,7 @@ import {
   crossModalityLayer,
   languageStream,
   lastLayerFirstRows,
+  sentenceStream,
   singleModalityLayer,
   visionStream,
   type Encoder,
@@ -47,14 +48,7 @@ function crossed(encoder: Encoder, inputs: ModelInputs, layers: number): Tensor 
   const visionBlock = rowBlock(joined, stacked.split, vision.capacity);
 
   tape.beside(
-    () =>
-      singleModalityEncoder(encoder, languageStream(inputs), {
-        embed: (out) => sentenceEmbeddings(encoder, inputs, out),
-        layers: config.lLayers,
-        name: 'lxmert.encoder.layer',
-        map: 'language',
-        out: languageBlock,
-      }),
+    () => languageEncoder(encoder, inputs, languageBlock),
     () =>
       singleModalityEncoder(encoder, visionStream(inputs), {
         embed: (out) => objectEmbeddings(encoder, inputs, out),
@@ -68,6 +62,34 @@ function crossed(encoder: Encoder, inputs: ModelInputs, layers: number): Tensor 
   return joined;
 }
 
+/** The language encoder of all samples, into `out`: [language rows, H]. */
+function languageEncoder(encoder: Encoder, inputs: ModelInputs, out: Tensor): void {
+  const { sentences } = inputs;
+  const encode = (stream: Stream, tokenIds: Tensor, to?: Tensor): Tensor =>
+    singleModalityEncoder(encoder, stream, {
+      embed: (into) => sentenceEmbeddings(encoder, stream, tokenIds, into),
+      layers: encoder.config.lLayers,
+      name: 'lxmert.encoder.layer',
+      map: 'language',
+      out: to,
+    });
+  if (!sentences || !canShareSentences(encoder)) {
+    encode(languageStream(inputs), inputs.tokenIds, out);
+    return;
+  }
+  const once = encode(sentenceStream(sentences), sentences.tokenIds);
+  gatherRows(encoder.tape, inputs.language, once, sentences.rowOf, out);
+}
+
+/**
+ * Whether the pictures of an example can share the hidden states of its sentence. Dropout differs between the samples of an
+ * example, and an attention map is asked for by sample.
+ */
+function canShareSentences({ tape, config, maps }: Encoder): boolean {
+  const dropout = tape.training && (config.hiddenDropoutProb > 0 || config.attentionProbsDropoutProb > 0);
+  return !dropout && !maps?.size;
+}
+
 interface SingleModality {
   /** The input of the first layer; written to `out` if there is no layer. */
   readonly embed: (out?: Tensor) => Tensor;
@@ -75,8 +97,8 @@ interface SingleModality {
   /** The part of the names of the layers' parameters and attention maps before the layer's number. */
   readonly name: string;
   readonly map: string;
-  /** Where to write the last hidden states. */
-  readonly out: Tensor;
+  /** Where to write the last hidden states. Default: memory of their own. */
+  readonly out?: Tensor | undefined;
 }
 
 /** Embeddings and layers of one stream: the language or the object-relationship encoder. */
@@ -84,7 +106,7 @@ function singleModalityEncoder(
   encoder: Encoder,
   stream: Stream,
   { embed, layers, name, map, out }: SingleModality,
-): void {
+): Tensor {
   let states = embed(layers === 0 ? out : undefined);
   for (let i = 0; i < layers; i++) {
     const to = i === layers - 1 ? out : undefined;
@@ -92,6 +114,7 @@ function singleModalityEncoder(
       singleModalityLayer(encoder, stream, x, `${name}.${i}`, `${map}.${i}`, to),
     );
   }
+  return states;
 }
 
 /** The first row of each sentence: [language rows, H] → [samples, H]. */

@@ -1,4 +1,5 @@
 import { formOf, rowCountsOf, type Batch, type BatchForm, type FieldRows } from '../data/batches/batch.js';
+import { sharedSentenceRows } from './sharedSentences.js';
 
 /**
  * Capacities are rounded up, so that few different ones occur and most steps replay a recording. A number of rows is rounded to
@@ -24,6 +25,8 @@ export interface Capacities extends BatchForm {
   /** Of fine-tuning: samples of one example, and soft targets. */
   readonly pictures: 1 | 2;
   readonly targets: number;
+  /** Language rows when the sentence of each example is counted once; 0 if the samples do not share their sentences. */
+  readonly sentences: number;
 }
 
 /** The capacities of a batch, or of a batch with another number of similar samples. */
@@ -36,6 +39,7 @@ export function capacitiesOf(batch: Batch, samples = batch.size): Capacities {
     return rounded(rows, step);
   };
   const counts = rowCountsOf(batch);
+  const sentences = sharedSentenceRows(batch);
   return {
     samples: rounded(samples, sampleRounding),
     language: share(counts.language, partOfRows),
@@ -46,6 +50,7 @@ export function capacitiesOf(batch: Batch, samples = batch.size): Capacities {
     objectsOfSample: rounded(longestOf(batch.objectOffsets), lengthRounding),
     pictures: batch.pictures ?? 1,
     targets: share(counts.targets, partOfMaskedRows),
+    sentences: sentences === 0 ? 0 : share(sentences, partOfRows),
     ...formOf(batch),
   };
 }

@@ -6,6 +6,7 @@ import {
   type Batch,
   type DeviceFieldName,
   type FieldName,
+  type FieldRows,
   type HostFieldName,
   type TargetFieldName,
 } from '../data/batches/batch.js';
@@ -24,9 +25,10 @@ import {
 } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
 import { firstObjectRowId, type ModelInputs } from '../model/inputs.js';
-import { recordOf } from '../records.js';
+import { keysOf, recordOf } from '../records.js';
 import { capacityOf, type Capacities } from './capacities.js';
 import { featureTable } from './featureTable.js';
+import { sharedSentences, type SharedSentences } from './sharedSentences.js';
 
 /** Fields that may lie in the table of features on the device. */
 type FeatureField = 'visualFeats' | 'featureTargets';
@@ -49,9 +51,19 @@ export type StagedBatch = ModelInputs & {
   readonly examples: Rows;
 };
 
-/** What a step record, the row ids and the fields of a batch are in device memory. */
+/** Parts of a staged batch that are derived from its fields and from the step. */
 const derivedNames = ['record', 'ownRateRecord', 'rowIds', 'firstRowIds'] as const;
-type StagedName = (typeof derivedNames)[number] | FieldName;
+/** The sentences of examples with two pictures, each once: the name of a part, and its values. */
+const sentenceParts = {
+  sentenceTokenIds: 'tokenIds',
+  sentenceOffsets: 'offsets',
+  sentenceRowIds: 'rowIds',
+  sentenceRowOf: 'rowOf',
+} as const satisfies Record<string, keyof SharedSentences>;
+type SentencePart = keyof typeof sentenceParts;
+const sentenceNames = keysOf(sentenceParts);
+type DerivedName = (typeof derivedNames)[number] | SentencePart;
+type StagedName = DerivedName | FieldName;
 
 interface Place {
   /** Bytes from the start of the staged batch. */
@@ -61,24 +73,36 @@ interface Place {
 }
 
 const alignment = 64;
+/** Rows of fields that say where samples or examples begin. */
+const offsetRows: ReadonlySet<FieldRows> = new Set(['offsets', 'exampleOffsets']);
 
 function shapeOf(name: StagedName, c: Capacities, featureDim: number): readonly number[] {
   if (name === 'record' || name === 'ownRateRecord') return [stepRecordWords];
   if (name === 'rowIds') return [c.language + c.vision, 2];
   if (name === 'firstRowIds') return [c.samples, 2];
+  if (name === 'sentenceTokenIds') return [c.sentences];
+  if (name === 'sentenceOffsets') return [capacityOf(c, 'exampleOffsets')];
+  if (name === 'sentenceRowIds') return [c.sentences, 2];
+  if (name === 'sentenceRowOf') return [c.language];
   const { rows, width } = fieldOf(name);
   const capacity = capacityOf(c, rows);
   return width === undefined ? [capacity] : [capacity, width === 'visualFeatDim' ? featureDim : width];
 }
 
-const isDerived = (name: StagedName): name is (typeof derivedNames)[number] =>
-  (derivedNames as readonly string[]).includes(name);
+const isSentencePart = (name: StagedName): name is SentencePart => name in sentenceParts;
+
+const isDerived = (name: StagedName): name is DerivedName =>
+  (derivedNames as readonly string[]).includes(name) || isSentencePart(name);
 
 const dtypeOf = (name: StagedName): DType => (isDerived(name) ? 'i32' : fieldOf(name).type);
 
 /** The place of each part of a staged batch, and the bytes of all parts. */
 function layout(c: Capacities, featureDim: number): { places: ReadonlyMap<StagedName, Place>; bytes: number } {
-  const names: readonly StagedName[] = [...derivedNames, ...fieldNames.filter((name) => isThere(name, c))];
+  const names: readonly StagedName[] = [
+    ...derivedNames,
+    ...(c.sentences > 0 ? sentenceNames : []),
+    ...fieldNames.filter((name) => isThere(name, c)),
+  ];
   const places = new Map<StagedName, Place>();
   let bytes = 0;
   for (const name of names) {
@@ -127,6 +151,16 @@ export function stagedTensors(engine: Engine, c: Capacities, featureDim: number,
     maskedTokens: rows('maskedTokens', c.maskedTokens),
     maskedObjects: rows('maskedObjects', c.maskedObjects),
     examples: rows(c.pictures === 1 ? 'samples' : 'maskedTokens', capacityOf(c, 'examples')),
+    sentences:
+      c.sentences === 0
+        ? undefined
+        : {
+            rows: rows('maskedObjects', c.sentences),
+            tokenIds: tensor('sentenceTokenIds'),
+            tokens: { offsets: tensor('sentenceOffsets'), longest: c.tokensOfSample },
+            rowIds: tensor('sentenceRowIds'),
+            rowOf: tensor('sentenceRowOf'),
+          },
   };
 }
 
@@ -157,12 +191,15 @@ export interface Staging {
 export function stageInto(buffer: ArrayBufferLike, { batch, keys, capacities: c, featureDim }: Staging): Uint8Array {
   const { places, bytes } = layout(c, featureDim);
   const counts = rowCountsOf(batch);
+  const sentences = c.sentences > 0 ? sharedSentences(batch) : undefined;
   for (const [name, { offset, shape, dtype }] of places) {
     const size = elements(shape);
     if (name === 'record' || name === 'ownRateRecord') {
-      const { samples, language: languageRows, vision: visionRows, maskedObjects } = counts;
-      // No word is masked while fine-tuning, so the count of pairs stands where that of masked words does.
+      const { samples, language: languageRows, vision: visionRows } = counts;
+      // Fine-tuning masks nothing. Therefore the counts of masked words and objects are free for the counts of pairs and of
+      // the rows of their sentences.
       const maskedTokens = c.pictures === 1 ? counts.maskedTokens : counts.examples;
+      const maskedObjects = sentences ? sentences.tokenIds.length : counts.maskedObjects;
       const { ownRate = keys.learningRate } = keys;
       const learningRate = name === 'record' ? keys.learningRate : ownRate;
       writeStepRecord(
@@ -178,12 +215,12 @@ export function stageInto(buffer: ArrayBufferLike, { batch, keys, capacities: c,
       const ids = new Int32Array(buffer, offset, size).fill(0);
       for (let i = 0; i < batch.size; i++) ids[2 * i] = batch.firstSample + i;
     } else {
-      const values = batch[name];
+      const values = isSentencePart(name) ? sentences?.[sentenceParts[name]] : batch[name];
       if (!values) throw new LxmertError('INTERNAL', `a batch has no ${name}`);
       const field = dtype === 'i32' ? new Int32Array(buffer, offset, size) : new Float32Array(buffer, offset, size);
       field.set(values);
       // Samples that do not exist are empty: they begin and end where the last one ends.
-      const isOffsets = fieldOf(name).rows === 'offsets' || fieldOf(name).rows === 'exampleOffsets';
+      const isOffsets = isSentencePart(name) ? name === 'sentenceOffsets' : offsetRows.has(fieldOf(name).rows);
       field.fill(isOffsets ? values[values.length - 1] : 0, values.length);
     }
   }
