@@ -29,6 +29,11 @@ export const rankOptions = {
     min: 0.01,
     default: 16,
   }),
+  'shard-optimizer': {
+    type: 'boolean',
+    default: false,
+    describe: 'each rank stores and updates only its part of the optimizer state: less memory, the same bits',
+  },
   'rank-timeout': numberOption('rank-timeout', {
     describe: 'seconds after which a rank that does not answer ends the run',
     min: 1,
@@ -49,6 +54,7 @@ export interface RankArguments {
   readonly ranks: number | undefined;
   readonly transport: string | undefined;
   readonly bucketSize: number;
+  readonly shardOptimizer: boolean;
   readonly rankTimeout: number;
   readonly restarts: number;
   readonly minRanks: number | undefined;
@@ -66,12 +72,13 @@ export function roleBy({ ranks, transport }: RankArguments) {
 /** Joins the other ranks of the run. */
 export function join(
   placement: Placement,
-  { rankTimeout, bucketSize }: RankArguments,
+  { rankTimeout, bucketSize, shardOptimizer }: RankArguments,
   controls: { readonly stopping: (reason: string) => void; readonly saving: () => void },
 ): Promise<Ranks> {
   const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
   return joinRanks(placement, {
     ...{ version, timeout: rankTimeout, bucketBytes: 4 * Math.round((bucketSize * 1e6) / 4), ...controls },
+    shardOptimizer,
     listening: (port) => {
       // Our own launcher waits for this word before it starts the other ranks.
       process.send?.({ port });

@@ -16,6 +16,7 @@ export interface JoinOptions {
   /** Seconds to wait for all ranks to come; default 300. */
   readonly patience?: number | undefined;
   readonly bucketBytes?: number | undefined;
+  readonly shardOptimizer?: boolean | undefined;
   /** Called by rank 0 with the port at which it waits. */
   readonly listening?: ((port: number) => void) | undefined;
   /** Called when the run is to end on all ranks. */
@@ -35,6 +36,7 @@ export class Ranks implements TrainRanks {
   readonly hosts: readonly string[];
   readonly communicator: Communicator;
   readonly bucketBytes: number | undefined;
+  readonly shardOptimizer: boolean | undefined;
   readonly saveRequest: SaveRequest = { wanted: false };
   /** Resolves when the run has failed, on whatever rank. */
   readonly failed: Promise<LxmertError>;
@@ -46,13 +48,15 @@ export class Ranks implements TrainRanks {
   #saveWanted = false;
   readonly #counts = new Map<string, number>();
 
-  constructor(channel: Channel, communicator: Communicator, { bucketBytes, stopping, saving }: JoinOptions) {
+  constructor(channel: Channel, communicator: Communicator, options: JoinOptions) {
+    const { bucketBytes, shardOptimizer, stopping, saving } = options;
     this.#channel = channel;
     this.rank = channel.rank;
     this.ranks = channel.hosts.length;
     this.hosts = channel.hosts;
     this.communicator = communicator;
     this.bucketBytes = bucketBytes;
+    this.shardOptimizer = shardOptimizer;
     this.failed = channel.failed;
     void channel.failed.then(() => communicator.abort());
     channel.onStop = (stop) => {

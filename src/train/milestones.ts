@@ -1,7 +1,7 @@
 import type { BatchPosition } from '../data/batches/batching.js';
 import { LxmertError, isLxmertError } from '../errors.js';
 import type { LossWeights } from '../step/losses.js';
-import { demandFiles, hinting, loadCheckpoint, rewriteTrainerState } from './checkpoint.js';
+import { demandFiles, giveMoments, hinting, loadCheckpoint, rewriteTrainerState } from './checkpoint.js';
 import { CheckpointStore } from './checkpointStore.js';
 import type { StepRecord, ValidRecord } from './metrics.js';
 import { Recorder } from './recorder.js';
@@ -196,8 +196,9 @@ export class Milestones {
     try {
       best = await this.#validate();
     } catch (error) {
-      // Saving may fail for the same reason, and the first error is the one to report.
-      if (!isSaved()) await this.#save().catch(() => undefined);
+      // Saving may fail for the same reason, and the first error is the one to report. Where ranks store the moments of each
+      // other, none of them can save alone.
+      if (!isSaved() && !this.#options.ranks?.shardOptimizer) await this.#save().catch(() => undefined);
       if (!isLxmertError(error)) throw error;
       throw new LxmertError(error.code, `the validation after step ${step} failed (${this.kept}): ${error.message}`, {
         cause: error,
@@ -257,6 +258,7 @@ export class Milestones {
     const { step } = this.#state;
     if (saveRequest) saveRequest.wanted = false;
     if (!this.#written) {
+      if (this.#options.ranks?.shardOptimizer) await giveMoments(training.model);
       this.#saved = step;
       return;
     }

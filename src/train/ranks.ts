@@ -17,6 +17,8 @@ export interface TrainRanks {
   readonly ranks: number;
   readonly communicator: Communicator;
   readonly bucketBytes?: number | undefined;
+  /** Whether each rank updates and stores the optimizer's state of a slice of the parameters only. */
+  readonly shardOptimizer?: boolean | undefined;
   /** Aborted on all ranks at the same call of `agree`; before `begin` at once. */
   readonly signal: AbortSignal;
   readonly saveRequest: SaveRequest;
