@@ -2,6 +2,7 @@ import type { BatchPosition } from '../data/batches/batching.js';
 import { LxmertError, isLxmertError } from '../errors.js';
 import type { LossWeights } from '../step/losses.js';
 import { demandFiles, giveMoments, hinting, loadCheckpoint, rewriteTrainerState } from './checkpoint.js';
+import { CommunicationMeter } from './communication.js';
 import { CheckpointStore } from './checkpointStore.js';
 import type { StepRecord, ValidRecord } from './metrics.js';
 import { Recorder } from './recorder.js';
@@ -35,6 +36,7 @@ export class Milestones {
   readonly #store: CheckpointStore;
   /** The folder and its records, for the rank that writes them. */
   readonly #written: Written | undefined;
+  readonly #communication: CommunicationMeter | undefined;
   #state: TrainerState;
   /** Step of the newest checkpoint. */
   #saved: number | undefined;
@@ -52,6 +54,7 @@ export class Milestones {
     this.#written = written;
     this.#state = state;
     this.#saved = options.from?.step;
+    this.#communication = options.ranks && new CommunicationMeter(options.ranks.communicator);
   }
 
   /**
@@ -118,7 +121,7 @@ export class Milestones {
   /** Records a step that is done. */
   async stepDone(record: StepRecord, position: BatchPosition): Promise<void> {
     await this.#written?.folder.lock.checkIfLate();
-    await this.#written?.recorder.step(record);
+    await this.#written?.recorder.step(record, this.#communication?.next());
     this.#state = {
       ...this.#state,
       step: record.step,
@@ -151,6 +154,7 @@ export class Milestones {
   /** Saves what is not saved yet. */
   async finish(): Promise<TrainSummary> {
     if (this.#saved !== this.#state.step) await this.#save();
+    if (this.#communication) this.#options.observer?.note?.(this.#communication.describe());
     const { step, schedule, best } = this.#state;
     const finished = isFinished(this.#state, this.#options.settings.earlyStop);
     return {
