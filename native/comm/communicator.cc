@@ -24,6 +24,10 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
+Transfer transfer(int peer, float* data, int64_t floats) {
+  return {peer, reinterpret_cast<char*>(data), floats * static_cast<int64_t>(sizeof(float))};
+}
+
 }  // namespace
 
 Communicator::Communicator(int rank, int ranks, std::unique_ptr<Transport> transport)
@@ -121,7 +125,18 @@ void Communicator::start(Bucket bucket) {
   if (bucket.nodes.size() != nodes_[rank_].size())
     throw Error(ErrorCode::BadArgument, "a bucket has " + std::to_string(bucket.nodes.size()) + " nodes, expected " +
                                             std::to_string(nodes_[rank_].size()));
+  const std::vector<int64_t>& slices = bucket.slices;
+  const bool fits = slices.empty() || (slices.size() == static_cast<size_t>(ranks_) + 1 && slices.front() == 0 &&
+                                       slices.back() == bucket.size && std::is_sorted(slices.begin(), slices.end()));
+  if (!fits) throw Error(ErrorCode::BadArgument, "the slices of a bucket do not cover it in the order of the ranks");
   onThread([this, bucket = std::move(bucket)] { sum(bucket); });
+}
+
+void Communicator::gather(std::vector<OwnedFloats> pieces) {
+  for (const OwnedFloats& piece : pieces)
+    if (piece.owner < 0 || piece.owner >= ranks_)
+      throw Error(ErrorCode::BadArgument, "there is no rank " + std::to_string(piece.owner));
+  onThread([this, pieces = std::move(pieces)] { allGather(pieces); });
 }
 
 void Communicator::finish(const std::function<bool()>& isEnding) {
@@ -139,17 +154,25 @@ CommTimes Communicator::times() const {
   return times_;
 }
 
-int64_t Communicator::slice(int64_t size, int rank) const {
-  return rank == ranks_ ? size : (size / kLine * rank / ranks_) * kLine;
+std::vector<int64_t> Communicator::evenSlices(int64_t size) const {
+  std::vector<int64_t> slices;
+  for (int rank = 0; rank < ranks_; ++rank) slices.push_back((size / kLine * rank / ranks_) * kLine);
+  slices.push_back(size);
+  return slices;
 }
 
 void Communicator::sum(const Bucket& bucket) {
-  const Stopwatch watch;
-  const auto [target, nodes, size] = bucket;
-  const auto bytes = [](int64_t floats) { return floats * static_cast<int64_t>(sizeof(float)); };
-  const auto raw = [](float* floats) { return reinterpret_cast<char*>(floats); };
-  const int64_t own = slice(size, rank_), ownSize = slice(size, rank_ + 1) - own;
+  if (!bucket.slices.empty()) return reduceScatter(bucket, bucket.slices);
+  const std::vector<int64_t> slices = evenSlices(bucket.size);
+  reduceScatter(bucket, slices);
+  std::vector<OwnedFloats> pieces;
+  for (int rank = 0; rank < ranks_; ++rank)
+    pieces.push_back({rank, bucket.target + slices[rank], slices[rank + 1] - slices[rank]});
+  allGather(pieces);
+}
 
+void Communicator::reduceScatter(const Bucket& bucket, const std::vector<int64_t>& slices) {
+  const int64_t ownSize = slices[rank_ + 1] - slices[rank_];
   std::vector<Transfer> sends, receives;
   int64_t others = 0;
   for (int peer = 0; peer < ranks_; ++peer)
@@ -158,30 +181,34 @@ void Communicator::sum(const Bucket& bucket) {
   float* at = received_.data();
   for (int peer = 0; peer < ranks_; ++peer) {
     if (peer == rank_) continue;
-    const int64_t begin = slice(size, peer), count = slice(size, peer + 1) - begin;
-    for (float* node : nodes) sends.push_back({peer, raw(node + begin), bytes(count)});
-    for (size_t i = 0; i < nodes_[peer].size(); ++i, at += ownSize) receives.push_back({peer, raw(at), bytes(ownSize)});
+    for (float* node : bucket.nodes)
+      sends.push_back(transfer(peer, node + slices[peer], slices[peer + 1] - slices[peer]));
+    for (size_t i = 0; i < nodes_[peer].size(); ++i, at += ownSize) receives.push_back(transfer(peer, at, ownSize));
   }
-  transport_->exchange(sends, receives, aborted_);
-  double sent = 0;
-  for (const Transfer& each : sends) sent += static_cast<double>(each.bytes);
-
-  addNodes(bucket, own, ownSize);
-
-  sends.clear();
-  receives.clear();
-  for (int peer = 0; peer < ranks_; ++peer) {
-    if (peer == rank_) continue;
-    const int64_t begin = slice(size, peer);
-    sends.push_back({peer, raw(target + own), bytes(ownSize)});
-    receives.push_back({peer, raw(target + begin), bytes(slice(size, peer + 1) - begin)});
-  }
-  transport_->exchange(sends, receives, aborted_);
-  for (const Transfer& each : sends) sent += static_cast<double>(each.bytes);
-
+  exchange(sends, receives);
+  const Stopwatch watch;
+  addNodes(bucket, slices[rank_], ownSize);
   const std::lock_guard lock(mutex_);
   times_.moving += watch.seconds();
-  times_.bytes += sent;
+}
+
+void Communicator::allGather(const std::vector<OwnedFloats>& pieces) {
+  std::vector<Transfer> sends, receives;
+  for (const OwnedFloats& piece : pieces)
+    for (int peer = 0; peer < ranks_; ++peer) {
+      if (peer == rank_) continue;
+      if (piece.owner == rank_) sends.push_back(transfer(peer, piece.data, piece.size));
+      if (piece.owner == peer) receives.push_back(transfer(peer, piece.data, piece.size));
+    }
+  exchange(sends, receives);
+}
+
+void Communicator::exchange(const std::vector<Transfer>& sends, const std::vector<Transfer>& receives) {
+  const Stopwatch watch;
+  transport_->exchange(sends, receives, aborted_);
+  const std::lock_guard lock(mutex_);
+  times_.moving += watch.seconds();
+  for (const Transfer& each : sends) times_.bytes += static_cast<double>(each.bytes);
 }
 
 // Adds the own slice of all nodes of all ranks along the tree.

@@ -1,7 +1,8 @@
 // Sums gradients over the ranks of a run, on a thread of its own, so that neither JavaScript nor the engine waits while
-// bytes travel. Each rank owns a slice of every bucket: it receives the others' sums of this slice, adds all along the
-// fixed tree (part_tree.h), and sends the result to all. The order of additions depends on the number of parts alone, so
-// any number of ranks gives the same bits.
+// bytes travel. Each rank owns a slice of every bucket. It receives the sums that the other ranks made of their own parts
+// of this slice, and adds all of them along the fixed tree (part_tree.h). This is a reduce-scatter. If all ranks need the
+// whole sum, each rank then sends its slice to all others. This is an all-gather. The order of additions depends on the
+// number of parts alone, so any number of ranks gives the same bits.
 #pragma once
 
 #include <atomic>
@@ -47,11 +48,12 @@ class Communicator final : public RankSums {
   void setParts(int64_t parts);
 
   void start(Bucket bucket) override;
+  void gather(std::vector<OwnedFloats> pieces) override;
   void finish(const std::function<bool()>& isEnding) override;
 
   // Ends whatever is under way, with an error where it is waited for. From any thread.
   void abort();
-  // Takes leave of the others. Waits.
+  // Ends the connections at the end of a run. Waits.
   void close();
   CommTimes times() const;
 
@@ -59,8 +61,11 @@ class Communicator final : public RankSums {
   void run();
   void onThread(std::function<void()> work);
   void sum(const Bucket& bucket);
+  void reduceScatter(const Bucket& bucket, const std::vector<int64_t>& slices);
+  void allGather(const std::vector<OwnedFloats>& pieces);
+  void exchange(const std::vector<Transfer>& sends, const std::vector<Transfer>& receives);
   void addNodes(const Bucket& bucket, int64_t begin, int64_t count);
-  int64_t slice(int64_t size, int rank) const;
+  std::vector<int64_t> evenSlices(int64_t size) const;
 
   int rank_, ranks_;
   std::unique_ptr<Transport> transport_;

@@ -33,13 +33,7 @@ void gradNorm(Device&, const GradNorm& a) {
       a.partial[i] = sum;
     }
   });
-  double sum = 0;
-  for (int64_t i = 0; i < a.chunkCount; ++i) sum += a.partial[i];
-  const auto norm = static_cast<float>(std::sqrt(sum));
-  a.norm[0] = norm;
-  const bool finite = std::isfinite(norm) &&
-                      std::all_of(a.sums.data, a.sums.data + a.sumCount, [](float x) { return std::isfinite(x); });
-  a.norm[1] = finite ? 0.0f : 1.0f;
+  gradNormOf({a.partial.data, a.chunkCount}, {a.sums.data, a.sumCount}, a.norm.data);
 }
 
 void adamUpdate(Device&, const AdamUpdate& a) {

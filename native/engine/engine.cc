@@ -149,28 +149,60 @@ void Engine::share(const double* args, size_t count) {
   queue_.push([this, run = bindShare(args, count)] { guarded(run); });
 }
 
+// The floats at a place, which is an arena and an offset in bytes.
+float* Engine::floatsAt(const double* where, int64_t count) const {
+  if (!(where[0] >= 0 && where[0] < kArenas)) throw Error(ErrorCode::BadArgument, "share: there is no such arena");
+  const auto arena = static_cast<ArenaId>(static_cast<int>(where[0]));
+  const auto offset = static_cast<int64_t>(where[1]);
+  return reinterpret_cast<float*>(place("share", arena, offset, count * static_cast<int64_t>(sizeof(float))));
+}
+
 std::function<void()> Engine::bindShare(const double* args, size_t count) {
   if (device_->name() != "cpu") throw Error(ErrorCode::Unsupported, "ranks and gradient parts work on the CPU only");
   if (count < 1 || !(args[0] >= 0 && args[0] <= static_cast<double>(Share::Finish)))
     throw Error(ErrorCode::BadArgument, "share: there is no such call");
   const auto kind = static_cast<Share>(static_cast<int>(args[0]));
-  if ((kind == Share::Start || kind == Share::Finish) && !ranks_)
+  const auto demand = [](bool fits) {
+    if (!fits) throw Error(ErrorCode::BadArgument, "share: the arguments do not fit the call");
+  };
+  if (kind != Share::Add && kind != Share::Copy && kind != Share::Norm && !ranks_)
     throw Error(ErrorCode::BadArgument, "share: this engine has not joined other ranks");
+  const double *at = args + 1, *end = args + count;
   if (kind == Share::Finish) return [this, ranks = ranks_] { ranks->finish([this] { return queue_.isDropping(); }); };
-  if (count < 6 || count % 2 != 0) throw Error(ErrorCode::BadArgument, "share: expected a count and places");
-  const auto size = static_cast<int64_t>(args[1]);
-  std::vector<float*> places;
-  for (size_t i = 2; i < count; i += 2) {
-    if (!(args[i] >= 0 && args[i] < kArenas)) throw Error(ErrorCode::BadArgument, "share: there is no such arena");
-    const auto arena = static_cast<ArenaId>(static_cast<int>(args[i]));
-    places.push_back(reinterpret_cast<float*>(
-        place("share", arena, static_cast<int64_t>(args[i + 1]), size * static_cast<int64_t>(sizeof(float)))));
+
+  if (kind == Share::Gather) {
+    demand((end - at) % 4 == 0);
+    std::vector<OwnedFloats> pieces;
+    for (; at < end; at += 4) {
+      const auto size = static_cast<int64_t>(at[1]);
+      pieces.push_back({static_cast<int>(at[0]), floatsAt(at + 2, size), size});
+    }
+    return [ranks = ranks_, pieces] { ranks->gather(pieces); };
   }
+  if (kind == Share::Norm) {
+    demand(end - at == 8);
+    const auto chunks = static_cast<int64_t>(at[0]), sums = static_cast<int64_t>(at[3]);
+    return [=, squares = floatsAt(at + 1, chunks), losses = floatsAt(at + 4, sums), norm = floatsAt(at + 6, 2)] {
+      gradNormOf({squares, chunks}, {losses, sums}, norm);
+    };
+  }
+
+  std::vector<int64_t> slices;
+  if (kind == Share::Scatter) {
+    demand(end - at >= 1 && at[0] >= 0 && at[0] < static_cast<double>(end - at));
+    slices.assign(at + 1, at + 1 + static_cast<int64_t>(at[0]));
+    at += 1 + slices.size();
+  }
+  demand(end - at >= 5 && (end - at) % 2 == 1);
+  const auto size = static_cast<int64_t>(*at++);
+  std::vector<float*> places;
+  for (; at < end; at += 2) places.push_back(floatsAt(at, size));
   float* target = places.front();
   places.erase(places.begin());
-  if (kind == Share::Start) return [ranks = ranks_, bucket = Bucket{target, places, size}] { ranks->start(bucket); };
+  if (kind == Share::Start || kind == Share::Scatter)
+    return [ranks = ranks_, bucket = Bucket{target, places, size, slices}] { ranks->start(bucket); };
   if (kind == Share::Copy) return [=, source = places[0]] { std::memcpy(target, source, size * sizeof(float)); };
-  if (places.size() != 2) throw Error(ErrorCode::BadArgument, "share: a sum has two terms");
+  demand(places.size() == 2);
   return [=, a = places[0], b = places[1]] { addFloats(target, a, b, size); };
 }
 

@@ -31,10 +31,13 @@ class Engine {
   static constexpr int kShare = -2;
   // What a call of kShare does; its arguments follow. A place is an arena and an offset in bytes.
   enum class Share {
-    Add,     // count, target, a, b: target = a + b, floats
-    Copy,    // count, target, source: floats
-    Start,   // count, target, one place for each node: hands a bucket to the ranks
-    Finish,  // waits for all buckets
+    Add,      // count, target, a, b: target = a + b, floats
+    Copy,     // count, target, source: floats
+    Start,    // count, target, one place for each node: hands a bucket to the ranks
+    Scatter,  // number of slices + 1, the slices of the bucket, then as Start
+    Gather,   // owner, count, place, for each piece: hands pieces to the ranks
+    Norm,     // count, squares [count], number of sums, sums, norm [2]: the end of the op gradNorm
+    Finish,   // waits for all that was handed to the ranks
   };
   static int opCount();
   static const char* opName(int op);
@@ -105,6 +108,7 @@ class Engine {
   std::shared_ptr<Recording> recordingAt(const char* what, int64_t recording) const;
   std::function<void()> laneChange(double lane);
   std::function<void()> bindShare(const double* args, size_t count);
+  float* floatsAt(const double* place, int64_t count) const;
   Recording::Call bindCall(int op, const double* args, size_t count);
   void call(const Recording::Call& each);
   void play(Recording& recording);

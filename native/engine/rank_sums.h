@@ -1,4 +1,4 @@
-// What the engine asks of the ranks of a run: sums of float32 buckets over all of them (native/comm/communicator.h).
+// What the engine asks of the ranks of a run (native/comm/communicator.h): they sum float32 buckets, and share values.
 #pragma once
 
 #include <cstdint>
@@ -7,20 +7,31 @@
 
 namespace lxmert {
 
-// A range of floats to sum: one place for each node of the tree that this rank holds, and where the sum of all ranks goes.
+// A range of floats to sum over all ranks.
 struct Bucket {
-  float* target;
-  std::vector<float*> nodes;
+  float* target;              // where the sum goes; `size` floats
+  std::vector<float*> nodes;  // one summand for each node of the tree that this rank holds; `size` floats each
+  int64_t size;
+  // Empty: every rank receives the whole sum. Otherwise rank r receives the floats from slices[r] to slices[r + 1] only,
+  // and the rest of its target is undefined. The first slice begins at 0, and the last one ends at `size`.
+  std::vector<int64_t> slices;
+};
+
+// Floats at the same place on every rank. The owner has the values, and the other ranks receive them.
+struct OwnedFloats {
+  int owner;
+  float* data;
   int64_t size;
 };
 
 class RankSums {
  public:
   virtual ~RankSums() = default;
-  // Engine's thread: hands over a bucket, to be summed after those before it. Its memory belongs to the ranks until
-  // `finish` returns.
+  // These two hand work over on the engine's thread. It is done in the order of the calls. Its memory belongs to the ranks
+  // until `finish` returns.
   virtual void start(Bucket bucket) = 0;
-  // Engine's thread: waits for all buckets. Throws RankLost. Returns early, without the sums, when `isEnding` is true.
+  virtual void gather(std::vector<OwnedFloats> pieces) = 0;
+  // Engine's thread: waits for all work. Throws RankLost. Returns early, without the results, when `isEnding` is true.
   virtual void finish(const std::function<bool()>& isEnding) = 0;
 };
 

@@ -1,3 +1,4 @@
+export { benchRanks, type RankBenchReport } from './rankStep.js';
 export { benchAnswers, type AnswersBenchOptions, type AnswersReport, type BatchReport } from './answers.js';
 export { benchTasks, type BenchTask } from './benched.js';
 export { benchConfig, benchPresets, type BenchPreset, type Layers } from './config.js';

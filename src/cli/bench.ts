@@ -5,6 +5,7 @@ import {
   benchData,
   benchKernels,
   benchPresets,
+  benchRanks,
   benchStep,
   benchTasks,
   h200,
@@ -15,7 +16,9 @@ import {
 import type { ModelConfig } from '../config/modelConfig.js';
 import { precisionNames } from '../config/runConfig.js';
 import { LxmertError } from '../errors.js';
-import { answersLines, dataLines, floorsLines, kernelsLines, stepLines } from './benchTables.js';
+import { answersLines, dataLines, floorsLines, kernelsLines, rankLines, stepLines } from './benchTables.js';
+import { rankOptions, roleBy, sharingOptions, type RankArguments } from './rankOptions.js';
+import { inRanks } from './rankProcess.js';
 import {
   defineCommand,
   integerOption,
@@ -104,6 +107,8 @@ const stepsOption = (value: number) =>
 const warmupOption = (value: number) =>
   integerOption('warmup', { describe: 'runs before the first measurement', default: value, min: 1, max: 1000 });
 
+const { 'bucket-size': bucketSize, 'shard-optimizer': shardOptimizer } = rankOptions;
+
 function configOf({ preset, layers }: { preset: BenchPreset; layers: Layers | undefined }): ModelConfig {
   return benchConfig(preset, layers);
 }
@@ -138,7 +143,15 @@ const step = defineCommand({
         type: 'boolean',
         default: false,
         describe: 'only compute and print the least time that each op can take on an H200; needs no device',
-      }),
+      })
+      .options({ ...sharingOptions, 'bucket-size': bucketSize, 'shard-optimizer': shardOptimizer })
+      .option(
+        'gradient-parts',
+        integerOption('gradient-parts', {
+          describe: 'with --ranks: parts of a batch whose gradients are made on their own',
+          min: 1,
+        }),
+      ),
   handler: async ({ json, floors, ...args }) => {
     if (floors) {
       if (args.task !== 'pretrain')
@@ -146,10 +159,49 @@ const step = defineCommand({
       const computed = await stepFloors({ ...args, device: 'cuda', config: configOf(args), rates: h200 });
       return show(json, computed, () => floorsLines(computed));
     }
+    if (args.ranks !== undefined || roleBy(args).kind !== 'alone') return timeRanks(args, json);
     const report = await benchStep({ ...args, config: configOf(args), onProgress: note });
     show(json, report, () => stepLines(report));
   },
 });
+
+interface RankBenchArguments extends RankArguments, Omit<Parameters<typeof benchRanks>[0], 'config' | 'sharing'> {
+  readonly preset: BenchPreset;
+  readonly layers: Layers | undefined;
+  readonly task: string;
+  readonly device: string;
+  readonly precision: string;
+  readonly peerPython?: string | undefined;
+}
+
+/** A step on several ranks beside the same step in one process. */
+async function timeRanks(args: RankBenchArguments, json: boolean): Promise<void> {
+  if (
+    args.task !== 'pretrain' ||
+    args.device !== 'cpu' ||
+    args.precision !== 'float32' ||
+    args.peerPython !== undefined
+  )
+    throw new LxmertError('BAD_ARGUMENT', '--ranks works with --task pretrain on the CPU in float32, without a peer');
+  // All cores would be used by each of the ranks.
+  const threads = args.threads === 0 ? 1 : args.threads;
+  await inRanks(
+    args,
+    (ranks) =>
+      benchRanks({
+        ...{ ...args, threads, config: configOf(args) },
+        sharing: ranks && {
+          ...{ rank: ranks.rank, ranks: ranks.ranks, communicator: ranks.communicator },
+          ...{ bucketBytes: ranks.bucketBytes, shardOptimizer: ranks.shardOptimizer },
+          exchange: (name, value) => ranks.exchange(name, value),
+        },
+        onProgress: ranks && ranks.rank > 0 ? undefined : note,
+      }),
+    (report) => {
+      if (report) show(json, report, () => rankLines(report));
+    },
+  );
+}
 
 const kernels = defineCommand({
   command: 'kernels',

@@ -5,6 +5,7 @@ import type {
   KernelsReport,
   Machine,
   PeerReport,
+  RankBenchReport,
   Rates,
   StepReport,
   Times,
@@ -89,6 +90,30 @@ export function stepLines(report: StepReport): string[] {
       ],
       1,
     ),
+  ];
+}
+
+export function rankLines(report: RankBenchReport): string[] {
+  const { ranks, threads, batch, gradientParts, shardOptimizer, alone, shared, ratio, communication } = report;
+  const options = [
+    `${ranks} ${ranks === 1 ? 'rank' : 'ranks'}`,
+    ...(gradientParts === undefined ? [] : [`${gradientParts} gradient parts`]),
+    ...(shardOptimizer ? ['sharded optimizer'] : []),
+  ].join(', ');
+  const speed = ({ samplesPerSecond, stepMilliseconds }: RankBenchReport['alone']): string =>
+    `${fixed(samplesPerSecond, 2)} samples/s, ${spread(stepMilliseconds)} a step`;
+  return [
+    machineLine(report.machine),
+    '',
+    `batch ${batch}, ${threads} ${threads === 1 ? 'thread' : 'threads'} a process`,
+    `one process: ${speed(alone)}`,
+    `${options}: ${speed(shared)}; ${fixed(ratio, 2)} times as fast`,
+    ...(communication
+      ? [
+          `rank 0 sends ${megabytes(communication.sentBytes)} a step in ${fixed(communication.milliseconds)} ms; the step waits ` +
+            `${fixed(communication.waitingMilliseconds)} ms for it (${percent(communication.notHidden)} is not hidden)`,
+        ]
+      : []),
   ];
 }
 

@@ -2,7 +2,9 @@ import type { Argv } from 'yargs';
 import { finetuneTasks } from '../config/finetuneConfig.js';
 import { deviceNames, precisionNames } from '../config/runConfig.js';
 import type { PredictRequest } from '../finetune/predict.js';
+import type { Ranks } from '../distributed/index.js';
 import { integerOption, note, threadsOption } from './command.js';
+import { sharingOptions } from './rankOptions.js';
 import { whole } from './trainProgress.js';
 
 /** What `evaluate` and `predict` have in common: a model, questions, and where it is computed. */
@@ -54,7 +56,8 @@ export const withQuestionOptions = <T>(yargs: Argv<T>) =>
     })
     .option('device', { choices: deviceNames, default: 'auto' as const, describe: 'where to compute' })
     .option('precision', { choices: precisionNames, default: 'float32' as const, describe: 'of matrix products' })
-    .option('threads', threadsOption);
+    .option('threads', threadsOption)
+    .options(sharingOptions);
 
 interface QuestionArguments extends Pick<
   PredictRequest,
@@ -68,8 +71,8 @@ interface QuestionArguments extends Pick<
   readonly threads: number;
 }
 
-/** The arguments as `predict` takes them; progress goes to stderr every few seconds. */
-export function questionRequest(args: QuestionArguments): PredictRequest {
+/** The arguments as `predict` takes them; progress goes to stderr every few seconds, from rank 0. */
+export function questionRequest(args: QuestionArguments, ranks: Ranks | undefined): PredictRequest {
   const { task, checkpoint, data, split, limit, batchSize, workers, vocabulary, device, precision, threads } = args;
   const { answers, attentionHeads } = args;
   let told = performance.now();
@@ -77,7 +80,9 @@ export function questionRequest(args: QuestionArguments): PredictRequest {
     ...{ task, checkpoint, data, limit, batchSize, workers, vocabulary, answers, attentionHeads },
     splits: split.split(',').map((name) => name.trim()),
     engine: { device, precision, threads: threads === 0 ? undefined : threads, onNote: note },
+    ...{ ranks, signal: ranks?.signal },
     progress: (done, of) => {
+      if (ranks && ranks.rank > 0) return;
       if (performance.now() - told < 5000) return;
       told = performance.now();
       note(`${whole(done)} of ${whole(of)} questions`);

@@ -29,6 +29,11 @@ export const rankOptions = {
     min: 0.01,
     default: 16,
   }),
+  'shard-optimizer': {
+    type: 'boolean',
+    default: false,
+    describe: 'each rank stores and updates only its part of the optimizer state: less memory, the same bits',
+  },
   'rank-timeout': numberOption('rank-timeout', {
     describe: 'seconds after which a rank that does not answer ends the run',
     min: 1,
@@ -45,13 +50,22 @@ export const rankOptions = {
   }),
 } as const satisfies Record<string, Options>;
 
+/** Options of a command that may run in several processes and makes no gradients. */
+export const sharingOptions = {
+  ranks: rankOptions.ranks,
+  transport: rankOptions.transport,
+  'rank-timeout': rankOptions['rank-timeout'],
+};
+
+/** The values of `rankOptions`, or of some of them. */
 export interface RankArguments {
   readonly ranks: number | undefined;
   readonly transport: string | undefined;
-  readonly bucketSize: number;
   readonly rankTimeout: number;
-  readonly restarts: number;
-  readonly minRanks: number | undefined;
+  readonly bucketSize?: number | undefined;
+  readonly shardOptimizer?: boolean | undefined;
+  readonly restarts?: number | undefined;
+  readonly minRanks?: number | undefined;
 }
 
 /** What this process is: alone, the launcher of ranks, or one of them. @throws BAD_ARGUMENT */
@@ -66,12 +80,14 @@ export function roleBy({ ranks, transport }: RankArguments) {
 /** Joins the other ranks of the run. */
 export function join(
   placement: Placement,
-  { rankTimeout, bucketSize }: RankArguments,
+  { rankTimeout, bucketSize, shardOptimizer }: RankArguments,
   controls: { readonly stopping: (reason: string) => void; readonly saving: () => void },
 ): Promise<Ranks> {
   const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
   return joinRanks(placement, {
-    ...{ version, timeout: rankTimeout, bucketBytes: 4 * Math.round((bucketSize * 1e6) / 4), ...controls },
+    ...{ version, timeout: rankTimeout, ...controls },
+    bucketBytes: bucketSize === undefined ? undefined : 4 * Math.round((bucketSize * 1e6) / 4),
+    shardOptimizer,
     listening: (port) => {
       // Our own launcher waits for this word before it starts the other ranks.
       process.send?.({ port });
@@ -85,7 +101,7 @@ export function join(
 const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const;
 
 /** Starts the ranks, again where that is wanted, and returns the exit code. */
-export async function launch(ranks: number, { restarts, minRanks, transport }: RankArguments): Promise<number> {
+export async function launch(ranks: number, { restarts = 0, minRanks, transport }: RankArguments): Promise<number> {
   let stopped = false;
   let forward: (signal: NodeJS.Signals) => void = () => undefined;
   for (const signal of forwarded)

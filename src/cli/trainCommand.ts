@@ -2,9 +2,10 @@ import type { Options } from 'yargs';
 import { lossDescriptions } from '../config/tasks.js';
 import { entriesOf } from '../records.js';
 import type { RunControls, TrainSummary } from '../train/index.js';
-import type { Placement, Ranks } from '../distributed/index.js';
-import { jsonOption, note, print, printJson } from './command.js';
-import { join, launch, rankOptions, roleBy, type RankArguments } from './rankOptions.js';
+import type { Placement } from '../distributed/index.js';
+import { jsonOption, print, printJson } from './command.js';
+import { launch, rankOptions, roleBy, type RankArguments } from './rankOptions.js';
+import { asRank } from './rankProcess.js';
 import { listenToSignals } from './runSignals.js';
 import { TrainProgress, figure, percent, whole } from './trainProgress.js';
 
@@ -41,57 +42,22 @@ export async function runTraining(args: TrainArguments, start: Start): Promise<v
   process.exitCode = await launch(role.ranks, args);
 }
 
-/** Milliseconds that a rank has to end after the run has failed on another one. */
-const failedGrace = 5000;
-
 async function runRank(args: TrainArguments, placement: Placement, start: Start): Promise<void> {
   const progress = new TrainProgress({ stream: process.stderr });
-  const shown: { rank?: number } = {};
-  const isFirst = () => (shown.rank ?? placement.rank) === 0;
-  let ranks: Ranks | undefined;
-  let told = false;
-  const stop = (reason: string, code: number) => ranks?.requestStop(reason, code);
-  const signals = listenToSignals({
+  await asRank(args, placement, {
     ignoreHangup: args.ignoreHangup,
-    ending: (reason) => stop(reason, signals.exitCode ?? 1),
-    saving: () => ranks?.requestSave(),
-    ignored: () => undefined,
+    stopping: (reason) => progress.line(endingLine(reason, progress.begun)),
+    saving: () => progress.line('saves after this step, and goes on'),
+    work: (ranks, isFirst) => {
+      const { signal, saveRequest } = ranks;
+      return start({ observer: isFirst ? progress.observer : undefined, signal, saveRequest, ranks });
+    },
+    finish: (summary, ranks) => {
+      if (ranks.rank === 0) tell(args, summary);
+      if (ranks.stopCode !== undefined && !summary.finished) process.exit(ranks.stopCode);
+    },
+    release: () => progress.end(),
   });
-  try {
-    ranks = await join(placement, args, {
-      stopping: (reason) => {
-        if (isFirst()) progress.line(endingLine(reason, progress.begun));
-      },
-      saving: () => {
-        if (isFirst()) progress.line('saves after this step, and goes on');
-      },
-    });
-    shown.rank = ranks.rank;
-    if (signals.exitCode !== undefined) stop('a signal', signals.exitCode);
-    void ranks.failed.then((error) => {
-      // Ends a rank that is stuck, where nothing else does.
-      setTimeout(() => {
-        if (isFirst() && !told) note(`lxmert: ${error.message}`);
-        process.exit(1);
-      }, failedGrace).unref();
-    });
-    const { signal, saveRequest } = ranks;
-    const summary = await start({ observer: isFirst() ? progress.observer : undefined, signal, saveRequest, ranks });
-    await ranks.close();
-    progress.end();
-    if (isFirst()) tell(args, summary);
-    if (ranks.stopCode !== undefined && !summary.finished) process.exit(ranks.stopCode);
-  } catch (error) {
-    progress.end();
-    if (!ranks) throw error;
-    const verdict = await ranks.conclude(error);
-    told = true;
-    if (verdict.prints) throw verdict.error;
-    process.exitCode = 1;
-  } finally {
-    progress.end();
-    signals.release();
-  }
 }
 
 function tell({ json }: Pick<TrainArguments, 'json'>, summary: TrainSummary): void {

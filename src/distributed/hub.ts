@@ -131,7 +131,7 @@ export class Hub {
       case 'address':
         return this.#located(member, message);
       case 'value':
-        return this.#value(rank, message.key, message.value);
+        return this.#value(rank, message);
       case 'stop':
         return this.#stop(message.stop);
       case 'save':
@@ -166,12 +166,14 @@ export class Hub {
     this.#tell({ type: 'welcome', hosts: all.map(({ host }) => host), addresses });
   }
 
-  #value(rank: number, key: string, value: unknown): void {
+  #value(rank: number, { key, value, to }: FromRank & { type: 'value' }): void {
     const values = this.#values.get(key) ?? new Map<number, unknown>();
     this.#values.set(key, values.set(rank, value));
     if (values.size < this.#options.ranks) return;
     this.#values.delete(key);
-    this.#tell({ type: 'values', key, values: Array.from({ length: values.size }, (_, i) => values.get(i)) });
+    const all = Array.from({ length: values.size }, (_, i) => values.get(i));
+    for (const { rank: reader, socket } of this.#members.values())
+      send(socket, { type: 'values', key, values: to === undefined || reader === 0 ? all : [] });
   }
 
   #stop(stop: Stop): void {

@@ -28,7 +28,13 @@ export type FromRank =
       readonly host: string;
     }
   | { readonly type: 'address'; readonly port: number; readonly outside: readonly string[] }
-  | { readonly type: 'value'; readonly key: string; readonly value: unknown }
+  | {
+      readonly type: 'value';
+      readonly key: string;
+      readonly value: unknown;
+      /** Who receives the values of all ranks; all ranks unless given. */
+      readonly to?: 'rank 0' | undefined;
+    }
   | { readonly type: 'stop'; readonly stop: Stop }
   | { readonly type: 'save' }
   | { readonly type: 'fail'; readonly failure: Failure }
@@ -44,6 +50,7 @@ export type FromHub =
       /** By rank; the address of rank 0 is the one at which the reader reached the hub. */
       readonly addresses: readonly { readonly host: string; readonly port: number }[];
     }
+  /** The values of all ranks; none for a rank that is not to receive them. */
   | { readonly type: 'values'; readonly key: string; readonly values: readonly unknown[] }
   | { readonly type: 'stop'; readonly stop: Stop }
   | { readonly type: 'save' }

@@ -5,7 +5,7 @@ import { Communicator, mpiLibrary } from '../engine/index.js';
 import { isLxmertError, LxmertError, type ErrorCode } from '../errors.js';
 import type { SaveRequest, TrainRanks } from '../train/index.js';
 import { Hub, lost } from './hub.js';
-import { onMessages, send, type Failure, type FromHub, type Stop } from './messages.js';
+import { onMessages, send, type Failure, type FromHub, type FromRank, type Stop } from './messages.js';
 import type { Placement } from './placement.js';
 import { Pulse } from './pulse.js';
 
@@ -16,6 +16,7 @@ export interface JoinOptions {
   /** Seconds to wait for all ranks to come; default 300. */
   readonly patience?: number | undefined;
   readonly bucketBytes?: number | undefined;
+  readonly shardOptimizer?: boolean | undefined;
   /** Called by rank 0 with the port at which it waits. */
   readonly listening?: ((port: number) => void) | undefined;
   /** Called when the run is to end on all ranks. */
@@ -35,6 +36,7 @@ export class Ranks implements TrainRanks {
   readonly hosts: readonly string[];
   readonly communicator: Communicator;
   readonly bucketBytes: number | undefined;
+  readonly shardOptimizer: boolean | undefined;
   readonly saveRequest: SaveRequest = { wanted: false };
   /** Resolves when the run has failed, on whatever rank. */
   readonly failed: Promise<LxmertError>;
@@ -46,13 +48,15 @@ export class Ranks implements TrainRanks {
   #saveWanted = false;
   readonly #counts = new Map<string, number>();
 
-  constructor(channel: Channel, communicator: Communicator, { bucketBytes, stopping, saving }: JoinOptions) {
+  constructor(channel: Channel, communicator: Communicator, options: JoinOptions) {
+    const { bucketBytes, shardOptimizer, stopping, saving } = options;
     this.#channel = channel;
     this.rank = channel.rank;
     this.ranks = channel.hosts.length;
     this.hosts = channel.hosts;
     this.communicator = communicator;
     this.bucketBytes = bucketBytes;
+    this.shardOptimizer = shardOptimizer;
     this.failed = channel.failed;
     void channel.failed.then(() => communicator.abort());
     channel.onStop = (stop) => {
@@ -83,6 +87,12 @@ export class Ranks implements TrainRanks {
 
   async exchange<T>(name: string, value: T): Promise<readonly T[]> {
     const values = await this.#send(name, value, () => undefined);
+    return values as readonly T[];
+  }
+
+  /** Gives rank 0 the values of all ranks, in their order. The other ranks receive an empty list. */
+  async gather<T>(name: string, value: T): Promise<readonly T[]> {
+    const values = await this.#send(name, value, () => undefined, 'rank 0');
     return values as readonly T[];
   }
 
@@ -143,16 +153,19 @@ export class Ranks implements TrainRanks {
     return this.hosts.findIndex((host, rank) => rank > 0 && host === this.hosts[this.rank]) === this.rank;
   }
 
-  /** Takes leave, when all ranks have come to the end of the run. */
+  /** Waits until all ranks have come to the end of the run, and ends the connections. @throws the error of a rank that failed */
   async close(): Promise<void> {
     await this.#channel.leave();
-    if (!this.#channel.hasFailed) await this.communicator.close().catch(() => undefined);
+    if (this.#channel.failure) throw this.#channel.failure;
+    await this.communicator.close().catch(() => undefined);
   }
 
-  async #send(name: string, value: unknown, settled: () => void): Promise<readonly unknown[]> {
+  async #send(name: string, value: unknown, settled: () => void, to?: 'rank 0'): Promise<readonly unknown[]> {
+    // Another rank that was stopped before this call does not answer any more.
+    if (!this.#training) this.signal.throwIfAborted();
     const count = this.#counts.get(name) ?? 0;
     this.#counts.set(name, count + 1);
-    return this.#channel.exchange(`${name} ${count}`, value, settled);
+    return this.#channel.exchange({ key: `${name} ${count}`, value: value ?? null, to }, settled);
   }
 }
 
@@ -199,20 +212,20 @@ class Channel {
     onMessages(socket, (message) => this.#take(message as FromHub));
   }
 
-  get hasFailed(): boolean {
-    return this.#error !== undefined;
+  get failure(): LxmertError | undefined {
+    return this.#error;
   }
 
   tell(message: Parameters<typeof send>[1]): void {
     send(this.#socket, message);
   }
 
-  exchange(key: string, value: unknown, settled: () => void): Promise<readonly unknown[]> {
+  exchange(message: Omit<FromRank & { type: 'value' }, 'type'>, settled: () => void): Promise<readonly unknown[]> {
     if (this.#error) return Promise.reject(this.#error);
     const result = new Promise<readonly unknown[]>((resolve, reject) =>
-      this.#waiting.set(key, { resolve, reject, settled }),
+      this.#waiting.set(message.key, { resolve, reject, settled }),
     );
-    this.tell({ type: 'value', key, value: value ?? null });
+    this.tell({ type: 'value', ...message });
     return result;
   }
 

@@ -27,6 +27,12 @@ export interface Recording {
   readonly reservations: number;
 }
 
+/** A tensor whose values one of the ranks has. */
+export interface OwnedTensor {
+  readonly owner: number;
+  readonly tensor: Tensor;
+}
+
 /**
  * One device with one queue of work. Op calls check their arguments, enqueue and return at once. Only `await read()`
  * and `await synchronize()` wait, and arithmetic never blocks the event loop.
@@ -161,38 +167,55 @@ export class Engine implements AsyncDisposable {
     return { number, reservations: this.#reservations };
   }
 
-  /** Joins other ranks, for `startSum` and `finishSums`. @throws UNSUPPORTED on a device other than the CPU */
+  /** Joins other ranks, for `startSum`, `startGather` and `finishSums`. @throws UNSUPPORTED on a device other than the CPU */
   join(communicator: Communicator): void {
     translated(() => this.#addon.joinRanks(this.#native, communicator.native));
   }
 
   /** target = a + b, float32. The order of the terms is kept; target may be one of them. */
   add(target: Tensor, a: Tensor, b: Tensor): void {
-    this.#share('add', [target, a, b]);
+    this.#share('add', [elements(target.shape), ...[target, a, b].flatMap(placeOf)]);
   }
 
   /** Copies a float32 tensor. */
   copy(target: Tensor, source: Tensor): void {
-    this.#share('copy', [target, source]);
+    this.#share('copy', [elements(target.shape), ...[target, source].flatMap(placeOf)]);
   }
 
   /**
-   * Begins to sum a float32 tensor over all ranks, along their tree, behind the sums that were begun before. `nodes` are
-   * the sums of this rank's own parts. None of the tensors may be used before `finishSums`.
+   * Begins to sum a float32 tensor over all ranks, along their tree, after the sums that were begun before. `nodes` are
+   * the sums of this rank's own parts. Do not use any of the tensors before `finishSums`.
+   * @param slices where the slice of each rank begins, in elements, and the end of the last one. Each rank then receives
+   *   only its own slice of the sum, and the rest of its `target` is undefined. Without it all ranks receive the whole sum.
    */
-  startSum(target: Tensor, nodes: readonly Tensor[]): void {
-    this.#share('start', [target, ...nodes]);
+  startSum(target: Tensor, nodes: readonly Tensor[], slices?: readonly number[]): void {
+    const places = [elements(target.shape), ...[target, ...nodes].flatMap(placeOf)];
+    if (slices) this.#share('scatter', [slices.length, ...slices, ...places]);
+    else this.#share('start', places);
   }
 
-  /** What is enqueued later runs when all sums that were begun are there. */
+  /** Begins to copy each float32 tensor from its owner to all other ranks. Do not use any of them before `finishSums`. */
+  startGather(pieces: readonly OwnedTensor[]): void {
+    this.#share(
+      'gather',
+      pieces.flatMap(({ owner, tensor }) => [owner, elements(tensor.shape), ...placeOf(tensor)]),
+    );
+  }
+
+  /** The end of the op `gradNorm`: `norm` from the sum of squares of each chunk, and the sums of the losses. */
+  finishNorm(squares: Tensor, sums: Tensor, norm: Tensor): void {
+    const [chunks, losses] = [squares, sums].map((tensor) => [elements(tensor.shape), ...placeOf(tensor)]);
+    this.#share('norm', [...chunks, ...losses, ...placeOf(norm)]);
+  }
+
+  /** What is enqueued later runs when all sums and copies that were begun are there. */
   finishSums(): void {
     this.#share('finish', []);
   }
 
-  #share(kind: keyof typeof shareKinds, tensors: readonly Tensor[]): void {
+  #share(kind: keyof typeof shareKinds, values: readonly number[]): void {
     if (this.#planning) return;
-    const places = tensors.flatMap(({ arena, offset }) => [arenaNames.indexOf(arena), offset]);
-    const args = [shareKinds[kind], ...(tensors.length > 0 ? [elements(tensors[0].shape), ...places] : [])];
+    const args = [shareKinds[kind], ...values];
     if (this.#recorded) this.#recorded.push(shareCall, args.length, ...args);
     else translated(() => this.#addon.share(this.#native, Float64Array.from(args), args.length));
   }
@@ -347,6 +370,8 @@ export class Engine implements AsyncDisposable {
 
 /** Stands for a call of Engine::Share in a recording (native/engine/engine.h). */
 const shareCall = -2;
-const shareKinds = { add: 0, copy: 1, start: 2, finish: 3 } as const;
+const shareKinds = { add: 0, copy: 1, start: 2, scatter: 3, gather: 4, norm: 5, finish: 6 } as const;
+
+const placeOf = ({ arena, offset }: Tensor): [number, number] => [arenaNames.indexOf(arena), offset];
 
 const targets = { f32: Float32Array, i32: Int32Array, bf16: Uint16Array, f16: Uint16Array } as const;

@@ -1,4 +1,4 @@
-export { Engine, type Recording } from './engine.js';
+export { Engine, type OwnedTensor, type Recording } from './engine.js';
 export { Communicator, mpiLibrary } from './communicator.js';
 export type { OpProfile } from './opProfile.js';
 export type { Dropout, OpArgument } from './encodeCall.js';

@@ -1,3 +1,4 @@
+import { crc32 } from 'node:zlib';
 import type { ModelConfig } from '../config/modelConfig.js';
 import { examplesOf, type Batch } from '../data/batches/batch.js';
 import { joinRows, linear, type EngineOptions, type Tape, type Tensor } from '../engine/index.js';
@@ -169,6 +170,16 @@ export class InferenceModel {
         return read;
       },
     });
+  }
+
+  /** A CRC-32 of all weights. */
+  async checksum(): Promise<number> {
+    let sum = 0;
+    for (const { name } of this.#model.parameters) {
+      const { buffer, byteOffset, byteLength } = await this.#model.read('parameter', name);
+      sum = crc32(new Uint8Array(buffer, byteOffset, byteLength), sum);
+    }
+    return sum;
   }
 
   /** Lets the queued work finish, then gives all memory back. */

@@ -1,8 +1,10 @@
+import { createHash } from 'node:crypto';
 import type { FinetuneTask } from '../config/finetuneConfig.js';
 import type { NamedData } from '../data/batches/batchMaker.js';
 import { FeatureFiles } from '../data/features/openFeatures.js';
 import type { EngineOptions } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
+import { demandSameFacts, inTurns, type Facts, type TrainRanks } from '../train/index.js';
 import { WordPiece } from '../text/wordPiece.js';
 import { answerVocabulary } from './answers/index.js';
 import { InferenceModel } from './inference.js';
@@ -36,6 +38,8 @@ export interface PredictRequest extends TrainedWeightsOptions {
   readonly signal?: AbortSignal | undefined;
   /** Questions done so far, of so many. */
   readonly progress?: ((done: number, of: number) => void) | undefined;
+  /** The processes that share the questions; rank 0 receives all predictions, the other ranks none. */
+  readonly ranks?: TrainRanks | undefined;
 }
 
 /** Predictions of some splits. */
@@ -68,6 +72,7 @@ export async function predict(request: PredictRequest): Promise<Predicted> {
     const data = await openQuestionData({ ...where, answers: answerVocabulary(answers, model.path) });
     demandFit(model, data, wordPiece);
     demandUniqueIds(data);
+    if (request.ranks) await demandSameFacts(request.ranks, await factsOf(request, model, data));
     const start = performance.now();
     const predictions = await predictAll(model, data, answers, request);
     const { asked, withoutFeatures, missingImage } = data.report;
@@ -125,19 +130,24 @@ async function predictAll(
   model: InferenceModel,
   data: NamedData,
   answers: readonly string[],
-  { batchSize = 32, workers, top, signal, progress }: PredictRequest,
-): Promise<Prediction[]> {
-  const { batches, release } = questionBatches(data, { batchSize, workers });
-  const predictions: Prediction[] = [];
+  { batchSize = defaultBatchSize, workers, top, signal, progress, ranks }: PredictRequest,
+): Promise<readonly Prediction[]> {
+  const { rank, ranks: count } = ranks ?? { rank: 0, ranks: 1 };
+  const { batches, release } = questionBatches(data, { batchSize, workers, share: { rank, ranks: count } });
+  /** By batch. */
+  const own: Prediction[][] = [];
   const take = (logits: Float32Array): void => {
     const width = answers.length;
+    const first = (own.length * count + rank) * batchSize;
+    const predictions: Prediction[] = [];
     for (let start = 0; start < logits.length; start += width) {
       const own = logits.subarray(start, start + width);
-      const id = data.sampleId(predictions.length);
+      const id = data.sampleId(first + predictions.length);
       const ranked = top === undefined ? undefined : rankAnswers(own, answers, { loss: model.loss, top });
       predictions.push({ id, answer: answers[bestRow(own)], ranked });
     }
-    progress?.(predictions.length, data.size);
+    own.push(predictions);
+    progress?.(Math.min((own.length - 1) * count * batchSize + predictions.length, data.size), data.size);
   };
   let settle = async (): Promise<void> => undefined;
   for await (const batch of batches) {
@@ -151,8 +161,26 @@ async function predictAll(
     };
   }
   await settle();
-  return predictions;
+  return (ranks ? inTurns(await ranks.gather('predictions', own)) : own).flat();
 }
+
+/** What must be the same on all ranks, by the names that a message gives it. */
+async function factsOf(
+  { task, splits, limit, top, batchSize = defaultBatchSize }: PredictRequest,
+  model: InferenceModel,
+  data: QuestionData,
+): Promise<Facts> {
+  const ids = createHash('sha256');
+  for (let sample = 0; sample < data.size; sample++) ids.update(`${data.sampleId(sample)}\n`);
+  return {
+    ...{ task, '--split': splits, '--limit': limit, '--top': top, '--batch-size': batchSize },
+    'checksum of the answers': createHash('sha256').update(JSON.stringify(model.answers)).digest('hex'),
+    'checksum of the weights': await model.checksum(),
+    'checksum of the questions': ids.digest('hex'),
+  };
+}
+
+const defaultBatchSize = 32;
 
 /** The score of a model on some splits. */
 export interface Evaluation extends Omit<Score, 'missing' | 'unknown'> {

@@ -58,16 +58,27 @@ export function questionSource({ train, valid, loss, ...batching }: QuestionSour
   };
 }
 
+export interface QuestionBatchOptions {
+  readonly batchSize: number;
+  readonly loss?: AnswerLoss | undefined;
+  readonly workers?: number | undefined;
+  /** Of each `ranks` batches this process makes one; default: it makes all. */
+  readonly share?: Pick<BatchShare, 'rank' | 'ranks'> | undefined;
+}
+
 /** All questions of some data, in their order, once; memory of a batch is given back by `release`. */
 export function questionBatches(
   data: NamedData,
-  { batchSize, loss = 'soft', workers }: { batchSize: number; loss?: AnswerLoss; workers?: number | undefined },
+  { batchSize, loss = 'soft', workers, share }: QuestionBatchOptions,
 ): { readonly batches: AsyncGenerator<Batch>; readonly release: (batch: Batch) => void } {
   const threads = workers ?? defaultWorkers(data);
   const memory = new FeatureMemory({ shared: threads > 0 });
   const purpose = purposeOf(loss);
   return {
-    batches: validBatches(data, { batchSize, purpose, memory, workers: threads, tasks: noTasks, unmasked: true }),
+    batches: validBatches(data, {
+      ...{ batchSize, purpose, memory, workers: threads, tasks: noTasks, unmasked: true },
+      share,
+    }),
     release: (batch) => memory.release(batch),
   };
 }

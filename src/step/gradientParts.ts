@@ -8,6 +8,7 @@ import {
 } from '../engine/index.js';
 import type { ModelWeights } from '../model/weights.js';
 import { LxmertError } from '../errors.js';
+import { cutAt, OptimizerSlices } from './optimizerSlices.js';
 
 export type { Communicator };
 
@@ -28,6 +29,8 @@ export interface StepSharing extends PartsOfBatch {
   readonly communicator?: Communicator | undefined;
   /** The largest number of bytes of a bucket, which is summed over the ranks at once. */
   readonly bucketBytes?: number | undefined;
+  /** Whether each rank updates a slice of the parameters only, and stores the moments of this slice only. */
+  readonly shardOptimizer?: boolean | undefined;
   /** Sends this rank's value to all ranks. Returns the values of all ranks, ordered by rank. Absent for one rank. */
   readonly exchange?: (<T>(name: string, value: T) => Promise<readonly T[]>) | undefined;
 }
@@ -50,6 +53,8 @@ interface Piece {
   readonly end: number;
   readonly tensor: Tensor;
   readonly inSlot: (slot: number) => Tensor;
+  /** Where the slice of each rank begins, in elements of the tensor; undefined: all ranks need the whole sum. */
+  readonly slices?: readonly number[] | undefined;
 }
 
 /**
@@ -88,15 +93,18 @@ export class GradientParts {
   readonly sharing: StepSharing;
   readonly first: number;
   readonly end: number;
+  /** What each rank updates; undefined: everything. */
+  readonly slices: OptimizerSlices | undefined;
   readonly #engine: Engine;
   readonly #tallies: Tensor;
   readonly #plan: ReturnType<typeof planParts>;
+  readonly #bucketBytes: number;
   readonly #slotBytes: number;
   readonly #weightBytes: number;
 
   /** Reserves memory for the slots in the gradient arena. The contents of the arena are lost. */
   constructor(engine: Engine, weights: ModelWeights, tallies: Tensor, sharing: StepSharing) {
-    const { rank, ranks, parts, communicator } = sharing;
+    const { rank, ranks, parts, communicator, bucketBytes = defaultBucketBytes, shardOptimizer } = sharing;
     const isPower = Number.isInteger(Math.log2(parts));
     if (parts < ranks || (!isPower && parts !== ranks))
       throw new LxmertError(
@@ -104,6 +112,8 @@ export class GradientParts {
         `${parts} gradient parts on ${ranks} ranks: expected a power of two that is at least the number of ranks`,
       );
     this.sharing = sharing;
+    this.slices = communicator && shardOptimizer ? new OptimizerSlices(sharing, weights.bytes, bucketBytes) : undefined;
+    this.#bucketBytes = this.slices?.bucketBytes ?? bucketBytes;
     this.#engine = engine;
     this.#tallies = tallies;
     this.first = firstPart(sharing, rank);
@@ -159,13 +169,13 @@ export class GradientParts {
     };
   }
 
-  #endPiece(part: number, { tensor, inSlot }: Pick<Piece, 'tensor' | 'inSlot'>): void {
+  #endPiece(part: number, { tensor, inSlot, slices }: Pick<Piece, 'tensor' | 'inSlot' | 'slices'>): void {
     const { add, keep } = this.#plan.ends[part - this.first];
     for (const slot of add) this.#engine.add(tensor, inSlot(slot), tensor);
     if (keep !== undefined) this.#engine.copy(inSlot(keep), tensor);
     if (part + 1 < this.end || !this.sharing.communicator) return;
     const waiting = Array.from({ length: this.#plan.waiting }, (_, slot) => inSlot(slot));
-    this.#engine.startSum(tensor, [...waiting, tensor]);
+    this.#engine.startSum(tensor, [...waiting, tensor], slices);
   }
 
   #gradient(offset: number, bytes: number): Tensor {
@@ -174,14 +184,13 @@ export class GradientParts {
 
   /** The buckets, ordered from the end of memory to its beginning, because backward completes them in this order. */
   #pieces(ranges: readonly (readonly [number, number])[]): Piece[] {
-    const { bucketBytes = defaultBucketBytes } = this.sharing;
     const pieces: Piece[] = [];
     for (const [first, stop] of [...ranges].reverse())
-      for (let end = stop; end > first; end -= bucketBytes) {
-        const begin = Math.max(first, end - bucketBytes);
+      for (const [begin, end] of cutAt(first, stop, this.#bucketBytes).reverse()) {
         const inSlot = (slot: number) =>
           this.#gradient(this.#weightBytes + slot * this.#slotBytes + begin, end - begin);
-        pieces.push({ begin, end, tensor: this.#gradient(begin, end - begin), inSlot });
+        const slices = this.slices?.within(begin, end).map((at) => at / elementBytes);
+        pieces.push({ begin, end, tensor: this.#gradient(begin, end - begin), inSlot, slices });
       }
     return pieces;
   }

@@ -1,5 +1,6 @@
 import {
   adamUpdate,
+  bytesOf,
   elementBytes,
   fill,
   gradNorm,
@@ -8,28 +9,41 @@ import {
   type AdamOptions,
   type Engine,
   type GradientLedger,
-  type OptimizerTensors,
+  type NormTensors,
+  type OwnedTensor,
   type Tensor,
+  type UpdateTensors,
 } from '../engine/index.js';
 import type { ModelWeights } from '../model/weights.js';
 import { nearest } from '../config/nearest.js';
 import { LxmertError } from '../errors.js';
 import { recordOf } from '../records.js';
 import type { LossCounts, Tallies } from './losses.js';
+import { chunkElements, type OptimizerSlices } from './optimizerSlices.js';
 import type { StagedBatch, StepKeys } from './staging.js';
+import { planUpdate, type Chunk } from './updatePlan.js';
 
 /** Tensors that can be read and written by a parameter's name. */
 const stateKinds = ['parameter', 'gradient', 'firstMoment', 'secondMoment'] as const;
 
 export type StateKind = (typeof stateKinds)[number];
 
-/** Elements that the optimizer's ops process as one chunk. */
-const chunkElements = 65536;
 const tallyWords = 4;
 
+const aligned = (bytes: number): number => 64 * Math.ceil(bytes / 64);
+
+/** Work of an update that is ready to be enqueued. */
+interface UpdateWork {
+  /** The op's tensors; undefined: this rank updates nothing here. */
+  readonly tensors: UpdateTensors | undefined;
+  readonly hasOwnRate: boolean;
+  /** The updated parameters of all ranks, to be copied to all. */
+  readonly updated: readonly OwnedTensor[];
+}
+
 /**
- * The state arena: BertAdam's two moments, the report of a step (sums of each loss, gradient norm), and the optimizer's
- * list of chunks.
+ * The state arena: the report of a step (sums of each loss, gradient norm), the optimizer's lists of chunks, and
+ * BertAdam's two moments. With `OptimizerSlices` it holds the moments of this rank's slices only.
  */
 export class ModelState {
   /** Sums of each loss, [losses, 4], in the order of the loss record. */
@@ -38,14 +52,17 @@ export class ModelState {
   readonly report: Tensor;
   readonly #engine: Engine;
   readonly #weights: ModelWeights;
-  readonly #fixed: Omit<OptimizerTensors, 'chunks' | 'partial'>;
+  readonly #norm: Tensor;
   readonly #chunkStart: number;
+  readonly #mostChunks: number;
   readonly #partialStart: number;
   /** Two step records for the update of a step whose own batch may be empty. */
   readonly #recordStart: number;
-  #chunkCount = 0;
-  /** The last of the chunks: those with a learning rate of their own. */
-  #ownRateCount = 0;
+  readonly #momentStart: number;
+  #slices: OptimizerSlices | undefined;
+  /** The tensors of `gradNorm`, and the sums of squares by their owners. */
+  #normWork: { readonly tensors: NormTensors; readonly squares: readonly OwnedTensor[] } | undefined;
+  #updateWork: readonly UpdateWork[] = [];
   #activeKey = '';
   /** Nothing has been written to the moments: their pages are still zero, and the system has given no memory for them. */
   #momentsUntouched = true;
@@ -54,27 +71,26 @@ export class ModelState {
   constructor(engine: Engine, weights: ModelWeights, losses: number) {
     this.#engine = engine;
     this.#weights = weights;
-    const { bytes } = weights;
     const tallyTotal = losses * tallyWords;
     const reportWords = tallyTotal + 2;
     // A range of groups may end inside a chunk, so there may be a few more chunks than the whole arena has.
-    const chunks = Math.ceil(bytes / elementBytes / chunkElements) + 32;
-    const reportStart = 2 * bytes;
-    this.#chunkStart = reportStart + 64 * Math.ceil((reportWords * elementBytes) / 64);
-    this.#partialStart = this.#chunkStart + chunks * 2 * elementBytes;
-    this.#recordStart = 64 * Math.ceil((this.#partialStart + chunks * elementBytes) / 64);
-    engine.reserve('state', this.#recordStart + 2 * stepRecordWords * elementBytes);
-    this.report = engine.tensor('state', reportStart, [reportWords]);
-    this.tallies = engine.tensor('state', reportStart, [losses, tallyWords]);
-    const whole = [bytes / elementBytes];
-    this.#fixed = {
-      parameters: engine.tensor('parameters', 0, whole),
-      gradients: engine.tensor('gradients', 0, whole),
-      firstMoment: engine.tensor('state', 0, whole),
-      secondMoment: engine.tensor('state', bytes, whole),
-      sums: this.tallies,
-      norm: engine.tensor('state', reportStart + tallyTotal * elementBytes, [2]),
-    };
+    this.#mostChunks = Math.ceil(weights.bytes / elementBytes / chunkElements) + 32;
+    this.#chunkStart = aligned(reportWords * elementBytes);
+    this.#partialStart = this.#chunkStart + aligned(2 * this.#mostChunks * 2 * elementBytes);
+    this.#recordStart = this.#partialStart + aligned(this.#mostChunks * elementBytes);
+    this.#momentStart = this.#recordStart + aligned(2 * stepRecordWords * elementBytes);
+    engine.reserve('state', this.#momentStart + 2 * weights.bytes);
+    this.report = engine.tensor('state', 0, [reportWords]);
+    this.tallies = engine.tensor('state', 0, [losses, tallyWords]);
+    this.#norm = engine.tensor('state', tallyTotal * elementBytes, [2]);
+  }
+
+  /** From now on stores the moments of this rank's slices only. The contents of the arena are lost. */
+  shard(slices: OptimizerSlices): void {
+    this.#slices = slices;
+    this.#engine.reserve('state', this.#momentStart + 2 * slices.ownBytes);
+    this.#momentsUntouched = true;
+    this.#activeKey = '';
   }
 
   /** @throws LxmertError BAD_ARGUMENT for an unknown kind, or a parameter that the model does not have */
@@ -92,19 +108,66 @@ export class ModelState {
     );
   }
 
-  tensor(kind: StateKind, name: string): Tensor {
-    const { tensor, gradient, offset, spec } = this.#weights.get(name);
-    if (kind === 'parameter') return tensor;
-    if (kind === 'gradient') return gradient;
+  /** With slices all ranks must read the same moments in the same order. */
+  async read(kind: StateKind, name: string): Promise<Float32Array> {
+    const { tensor, gradient, offset } = this.#weights.get(name);
+    if (kind === 'gradient' && this.#slices)
+      throw new LxmertError('UNSUPPORTED', 'with a sharded optimizer no rank has the whole gradient');
+    if (kind === 'parameter' || kind === 'gradient')
+      return this.#engine.readFloats(kind === 'parameter' ? tensor : gradient);
+    if (!this.#slices)
+      return this.#engine.readFloats({ ...this.#moment(kind, offset, bytesOf(tensor)), shape: tensor.shape });
+    // Between two steps the gradients are not used, so the values of all ranks come together there.
+    const pieces = this.#slices
+      .owned(offset, offset + bytesOf(tensor))
+      .map((range) => ({ ...range, tensor: this.#part('gradients', range.begin, range.end) }));
+    for (const { owner, begin, end, tensor: target } of pieces)
+      if (owner === this.#slices.rank) this.#engine.copy(target, this.#moment(kind, begin, end - begin));
+    this.#engine.startGather(pieces);
+    this.#engine.finishSums();
+    return this.#engine.readFloats(gradient);
+  }
+
+  async write(kind: StateKind, name: string, values: Float32Array): Promise<void> {
+    const { tensor, gradient, offset } = this.#weights.get(name);
+    if (kind === 'parameter' || kind === 'gradient')
+      return this.#engine.upload(kind === 'parameter' ? tensor : gradient, values);
     this.#momentsUntouched = false;
-    return this.#engine.tensor('state', offset + (kind === 'firstMoment' ? 0 : this.#weights.bytes), spec.shape);
+    if (!this.#slices)
+      return this.#engine.upload({ ...this.#moment(kind, offset, bytesOf(tensor)), shape: tensor.shape }, values);
+    if (values.byteLength !== bytesOf(tensor))
+      throw new LxmertError('BAD_ARGUMENT', `${name}: ${values.length} values, expected [${tensor.shape.join(', ')}]`);
+    for (const { owner, begin, end } of this.#slices.owned(offset, offset + bytesOf(tensor)))
+      if (owner === this.#slices.rank)
+        await this.#engine.upload(
+          this.#moment(kind, begin, end - begin),
+          values.subarray((begin - offset) / elementBytes, (end - offset) / elementBytes),
+        );
+  }
+
+  /** The moments of a range of the parameters; with slices it must lie in one slice of this rank. Both are in bytes. */
+  #moment(kind: 'firstMoment' | 'secondMoment', offset: number, bytes: number): Tensor {
+    const { storedAt, ownBytes } = this.#stored;
+    const start = this.#momentStart + (kind === 'firstMoment' ? 0 : ownBytes);
+    return this.#engine.tensor('state', start + storedAt(offset), [bytes / elementBytes]);
+  }
+
+  get #stored() {
+    const slices = this.#slices;
+    return slices
+      ? { ownBytes: slices.ownBytes, storedAt: (offset: number) => slices.storedAt(offset) }
+      : { ownBytes: this.#weights.bytes, storedAt: (offset: number) => offset };
+  }
+
+  #part(arena: 'parameters' | 'gradients', begin: number, end: number): Tensor {
+    return this.#engine.tensor(arena, begin, [(end - begin) / elementBytes]);
   }
 
   /** Sets the moments to zero, as at the start of a run. */
   clearMoments(): void {
     if (this.#momentsUntouched) return;
-    fill(this.#engine, this.#fixed.firstMoment, 0);
-    fill(this.#engine, this.#fixed.secondMoment, 0);
+    const words = (2 * this.#stored.ownBytes) / elementBytes;
+    fill(this.#engine, this.#engine.tensor('state', this.#momentStart, [words]), 0);
   }
 
   clearTallies(): void {
@@ -147,41 +210,73 @@ export class ModelState {
     this.#momentsUntouched = false;
     const key = [...groups].join(' ');
     if (key === this.#activeKey) return;
-    const some = (isOwn: boolean) => new Set([...groups].filter((group) => ownRate.has(group) === isOwn));
-    const chunks = [this.#chunksOf(some(false)), this.#chunksOf(some(true))];
-    const table = chunks.flat();
-    await this.#engine.upload(
-      this.#engine.tensor('state', this.#chunkStart, [table.length], 'i32'),
-      Int32Array.from(table),
-    );
-    this.#chunkCount = table.length / 2;
-    this.#ownRateCount = chunks[1].length / 2;
+    const rangesOf = (isOwn: boolean) =>
+      this.#weights.ranges(new Set([...groups].filter((group) => ownRate.has(group) === isOwn)));
+    const { norm, owners, work } = planUpdate(rangesOf(false), rangesOf(true), this.#weights.bytes, this.#slices);
+    const table: Chunk[] = [...norm];
+    const chunks = (first: number, count: number): Tensor =>
+      this.#engine.tensor('state', this.#chunkStart + first * 2 * elementBytes, [count, 2], 'i32');
+    const squares = (first: number, count: number): Tensor =>
+      this.#engine.tensor('state', this.#partialStart + first * elementBytes, [count]);
+    this.#normWork = {
+      tensors: {
+        chunks: chunks(0, norm.length),
+        gradients: this.#part('gradients', 0, this.#weights.bytes),
+        ...{ partial: squares(0, norm.length), sums: this.tallies, norm: this.#norm },
+      },
+      squares: runsOf(owners).map(({ owner, first, count }) => ({ owner, tensor: squares(first, count) })),
+    };
+    this.#updateWork = work.map(({ stretch, owned }) => {
+      const updated = owned.map(({ owner, begin, end }) => ({ owner, tensor: this.#part('parameters', begin, end) }));
+      if (!stretch) return { tensors: undefined, hasOwnRate: false, updated };
+      const { begin, end, hasOwnRate } = stretch;
+      const tensors: UpdateTensors = {
+        chunks: chunks(table.length, stretch.chunks.length),
+        norm: this.#norm,
+        parameters: this.#part('parameters', begin, end),
+        gradients: this.#part('gradients', begin, end),
+        firstMoment: this.#moment('firstMoment', begin, end - begin),
+        secondMoment: this.#moment('secondMoment', begin, end - begin),
+      };
+      table.push(...stretch.chunks);
+      return { tensors, hasOwnRate, updated };
+    });
+    const words = Int32Array.from(table.flat());
+    await this.#engine.upload(this.#engine.tensor('state', this.#chunkStart, [words.length], 'i32'), words);
     this.#activeKey = key;
-  }
-
-  /** Begin and length of each chunk of some groups, in elements of the arenas. */
-  #chunksOf(groups: ReadonlySet<string>): number[] {
-    const table: number[] = [];
-    for (const [begin, end] of this.#weights.ranges(groups))
-      for (let at = begin / elementBytes; at < end / elementBytes; at += chunkElements)
-        table.push(at, Math.min(chunkElements, end / elementBytes - at));
-    return table;
   }
 
   /**
    * Norm, clipping and BertAdam over the groups for which `prepareUpdate` was called last; other parameters and their moments
-   * are not touched at all.
+   * are not touched at all. With slices this rank updates its own, and receives the rest from the other ranks.
    */
   update({ record, ownRateRecord }: Pick<StagedBatch, 'record' | 'ownRateRecord'>, adam: AdamOptions): void {
-    const chunks = (first: number, count: number): Tensor =>
-      this.#engine.tensor('state', this.#chunkStart + first * 2 * elementBytes, [count, 2], 'i32');
-    const partial = this.#engine.tensor('state', this.#partialStart, [this.#chunkCount]);
-    const of = (first: number, count: number) => ({ ...this.#fixed, chunks: chunks(first, count), partial });
-    gradNorm(this.#engine, of(0, this.#chunkCount));
-    const usual = this.#chunkCount - this.#ownRateCount;
-    if (usual > 0) adamUpdate(this.#engine, of(0, usual), record, adam);
-    if (this.#ownRateCount > 0) adamUpdate(this.#engine, of(usual, this.#ownRateCount), ownRateRecord, adam);
+    if (!this.#normWork) throw new LxmertError('INTERNAL', 'prepareUpdate was not called');
+    const { tensors: norm, squares } = this.#normWork;
+    gradNorm(this.#engine, norm);
+    if (this.#slices) {
+      this.#engine.startGather(squares);
+      this.#engine.finishSums();
+      this.#engine.finishNorm(norm.partial, norm.sums, norm.norm);
+    }
+    for (const { tensors, hasOwnRate, updated } of this.#updateWork) {
+      if (tensors) adamUpdate(this.#engine, tensors, hasOwnRate ? ownRateRecord : record, adam);
+      if (updated.length > 0) this.#engine.startGather(updated);
+    }
+    if (this.#slices) this.#engine.finishSums();
   }
+}
+
+/** The runs of equal owners in a list; none for a process that owns all. */
+function runsOf(owners: readonly (number | undefined)[]) {
+  const runs: { owner: number; first: number; count: number }[] = [];
+  owners.forEach((owner, i) => {
+    const last = runs.at(-1);
+    if (owner === undefined) return;
+    if (last?.owner === owner) last.count++;
+    else runs.push({ owner, first: i, count: 1 });
+  });
+  return runs;
 }
 
 /** The values of `ModelState.report`. */

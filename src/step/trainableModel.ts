@@ -143,7 +143,8 @@ export class TrainableModel<L extends string, Outputs> {
 
   /**
    * Makes the gradient of each part of a global batch on its own and sums them along a fixed tree, over all ranks where
-   * there are several: `step` then takes the parts of this rank, with `partOf`. Before the first step.
+   * there are several: `step` then takes the parts of this rank, with `partOf`. Before the first step, and before moments
+   * are loaded. With `shardOptimizer` all ranks must then read the same moments in the same order.
    * @throws LxmertError BAD_ARGUMENT; UNSUPPORTED on a device other than the CPU
    */
   share(sharing: StepSharing): Promise<void> {
@@ -154,14 +155,15 @@ export class TrainableModel<L extends string, Outputs> {
           `ranks and gradient parts work on the CPU only, and this model is on ${this.engine.device}; use --device cpu`,
         );
       this.#parts = new GradientParts(this.engine, this.weights, this.#state.tallies, sharing);
+      if (this.#parts.slices) this.#state.shard(this.#parts.slices);
       this.#training.share(this.#parts);
     });
   }
 
-  /** @throws LxmertError BAD_ARGUMENT for an unknown kind or name */
+  /** @throws LxmertError BAD_ARGUMENT for an unknown kind or name; UNSUPPORTED for a gradient of a sharded optimizer */
   async read(kind: StateKind, name: string): Promise<Float32Array> {
     this.#state.demandKnown(kind, name);
-    return this.#inOrder(() => this.engine.readFloats(this.#state.tensor(kind, name)));
+    return this.#inOrder(() => this.#state.read(kind, name));
   }
 
   /** @throws LxmertError BAD_ARGUMENT for an unknown kind or name, another number of values, or one that is not finite */
@@ -169,7 +171,7 @@ export class TrainableModel<L extends string, Outputs> {
     this.#state.demandKnown(kind, name);
     demandFinite(name, values);
     return this.#inOrder(async () => {
-      await this.engine.upload(this.#state.tensor(kind, name), values);
+      await this.#state.write(kind, name, values);
       if (kind === 'parameter') this.#unset.delete(name);
     });
   }

@@ -67,6 +67,11 @@ export async function writeCheckpoint(folder: string, contents: CheckpointConten
   });
 }
 
+/** Takes part in `writeCheckpoint` of another rank, which reads moments that only this rank stores. */
+export async function giveMoments(model: StoredModel): Promise<void> {
+  for (const kind of moments) for (const { name } of model.parameters) await model.read(kind, name);
+}
+
 /** Replaces the trainer state of a checkpoint, in one operation, and nothing else. */
 export function rewriteTrainerState(folder: string, state: TrainerState): Promise<void> {
   return writeFileAtomic(join(folder, checkpointFiles.state), formatTrainerState(state));

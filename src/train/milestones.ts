@@ -1,7 +1,8 @@
 import type { BatchPosition } from '../data/batches/batching.js';
 import { LxmertError, isLxmertError } from '../errors.js';
 import type { LossWeights } from '../step/losses.js';
-import { demandFiles, hinting, loadCheckpoint, rewriteTrainerState } from './checkpoint.js';
+import { demandFiles, giveMoments, hinting, loadCheckpoint, rewriteTrainerState } from './checkpoint.js';
+import { CommunicationMeter } from './communication.js';
 import { CheckpointStore } from './checkpointStore.js';
 import type { StepRecord, ValidRecord } from './metrics.js';
 import { Recorder } from './recorder.js';
@@ -35,6 +36,7 @@ export class Milestones {
   readonly #store: CheckpointStore;
   /** The folder and its records, for the rank that writes them. */
   readonly #written: Written | undefined;
+  readonly #communication: CommunicationMeter | undefined;
   #state: TrainerState;
   /** Step of the newest checkpoint. */
   #saved: number | undefined;
@@ -52,6 +54,7 @@ export class Milestones {
     this.#written = written;
     this.#state = state;
     this.#saved = options.from?.step;
+    this.#communication = options.ranks && new CommunicationMeter(options.ranks.communicator);
   }
 
   /**
@@ -118,7 +121,7 @@ export class Milestones {
   /** Records a step that is done. */
   async stepDone(record: StepRecord, position: BatchPosition): Promise<void> {
     await this.#written?.folder.lock.checkIfLate();
-    await this.#written?.recorder.step(record);
+    await this.#written?.recorder.step(record, this.#communication?.next());
     this.#state = {
       ...this.#state,
       step: record.step,
@@ -151,6 +154,7 @@ export class Milestones {
   /** Saves what is not saved yet. */
   async finish(): Promise<TrainSummary> {
     if (this.#saved !== this.#state.step) await this.#save();
+    if (this.#communication) this.#options.observer?.note?.(this.#communication.describe());
     const { step, schedule, best } = this.#state;
     const finished = isFinished(this.#state, this.#options.settings.earlyStop);
     return {
@@ -196,8 +200,9 @@ export class Milestones {
     try {
       best = await this.#validate();
     } catch (error) {
-      // Saving may fail for the same reason, and the first error is the one to report.
-      if (!isSaved()) await this.#save().catch(() => undefined);
+      // Saving may fail for the same reason, and the first error is the one to report. Where ranks store the moments of each
+      // other, none of them can save alone.
+      if (!isSaved() && !this.#options.ranks?.shardOptimizer) await this.#save().catch(() => undefined);
       if (!isLxmertError(error)) throw error;
       throw new LxmertError(error.code, `the validation after step ${step} failed (${this.kept}): ${error.message}`, {
         cause: error,
@@ -257,6 +262,7 @@ export class Milestones {
     const { step } = this.#state;
     if (saveRequest) saveRequest.wanted = false;
     if (!this.#written) {
+      if (this.#options.ranks?.shardOptimizer) await giveMoments(training.model);
       this.#saved = step;
       return;
     }

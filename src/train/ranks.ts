@@ -17,6 +17,8 @@ export interface TrainRanks {
   readonly ranks: number;
   readonly communicator: Communicator;
   readonly bucketBytes?: number | undefined;
+  /** Whether each rank updates and stores the optimizer's state of a slice of the parameters only. */
+  readonly shardOptimizer?: boolean | undefined;
   /** Aborted on all ranks at the same call of `agree`; before `begin` at once. */
   readonly signal: AbortSignal;
   readonly saveRequest: SaveRequest;
@@ -24,6 +26,8 @@ export interface TrainRanks {
   nameOf(rank: number): string;
   /** Gives every rank the values of all ranks, in their order. Values are sent as JSON. */
   exchange<T>(name: string, value: T): Promise<readonly T[]>;
+  /** Gives rank 0 the values of all ranks, in their order. The other ranks receive an empty list. */
+  gather<T>(name: string, value: T): Promise<readonly T[]>;
   /** Takes signals and requests for a checkpoint into account that have come to any rank; the same on all of them. */
   agree(): Promise<void>;
   /** From here on signals wait for `agree`. */
@@ -39,9 +43,13 @@ export async function gatherTurns<T>(
   own: readonly T[],
 ): Promise<readonly T[]> {
   if (!ranks) return own;
-  const all = await ranks.exchange(name, own);
+  return inTurns(await ranks.exchange(name, own));
+}
+
+/** Lists that the ranks made in turns, as one list. */
+export function inTurns<T>(all: readonly (readonly T[])[]): readonly T[] {
   const total = all.reduce((sum, list) => sum + list.length, 0);
-  return Array.from({ length: total }, (_, i) => all[i % ranks.ranks][Math.floor(i / ranks.ranks)]);
+  return Array.from({ length: total }, (_, i) => all[i % all.length][Math.floor(i / all.length)]);
 }
 
 /**

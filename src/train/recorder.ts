@@ -2,6 +2,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EventFile } from '../formats/tensorBoard.js';
 import { entriesOf } from '../records.js';
+import type { CommunicationCost } from './communication.js';
 import { MetricsFile } from './metrics.js';
 import type { StepRecord, ValidRecord } from './metrics.js';
 import type { RunFolder } from './runFolder.js';
@@ -37,12 +38,17 @@ export class Recorder {
     }
   }
 
-  async step(record: StepRecord): Promise<void> {
+  /** @param communication what the ranks' communication of this step cost; absent for a process alone */
+  async step(record: StepRecord, communication?: CommunicationCost): Promise<void> {
     await this.#metrics.append(record);
     const { step, loss, losses, lr, gradNorm, samplesPerSecond } = record;
-    // Memory depends on the machine, and the lines of metrics.jsonl are to be the same on every machine.
+    // Memory and communication depend on the machine, and the lines of metrics.jsonl are to be the same on every machine.
     const scalars = { loss, lr, gradNorm, samplesPerSecond, processMemoryBytes: process.memoryUsage.rss() };
-    await this.#events.scalars(step, { ...tagged('train/', scalars), ...tagged('train/loss/', losses) });
+    await this.#events.scalars(step, {
+      ...tagged('train/', scalars),
+      ...tagged('train/loss/', losses),
+      ...tagged('train/communication/', { ...communication }),
+    });
   }
 
   async validation(record: ValidRecord): Promise<void> {

@@ -19,6 +19,7 @@ export type StateKind = (typeof stateKinds)[number];
 export interface StoredModel {
   /** Every stored tensor once, in a fixed order. The masked-LM decoder is tied to the word table and not stored. */
   readonly parameters: readonly StateEntry[];
+  /** With a sharded optimizer all ranks must read the same moments in the same order. */
   read(kind: StateKind, name: string): Promise<Float32Array>;
   /** @throws BAD_ARGUMENT when `values` has another length than the tensor */
   write(kind: StateKind, name: string, values: Float32Array): Promise<void>;
@@ -32,7 +33,10 @@ export interface Trainable<L extends string = string> extends StoredModel {
    * then as before the step, and the steps that are already enqueued are not made.
    */
   step(parts: readonly Batch[], options: StepOptions<L>): Promise<StepResult<L>>;
-  /** Before the first step: gradients are made in parts, and summed over the ranks. Absent: the model cannot do that. */
+  /**
+   * Before moments are loaded, and before the first step: gradients are made in parts, and summed over the ranks. Absent: the
+   * model cannot do that.
+   */
   share?(sharing: StepSharing): Promise<void>;
   /** Forward only, dropout off. The sums of every loss whose weight is not 0; tallies of the others may be zeros. */
   evaluate(batch: Batch, weights: LossWeights<L>): Promise<Tallies<L>>;

@@ -21,7 +21,8 @@ import { after, stopsEarly } from './trainerState.js';
  */
 export async function train(options: TrainOptions): Promise<TrainSummary> {
   demandCount('batchesPerEpoch of the data source', options.training.source.batchesPerEpoch);
-  const milestones = await Milestones.prepare(options, () => joinRanks(options));
+  await shareSteps(options);
+  const milestones = await Milestones.prepare(options, () => beginTogether(options));
   try {
     return await new Trainer(options, milestones).run();
   } finally {
@@ -33,19 +34,26 @@ const sharingOf = (ranks: TrainRanks | undefined) =>
   ranks && {
     communicator: ranks.communicator,
     bucketBytes: ranks.bucketBytes,
+    shardOptimizer: ranks.shardOptimizer,
     exchange: <T>(name: string, value: T) => ranks.exchange(name, value),
   };
 
-/** Tells the model how its steps are shared, and checks that all ranks begin with the same. */
-async function joinRanks({ settings, training, ranks }: TrainOptions): Promise<void> {
+/** Tells the model how its steps are shared. */
+async function shareSteps({ settings, training, ranks }: TrainOptions): Promise<void> {
   const { rank, ranks: count } = ranks ?? { rank: 0, ranks: 1 };
   const { gradientParts = count } = settings;
   if (!ranks && settings.gradientParts === undefined) return;
   const { model } = training;
   if (!model.share) throw new LxmertError('UNSUPPORTED', 'this model cannot share its steps with other ranks');
   await model.share({ rank, ranks: count, parts: gradientParts, ...sharingOf(ranks) });
+}
+
+/** Checks that all ranks begin with the same. */
+async function beginTogether({ settings, training, ranks }: TrainOptions): Promise<void> {
   if (!ranks) return;
-  await demandSameFacts(ranks, await factsOf(settings, training));
+  const { bucketBytes, shardOptimizer } = ranks;
+  const ownOptions = { '--bucket-size': bucketBytes && bucketBytes / 1e6, '--shard-optimizer': shardOptimizer };
+  await demandSameFacts(ranks, { ...(await factsOf(settings, training)), ...ownOptions });
   await ranks.begin();
 }
 

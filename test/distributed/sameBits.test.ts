@@ -36,11 +36,11 @@ describe('--gradient-parts 4', () => {
     expect(await contentsOf(await whole(ranks))).toEqual(alone);
   });
 
-  test('a run that was stopped on two ranks goes on alone and on four, to the same bits', async () => {
+  test('a run that was stopped on two ranks with a sharded optimizer goes on alone and on four, to the same bits', async () => {
     const out = runs.fresh();
     const flags = runs.flags(out, ...parts);
     // A signal may reach any rank.
-    const [first, second] = await runs.startEach(2, flags);
+    const [first, second] = await runs.startEach(2, [...flags, '--shard-optimizer']);
     await told(first, /step 1\//);
     second.kill('SIGTERM');
     const codes = await Promise.all([first.ended, second.ended]);
@@ -48,7 +48,7 @@ describe('--gradient-parts 4', () => {
     expect(first.errors).toMatch(/SIGTERM to rank 1 \(.*\): stops after this step and saves/);
     expect(second.errors).toBe('');
     for (const ranks of [1, 4]) {
-      const run = runs.start(['pretrain', '--out', out, '--resume', '--ranks', `${ranks}`]);
+      const run = runs.start(['pretrain', '--out', out, '--resume', '--ranks', `${ranks}`, '--shard-optimizer']);
       if (ranks === 1) {
         await told(run, /step [1-9]\/|saved |is finished/);
         run.kill('SIGTERM');
@@ -63,10 +63,10 @@ describe('--gradient-parts 4', () => {
     );
   });
 
-  hasMpi('ranks that speak MPI leave the same bits (left out without Open MPI)', async () => {
+  hasMpi('ranks that speak MPI and shard the optimizer leave the same bits (left out without Open MPI)', async () => {
     const library = join(runs.copy.folder, 'build', 'Release', 'lxmert_mpi.so');
     expect({ library, isThere: !spawnSync('test', ['-e', library]).status }).toEqual({ library, isThere: true });
-    expect(await contentsOf(await whole(2, '--transport', 'mpi'))).toEqual(alone);
+    expect(await contentsOf(await whole(2, '--transport', 'mpi', '--shard-optimizer'))).toEqual(alone);
   });
 });
 

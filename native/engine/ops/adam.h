@@ -1,5 +1,8 @@
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+
 #include "engine/arg_reader.h"
 
 namespace lxmert {
@@ -24,6 +27,17 @@ struct GradNorm {
     return a;
   }
 };
+
+// The end of GradNorm on the CPU: norm[0] and norm[1] from the sum of squares of each chunk. The order of the additions
+// is that of the chunks.
+inline void gradNormOf(Span<const float> squares, Span<const float> sums, float* norm) {
+  double sum = 0;
+  for (int64_t i = 0; i < squares.size; ++i) sum += squares[i];
+  norm[0] = static_cast<float>(std::sqrt(sum));
+  const bool finite = std::isfinite(norm[0]) &&
+                      std::all_of(sums.data, sums.data + sums.size, [](float x) { return std::isfinite(x); });
+  norm[1] = finite ? 0.0f : 1.0f;
+}
 
 // One BertAdam step over the chunks. It writes nothing when norm[1] is not 0. maxNorm 0: no clipping.
 struct AdamUpdate {

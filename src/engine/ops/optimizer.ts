@@ -10,16 +10,20 @@ export interface AdamOptions {
   readonly maxGradNorm: number;
 }
 
-export interface OptimizerTensors {
-  /** [n, 2] i32: begin and length, in elements of the arenas. */
+export interface NormTensors {
+  /** [n, 2] i32: begin and length, in elements of the gradients. */
   readonly chunks: Tensor;
-  /** [n] scratch. */
+  readonly gradients: Tensor;
+  /** [n]: the sum of squares of each chunk. */
   readonly partial: Tensor;
   /** Sums of the losses, f32 words of any shape. Each must be finite. */
   readonly sums: Tensor;
   /** [2]: the gradient's norm; and 1 if it or one of the sums is not finite, else 0. */
   readonly norm: Tensor;
-  /** The following are whole arenas with the same layout. */
+}
+
+export interface UpdateTensors extends Pick<NormTensors, 'chunks' | 'norm'> {
+  /** These four have the same length, and a chunk names the same elements of all of them. */
   readonly parameters: Tensor;
   readonly gradients: Tensor;
   readonly firstMoment: Tensor;
@@ -27,7 +31,7 @@ export interface OptimizerTensors {
 }
 
 /** norm[0] = ‖gradients of all chunks‖; norm[1] says whether it and the sums of the losses are finite. */
-export function gradNorm(engine: Engine, t: OptimizerTensors): void {
+export function gradNorm(engine: Engine, t: NormTensors): void {
   engine.run('gradNorm', [t.chunks.shape[0], t.chunks, t.gradients, elements(t.sums.shape), t.sums, t.partial, t.norm]);
 }
 
@@ -36,7 +40,7 @@ export function gradNorm(engine: Engine, t: OptimizerTensors): void {
  * The learning rate comes from the step record. Nothing changes when `gradNorm` found a norm or a sum that is not
  * finite.
  */
-export function adamUpdate(engine: Engine, t: OptimizerTensors, record: Tensor, options: AdamOptions): void {
+export function adamUpdate(engine: Engine, t: UpdateTensors, record: Tensor, options: AdamOptions): void {
   engine.run('adamUpdate', [
     t.chunks.shape[0],
     options.beta1,
