@@ -82,6 +82,10 @@ export async function openPretrainRun(
     return {
       ...{ facts, source, table: resident?.table, answers: answers?.answers, samples: identity.checksum },
       samplesDifference: (saved) => samplesDifference(saved, identity),
+      coverage: sets.map(({ name, report }) => ({
+        ...{ name, sentences: report.sentences, withoutImage: report.sentencesWithoutImage },
+        ...{ images: report.images, withoutSentences: report.imagesWithoutSentences },
+      })),
       ...{ vocabulary, unlabelled, largest, close },
     };
   } catch (error) {
