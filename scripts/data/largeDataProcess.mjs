@@ -30,7 +30,7 @@ async function importOne(form, path, store) {
 
 async function opened(folder) {
   process.env.LXMERT_CACHE = join(folder, 'cache');
-  const flags = { data: folder, train: 'train', 'visual-losses': 'feat', 'batch-size': '256' };
+  const flags = { data: folder, train: 'train', valid: 'none', 'visual-losses': 'feat', 'batch-size': '256' };
   const config = await loadRunConfig({ flags, preset: 'tiny' });
   return openPretrainRun(config, { observer: { note: (text) => console.log(`  ${text}`) } });
 }

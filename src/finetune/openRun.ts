@@ -91,6 +91,7 @@ export async function openFinetuneData(
       pictures: train.pictures,
       source: questionSource({
         ...{ train: trainSet, valid: validSet, loss, seed, batchSize, partSize, workers },
+        bucketBatches: data.bucketBatches,
         share: batchShare(config, ranks),
       }),
       validWithoutFeatures: valid?.report.withoutFeatures ?? 0,

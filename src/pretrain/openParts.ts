@@ -65,6 +65,7 @@ export async function openPretrainRun(
     const switches = (on: readonly TaskName[]) => recordOf(taskNames, (task) => on.includes(task));
     const source = pretrainSource({
       ...{ train: trainSet, valid: validSet, seed, batchSize, partSize, workers },
+      bucketBatches: data.bucketBatches,
       share: batchShare(config, ranks),
       rates: { words: data.wordMaskRate, objects: data.objectMaskRate, swapped: data.swapRate },
       tasksOn: (epoch) => switches(tasksOn(tasks, epoch, true)),
