@@ -8,6 +8,7 @@
 
 #include "binding/arguments.h"
 #include "binding/communicator_handle.h"
+#include "binding/decode_features.h"
 #include "binding/read_rows.h"
 #include "cpu/device.h"
 #include "engine/plugin.h"
@@ -265,6 +266,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   add("readProfile", readProfile);
   add("dispose", dispose);
   add("readRows", readRows);
+  add("decodeFeatures", decodeFeatures);
   add("joinRanks", joinRanks);
   add("share", share);
   addCommunicator(env, exports);

@@ -1,6 +1,6 @@
 import { loadFinetuneConfig, loadRunConfig } from '../config/loadConfig.js';
-import { checkValues, inspectMachine, planRun } from '../doctor/index.js';
-import type { FileCheck, MachineReport, RunPlan } from '../doctor/index.js';
+import { checkValues, inspectMachine, planRun, runFiles, storeBytesOf } from '../doctor/index.js';
+import type { FileCheck, MachineReport, RunFile, RunPlan } from '../doctor/index.js';
 import { LxmertError } from '../errors.js';
 import { byteSize, counted, duration, figure, percent, whole } from '../figures.js';
 import { defineCommand, integerOption, jsonOption, note, print, printJson } from './command.js';
@@ -35,15 +35,30 @@ export const command = defineCommand({
     const broken = 'error' in machine.engine ? machine.engine.error : undefined;
     if (args.checkValues === true && !planned)
       throw new LxmertError('BAD_ARGUMENT', '--check-values needs --data or --config: the data to check');
-    const values = args.checkValues === true ? await checkValues({ sources, progress: noteProgress() }) : undefined;
+    const files = planned ? await runFiles(sources) : undefined;
+    const missing = files?.filter(({ bytes }) => bytes === undefined) ?? [];
+    const isWhole = missing.length === 0;
+    const values =
+      args.checkValues === true && isWhole ? await checkValues({ sources, progress: noteProgress() }) : undefined;
     const damaged = values?.reduce((sum, { bad }) => sum + bad.length, 0) ?? 0;
     const plan =
-      planned && broken === undefined && damaged === 0
+      planned && isWhole && broken === undefined && damaged === 0
         ? await planRun({ sources, steps: args.steps as number, observer: { note } })
         : undefined;
-    if (args.json) printJson({ ...machine, values, plan });
+    if (args.json) printJson({ ...machine, files, values, plan });
     else
-      [...tellMachine(machine), ...(values ? tellValues(values) : []), ...(plan ? tellPlan(plan) : [])].forEach(print);
+      [
+        ...tellMachine(machine),
+        ...(files ? tellFiles(files) : []),
+        ...(values ? tellValues(values) : []),
+        ...(plan ? tellPlan(plan) : []),
+      ].forEach(print);
+    if (!isWhole)
+      throw new LxmertError(
+        'FILE_MISSING',
+        `${counted(missing.length, 'file')} of the planned run ${missing.length === 1 ? 'is' : 'are'} not there: ` +
+          missing.map(({ path }) => path).join(', '),
+      );
     if (damaged > 0)
       throw new LxmertError(
         'BAD_DATA',
@@ -84,6 +99,29 @@ function noteProgress(): (path: string, share: number) => void {
   };
 }
 
+/** The files of a planned run, features first. */
+function tellFiles(files: readonly RunFile[]): string[] {
+  const lines = files.map(({ path, what, bytes, form, splits }) => {
+    const where = splits.length > 0 ? ` of ${splits.join(', ')}` : '';
+    const told = form === 'tsv' ? `; as a float16 store about ${byteSize(storeBytesOf(bytes!))}` : '';
+    return `  ${(bytes === undefined ? 'missing' : byteSize(bytes)).padStart(10)}  ${path} (${form ?? what}${where})${told}`;
+  });
+  return ['', 'Data        files that the run reads', ...lines];
+}
+
+/** How many sentences have an image. */
+const tellCoverage = ({
+  name,
+  sentences,
+  withoutImage,
+  images,
+  withoutSentences,
+}: RunPlan['coverage'][number]): string =>
+  `Coverage    ${name}: ${counted(sentences, 'sentence')} with features of their image` +
+  (withoutImage > 0 ? `, ${whole(withoutImage)} without (${percent(withoutImage / (sentences + withoutImage))})` : '') +
+  (images === undefined ? '' : `; ${counted(images, 'image')} with sentences`) +
+  (withoutSentences ? `, ${whole(withoutSentences)} without` : '');
+
 /** Damaged images that are named for people; `--json` has all. */
 const mostNamed = 50;
 
@@ -98,7 +136,17 @@ function tellValues(files: readonly FileCheck[]): string[] {
   ]);
 }
 
-function tellPlan({ parameters, batchesPerEpoch, totalSteps, memory, disk, time, warnings }: RunPlan): string[] {
+function tellPlan({
+  parameters,
+  batchesPerEpoch,
+  totalSteps,
+  memory,
+  disk,
+  time,
+  coverage,
+  data,
+  warnings,
+}: RunPlan): string[] {
   const row = (name: string, bytes: number) => `  ${name.padEnd(12)}${byteSize(bytes).padStart(10)}`;
   return [
     '',
@@ -107,12 +155,20 @@ function tellPlan({ parameters, batchesPerEpoch, totalSteps, memory, disk, time,
     `Memory      ${byteSize(memory.total)} of ${byteSize(memory.available)}`,
     row('process', memory.process),
     ...Object.entries(memory.arenas).flatMap(([name, bytes]) => (bytes > 0 ? [row(name, bytes)] : [])),
-    `Disk        ${byteSize(disk.total)}: up to ${disk.checkpoints} checkpoints of ${byteSize(disk.checkpoint)}` +
+    `Disk        ${byteSize(disk.total)}: up to ${disk.checkpoints} checkpoints of ${byteSize(disk.checkpoint)}, logs of ` +
+      byteSize(disk.logs) +
       (disk.free === undefined ? '' : `; ${byteSize(disk.free)} free`),
     time
       ? `Time        ${duration(time.secondsPerEpoch)} an epoch, ${duration(time.secondsInAll)} in all, by ${time.steps} steps of ` +
         `${figure(time.secondsPerStep)} s (${figure(time.samplesPerSecond)} samples/s); validation and saving come on top`
       : 'Time        not measured',
+    ...(data && time
+      ? [
+          `Batches     ${figure(data.samplesPerSecond)} samples/s can be made, by ${data.batches} batches; the device takes ` +
+            figure(time.samplesPerSecond),
+        ]
+      : []),
+    ...coverage.map(tellCoverage),
     ...warnings.map((text) => `Warning: ${text}`),
   ];
 }

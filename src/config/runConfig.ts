@@ -89,6 +89,15 @@ export const readingShape = {
     .default(false)
     .describe('compare the checksum of each image that is read from a feature store; slower'),
   maxTokens: z.number().int().min(3).default(20).describe('tokens of a sentence, [CLS] and [SEP] included'),
+  bucketBatches: z
+    .number()
+    .int()
+    .min(2)
+    .max(65536)
+    .optional()
+    .describe(
+      'batches of a group in which samples are sorted by length; without it, there are no groups',
+    ),
 };
 
 /** Settings of the length of a run, of where it runs and of what it leaves behind. */

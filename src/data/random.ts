@@ -49,7 +49,7 @@ export function philox4x32(counter: ArrayLike<number>, key: ArrayLike<number>, o
 }
 
 /** What a random number is for; every purpose has its own sequence, so turning one task off changes no other. */
-export const purposes = { order: 0, matching: 1, words: 2, objects: 3, answer: 4 } as const;
+export const purposes = { order: 0, matching: 1, words: 2, objects: 3, answer: 4, buckets: 5 } as const;
 
 export type Purpose = keyof typeof purposes;
 

@@ -9,7 +9,10 @@ import { totalSteps } from '../train/index.js';
 import type { TrainObserver } from '../train/index.js';
 import { machineMemory } from './machine.js';
 import { planFinetuning, planPretraining, type PlannedModel, type PlannedRun, type TaskMix } from './plannedRuns.js';
-import { byteSize } from '../figures.js';
+import { byteSize, figure } from '../figures.js';
+import type { DataCoverage } from '../pretrain/parts.js';
+import { measureData } from './dataRate.js';
+import type { DataRate } from './dataRate.js';
 
 export interface PlanRequest {
   /** The flag `task` is there for a fine-tuning run. */
@@ -43,6 +46,8 @@ export interface RunPlan {
     readonly checkpoint: number;
     /** Most at one time: those kept, the best, and the one being written. */
     readonly checkpoints: number;
+    /** Metrics and TensorBoard events of all steps, about. */
+    readonly logs: number;
     readonly total: number;
     /** Free space where the run folder is or will be; absent when the run names none. */
     readonly free?: number | undefined;
@@ -58,6 +63,10 @@ export interface RunPlan {
         readonly secondsInAll: number;
       }
     | undefined;
+  /** Of training and validation: how many sentences have an image. */
+  readonly coverage: readonly DataCoverage[];
+  /** How fast batches are made; absent when nothing was measured. */
+  readonly data?: DataRate | undefined;
   readonly warnings: readonly string[];
 }
 
@@ -80,25 +89,29 @@ export async function planRun({ sources, steps, observer, memory: given }: PlanR
     const measured = fits(least) ? await measure(run, steps, fits) : { arenas: least };
     const memory = { ...host, arenas: measured.arenas, total: host.process + sum(measured.arenas) };
     const all = totalSteps(settings, source.batchesPerEpoch);
-    const disk = await planDisk(settings, bytes, Math.floor(all / source.batchesPerEpoch));
+    const disk = await planDisk(settings, bytes, { steps: all, wholeEpochs: Math.floor(all / source.batchesPerEpoch) });
     const seconds = 'seconds' in measured ? measured.seconds : undefined;
+    const data = seconds === undefined ? undefined : await measureData(source, settings.batchSize);
+    const time =
+      seconds === undefined
+        ? undefined
+        : {
+            steps,
+            secondsPerStep: seconds,
+            samplesPerSecond: settings.batchSize / seconds,
+            secondsPerEpoch: seconds * source.batchesPerEpoch,
+            secondsInAll: seconds * all,
+          };
     return {
       parameters,
       batchesPerEpoch: source.batchesPerEpoch,
       totalSteps: all,
       memory,
       disk,
-      time:
-        seconds === undefined
-          ? undefined
-          : {
-              steps,
-              secondsPerStep: seconds,
-              samplesPerSecond: settings.batchSize / seconds,
-              secondsPerEpoch: seconds * source.batchesPerEpoch,
-              secondsInAll: seconds * all,
-            },
-      warnings: warningsOf(memory, disk),
+      time,
+      coverage: run.coverage,
+      data,
+      warnings: [...warningsOf(memory, disk), ...slowData(data, time)],
     };
   } finally {
     await run.close();
@@ -176,16 +189,20 @@ async function* firstBatches({ source }: PlannedRun, epoch: number, count: numbe
 const largest = (a: Arenas, b: Readonly<Record<ArenaName, number>>): Readonly<Record<ArenaName, number>> =>
   recordOf(keysOf(b), (name) => Math.max(a[name] ?? 0, b[name]));
 
+/** A step's line in `metrics.jsonl` and its TensorBoard events have about 300 bytes each; more with more losses. */
+const LOG_BYTES = 1024;
+
 async function planDisk(
   { keep, keepEvery, validates, out }: PlannedRun['settings'],
   bytes: number,
-  wholeEpochs: number,
+  { steps, wholeEpochs }: { readonly steps: number; readonly wholeEpochs: number },
 ): Promise<RunPlan['disk']> {
   const checkpoint = 3 * bytes;
   const forGood = keepEvery === undefined ? 0 : Math.floor(wholeEpochs / keepEvery);
   const checkpoints = keep + forGood + (validates ? 1 : 0) + 1;
   const free = out === undefined ? undefined : await freeSpace(out);
-  return { checkpoint, checkpoints, total: checkpoints * checkpoint, free };
+  const logs = steps * LOG_BYTES;
+  return { checkpoint, checkpoints, logs, total: checkpoints * checkpoint + logs, free };
 }
 
 /** Free bytes on the disk of a folder that may not exist yet. */
@@ -209,10 +226,19 @@ function warningsOf(memory: RunPlan['memory'], disk: RunPlan['disk']): string[] 
       : []),
     ...(disk.free !== undefined && disk.total > disk.free
       ? [
-          `disk: the checkpoints need ${byteSize(disk.total)}, ${byteSize(disk.free)} are free where --out is; ` +
+          `disk: checkpoints and logs need ${byteSize(disk.total)}, ${byteSize(disk.free)} are free where --out is; ` +
             'a smaller --keep needs less',
         ]
       : []),
+  ];
+}
+
+/** Data that come slower than the device takes them hold the run up. */
+function slowData(data: DataRate | undefined, time: RunPlan['time']): string[] {
+  if (!data || !time || data.samplesPerSecond >= time.samplesPerSecond) return [];
+  return [
+    `data: batches are made at ${figure(data.samplesPerSecond)} samples/s, the device takes ${figure(time.samplesPerSecond)}; ` +
+      'a feature store is faster than a TSV (lxmert features import), and more --workers may help',
   ];
 }
 

@@ -11,6 +11,7 @@ import { openFinetuneData, openFinetuner, resolveFinetune } from '../finetune/op
 import { lossWeights, openPretrainer, openPretrainRun } from '../pretrain/index.js';
 import { lossNames } from '../pretrain/losses.js';
 import { pretrainParameters } from '../pretrain/objective.js';
+import type { DataCoverage } from '../pretrain/parts.js';
 import { mixChanges } from '../pretrain/taskMix.js';
 import { lossesOn } from '../step/losses.js';
 import type { LossWeights } from '../step/losses.js';
@@ -32,6 +33,8 @@ export interface PlannedRun {
   readonly table?: FeatureTable | undefined;
   readonly parameters: readonly ParameterSpec[];
   readonly mixes: readonly TaskMix[];
+  /** Of training and validation: how many sentences have an image. */
+  readonly coverage: readonly DataCoverage[];
   /** The model on its device. */
   readonly openModel: () => Promise<PlannedModel>;
   readonly close: () => Promise<void>;
@@ -66,6 +69,7 @@ export async function planPretraining(sources: Sources, observer: TrainObserver 
       settings: { ...resolved, validates: config.data.valid.length > 0 },
       source,
       table,
+      coverage: data.coverage ?? [],
       parameters: pretrainParameters(resolved.model),
       mixes: mixChanges(resolved.tasks)
         .filter((epoch) => epoch < epochs)
@@ -87,6 +91,7 @@ export async function planFinetuning(sources: Sources, observer: TrainObserver |
       settings: { ...resolved, validates: config.data.valid.length > 0 },
       source: data.source,
       table: data.table,
+      coverage: data.coverage,
       parameters: finetuneParameters(resolved.model, data.pictures),
       mixes: [{ epoch: 0, losses: 1 }],
       openModel: async () =>

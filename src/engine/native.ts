@@ -42,6 +42,8 @@ export interface NativeAddon {
   dispose(engine: NativeEngine): Promise<void>;
   /** Reads numbers from files; see src/io/readRows.ts. It needs no engine. */
   readRows(plan: Float64Array, count: number, targets: readonly NodeJS.TypedArray[]): Promise<number>;
+  /** Decodes base64 of float32 numbers; see src/io/decodeFeatures.ts. It needs no engine. */
+  decodeFeatures(text: Uint8Array, from: number, to: number, target: Float32Array | Uint16Array): boolean;
   /** Gives the engine the communicator for its calls of `share`. */
   joinRanks(engine: NativeEngine, communicator: NativeCommunicator): void;
   /** Enqueues a call of Engine::Share: its kind, then its arguments. */

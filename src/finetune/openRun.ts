@@ -33,6 +33,8 @@ export interface OpenedQuestions {
   readonly source: QuestionSource;
   /** Validation questions that are left out and count as wrong. */
   readonly validWithoutFeatures: number;
+  /** Of training and validation: how many questions there are, and how many are left out because a picture has no features. */
+  readonly coverage: readonly { readonly name: string; readonly sentences: number; readonly withoutImage: number }[];
   readonly featureDim: number;
   readonly vocabSize: number;
   /** The text of the vocabulary, when it is not the usual one. */
@@ -89,9 +91,13 @@ export async function openFinetuneData(
       pictures: train.pictures,
       source: questionSource({
         ...{ train: trainSet, valid: validSet, loss, seed, batchSize, partSize, workers },
+        bucketBatches: data.bucketBatches,
         share: batchShare(config, ranks),
       }),
       validWithoutFeatures: valid?.report.withoutFeatures ?? 0,
+      coverage: (valid ? [train, valid] : [train]).map(({ name, size, report }) => ({
+        ...{ name, sentences: size, withoutImage: report.withoutFeatures },
+      })),
       featureDim: train.featureDim,
       vocabSize: wordPiece.vocabSize,
       vocabulary: data.vocabulary === undefined ? undefined : await readText(data.vocabulary),

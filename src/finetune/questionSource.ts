@@ -22,6 +22,8 @@ export interface QuestionSourceOptions {
   readonly share?: BatchShare | undefined;
   /** Most questions of one part; default: all in one. */
   readonly partSize?: number | undefined;
+  /** Global batches that make a group for batches of like lengths; default: none. */
+  readonly bucketBatches?: number | undefined;
   /** Threads that make batches ahead; default: `defaultWorkers`. */
   readonly workers?: number | undefined;
 }

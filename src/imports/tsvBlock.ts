@@ -6,6 +6,7 @@ import { parseTsvLine } from '../data/features/tsvLine.js';
 import { decodeDetections, decodeFeatures } from '../data/features/tsvValues.js';
 import { crcOf, fieldsOf, narrow } from '../data/store/record.js';
 import type { EncodedRecord, RecordLimits } from '../data/store/record.js';
+import { decodeFeatures as decodeNatively } from '../io/decodeFeatures.js';
 import type { StoreDtype } from '../data/store/storeForm.js';
 
 /** Whole lines of a TSV. */
@@ -97,7 +98,10 @@ export function tsvDecoder({ dtype, objectLabels, attributeLabels }: TsvSettings
     if (dtype === 'float32') {
       features = new Float32Array(output.buffer, at, numbers);
       decodeFeatures(text, parsed, context, features);
+    } else if (decodeNatively(text, starts[9], text.length, new Uint16Array(output.buffer, at, numbers))) {
+      features = new Uint16Array(output.buffer, at, numbers);
     } else {
+      // Something is wrong, or looks so: this way says what it is.
       if (scratch.length < numbers) scratch = new Float32Array(numbers);
       const floats = scratch.subarray(0, numbers);
       decodeFeatures(text, parsed, context, floats);

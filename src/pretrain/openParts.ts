@@ -65,6 +65,7 @@ export async function openPretrainRun(
     const switches = (on: readonly TaskName[]) => recordOf(taskNames, (task) => on.includes(task));
     const source = pretrainSource({
       ...{ train: trainSet, valid: validSet, seed, batchSize, partSize, workers },
+      bucketBatches: data.bucketBatches,
       share: batchShare(config, ranks),
       rates: { words: data.wordMaskRate, objects: data.objectMaskRate, swapped: data.swapRate },
       tasksOn: (epoch) => switches(tasksOn(tasks, epoch, true)),
@@ -82,6 +83,10 @@ export async function openPretrainRun(
     return {
       ...{ facts, source, table: resident?.table, answers: answers?.answers, samples: identity.checksum },
       samplesDifference: (saved) => samplesDifference(saved, identity),
+      coverage: sets.map(({ name, report }) => ({
+        ...{ name, sentences: report.sentences, withoutImage: report.sentencesWithoutImage },
+        ...{ images: report.images, withoutSentences: report.imagesWithoutSentences },
+      })),
       ...{ vocabulary, unlabelled, largest, close },
     };
   } catch (error) {

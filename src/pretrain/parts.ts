@@ -30,7 +30,21 @@ export interface OpenedData {
   readonly unlabelled?: Readonly<Partial<Record<LossName, string>>> | undefined;
   /** The longest sentence and the image with the most objects; absent: a step refuses samples that are too large. */
   readonly largest?: Readonly<Record<'tokens' | 'objects', LargestSample>> | undefined;
+  /** What was found in the training and the validation data; absent: nobody counted. */
+  readonly coverage?: readonly DataCoverage[] | undefined;
   close(): Promise<void>;
+}
+
+/** How well images and sentences (or questions) belong together. */
+export interface DataCoverage {
+  /** The splits, with commas between. */
+  readonly name: string;
+  /** Sentences that are samples, and those whose image has no features. */
+  readonly sentences: number;
+  readonly withoutImage: number;
+  /** Images with sentences, and those without. Absent where only questions are counted. */
+  readonly images?: number | undefined;
+  readonly withoutSentences?: number | undefined;
 }
 
 /** The largest sample of its kind. */

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { inspectMachine, planRun } from '../../src/doctor/index.js';
+import { inspectMachine, planRun, runFiles } from '../../src/doctor/index.js';
 import { writeScenes } from '../../src/scenes/index.js';
 
 let folder: string;
@@ -51,11 +51,42 @@ test('a planned run: arenas, disk, time', async () => {
   expect(memory.arenas.workspace).toBeGreaterThan(0);
   const arenas = Object.values(memory.arenas).reduce((a, b) => a + b, 0);
   expect(memory.total).toBe(memory.process + arenas);
-  expect(disk).toMatchObject({ checkpoint: 12 * parameters, checkpoints: 4, total: 48 * parameters });
+  const logs = 40 * 1024;
+  expect(disk).toMatchObject({ checkpoint: 12 * parameters, checkpoints: 4, logs, total: 48 * parameters + logs });
   expect(disk.free).toBeGreaterThan(0);
   expect(time!.secondsPerEpoch).toBeCloseTo(time!.secondsPerStep * plan.batchesPerEpoch);
   expect(plan.totalSteps).toBe(40);
+  expect(plan.data!.samplesPerSecond).toBeGreaterThan(0);
+  expect(plan.coverage.map(({ name }) => name)).toEqual(['train', 'valid']);
+  expect(plan.coverage[0]).toMatchObject({ images: 20, withoutImage: 0, withoutSentences: 0 });
+  expect(plan.coverage[0].sentences).toBeGreaterThan(20);
   expect(plan.warnings).toEqual([]);
+});
+
+test('the files of a planned run: those that are there, with their sizes, and those that are missing', async () => {
+  const sources = { flags: flags(), preset: 'tiny' };
+  const files = await runFiles(sources);
+  const names = files.map(({ path, what, form, splits }) => [path.slice(folder.length), what, form, ...splits]);
+  expect(names).toEqual([
+    ['/data/train.tsv', 'features', 'tsv', 'train'],
+    ['/data/train.json', 'text', undefined, 'train'],
+    ['/data/valid.tsv', 'features', 'tsv', 'valid'],
+    ['/data/valid.json', 'text', undefined, 'valid'],
+    ['/data/all_ans.json', 'answers', undefined],
+  ]);
+  expect(files.every(({ bytes }) => bytes! > 0)).toBe(true);
+  const original = join(folder, 'original');
+  await mkdir(join(original, 'lxmert'), { recursive: true });
+  await writeFile(join(original, 'lxmert/mscoco_train.json'), '[]');
+  const described = { ...flags(), data: original, train: 'mscoco_train,vgnococo', valid: 'mscoco_minival' };
+  const missing = (await runFiles({ flags: described })).filter(({ bytes }) => bytes === undefined);
+  expect(missing.map(({ path }) => path.slice(original.length))).toEqual([
+    '/mscoco_imgfeat/train2014_obj36.tsv',
+    '/vg_gqa_imgfeat/vg_gqa_obj36.tsv',
+    '/lxmert/vgnococo.json',
+    '/mscoco_imgfeat/val2014_obj36.tsv',
+    '/lxmert/mscoco_minival.json',
+  ]);
 });
 
 test('features on the device are counted, and steps on them measured', async () => {

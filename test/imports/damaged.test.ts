@@ -2,11 +2,13 @@ import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { openStore } from '../../src/data/store/openStore.js';
-import { forms, importInThread, madeUpTsv, temporaryFolder } from './support.js';
+import { fixture, forms, importInThread, madeUpTsv, temporaryFolder } from './support.js';
 
 const folder = temporaryFolder();
 afterAll(() => folder.remove());
-const damaged = (name: string) => join(forms, 'damaged', name);
+/** A damaged fixture; `packed:` stands before those that are kept packed. */
+const damaged = (name: string) =>
+  name.startsWith('packed:') ? fixture(`packed/damaged/${name.slice(7)}`, folder.path) : join(forms, 'damaged', name);
 
 /** The file, and what the message must say. */
 const refused: readonly (readonly [string, RegExp])[] = [
@@ -18,6 +20,7 @@ const refused: readonly (readonly [string, RegExp])[] = [
   ['zip-without-tsv.zip', /is a zip without a TSV; it has 'readme\.txt'/],
   ['zip-name-climbs-out.zip', /\.\.\/\.\.\/outside\.tsv/],
   ['zip-says-encrypted.zip', /'train2014_obj\.tsv' is encrypted/],
+  ['zip-of-zeros.zip', /train2014_obj\.tsv: is full of zero bytes/],
   ['gz-cut-short.tsv.gz', /does not unpack/],
   ['gz-cut-in-the-end-mark.tsv.gz', /does not unpack/],
   ['gz-wrong-crc.tsv.gz', /does not unpack: incorrect data check/],
@@ -26,6 +29,10 @@ const refused: readonly (readonly [string, RegExp])[] = [
   ['lmdb-row-with-foreign-class.lmdb', /key 573195: .*'io\.open'/],
   ['lmdb-child-page-outside.lmdb', /key 132417: its value lies on page 1000000000/],
   ['lmdb-not-lmdb.lmdb', /is no LMDB/],
+  ['packed:lmdb-keys-with-foreign-class.lmdb', /key keys: .*'io\.open'/],
+  ['packed:lmdb-key-without-row.lmdb', /key 999999: the list of keys \(keys\) has it, the database does not/],
+  ['packed:lmdb-pickle-cut.lmdb', /key 578174: its pickle: it claims a value of 4533 bytes/],
+  ['packed:lmdb-wrong-length.lmdb', /key 573195: num_boxes is 11, but the arrays are of 10 objects/],
   ['npz-object-array.npz', /info: .*'io\.open'/],
   ['npz-features-object-array.npz', /x: .*'io\.open'/],
   ['npz-nan-feature.npz', /x must be finite, found NaN for object 2, value 3/],
@@ -39,7 +46,11 @@ const refused: readonly (readonly [string, RegExp])[] = [
   ['npy-shape-too-large', /the shape \(1000000000000, 16\)/],
   ['h5-truncated.h5', /it is cut short/],
   ['h5-without-boxes.h5', /COCO_train2014_000000573195: boxes or bbox is missing/],
+  ['packed:h5-not-hdf5.h5', /it is no HDF5 file/],
+  ['packed:h5-nan-feature.h5', /573195: features must be finite, found NaN for object 2, value 3/],
+  ['packed:h5-wrong-shape.h5', /573195: boxes has 3 rows, features has 10/],
   ['h5-name-climbs-out.h5', /573195\/boxes is a link to another file or to nothing; it was not followed/],
+  ['gqa-index-outside', /image '2': idx is 7, but .*gqa_objects_0\.h5 has 2 images/],
   ['gqa-file-missing', /image '2': its file gqa_objects_3\.h5 is not there/],
   ['vinvl-lineidx-shifted/features.tsv', /features\.lineidx: line 2 says '1424', but line 2 of .* begins at byte 1419/],
   ['vinvl-lineidx-outside/features.tsv', /features\.lineidx: line 3 says '1000000000000'/],
@@ -49,7 +60,7 @@ const refused: readonly (readonly [string, RegExp])[] = [
 
 describe('a damaged file is refused, and nothing is left behind', () => {
   test.each(refused)('%s', async (name, message) => {
-    const out = folder.path(`refused-${name.replaceAll('/', '-')}`);
+    const out = folder.path(`refused-${name.replaceAll(/[/:]/g, '-')}`);
     await expect(importInThread(damaged(name), out)).rejects.toMatchObject({
       code: 'BAD_DATA',
       message: expect.stringMatching(message),

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { openStore } from '../../src/data/store/openStore.js';
 import { fieldBits } from '../../src/data/store/storeForm.js';
-import { forms, importInThread, temporaryFolder } from './support.js';
+import { fixture, forms, importInThread, storedZip, temporaryFolder } from './support.js';
 
 type Expected = Record<string, Record<string, Record<string, string | number>>>;
 
@@ -46,12 +46,68 @@ async function contentsOf(path: string): Promise<Record<string, Record<string, s
 describe('each form becomes a store with the same numbers', () => {
   test.each(Object.keys(expected))('%s', async (name) => {
     const out = folder.path(name.replaceAll('/', '-'));
-    await importInThread(join(forms, name), out, { dtype: 'float32' });
+    await importInThread(fixture(name, folder.path), out, { dtype: 'float32' });
     const found = await contentsOf(out);
     expect(found).toEqual(expected[name]);
     // Files of a folder have no order but that of their names.
     if (name !== 'npz') expect(Object.keys(found)).toEqual(Object.keys(expected[name]));
   });
+});
+
+/** Images of VinVL's form, made up: a line of features, the line of the label file, and what the store must hold. */
+function vinvlImage(image: number) {
+  const [width, height, dim] = [640, 400, 5];
+  const count = 2 + image;
+  const boxes = Array.from({ length: count }, (_, i) => [i / 64, i / 32, 0.5 + i / 64, 0.5 + i / 32]);
+  const features = Array.from({ length: count }, (_, i) =>
+    Array.from({ length: dim }, (_, j) => image + i / 4 + j / 32),
+  );
+  const rows = boxes.flatMap((box, i) => [...features[i], ...box, box[2] - box[0], box[3] - box[1]]);
+  const base64 = Buffer.from(Float32Array.from(rows).buffer).toString('base64');
+  const confs = boxes.map((_, i) => 1 - i / 16);
+  const objects = confs.map((conf, i) => ({ rect: [0, 0, 1, 1], class: `thing ${i}`, conf }));
+  const floats = (values: readonly number[]) => digest(Float32Array.from(values));
+  return {
+    columns: `${image}\t${count}\t${base64}\n`,
+    json: `${image}\t${JSON.stringify({ num_boxes: count, features: base64 })}\n`,
+    prediction: `${image}\t${JSON.stringify({ image_h: height, image_w: width, objects })}\n`,
+    bare: { boxes_norm: floats(boxes.flat()), features: floats(features.flat()) },
+    named: { confidences: floats(confs), width, height },
+  };
+}
+
+describe("VinVL's forms become a store with the same numbers", () => {
+  const images = [0, 1, 2].map(vinvlImage);
+
+  test('three columns, with sizes and confidences of the label file', async () => {
+    mkdirSync(folder.path('vinvl'));
+    const tsv = folder.path('vinvl/features.tsv');
+    writeFileSync(tsv, images.map(({ columns }) => columns).join(''));
+    writeFileSync(folder.path('vinvl/predictions.tsv'), images.map(({ prediction }) => prediction).join(''));
+    await importInThread(tsv, folder.path('vinvl-store'), { dtype: 'float32' });
+    const expected = images.map(({ bare, named }, i) => [`${i}`, { ...bare, ...named }]);
+    expect(await contentsOf(folder.path('vinvl-store'))).toEqual(Object.fromEntries(expected));
+  });
+
+  test('a second column of JSON', async () => {
+    const tsv = folder.path('captioning.feature.tsv');
+    writeFileSync(tsv, images.map(({ json }) => json).join(''));
+    await importInThread(tsv, folder.path('captioning-store'), { dtype: 'float32' });
+    const expected = images.map(({ bare }, i) => [`${i}`, bare]);
+    expect(await contentsOf(folder.path('captioning-store'))).toEqual(Object.fromEntries(expected));
+  });
+});
+
+test('npz files inside a zip are read as those of a folder', async () => {
+  const zip = folder.path('npz.zip');
+  const names = readdirSync(join(forms, 'npz'));
+  writeFileSync(
+    zip,
+    storedZip(names.map((name) => [`features/${name}`, readFileSync(join(forms, 'npz', name))] as const)),
+  );
+  const { forms: found } = await importInThread(zip, folder.path('npz-of-zip'), { dtype: 'float32' });
+  expect(found).toEqual(['npz']);
+  expect(await contentsOf(folder.path('npz-of-zip'))).toEqual(expected.npz);
 });
 
 test('several files become one store, in the order that is given', async () => {

@@ -1,7 +1,8 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { crc32, gunzipSync } from 'node:zlib';
 import { importFeatures } from '../../src/imports/index.js';
 import type { ImportOptions } from '../../src/imports/index.js';
 
@@ -11,6 +12,16 @@ export const forms = fileURLToPath(new URL('../fixtures/data-forms/', import.met
 export function temporaryFolder(): { readonly path: (name: string) => string; readonly remove: () => void } {
   const folder = mkdtempSync(join(tmpdir(), 'lxmert-features-'));
   return { path: (name) => join(folder, name), remove: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
+/** A fixture, unpacked into a folder where it is kept packed (as `NAME.gz`). */
+export function fixture(name: string, folder: (name: string) => string): string {
+  const path = join(forms, name);
+  if (existsSync(path)) return path;
+  const unpacked = folder(join('unpacked', name));
+  mkdirSync(dirname(unpacked), { recursive: true });
+  writeFileSync(unpacked, gunzipSync(readFileSync(`${path}.gz`)));
+  return unpacked;
 }
 
 /** Imports in this thread: jest cannot start the compiled program of others. */
@@ -38,4 +49,34 @@ export function madeUpTsv(images: number, { dim = 8, objects = (image: number) =
   })
     .map((line) => `${line}\n`)
     .join('');
+}
+
+/** A zip of some files, stored as they are. */
+export function storedZip(files: readonly (readonly [string, Uint8Array])[]): Buffer {
+  const bodies: Buffer[] = [];
+  const entries: Buffer[] = [];
+  let at = 0;
+  for (const [name, bytes] of files) {
+    // Version, flags, method, time, date, CRC, packed size, size, lengths of the name and of the extra field.
+    const common = Buffer.alloc(26);
+    common.writeUInt16LE(20, 0);
+    common.writeUInt32LE(crc32(bytes), 10);
+    common.writeUInt32LE(bytes.length, 14);
+    common.writeUInt32LE(bytes.length, 18);
+    common.writeUInt16LE(name.length, 22);
+    const rest = Buffer.alloc(14);
+    rest.writeUInt32LE(at, 10);
+    const body = Buffer.concat([Buffer.from('PK\x03\x04', 'latin1'), common, Buffer.from(name), bytes]);
+    entries.push(Buffer.concat([Buffer.from('PK\x01\x02\x14\x00', 'latin1'), common, rest, Buffer.from(name)]));
+    bodies.push(body);
+    at += body.length;
+  }
+  const directory = Buffer.concat(entries);
+  const end = Buffer.alloc(22);
+  end.write('PK\x05\x06', 'latin1');
+  end.writeUInt16LE(files.length, 8);
+  end.writeUInt16LE(files.length, 10);
+  end.writeUInt32LE(directory.length, 12);
+  end.writeUInt32LE(at, 16);
+  return Buffer.concat([...bodies, directory, end]);
 }

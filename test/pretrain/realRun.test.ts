@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { importFeatures } from '../../src/imports/index.js';
 import { writeScenes } from '../../src/scenes/index.js';
 import { roundToHalf } from '../engine/support/half.js';
 import { CompiledCopy } from '../train/support/compile.js';
@@ -113,6 +114,26 @@ test('features that lie on the device change nothing where float16 holds them, a
   expect(run.errors).toMatch(/features of \d+ objects are on the device: .* of float16, loaded in .* s/);
   expect(await metricsOf(resident)).toEqual(await metricsOf(plain));
   expect(await newestFiles(resident)).toEqual(await newestFiles(plain));
+});
+
+test('a run on a float32 store comes out bit by bit like one on the TSV', async () => {
+  const stored = join(folder, 'stored');
+  await cp(data, stored, { recursive: true });
+  const description = await readFile(join(stored, 'data.yaml'), 'utf8');
+  await importFeatures([join(data, 'train.tsv')], join(stored, 'train.store'), {
+    ...{ dtype: 'float32', workers: 0 },
+    objectLabels: Number(/objectLabels: (\d+)/.exec(description)?.[1]),
+    attributeLabels: Number(/attributeLabels: (\d+)/.exec(description)?.[1]),
+  });
+  await writeFile(join(stored, 'data.yaml'), description.replaceAll('train.tsv', 'train.store'));
+  await rm(join(stored, 'train.tsv'));
+  const [ofTsv, ofStore] = [join(folder, 'of-tsv'), join(folder, 'of-store')];
+  const short = ['--max-steps', '8', '--workers'];
+  expect(await pretrain(ofTsv, ...short, '0').ended).toBe(0);
+  const second = pretrain(ofStore, ...short, '1', '--data', stored);
+  expect(await second.ended).toBe(0);
+  expect(await metricsOf(ofStore)).toEqual(await metricsOf(ofTsv));
+  expect(await newestFiles(ofStore)).toEqual(await newestFiles(ofTsv));
 });
 
 test('SIGTERM, told twice at once, saves and ends with 143; what is wrong ends with 1 or 2 and says so', async () => {

@@ -9,6 +9,7 @@ import type { Batch } from './batch.js';
 import type { FeatureMemory } from './featureMemory.js';
 import { allTasks, maskingRates } from './masking.js';
 import type { MaskingRates, PretrainTasks } from './masking.js';
+import { bucketOrder } from './lengthBuckets.js';
 import { isQuestion, questionsOf } from './questions.js';
 import type { QuestionBatch } from './questions.js';
 
@@ -57,6 +58,8 @@ export interface TrainBatchOptions extends PreparationOptions {
   readonly batchSize: number;
   /** Most samples of one part (gradient accumulation); default: all in one. */
   readonly partSize?: number | undefined;
+  /** Global batches that make a group for batches of like lengths (`bucketOrder`); default: none, the order is random. */
+  readonly bucketBatches?: number | undefined;
   /** Default: all of it, in one part. */
   readonly share?: BatchShare | undefined;
   /** Default: the start. */
@@ -101,7 +104,9 @@ export function trainBatches(data: NamedData, options: TrainBatchOptions): Async
     share = { rank: 0, ranks: 1 },
     from = { epoch: 0, batch: 0 },
     tasksOn = () => allTasks,
+    bucketBatches,
   } = options;
+  if (bucketBatches !== undefined) checkCount('bucketBatches', bucketBatches, 2);
   checkCount('batchSize', batchSize, 1);
   checkCount('partSize', partSize, 1);
   checkCount('from.epoch', from.epoch, 0);
@@ -128,7 +133,11 @@ export function trainBatches(data: NamedData, options: TrainBatchOptions): Async
     const startOf = (part: number): number => Math.floor((size * part) / gradientParts);
     const [first, end] = [share.rank, share.rank + 1].map((rank) => Math.floor((gradientParts * rank) / share.ranks));
     for (let { epoch, batch } = from; ; epoch++, batch = 0) {
-      const order = epochOrder(seed, epoch, data.size);
+      const random = epochOrder(seed, epoch, data.size);
+      const order =
+        bucketBatches === undefined
+          ? random
+          : bucketOrder(random, data, { seed, epoch, batchSize, batches: bucketBatches });
       const tasks = tasksOn(epoch);
       for (; batch < batches; batch++) {
         const jobs: AssembleJob[] = [];

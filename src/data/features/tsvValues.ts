@@ -1,4 +1,5 @@
 import type { LxmertError } from '../../errors.js';
+import { decodeFeatures as decodeNatively } from '../../io/decodeFeatures.js';
 import { ROUNDING, isOutside } from './boxes.js';
 import { decodeBase64 } from './tsvBase64.js';
 import type { ObjectRows } from './featureSource.js';
@@ -34,6 +35,7 @@ export function decodeTsvLine(line: Buffer, parsed: TsvLine, context: TsvContext
 export function decodeFeatures(line: Buffer, parsed: TsvLine, context: TsvContext, features: Float32Array): void {
   const { featureDim, starts } = parsed;
   const named = { ...context, imageId: parsed.imageId };
+  if (decodeNatively(line, starts[9], line.length, features)) return;
   decodeBase64(line, starts[9], line.length, bytesOf(features), (problem) => fieldError(named, 'features', problem));
   const fault = featureFault(features, featureDim);
   if (fault !== undefined) throw fieldError(named, 'features', fault);
