@@ -1,10 +1,10 @@
 import type { InferenceSession } from 'onnxruntime-node';
 import { LxmertError } from '../errors.js';
-import { decodePicture } from './decode.js';
-import { ports } from './frcnnGraph.js';
+import { decodePicture } from './input/decode.js';
+import { ports } from './graph/detectorGraph.js';
 import { loadOnnxRuntime } from './optionalPackages.js';
-import { preparePicture, targetSize } from './prepare.js';
-import type { Prepared } from './prepare.js';
+import { preparePicture, targetSize } from './input/prepare.js';
+import type { Prepared } from './input/prepare.js';
 import { readRecipe } from './recipe.js';
 import type { Recipe } from './recipe.js';
 
@@ -31,14 +31,24 @@ export interface PreparedPicture extends Prepared {
   readonly original: { readonly width: number; readonly height: number };
 }
 
+/** How many objects of a picture are wanted. */
+export interface ObjectCounts {
+  /** Fewer are an error. */
+  readonly least: number;
+  readonly most: number;
+  /** Objects that score this much are wanted, as far as `least` and `most` allow. */
+  readonly threshold: number;
+}
+
 export interface Detector {
   readonly recipe: Recipe;
+  readonly counts: ObjectCounts;
   /**
-   * Decodes and resizes a picture, beside the detector's work on another.
+   * Decodes and resizes a picture.
    * @throws as `decodePicture`; BAD_DATA for a picture too narrow to be resized
    */
   prepare(path: string): Promise<PreparedPicture>;
-  /** @throws BAD_DATA naming the picture when fewer boxes are found than the recipe wants */
+  /** @throws BAD_DATA naming the picture when fewer objects are found than wanted */
   detect(picture: PreparedPicture): Promise<Detection>;
   close(): Promise<void>;
 }
@@ -46,43 +56,38 @@ export interface Detector {
 export interface OpenDetectorOptions {
   /** CPU threads; 0 (default): all cores. */
   readonly threads?: number | undefined;
+  /** Objects of a picture; default: as the recipe says. */
+  readonly minObjects?: number | undefined;
+  readonly maxObjects?: number | undefined;
+  readonly threshold?: number | undefined;
 }
 
 /**
  * Opens a detector that `importDetector` made.
- * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA for a file that is none; UNSUPPORTED when a package is not installed
+ * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA for a file that is none; BAD_ARGUMENT; UNSUPPORTED when a package is not installed
  */
-export async function openDetector(path: string, { threads = 0 }: OpenDetectorOptions = {}): Promise<Detector> {
+export async function openDetector(path: string, options: OpenDetectorOptions = {}): Promise<Detector> {
   const recipe = await readRecipe(path);
-  const { InferenceSession, Tensor } = await loadOnnxRuntime();
-  const session: InferenceSession = await InferenceSession.create(path, {
-    intraOpNumThreads: threads,
-    // Warnings on the graph are for who writes it.
-    logSeverityLevel: 3,
-  }).catch((error: unknown) => {
-    throw new LxmertError('BAD_DATA', `${path}: onnxruntime does not take it: ${messageOf(error)}`, { cause: error });
-  });
-  const outputs: readonly string[] = Object.values(ports).filter((name) => name !== 'image' && name !== 'scale');
+  const counts = countsOf(recipe, options);
+  const session = await openSession(path, options.threads);
+  const { Tensor } = await loadOnnxRuntime();
+  const outputs = [ports.boxes, ports.features, ports.objectIds, ports.objectConf, ports.attrIds, ports.attrConf];
   return {
     recipe,
+    counts,
     prepare: (picture) => prepare(picture, recipe),
-    detect: async ({ path: picture, image, width, height, original }) => {
-      const results = await session.run(
-        {
-          [ports.image]: new Tensor('float32', image, [1, 3, height, width]),
-          [ports.scale]: new Tensor('float32', Float32Array.of(original.height / height, original.width / width), [2]),
-        },
-        [...outputs],
-      );
+    detect: async ({ path: picture, image, width, height, scale, original }) => {
+      const inputs = {
+        [ports.image]: new Tensor('float32', image, [1, 3, height, width]),
+        [ports.scale]: new Tensor('float32', Float32Array.of(scale.y, scale.x), [2]),
+        [ports.counts]: new Tensor('int64', BigInt64Array.of(BigInt(counts.least), BigInt(counts.most)), [2]),
+        [ports.threshold]: new Tensor('float32', Float32Array.of(counts.threshold), [1]),
+      };
+      const results = await session.run(inputs, outputs);
       const floats = (name: string) => results[name].data as Float32Array;
       const ids = (name: string) => results[name].data as BigInt64Array;
       const boxes = floats(ports.boxes);
-      const found = boxes.length / 4;
-      if (found < recipe.minDetections)
-        throw new LxmertError(
-          'BAD_DATA',
-          `${picture}: the detector finds ${found} boxes; its recipe wants ${recipe.minDetections}`,
-        );
+      demandEnough(boxes.length / 4, counts, picture);
       return {
         ...original,
         boxes,
@@ -97,21 +102,52 @@ export async function openDetector(path: string, { threads = 0 }: OpenDetectorOp
   };
 }
 
+/** Opens an ONNX graph. @throws BAD_DATA; UNSUPPORTED when onnxruntime is not installed */
+export async function openSession(path: string, threads = 0): Promise<InferenceSession> {
+  const { InferenceSession } = await loadOnnxRuntime();
+  return InferenceSession.create(path, {
+    intraOpNumThreads: threads,
+    // Warnings on the graph concern the one who made it, not the one who runs it.
+    logSeverityLevel: 3,
+  }).catch((error: unknown) => {
+    throw new LxmertError('BAD_DATA', `${path}: onnxruntime does not take it: ${messageOf(error)}`, { cause: error });
+  });
+}
+
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+function countsOf(
+  { minDetections, maxDetections, threshold, postNms }: Recipe,
+  { minObjects, maxObjects, threshold: given }: OpenDetectorOptions,
+): ObjectCounts {
+  const least = minObjects ?? Math.min(minDetections, maxObjects ?? minDetections);
+  const most = maxObjects ?? Math.max(maxDetections, least);
+  if (least > most)
+    throw new LxmertError('BAD_ARGUMENT', `at least ${least} and at most ${most} objects of a picture cannot be had`);
+  if (least > postNms)
+    throw new LxmertError(
+      'BAD_ARGUMENT',
+      `${least} objects of a picture cannot be had: the detector has ${postNms} proposals`,
+    );
+  return { least, most, threshold: given ?? threshold };
+}
+
+/** @throws BAD_DATA naming the picture */
+export function demandEnough(found: number, { least }: ObjectCounts, picture: string): void {
+  if (found < least)
+    throw new LxmertError('BAD_DATA', `${picture}: the detector finds ${found} objects; at least ${least} are wanted`);
+}
 
 async function prepare(path: string, recipe: Recipe): Promise<PreparedPicture> {
   const pixels = await decodePicture(path);
-  const size = targetSize(pixels, recipe);
-  if (Math.min(size.width, size.height) < 1)
+  const target = targetSize(pixels, recipe);
+  if (Math.min(target.width, target.height) < 1)
     throw new LxmertError(
       'BAD_DATA',
-      `${path}: ${pixels.width} × ${pixels.height} pixels are too narrow; resized to ${recipe.maxSize} pixels it has no width`,
+      `${path}: a picture of ${pixels.width} × ${pixels.height} pixels is too narrow: its shorter side would be resized to 0 pixels`,
     );
-  return {
-    path,
-    original: { width: pixels.width, height: pixels.height },
-    ...preparePicture(pixels, size, recipe),
-  };
+  const original = { width: pixels.width, height: pixels.height };
+  return { path, original, ...preparePicture(pixels, target, recipe) };
 }
 
 /** The part of a detection that a model takes: features, and boxes as shares of the picture. */

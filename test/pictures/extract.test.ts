@@ -16,9 +16,9 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import sharp from 'sharp';
 import { openFeatureTsv } from '../../src/data/features/featureTsv.js';
-import { decodePicture } from '../../src/pictures/decode.js';
-import { extractFeatures } from '../../src/pictures/extract.js';
-import { importDetector } from '../../src/pictures/importDetector.js';
+import { decodePicture } from '../../src/pictures/input/decode.js';
+import { extractFeatures } from '../../src/pictures/extract/extract.js';
+import { importDetector } from '../../src/pictures/import/importDetector.js';
 import { drawPictures } from './support.js';
 
 const fixtures = fileURLToPath(new URL('../fixtures/detector/', import.meta.url));

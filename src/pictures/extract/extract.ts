@@ -1,7 +1,7 @@
-import { isLxmertError } from '../errors.js';
-import { openDetector } from './detector.js';
-import type { Detection, Detector, PreparedPicture } from './detector.js';
-import { findPictures } from './findPictures.js';
+import { isLxmertError } from '../../errors.js';
+import { openDetector } from '../detector.js';
+import type { Detection, Detector, PreparedPicture } from '../detector.js';
+import { findPictures } from '../input/findPictures.js';
 import { openPartialTsv } from './partialTsv.js';
 
 export interface ExtractOptions {

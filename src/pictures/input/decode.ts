@@ -1,8 +1,8 @@
 import { basename, extname } from 'node:path';
-import { LxmertError } from '../errors.js';
-import { RegularFile } from '../formats/regularFile.js';
-import { shown } from '../formats/shown.js';
-import { loadSharp } from './optionalPackages.js';
+import { LxmertError } from '../../errors.js';
+import { RegularFile } from '../../formats/regularFile.js';
+import { shown } from '../../formats/shown.js';
+import { loadSharp } from '../optionalPackages.js';
 import type { Pixels } from './prepare.js';
 
 /** Pictures with more pixels are refused: those of 16,384 × 16,384. */

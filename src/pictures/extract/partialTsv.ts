@@ -2,11 +2,11 @@ import { createReadStream } from 'node:fs';
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { LxmertError } from '../errors.js';
-import { syncFolder, writeFileAtomic, writeFully } from '../formats/atomicFile.js';
-import { fileError, isThere } from '../formats/fileErrors.js';
-import { regionTsvLine } from '../formats/regionTsv.js';
-import type { RegionRecord } from '../formats/regionTsv.js';
+import { LxmertError } from '../../errors.js';
+import { syncFolder, writeFileAtomic, writeFully } from '../../formats/atomicFile.js';
+import { fileError, isThere } from '../../formats/fileErrors.js';
+import { regionTsvLine } from '../../formats/regionTsv.js';
+import type { RegionRecord } from '../../formats/regionTsv.js';
 
 /** A feature TSV that is being written. Until it is whole it has another name, and can be continued. */
 export interface PartialTsv {

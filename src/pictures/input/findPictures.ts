@@ -1,8 +1,8 @@
 import { readdir, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
-import { LxmertError } from '../errors.js';
-import { fileError } from '../formats/fileErrors.js';
-import { shown } from '../formats/shown.js';
+import { LxmertError } from '../../errors.js';
+import { fileError } from '../../formats/fileErrors.js';
+import { shown } from '../../formats/shown.js';
 import { pictureEndings, pictureId } from './decode.js';
 
 /** A picture to make features of. */
