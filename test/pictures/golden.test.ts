@@ -10,7 +10,6 @@ import type { Detector } from '../../src/pictures/detector.js';
 import { importDetector } from '../../src/pictures/import/importDetector.js';
 import { decodePicture } from '../../src/pictures/input/decode.js';
 import { preparePicture, targetSize } from '../../src/pictures/input/prepare.js';
-import type { RecipeName } from '../../src/pictures/recipe.js';
 import { compareStages, furthest, picked } from './golden.js';
 
 /**

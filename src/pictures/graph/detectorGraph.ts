@@ -1,5 +1,5 @@
 import type { OnnxModel } from '../../formats/onnx.js';
-import type { DetectorWeights } from '../import/detectorWeights.js';
+import type { DetectorWeights } from '../import/weight.js';
 import type { GraphSettings } from '../import/settings.js';
 import { gather } from './boxes.js';
 import { graphBuilder, int } from './builder.js';

@@ -1,5 +1,5 @@
 import { LxmertError } from '../../errors.js';
-import type { DetectorWeights, Weight } from '../import/detectorWeights.js';
+import type { DetectorWeights, Weight } from '../import/weight.js';
 import type { GraphSettings } from '../import/settings.js';
 import { gather } from './boxes.js';
 import { int } from './builder.js';

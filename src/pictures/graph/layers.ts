@@ -1,6 +1,7 @@
 import { LxmertError } from '../../errors.js';
 import { shown } from '../../formats/shown.js';
-import type { DetectorWeights, Weight } from '../import/detectorWeights.js';
+import { epsilon } from '../import/weight.js';
+import type { DetectorWeights, Weight } from '../import/weight.js';
 import { int, ints } from './builder.js';
 import type { GraphBuilder, Value } from './builder.js';
 
@@ -9,9 +10,6 @@ export interface Layer {
   readonly kernel: Weight;
   readonly bias: Float32Array;
 }
-
-/** The `eps` of batch norm, in Caffe, detectron2 and torch. */
-export const epsilon = 1e-5;
 
 /**
  * Reads a convolution without a bias and the batch norm after it (stored statistics) as one convolution.

@@ -1,4 +1,4 @@
-import type { DetectorWeights } from '../import/detectorWeights.js';
+import type { DetectorWeights } from '../import/weight.js';
 import type { GraphSettings } from '../import/settings.js';
 import { caffeAnchors, cellAnchors, gridAnchors } from './anchors.js';
 import { applyDeltas, clip, gather, rowsOfSize, suppress } from './boxes.js';

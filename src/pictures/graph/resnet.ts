@@ -1,4 +1,4 @@
-import type { DetectorWeights } from '../import/detectorWeights.js';
+import type { DetectorWeights } from '../import/weight.js';
 import type { GraphSettings } from '../import/settings.js';
 import { float, int, ints } from './builder.js';
 import type { GraphBuilder, Value } from './builder.js';

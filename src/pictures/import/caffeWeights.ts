@@ -4,8 +4,8 @@ import type { CaffeLayer } from '../../formats/caffemodel.js';
 import { RegularFile } from '../../formats/regularFile.js';
 import { shown } from '../../formats/shown.js';
 import { isFolderThere } from '../../weights/index.js';
-import { epsilon } from '../graph/layers.js';
-import type { NamedWeight } from './detectorWeights.js';
+import { epsilon } from './weight.js';
+import type { NamedWeight } from './weight.js';
 
 /** Layers with a kernel and a bias: Caffe's name, detectron2's name. */
 const layers: Readonly<Record<string, string>> = {

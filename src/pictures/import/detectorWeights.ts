@@ -3,34 +3,7 @@ import { shown } from '../../formats/shown.js';
 import { isFolderThere, openTensors, readFloat32 } from '../../weights/index.js';
 import type { RecipeName } from '../recipe.js';
 import { readCaffeWeights } from './caffeWeights.js';
-
-/** A tensor of a detector in memory. */
-export interface Weight {
-  readonly shape: readonly number[];
-  readonly values: Float32Array;
-}
-
-/** A tensor that can be read. */
-export interface NamedWeight {
-  readonly shape: readonly number[];
-  /** The name in the file, for messages. */
-  readonly nameInFile: string;
-  read(): Promise<Float32Array>;
-}
-
-/** The tensors of a detector, by detectron2's names. */
-export interface DetectorWeights {
-  readonly path: string;
-  has(name: string): boolean;
-  /** What the file calls a tensor. */
-  nameInFile(name: string): string;
-  /**
-   * A tensor of that shape; -1 stands for any size.
-   * @throws BAD_DATA naming the tensor that is missing, has another shape, or holds a value that is not finite
-   */
-  get(name: string, shape: readonly number[]): Promise<Weight>;
-  close(): Promise<void>;
-}
+import type { DetectorWeights, NamedWeight } from './weight.js';
 
 /**
  * Opens a detector's weights. `caffe` takes a `.caffemodel`; the other recipes take transformers' folder, a file of tensors,

@@ -126,7 +126,7 @@ async function readConfig(path: string, schema: ReturnType<typeof schemaOf>): Pr
     const names = keys.map(String);
     throw new LxmertError('BAD_DATA', `${path}:${lineOf(names)}: ${names.join('.') || 'the whole'}: ${message}`);
   }
-  if (Object.keys((root ?? {})).every((key) => !(key in schema.shape)))
+  if (Object.keys(root ?? {}).every((key) => !(key in schema.shape)))
     throw new LxmertError(
       'BAD_DATA',
       `${path}: it has none of the keys ${Object.keys(schema.shape).join(', ')}; expected the config.yaml of transformers' detector`,
