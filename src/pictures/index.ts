@@ -1,5 +1,6 @@
-export { openDetector, shownToModel } from './detector.js';
-export type { Detection, Detector, OpenDetectorOptions, PreparedPicture } from './detector.js';
+export { openDetector } from './detector.js';
+export { shownToModel } from './detection.js';
+export type { Detection, Detector, OpenDetectorOptions, PreparedPicture } from './detection.js';
 export { importDetector } from './import/importDetector.js';
 export type { ImportDetectorOptions, ImportedDetector } from './import/importDetector.js';
 export { recipes } from './recipe.js';

@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { InferenceSession } from 'onnxruntime-node';
 import { SafetensorsFile } from '../../src/formats/safetensors.js';
-import { openDetector, openSession } from '../../src/pictures/detector.js';
-import type { Detector } from '../../src/pictures/detector.js';
+import type { Detector } from '../../src/pictures/detection.js';
+import { openDetector } from '../../src/pictures/detector.js';
+import { openSession } from '../../src/pictures/session.js';
 import { importDetector } from '../../src/pictures/import/importDetector.js';
 import { decodePicture } from '../../src/pictures/input/decode.js';
 import { preparePicture, targetSize } from '../../src/pictures/input/prepare.js';
@@ -59,7 +60,7 @@ describeGiven.each(cases)('$weights by the recipe $recipe', ({ weights, recipe, 
   test.each(known)('%s: input, each step of the graph, and the 36 boxes', async (name) => {
     const path = join(fixtures, 'pictures', name);
     const file = await SafetensorsFile.open(expectedOf(name));
-    const prepared = await detector.prepare(path);
+    const prepared = await detector.prepare({ path });
     const { width, height, image, original } = prepared;
     expect([original.height, original.width]).toEqual([...(await file.readInt32('raw_size_hw'))]);
     const input = file.entries.has('data.crop') ? 'data' : 'input';
@@ -73,19 +74,19 @@ describeGiven.each(cases)('$weights by the recipe $recipe', ({ weights, recipe, 
     await compareStages(staged, prepared, file);
 
     const found = await detector.detect(prepared);
-    expect(Array.from(found.objectIds, Number)).toEqual([...(await file.readInt32('final.class_ids'))]);
-    expect(Array.from(found.attrIds, Number)).toEqual([...(await file.readInt32('final.attr_ids'))]);
+    expect(Array.from(found.objectIds!, Number)).toEqual([...(await file.readInt32('final.class_ids'))]);
+    expect(Array.from(found.attrIds!, Number)).toEqual([...(await file.readInt32('final.attr_ids'))]);
     expect(furthest(found.boxes, await file.readFloat32('final.boxes'))).toBeLessThan(0.01);
     expect(furthest(found.features, await file.readFloat32('final.features'))).toBeLessThan(1e-4);
-    expect(furthest(found.objectConf, await file.readFloat32('final.class_scores'))).toBeLessThan(2e-5);
-    expect(furthest(found.attrConf, await file.readFloat32('final.attr_scores'))).toBeLessThan(2e-5);
+    expect(furthest(found.objectConf!, await file.readFloat32('final.class_scores'))).toBeLessThan(2e-5);
+    expect(furthest(found.attrConf!, await file.readFloat32('final.attr_scores'))).toBeLessThan(2e-5);
     await file.close();
   });
 
   if (recipe === 'caffe')
     test.each(known)('%s: where exactly 36 proposals reach the threshold, they keep their order', async (name) => {
       const file = await SafetensorsFile.open(expectedOf(name));
-      const prepared = await detector.prepare(join(fixtures, 'pictures', name));
+      const prepared = await detector.prepare({ path: join(fixtures, 'pictures', name) });
       const [threshold] = await file.readFloat32('exactly_36.conf_thresh');
       await compareStages(staged, prepared, file, { threshold, ids: 'exactly_36.proposal_ids' });
       await file.close();
@@ -102,7 +103,7 @@ describeGiven.each([
     const file = await SafetensorsFile.open(join(fixtures, 'expected', `preprocess.${name}.safetensors`));
     const of = `${picture}/${key}`;
     if (file.entries.has(`${of}.shape`)) {
-      const pixels = await decodePicture(join(fixtures, 'pictures', picture));
+      const pixels = await decodePicture({ path: join(fixtures, 'pictures', picture) });
       const target = targetSize(pixels, sizes);
       const { image, width, height } = preparePicture(pixels, target, {
         recipe: sizes.recipe,

@@ -2,7 +2,7 @@ import { expect } from '@jest/globals';
 import { Tensor } from 'onnxruntime-node';
 import type { InferenceSession } from 'onnxruntime-node';
 import type { SafetensorsFile } from '../../src/formats/safetensors.js';
-import type { PreparedPicture } from '../../src/pictures/detector.js';
+import type { PreparedPicture } from '../../src/pictures/detection.js';
 
 /** The largest differences that a float32 engine may have, and the name of the stage in the Caffe fixtures. */
 const tolerances: Readonly<Record<string, readonly [number, string?]>> = {

@@ -22,10 +22,12 @@ type Sizes = Pick<Recipe, 'recipe' | 'minSize' | 'maxSize'>;
 
 /** The size that a recipe resizes a picture to: the shorter side becomes `minSize` unless the longer would pass `maxSize`. A side may come out as 0. */
 export const targetSize = (size: Size, recipe: Sizes): Target =>
-  recipe.recipe === 'caffe' ? caffeSize(size, recipe) : { ...detectron2Size(size, recipe), factor: undefined };
+  recipe.recipe === 'caffe'
+    ? caffeSize(size, recipe)
+    : { ...shorterSide(size, recipe.minSize, recipe.maxSize), factor: undefined };
 
-/** detectron2's `ResizeShortestEdge`, which transformers has, too. */
-function detectron2Size({ width, height }: Size, { minSize, maxSize }: Sizes): Size {
+/** detectron2's `ResizeShortestEdge`, which transformers has, too. A side may come out as 0. */
+export function shorterSide({ width, height }: Size, minSize: number, maxSize: number): Size {
   const scale = minSize / Math.min(width, height);
   let [w, h] = height < width ? [scale * width, minSize] : [minSize, scale * height];
   const longest = Math.max(w, h);
