@@ -7,3 +7,4 @@ export { recipes } from './recipe.js';
 export type { Recipe, RecipeName } from './recipe.js';
 export { extractFeatures } from './extract/extract.js';
 export type { ExtractOptions, ExtractProgress, ExtractReport } from './extract/extract.js';
+export { renderSvg } from './renderSvg.js';
