@@ -31,7 +31,8 @@ export const command = defineCommand({
         type: 'string',
         demandOption: true,
         requiresArg: true,
-        describe: '.onnx of `lxmert detector import`, of the recipe that the model was trained with',
+        describe:
+          '.onnx of `lxmert detector import`, or the YAML of an own detector: the one whose features the model was trained with',
       })
       .option('top', integerOption('top', { min: 1, default: 5, describe: 'answers to give' }))
       .option('threads', threadsOption)
@@ -42,7 +43,7 @@ export const command = defineCommand({
     try {
       const eyes = await openDetector(detector, { threads });
       const objects = await eyes
-        .prepare(picture)
+        .prepare({ path: picture })
         .then((prepared) => eyes.detect(prepared))
         .finally(() => eyes.close());
       const seen = shownToModel(objects);
@@ -52,7 +53,7 @@ export const command = defineCommand({
       );
       const results = questions.map((question, i) => ({ question, answers: ranked[i] }));
       if (json) return printJson(results);
-      note(`${picture}: ${counted(objects.objectIds.length, 'object')}`);
+      note(`${picture}: ${counted(objects.boxes.length / 4, 'object')}`);
       for (const { question, answers } of results) {
         print(question);
         for (const { answer, probability } of answers) print(`  ${percent(probability).padStart(7)}  ${answer}`);

@@ -26,7 +26,7 @@ const importCommand = defineCommand({
         type: 'string',
         demandOption: true,
         describe:
-          "transformers' folder (config.yaml beside pytorch_model.bin or model.safetensors), or a file of weights, also detectron2's pickle",
+          "for caffe a .caffemodel; for d2 and transformers a folder (config.yaml beside pytorch_model.bin or model.safetensors), a file of weights, or detectron2's pickle",
       })
       .option('recipe', {
         choices: recipes,
@@ -42,14 +42,14 @@ const importCommand = defineCommand({
       .option('config', {
         type: 'string',
         requiresArg: true,
-        describe: 'configuration [config.yaml beside the weights]',
+        describe: 'configuration in the form of transformers [for transformers: config.yaml beside the weights]',
       })
       .option(
         'min-size',
         integerOption('min-size', {
           min: 16,
           max: maxSide,
-          describe: "pixels of a prepared picture's shorter side [of the configuration, else 800]",
+          describe: "pixels of a prepared picture's shorter side [of the configuration, else 800; d2 and caffe 600]",
         }),
       )
       .option(
@@ -57,7 +57,7 @@ const importCommand = defineCommand({
         integerOption('max-size', {
           min: 16,
           max: maxSide,
-          describe: 'most pixels of its longer side [of the configuration, else 1333]',
+          describe: 'most pixels of its longer side [of the configuration, else 1333; d2 and caffe 1000]',
         }),
       )
       .option(
@@ -79,7 +79,8 @@ const importCommand = defineCommand({
       .option('nms', {
         type: 'string',
         requiresArg: true,
-        describe: 'IoU of the last suppression, tried in turn [of the configuration, else 0.5,0.6,0.7]',
+        describe:
+          'IoU of the last suppression; several are tried in turn [of the configuration, else 0.5,0.6,0.7; d2 0.3 to 0.9; caffe 0.3]',
       })
       .option('json', jsonOption),
   handler: async ({ weights, recipe, out, config, minSize, maxSize, preNms, postNms, nms, json }) => {

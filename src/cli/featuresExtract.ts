@@ -1,11 +1,13 @@
-import { LxmertError } from '../errors.js';
 import { counted, duration, figure } from '../figures.js';
+import { storeDtypes } from '../data/store/index.js';
 import { extractFeatures } from '../pictures/index.js';
 import {
   defineCommand,
+  integerOption,
   jsonOption,
   lastOf,
   note,
+  numberOption,
   print,
   printJson,
   severalPositionals,
@@ -14,6 +16,9 @@ import {
 
 /** Milliseconds between two lines of progress. */
 const interval = 10_000;
+
+/** No picture has more objects. */
+const maxObjectsOfAll = 100_000;
 
 /** `lxmert features extract` */
 export const extract = defineCommand({
@@ -26,22 +31,66 @@ export const extract = defineCommand({
         type: 'string',
         array: true,
         demandOption: true,
-        describe: 'JPEG, PNG or WebP files, or folders of them; ids are file names without the ending',
+        describe:
+          'JPEG, PNG or WebP files, folders or zips of them, or globs in quotes; ids are file names without the ending',
       })
       .option('detector', {
         type: 'string',
         demandOption: true,
         requiresArg: true,
         coerce: lastOf,
-        describe: '.onnx of `lxmert detector import`',
+        describe: '.onnx of `lxmert detector import`, or the YAML of an own detector',
       })
       .option('out', {
         type: 'string',
         demandOption: true,
         requiresArg: true,
         coerce: lastOf,
-        describe: ".tsv file, new: the original's form. A run that was killed is continued by the same call",
+        describe:
+          "feature store, or a .tsv file in the original's form; new. A run that was killed is continued by the same call",
       })
+      .option('dtype', { choices: storeDtypes, default: 'float16' as const, describe: "of a store's features" })
+      .option(
+        'min-objects',
+        integerOption('min-objects', {
+          min: 1,
+          max: maxObjectsOfAll,
+          describe: 'least objects of a picture [of the detector: 36]; fewer are an error',
+        }),
+      )
+      .option(
+        'max-objects',
+        integerOption('max-objects', {
+          min: 1,
+          max: maxObjectsOfAll,
+          describe: 'most objects of a picture [of the detector: 36]',
+        }),
+      )
+      .option(
+        'threshold',
+        numberOption('threshold', {
+          min: 0,
+          max: 1,
+          describe: 'score from which on objects are taken, as far as the two numbers allow [of the detector: 0.2]',
+        }),
+      )
+      .option(
+        'grid',
+        integerOption('grid', {
+          min: 1,
+          max: 64,
+          describe: "N × N cells of a backbone's map instead of objects; for the YAML of a backbone",
+        }),
+      )
+      .option(
+        'workers',
+        integerOption('workers', {
+          min: 1,
+          max: 256,
+          default: 1,
+          describe: 'pictures at the same time; each takes the memory of a whole detector',
+        }),
+      )
       .option('skip-bad', {
         type: 'boolean',
         default: false,
@@ -49,12 +98,11 @@ export const extract = defineCommand({
       })
       .option('threads', threadsOption)
       .option('json', jsonOption),
-  handler: async ({ pictures, detector, out, skipBad, threads, json }) => {
-    if (!out.endsWith('.tsv'))
-      throw new LxmertError('BAD_ARGUMENT', `--out must be the name of a .tsv file, not ${JSON.stringify(out)}`);
+  handler: async ({ pictures, out, json, ...given }) => {
+    const { detector, dtype, skipBad, threads, workers, minObjects, maxObjects, threshold, grid } = given;
     let told = performance.now();
     const report = await extractFeatures(pictures, out, {
-      ...{ detector, skipBad, threads },
+      ...{ detector, dtype, skipBad, threads, workers, minObjects, maxObjects, threshold, grid },
       onProgress: ({ done, pictures: all, secondsLeft }) => {
         if (performance.now() - told < interval || done === all) return;
         told = performance.now();

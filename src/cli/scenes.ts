@@ -1,4 +1,5 @@
 import cliProgress from 'cli-progress';
+import { renderSvg } from '../pictures/index.js';
 import { questionTypes, sceneDefaults, validImages, writeScenes } from '../scenes/index.js';
 import type { FineTuningSets, ScenesSummary } from '../scenes/index.js';
 import { defineCommand, integerOption, jsonOption, print, printJson } from './command.js';
@@ -90,11 +91,16 @@ export const command = defineCommand({
           min: 0,
           max: 10_000_000,
           default: sceneDefaults.pictures,
-          describe: 'how many of the first scenes to draw as SVG',
+          describe: 'how many of the first scenes to draw, as SVG',
         }),
       )
+      .option('png', {
+        type: 'boolean',
+        default: false,
+        describe: 'draw PNG instead, of both splits, as pictures for a detector; needs the package sharp',
+      })
       .option('json', jsonOption),
-  handler: async ({ out, images, seed, featureDim, pictures, json }) => {
+  handler: async ({ out, images, seed, featureDim, pictures, png, json }) => {
     const bar = new cliProgress.SingleBar(
       { format: 'scenes {bar} {value}/{total}', stream: process.stderr, clearOnComplete: true, hideCursor: true },
       cliProgress.Presets.shades_classic,
@@ -103,9 +109,10 @@ export const command = defineCommand({
       if (!bar.isActive) bar.start(total, 0);
       bar.update(done);
     };
-    const summary = await writeScenes({ out, images, seed, featureDim, pictures, onProgress }).finally(() =>
-      bar.stop(),
-    );
+    const summary = await writeScenes({
+      ...{ out, images, seed, featureDim, pictures, onProgress },
+      render: png ? renderSvg : undefined,
+    }).finally(() => bar.stop());
     if (!json) return table(out, summary).forEach(print);
     const { languageOnly, fineTuning, ...rest } = summary;
     const { vqa, nlvr2 } = fineTuning.valid;

@@ -12,9 +12,12 @@ export interface OnnxTensor {
   readonly values: OnnxValues;
 }
 
-/** An attribute of a node: a whole number, a number, or a list of whole numbers. */
+/** An attribute of a node: a whole number, a number, text, or a list of whole numbers. */
 export type OnnxAttribute =
-  { readonly int: number } | { readonly float: number } | { readonly ints: readonly number[] };
+  | { readonly int: number }
+  | { readonly float: number }
+  | { readonly text: string }
+  | { readonly ints: readonly number[] };
 
 export interface OnnxNode {
   readonly op: string;
@@ -44,7 +47,7 @@ const opset = 18;
 const irVersion = 8;
 
 const elementTypes = { float32: 1, int64: 7 } as const;
-const attributeTypes = { float: 1, int: 2, ints: 7 } as const;
+const attributeTypes = { float: 1, int: 2, text: 3, ints: 7 } as const;
 
 /** The fields of the metadata in `ModelProto`, and of the graph. */
 const metadataField = 14;
@@ -79,6 +82,7 @@ const schema = protobuf.Root.fromJSON({
         name: field('string', 1),
         f: field('float', 2),
         i: field('int64', 3),
+        s: field('bytes', 4),
         ints: field('int64', 8, 'repeated'),
         type: field('int32', 20),
       },
@@ -150,6 +154,7 @@ export function encodeOnnxMetadata(metadata: Readonly<Record<string, string>>): 
 function encodeAttribute(name: string, value: OnnxAttribute): object {
   if ('int' in value) return { name, type: attributeTypes.int, i: value.int };
   if ('float' in value) return { name, type: attributeTypes.float, f: value.float };
+  if ('text' in value) return { name, type: attributeTypes.text, s: Buffer.from(value.text) };
   return { name, type: attributeTypes.ints, ints: value.ints };
 }
 

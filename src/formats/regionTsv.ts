@@ -4,11 +4,11 @@ export interface RegionRecord {
   /** Pixels. */
   readonly width: number;
   readonly height: number;
-  /** Classes, attributes and their scores: [N] each. */
-  readonly objectIds: BigInt64Array;
-  readonly objectConf: Float32Array;
-  readonly attrIds: BigInt64Array;
-  readonly attrConf: Float32Array;
+  /** Classes, attributes and their scores: [N] each; the column of one that is not known is empty. */
+  readonly objectIds?: BigInt64Array | undefined;
+  readonly objectConf?: Float32Array | undefined;
+  readonly attrIds?: BigInt64Array | undefined;
+  readonly attrConf?: Float32Array | undefined;
   /** x1, y1, x2, y2 in pixels: [N × 4]. */
   readonly boxes: Float32Array;
   /** [N × features]. */
@@ -16,8 +16,8 @@ export interface RegionRecord {
 }
 
 /** Node's machines are little-endian, as the file is. */
-const base64 = (values: Float32Array | BigInt64Array): string =>
-  Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64');
+const base64 = (values: Float32Array | BigInt64Array | undefined): string =>
+  values === undefined ? '' : Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64');
 
 /**
  * One line of the original's feature file: img_id, img_h, img_w, objects_id, objects_conf, attrs_id, attrs_conf,
@@ -32,7 +32,7 @@ export function regionTsvLine(record: RegionRecord): string {
     base64(record.objectConf),
     base64(record.attrIds),
     base64(record.attrConf),
-    record.objectIds.length,
+    record.boxes.length / 4,
     base64(record.boxes),
     base64(record.features),
   ];

@@ -3,7 +3,7 @@ import { LxmertError } from '../errors.js';
 import { readOnnxMetadata } from '../formats/onnx.js';
 
 /** The recipes by which published features are made; they must not be mixed. docs/pictures.md compares them. */
-export const recipes = ['transformers'] as const;
+export const recipes = ['caffe', 'd2', 'transformers'] as const;
 export type RecipeName = (typeof recipes)[number];
 
 const metadataKey = 'lxmert.detector';
@@ -28,6 +28,8 @@ const recipeSchema = z.strictObject({
   postNms: count,
   /** IoU of the last suppression; they are tried in turn until `minDetections` boxes are left. */
   nms: z.array(positive).min(1),
+  /** The score from which on boxes are wanted, where their number is left open. */
+  threshold: z.number().min(0).max(1),
   minDetections: count,
   maxDetections: count,
   /** SHA-256 of the graph: features of two detectors are not mixed. */

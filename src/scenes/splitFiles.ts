@@ -14,6 +14,9 @@ import { createVqaSet } from './vqaSet.js';
 import { makeScene, sceneKey, streams } from './world.js';
 import type { Scene, Split } from './world.js';
 
+/** Draws an SVG picture as PNG. */
+export type Render = (svg: string) => Promise<Uint8Array>;
+
 export interface SplitOptions {
   readonly folder: string;
   readonly split: Split;
@@ -21,6 +24,8 @@ export interface SplitOptions {
   readonly count: number;
   /** How many of the first are drawn. */
   readonly pictures: number;
+  /** Turns an SVG into the PNG that is written instead. */
+  readonly render: Render | undefined;
   readonly seed: number;
   readonly detector: Detector;
   readonly onScenes: (done: number) => void;
@@ -103,7 +108,7 @@ export async function writeSplit(options: SplitOptions): Promise<SplitResult> {
   const vqa = createVqaSet(seed, split);
   const pairTally = new PairTally();
   const sums = { captions: 0, questions: 0, pictureBytes: 0 };
-  if (options.pictures > 0) await mkdir(join(folder, 'pictures'));
+  if (options.pictures > 0) await mkdir(join(folder, 'pictures'), { recursive: true });
   await mkdir(join(folder, 'vqa'), { recursive: true });
   await mkdir(join(folder, 'nlvr2'), { recursive: true });
   await using features = await open(join(folder, names.features), 'w');
@@ -138,7 +143,7 @@ export async function writeSplit(options: SplitOptions): Promise<SplitResult> {
         }
         set = [];
       }
-      if (index < options.pictures) sums.pictureBytes += await drawPicture(folder, scene, sentences);
+      if (index < options.pictures) sums.pictureBytes += await drawPicture(options, scene, sentences);
     }
     await features.writeFile(lines.join(''));
     await Promise.all([texts.write(), alone?.write(), questions.write(), statements.write()]);
@@ -149,10 +154,14 @@ export async function writeSplit(options: SplitOptions): Promise<SplitResult> {
   return { ...sums, languageOnly: tally.result(), fineTuning };
 }
 
-/** Draws a scene, with what is said and asked about it; returns the bytes. */
-async function drawPicture(folder: string, scene: Scene, { captions, questions }: Sentences): Promise<number> {
+/** Draws a scene; an SVG also has what is said and asked about it. Returns the bytes. */
+async function drawPicture(
+  { folder, render }: SplitOptions,
+  scene: Scene,
+  { captions, questions }: Sentences,
+): Promise<number> {
   const said = [...captions, ...questions.map(({ sentence, answer }) => `${sentence} ${answer}`)];
-  const picture = svg(scene, said.join('\n'));
-  await writeFile(join(folder, 'pictures', `${scene.id}.svg`), picture);
-  return Buffer.byteLength(picture);
+  const drawn = render ? await render(svg(scene)) : Buffer.from(svg(scene, said.join('\n')));
+  await writeFile(join(folder, 'pictures', `${scene.id}.${render ? 'png' : 'svg'}`), drawn);
+  return drawn.length;
 }

@@ -8,7 +8,7 @@ import { sceneParameters, validImages } from './options.js';
 import type { SceneOptions, SceneParameters } from './options.js';
 import { allAnswers } from './questions.js';
 import { questionsFile, splitFiles, writeSplit } from './splitFiles.js';
-import type { FineTuningSets } from './splitFiles.js';
+import type { FineTuningSets, Render } from './splitFiles.js';
 import { vqaAnswers } from './vqaSet.js';
 import { colors, shapes, splits } from './world.js';
 import type { Split } from './world.js';
@@ -16,6 +16,8 @@ import type { Split } from './world.js';
 export interface WriteScenesOptions extends SceneOptions {
   /** The folder to write; made if missing. */
   readonly out: string;
+  /** Draws the first scenes of both splits as PNG; without it those of training are written as SVG. */
+  readonly render?: Render | undefined;
   /** Called now and then, and at the end. */
   readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void;
 }
@@ -59,7 +61,7 @@ function dataYaml(parameters: SceneParameters): string {
  * `nlvr2/{train,valid}.json`; and `questions.json`, the questions of the training scenes alone. Memory stays flat, whatever the number of scenes.
  * @throws BAD_ARGUMENT for a parameter out of range or a folder that holds something else; FILE_ACCESS
  */
-export async function writeScenes({ out, onProgress, ...given }: WriteScenesOptions): Promise<ScenesSummary> {
+export async function writeScenes({ out, onProgress, render, ...given }: WriteScenesOptions): Promise<ScenesSummary> {
   const parameters = sceneParameters(given);
   const { images, seed, pictures, featureDim } = parameters;
   const started = performance.now();
@@ -75,7 +77,8 @@ export async function writeScenes({ out, onProgress, ...given }: WriteScenesOpti
         seed,
         detector,
         count: counts[split],
-        pictures: split === 'train' ? Math.min(pictures, images) : 0,
+        pictures: split === 'train' || render ? Math.min(pictures, counts[split]) : 0,
+        render,
         onScenes: (done) => onProgress?.({ done: first + done, total }),
       });
     const train = await writeOne('train', 0);
@@ -86,7 +89,7 @@ export async function writeScenes({ out, onProgress, ...given }: WriteScenesOpti
     const ids = Object.fromEntries(vqaAnswers.map((answer, id) => [answer, id]));
     await writeFile(join(folder, vqaFiles.ids), `${JSON.stringify(ids)}\n`);
     await writeFile(join(folder, 'data.yaml'), dataYaml(parameters));
-    let bytes = train.pictureBytes;
+    let bytes = train.pictureBytes + valid.pictureBytes;
     const files = splits.flatMap((split) => Object.values(splitFiles(split)));
     for (const file of [...files, ...Object.values(vqaFiles), questionsFile, 'all_ans.json', 'data.yaml']) {
       bytes += (await stat(join(folder, file))).size;

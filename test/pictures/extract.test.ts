@@ -15,13 +15,19 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import sharp from 'sharp';
+import { storeInfo } from '../../src/data/store/index.js';
 import { openFeatureTsv } from '../../src/data/features/featureTsv.js';
-import { decodePicture } from '../../src/pictures/decode.js';
-import { extractFeatures } from '../../src/pictures/extract.js';
-import { importDetector } from '../../src/pictures/importDetector.js';
-import { drawPictures } from './support.js';
+import { decodePicture } from '../../src/pictures/input/decode.js';
+import { extractFeatures as extract } from '../../src/pictures/extract/extract.js';
+import type { ExtractOptions } from '../../src/pictures/extract/extract.js';
+import { importDetector } from '../../src/pictures/import/importDetector.js';
+import { drawPictures, storedZip } from './support.js';
 
 const fixtures = fileURLToPath(new URL('../fixtures/detector/', import.meta.url));
+
+/** Jest cannot start the compiled program of a thread. */
+const extractFeatures = (pictures: readonly string[], out: string, options: ExtractOptions) =>
+  extract(pictures, out, { workers: 0, ...options });
 
 let folder: string;
 let detector: string;
@@ -67,6 +73,46 @@ test('a folder of pictures becomes a feature file that training reads; a run tha
   expect(await extractFeatures([pictures], again, { detector })).toMatchObject({ pictures: 3, continued: 1 });
   expect(readFileSync(again).equals(bytes)).toBe(true);
   expect(existsSync(`${again}.part.detector`)).toBe(false);
+});
+
+test('zips and globs name pictures, too; a store is made where the name is none of a TSV', async () => {
+  const zip = join(folder, 'some.zip');
+  const bytes = (name: string) => readFileSync(join(pictures, name));
+  writeFileSync(
+    zip,
+    storedZip({ 'x/b.PNG': bytes('b.PNG'), '__MACOSX/x/._b.PNG': Buffer.of(1), 'a.png': bytes('below/a.png') }),
+  );
+  const fromZip = join(folder, 'zip.tsv');
+  expect(await extractFeatures([zip, join(pictures, '*.webp')], fromZip, { detector })).toMatchObject({ pictures: 3 });
+  const fromFolder = join(folder, 'folder.tsv');
+  const again = ['below/a.png', 'b.PNG', 'c.webp'].map((name) => join(pictures, name));
+  await extractFeatures(again, fromFolder, { detector });
+  expect(readFileSync(fromZip).equals(readFileSync(fromFolder))).toBe(true);
+
+  const store = join(folder, 'photos.store');
+  const bad = join(folder, 'b.txt.png');
+  writeFileSync(bad, 'text');
+  await extractFeatures([...again, bad], store, { detector, dtype: 'float32', skipBad: true });
+  const found = await storeInfo(store, 'c');
+  expect(found.manifest).toMatchObject({ images: 3, dtype: 'float32', skipped: [{ place: bad }] });
+  const tsv = await openFeatureTsv(fromZip, { objectLabels: 20, attributeLabels: 12 });
+  expect([tsv.imageIds, found.image?.objects.length]).toEqual([['a', 'b', 'c'], 36]);
+  await tsv.reader.close();
+});
+
+test('the number of objects can be left to their scores', async () => {
+  const picture = join(pictures, 'below/a.png');
+  const counts = async (name: string, options: Partial<ExtractOptions>) => {
+    const store = join(folder, name);
+    await extractFeatures([picture], store, { detector, ...options });
+    return (await storeInfo(store)).manifest.objects;
+  };
+  expect(await counts('min.store', { minObjects: 5, maxObjects: 60, threshold: 1 })).toBe(5);
+  const all = await counts('max.store', { minObjects: 5, maxObjects: 60, threshold: 0 });
+  expect(all).toBeGreaterThan(10);
+  expect(await counts('most.store', { minObjects: 5, maxObjects: 10, threshold: 0 })).toBe(10);
+  await expect(counts('none.store', { minObjects: 9, maxObjects: 8 })).rejects.toMatchObject({ code: 'BAD_ARGUMENT' });
+  await expect(counts('none.store', { minObjects: 301 })).rejects.toThrow('the detector has 300 proposals');
 });
 
 test('bad pictures are named, and left out on request', async () => {
@@ -117,7 +163,7 @@ test('pictures of all kinds are decoded to the same colours', async () => {
   const first = async (name: string, make: (path: string) => Promise<unknown>) => {
     const path = join(folder, name);
     await make(path);
-    const { width, height, data } = await decodePicture(path);
+    const { width, height, data } = await decodePicture({ path });
     return [width, height, ...data.subarray(0, 3)];
   };
   // The alpha channel is dropped, not applied.
@@ -134,5 +180,5 @@ test('pictures of all kinds are decoded to the same colours', async () => {
   // The contents count, not the ending of the name.
   const named = join(folder, 'really.jpeg');
   await rename(join(folder, 'grey.png'), named);
-  expect((await decodePicture(named)).width).toBe(2);
+  expect((await decodePicture({ path: named })).width).toBe(2);
 });

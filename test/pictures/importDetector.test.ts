@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { importDetector } from '../../src/pictures/importDetector.js';
+import { importDetector } from '../../src/pictures/import/importDetector.js';
 import { readRecipe } from '../../src/pictures/recipe.js';
 import { writeSafetensors } from '../../src/formats/safetensors.js';
 import { openTensors, readFloat32 } from '../../src/weights/index.js';
@@ -84,7 +84,7 @@ test.each([
 test.each([
   ['a missing tensor', 'backbone.res3.1.conv2.norm.running_mean', undefined, 'is missing'],
   ['a missing stage', 'backbone.res4.0.conv1.weight', undefined, 'is missing'],
-  ['another shape', 'roi_heads.box_predictor.cls_score.bias', [20], 'is [20]; expected [21]'],
+  ['another shape', 'roi_heads.box_predictor.cls_score.bias', [20], 'has the shape [20]; expected [21]'],
   [
     'boxes of other classes',
     'roi_heads.box_predictor.bbox_pred.weight',

@@ -2,21 +2,27 @@ import { createReadStream } from 'node:fs';
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { LxmertError } from '../errors.js';
-import { syncFolder, writeFileAtomic, writeFully } from '../formats/atomicFile.js';
-import { fileError, isThere } from '../formats/fileErrors.js';
-import { regionTsvLine } from '../formats/regionTsv.js';
-import type { RegionRecord } from '../formats/regionTsv.js';
+import { LxmertError } from '../../errors.js';
+import { syncFolder, writeFileAtomic, writeFully } from '../../formats/atomicFile.js';
+import { fileError, isThere } from '../../formats/fileErrors.js';
+import { regionTsvLine } from '../../formats/regionTsv.js';
+import type { RegionRecord } from '../../formats/regionTsv.js';
 
-/** A feature TSV that is being written. Until it is whole it has another name, and can be continued. */
-export interface PartialTsv {
-  /** Ids of the pictures that it holds already. */
+/**
+ * The features that are made so far: `OUT.part`, a feature TSV with a line for each picture. It outlives a process that is
+ * killed, and the same call goes on with it.
+ */
+export interface Journal {
+  readonly path: string;
+  /** Ids of the pictures that an earlier process finished. */
   readonly ids: ReadonlySet<string>;
   /** Adds a line. @throws FILE_ACCESS; the lines before are kept */
   add(record: RegionRecord): Promise<void>;
-  /** Gives the file its name. */
-  finish(): Promise<void>;
-  /** Leaves the file to be continued. */
+  /** Gives the journal the name `out`: it is the result. */
+  rename(): Promise<void>;
+  /** Removes the journal: the result was made of it. */
+  remove(): Promise<void>;
+  /** Leaves the journal, so that it can be continued. */
   close(): Promise<void>;
 }
 
@@ -24,25 +30,23 @@ const newline = 0x0a;
 const tab = 0x09;
 
 /**
- * Begins a feature TSV, or continues one that an earlier process left. A line that was cut is written again.
- * @param detector what the features depend on: a file of another detector is not continued
- * @throws FILE_ACCESS, FILE_MISSING; BAD_ARGUMENT when the file is there, or was begun with another detector
+ * Begins a journal, or continues one that an earlier process left. A line that was cut short is written again.
+ * @param identity what the features depend on; a journal of another identity is not continued
+ * @throws FILE_ACCESS, FILE_MISSING; BAD_ARGUMENT when the journal was begun with another detector or other settings
  */
-export async function openPartialTsv(out: string, detector: string): Promise<PartialTsv> {
-  if (await isThere(out))
-    throw new LxmertError('BAD_ARGUMENT', `${out} is there already; remove it, or name another file with --out`);
+export async function openJournal(out: string, identity: string): Promise<Journal> {
   const [part, note] = [`${out}.part`, `${out}.part.detector`];
   const handles: FileHandle[] = [];
   try {
     const begun = (await isThere(part)) && (await isThere(note));
-    if (begun && (await readFile(note, 'utf8')) !== detector)
+    if (begun && (await readFile(note, 'utf8')) !== identity)
       throw new LxmertError(
         'BAD_ARGUMENT',
-        `${part} was begun with another detector. Remove it to begin again, or give that detector`,
+        `${part} was begun with another detector or other settings. Remove it to begin again, or give the same ones`,
       );
     if (!begun) {
       await rm(part, { force: true });
-      await writeFileAtomic(note, detector);
+      await writeFileAtomic(note, identity);
     }
     const file = await open(part, begun ? 'r+' : 'wx');
     handles.push(file);
@@ -50,6 +54,7 @@ export async function openPartialTsv(out: string, detector: string): Promise<Par
     await file.truncate(start);
     let end = start;
     return {
+      path: part,
       ids,
       add: async (record) => {
         const line = Buffer.from(regionTsvLine(record));
@@ -60,11 +65,17 @@ export async function openPartialTsv(out: string, detector: string): Promise<Par
         }
         end += line.length;
       },
-      finish: async () => {
+      rename: async () => {
         await file.sync();
         await file.close();
         await rename(part, out);
         await syncFolder(dirname(out));
+        await rm(note, { force: true });
+      },
+      remove: async () => {
+        await file.close();
+        // In this order: the note alone is not continued.
+        await rm(part, { force: true });
         await rm(note, { force: true });
       },
       close: () => file.close(),
@@ -75,7 +86,10 @@ export async function openPartialTsv(out: string, detector: string): Promise<Par
   }
 }
 
-/** Ids of the lines that end, and where the last of them does. */
+/** Whether an earlier process was killed between making the result and removing the journal. */
+export const journalIsLeft = (out: string): Promise<boolean> => isThere(`${out}.part.detector`);
+
+/** Ids of the lines that are whole, and where the last of them ends. */
 async function wholeLines(path: string): Promise<{ ids: ReadonlySet<string>; end: number }> {
   const ids = new Set<string>();
   let [end, at] = [0, 0];

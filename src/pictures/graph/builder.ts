@@ -1,10 +1,11 @@
-import type { OnnxAttribute, OnnxNode, OnnxTensor, OnnxValues } from '../formats/onnx.js';
+import type { OnnxAttribute, OnnxNode, OnnxTensor, OnnxValues } from '../../formats/onnx.js';
 
 /** A tensor of the graph, by its name. */
 export type Value = string;
 
 export const int = (value: number): OnnxAttribute => ({ int: value });
 export const float = (value: number): OnnxAttribute => ({ float: value });
+export const text = (value: string): OnnxAttribute => ({ text: value });
 export const ints = (...values: number[]): OnnxAttribute => ({ ints: values });
 
 /** Collects the nodes and the constants of a graph. */

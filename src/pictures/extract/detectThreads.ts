@@ -1,0 +1,38 @@
+import { openThreads } from '../../data/threads.js';
+import { openDetector } from '../detector.js';
+import type { Detection, OpenDetectorOptions, PreparedPicture } from '../detection.js';
+
+/** What each thread opens when it starts. */
+export interface ThreadDetector {
+  readonly path: string;
+  readonly options: OpenDetectorOptions;
+}
+
+export interface ThreadOptions {
+  /** Threads with a detector each; 0: the calling thread detects. */
+  readonly workers: number;
+  /** The threads' program; default: `detectWorker.js` beside this module. */
+  readonly workerScript: URL | undefined;
+}
+
+/** Detectors that work beside each other. */
+export interface Detectors {
+  detect(picture: PreparedPicture): Promise<Detection>;
+  close(): Promise<void>;
+}
+
+/** onnxruntime blocks the thread that calls it, so that detectors run on threads of their own. */
+export async function openDetectors(
+  detector: ThreadDetector,
+  { workers, workerScript: script = new URL('./detectWorker.js', import.meta.url) }: ThreadOptions,
+): Promise<Detectors> {
+  if (workers === 0) {
+    return openDetector(detector.path, detector.options);
+  }
+  const what = 'detects objects';
+  const threads = openThreads<PreparedPicture, Detection>({ what, script, start: detector, count: workers });
+  return {
+    detect: (picture) => threads.run(picture, [picture.image.buffer as ArrayBuffer]),
+    close: () => threads.close(),
+  };
+}

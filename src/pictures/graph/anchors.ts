@@ -1,0 +1,61 @@
+import { int } from './builder.js';
+import type { GraphBuilder, Value } from './builder.js';
+
+/** Boxes around a point: [sizes × ratios][x1, y1, x2, y2]. */
+type Anchors = readonly (readonly number[])[];
+
+/** detectron2's anchors: sizes outside, ratios of height to width inside; centred on the point, not rounded. */
+export function cellAnchors(sizes: readonly number[], ratios: readonly number[]): Anchors {
+  return sizes.flatMap((size) =>
+    ratios.map((ratio) => {
+      const width = Math.sqrt(size ** 2 / ratio);
+      const height = ratio * width;
+      return [-width / 2, -height / 2, width / 2, height / 2];
+    }),
+  );
+}
+
+/** The side of the square that Caffe's anchors are made of. */
+const base = 16;
+
+/** Rounds as numpy does: a half goes to the even neighbour. */
+const rounded = (value: number): number => {
+  const floor = Math.floor(value);
+  return value - floor === 0.5 ? floor + (floor % 2) : Math.round(value);
+};
+
+/**
+ * Caffe's anchors (`generate_anchors.py`): ratios of height to width outside, sizes inside. A square of 16 × 16 pixels is
+ * given each ratio, rounded, and multiplied. Its centre is 7.5, 7.5, and its last pixel belongs to it.
+ */
+export function caffeAnchors(sizes: readonly number[], ratios: readonly number[]): Anchors {
+  const centre = (base - 1) / 2;
+  return ratios.flatMap((ratio) => {
+    const width = rounded(Math.sqrt(base ** 2 / ratio));
+    const height = rounded(width * ratio);
+    return sizes.map((size) => {
+      const [w, h] = [(width * size) / base, (height * size) / base];
+      return [centre - (w - 1) / 2, centre - (h - 1) / 2, centre + (w - 1) / 2, centre + (h - 1) / 2];
+    });
+  });
+}
+
+/**
+ * Anchors of all cells of a map [1, C, H, W]: [H × W × A, 4], row by row.
+ * @param cell the anchors around the point 0, 0
+ */
+export function gridAnchors(g: GraphBuilder, map: Value, cell: Anchors, stride: number): Value {
+  const places = (axis: number, dims: readonly number[], mask: readonly number[]): Value => {
+    const size = g.op('Reshape', [
+      g.op('Slice', [g.op('Shape', [map]), g.ints([axis]), g.ints([axis + 1])]),
+      g.ints([], [0]),
+    ]);
+    const steps = g.op('Cast', [g.op('Range', [g.ints([0], []), size, g.ints([1], [])])], { to: int(1) });
+    const pixels = g.op('Mul', [steps, g.floats([stride])]);
+    return g.op('Mul', [g.op('Reshape', [pixels, g.ints(dims)]), g.floats(mask)]);
+  };
+  const y = places(2, [-1, 1, 1, 1], [0, 1, 0, 1]);
+  const x = places(3, [1, -1, 1, 1], [1, 0, 1, 0]);
+  const around = g.floats(cell.flat(), [1, 1, cell.length, 4]);
+  return g.op('Reshape', [g.op('Add', [g.op('Add', [around, x]), y]), g.ints([-1, 4])]);
+}

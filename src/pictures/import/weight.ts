@@ -1,0 +1,30 @@
+/** A tensor of a detector in memory. */
+export interface Weight {
+  readonly shape: readonly number[];
+  readonly values: Float32Array;
+}
+
+/** A tensor that can be read. */
+export interface NamedWeight {
+  readonly shape: readonly number[];
+  /** The name in the file, for messages. */
+  readonly nameInFile: string;
+  read(): Promise<Float32Array>;
+}
+
+/** The tensors of a detector, by detectron2's names. */
+export interface DetectorWeights {
+  readonly path: string;
+  has(name: string): boolean;
+  /** What the file calls a tensor. */
+  nameInFile(name: string): string;
+  /**
+   * A tensor of that shape; -1 stands for any size.
+   * @throws BAD_DATA naming the tensor that is missing, has another shape, or holds a value that is not finite
+   */
+  get(name: string, shape: readonly number[]): Promise<Weight>;
+  close(): Promise<void>;
+}
+
+/** The `eps` of batch norm, in Caffe, detectron2 and torch. */
+export const epsilon = 1e-5;
