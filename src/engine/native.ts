@@ -103,6 +103,7 @@ export type OpName =
   | 'tanhBackward'
   | 'attentionForward'
   | 'attentionBackward'
+  | 'attentionMapGradient'
   | 'layerNormForward'
   | 'layerNormBackward'
   | 'tokenEmbeddingForward'
