@@ -6,6 +6,8 @@
 //
 //   dV = (P ∘ M)^T dO,  dS = P ∘ (G - rowsum(P ∘ G)),  dQ = dS K / √d,  dK = dS^T Q / √d
 //
+// G is the gradient of the probabilities; attentionMapGradient computes it alone.
+//
 // In each direction the queries are rows of one stream, and the keys are rows of one stream. Each element of a gradient is
 // written by exactly one task.
 #include <cmath>
@@ -216,6 +218,23 @@ void backwardHead(const Context& c, const AttentionBackward& a, const Head& h, S
                padded(dOut, h.queries, dim, t.dOut), t.product);
 }
 
+void mapGradientHead(const Context& c, const AttentionMapGradient& a, const Head& h, Scratch& t) {
+  const Floats& map = h.direction == 0 ? a.gradientsA : a.gradientsB;
+  if (!map) return;
+  const int64_t columns = padToLanes(h.keys), dim = c.shape.headDim;
+  const Block dOut{a.dContext.data + h.query * c.hidden + h.head * dim, c.hidden};
+  const float* valueT = transposed(c.value(h), h.keys, dim, t.valueT);
+  t.gradient.resize(h.queries * columns);
+  smallGemm({h.queries, columns, dim, dOut.data, dOut.stride, 1, valueT, columns, t.gradient.data(), columns});
+  for (int64_t i = 0; i < std::min(h.queries, a.mapSide); ++i) {
+    t.mask.assign(columns, 1.0f);
+    if (c.shape.dropout.p > 0) maskRow(c, h, i, t.mask);
+    const float* g = t.gradient.data() + i * columns;
+    float* m = map.data + ((h.sample * c.shape.heads + h.head) * a.mapSide + i) * a.mapSide;
+    for (int64_t j = 0; j < std::min(h.keys, a.mapSide); ++j) m[j] = g[j] * t.mask[j];
+  }
+}
+
 void zeroBlock(float* to, int64_t stride, int64_t rows, int64_t columns) {
   for (int64_t i = 0; i < rows; ++i) std::memset(to + i * stride, 0, columns * sizeof(float));
 }
@@ -259,6 +278,13 @@ void attentionBackward(Device&, const AttentionBackward& a) {
     zeroBlock(dKey + context.hidden, context.stride, h.keys, dim);
   });
   zeroInactive(a.shape.rows, a.dQkv.data, context.stride);
+}
+
+void attentionMapGradient(Device&, const AttentionMapGradient& a) {
+  const Context context(a.shape, a.qkv.data);
+  forEachHead(a.shape, [&](const Head& h, Scratch& scratch) {
+    if (h.queries > 0 && h.keys > 0) mapGradientHead(context, a, h, scratch);
+  });
 }
 
 }  // namespace lxmert::cpu

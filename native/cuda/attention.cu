@@ -1,5 +1,5 @@
 // Scaled dot-product attention within samples: S = Q K^T / √d, O = (softmax(S) ∘ M) V with the dropout mask M, and its
-// gradients. This file has the two ops and their limits, and chooses the kernel for a call: on tensor cores
+// gradients. This file has the ops and their limits, and chooses the kernel for a call: on tensor cores
 // (attention_forward.cu, attention_backward.cu) or in plain arithmetic (attention_plain.cu).
 #include "cuda/attention.h"
 
@@ -62,6 +62,11 @@ void attentionBackward(Device& d, const AttentionBackward& a) {
   if (a.qkv.dtype == DType::F32) return plainBackward<float>(device, call, a);
   if (fits(device, tensorBackwardBytes(call))) return tensorBackward(device, call, a);
   plainBackward<bf16>(device, call, a);
+}
+
+void attentionMapGradient(Device& d, const AttentionMapGradient& a) {
+  const AttentionCall call = callOf(a.shape, {a.qkv, a.dContext});
+  withType(a.qkv.dtype, [&](auto t) { plainMapGradient<decltype(t)>(cudaOf(d), call, a); });
 }
 
 }  // namespace lxmert::cuda

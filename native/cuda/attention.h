@@ -171,6 +171,9 @@ template <class T>
 void plainForward(CudaDevice& device, const AttentionCall& call, const AttentionForward& a);
 template <class T>
 void plainBackward(CudaDevice& device, const AttentionCall& call, const AttentionBackward& a);
+// The only kernel of this op: it serves explanations, not training.
+template <class T>
+void plainMapGradient(CudaDevice& device, const AttentionCall& call, const AttentionMapGradient& a);
 
 inline AttentionMaps mapsOf(const AttentionForward& a) {
   return {a.probabilitiesA.data, a.probabilitiesB.data, static_cast<int>(a.mapSide)};

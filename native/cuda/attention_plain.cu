@@ -188,6 +188,25 @@ __global__ void __launch_bounds__(kThreads)
   combine(c.headDim, of.q, dK, h.key.active, [&](int j, int i) { return at(i, j); });
 }
 
+// G alone: the gradient of the probabilities before dropout. Shared memory holds 32 rows of V.
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    plainMapGradientKernel(AttentionCall c, const T* qkv, const T* dContext, AttentionMaps maps) {
+  LXMERT_SHARED(float, stage);
+  Head h;
+  if (!headOf(c, static_cast<int>(blockIdx.x), h)) return;
+  float* const map = maps.at(h.direction, int64_t{h.sample} * c.heads + h.head);
+  if (!map) return;
+  const Operands<T> of(c, h, qkv);
+  const int keys = min(h.key.count, maps.side);
+  const Matrix<const T> dOut{dContext + h.query.begin * int64_t{c.hidden} + h.head * c.headDim, c.hidden,
+                             min(h.query.count, maps.side)};
+  eachDot(c.headDim, dOut, of.v, stage, [&](int i, int j, float dot) {
+    if (j >= keys) return;
+    map[i * maps.side + j] = !c.dropout ? dot : isKept(QueryMask(c, h, i), j) ? c.keepScale * dot : 0.0f;
+  });
+}
+
 }  // namespace
 
 template <class T>
@@ -202,9 +221,18 @@ void plainBackward(CudaDevice& device, const AttentionCall& c, const AttentionBa
                 device.stream(), c, a.qkv.as<T>(), a.logSumExp.data, a.dContext.as<T>(), a.dQkv.as<T>());
 }
 
+template <class T>
+void plainMapGradient(CudaDevice& device, const AttentionCall& c, const AttentionMapGradient& a) {
+  const AttentionMaps maps{a.gradientsA.data, a.gradientsB.data, static_cast<int>(a.mapSide)};
+  LXMERT_LAUNCH((plainMapGradientKernel<T>), dim3(c.blocks), dim3(kThreads), sizeof(float) * 32 * (c.headDim + 1),
+                device.stream(), c, a.qkv.as<T>(), a.dContext.as<T>(), maps);
+}
+
 template void plainForward<float>(CudaDevice&, const AttentionCall&, const AttentionForward&);
 template void plainForward<bf16>(CudaDevice&, const AttentionCall&, const AttentionForward&);
 template void plainBackward<float>(CudaDevice&, const AttentionCall&, const AttentionBackward&);
 template void plainBackward<bf16>(CudaDevice&, const AttentionCall&, const AttentionBackward&);
+template void plainMapGradient<float>(CudaDevice&, const AttentionCall&, const AttentionMapGradient&);
+template void plainMapGradient<bf16>(CudaDevice&, const AttentionCall&, const AttentionMapGradient&);
 
 }  // namespace lxmert::cuda

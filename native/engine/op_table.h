@@ -18,6 +18,7 @@ class Device;
   OP(tanhBackward, ElementwiseBackward)                        \
   OP(attentionForward, AttentionForward)                       \
   OP(attentionBackward, AttentionBackward)                     \
+  OP(attentionMapGradient, AttentionMapGradient)               \
   OP(layerNormForward, LayerNormForward)                       \
   OP(layerNormBackward, LayerNormBackward)                     \
   OP(tokenEmbeddingForward, TokenEmbeddingForward)             \

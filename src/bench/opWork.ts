@@ -61,12 +61,14 @@ const lookUps: readonly OpName[] = [
 /** FLOPs of the matrix products in a call of an op. The arguments are those of native/engine/ops/. */
 function flopsOf(op: OpName, args: readonly OpArgument[], rows: number, n: RowCounts): number {
   if (op.startsWith('linear')) return 2 * rows * (args[1] as number) * (args[2] as number);
-  if (op === 'attentionForward' || op === 'attentionBackward') {
+  if (op.startsWith('attention')) {
     const [, , heads, headDim, , second] = args;
     const { set } = args[0] as Rows;
     const pairs = second !== null ? 2 * n.crossPairs : set === 'language' ? n.tokenPairs : n.objectPairs;
-    // Forward has two products, the scores and the context. Backward has the gradients of both operands of each product.
-    return (op === 'attentionForward' ? 4 : 8) * pairs * (heads as number) * (headDim as number);
+    // Forward has two products, the scores and the context. Backward has the gradients of both operands of each product. The
+    // gradient of the map is one of them.
+    const products = { attentionForward: 2, attentionMapGradient: 1 }[op as string] ?? 4;
+    return 2 * products * pairs * (heads as number) * (headDim as number);
   }
   return 0;
 }

@@ -105,6 +105,7 @@ export type OpName =
   | 'tanhBackward'
   | 'attentionForward'
   | 'attentionBackward'
+  | 'attentionMapGradient'
   | 'layerNormForward'
   | 'layerNormBackward'
   | 'tokenEmbeddingForward'

@@ -35,6 +35,11 @@ interface Gradient {
 export interface TapeOptions {
   /** False: forward only. Nothing is kept for a backward pass, and dropout is off. */
   readonly training: boolean;
+  /**
+   * False: the backward pass is for gradients of activations alone. Gradients of parameters are left out, or may hold
+   * anything where an op makes them together with those of its input. Default true.
+   */
+  readonly parameterGradients?: boolean | undefined;
   readonly ledger?: GradientLedger;
   /** Called after the backward pass of each op. */
   readonly afterBackward?: (() => void) | undefined;
@@ -47,6 +52,7 @@ export interface TapeOptions {
  */
 export class Tape {
   readonly training: boolean;
+  readonly parameterGradients: boolean;
   readonly #ledger: GradientLedger;
   readonly #afterBackward: () => void;
   /** Records of the tape, or of the lane that is being recorded. */
@@ -64,6 +70,7 @@ export class Tape {
     options: TapeOptions,
   ) {
     this.training = options.training;
+    this.parameterGradients = options.parameterGradients ?? true;
     this.#ledger = options.ledger ?? new GradientLedger();
     this.#afterBackward = options.afterBackward ?? (() => undefined);
   }

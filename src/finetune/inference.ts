@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import type { ModelConfig } from '../config/modelConfig.js';
 import { examplesOf, type Batch } from '../data/batches/batch.js';
-import { joinRows, linear, type EngineOptions, type Tape, type Tensor } from '../engine/index.js';
+import { joinRows, linear, rowBlock, type EngineOptions, type Tape, type Tensor } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
 import type { AttentionMaps } from '../model/encoder.js';
 import { answerEntries, answerHead } from '../model/heads.js';
@@ -75,6 +75,24 @@ export interface HiddenStates {
   readonly vision: Float32Array;
 }
 
+/** Attention maps of a batch and their gradients: each map is [samples, heads, side, side], padded with what stands for nothing. */
+export interface MapsAndGradients {
+  /** [examples × answers] */
+  readonly logits: Float32Array;
+  readonly heads: number;
+  readonly side: number;
+  /** Where each map begins, by name. */
+  readonly starts: ReadonlyMap<string, number>;
+  readonly maps: Float32Array;
+  readonly gradients: Float32Array;
+}
+
+interface InferenceOptions extends TrainedWeightsOptions {
+  readonly engine?: EngineOptions | undefined;
+  /** Fewer layers than the weights have: the first ones of each encoder are used. All unless given. */
+  readonly layers?: Partial<Pick<ModelConfig, 'lLayers' | 'rLayers' | 'xLayers'>> | undefined;
+}
+
 /** A trained model that is only asked: no loss, no optimizer. Calls are served in the order in which they are made. */
 export class InferenceModel {
   readonly #model: TrainableModel<Wanted, InferenceOutputs>;
@@ -109,11 +127,9 @@ export class InferenceModel {
    * Opens what `openTrainedWeights` does.
    * @throws FILE_MISSING, FILE_ACCESS, BAD_CHECKPOINT naming what does not fit
    */
-  static async open(
-    path: string,
-    { engine = {}, ...options }: TrainedWeightsOptions & { readonly engine?: EngineOptions | undefined },
-  ): Promise<InferenceModel> {
-    const weights = await openTrainedWeights(path, options);
+  static async open(path: string, { engine = {}, layers, ...options }: InferenceOptions): Promise<InferenceModel> {
+    const opened = await openTrainedWeights(path, options);
+    const weights = { ...opened, config: { ...opened.config, ...layers } };
     try {
       const model = new TrainableModel(inferenceObjective(weights.heads), {
         config: weights.config,
@@ -164,7 +180,7 @@ export class InferenceModel {
     return this.#model.forward(batch, only('hidden'), {
       maps: (tape: Tape): AttentionMaps =>
         new Map(names.map((name) => [name, tape.activation([samples, heads, longest, longest], 'f32')])),
-      use: async (_, __, maps) => {
+      use: async (_, __, { maps }) => {
         const read = new Map<string, Float32Array>();
         for (const [name, map] of maps) read.set(name, await this.#model.engine.readFloats(map));
         return read;
@@ -182,6 +198,41 @@ export class InferenceModel {
     return sum;
   }
 
+  /**
+   * Attention probabilities on the way to the answers, and their gradients with respect to one logit of each example: one
+   * forward and one backward pass, without dropout. Examples do not mix, so each gets the gradient of its own logit.
+   * @param choose the row of the answer head for each example, given all logits
+   */
+  explain(
+    batch: Batch,
+    names: readonly string[],
+    choose: (logits: Float32Array) => number[],
+  ): Promise<MapsAndGradients> {
+    const { numAttentionHeads: heads, numQaLabels: answers } = this.config;
+    const samples = Math.ceil(batch.size / 8) * 8;
+    const side = longestOf(batch);
+    let all: Tensor[] = [];
+    const makeMaps = (tape: Tape): AttentionMaps => {
+      const whole = tape.activation([names.length * samples, heads, side, side], 'f32');
+      all.push(whole);
+      return new Map(names.map((name, i) => [name, rowBlock(whole, i * samples, samples)]));
+    };
+    const own = (values: Float32Array): Float32Array => values.subarray(0, examplesOf(batch) * answers);
+    return this.#model.forward(batch, only('answer'), {
+      maps: (tape) => {
+        all = [];
+        return makeMaps(tape);
+      },
+      mapGradients: { from: (outputs) => outputs.answers!, choose: (values) => choose(own(values)), maps: makeMaps },
+      use: async (_, __, { values }) => {
+        const [maps, gradients] = await Promise.all(all.map((tensor) => this.#model.engine.readFloats(tensor)));
+        const size = samples * heads * side * side;
+        const starts = new Map(names.map((name, i) => [name, i * size]));
+        return { logits: own(values), heads, side, starts, maps, gradients };
+      },
+    });
+  }
+
   /** Lets the queued work finish, then gives all memory back. */
   dispose(): Promise<void> {
     return this.#model.dispose();
@@ -191,6 +242,14 @@ export class InferenceModel {
     if (!tensor) throw new LxmertError('INTERNAL', 'an output that was asked for is not there');
     return (await this.#model.engine.readFloats(tensor)).subarray(0, rows * tensor.shape[1]);
   }
+}
+
+/** The most tokens or objects of a sample. */
+function longestOf({ size, tokenOffsets, objectOffsets }: Batch): number {
+  let longest = 0;
+  for (const offsets of [tokenOffsets, objectOffsets])
+    for (let s = 0; s < size; s++) longest = Math.max(longest, offsets[s + 1] - offsets[s]);
+  return longest;
 }
 
 const only = (name: Wanted) => recordOf(wanted, (one) => (one === name ? 1 : 0));

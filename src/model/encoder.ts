@@ -34,6 +34,8 @@ export interface Encoder {
   readonly weights: ModelWeights;
   readonly config: ModelConfig;
   readonly maps?: AttentionMaps | undefined;
+  /** The gradients of these maps, filled by the backward pass. */
+  readonly mapGradients?: AttentionMaps | undefined;
 }
 
 export function languageStream(inputs: ModelInputs): Stream {
@@ -63,15 +65,22 @@ interface LayerNames {
   readonly map: string;
 }
 
+/** The maps of these names, if all of them are asked for. */
+function tensorsOf(maps: AttentionMaps | undefined, ...names: readonly string[]): Tensor[] | undefined {
+  const found = names.flatMap((name) => maps?.get(name) ?? []);
+  return found.length === names.length ? found : undefined;
+}
+
 /** Attention among the rows of each sample, before its output projection: [rows, H] → [rows, H]. */
-function selfAttention({ tape, weights, config, maps }: Encoder, stream: Stream, x: Tensor, names: LayerNames): Tensor {
-  const map = maps?.get(names.map);
+function selfAttention(encoder: Encoder, stream: Stream, x: Tensor, names: LayerNames): Tensor {
+  const { tape, weights, config, maps, mapGradients } = encoder;
   const qkv = linear(tape, stream.rows, x, weights.qkv(`${names.attention}.self`));
   return packedAttention(tape, stream.rows, qkv, stream.samples, {
     heads: config.numAttentionHeads,
     dropout: config.attentionProbsDropoutProb,
     rowIds: stream.rowIds,
-    probabilities: map && [map],
+    probabilities: tensorsOf(maps, names.map),
+    gradients: tensorsOf(mapGradients, names.map),
   });
 }
 
@@ -131,15 +140,15 @@ function streamNames(layer: string, short: 'lang' | 'visn', map: string): LayerN
 
 /** Cross-attention in both directions, before its output projection: stacked rows [rows, H] → [rows, H]. */
 function bothCrossAttentions(encoder: Encoder, inputs: ModelInputs, x: Tensor, name: string, index: number): Tensor {
-  const { tape, weights, config, maps } = encoder;
-  const languageMap = maps?.get(`cross_lang_to_vision.${index}`);
-  const visionMap = maps?.get(`cross_vision_to_lang.${index}`);
+  const { tape, weights, config, maps, mapGradients } = encoder;
+  const names = [`cross_lang_to_vision.${index}`, `cross_vision_to_lang.${index}`];
   const qkv = linear(tape, inputs.stacked, x, weights.qkv(`${name}.att`));
   return crossAttention(tape, inputs.stacked, qkv, inputs.tokens, inputs.objects, {
     heads: config.numAttentionHeads,
     dropout: config.attentionProbsDropoutProb,
     rowIds: inputs.rowIds,
-    probabilities: languageMap && visionMap && [languageMap, visionMap],
+    probabilities: tensorsOf(maps, ...names),
+    gradients: tensorsOf(mapGradients, ...names),
   });
 }
 

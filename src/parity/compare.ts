@@ -2,7 +2,9 @@ import { LxmertError } from '../errors.js';
 
 /** The kinds of values that are compared. Relative errors are computed within a kind. */
 export const kinds = ['outputs', 'attention maps', 'losses', 'gradients', 'trajectory'] as const;
-export type Kind = (typeof kinds)[number];
+/** Those of a fixture of explanations. Its gradients are those of the attention maps. */
+export const explanationKinds = ['outputs', 'attention maps', 'gradients', 'relevancy', 'scores'] as const;
+export type Kind = (typeof kinds)[number] | (typeof explanationKinds)[number];
 
 export interface Comparison {
   readonly kind: Kind;
@@ -52,8 +54,12 @@ export function compareRows(
  * @param floor a norm that is smaller than this share of the kind's largest is replaced by that share. The gradient of
  *   a key's bias, for example, is 0 except for rounding: softmax does not change when all its arguments grow alike
  */
-export function worstOf(comparisons: readonly Comparison[], floor = 1e-4): KindReport[] {
-  return kinds.map((kind) => {
+export function worstOf(
+  comparisons: readonly Comparison[],
+  floor = 1e-4,
+  among: readonly Kind[] = kinds,
+): KindReport[] {
+  return among.map((kind) => {
     const own = comparisons.filter((comparison) => comparison.kind === kind);
     const largest = Math.max(0, ...own.map(({ norm }) => norm));
     let worst = 0;

@@ -3,7 +3,16 @@ import type { AttentionMaps } from '../model/encoder.js';
 import { lossNames, plainSum, type LossName } from '../pretrain/losses.js';
 import { Pretrainer } from '../pretrain/pretrainer.js';
 import type { ModelOptions } from '../step/trainableModel.js';
-import { compareRows, worstOf, type Comparison, type KindReport } from './compare.js';
+import {
+  compareRows,
+  explanationKinds,
+  kinds,
+  worstOf,
+  type Comparison,
+  type Kind,
+  type KindReport,
+} from './compare.js';
+import { compareExplanations, isExplanation } from './explanation.js';
 import { openFixture, type Fixture } from './fixture.js';
 import { compareQuestions } from './questions.js';
 import {
@@ -51,46 +60,46 @@ const lossKeys: Readonly<Record<LossName, string>> = {
 
 /**
  * Runs a parity fixture: outputs, attention maps in all directions, losses, every gradient, and the BertAdam
- * trajectory.
+ * trajectory. Of a folder with `explain.json`: attention maps, their gradients, relevancy matrices, and scores of words and
+ * boxes.
  * @throws LxmertError for a fixture that is damaged or does not fit its own config
  */
 export async function runParity(folder: string, { engine, tolerance }: ParityOptions = {}): Promise<ParityReport> {
-  const fixture = await openFixture(folder);
-  try {
-    return await compareAll(fixture, engine, tolerance);
-  } finally {
-    await fixture.model.close();
-    await fixture.expected.close();
-    await fixture.after?.close();
-  }
-}
-
-async function compareAll(
-  fixture: Fixture,
-  engine: EngineOptions | undefined,
-  given: number | undefined,
-): Promise<ParityReport> {
-  const { floor, tolerance: usual } = bounds[engine?.precision ?? 'float32'];
-  const tolerance = given ?? usual;
   const notes: string[] = [];
   const onNote = (text: string): void => {
     notes.push(text);
     engine?.onNote?.(text);
   };
-  const options = { ...modelOptions(fixture), engine: { ...engine, onNote } };
-  const comparisons = await (fixture.pictures
-    ? compareQuestions(fixture, options, fixture.pictures)
-    : comparePretraining(fixture, options));
-  const kinds = worstOf(comparisons, floor);
+  const told = { ...engine, onNote };
+  const { floor, tolerance: usual } = bounds[engine?.precision ?? 'float32'];
+  const explains = isExplanation(folder);
+  const comparisons = await (explains ? compareExplanations(folder, told) : compareTraining(folder, told));
+  const among: readonly Kind[] = explains ? explanationKinds : kinds;
+  const reports = worstOf(comparisons, floor, among);
+  const most = tolerance ?? usual;
   return {
-    fixture: fixture.folder,
-    tolerance,
-    passed: kinds.every(({ worst }) => worst <= tolerance),
-    kinds,
+    fixture: folder,
+    tolerance: most,
+    passed: reports.every(({ worst }) => worst <= most),
+    kinds: reports,
     comparisons,
-    skipped: kinds.filter(({ compared }) => compared === 0).map(({ kind }) => kind),
+    skipped: reports.filter(({ compared }) => compared === 0).map(({ kind }) => kind),
     notes,
   };
+}
+
+async function compareTraining(folder: string, engine: EngineOptions): Promise<Comparison[]> {
+  const fixture = await openFixture(folder);
+  try {
+    const options = { ...modelOptions(fixture), engine };
+    return await (fixture.pictures
+      ? compareQuestions(fixture, options, fixture.pictures)
+      : comparePretraining(fixture, options));
+  } finally {
+    await fixture.model.close();
+    await fixture.expected.close();
+    await fixture.after?.close();
+  }
 }
 
 /** The model of a fixture, without dropout. */
@@ -136,7 +145,7 @@ async function compareOutputs(fixture: Fixture, model: Pretrainer): Promise<Comp
     );
   return model.forward(batch.everywhere, plainSum, {
     maps: makeMaps,
-    use: async ({ language, vision, pooled, logits }, _, maps) => {
+    use: async ({ language, vision, pooled, logits }, _, { maps }) => {
       const outputs: [name: string, tensor: Tensor | undefined, rows: Int32Array | null][] = [
         ['language_output', language, tokenRows],
         ['vision_output', vision, objectRows],

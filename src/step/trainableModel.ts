@@ -6,16 +6,13 @@ import {
   attentionLimits,
   Engine,
   rowBlock,
-  Tape,
   type AdamOptions,
   type ArenaName,
   type EngineOptions,
   type LossSlot,
-  type Tensor,
 } from '../engine/index.js';
 import { isLxmertError, LxmertError } from '../errors.js';
 import { demandFinite, demandNotNegative, demandUint32 } from '../numbers.js';
-import type { AttentionMaps } from '../model/encoder.js';
 import { ModelWeights } from '../model/weights.js';
 import { loadFeatures, reserveFeatures, type LoadOptions } from './featureTable.js';
 import {
@@ -33,9 +30,10 @@ import {
 } from './losses.js';
 import { demandAdam, demandConfig, demandStepOptions, demandWeights } from './checkOptions.js';
 import { ModelState, parseReport, type StateKind, type StepReport } from './modelState.js';
+import { forwardWork, type ForwardOptions } from './forwardWork.js';
 import { GradientParts, type StepSharing } from './gradientParts.js';
 import type { Objective } from './objective.js';
-import type { StagedBatch, StepKeys } from './staging.js';
+import type { StepKeys } from './staging.js';
 import { StepMemory } from './stepMemory.js';
 import { TrainingWork } from './trainingWork.js';
 
@@ -48,16 +46,6 @@ export interface ModelOptions {
   readonly config: ModelConfig;
   readonly adam: AdamOptions;
   readonly engine?: EngineOptions | undefined;
-}
-
-interface ForwardOptions<L extends string, Outputs, T> {
-  /**
-   * Reads the outputs that it needs, with `engine.readFloats`; the next call of the model overwrites them. It must not
-   * call the model itself: such a call is refused, since it would have to wait for the end of this one.
-   */
-  readonly use: (outputs: Outputs, tallies: () => Promise<Tallies<L>>, maps: AttentionMaps) => Promise<T>;
-  /** Attention maps to fill, made from the workspace. */
-  readonly maps?: ((tape: Tape) => AttentionMaps) | undefined;
 }
 
 /**
@@ -236,7 +224,7 @@ export class TrainableModel<L extends string, Outputs> {
   async forward<T>(
     batch: Batch,
     weights: LossWeights<L>,
-    { use, maps: makeMaps }: ForwardOptions<L, Outputs, T>,
+    { use, ...options }: ForwardOptions<L, Outputs, T>,
   ): Promise<T> {
     demandWeights(this.lossNames, weights);
     const keys: StepKeys = { step: 0, seed: 0, learningRate: 0, lossScale: [] };
@@ -244,21 +232,18 @@ export class TrainableModel<L extends string, Outputs> {
       this.#demandSet();
       this.#memory.check(batch);
       const counts = this.#objective.counts(batch);
-      const run = (staged: StagedBatch): [Outputs, AttentionMaps] => {
-        const tape = new Tape(this.engine, { training: false });
-        const maps = makeMaps?.(tape) ?? new Map<string, Tensor>();
-        const encoder = { tape, weights: this.weights, config: this.config, maps };
-        return [this.#objective.forward({ encoder, batch: staged, weights, slotOf: this.#slotOf }), maps];
-      };
-      const kind = this.#kindOf(makeMaps ? 'forward with maps' : 'forward', weights);
-      const { staged, uploaded } = await this.#memory.stage(batch, keys, { kind, run });
+      const { engine, config } = this;
+      const model = { engine, config, weights: this.weights, objective: this.#objective, slotOf: this.#slotOf };
+      const work = forwardWork(model, weights, options);
+      const kind = this.#kindOf(work.kind, weights);
+      const { staged, uploaded } = await this.#memory.stage(batch, keys, { kind, run: work.plan });
       this.#state.clearTallies();
-      const [outputs, maps] = run(staged);
+      const { outputs, ...made } = await work.compute(staged);
       const tallies = async (): Promise<Tallies<L>> =>
-        parseReport(await this.engine.readFloats(this.#state.report), this.lossNames, counts).tallies;
+        parseReport(await engine.readFloats(this.#state.report), this.lossNames, counts).tallies;
       const inUse: Use = { active: true };
       try {
-        const used = this.#inUse.run(inUse, () => use(outputs, tallies, maps));
+        const used = this.#inUse.run(inUse, () => use(outputs, tallies, made));
         const [result] = await Promise.all([used, uploaded]);
         return result;
       } finally {

@@ -78,4 +78,26 @@ struct AttentionBackward {
   }
 };
 
+// The gradients of the probabilities before dropout: [samples, heads, mapSide, mapSide] for each direction, as the maps of
+// AttentionForward.
+struct AttentionMapGradient {
+  AttentionShape shape;
+  int64_t mapSide;
+  Values qkv, dContext;
+  Floats gradientsA, gradientsB;
+
+  static AttentionMapGradient read(ArgReader& r) {
+    AttentionMapGradient a{};
+    a.shape = AttentionShape::read(r);
+    a.mapSide = r.integer("mapSide", 1, kMaxAttentionLength);
+    const auto& s = a.shape;
+    const int64_t hidden = s.heads * s.headDim, map = s.samples * s.heads * a.mapSide * a.mapSide;
+    a.qkv = r.values("qkv", s.rows.capacity * 3 * hidden);
+    a.dContext = r.values("dContext", s.rows.capacity * hidden);
+    a.gradientsA = r.optional<float>("gradientsA", map);
+    a.gradientsB = r.optional<float>("gradientsB", map);
+    return a;
+  }
+};
+
 }  // namespace lxmert

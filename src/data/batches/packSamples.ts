@@ -40,6 +40,21 @@ export function packSamples(samples: readonly Sample[]): Batch {
   });
 }
 
+/** The samples of a batch without their labels: `packSamples` makes a batch of them again. The arrays are views. */
+export function samplesOf(batch: Batch): Sample[] {
+  const { sampleIds, tokenIds, tokenOffsets, objectOffsets, visualPos, visualFeats } = batch;
+  const width = visualFeats.length / objectOffsets[batch.size];
+  return sampleIds.map((id, s) => {
+    const [first, end] = [objectOffsets[s], objectOffsets[s + 1]];
+    return {
+      id,
+      tokenIds: tokenIds.subarray(tokenOffsets[s], tokenOffsets[s + 1]),
+      features: visualFeats.subarray(first * width, end * width),
+      boxes: visualPos.subarray(4 * first, 4 * end),
+    };
+  });
+}
+
 const widthOf = ({ features, boxes }: Sample): number => (4 * features.length) / boxes.length;
 
 function checkSample(sample: Sample, width: number): void {

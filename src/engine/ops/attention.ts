@@ -27,7 +27,9 @@ export interface AttentionOptions {
   /** [rows, 2]: global sample, and row in the sample, of each row. */
   readonly rowIds: Tensor;
   /** Receives the probabilities, [samples, heads, side, side], of each direction: for comparisons and pictures. */
-  readonly probabilities?: readonly Tensor[];
+  readonly probabilities?: readonly Tensor[] | undefined;
+  /** Receives, in the backward pass, the gradients of these probabilities before dropout, in the same form. */
+  readonly gradients?: readonly Tensor[] | undefined;
 }
 
 /**
@@ -96,6 +98,8 @@ function attention(
     if (!dContext || !dQkv) return;
     if (dQkv.accumulate) throw new LxmertError('INTERNAL', 'attention: its qkv has another reader');
     tape.engine.run('attentionBackward', [...shape, qkv, logSumExp, dContext, dQkv.tensor]);
+    const [a, b = null] = options.gradients ?? [];
+    if (a) tape.engine.run('attentionMapGradient', [...shape, a.shape[3], qkv, dContext, a, b]);
   });
   return context;
 }

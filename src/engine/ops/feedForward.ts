@@ -26,7 +26,7 @@ export function feedForward(tape: Tape, rows: Rows, x: Tensor, weights: FeedForw
   const [width] = weights.output.weight.tensor.shape;
   const h = tape.activation([rows.capacity, inner]);
   const y = tape.activation([rows.capacity, width]);
-  const kept = engine.device === 'cuda' && tape.training ? tape.activation(h.shape) : null;
+  const kept = engine.device === 'cuda' && tape.training && tape.parameterGradients ? tape.activation(h.shape) : null;
   const activate = (to: Tensor): void => engine.run('geluForward', [rows, inner, h, to]);
   const activated = (use: (activated: Tensor) => void): void =>
     tape.temporary(h.shape, (place) => {
@@ -44,7 +44,7 @@ export function feedForward(tape: Tape, rows: Rows, x: Tensor, weights: FeedForw
     if (!dy) return;
     tape.temporary(h.shape, (dh) => {
       if (kept) linearBackwardWeight(tape, rows, kept, weights.output, dy);
-      else activated((a) => linearBackwardWeight(tape, rows, a, weights.output, dy));
+      else if (tape.parameterGradients) activated((a) => linearBackwardWeight(tape, rows, a, weights.output, dy));
       linearBackwardInput(tape, rows, weights.output, dy, dh, false);
       engine.run('geluBackward', [rows, inner, h, dh, dh]);
       linearBackward(tape, rows, x, weights.intermediate, dh);

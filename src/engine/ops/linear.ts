@@ -39,6 +39,7 @@ export function linearBackward(tape: Tape, rows: Rows, x: Tensor, weights: Linea
 }
 
 export function linearBackwardWeight(tape: Tape, rows: Rows, x: Tensor, weights: LinearWeights, dy: Tensor): void {
+  if (!tape.parameterGradients) return;
   const { weight, bias } = weights;
   const [out, width] = weight.tensor.shape;
   const dWeight = tape.parameter(weight);

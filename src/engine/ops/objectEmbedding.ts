@@ -52,8 +52,9 @@ export function objectEmbedding(
   ]);
   tape.record([out], () => {
     const dOut = tape.gradient(out);
+    if (!dOut || !tape.parameterGradients) return;
     const dx = tape.target(x);
-    if (!dOut || !dx) return;
+    if (!dx) return;
     const targets = [box.weight, box.bias, featureNorm.weight, featureNorm.bias, boxNorm.weight, boxNorm.bias].map(
       (p) => tape.parameter(p),
     );

@@ -47,7 +47,7 @@ export function tokenEmbedding(
   engine.run('tokenEmbeddingForward', [...shape, layerNormEpsilon, norm.bias.tensor, out, stats]);
   tape.record([out], () => {
     const dOut = tape.gradient(out);
-    if (!dOut) return;
+    if (!dOut || !tape.parameterGradients) return;
     for (const table of [word, position]) {
       const { tensor, accumulate } = tape.parameter(table);
       if (!accumulate) engine.run('fill', [0, tensor]);

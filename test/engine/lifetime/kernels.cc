@@ -166,6 +166,12 @@ int main() {
   attentionBackward.logSumExp = attention.logSumExp;
   attentionBackward.dContext = wide();
   attentionBackward.dQkv = m.values(kRows * 3 * kWidth);
+  AttentionMapGradient attentionMapGradient{};
+  attentionMapGradient.shape = shape;
+  attentionMapGradient.mapSide = 1;
+  attentionMapGradient.qkv = attention.qkv;
+  attentionMapGradient.dContext = attentionBackward.dContext;
+  attentionMapGradient.gradientsA = row(shape.samples * shape.heads);
 
   return failuresOf("layerNormForward", [&] { cpu::layerNormForward(device, normForward); }) +
          failuresOf("layerNormBackward", [&] { cpu::layerNormBackward(device, normBackward); }) +
@@ -174,5 +180,6 @@ int main() {
          failuresOf("objectEmbeddingForward", [&] { cpu::objectEmbeddingForward(device, objectForward); }) +
          failuresOf("objectEmbeddingBackward", [&] { cpu::objectEmbeddingBackward(device, objectBackward); }) +
          failuresOf("attentionForward", [&] { cpu::attentionForward(device, attention); }) +
-         failuresOf("attentionBackward", [&] { cpu::attentionBackward(device, attentionBackward); });
+         failuresOf("attentionBackward", [&] { cpu::attentionBackward(device, attentionBackward); }) +
+         failuresOf("attentionMapGradient", [&] { cpu::attentionMapGradient(device, attentionMapGradient); });
 }

@@ -116,7 +116,7 @@ describe.each(opNames)('%s', (op) => {
   });
 });
 
-test.each(['attentionForward', 'attentionBackward'] as const)('%s wants a step record, also for all rows', (op) => {
+test.each(['attentionForward', 'attentionBackward', 'attentionMapGradient'] as const)('%s wants a step record, also for all rows', (op) => {
   const { opCase, layout } = smallCase(op);
   const all = opCase.args.map((arg) =>
     typeof arg === 'object' && arg !== null && 'set' in arg ? { ...arg, set: 'all' as const, record: null } : arg,

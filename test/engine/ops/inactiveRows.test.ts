@@ -16,6 +16,7 @@ import { problemsOf, runOp } from '../support/runCase.js';
 const readers: readonly (readonly [OpName, string])[] = [
   ['attentionForward', 'qkv'],
   ['attentionBackward', 'qkv'],
+  ['attentionMapGradient', 'qkv'],
   ['geluForward', 'x'],
   ['geluBackward', 'kept'],
   ['tanhForward', 'x'],

@@ -42,7 +42,7 @@ export function readersOf(samples: number, offsetsA: Vector, offsetsB: Vector | 
   return readers;
 }
 
-interface Query {
+export interface Query {
   readonly reader: Reader;
   readonly head: number;
   readonly row: number;
@@ -104,6 +104,22 @@ export function attentionForward(s: AttentionShape, qkv: Vector): AttentionResul
   return { context, logSumExp, queries };
 }
 
+/** dP of each key of a query: the gradient of its probabilities before dropout. */
+export function probabilityGradients(
+  s: AttentionShape,
+  qkv: Vector,
+  dContext: Vector,
+  { reader, head, row, probabilities, mask }: Query,
+): number[] {
+  const dOut = (row * s.heads + head) * s.headDim;
+  return probabilities.map((_, j) => {
+    const value = at(s, reader.keyBegin + j, 'value', head, 0);
+    let dot = 0;
+    for (let d = 0; d < s.headDim; d++) dot += dContext[dOut + d] * qkv[value + d];
+    return dot * mask[j];
+  });
+}
+
 export interface AttentionGradients {
   readonly dQkv: Float64Array;
   /** Sizes of the terms of dQkv before they cancel, element by element. */
@@ -114,15 +130,11 @@ export function attentionBackward(s: AttentionShape, qkv: Vector, dContext: Vect
   const hidden = s.heads * s.headDim;
   const dQkv = new Float64Array(s.capacity * 3 * hidden);
   const terms = new Float64Array(s.capacity * 3 * hidden);
-  for (const { reader, head, row, probabilities, mask } of queriesOf(s, qkv)) {
+  for (const asked of queriesOf(s, qkv)) {
+    const { reader, head, row, probabilities, mask } = asked;
     const dOut = row * hidden + head * s.headDim;
-    // dP of each key, then dS = P (dP - Σ P dP).
-    const dP = probabilities.map((_, j) => {
-      const value = at(s, reader.keyBegin + j, 'value', head, 0);
-      let dot = 0;
-      for (let d = 0; d < s.headDim; d++) dot += dContext[dOut + d] * qkv[value + d];
-      return dot * mask[j];
-    });
+    // dS = P (dP - Σ P dP)
+    const dP = probabilityGradients(s, qkv, dContext, asked);
     const mean = probabilities.reduce((sum, p, j) => sum + p * dP[j], 0);
     probabilities.forEach((p, j) => {
       const dS = (p * (dP[j] - mean)) / sqrt(s.headDim);

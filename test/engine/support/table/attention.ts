@@ -9,8 +9,8 @@ import {
   type FloatType,
   type OpCase,
 } from '../opCase.js';
-import { attentionBackward, attentionForward, readersOf } from '../reference/attention.js';
-import type { AttentionResult, AttentionShape } from '../reference/attention.js';
+import { attentionBackward, attentionForward, probabilityGradients, readersOf } from '../reference/attention.js';
+import type { AttentionResult, AttentionShape, Query } from '../reference/attention.js';
 import type { Rng } from '../rng.js';
 import { makeDropout, makeWorld, rowValues, type World, type WorldSize } from '../world.js';
 import { maskKeys } from './layerNorm.js';
@@ -70,38 +70,64 @@ function setting(rng: Rng, kind: AttentionKind, dtype: FloatType) {
 const activeSamples = (world: World): number => world.rows('samples').active.length;
 
 /** The maps [samples, heads, side, side] of one direction, over what was there; longer samples are cut. */
-function mapsAfter(before: CaseTensor, { queries }: AttentionResult, direction: number): Float64Array {
+function mapsAfter(
+  before: CaseTensor,
+  { queries }: AttentionResult,
+  { direction, rowOf }: { readonly direction: number; readonly rowOf: (query: Query) => readonly number[] },
+): Float64Array {
   const [, heads, side] = before.shape;
   const values = Float64Array.from(before.values);
-  for (const { reader, head, row, probabilities } of queries) {
+  for (const query of queries) {
+    const { reader, head, row } = query;
     const i = row - reader.queryBegin;
     if (reader.direction !== direction || i >= side) continue;
     const first = ((reader.sample * heads + head) * side + i) * side;
-    values.set(probabilities.slice(0, side), first);
+    values.set(rowOf(query).slice(0, side), first);
   }
   return values;
+}
+
+/** The tensors of the maps of a call, and what is in them afterwards. Only stacked rows have a second direction. */
+function makeMaps(
+  rng: Rng,
+  { rows, s, samples }: ReturnType<typeof setting>,
+  side: number,
+  after: (map: CaseTensor, direction: number) => Float64Array,
+): {
+  readonly maps: readonly (CaseTensor | null)[];
+  readonly expected: readonly (readonly [CaseTensor, Expectation])[];
+} {
+  const expected: [CaseTensor, Expectation][] = [];
+  const maps = [0, 1].map((direction) => {
+    if (side === 0 || (direction === 1 && rows.set !== 'stacked')) return null;
+    const shape = [samples, s.heads, side, side];
+    const map = update(`map ${direction}`, shape, rng.floats(samples * s.heads * side * side));
+    expected.push([map, { values: after(map, direction) }]);
+    return map;
+  });
+  return { maps, expected };
 }
 
 /** Random calls of one kind. */
 export const attentionCases = {
   attentionForward(rng: Rng, kind: AttentionKind, dtype: FloatType): OpCase {
-    const { rows, s, shape, qkv, hidden, samples } = setting(rng, kind, dtype);
+    const made = setting(rng, kind, dtype);
+    const { rows, s, shape, qkv, hidden } = made;
     const context = output('context', [rows.capacity, hidden], dtype);
     const logSumExp = output('logSumExp', [rows.capacity, s.heads]);
     const result = attentionForward(s, qkv.values);
-    const expected = new Map<CaseTensor, Expectation>([
-      [context, { values: result.context, rows }],
-      [logSumExp, { values: result.logSumExp, rows, scale: Math.sqrt(rows.active.length * s.heads) }],
-    ]);
     const side = rng.chance(0.4) ? rng.int(1, 12) : 0;
-    const maps = [0, 1].map((direction) => {
-      if (side === 0 || (direction === 1 && rows.set !== 'stacked')) return null;
-      const mapShape = [samples, s.heads, side, side];
-      const map = update(`probabilities ${direction}`, mapShape, rng.floats(samples * s.heads * side * side));
-      expected.set(map, { values: mapsAfter(map, result, direction) });
-      return map;
-    });
-    return { args: [...shape, side, qkv, context, logSumExp, ...maps], expected };
+    const { maps, expected } = makeMaps(rng, made, side, (map, direction) =>
+      mapsAfter(map, result, { direction, rowOf: ({ probabilities }) => probabilities }),
+    );
+    return {
+      args: [...shape, side, qkv, context, logSumExp, ...maps],
+      expected: new Map<CaseTensor, Expectation>([
+        [context, { values: result.context, rows }],
+        [logSumExp, { values: result.logSumExp, rows, scale: Math.sqrt(rows.active.length * s.heads) }],
+        ...expected,
+      ]),
+    };
   },
 
   attentionBackward(rng: Rng, kind: AttentionKind, dtype: FloatType): OpCase {
@@ -122,6 +148,19 @@ export const attentionCases = {
     });
     return { args: [...shape, qkv, logSumExp, dContext, dQkv], expected: new Map([[dQkv, { values, rows, blocks }]]) };
   },
+
+  attentionMapGradient(rng: Rng, kind: AttentionKind, dtype: FloatType): OpCase {
+    const made = setting(rng, kind, dtype);
+    const { rows, s, shape, qkv, hidden } = made;
+    const dContext = input('dContext', [rows.capacity, hidden], rowValues(rng, rows, hidden), dtype);
+    const result = attentionForward(s, qkv.values);
+    const rowOf = (query: Query): number[] => probabilityGradients(s, qkv.values, dContext.values, query);
+    const side = rng.chance(0.5) ? kind.longest : rng.int(1, 12);
+    const { maps, expected } = makeMaps(rng, made, side, (map, direction) =>
+      mapsAfter(map, result, { direction, rowOf }),
+    );
+    return { args: [...shape, side, qkv, dContext, ...maps], expected: new Map(expected) };
+  },
 };
 
 export const attentionOps = {
@@ -130,5 +169,8 @@ export const attentionOps = {
   },
   attentionBackward(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
     return attentionCases.attentionBackward(rng, kindFor(rng, size), dtype);
+  },
+  attentionMapGradient(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
+    return attentionCases.attentionMapGradient(rng, kindFor(rng, size), dtype);
   },
 };

@@ -1,0 +1,60 @@
+/** A matrix of float64 values, row by row. Functions on matrices change none of their arguments. */
+export interface Matrix {
+  readonly rows: number;
+  readonly columns: number;
+  readonly values: Float64Array;
+}
+
+export const zeros = (rows: number, columns: number): Matrix => ({
+  rows,
+  columns,
+  values: new Float64Array(rows * columns),
+});
+
+export function identity(size: number): Matrix {
+  const matrix = zeros(size, size);
+  for (let i = 0; i < size; i++) matrix.values[i * size + i] = 1;
+  return matrix;
+}
+
+export function add(a: Matrix, b: Matrix): Matrix {
+  return { ...a, values: a.values.map((value, i) => value + b.values[i]) };
+}
+
+/** A B */
+export function multiply(a: Matrix, b: Matrix): Matrix {
+  const product = zeros(a.rows, b.columns);
+  for (let i = 0; i < a.rows; i++)
+    for (let k = 0; k < a.columns; k++) addRow(product, i, a.values[i * a.columns + k], b, k);
+  return product;
+}
+
+/** Aᵀ B */
+export function multiplyTransposed(a: Matrix, b: Matrix): Matrix {
+  const product = zeros(a.columns, b.columns);
+  for (let k = 0; k < a.rows; k++)
+    for (let i = 0; i < a.columns; i++) addRow(product, i, a.values[k * a.columns + i], b, k);
+  return product;
+}
+
+/** Adds a multiple of a row of `from` to row `i`. Many entries of a relevancy matrix are 0. */
+function addRow(to: Matrix, i: number, factor: number, from: Matrix, row: number): void {
+  if (factor === 0) return;
+  const { columns } = to;
+  const [at, start] = [i * columns, row * columns];
+  for (let j = 0; j < columns; j++) to.values[at + j] += factor * from.values[start + j];
+}
+
+/** Each row divided by its sum. A row whose sum is 0 stays 0. */
+export function rowsToShares({ rows, columns, values }: Matrix): Matrix {
+  const shares = zeros(rows, columns);
+  for (let i = 0; i < rows; i++) {
+    let sum = 0;
+    for (let j = 0; j < columns; j++) sum += values[i * columns + j];
+    if (sum !== 0) for (let j = 0; j < columns; j++) shares.values[i * columns + j] = values[i * columns + j] / sum;
+  }
+  return shares;
+}
+
+/** The first row: what [CLS] gets from each column. */
+export const firstRow = ({ columns, values }: Matrix): Float64Array => values.slice(0, columns);
