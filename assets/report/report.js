@@ -1,5 +1,7 @@
 // @ts-check
-// Draws the curves of a report with uPlot, which stands before this script in the page.
+// Draws the curves of a report with uPlot, whose script is before this one in the page.
+
+const { uPlot } = /** @type {{ uPlot: typeof import('uplot') }} */ (/** @type {unknown} */ (window));
 
 /**
  * @typedef {{ label: string, run: number, kind: 'steps' | 'validations', x: number[], y: (number | null)[] }} Series
@@ -54,6 +56,16 @@ function draw(chart, element) {
       height: 240,
       scales: { x: { time: false }, y: { distr: chart.log ? 3 : 1 } },
       cursor: { drag: { x: true, y: false } },
+      hooks: {
+        setScale: [
+          (plot, key) => {
+            const { min, max } = plot.scales.x;
+            const range = document.getElementById(`range-${chart.id}`);
+            if (key === 'x' && range && min !== undefined && max !== undefined)
+              range.textContent = `Steps ${Math.ceil(min)} to ${Math.floor(max)}.`;
+          },
+        ],
+      },
       axes: [
         { stroke: text, grid, ticks: grid },
         {

@@ -53,7 +53,7 @@ export async function page({ title, charts, sections }: PageParts): Promise<stri
             html`<script>
               ${plot};
             </script>`,
-            html`<script>
+            html`<script type="module">
               ${script};
             </script>`,
           ]

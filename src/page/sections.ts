@@ -59,7 +59,7 @@ export function curves(charts: readonly Chart[]): Html {
           html`<figure>
             <h3>${title}</h3>
             <div id="chart-${id}"></div>
-            <figcaption>${unit}. ${lastValues(series)}</figcaption>
+            <figcaption>${unit}. <span id="range-${id}"></span> ${lastValues(series)}</figcaption>
           </figure>`,
       )}
     </div>`;
