@@ -82,7 +82,11 @@ export default tseslint.config(
     rules: { 'no-console': 'error', 'no-restricted-syntax': ['error', ...belongsToCli, ...ownMembers] },
   },
   { files: ['src/cli/**/*.ts'], rules: { 'no-restricted-syntax': ['error', ...ownMembers] } },
-  { files: ['**/*.{js,mjs,cjs}'], languageOptions: { globals: nodeGlobals } },
+  { files: ['**/*.{js,mjs,cjs}'], ignores: ['assets/**'], languageOptions: { globals: nodeGlobals } },
+  {
+    files: ['assets/**/*.js'],
+    languageOptions: { globals: { window: 'readonly', document: 'readonly', getComputedStyle: 'readonly' } },
+  },
   {
     files: ['**/*.cjs'],
     languageOptions: {

@@ -18,6 +18,10 @@ const checks = [
   },
   { name: 'tsc', command: [...npmBin('typescript/bin/tsc'), '--noEmit', '-p', 'tsconfig.json'] },
   {
+    name: 'tsc of the report page',
+    command: [...npmBin('typescript/bin/tsc'), '--noEmit', '-p', 'assets/report/tsconfig.json'],
+  },
+  {
     name: 'dependency-cruiser',
     command: [...npmBin('dependency-cruiser/bin/dependency-cruise.mjs'), 'src', 'test', 'scripts'],
   },

@@ -20,6 +20,8 @@ const BEGIN = ['pretrain', ...common, '--out', QUESTIONS, '--preset', 'tiny', '-
 const BEGIN_STEPS = ['--max-steps', '4000', '--valid', 'none'];
 const PRETRAIN = ['pretrain', ...common, '--out', RUN, '--preset', 'tiny', '--init', `${QUESTIONS}/checkpoints/last`];
 const REPORT = ['report', RUN];
+const PAGE = 'runs/report.html';
+const WRITE_PAGE = ['report', RUN, '--html', PAGE];
 
 /** Fine-tuning, from the pre-trained model and from nothing. docs/scenes.md says by how much the first is to be better. */
 const TASKS = [
@@ -73,8 +75,8 @@ ${shareTable(['by chance', 'from nothing', `from ${RUN}`], rows)}
 }
 
 const WHERE_TO_GO_ON = `
-The model is ${RUN}/checkpoints/best; its curves are ${RUN}/metrics.jsonl, a line a step, and TensorBoard's:
-  tensorboard --logdir runs
+The model is ${RUN}/checkpoints/best. Open ${PAGE} in a browser: curves, samples with their pictures, mistakes.
+The curves are also ${RUN}/metrics.jsonl, a line for each step, and TensorBoard's: tensorboard --logdir runs
 The scenes are in ${DATA}: pictures/ to look at, train.json to read. docs/scenes.md says how to read the tables.
 
 Next, ask it what the answers to the questions are:
@@ -83,7 +85,7 @@ Next, ask it what the answers to the questions are:
 
 await main(async () => {
   await setup();
-  const commands = [...(scenesAreThere() ? [] : [SCENES]), [...BEGIN, ...BEGIN_STEPS], PRETRAIN, REPORT, ...RUNS];
+  const commands = [...(scenesAreThere() ? [] : [SCENES]), [...BEGIN, ...BEGIN_STEPS], PRETRAIN, REPORT, ...RUNS, WRITE_PAGE];
   for (const command of commands) if (!(await lxmert(command))) return;
   process.stdout.write(comparison() + WHERE_TO_GO_ON);
 });

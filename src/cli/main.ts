@@ -12,6 +12,7 @@ const commands: CommandTable = {
   evaluate: () => import('./evaluate.js'),
   predict: () => import('./predict.js'),
   report: () => import('./report.js'),
+  compare: () => import('./compare.js'),
   score: () => import('./score.js'),
   answers: () => import('./answers.js'),
   config: () => import('./config.js'),

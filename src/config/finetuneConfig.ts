@@ -24,6 +24,9 @@ import {
 export const finetuneTasks = ['vqa', 'gqa', 'nlvr2', 'qa'] as const;
 export type FinetuneTask = (typeof finetuneTasks)[number];
 
+export const isFinetuneTask = (name: unknown): name is FinetuneTask =>
+  (finetuneTasks as readonly unknown[]).includes(name);
+
 /** How the answers of a question become a loss; `src/finetune/objective.ts` says what each computes. */
 export const answerLossNames = ['soft', 'hard', 'classes'] as const;
 

@@ -1,5 +1,5 @@
 import crc32c from 'crc-32/crc32c.js';
-import { open, type FileHandle } from 'node:fs/promises';
+import { open, readdir, readFile, type FileHandle } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import protobuf from 'protobufjs/light.js';
@@ -97,5 +97,50 @@ export class EventFile {
       throw fileError(error, 'write', this.path);
     }
     this.#end += bytes.length;
+  }
+}
+
+/** A value of a scalar at a step. */
+export interface ScalarValue {
+  readonly step: number;
+  readonly value: number;
+}
+
+const eventFileName = /^events\.out\.tfevents\./;
+
+/**
+ * The values of one scalar in all event files of a folder, by step; of several values for a step the last one counts. Stops
+ * in each file before a record that is cut short or damaged.
+ * @throws FILE_MISSING, FILE_ACCESS
+ */
+export async function readScalars(folder: string, tag: string): Promise<ScalarValue[]> {
+  const values = new Map<number, number>();
+  try {
+    const names = (await readdir(folder)).filter((name) => eventFileName.test(name));
+    for (const name of names.sort())
+      for (const { step, tag: found, value } of scalarsIn(await readFile(join(folder, name))))
+        if (found === tag) values.set(step, value);
+  } catch (error) {
+    throw fileError(error, 'read', folder);
+  }
+  return [...values].map(([step, value]) => ({ step, value })).sort((a, b) => a.step - b.step);
+}
+
+interface ScalarEvent {
+  readonly step?: number | { toNumber(): number };
+  readonly summary?: { readonly value?: readonly { readonly tag: string; readonly simpleValue?: number }[] };
+}
+
+function* scalarsIn(bytes: Buffer): Generator<ScalarValue & { readonly tag: string }> {
+  for (let at = 0; at + 16 <= bytes.length;) {
+    const length = Number(bytes.readBigUInt64LE(at));
+    const body = bytes.subarray(at + 12, at + 12 + length);
+    const end = at + 12 + length + 4;
+    if (bytes.readUInt32LE(at + 8) !== maskedCrc(bytes.subarray(at, at + 8)) || end > bytes.length) return;
+    if (bytes.readUInt32LE(end - 4) !== maskedCrc(body)) return;
+    const { step = 0, summary } = eventType.decode(body) as unknown as ScalarEvent;
+    for (const { tag, simpleValue } of summary?.value ?? [])
+      if (simpleValue !== undefined) yield { step: Number(step), tag, value: simpleValue };
+    at = end;
   }
 }

@@ -64,6 +64,12 @@ async function checkOurs(out: string, parameters: SceneParameters): Promise<void
   );
 }
 
+/** Whether a folder holds what `lxmert scenes` wrote. */
+export async function isSceneFolder(folder: string): Promise<boolean> {
+  const text = await readFile(join(folder, 'data.yaml'), 'utf8').catch(() => '');
+  return text.startsWith(signatureStart);
+}
+
 function noFile(error: unknown): undefined {
   if (systemCode(error) === 'ENOENT') return undefined;
   throw error;

@@ -1,3 +1,4 @@
+export { isSceneFolder } from './folder.js';
 export { writeScenes } from './write.js';
 export type { ScenesSummary, WriteScenesOptions } from './write.js';
 export { minValidImages, sceneDefaults, validImages } from './options.js';
@@ -7,5 +8,6 @@ export type { FineTuningSets } from './splitFiles.js';
 export { questionType, questionTypes } from './questions.js';
 export type { QuestionType } from './questions.js';
 export { contentWords } from './content.js';
+export { paintedObject } from './picture.js';
 export { languageOnlyMajority } from './balance.js';
 export type { AnsweredQuestion, LanguageOnlyMajority } from './balance.js';

@@ -1,3 +1,4 @@
+import { colors, shapes } from './world.js';
 import type { Box, Scene, Shape } from './world.js';
 
 const paints = { red: '#d7263d', green: '#2a9d4a', blue: '#2364d2', yellow: '#f2b705' } as const;
@@ -43,4 +44,13 @@ export function svg(scene: Scene, text = ''): string {
     '</svg>',
     '',
   ].join('\n');
+}
+
+/**
+ * An object of a scene as an element of an SVG picture, from its class and attribute as the data have them (numbers of a shape
+ * and of a colour); undefined for numbers that no shape or colour has.
+ */
+export function paintedObject(objectClass: number, attribute: number, box: Box): string | undefined {
+  const [shape, color] = [shapes[objectClass], colors[attribute]];
+  return shape && color && `${outlines[shape](box)} fill="${paints[color]}"/>`;
 }

@@ -1,0 +1,2 @@
+export { comparisonPage, runPage } from './runPage.js';
+export type { RunPageOptions } from './runPage.js';

@@ -1,0 +1,219 @@
+import { join } from 'node:path';
+import { isFinetuneTask } from '../config/finetuneConfig.js';
+import { loadFinetuneConfig, loadRunConfig } from '../config/loadConfig.js';
+import type { DeviceName } from '../config/runConfig.js';
+import { LxmertError, isLxmertError } from '../errors.js';
+import { counted, whole } from '../figures.js';
+import { isThere } from '../formats/fileErrors.js';
+import { openFinetuneData } from '../finetune/openRun.js';
+import { openPretrainRun } from '../pretrain/openParts.js';
+import { reportOnScenes } from '../report/index.js';
+import { pretrainViews } from '../report/pretrainViews.js';
+import { questionViews } from '../report/questionViews.js';
+import type { SampleView, SampleViews } from '../report/sampleView.js';
+import { isSceneFolder } from '../scenes/index.js';
+import { chartsOf } from './charts.js';
+import { configTable } from './configuration.js';
+import { readHistory, type RunHistory } from './history.js';
+import { html, type Html } from './html.js';
+import { page } from './page.js';
+import { picture, pictureFolder } from './picture.js';
+import {
+  configuration,
+  curves,
+  empty,
+  samples,
+  sceneResults,
+  section,
+  tiles,
+  validationResults,
+  viewResults,
+} from './sections.js';
+
+export interface RunPageOptions {
+  readonly run: string;
+  /** Data folder; default: that of the run. */
+  readonly data?: string | undefined;
+  /** Default: the run's validation splits. */
+  readonly splits?: readonly string[] | undefined;
+  /** Folder of pictures, `<image id>.<jpg, png, webp or svg>`; default: `pictures` in the data folder, if there is one. */
+  readonly pictures?: string | undefined;
+  /** Samples of the gallery; 0: no sample is shown, and the model is not opened. */
+  readonly samples: number;
+  /** Most questions among which mistakes are looked for. */
+  readonly questions: number;
+  readonly device?: DeviceName | undefined;
+  readonly threads?: number | undefined;
+  readonly onProgress?: (what: string) => void;
+}
+
+const mistakesShown = 6;
+
+/**
+ * The report of a run as one self-contained page of HTML. What cannot be shown is replaced by the reason.
+ * @throws RUN_FOLDER if there is no run; FILE_MISSING for a folder of pictures that was named
+ */
+export async function runPage(options: RunPageOptions): Promise<string> {
+  const { run, onProgress: tell = () => undefined } = options;
+  const history = await readHistory(run);
+  const charts = chartsOf([history]);
+  const task = taskOf(history);
+  const pictures = await pictureFolder(options.pictures ?? (await usualPictures(options, history)));
+  tell('data');
+  const data = await orReason(() => dataNotes(options, history));
+  tell('results');
+  const isScenes = await looksLikeScenes(options, history);
+  const results =
+    task === undefined && isScenes ? await orReason(async () => sceneResults(await scenes(options))) : undefined;
+  tell('samples');
+  const views = await orReason(() => viewsOf(options, history));
+  const drawn = new Map<SampleView, Html[]>();
+  if (!isReason(views))
+    for (const view of [...views.gallery, ...views.worst, ...views.mostConfident])
+      if (!drawn.has(view)) {
+        const files = await Promise.all(view.pictures.map(({ id }) => pictures(id)));
+        drawn.set(
+          view,
+          view.pictures.map((one, i) => picture(one, { file: files[i], scene: isScenes })),
+        );
+      }
+  return page({
+    title: `Run ${history.name}`,
+    charts,
+    sections: [
+      html`<p class="quiet">
+        ${task === undefined ? 'Pre-training' : `Fine-tuning on ${task}`}, ${history.folder}. ${damaged(history)}
+      </p>`,
+      tiles(history),
+      section('curves', 'Curves', curves(charts)),
+      section('results', 'Results', [
+        results === undefined || isReason(results) ? html`` : results,
+        results !== undefined && isReason(results) ? empty(results.reason) : html``,
+        isReason(views) ? html`` : viewResults(views),
+        validationResults([history]),
+      ]),
+      ...(isReason(views) ? [section('samples', 'Held-out samples', empty(views.reason))] : samples(views, drawn)),
+      section(
+        'data',
+        'Data',
+        isReason(data)
+          ? empty(data.reason)
+          : html`<ul>
+              ${data.map((text) => html`<li>${text}</li>`)}
+            </ul>`,
+      ),
+      section('configuration', 'Configuration', configuration(await configTable(history.config))),
+    ],
+  });
+}
+
+/** The curves and results of several runs in one page. @throws RUN_FOLDER if one of the folders holds no run */
+export async function comparisonPage(runs: readonly string[]): Promise<string> {
+  const histories = await Promise.all(runs.map(readHistory));
+  const named = distinctNames(histories);
+  const charts = chartsOf(named);
+  return page({
+    title: `Runs ${named.map(({ name }) => name).join(', ')}`,
+    charts,
+    sections: [
+      ...named.map(
+        (history) =>
+          html`<h3>${history.name}</h3>
+            <p class="quiet">${history.folder}. ${damaged(history)}</p>
+            ${tiles(history)}`,
+      ),
+      section('curves', 'Curves', curves(charts)),
+      section('results', 'Results', validationResults(named)),
+      section(
+        'configuration',
+        'Configuration',
+        await Promise.all(
+          named.map(
+            async ({ name, config }) =>
+              html`<h3>${name}</h3>
+                ${configuration(await configTable(config))}`,
+          ),
+        ),
+      ),
+    ],
+  });
+}
+
+/** Runs whose folders have the same last part are named by their folders. */
+function distinctNames(histories: readonly RunHistory[]): RunHistory[] {
+  const seen = histories.map(({ name }) => name);
+  return histories.map((history) =>
+    seen.filter((name) => name === history.name).length > 1 ? { ...history, name: history.folder } : history,
+  );
+}
+
+const taskOf = ({ config }: RunHistory) => (isFinetuneTask(config.task) ? config.task : undefined);
+
+function damaged({ damagedLines }: RunHistory): string {
+  if (damagedLines.length === 0) return '';
+  const first = damagedLines.slice(0, 5).map(whole).join(', ');
+  return `${counted(damagedLines.length, 'line')} of metrics.jsonl ${damagedLines.length === 1 ? 'is' : 'are'} damaged and left out (line ${first}${damagedLines.length > 5 ? ' …' : ''}).`;
+}
+
+interface Reason {
+  readonly reason: string;
+}
+
+const isReason = (value: unknown): value is Reason => typeof value === 'object' && value !== null && 'reason' in value;
+
+/** A part of the page, or the reason why it is empty. An error that is no LxmertError is a fault of the program. */
+async function orReason<T>(make: () => Promise<T>): Promise<T | Reason> {
+  try {
+    return await make();
+  } catch (error) {
+    if (!isLxmertError(error)) throw error;
+    return { reason: error.message };
+  }
+}
+
+function scenes({ run, data, splits, device, threads }: RunPageOptions) {
+  return reportOnScenes({ run, data, splits, device, threads });
+}
+
+async function viewsOf(options: RunPageOptions, history: RunHistory): Promise<SampleViews> {
+  const { run, data, splits, device, threads } = options;
+  if (options.samples === 0) throw new LxmertError('BAD_ARGUMENT', 'Samples were not asked for (--samples 0).');
+  const counts = { samples: options.samples, questions: options.questions, mistakes: mistakesShown };
+  if (taskOf(history) === undefined) return pretrainViews({ ...counts, run, data, splits, device, threads });
+  const config = await loadFinetuneConfig({ saved: history.config });
+  return questionViews({ ...counts, run, config, data, splits, engine: { device, threads: threads || undefined } });
+}
+
+/** What the run told of its data when it began. */
+async function dataNotes(options: RunPageOptions, history: RunHistory): Promise<readonly string[]> {
+  const notes: string[] = [];
+  const controls = { observer: { note: (text: string) => void notes.push(text) } };
+  const config =
+    taskOf(history) === undefined
+      ? await loadRunConfig({ saved: history.config })
+      : await loadFinetuneConfig({ saved: history.config });
+  const folder = options.data ?? config.data.folder;
+  if (folder === undefined) throw new LxmertError('BAD_ARGUMENT', `${options.run} names no data folder; give --data`);
+  const opened =
+    'task' in config
+      ? await openFinetuneData({ ...config, data: { ...config.data, folder, residentFeatures: false } }, controls)
+      : await openPretrainRun({ ...config, data: { ...config.data, folder, residentFeatures: false } }, controls);
+  await opened.close();
+  return notes;
+}
+
+async function usualPictures({ data }: RunPageOptions, history: RunHistory): Promise<string | undefined> {
+  const folder = data ?? dataFolder(history);
+  const usual = folder && join(folder, 'pictures');
+  return usual !== undefined && (await isThere(usual)) ? usual : undefined;
+}
+
+const dataFolder = ({ config }: RunHistory): string | undefined => {
+  const { data } = config as { readonly data?: { readonly folder?: unknown } };
+  return typeof data?.folder === 'string' ? data.folder : undefined;
+};
+
+async function looksLikeScenes({ data }: RunPageOptions, history: RunHistory): Promise<boolean> {
+  const folder = data ?? dataFolder(history);
+  return folder !== undefined && (await isSceneFolder(folder));
+}
