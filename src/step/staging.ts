@@ -28,7 +28,7 @@ import { recordOf } from '../records.js';
 import { capacityOf, type Capacities } from './capacities.js';
 import { featureTable } from './featureTable.js';
 
-/** Fields that may lie in the table of features on the device. */
+/** Fields that may be rows of the table of features on the device. */
 type FeatureField = 'visualFeats' | 'featureTargets';
 
 /** A batch on the device with its labels: one tensor for each field, [capacity] or [capacity, width]. */
@@ -41,7 +41,7 @@ export type StagedBatch = ModelInputs & {
   readonly [N in FeatureField]: Tensor | FeatureRows;
 } & {
   readonly record: Tensor;
-  /** The step record with the learning rate of the groups that have one of their own. */
+  /** The step record for groups with a separate learning rate. */
   readonly ownRateRecord: Tensor;
   readonly maskedTokens: Rows;
   readonly maskedObjects: Rows;
@@ -49,7 +49,7 @@ export type StagedBatch = ModelInputs & {
   readonly examples: Rows;
 };
 
-/** What a step record, the row ids and the fields of a batch are in device memory. */
+/** The parts of a staged batch that are not fields of the batch: step records and row ids. */
 const derivedNames = ['record', 'ownRateRecord', 'rowIds', 'firstRowIds'] as const;
 type StagedName = (typeof derivedNames)[number] | FieldName;
 
@@ -137,7 +137,7 @@ const isPlain = (name: FieldName): name is Exclude<HostFieldName, FeatureField |
   fieldOf(name).features === undefined && !isTarget(name);
 
 export type StepKeys = Pick<StepRecord, 'step' | 'seed' | 'learningRate' | 'lossScale'> & {
-  /** Learning rate of the groups that have one of their own; unused by others. */
+  /** Learning rate of the groups with a separate learning rate. */
   readonly ownRate?: number | undefined;
 };
 
@@ -161,7 +161,7 @@ export function stageInto(buffer: ArrayBufferLike, { batch, keys, capacities: c,
     const size = elements(shape);
     if (name === 'record' || name === 'ownRateRecord') {
       const { samples, language: languageRows, vision: visionRows, maskedObjects } = counts;
-      // No word is masked while fine-tuning, so the count of pairs stands where that of masked words does.
+      // No word is masked during fine-tuning, so the record has the count of pairs in the place of masked words.
       const maskedTokens = c.pictures === 1 ? counts.maskedTokens : counts.examples;
       const { ownRate = keys.learningRate } = keys;
       const learningRate = name === 'record' ? keys.learningRate : ownRate;

@@ -40,7 +40,7 @@ export class Recorder {
   async step(record: StepRecord): Promise<void> {
     await this.#metrics.append(record);
     const { step, loss, losses, lr, gradNorm, samplesPerSecond } = record;
-    // Memory depends on the machine, and the lines of metrics.jsonl are to be the same on every machine.
+    // The memory of the process depends on the machine, so it is not in metrics.jsonl, whose lines should not.
     const scalars = { loss, lr, gradNorm, samplesPerSecond, processMemoryBytes: process.memoryUsage.rss() };
     await this.#events.scalars(step, { ...tagged('train/', scalars), ...tagged('train/loss/', losses) });
   }
