@@ -1,4 +1,4 @@
-// What the engine asks of the ranks of a run: sums of float32 buckets over all of them (native/comm/communicator.h).
+// The interface from the engine to the ranks of a run: it sums float32 buckets over all ranks (native/comm/communicator.h).
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace lxmert {
 
-// A range of floats to sum: one place for each node of the tree that this rank holds, and where the sum of all ranks goes.
+// A range of floats to sum: one place for each node of the tree that this rank has, and the place for the sum of all ranks.
 struct Bucket {
   float* target;
   std::vector<float*> nodes;
@@ -17,10 +17,10 @@ struct Bucket {
 class RankSums {
  public:
   virtual ~RankSums() = default;
-  // Engine's thread: hands over a bucket, to be summed after those before it. Its memory belongs to the ranks until
-  // `finish` returns.
+  // Called on the engine's thread: passes a bucket to be summed, after the buckets before it. The engine must not use its
+  // memory until `finish` returns.
   virtual void start(Bucket bucket) = 0;
-  // Engine's thread: waits for all buckets. Throws RankLost. Returns early, without the sums, when `isEnding` is true.
+  // Called on the engine's thread: waits for all buckets. Throws RankLost. Returns early, without sums, if `isEnding` is true.
   virtual void finish(const std::function<bool()>& isEnding) = 0;
 };
 

@@ -242,9 +242,11 @@ describe('--resume', () => {
     const resumed = (answers: string[] | null) => fakeRun(out, { resume: true, fake: { answers } });
     await expect(resumed(['yes', 'two', 'no'])).rejects.toMatchObject({
       code: 'BAD_CHECKPOINT',
-      message: expect.stringContaining('answer 1 is "no" there and "two" here'),
+      message: expect.stringContaining('answer 1 is "no" in the checkpoint and "two" in the data'),
     });
-    await expect(resumed(['yes', 'no'])).rejects.toThrow('answer 2 is "two" there and "nothing" here');
+    await expect(resumed(['yes', 'no'])).rejects.toThrow(
+      'answer 2 is "two" in the checkpoint and "nothing" in the data',
+    );
     await rm(join(out, 'checkpoints/last/answers.json'));
     await expect(resumed(['yes', 'no'])).rejects.toThrow(
       'answer table: the checkpoint has none (answers.json), the data folder has one. Give the data',
