@@ -2,8 +2,8 @@ const { readFileSync } = require('node:fs');
 const { join } = require('node:path');
 
 /**
- * Which room may import which, as the table of docs/architecture.md says: its rows are "| `src/room` | … | uses |", where
- * uses is `rooms` in backticks, "everything" or "nothing".
+ * The imports that the table of docs/architecture.md allows. Its rows are "| `src/room` | … | uses |", where "uses" is a
+ * list of rooms in backticks, "everything" or "nothing".
  */
 function readArrows() {
   const rows = readFileSync(join(__dirname, 'docs', 'architecture.md'), 'utf8').matchAll(

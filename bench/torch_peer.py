@@ -5,7 +5,7 @@ import os
 import sys
 import time
 
-# Whatever libraries print goes to stderr: stdout carries answers alone.
+# Output of libraries goes to stderr, so that stdout has only answers.
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

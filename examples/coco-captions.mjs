@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// Your own captions as pre-training data: reads MS COCO's captions_*.json and writes the original's pre-training JSON,
-// a feature TSV and a data.yaml. Without a detector at hand the features are made up (seeded noise), so only the words
-// can be learnt; put your detector's TSV in their place.
+// Makes pre-training data from your own captions: reads MS COCO's captions_*.json and writes the original's pre-training
+// JSON, a feature TSV and a data.yaml. The features are random (seeded noise), so a model can learn only words from them.
+// Replace the feature TSV by one of your detector.
 //
 // usage: node examples/coco-captions.mjs captions_val2017.json OUT [featureDim]
 //        npx lxmert pretrain --data OUT --out runs/coco --preset tiny --tasks maskedLm --max-steps 2000

@@ -1,4 +1,5 @@
-// `npm run build:cuda`: the CUDA back end, build-cuda/lxmert_cuda.so; `-- --programs`: and what scripts/gpu-check.sh runs on a GPU.
+// `npm run build:cuda` builds the CUDA back end, build-cuda/lxmert_cuda.so. With `-- --programs` it also builds the programs that
+// scripts/gpu-check.sh runs on a GPU.
 import { ensureCuda, ensureCudaPrograms, findLibrary, libraryPath, nvidiaLibraries } from './lib/cuda.mjs';
 import { alone } from './lib/lock.mjs';
 import { at } from './lib/paths.mjs';

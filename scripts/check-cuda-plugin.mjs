@@ -1,5 +1,5 @@
-// `node scripts/check-cuda-plugin.mjs` checks that the CUDA back end loads into the addon, and that the message names what is
-// missing where there is no GPU.
+// `node scripts/check-cuda-plugin.mjs` checks that the addon can load the CUDA back end, and that on a machine without a GPU the
+// message names what is missing.
 import { describeCuda, Engine } from '../dist/engine/index.js';
 import { say } from './lib/process.mjs';
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Both commands of the README on a machine that has nothing but Node: a minimal Debian root is made, this project is cloned into it
-# as it was last committed, and the commands run there.
-#   scripts/check-fresh.sh SUITE                     bookworm, trixie ...: npm start, then npm test
-#   scripts/check-fresh.sh SUITE 'npm test -- test/house' ...    these commands instead, one after the other
-# FRESH_PACKAGES="clang libomp-dev" installs packages first, FRESH_ENV="CXX=clang++" sets variables for the commands,
-# FRESH_KEEP=FOLDER keeps the root there and uses it again (clone included, brought up to date).
-# Needs root on Debian. Node with its headers, npm's registry and the sources of packages are those of this machine. The logs
-# are kept, and their places printed. Exit code 1 when a command failed.
+# Runs the two commands of the README on a system with only Node: makes a minimal Debian root, clones the last commit of this
+# project into it, and runs the commands there.
+#   scripts/check-fresh.sh SUITE                     SUITE is bookworm, trixie, ...; runs npm start, then npm test
+#   scripts/check-fresh.sh SUITE 'npm test -- test/house' ...    runs these commands instead, one after the other
+# FRESH_PACKAGES="clang libomp-dev" installs packages first, FRESH_ENV="CXX=clang++" sets variables for the commands, and
+# FRESH_KEEP=FOLDER keeps the root in FOLDER and uses it again (the clone in it is updated).
+# Needs root on Debian. It uses this machine's Node (with headers), npm registry and package sources. It keeps the logs and
+# prints their paths. The exit code is 1 if a command failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -30,10 +30,10 @@ work=$(mktemp -d "${TMPDIR:-/var/tmp}/lxmert-fresh-$suite.XXXXXX")
 root=${FRESH_KEEP:-$work/root}
 logs=$work/logs
 mkdir -p "$logs"
-# Mounts are made in a namespace of their own, which ends with the commands: nothing below is mounted here.
+# Mounts are made in a separate namespace, which ends with the commands, so nothing is mounted on this machine.
 child=
 clean() {
-  # It takes all that it started along; another signal it would sit out.
+  # SIGKILL also ends all processes in the namespace. The child would ignore another signal.
   [[ -z $child ]] || kill -KILL "$child" 2>/dev/null || true
   [[ -n ${FRESH_KEEP:-} ]] || rm -rf --one-file-system "$root"
 }
@@ -41,7 +41,7 @@ trap clean EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# The machine's sources of Debian's packages, for the other suite. Those of other projects are left out.
+# The Debian package sources of this machine, changed to the other suite. Sources of other projects are left out.
 sources() {
   local own file
   own=$(. /etc/os-release && printf %s "$VERSION_CODENAME")
@@ -55,13 +55,13 @@ sources() {
 make_root() {
   local lists apt=$work/apt.conf
   mapfile -t lists < <(sources)
-  # Proxies, time-outs, certificates: whatever the machine needs to reach them.
+  # The machine's settings for proxies, time-outs and certificates.
   apt-config dump | grep -E '^Acquire::(http|https|Retries|ftp|Proxy)' | grep -v ' "";$' >"$apt" || true
   mmdebstrap --variant=minbase --mode=root --aptopt="$apt" "$suite" "$root" "${lists[@]}" >"$logs/root.log" 2>&1 ||
     { tail -n 20 "$logs/root.log" >&2; fail "cannot make a root of $suite ($logs/root.log)"; }
 }
 
-# Node as an archive of nodejs.org would bring it: program, headers, npm.
+# Copies Node as in an archive of nodejs.org: program, headers, npm.
 put_node() {
   local node npm headers
   node=$(node -p process.execPath)
@@ -76,7 +76,7 @@ put_node() {
   if [[ -d $headers ]]; then cp -RL "$headers" "$root/usr/local/include/node"; else say "this machine's Node has no headers in $headers"; fi
 }
 
-# The way to the registries: names, certificates, npm's settings.
+# Copies the settings for the registries: names, certificates, npm's settings.
 put_network() {
   local key value authority
   cp -L /etc/resolv.conf /etc/hosts "$root/etc/" 2>/dev/null || true
@@ -93,7 +93,7 @@ put_network() {
     value=$(npm config get "$key")
     [[ $value == null || $value == undefined || -z $value ]] || echo "$key=$value" >>"$root/root/.npmrc"
   done
-  # What a registry asks for as a password.
+  # Variables with credentials of a registry.
   cat "$(npm config get userconfig)" "$(npm config get globalconfig)" 2>/dev/null | grep '^//' >>"$root/root/.npmrc" || true
 }
 
@@ -107,10 +107,10 @@ clone() {
     git clone --quiet --no-hardlinks "file://$PWD" "$root/root/lxmert"
     git -C "$root/root/lxmert" checkout --quiet --detach "$here"
   fi
-  git diff --quiet HEAD || say 'what is not committed here is not tried'
+  git diff --quiet HEAD || say 'changes that are not committed are not tested'
 }
 
-# inside COMMAND: by a shell in the root, with a process tree and mounts of its own.
+# inside COMMAND: runs a command by a shell in the root, with separate processes and mounts.
 inside() {
   local settings=(PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM=dumb
     DEBIAN_FRONTEND=noninteractive)

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /**
- * Kills an import of features again and again at random instants, continues it each time, and compares the store with that of
- * an undisturbed import: `node scripts/check-import-kills.mjs FILE [--kills 20] [--seed 1] [-- more options of the import]`.
- * The file should be some hundred MB large, so that there is time to kill. Needs the compiled package (`npm run setup`).
+ * Kills an import of features many times at random times, continues it each time, and compares the store with that of an
+ * import without kills: `node scripts/check-import-kills.mjs FILE [--kills 20] [--seed 1] [-- more options of the import]`.
+ * The file should have several hundred MB, so that there is time for a kill. Needs the compiled package (`npm run setup`).
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -30,7 +30,7 @@ if (file === undefined) {
 const program = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
 const folder = await mkdtemp(join(tmpdir(), 'lxmert-kills-'));
 
-/** Runs an import; after `killAfter` milliseconds it is killed. */
+/** Runs an import, and kills it after `killAfter` milliseconds. */
 function importTo(out, killAfter) {
   const child = spawn(process.execPath, [program, 'features', 'import', file, '--out', out, ...more], {
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -57,7 +57,7 @@ async function hashesOf(store) {
 }
 
 let state = Number(values.seed) >>> 0;
-/** Mulberry32: a number from 0 to 1. */
+/** A random number from 0 to 1 (mulberry32). */
 function random() {
   state = (state + 0x6d2b79f5) >>> 0;
   let x = Math.imul(state ^ (state >>> 15), 1 | state);
@@ -84,7 +84,7 @@ try {
   let kills = 0;
   for (let stores = 1; kills < Number(values.kills); stores++) {
     for (;;) {
-      // Seldom less than a shard takes, so that it gets on.
+      // The time is usually longer than the import of a shard, so that each attempt makes progress.
       const { code, signal, errors } = await importTo(
         out,
         kills < Number(values.kills) ? 150 + random() * time * 0.7 : undefined,

@@ -28,7 +28,7 @@ const checks = [
 const headerFolders = (library) =>
   ['../include', '../../include', '../../../include', '/usr/include'].map((path) => join(dirname(library), path));
 
-/** A library with its header beside it; null where there is none. */
+/** Finds a library and its header; null if there is none. */
 function installed(library) {
   const file = findLibrary(library);
   const include = file && headerFolders(file).find((path) => existsSync(join(path, library.header)));
@@ -53,7 +53,8 @@ async function check({ library, variable, sources }) {
   const { header, wheel } = library;
   if (!installed(library)) await install(library);
   const found = installed(library);
-  if (!found) return say(`cuda: ${header} and its library are not here, nor to be had from pip (${wheel}): left out`);
+  if (!found)
+    return say(`cuda: ${header} and its library are not installed, and pip cannot install them (${wheel}): left out`);
   const program = join(folder, `${header}-check`);
   const flags = ['-std=c++20', '-I', 'native', '-I', found.include, '-Xcompiler=-Wall,-Wextra'];
   const objects = sources.map((source, i) => `${program}-${i}.o`);
@@ -65,7 +66,8 @@ async function check({ library, variable, sources }) {
   await runStep(`linking with ${found.file}`, nvcc, [...objects, ...libraries, '-o', program], { cwd: root });
   process.env[variable] = found.file;
   const told = outputOf(program, []);
-  if (told === null) throw new StepError(`${found.file} is not what our declarations say; ${program} tells why`);
+  if (told === null)
+    throw new StepError(`${found.file} does not agree with our declarations; ${program} prints the reason`);
   say(`cuda: ${told.trim()}`);
 }
 

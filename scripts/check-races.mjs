@@ -1,9 +1,9 @@
-// Looks for data races and misaligned accesses of the CUDA kernels on the emulator. They need not change a result
+// Searches for data races and misaligned accesses of the CUDA kernels on the emulator, also if they do not change a result
 // (docs/emulator.md).
 //   node scripts/check-races.mjs                      every kernel, in both precisions
-//   node scripts/check-races.mjs test/cuda/step.cu    another program, which uses the device or has kernels of its own
+//   node scripts/check-races.mjs test/cuda/step.cu    another program, which uses the device or has its own kernels
 //   node scripts/check-races.mjs --library            builds the library instead, and prints how to use it
-//   node scripts/check-races.mjs --objects            only compiles; prints what programs are made of, as JSON
+//   node scripts/check-races.mjs --objects            only compiles, and prints the object files of programs as JSON
 import {
   buildInstrumented,
   buildRaceLibrary,

@@ -1,6 +1,6 @@
-// Interrupts a pre-training run again and again at random moments, by SIGKILL, SIGTERM or SIGINT, resumes it, and holds
-// what it comes to against a run that was left alone: `node scripts/check-resume.mjs [INTERRUPTIONS] [SEED]`, 20 and 1
-// unless given. All metrics but the rate and all files of the newest and the best checkpoint must be the same bits.
+// Interrupts a pre-training run many times at random times by SIGKILL, SIGTERM or SIGINT, resumes it each time, and compares
+// the results with a run without interruptions: `node scripts/check-resume.mjs [INTERRUPTIONS] [SEED]`. The defaults are 20
+// and 1. All metrics except the rate, and all files of the newest and the best checkpoint, must have the same bits.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
@@ -14,7 +14,7 @@ const [interruptions = 20, seed = 1] = process.argv.slice(2).map(Number);
 const folder = mkdtempSync(join(tmpdir(), 'lxmert-resume-'));
 const data = join(folder, 'scenes');
 
-/** Short steps, dropout on, two parts a step, two threads that make batches; saves and validations in each other's way. */
+/** Settings: short steps, dropout, two parts a step, two threads that make batches, and saves and validations that overlap. */
 const flags = {
   ...{ data, preset: 'tiny', threads: 1, workers: 2, valid: 'train', seed: 7 },
   ...{ 'hidden-size': 32, 'num-attention-heads': 2, 'intermediate-size': 32 },
@@ -22,7 +22,7 @@ const flags = {
   ...{ 'max-steps': 20 * interruptions, 'batch-size': 8, 'micro-batch-size': 4, 'save-every': 7, 'valid-every': 11 },
 };
 
-// A small generator, so that a failure can be had again; mulberry32.
+// A random generator with a seed (mulberry32), so that a failure can be repeated.
 let state = seed;
 const random = () => {
   state = (state + 0x6d2b79f5) | 0;
@@ -59,18 +59,18 @@ function lines(out) {
   }
 }
 
-/** Waits until the run has done so many steps more than there were when it started, or has ended. */
+/** Waits until the run has done this number of steps after its start, or has ended. */
 async function doneMore(run, out, steps) {
   let first;
   while (run.child.exitCode === null) {
-    // It says how many parameters there are once the metrics are cut back to its checkpoint.
+    // The run prints the number of parameters after it has cut the metrics back to its checkpoint.
     if (first === undefined && / parameters/.test(run.errors)) first = lines(out).length;
     if (first !== undefined && lines(out).length >= first + steps) return;
     await sleep(2);
   }
 }
 
-/** What must be the same: metrics without the rate, sums of all files of both checkpoints. */
+/** The results to compare: metrics without the rate, and checksums of all files of both checkpoints. */
 function outcome(out) {
   const metrics = lines(out).map((line) => JSON.stringify({ ...JSON.parse(line), samplesPerSecond: undefined }));
   const files = ['last', 'best'].flatMap((link) => {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs ranks under a real Slurm that this script starts on this machine, as root, and ends again: over PMIx and MPI on one
-# node, over sockets on two. Needs slurm-wlm, munge and openmpi-bin (Debian), `npm run setup`, and no Slurm of its own here.
+# Runs ranks under Slurm: over PMIx and MPI on one node, and over sockets on two nodes. As root, the script starts Slurm on
+# this machine and stops it at the end. Needs slurm-wlm, munge and openmpi-bin (Debian), `npm run setup`, and a machine on
+# which no Slurm is running.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 lxmert=("$(command -v node)" "$PWD/dist/cli/main.js")
@@ -59,14 +60,14 @@ run() {
 }
 run alone env
 run pmix srun --mpi=pmix -n 2 -N 1 -O
-# Both nodes are this host, whose name neither of theirs is: the meeting place is said.
+# Both nodes are this host, but with other names, so the address of the meeting place is given.
 MASTER_ADDR=127.0.0.1 MASTER_PORT=29517 run sockets srun -n 4 -N 2 -O
 for out in pmix sockets; do
   cmp "$folder/alone/checkpoints/last/model.safetensors" "$folder/$out/checkpoints/last/model.safetensors"
   echo "srun, $out: the same bits as one process"
 done
 
-# A batch script that srun did not start is a process alone, although the allocation has four tasks.
+# A process of a batch script that srun did not start trains alone, although the allocation has four tasks.
 cat >"$folder/job.sh" <<JOB
 #!/bin/bash
 ${lxmert[*]} pretrain --data $folder/scenes --out $folder/batch --preset tiny --device cpu --batch-size 8 \

@@ -1,6 +1,6 @@
 // Counts the memory traffic of the CUDA kernels on the emulator (docs/emulator.md, Memory traffic). Each op of bench/cuda runs
 // once, with the shapes of a small step of the base model. The counts are compared with the budgets in native/cuda/traffic.json.
-//   node scripts/check-traffic.mjs               a table; fails where a kernel wastes more than its budget
+//   node scripts/check-traffic.mjs               prints a table; fails if a kernel wastes more than its budget
 //   node scripts/check-traffic.mjs --places      also prints the source lines at which each kernel wastes most
 //   node scripts/check-traffic.mjs --update      writes the counts as the new budgets
 //   node scripts/check-traffic.mjs --program FILE --only NAME    runs only the ops of this name, in a program that is built
@@ -30,7 +30,7 @@ async function build() {
   return alone(() => buildInstrumented('traffic', null), 'instrumented kernels');
 }
 
-/** One op or kernel a line. */
+/** Formats one op or kernel as a line. */
 function write(rows) {
   const lines = rows.map((row) => {
     const counted = MEASURES.filter((measure) => row[measure] !== null);

@@ -17,7 +17,7 @@ const recordPath = at('build', 'without-warnings.json');
 const compiler = process.argv[2] || process.env.LXMERT_LINT_CXX;
 
 const files = ROOMS.flatMap((room) => filesBelow(at(room), (file) => /\.(cc|cu|h|cuh)$/.test(file)));
-/** NVIDIA's headers are not on every machine: scripts/check-nvidia-libraries.mjs compiles what includes them. */
+/** Files that include NVIDIA's headers, which not every machine has. scripts/check-nvidia-libraries.mjs compiles these files. */
 const needsNvidia = (file) =>
   /\/test\/(cuda\/cublaslt|comm\/nccl)\.cc$|\/native\/cuda\/(gemm_)?cublaslt\.cu$/.test(file);
 const mpi = mpiHeaders();
@@ -34,9 +34,9 @@ function flags() {
     .flatMap((folder) => ['-isystem', folder]);
   return [
     ...[...cxx, ...defines.map((name) => `-D${name}`), '-DLXMERT_RACECHECK', `-march=${march}`],
-    // As scripts/lib/mpi.mjs compiles it.
+    // The same flags as in scripts/lib/mpi.mjs.
     ...['-DOMPI_SKIP_MPICXX', '-DMPICH_SKIP_MPICXX'],
-    // Some warnings, such as that of a value that is not set, need the optimiser. `#pragma unroll` belongs to nvcc.
+    // Some warnings, such as for a value that is not set, need the optimiser. Only nvcc knows `#pragma unroll`.
     ...['-O1', '-Werror', '-Wno-unknown-pragmas', '-fPIC', '-I', 'native', ...system],
   ];
 }

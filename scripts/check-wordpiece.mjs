@@ -1,4 +1,4 @@
-// Holds our WordPiece ids against those of transformers' BertTokenizer on published sentences: `docs/wordpiece.md`.
+// Compares the WordPiece ids of lxmert with those of transformers' BertTokenizer on published sentences: `docs/wordpiece.md`.
 // LXMERT_SHARED_DATA=FOLDER node scripts/check-wordpiece.mjs
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ const lines = (path) =>
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line));
 
-/** Each file's sentences, and the sha256 of the reference's ids of them. */
+/** The sentences of each file, and the sha256 of the reference's ids. */
 const files = [
   {
     file: 'coco/captions_val2017.json',
@@ -38,7 +38,7 @@ const files = [
   },
 ];
 
-/** No sentence is cut. */
+/** Large enough that no sentence is cut. */
 const MOST_TOKENS = 10_000;
 
 async function check() {

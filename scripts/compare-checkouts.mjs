@@ -15,7 +15,7 @@ if (now === undefined) {
   process.exit(2);
 }
 
-/** Flags of `lxmert pretrain` beside the data, preset, seed and number of steps. Epochs of these scenes have 29 steps. */
+/** Flags of `lxmert pretrain` in addition to data, preset, seed and number of steps. An epoch of these scenes has 29 steps. */
 const runs = {
   plain: [],
   parts: ['--micro-batch-size', '24'],
@@ -53,7 +53,7 @@ const without = (keys, text) =>
 const timed = ['samplesPerSecond'];
 const state = { 'trainer_state.json': ['samples'] };
 
-/** What a run left: a line for each metrics record and each file of a checkpoint, by its name. */
+/** The results of a run by name: each metrics record, and a line for each file of a checkpoint. */
 function outcome(run) {
   const lines = readFileSync(join(run, 'metrics.jsonl'), 'utf8').trimEnd().split('\n');
   const metrics = lines.map((line, i) => [`metrics line ${i + 1}`, without(timed, line)]);
@@ -83,7 +83,7 @@ function parity(checkout, fixture) {
   return new Map([['report', lxmert(checkout, 'parity', path, '--json').trim()]]);
 }
 
-/** A JSON record with the keys only that another one has, at every depth; any other text as it is. */
+/** Removes from a JSON record, at every depth, the keys that another record does not have. Returns other text unchanged. */
 function keysOf(text, other) {
   if (!text?.startsWith('{') || !other?.startsWith('{')) return text;
   const pick = (value, model) =>
@@ -94,8 +94,8 @@ function keysOf(text, other) {
 }
 
 /**
- * Compares all that OLD left. Records and files that NEW has besides are told.
- * @returns whether both are equal, after saying so
+ * Compares all results of OLD. Prints the number of additional records and files of NEW.
+ * @returns whether both are equal; this is also printed
  */
 function compare(name, ofOld, ofNew) {
   const differs = [...ofOld].find(([key, value]) => keysOf(ofNew.get(key), value) !== value);

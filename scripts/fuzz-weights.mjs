@@ -1,11 +1,11 @@
 /**
- * Damages files of weights in many ways and reads each: bits flipped, bytes set, cut, fields swapped, pieces put
- * elsewhere. Each must be read or refused by an error of ours, quickly. Where the form has a checksum (the zip of
- * torch.save), what is read must be what was saved.
+ * Damages files of weights in many ways and reads each: flips bits, sets bytes, cuts the file, swaps fields, moves pieces.
+ * Each file must be read, or refused with an LxmertError, in a short time. If the form has checksums (the zip of
+ * torch.save), the numbers that are read must be those that were saved.
  *
  *   node scripts/fuzz-weights.mjs [--cases 10000] [--seed 1] [FOLDER of files]
  *
- * Ends with 1 when a case fails. Build first (npm run setup).
+ * The exit code is 1 if a case fails. Run `npm run setup` first.
  */
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';

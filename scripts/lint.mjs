@@ -1,5 +1,5 @@
-// `npm run lint`: every check of how the code is written. All of them run, also when one fails. `-- --fix` repairs
-// what can be repaired by a program.
+// `npm run lint` runs all static checks of the code, also if one of them fails. `-- --fix` corrects what can be corrected
+// automatically.
 import { spawnSync } from 'node:child_process';
 import { at, filesBelow, root } from './lib/paths.mjs';
 import { say } from './lib/process.mjs';

@@ -1,4 +1,4 @@
-// `npm run setup`: installs what is missing, builds the native addon, compiles TypeScript. Uses only what Node brings.
+// `npm run setup` installs what is missing, builds the native addon and compiles TypeScript. It uses only modules of Node.
 import { main, setup } from './lib/setup.mjs';
 
 await main(setup);

@@ -1,5 +1,5 @@
-// `npm start`: from a fresh clone to a trained model: setup, synthetic scenes, pre-training, what it learnt, and what that is
-// worth for tasks that come later.
+// `npm start` trains a model in a fresh clone: setup, synthetic scenes, pre-training, a report of what the model has learnt, and
+// fine-tuning with and without the pre-trained model.
 import { existsSync, readFileSync } from 'node:fs';
 import { chance, lastScore, shareTable } from './lib/comparison.mjs';
 import { at, readJson, root } from './lib/paths.mjs';
@@ -10,12 +10,12 @@ const DATA = 'data/scenes';
 const QUESTIONS = 'runs/questions';
 const RUN = 'runs/first';
 
-// A run that was stopped goes on, and one that is finished says so.
+// With --resume a stopped run continues, and a finished run prints that it is finished.
 const common = ['--data', DATA, '--resume'];
 
 /** Scenes are written once. */
 const SCENES = ['scenes', '--out', DATA];
-/** The questions first, alone: docs/scenes.md says why. A step of them takes a third of the time. */
+/** The first part of pre-training has only questions (docs/scenes.md says why). */
 const BEGIN = ['pretrain', ...common, '--out', QUESTIONS, '--preset', 'tiny', '--train', 'questions', '--tasks', 'qa'];
 const BEGIN_STEPS = ['--max-steps', '4000', '--valid', 'none'];
 const PRETRAIN = ['pretrain', ...common, '--out', RUN, '--preset', 'tiny', '--init', `${QUESTIONS}/checkpoints/last`];
@@ -23,7 +23,7 @@ const REPORT = ['report', RUN];
 const PAGE = 'runs/report.html';
 const WRITE_PAGE = ['report', RUN, '--html', PAGE];
 
-/** Fine-tuning, from the pre-trained model and from nothing. docs/scenes.md says by how much the first is to be better. */
+/** Fine-tuning from the pre-trained model and from random weights. docs/scenes.md gives the targets for the difference. */
 const TASKS = [
   { task: 'vqa', name: 'questions about one picture', steps: 200 },
   { task: 'nlvr2', name: 'statements about two', steps: 300 },
@@ -39,26 +39,26 @@ const RUNS = TASKS.flatMap(({ task, steps }) =>
   }),
 );
 
-/** Runs a command; false when Ctrl-C or a signal ended it. */
+/** Runs a command. Returns false if Ctrl-C or a signal ended it. */
 async function lxmert(args) {
   say(`\n$ npx lxmert ${args.join(' ')}`);
   const status = await runForeground(process.execPath, [at('dist', 'cli', 'main.js'), ...args], { cwd: root });
   if (status > 128) {
     process.exitCode = status;
-    say('\nStopped. `npm start` goes on from here.');
+    say('\nStopped. `npm start` continues from here.');
     return false;
   }
-  if (status !== 0) throw new StepError(`lxmert ${args[0]} did not come to its end`);
+  if (status !== 0) throw new StepError(`lxmert ${args[0]} failed`);
   return true;
 }
 
-/** Whether the scenes are there, in the form of this version. */
+/** Whether the scenes exist, in the form of this version. */
 function scenesAreThere() {
   const description = at(DATA, 'data.yaml');
   return existsSync(description) && readFileSync(description, 'utf8').includes('questions.json');
 }
 
-/** What pre-training was worth. */
+/** Prints how much pre-training has improved fine-tuning. */
 function comparison() {
   const rows = TASKS.map(({ task, name, steps }) => ({
     name: `${name} (${task}, ${steps} steps)`,

@@ -12,7 +12,7 @@ await main(async () => {
   await alone(ensureBundlePackagesForTests);
   const jest = at('node_modules', 'jest', 'bin', 'jest.js');
   const node = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning'];
-  // Many small loops on a machine that is not ours alone: a thread that spins in wait for the others keeps them waiting.
+  // Tests run many small loops, and other programs may use the machine. A thread that spins while it waits would delay others.
   process.env.OMP_WAIT_POLICY ??= 'passive';
   process.exitCode = await runForeground(process.execPath, [...node, jest, ...process.argv.slice(2)], { cwd: root });
 });

@@ -1,7 +1,7 @@
-/** What kind of thing went wrong; scripts may rely on these. */
+/** The kinds of errors. Scripts may rely on these codes. */
 export type ErrorCode =
   | 'BAD_ARGUMENT' // a value given to a function or flag
-  | 'BAD_CONFIG' // a configuration that does not hold together
+  | 'BAD_CONFIG' // a wrong configuration, or settings that cannot be combined
   | 'BAD_DATA' // the contents of a file
   | 'BAD_CHECKPOINT' // a checkpoint or fixture that does not fit
   | 'FILE_MISSING'
@@ -10,15 +10,15 @@ export type ErrorCode =
   | 'NOT_FINITE' // NaN or infinity in a loss or gradient
   | 'NO_DEVICE'
   | 'OUT_OF_MEMORY'
-  | 'DISPOSED' // an engine or tensor used after its end
+  | 'DISPOSED' // an engine or tensor was used after it was disposed
   | 'UNSUPPORTED' // an op that this back end does not have
   | 'ADDON' // the native addon is missing or does not load
   | 'RANK_LOST' // another process of the run is gone, hangs, or has failed
   | 'INTERNAL';
 
 /**
- * An error that a user can act on: the message names what was given, where (file, line, field), what was expected
- * and what to do. Commands print the message alone; the stack is for `--trace`.
+ * An error for the user: the message says what was given, where (file, line, field), what was expected
+ * and what to do. Commands print only the message; with `--trace` they also print the stack.
  */
 export class LxmertError extends Error {
   override readonly name = 'LxmertError';
@@ -30,7 +30,7 @@ export class LxmertError extends Error {
   }
 }
 
-/** True for our errors, also those that come from another realm (worker threads, jest). */
+/** True for errors of lxmert, also if they come from another realm (worker threads, jest). */
 export function isLxmertError(error: unknown): error is LxmertError {
   return typeof error === 'object' && error !== null && (error as { name?: unknown }).name === 'LxmertError';
 }

@@ -5,7 +5,7 @@
  */
 export { LxmertError, isLxmertError, type ErrorCode } from './errors.js';
 
-// How a run or a model is described.
+// The description of a run or a model.
 export { loadRunConfig, type ConfigSources } from './config/loadConfig.js';
 export { modelConfigSchema, type ModelConfig } from './config/modelConfig.js';
 export { presetNames, presets, type PresetName } from './config/presets.js';
@@ -34,7 +34,7 @@ export type { PretrainSource } from './data/batches/pretrainSource.js';
 export type { Question, QuestionBatch } from './data/batches/questions.js';
 export { findTrainedRun, openTrained, type TrainedRun } from './report/index.js';
 
-// Fine-tuning on questions, and asking what came out of it.
+// Fine-tuning on questions, and inference with the result.
 export { evaluate, finetune, openModel, predict } from './finetune/index.js';
 export type {
   AnswerOptions,

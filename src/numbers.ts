@@ -34,7 +34,7 @@ export function demandShare(name: string, value: unknown): asserts value is numb
 
 /** Values of a tensor, all finite. */
 export function demandFinite(name: string, values: Float32Array): void {
-  // The product is 0 for every finite number, else NaN. One sum is faster than a test of each value.
+  // 0 × value is 0 for every finite number, otherwise NaN. One sum of all products is faster than a test of each value.
   let sum = 0;
   for (let i = 0; i < values.length; i++) sum += values[i] * 0;
   if (sum === 0) return;

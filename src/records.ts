@@ -1,4 +1,4 @@
-/** Objects whose keys are known to the types. */
+/** Typed helpers for objects with known keys. */
 
 /** The keys of a table, in its order. */
 export function keysOf<T extends object>(table: T): readonly (keyof T & string)[] {

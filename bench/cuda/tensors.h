@@ -1,5 +1,5 @@
-// The tensors of one op's call, twice: in float32 on the host, and as the device has them. A case asks for them in
-// order. The first time they are made and filled; the second time it gets the device's copies of the same ones.
+// The tensors of one op's call, twice: in float32 on the host, and in the device's types on the device. A case requests
+// them in order. The first time they are made and filled. The second time the case gets the device's copies.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ namespace lxmert::bench {
 enum class Role {
   In,
   Weight,   // read; lies in the parameter arena
-  Updated,  // the same, but also written, together with its bfloat16 copy
+  Updated,  // a weight that is also written, together with its bfloat16 copy
   Table,    // a weight of which a call reads only some rows: its bytes are not counted
   Sparse,   // activations of which a call reads only some rows
   Out,      // filled with NaN before the call

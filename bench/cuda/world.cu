@@ -8,7 +8,7 @@ namespace lxmert::bench {
 
 namespace {
 
-constexpr int32_t kFirstVisionRow = 65536;  // objects count from here within their sample
+constexpr int32_t kFirstVisionRow = 65536;  // the row ids of objects begin here within their sample
 
 }  // namespace
 

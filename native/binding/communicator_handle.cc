@@ -41,7 +41,7 @@ Napi::Value external(Napi::Env env, std::unique_ptr<Holder> holder) {
   return {env, value};
 }
 
-// Waits for work on a thread of libuv's pool, and resolves with what `result` makes of it.
+// Does work on a thread of libuv's pool, and resolves the promise with the value that `result` makes.
 class Waiting final : public Napi::AsyncWorker {
  public:
   using Result = std::function<Napi::Value(Napi::Env)>;

@@ -1,5 +1,5 @@
-// One engine as JavaScript holds it: the core's Engine, the promises that wait for it, and the thread-safe function
-// that brings results to the JavaScript thread. docs/engine.md describes its behaviour for users.
+// The handle of one engine for JavaScript: the core's Engine, the promises that wait for it, and the thread-safe function
+// that passes results to the JavaScript thread. docs/engine.md describes its behaviour for users.
 //
 // Lifetimes: a waiting promise holds the handle, so an engine in use is never collected. An engine ends in `close`:
 // when it is collected, when it is disposed of, or when its worker or the process ends. Work that has not started is
@@ -51,7 +51,7 @@ class EngineHandle {
   ~EngineHandle() { close(); }
   EngineHandle(const EngineHandle&) = delete;
 
-  // Ends the engine. Idempotent.
+  // Ends the engine. May be called more than once.
   void close();
 
   // The engine, or a DISPOSED error.
@@ -60,13 +60,13 @@ class EngineHandle {
   // Calls Engine::reserve and tells the garbage collector the new size, so that it looks for unused engines in time.
   void reserve(ArenaId arena, int64_t bytes);
 
-  // What a promise keeps alive until it is settled, and what it resolves to.
+  // The objects that a promise keeps alive until it is settled, and the value to which it resolves.
   struct Held {
     napi_value handle;  // the External of this handle
     napi_value memory;  // a typed array whose memory the engine uses, or undefined
     napi_value result;
   };
-  // A promise for an asynchronous call; `start` makes the call with the callback that it is given.
+  // Makes a promise for an asynchronous call. `start` makes the call and passes it the callback.
   using Start = std::function<void(Engine&, Done)>;
   napi_value promise(const Held& held, const Start& start);
 

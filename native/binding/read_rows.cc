@@ -1,5 +1,5 @@
-// Reads runs of numbers from files straight into typed arrays, on a thread of libuv's pool. Float16 becomes float32 on
-// the way. It needs no engine.
+// Reads contiguous ranges of numbers ("runs") from files directly into typed arrays, on a thread of libuv's pool. Float16
+// is converted to float32. It needs no engine.
 #include "binding/read_rows.h"
 
 #include <unistd.h>
@@ -28,7 +28,7 @@ struct Run {
 constexpr int kNumbersOfRun = 6;
 constexpr int64_t kScratch = 1 << 16;
 
-// Fills `into`, whatever the size of single reads. Returns 0, -1 where the file ends before, or the system's error.
+// Fills `into`, with several reads if necessary. Returns 0, -1 if the file is too short, or the system's error number.
 int readFully(int fd, char* into, int64_t bytes, int64_t position) {
   while (bytes > 0) {
     const ssize_t got = pread(fd, into, static_cast<size_t>(std::min<int64_t>(bytes, 1 << 30)), position);
@@ -59,7 +59,7 @@ struct Work {
   std::vector<Napi::ObjectReference> held;
   napi_async_work work = nullptr;
   napi_deferred deferred = nullptr;
-  // -1: all is read. From 0: the run whose file ends before it. Below -1: -1 minus the system's error.
+  // -1: all was read. From 0: the number of the run before whose end its file ends. Below -1: -1 minus the error number.
   double result = -1;
 };
 
@@ -82,7 +82,7 @@ void complete(napi_env env, napi_status, void* data) {
   napi_delete_async_work(env, work->work);
 }
 
-// The runs of a plan, each within its target.
+// Returns the runs of a plan, and checks that each run fits into its target.
 std::vector<Run> runsOf(const Numbers& plan, const std::vector<Bytes>& targets) {
   if (plan.count % kNumbersOfRun != 0) throw Error(ErrorCode::BadArgument, "plan is not whole");
   std::vector<Run> runs;

@@ -1,4 +1,4 @@
-// Layer norm of one row, used by the op itself and by the two embeddings, which end with it.
+// Layer norm of one row. It is used by the op layerNorm and by the two embedding ops, which end with a layer norm.
 #pragma once
 
 #include <cmath>

@@ -1,6 +1,6 @@
 // Philox (engine/philox.h) for several consecutive counters at once: as many as a vector register has 64-bit lanes. The
-// lower half of a lane holds one of a counter's four words. The upper half may hold anything: the product reads 32
-// bits.
+// lower half of a lane has one of a counter's four words. The upper half may have any value, because the product reads
+// only 32 bits.
 #pragma once
 
 #include <cstdint>
@@ -63,7 +63,7 @@ inline __attribute__((always_inline)) PhiloxBlock philoxLanes(uint32_t first, ui
     k0 += 0x9E3779B9u;
     k1 += 0xBB67AE85u;
   }
-  // Puts words 0 and 1 of each counter side by side, likewise words 2 and 3, and then both in turn.
+  // Combines words 0 and 1 of each counter, and words 2 and 3 of each counter, and then interleaves both.
   const PhiloxWords front = (a & 0xFFFFFFFFu) | (b << 32), back = (c & 0xFFFFFFFFu) | (d << 32);
   PhiloxWords order;
   for (int i = 0; i < kPhiloxLanes; ++i) order[i] = i / 2 + i % 2 * kPhiloxLanes;

@@ -1,11 +1,11 @@
 // Matrix products by oneDNN, in one of two ways.
 //
-// `dnnl_sgemm` takes any shape without preparation. In float32 it is the faster one when each thread computes a block
-// of its own; its own threads wait for each other. But where both operands are read along k (y = x W^T) and rows are
-// whole pages apart (k a multiple of 1024 floats), all rows fall into the same sets of the caches.
+// `dnnl_sgemm` works for any shape without preparation. In float32 it is faster if each thread of the engine calls it for
+// a separate block; oneDNN's threads would wait for each other. But if both operands are read along k (y = x W^T) and the
+// distance of rows is a whole number of pages (k is a multiple of 1024 floats), all rows use the same sets of the caches.
 //
-// There, and for bfloat16, the matmul primitive is used. oneDNN compiles it for its shape, so compiled primitives are
-// kept, and callers round the number of rows up (`productRows`), so that few shapes occur.
+// In this case, and for bfloat16, the matmul primitive is used. oneDNN compiles it for each shape, so compiled primitives
+// are kept, and callers round the number of rows up (`productRows`), so that there are few shapes.
 #include "cpu/product.h"
 
 #include <dnnl.h>
@@ -116,8 +116,8 @@ class Matmul {
   std::vector<uint16_t> a_, b_;
 };
 
-// How threads divide C: into a grid of blocks that are as near to square as possible, so that each reads little of A
-// and B.
+// How threads divide C: into a grid of blocks that are as square as possible, so that each thread reads only a small part
+// of A and B.
 struct Grid {
   int rows, columns;
 };
@@ -156,7 +156,7 @@ dnnl_status_t sgemmBlock(const Product& p, const Range& rows, const Range& colum
   return status;
 }
 
-// Inside a parallel region oneDNN works on the calling thread alone.
+// Inside a parallel region oneDNN uses only the calling thread.
 void sgemm(const Product& p) {
   const int threads = p.m * p.n * p.k < kSmallProduct ? 1 : omp_get_max_threads();
   const Grid grid = gridOf(p, threads);

@@ -18,7 +18,7 @@ namespace {
 // Classes whose targets are unpacked at a time; they stay in the first-level cache.
 constexpr int64_t kBlock = 256;
 
-// body(first, count, t) for blocks of the classes: t [count] are the targets of classes first to first + count.
+// Calls body(first, count, t) for blocks of the classes; t [count] are the targets of the classes from `first` on.
 template <class Body>
 void eachBlock(const SoftTargets& targets, int64_t row, int64_t classes, Body&& body) {
   const Segment entries = targets.of(row);
@@ -40,7 +40,7 @@ void sigmoidCrossEntropyForward(Device&, const SigmoidCrossEntropyForward& a) {
   parallelRows(a.rows, a.classes * 8, [&](int64_t row) {
     const float* logits = a.logits.data + row * a.width;
     float loss = 0, largest = -std::numeric_limits<float>::infinity(), score = 0;
-    int64_t prediction = -1;  // stays when every logit is NaN
+    int64_t prediction = -1;  // does not change if every logit is NaN
     eachBlock(a.targets, row, a.classes, [&](int64_t first, int64_t count, const float* t) {
       const float* l = logits + first;
       float sum = 0, top = -std::numeric_limits<float>::infinity();

@@ -37,7 +37,7 @@ inline __attribute__((always_inline)) void tile(const SmallGemm& g, int64_t i, i
     for (int v = 0; v < kVectors; ++v) row[v] = *reinterpret_cast<const Lanes*>(b + v * kLanes);
 #if defined(__AVX512F__)
     for (int v = 0; v < kVectors; ++v)
-      __asm__("" : "+v"(row[v]));  // keeps it in a register; the compiler would load it again for each row
+      __asm__("" : "+v"(row[v]));  // keeps the value in a register; the compiler would load it again for each row
 #endif
     for (int r = 0; r < kRows; ++r) {
       const float x = a[r * g.aRow];

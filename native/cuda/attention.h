@@ -1,4 +1,4 @@
-// What the attention kernels share: the shape of a call as they take it, and which head of which sample a block
+// Shared by the attention kernels: the arguments of a call, and the choice of the head and the sample that a block
 // computes.
 //
 // A block computes one head of one sample in one direction. Only the device knows how many rows that sample has;
@@ -33,7 +33,7 @@ constexpr int kClearingBlocks = 64;
 
 LXMERT_HOST_DEVICE int roundUp(int n, int to) { return (n + to - 1) / to * to; }
 
-// One call, as a kernel takes it.
+// The arguments of a kernel for one call.
 struct AttentionCall {
   Rows rows;
   const int32_t *offsetsA, *offsetsB;

@@ -1,5 +1,5 @@
-// Reports when the device has finished its work. A thread of its own waits for events in the order of the stream, so
-// that the engine's thread can go on enqueuing.
+// Reports when the device has finished its work. A separate thread waits for events in the order of the stream, so
+// that the engine's thread can continue to enqueue.
 #pragma once
 
 #include <condition_variable>

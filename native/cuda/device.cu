@@ -67,7 +67,7 @@ void CudaDevice::claim(const ArenaSizes& sizes) {
     wanted += bytes;
     if (bytes > 0) each += std::string(each.empty() ? "" : ", ") + kArenaNames[i] + ' ' + gibibytes(bytes);
   }
-  if (wanted == 0) return;  // a device that has failed would refuse the question
+  if (wanted == 0) return;  // the query below fails on a device that has failed
   use();
   size_t free = 0, total = 0;
   check(cudaMemGetInfo(&free, &total), "asking how much memory is free");
@@ -170,7 +170,7 @@ void CudaDevice::after(Done done) {
   completions_->add(stream_, std::move(done));
 }
 
-// Captures on a stream of its own, because other threads may enqueue on the device's stream: they zero arenas.
+// Captures on a separate stream, because other threads may enqueue on the device's stream: they zero arenas.
 std::unique_ptr<Captured> CudaDevice::capture(const std::function<void()>& work) {
   lanes_.leave();
   struct Capture {

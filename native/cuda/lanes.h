@@ -1,5 +1,5 @@
-// The streams of the ops: one, or two lanes that run side by side. Each stream has its own scratch space, because an op
-// of one lane may run at the same time as an op of the other.
+// The streams of the ops: one stream, or two lanes that run at the same time. Each stream has separate scratch space,
+// because an op of one lane may run at the same time as an op of the other.
 #pragma once
 
 #include <array>
@@ -12,15 +12,15 @@ namespace lxmert::cuda {
 
 class Lanes {
  public:
-  // `main` is the stream of lane 1, and of everything that is in no lane.
+  // `main` is the stream of lane 1, and of all work outside of lanes.
   explicit Lanes(cudaStream_t main) : main_(main) {}
   ~Lanes();
   Lanes(const Lanes&) = delete;
 
-  // Sends what is enqueued next to lane 1 or 2. Both lanes come after everything enqueued before them, and have no
-  // order between each other. Lane 0 ends both: what follows comes after them.
+  // Sends later work to lane 1 or 2. Both lanes run after everything enqueued before them, and there is no order between
+  // them. Lane 0 ends both lanes: later work runs after them.
   void enter(int lane);
-  // Like enter(0), but does not throw. An error of the device is found by whoever waits for the device next.
+  // Like enter(0), but does not throw. The next call that waits for the device reports its error.
   void leave();
   cudaStream_t stream() const { return lane_ == kSide ? side_ : main_; }
   Scratch& scratch();

@@ -57,8 +57,8 @@ std::vector<std::string> filesLike(const std::string& pattern) {
   return files;
 }
 
-// In the order in which they are tried. A note of the build is of no use where the plugin has been carried to another
-// machine, so that the wheels of Python environments are looked for as well.
+// The files in the order in which they are tried. If the plugin was copied to another machine, the path that the build
+// noted does not exist there. Therefore the wheels of Python environments are searched, too.
 std::vector<std::string> candidates(const NvidiaLibrary& library) {
   if (const std::string named = variableOf(library.variable); !named.empty()) return {named};
   std::vector<std::string> all;
@@ -90,7 +90,7 @@ OpenedLibrary::OpenedLibrary(const NvidiaLibrary& library) : what_(library.what)
       file_ = file;
       return;
     }
-    // A file that is there and does not load says more than one that is missing.
+    // The error of a file that exists but does not load is more useful than the error of a missing file.
     const char* why = dlerror();
     if (reason.empty() || access(file.c_str(), F_OK) == 0) reason = why ? why : file;
   }

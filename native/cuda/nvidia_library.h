@@ -7,7 +7,7 @@
 namespace lxmert::cuda {
 
 struct NvidiaLibrary {
-  const char* what;                // the library in words, for messages
+  const char* what;                // a text that describes the library, for messages
   const char* prefix;              // prefix of its functions' names
   std::vector<std::string> names;  // names of its file, the newest version first
   const char* variable;            // environment variable that names a file; no other file is tried then

@@ -75,8 +75,8 @@ __device__ __forceinline__ float2 unpackBf16(uint32_t word) {
   extern __shared__ __align__(16) unsigned char lxmertShared[]; \
   type* const name = reinterpret_cast<type*>(lxmertShared)
 
-// Allows a kernel all the shared memory of the current device. It does not allow just what one launch needs, because
-// the setting belongs to the kernel, and another thread may be about to launch it with more.
+// Allows a kernel to use all shared memory of the current device. A smaller limit for one launch would not be safe: the
+// setting belongs to the kernel, and another thread may launch the same kernel with more shared memory.
 inline cudaError_t allowShared(const void* kernel) {
   int device = 0, most = 0;
   cudaError_t status = cudaGetDevice(&device);

@@ -62,7 +62,8 @@ Gpu findGpu(int ordinal) {
   if (ordinal >= count)
     missing("there is no GPU number " + std::to_string(ordinal) + ", only " + std::to_string(count) + " from 0 on");
 
-  // Before the GPU is touched: where this fails, `auto` takes the CPU, and the GPU's memory should be free for others.
+  // This is checked before the GPU is used. If it fails, `auto` uses the CPU, and then no memory of the GPU should be
+  // reserved.
   requireGemms();
 
   cudaDeviceProp properties;

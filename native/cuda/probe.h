@@ -19,7 +19,7 @@ struct Gpu {
 // Throws NoDevice with what is missing and how to get it.
 Gpu findGpu(int ordinal);
 
-// Describes the GPU in words.
+// Returns a text that describes the GPU.
 std::string describe(const Gpu& gpu);
 
 }  // namespace lxmert::cuda

@@ -44,7 +44,7 @@ class Scratch {
     grow(bytes);
   }
 
-  // While it is fixed, it refuses to grow. Returns the block, or null when no op has asked for any.
+  // While the scratch space is fixed, it refuses to grow. Returns the block, or null if no op has used scratch space.
   std::shared_ptr<char> fix(bool fixed) {
     fixed_ = fixed;
     return blocks_.empty() ? nullptr : blocks_.back().base;

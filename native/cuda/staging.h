@@ -1,5 +1,5 @@
-// Copies between host and device through pinned memory, from which the device copies by itself. Neither direction stops
-// the engine's thread, unless more bytes are asked for than the pinned memory holds.
+// Copies between host and device through pinned memory, which the device reads and writes without the CPU. Copies do not
+// block the engine's thread, unless they need more bytes than the pinned memory has.
 #pragma once
 
 #include <algorithm>

@@ -18,7 +18,7 @@ using ArenaSizes = std::array<int64_t, kArenas>;
 struct Arena {
   char* base = nullptr;
   int64_t bytes = 0;
-  std::shared_ptr<char> memory;  // released when its last owner is gone: this arena, or work that was enqueued on it
+  std::shared_ptr<char> memory;  // released by its last owner: this arena, or work that was enqueued on it
 };
 
 template <class T>

@@ -31,7 +31,7 @@ class ArgReader {
     return span;
   }
 
-  // The same; arena -1 means that there is no tensor.
+  // Like `tensor`, but arena -1 means that there is no tensor.
   template <class T>
   Span<T> optional(const char* name, int64_t elements) {
     const Place p = place(name, elements);

@@ -55,13 +55,13 @@ class Device {
   }
 
   virtual void begin() = 0;  // called first, on the engine's thread
-      // Sends the ops that follow to lane 1 or 2. Both lanes come after everything enqueued before them, and may run
-      // side by side. Lane 0 ends both: what follows comes after them. A device with one stream runs all ops in order.
+      // Sends later ops to lane 1 or 2. Both lanes run after everything enqueued before them, and may run at the same
+      // time. Lane 0 ends both lanes: later ops run after them. A device with one stream runs all ops in order.
   virtual void enterLane(int lane) { (void)lane; }
   // When this returns, the caller may change the host's bytes, unless they are marked `stays`.
   virtual void copyIn(char* device, const HostBytes& host) = 0;
-  // Like copyIn, but may run beside the work that has been enqueued since the last call of this function. That work
-  // must not use the bytes at `device`. Work that is enqueued later finds the new values.
+  // Like copyIn, but may run at the same time as the work that has been enqueued since the last call of this function.
+  // That work must not use the bytes at `device`. Work that is enqueued later reads the new values.
   virtual void copyInAhead(char* device, const HostBytes& host) { copyIn(device, host); }
   // `host` holds the values when the next callback given to `after` is called.
   virtual void copyOut(char* host, const char* device, int64_t bytes) = 0;
@@ -70,8 +70,8 @@ class Device {
   // Waits for everything enqueued so far.
   virtual void wait() {}
 
-  // Turns the ops that `work` calls into one launch, without running them. They have been run once before. Null where a
-  // device gains nothing by that. Throws Error when it fails; the device is then as before.
+  // Turns the ops that `work` calls into one launch, without running them. They have been run once before. Returns null
+  // if this has no advantage on the device. Throws Error if it fails; the device can then be used as before.
   virtual std::unique_ptr<Captured> capture(const std::function<void()>& work) {
     (void)work;
     return nullptr;

@@ -252,8 +252,8 @@ void Engine::forget(int64_t number) {
   recordings_.erase(number);
 }
 
-// The first replay calls the ops one by one: they allocate their scratch space and whatever else they need once. An
-// engine that is to end stops between two ops.
+// The first replay calls the ops one by one, so that they allocate scratch space and other things that they need once. If
+// the engine must end, it stops between two ops.
 void Engine::play(Recording& recording) {
   const auto canLaunch = [&] { return recording.captured || (recording.ran && captures_ && capture(recording)); };
   if (!timer_.on() && canLaunch()) return recording.captured->launch();
@@ -322,7 +322,7 @@ void Engine::dispose(Done done) {
     try {
       device_->claim({});
     } catch (const Error&) {
-      // A device that has failed may refuse this as well. Nothing is left to be released then.
+      // A device that has failed may refuse this, too. Then there is nothing to release.
     }
     device_->after([done](const Error*) { done(nullptr); });
   });

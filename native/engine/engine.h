@@ -24,12 +24,12 @@ namespace lxmert {
 class Engine {
  public:
   explicit Engine(std::unique_ptr<Device> device);
-  // Drops what has not started and waits for what has.
+  // Drops work that has not started, and waits for the running work.
   ~Engine();
 
   static constexpr int kLaneChange = -1;
   static constexpr int kShare = -2;
-  // What a call of kShare does; its arguments follow. A place is an arena and an offset in bytes.
+  // The kinds of calls of kShare, with their arguments. A place is an arena and an offset in bytes.
   enum class Share {
     Add,      // count, target, a, b: target = a + b, floats
     Copy,     // count, target, source: floats
@@ -51,7 +51,7 @@ class Engine {
   DType activations() const { return device_->activations(); }
 
   void enqueue(int op, const double* args, size_t count);
-  // Sends the ops that follow to a lane: Device::enterLane. Uploads, reads and all else that is no op ends the lanes.
+  // Sends later ops to a lane: Device::enterLane. Uploads, reads and all other calls that are not ops end the lanes.
   void enterLane(double lane);
 
   // The ranks of the run, for the calls of kShare. Only on the CPU.
@@ -66,7 +66,7 @@ class Engine {
   // Enqueues the calls of a recording. Throws BadArgument when an arena has been reserved since it was made. Returns a
   // note about an earlier replay, once: "" or why the device could not capture it.
   std::string replay(int64_t recording);
-  // The same note without a replay. After all enqueued work is done, no note is missing.
+  // Returns the note about an earlier replay without a new replay. Called after all enqueued work is done, it misses none.
   std::string takeNote();
   // Forgets a recording after the replays that are already enqueued.
   void forget(int64_t recording);
@@ -96,7 +96,7 @@ class Engine {
   void readProfile(double* out, int64_t count, Done done);
   // Releases the arenas after the work that is already enqueued. Nothing may be enqueued afterwards.
   void dispose(Done done);
-  // Drops what has not started, and does not wait, so that several engines can be ended at once. Nothing may be
+  // Drops work that has not started, and does not wait, so that several engines can end at the same time. Nothing may be
   // enqueued afterwards.
   void drop() { queue_.drop(); }
 

@@ -1,4 +1,4 @@
-// A back end in a library of its own, opened at run time, so that the addon does not need the libraries that it needs.
+// A back end in a separate library, opened at run time, so that the addon does not need the libraries of the back end.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@ namespace lxmert {
 
 struct DeviceOptions {
   Precision precision = Precision::Float32;
-  int ordinal = 0;  // number of the device, where there are several
+  int ordinal = 0;  // number of the device, if there are several
 };
 
 // What the library's one C function returns.

@@ -1,5 +1,5 @@
-// The numbers of a step that change from batch to batch. They lie in device memory, where kernels read them, so no
-// launch depends on them: a recorded sequence of launches fits every batch within its row capacities.
+// The numbers of a step that change from batch to batch. They are in device memory, where kernels read them, so no
+// launch depends on them. So a recorded sequence of launches can be used for every batch within its row capacities.
 // src/engine/stepRecord.ts writes the same layout.
 #pragma once
 

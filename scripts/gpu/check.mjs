@@ -1,4 +1,4 @@
-// What scripts/gpu-check.sh runs: stages by name, each within its own deadline; in a clone and in a bundle.
+// The program of scripts/gpu-check.sh: runs stages by name, each with a deadline, in a clone or in a bundle.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -50,7 +50,7 @@ function parse() {
   }
 }
 
-/** The libraries of a bundle, for programs that are linked with them. */
+/** The path of a bundle's libraries, for programs that are linked with them. */
 function programEnvironment() {
   const libraries = process.env.LXMERT_BUNDLE_LIBRARIES;
   if (libraries === undefined) return process.env;
@@ -63,7 +63,7 @@ function lxmertCommand() {
   return isClone ? [process.execPath, join(app, 'dist', 'cli', 'main.js')] : [join(dirname(app), 'lxmert')];
 }
 
-/** The device in words, as lxmert sees it and as the driver does. */
+/** Describes the device by the reports of lxmert and of the driver. */
 function describeDevice(lxmert) {
   const driver = spawnSync(
     'nvidia-smi',
@@ -77,13 +77,13 @@ function describeDevice(lxmert) {
   try {
     seen = JSON.parse(told.stdout).cuda;
   } catch {
-    // What it said instead is in `missing`.
+    // The message is in `missing`.
   }
   const gpus = driver.status === 0 ? driver.stdout.trim().split('\n') : [];
   return { gpus, device: seen.device, missing: seen.missing };
 }
 
-/** Notes of the engine that must not come, as a failed capture: the run would be right and slow. */
+/** Notes of the engine that count as failures, such as a failed capture: the results are then right, but slow. */
 const NOTE = /^.*steps run op by op.*$/m;
 
 /** Runs one step and gives its line of the summary. */
@@ -94,7 +94,7 @@ async function runStep(step, context, deadline) {
   rmSync(log, { force: true });
   const start = performance.now();
   const result = (rest) => ({ ...rest, seconds: Math.round((performance.now() - start) / 100) / 10 });
-  // An emulated device is slow: there the stage alone has a deadline.
+  // An emulated device is slow, so there only the stage has a deadline, not the step.
   const until = context.tiny ? deadline : Math.min(deadline, start + step.seconds * 1000);
   if (until - start < 1000) return { outOfTime: true, seconds: 0 };
   for (const item of step.commands) {
@@ -187,7 +187,7 @@ try {
     ran[name] = { at: new Date().toISOString(), ...(await runStage(name, context, options.seconds)) };
     if (name === 'build') tellDevice();
     const summary = { ...machine, host: process.version, stages: { ...before.stages, ...ran } };
-    // After each stage: a machine that is taken away leaves what is done.
+    // The summary is written after each stage, so that finished stages are not lost if the machine is shut down.
     writeFileSync(summaryPath, `${JSON.stringify(summary, null, 2)}\n`);
     const packed = spawnSync('tar', ['-czf', join(out, 'logs.tar.gz'), '-C', out, 'logs'], { encoding: 'utf8' });
     if (packed.status !== 0)

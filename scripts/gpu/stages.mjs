@@ -5,17 +5,17 @@ import { textOf } from './timed.mjs';
 /**
  * @typedef {object} Step
  * @property {string} name
- * @property {number} seconds it gets these or what is left of its stage
- * @property {(string[] | { command: string[], stdout: string })[]} [commands] one after the other; standard output may go to a file
- * @property {string} [leftOut] why it does not run; what is not installed here is no failure
- * @property {string} [missing] why it does not run although it must: the stage stays incomplete
- * @property {() => { problem?: string, figures?: object }} [judge] of what the commands wrote, when they ended well
+ * @property {number} seconds time limit of the step; the remaining time of the stage is a limit, too
+ * @property {(string[] | { command: string[], stdout: string })[]} [commands] run one after the other; standard output may go to a file
+ * @property {string} [leftOut] why the step is left out without a failure, for example because a tool is not installed
+ * @property {string} [missing] why a required step cannot run: the stage is then incomplete
+ * @property {() => { problem?: string, figures?: object }} [judge] checks the output of the commands if they succeeded
  */
 
-/** Losses of a run on the GPU in float32 and on the CPU, relative: sums in another order. */
+/** Largest relative difference of losses on the GPU in float32 and on the CPU, which add in different orders. */
 const LOSS_TOLERANCE = 1e-4;
 
-/** A tiny run whose matrices are still of the sizes that tensor cores take; dropout on, since CPU and GPU draw the same. */
+/** A tiny run whose matrices are large enough for tensor cores. Dropout is on: CPU and GPU draw the same masks. */
 const TINY_RUN = {
   ...{ preset: 'tiny', 'hidden-size': 64, 'num-attention-heads': 2, 'intermediate-size': 64, threads: 1 },
   ...{
@@ -29,7 +29,7 @@ const TINY_RUN = {
 
 const flags = (settings) => Object.entries(settings).flatMap(([name, value]) => [`--${name}`, `${value}`]);
 
-/** Total losses of a run's steps. */
+/** The total loss of each step of a run. */
 function lossesOf(run) {
   const lines = textOf(join(run, 'metrics.jsonl')).split('\n').filter(Boolean);
   return lines
@@ -48,7 +48,7 @@ function compareLosses(expected, got) {
     : { figures, problem: `losses are ${apart.toExponential(1)} apart, ${LOSS_TOLERANCE} is allowed` };
 }
 
-/** Of a program that checks a device. */
+/** A step that runs a program which checks the device. */
 function program({ programs }, name, args, step) {
   const path = join(programs, name);
   return existsSync(path)
@@ -87,7 +87,7 @@ function right(context) {
   ];
 }
 
-/** What a step of training takes, from the report of `lxmert bench step`. */
+/** The figures of a training step, from the report of `lxmert bench step`. */
 function stepFigures(file) {
   const report = JSON.parse(textOf(file));
   const { stepMilliseconds, samplesPerSecond, peer } = report;
@@ -163,7 +163,7 @@ function sanitize(context) {
   });
 }
 
-/** What only a clone can do: building it, and the op table of its tests. */
+/** Steps that only a clone can run: the build, and the op table of the tests. */
 const inClone = (context, steps) =>
   context.clone
     ? steps
@@ -196,7 +196,7 @@ const ops = (context) =>
     },
   ]);
 
-/** By name: what it says, the seconds that all of it may take, and its steps, those worth most first. */
+/** For each stage by name: its description, its time limit in seconds, and its steps, the most important first. */
 export const stages = {
   build: { says: 'builds, in a clone with nvcc, for the GPU at hand', seconds: 1500, steps: build },
   right: {
@@ -204,7 +204,11 @@ export const stages = {
     seconds: 240,
     steps: right,
   },
-  fast: { says: 'a whole step, beside PyTorch where that is, and every kernel', seconds: 240, steps: fast },
+  fast: {
+    says: 'times of a whole step, compared with PyTorch if it is installed, and of every kernel',
+    seconds: 240,
+    steps: fast,
+  },
   sanitize: { says: 'memory errors and races, by compute-sanitizer', seconds: 300, steps: sanitize },
   ops: { says: 'the op table of the tests, in a clone', seconds: 240, steps: ops },
 };

@@ -1,11 +1,11 @@
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 
-/** Between being asked to end and being ended. */
+/** Time between SIGTERM and SIGKILL. */
 const GRACE_MS = 3000;
 
 /**
- * Runs a command with its output in a file, and ends it and what it started when its time is over.
+ * Runs a command with its output in a file. After the time limit, ends the command and all processes that it started.
  * @param {readonly string[]} command
  * @param {{ log: string, seconds: number, env?: NodeJS.ProcessEnv, stdout?: string }} options the file is appended to;
  * `stdout` names another file for standard output
@@ -17,13 +17,13 @@ export async function runTimed(command, { log, seconds, env = process.env, stdou
   const out = stdout === undefined ? file : openSync(stdout, 'w');
   let outOfTime = false;
   try {
-    // A group of its own, so that what it starts ends with it.
+    // The command gets a process group, so that all its processes can be ended together.
     const child = spawn(command[0], command.slice(1), { stdio: ['ignore', out, file], env, detached: true });
     const signal = (name) => {
       try {
         process.kill(-child.pid, name);
       } catch {
-        // It has just ended.
+        // The process has ended meanwhile.
       }
     };
     let last;
@@ -40,7 +40,7 @@ export async function runTimed(command, { log, seconds, env = process.env, stdou
     });
     clearTimeout(timer);
     clearTimeout(last);
-    if (outOfTime) signal('SIGKILL'); // what did not end with the child
+    if (outOfTime) signal('SIGKILL'); // ends processes of the group that are still running
     return { code, problem: outOfTime ? 'out of time' : problem, outOfTime };
   } finally {
     closeSync(file);
@@ -48,7 +48,7 @@ export async function runTimed(command, { log, seconds, env = process.env, stdou
   }
 }
 
-/** The text of a file, '' where there is none. */
+/** The text of a file; '' if it does not exist. */
 export function textOf(path) {
   try {
     return readFileSync(path, 'utf8');

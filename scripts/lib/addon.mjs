@@ -10,23 +10,23 @@ import { ensureSystemPackages } from './systemPackages.mjs';
 
 const addonPath = at('build', 'Release', 'lxmert.node');
 
-/** Written beside the addon: what it was built from and which CPU features it needs. src/engine/load.ts reads it, too. */
+/** The record beside the addon: a fingerprint of its sources, and the CPU features that it needs. src/engine/load.ts reads it, too. */
 const recordPath = at('build', 'Release', 'lxmert-build.json');
 
-/** What the object files in build/ were compiled with, whether or not the build came to its end. */
+/** The record of the compiler and flags of the object files in build/. It is also written if the build fails. */
 const objectsPath = at('build', 'compiled-with.json');
 
 const require = createRequire(import.meta.url);
 
-/** Everything but the compiler and the CPU that the addon is made from. */
+/** A fingerprint of everything from which the addon is built, except the compiler and the CPU. */
 function sourcesFingerprint() {
-  const cuda = at('native', 'cuda') + sep; // a library of its own, opened at run time
+  const cuda = at('native', 'cuda') + sep; // these files are in a separate library, which is opened at run time
   const files = filesBelow(at('native'), (file) => !file.startsWith(cuda));
   const headers = require('node-addon-api/package.json').version;
   return fingerprint([at('binding.gyp'), ...files], [march, headers, process.platform, process.arch]);
 }
 
-/** Loads the addon in a process of its own, which a bad one may take down. Returns what went wrong, or ''. */
+/** Loads the addon in a separate process, because a faulty addon may end the process. Returns what went wrong, or ''. */
 export function tryAddon(path) {
   const result = spawnSync(process.execPath, ['-e', 'require(process.argv[1])', path], { encoding: 'utf8' });
   if (result.status === 0) return '';
@@ -35,7 +35,7 @@ export function tryAddon(path) {
 }
 
 /**
- * Node's headers for node-gyp: those that came with this Node, so that node-gyp downloads none. Where there are none it has to.
+ * The folder of Node's headers for node-gyp: those of this Node, so that node-gyp does not download headers, if they exist.
  * @param {string} nodeGyp
  */
 async function nodeDirArguments(nodeGyp) {
@@ -56,7 +56,7 @@ async function nodeDirArguments(nodeGyp) {
   return [];
 }
 
-/** Whether every CPU feature in the list is here; true where the system does not tell. */
+/** Whether this CPU has every feature in the list; true if the system does not list features. */
 function cpuHas(flags) {
   try {
     const line = /^(?:flags|Features)\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1] ?? '';
@@ -75,7 +75,7 @@ export async function ensureAddon() {
   const sources = sourcesFingerprint();
   const record = readJson(recordPath);
   const probe = probeCompiler();
-  // Without a compiler an addon that was brought along may still do.
+  // Without a compiler, an addon that was copied to this machine may still be usable.
   const fits = record !== null && (probe === null || (record.compiler === probe.version && sameFlags(record, probe)));
   const runsHere = existsSync(addonPath) && Array.isArray(record?.cpuFlags) && cpuHas(record.cpuFlags);
   if (fits && runsHere && record.sources === sources && tryAddon(addonPath) === '') return false;
@@ -90,7 +90,7 @@ const sameFlags = (a, b) => String(a.cpuFlags) === String(b.cpuFlags);
 async function build(sources) {
   const { version, cpuFlags } = probeCompiler();
   const record = { sources, platform: process.platform, arch: process.arch, march, compiler: version, cpuFlags };
-  // make knows which files changed, but not that the compiler or the CPU did: then all is built anew.
+  // make notices changed files, but not another compiler or CPU. In that case everything is built again.
   const objects = readJson(objectsPath);
   const incremental = objects !== null && objects.compiler === version && sameFlags(objects, record);
   rmSync(recordPath, { force: true });
@@ -105,11 +105,11 @@ async function build(sources) {
   writeFileSync(recordPath, `${JSON.stringify(record, null, 2)}\n`);
 }
 
-/** Compiles and links what make finds to be out of date. Returns why the result does not load, or ''. */
+/** Compiles and links everything that is out of date. Returns why the result does not load, or ''. */
 async function make(title) {
   const nodeGyp = join(dirname(require.resolve('node-gyp/package.json')), 'bin', 'node-gyp.js');
   const headers = await nodeDirArguments(nodeGyp);
-  // A damaged one would be newer than what it is made from.
+  // A damaged addon would be newer than its object files, so make would not link it again.
   rmSync(addonPath, { force: true });
   await runStep(title, process.execPath, [nodeGyp, 'configure', 'build', '--jobs=max', '--loglevel=warn', ...headers], {
     cwd: root,

@@ -17,32 +17,32 @@ import { at, filesBelow, readJson, root } from './paths.mjs';
 import { plugins } from './plugins.mjs';
 import { outputOf, runStep, say, StepError } from './process.mjs';
 
-/** Packages that only building needs, and what no command of a bundle needs and is large. */
+/** Packages that only a build needs, and large packages that no command of a bundle needs. */
 const LEFT_OUT = [/^node-gyp$/, /^node-addon-api$/, /^onnxruntime/, /^sharp$/, /^@img\//];
 
-/** Libraries of the compiler that the system may have newer: the launcher chooses (scripts/bundle/lxmert). */
+/** Libraries of the compiler, which the system may have in a newer version. The launcher chooses one (scripts/bundle/lxmert). */
 const CXX_LIBRARY = /^(libstdc\+\+|libgcc_s)\.so/;
 
-/** What runs nothing. */
+/** Files that are not needed at run time. */
 const NOT_RUN = /\.(map|d\.ts|d\.mts|d\.cts|md|markdown)$|\/\.[^/]*$|\.compiled\.json$/;
 
 const bundleName = () => `lxmert-${readJson(at('package.json')).version}-linux-x64`;
 
-/** Folders of the npm packages that the program needs, as npm's lock file has them, relative to the checkout. */
+/** Folders of the npm packages that the program needs, from npm's lock file, relative to the checkout. */
 function productionModules() {
   const { packages } = readJson(at('package-lock.json'));
   const found = new Set();
   const visit = (from, { dependencies = {}, optionalDependencies = {} }) => {
     for (const name of Object.keys({ ...dependencies, ...optionalDependencies })) {
       if (LEFT_OUT.some((pattern) => pattern.test(name))) continue;
-      // As Node looks for it: the nearest node_modules, outwards.
+      // Searches like Node: the nearest node_modules first, then those of the parent folders.
       let folder = from;
       let path = join(folder, 'node_modules', name);
       while (packages[path] === undefined && folder !== '') {
         folder = folder.includes('/node_modules/') ? folder.slice(0, folder.lastIndexOf('/node_modules/')) : '';
         path = join(folder, 'node_modules', name);
       }
-      if (found.has(path) || !existsSync(at(path))) continue; // an optional one may be for another system
+      if (found.has(path) || !existsSync(at(path))) continue; // an optional package may be for another system
       found.add(path);
       visit(path, packages[path]);
     }
@@ -57,11 +57,11 @@ function copy(from, to) {
   return to;
 }
 
-/** A program or library without what only a debugger reads. */
+/** Copies a program or library without its debug information. */
 function copyStripped(from, to) {
   copy(from, to);
   chmodSync(to, 0o755);
-  if (outputOf('strip', ['--strip-unneeded', to]) === null) throw new StepError(`strip does not take ${from}`);
+  if (outputOf('strip', ['--strip-unneeded', to]) === null) throw new StepError(`strip fails for ${from}`);
   return to;
 }
 
@@ -70,7 +70,7 @@ const copyFiles = (from, to, keep = () => true) => {
     copy(file, join(to, file.slice(from.length)));
 };
 
-/** Fills the launcher's @NAMES@. */
+/** Replaces the @NAMES@ in the launcher. */
 function writeLauncher(file, values) {
   const text = readFileSync(at('scripts', 'bundle', 'lxmert'), 'utf8');
   writeFileSync(
@@ -81,7 +81,7 @@ function writeLauncher(file, values) {
 }
 
 /**
- * Lays the bundle out as a folder.
+ * Makes the folder of the bundle.
  * @param {import('./bundleAddon.mjs').BuiltAddon} addon
  * @param {string} out the folder that it lies in
  * @returns {{ folder: string, glibc: string, absent: { name: string, build: string }[] }} the folder, the oldest glibc that it runs on,
@@ -115,7 +115,7 @@ export function assemble(addon, out) {
     plugins.filter(({ file }) => !existsSync(at(file))),
   ];
   const opened = present.map(({ file }) => at(file));
-  // They need the CUDA back end's objects, so they are there only where that is.
+  // These programs need the objects of the CUDA back end, so they exist only if it is built.
   const programs = present.length > 0 ? filesBelow(addon.programs) : [];
   const executables = [
     ...opened.map((file, i) => copyStripped(file, join(app, present[i].file))),
@@ -155,7 +155,7 @@ export function assemble(addon, out) {
   return { folder, glibc: needs.GLIBC, absent };
 }
 
-/** Packs the folder beside itself, and gives the archive's path. @param {string} folder @param {string} level of xz */
+/** Packs the folder into an archive beside it. Returns the path of the archive. @param {string} folder @param {string} level of xz */
 export async function archive(folder, level) {
   const file = `${folder}.tar.xz`;
   const made = `${file}.new`;

@@ -8,7 +8,7 @@ import { at, readJson } from './paths.mjs';
 import { plugins } from './plugins.mjs';
 import { runStep, StepError } from './process.mjs';
 
-/** What CPUs a bundle is for, unless LXMERT_MARCH says otherwise: those with AVX2, of 2013 and later. */
+/** The default CPUs of a bundle, if LXMERT_MARCH is not set: those with AVX2, from 2013 on. */
 const MARCH = 'x86-64-v3';
 
 const SOURCES = ['native', 'scripts', 'binding.gyp', 'package.json'];
@@ -18,7 +18,7 @@ const SOURCES = ['native', 'scripts', 'binding.gyp', 'package.json'];
  * and the folder of the programs that check a GPU with its kernels, where they are built
  */
 
-/** The clone's own, as it is. @returns {BuiltAddon} */
+/** The addon that is already built in the clone. @returns {BuiltAddon} */
 export function builtAddon() {
   const folder = at('build', 'Release');
   const record = readJson(join(folder, 'lxmert-build.json'));
@@ -27,8 +27,8 @@ export function builtAddon() {
 }
 
 /**
- * The addon for a bundle, built where it is not up to date: the clone's own where that is for the same CPUs, else one that is built
- * in a folder of its own, so that the clone's stays.
+ * The addon for a bundle, which is built if it is not up to date. It is the clone's addon if that is for the same CPUs. Otherwise
+ * the addon is built in a separate folder, so that the clone's addon does not change.
  * @returns {Promise<BuiltAddon>}
  */
 export async function bundleAddon() {
@@ -41,7 +41,7 @@ export async function bundleAddon() {
   mkdirSync(clone, { recursive: true });
   for (const name of SOURCES) {
     rmSync(join(clone, name), { recursive: true, force: true });
-    // With their times, by which make knows what has changed.
+    // Copies keep their modification times, by which make recognises changed files.
     cpSync(at(name), join(clone, name), { recursive: true, preserveTimestamps: true });
   }
   if (!existsSync(join(clone, 'node_modules'))) symlinkSync('../../node_modules', join(clone, 'node_modules'));
@@ -57,7 +57,7 @@ export async function bundleAddon() {
   });
 }
 
-/** Links the programs that check a GPU, where the CUDA back end is built and nvcc is here. */
+/** Links the programs that check a GPU, if the CUDA back end is built and nvcc is installed. */
 async function withPrograms(addon) {
   const hasCuda = plugins.some(({ name, file }) => name === 'CUDA' && existsSync(at(file)));
   if (hasCuda && nvccVersion() !== null)

@@ -4,10 +4,10 @@ import { outputOf } from './process.mjs';
 /** The compiler that node-gyp will call. */
 export const compiler = process.env.CXX || 'g++';
 
-/** Value of -march: what the addon's code may use. `native` is this machine's CPU. */
+/** The value of -march, which sets the CPU features that the addon may use. `native` is this machine's CPU. */
 export const march = process.env.LXMERT_MARCH || 'native';
 
-/** First g++ with enough of C++20. */
+/** The oldest version of g++ that supports the C++20 features in use. */
 export const OLDEST_GXX = 10;
 
 /** A compiler's macro for an instruction set -> the kernel's name for it in /proc/cpuinfo. */
@@ -56,7 +56,7 @@ const FEATURES = {
   __ARM_FEATURE_SVE2: 'sve2',
 };
 
-/** Features of this machine's CPU as its kernel lists them, or null where it does not. */
+/** Features of this machine's CPU in the list of the system's kernel; null if there is no list. */
 function listedFeatures() {
   try {
     const line = /^(?:flags|Features)\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1];
@@ -67,7 +67,7 @@ function listedFeatures() {
 }
 
 /**
- * What the compiler is and which CPU features the code it makes may use, or null without a compiler.
+ * The version of the compiler, and the CPU features that its code may use; null if there is no compiler.
  * @returns {{ version: string, major: number, cpuFlags: string[] } | null}
  */
 export function probeCompiler() {
@@ -80,8 +80,8 @@ export function probeCompiler() {
       .filter((match) => match !== null)
       .map(([, name, value]) => [name, value]),
   );
-  // Some virtual machines list fewer features than the CPU says it has, and the compiler asks the CPU: what is not
-  // listed where it was built cannot be looked for where it is loaded.
+  // The compiler asks the CPU for its features, but some virtual machines list fewer. A feature that is not listed on the
+  // building machine cannot be checked when the addon is loaded.
   const listed = march === 'native' ? listedFeatures() : null;
   return {
     version: `${compiler} ${(defined.get('__VERSION__') ?? 'unknown').replaceAll('"', '')}`,

@@ -1,5 +1,5 @@
-// The CUDA back end: build-cuda/lxmert_cuda.so, by nvcc alone. It links the CUDA runtime statically and opens cuBLASLt at run
-// time, so it builds wherever there is an nvcc, GPU or not.
+// Builds the CUDA back end, build-cuda/lxmert_cuda.so, with nvcc. The library links the CUDA runtime statically and opens cuBLASLt
+// at run time, so the build needs only nvcc and no GPU.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -8,17 +8,17 @@ import { cpuObjectOf, programSources } from './devicePrograms.mjs';
 import { at, filesBelow, fingerprint, readJson, root } from './paths.mjs';
 import { outputOf, runStep, say, StepError, tailOf } from './process.mjs';
 
-/** Not in build/, which node-gyp wipes. */
+/** The output folder. It is not build/, because node-gyp empties that folder. */
 export const folder = at('build-cuda');
 export const libraryPath = join(folder, 'lxmert_cuda.so');
 const recordPath = join(folder, 'compiled-from.json');
 
 export const nvcc = process.env.NVCC || 'nvcc';
 
-/** nvcc's version, or null where there is none. */
+/** nvcc's version; null if there is no nvcc. */
 export const nvccVersion = () => /release \S+ (V\S+)/.exec(outputOf(nvcc, ['--version']) ?? '')?.[1] ?? null;
 
-/** Compute capabilities to build for: those of the list (or of LXMERT_CUDA_TARGETS, as 80,90) that this nvcc knows. */
+/** The compute capabilities to build for: those of the list (or of LXMERT_CUDA_TARGETS, such as 80,90) that nvcc supports. */
 function targets(listed) {
   const wanted = process.env.LXMERT_CUDA_TARGETS?.split(',') ?? listed;
   const known = new Set(outputOf(nvcc, ['--list-gpu-code'])?.match(/\d+/g) ?? []);
@@ -33,19 +33,19 @@ function compilation() {
     sources: [...variables.lxmert_cuda_sources, ...variables.lxmert_cuda_toolkit_sources],
     flags: [
       ...variables.lxmert_cuda_flags,
-      // So that the library runs wherever a bundle does.
+      // With this the library runs on all systems on which a bundle runs.
       ...['-include', 'scripts/lib/older-libstdc++.h'],
       ...targets(variables.lxmert_cuda_targets).map((target) => `-gencode=arch=compute_${target},code=sm_${target}`),
     ],
   };
 }
 
-/** Rooms of files that nvcc compiles. */
+/** Folders of files that nvcc compiles. */
 const OWN = ['native', 'bench', 'test'].map((room) => at(room) + sep);
 
 const objectOf = (source) => join(folder, `${basename(source)}.o`);
 
-/** The project's own files that a compilation read. @param {string} rule of make */
+/** The project's files that a compilation read. @param {string} rule of make */
 const inputsOf = (rule) =>
   rule
     .replace(/^[^:]*:/, '')
@@ -54,10 +54,10 @@ const inputsOf = (rule) =>
     .map((path) => resolve(root, path))
     .filter((path) => OWN.some((room) => path.startsWith(room)));
 
-/** A file that launches nothing has nothing to compile for each target. */
+/** Whether a file has kernels, which must be compiled for each target. */
 const isHostOnly = (source) => !/__global__|LXMERT_LAUNCH/.test(readFileSync(at(source), 'utf8'));
 
-/** Compiles one file; returns what it read and what ptxas said of its kernels. */
+/** Compiles one file. Returns the files that it read, and the output of ptxas for its kernels. */
 async function compile(source, allFlags) {
   const flags = isHostOnly(source) ? allFlags.filter((flag) => !flag.startsWith('-gencode')) : allFlags;
   const object = objectOf(source);
@@ -76,7 +76,7 @@ async function compile(source, allFlags) {
   return { inputs: inputsOf(readFileSync(rule, 'utf8')), report: output };
 }
 
-/** As many at a time as there are cores. */
+/** Compiles files, as many at a time as there are cores. */
 async function compileAll(sources, flags, extra, record) {
   const queue = [...sources];
   const work = async () => {
@@ -85,7 +85,7 @@ async function compileAll(sources, flags, extra, record) {
       const start = performance.now();
       const { inputs, report } = await compile(source, flags);
       record.objects[source] = { inputs, report, fingerprint: fingerprint(inputs, extra) };
-      writeFileSync(recordPath, JSON.stringify(record)); // it takes minutes: what is done stays done
+      writeFileSync(recordPath, JSON.stringify(record)); // written after each file, so that an interruption loses little
       say(`cuda: ${source}: ${((performance.now() - start) / 1000).toFixed(1)} s`);
     }
   };
@@ -94,7 +94,7 @@ async function compileAll(sources, flags, extra, record) {
   if (failed) throw failed.reason;
 }
 
-/** Compiles what is not up to date; gives the record of all. */
+/** Compiles all files that are not up to date. Returns the record of all files. */
 async function ensureObjects(sources, flags) {
   mkdirSync(folder, { recursive: true });
   const version = nvccVersion();
@@ -124,7 +124,7 @@ async function ensureObjects(sources, flags) {
 export async function ensureCuda() {
   const version = nvccVersion();
   if (version === null)
-    throw new StepError(`there is no nvcc (${nvcc}), which the CUDA back end is compiled by`, {
+    throw new StepError(`there is no nvcc (${nvcc}), which is needed to compile the CUDA back end`, {
       hint: "Install NVIDIA's CUDA toolkit, 12.8 or newer, or name its nvcc: NVCC=/usr/local/cuda/bin/nvcc npm run build:cuda",
     });
   const { sources, flags } = compilation();
@@ -146,9 +146,9 @@ export async function ensureCuda() {
 export const programsFolder = join(folder, 'programs');
 
 /**
- * Links those programs, and gives their paths by name.
- * @param {string} addonFolder of the addon's build, whose CPU kernels one of them compares with
- * @param {string} [out] the folder that they go to
+ * Links those programs. Returns their paths by name.
+ * @param {string} addonFolder the folder of the addon's build. One program compares kernels with its CPU kernels
+ * @param {string} [out] the output folder
  */
 export async function ensureCudaPrograms(addonFolder, out = programsFolder) {
   await ensureCuda();
@@ -182,14 +182,14 @@ function toolkit() {
   return found ? dirname(dirname(realpathSync(found))) : null;
 }
 
-/** NVIDIA's libraries that the plugin opens (native/cuda/nvidia_library.h): their files, wheels, and notes for the plugin. */
+/** NVIDIA's libraries that the plugin opens (native/cuda/nvidia_library.h): their files, their wheels, and the files with their noted paths. */
 export const nvidiaLibraries = {
   cublasLt: { file: /^libcublasLt\.so\.\d+$/, header: 'cublasLt.h', wheel: 'nvidia-cublas', note: 'cublaslt.path' },
   nccl: { file: /^libnccl\.so\.\d+$/, header: 'nccl.h', wheel: 'nvidia-nccl-cu13', note: 'nccl.path' },
 };
 
 /**
- * A library of the toolkit, of the system, or of a wheel in build-cuda/venv or in the python3 at hand; null without.
+ * Finds a library in the toolkit, in the system, or in a wheel of build-cuda/venv or of the first python3; null if there is none.
  * @param {{ file: RegExp }} library
  */
 export function findLibrary({ file }) {
@@ -207,7 +207,7 @@ export function findLibrary({ file }) {
   return null;
 }
 
-/** Where the plugin may look for a library, should the system not find it. */
+/** Notes the paths of libraries for the plugin, in case the system does not find them. */
 function noteLibraries() {
   for (const library of Object.values(nvidiaLibraries)) {
     const found = findLibrary(library);

@@ -2,24 +2,24 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { at, readJson } from './paths.mjs';
 
-/** Of the program that checks and times every kernel. */
+/** The sources of the program that checks and times every kernel. */
 export const benchSources = () =>
   readdirSync(at('bench', 'cuda'))
     .filter((name) => name.endsWith('.cu'))
     .map((name) => `bench/cuda/${name}`);
 
-/** The CPU's kernels, which it compares with: those that need no library. */
+/** The CPU's kernels for the comparison: those that need no library. */
 export const cpuSources = () =>
   readJson(at('native', 'sources.gypi')).variables.lxmert_sources.filter((path) =>
     /^native\/cpu\/(?!device|linear|product)/.test(path),
   );
 
-/** One of them as it was compiled for an addon. @param {string} addonFolder build/Release, or another build's */
+/** The object file of a CPU kernel in an addon's build. @param {string} addonFolder build/Release, or that of another build */
 export const cpuObjectOf = (addonFolder, source) =>
   join(addonFolder, 'obj.target', 'lxmert', source.replace(/cc$/, 'o'));
 
 /**
- * The programs that check a device: by name, what each is made of besides the CUDA back end.
+ * The programs that check a device: for each name, its sources in addition to the CUDA back end.
  * @returns {Record<string, string[]>}
  */
 export const programSources = () => ({

@@ -2,11 +2,11 @@ import { basename } from 'node:path';
 import { realpathSync } from 'node:fs';
 import { outputOf, StepError } from './process.mjs';
 
-/** Libraries of glibc itself, which a bundle takes from the machine that it runs on. */
+/** Libraries of glibc. A bundle uses those of the machine on which it runs. */
 const GLIBC = /^(ld-linux-x86-64|libc|libm|libdl|libpthread|librt|libutil|libresolv|libanl)\.so(\.\d+)*$/;
 
 /**
- * The shared libraries that these files need, glibc's left out: name as it is asked for -> file.
+ * The shared libraries that these files need, without those of glibc: requested name -> file.
  * @param {readonly string[]} files
  * @returns {Map<string, string>}
  */
@@ -25,7 +25,7 @@ export function librariesOf(files) {
   return found;
 }
 
-/** By numbers, part by part: 3.4.9 comes before 3.4.30, and 3.4 before both. */
+/** Compares versions number by number: 3.4.9 comes before 3.4.30, and 3.4 before both. */
 function compare(a, b) {
   const [one, other] = [a, b].map((version) => version.split('.').map(Number));
   for (let i = 0; i < Math.max(one.length, other.length); i++) {
@@ -36,14 +36,14 @@ function compare(a, b) {
 }
 
 /**
- * The newest version of a library's symbols that one of these files asks for, '2.34' for GLIBC_2.34; '0' when none does.
+ * The newest version of a library's symbols that one of these files needs, such as '2.34' for GLIBC_2.34; '0' if there is none.
  * @param {readonly string[]} files @param {string} family GLIBC or GLIBCXX
  */
 export function newestSymbols(files, family) {
   const versions = files.flatMap((file) => {
     const listed = outputOf('objdump', ['-p', file]);
     if (listed === null) throw new StepError(`objdump does not read ${file}`);
-    // Only what it asks of others: what it defines itself comes first.
+    // Only the versions that the file needs: those that it defines are listed before.
     const asked = /Version References:.*/s.exec(listed)?.[0] ?? '';
     return [...asked.matchAll(new RegExp(`\\b${family}_([\\d.]+)`, 'g'))].map(([, version]) => version);
   });

@@ -12,7 +12,7 @@ const libraryPath = at('build', 'Release', 'lxmert_cuda_emulator.so');
 
 const objectsFolder = at('build', 'emulator');
 
-/** What the library was linked from. */
+/** The record of the objects from which the library was linked. */
 const linkedPath = at('build', 'emulator', 'linked-from');
 
 const LINK = ['-shared', '-fopenmp', '-Wl,--no-undefined', '-lboost_context'];
@@ -27,7 +27,7 @@ export async function ensureEmulator() {
   const { variables } = readJson(at('native', 'sources.gypi'));
   const sources = [...variables.lxmert_cuda_sources, ...variables.lxmert_emulator_sources];
   const objects = new Objects(objectsFolder, 'the emulator');
-  // More than -O2 would compile for longer and make fibers no faster.
+  // A higher level than -O2 would compile longer without making fibers faster.
   const flags = [...emulatorFlags(), '-O2'];
   await objects.ensure(sources, () => flags);
   const link = objects.fingerprint(sources);
@@ -65,7 +65,7 @@ export async function ensureEmulatorPrograms() {
   return out;
 }
 
-/** The same before tests, which do without it where Boost.Context is not installed and may not be. */
+/** Builds the emulator for the tests. If Boost.Context is missing and cannot be installed, tests run without the emulator. */
 export async function ensureEmulatorForTests() {
   try {
     await ensureEmulatorPackages();

@@ -12,7 +12,7 @@ export function randomOf(seed) {
   };
 }
 
-/** Numbers that headers are likely to be wrong by. */
+/** Numbers for damaged headers that are likely to cause errors. */
 const extremes = [
   0n,
   1n,
@@ -28,7 +28,7 @@ const extremes = [
   (1n << 64n) - 1n,
 ];
 
-/** Ways to damage a file. Each takes the bytes and gives new ones. */
+/** Ways to damage a file. Each function gets the bytes and returns new bytes. */
 const damages = {
   flipBit: (bytes, { place }) => {
     const at = place(bytes.length);
@@ -80,7 +80,7 @@ const damages = {
 
 /**
  * Reads damaged copies of files.
- * @param options.list gives `[{name, shape, dtype, sha256}]` of a file, or throws an LxmertError
+ * @param options.list returns `[{name, shape, dtype, sha256}]` for a file, or throws an LxmertError
  * @returns counts, the slowest case in milliseconds, and what failed: other errors, a slow case, or changed numbers
  *   in a form with checksums
  */
@@ -106,7 +106,7 @@ export async function fuzz({ files, work, cases, seed, list, slowestAllowed = 10
     for (let times = 1 + place(3); times > 0; times--) {
       const name = pick(names);
       done.push(name);
-      // Headers are where damage tells the most; numbers make up most of a file.
+      // Damage is made mostly in headers, where it has more effects than in numbers, which are most of a file.
       const front = random() < 0.5 ? Math.min(damaged.length, 4096) : damaged.length;
       const [head, tail] = [damaged.subarray(0, front), damaged.subarray(front)];
       const backwards = isZip && random() < 0.4;
@@ -139,5 +139,5 @@ export async function fuzz({ files, work, cases, seed, list, slowestAllowed = 10
   return result;
 }
 
-/** The numbers of a tensor. Its name may change, where the pickle has no checksum of its own; then it is another tensor. */
+/** The numbers of a tensor. Damage may change its name if the pickle has no checksum; then it is another tensor. */
 const summary = ({ sha256 }) => sha256;

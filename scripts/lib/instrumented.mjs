@@ -5,12 +5,12 @@ import { at, readJson, root } from './paths.mjs';
 import { outputOf, runStep } from './process.mjs';
 import { ensureEmulatorPackages, ensureSystemPackages } from './systemPackages.mjs';
 
-/** The compiler makes each load and store call us (native/cuda/emulator/instrumented.cc), and what is misaligned. */
+/** Flags with which each load, store and misaligned access calls a function (native/cuda/emulator/instrumented.cc). */
 const INSTRUMENT = [
   '-fsanitize=thread,alignment,bounds,shift,signed-integer-overflow',
   '-fno-sanitize-recover=all',
   '-fno-sanitize=null',
-  // What is loaded 16 bytes at a time is told as that, not as four loads of what is then used.
+  // A load of 16 bytes is reported as one load, not as four loads of the used parts.
   '-fno-tree-sra',
 ];
 
@@ -22,20 +22,20 @@ function flagsOf(source) {
   return source.startsWith('native/cuda/emulator/') ? [...flags, '-O2'] : [...flags, '-O1', ...INSTRUMENT];
 }
 
-/** Whether the compiler can do that. */
+/** Whether the compiler supports these flags. */
 export const canInstrument = () => outputOf(compiler, [...INSTRUMENT, '-x', 'c++', '-fsyntax-only', '-'], '') !== null;
 
 const listed = (list) => readJson(at('native', 'sources.gypi')).variables[`lxmert_${list}_sources`];
 
-/** The CUDA back end on the emulator, as both watchers need it. */
+/** The sources of the CUDA back end on the emulator, which both watchers need. */
 const cudaSources = () => ['cuda', 'emulator', 'instrumented'].flatMap(listed);
 
-/** Who hears what kernels do to memory, by name: one of them is linked to a program. */
+/** The watchers of memory accesses, by name. One of them is linked into a program. */
 const WATCHERS = { races: 'racecheck', traffic: 'traffic' };
 
 /**
- * Compiles, where something has changed, what such programs are made of; also these further sources.
- * @returns by source, the objects of the CUDA back end on the emulator, of each watcher, of the program that checks the
+ * Compiles the changed sources of such programs, and the given further sources.
+ * @returns the object files by source: of the CUDA back end on the emulator, of each watcher, of the program that checks the
  * kernels, and of the further sources
  */
 export async function instrumentedObjects(further = []) {
@@ -55,11 +55,11 @@ export async function instrumentedObjects(further = []) {
   };
 }
 
-/** For one more source like the kernels, and for what is linked of it. */
+/** Flags to compile one more source like the kernels, and to link it. */
 export const instrumentedFlags = () => ({ compile: flagsOf(''), link: LINK });
 
 /**
- * Builds a program of a source (null: the one that checks the kernels) and gives its path.
+ * Builds a program from a source (null: the program that checks the kernels) and returns its path.
  * @param {keyof typeof WATCHERS} watcher
  */
 export async function buildInstrumented(watcher, source) {
@@ -68,7 +68,7 @@ export async function buildInstrumented(watcher, source) {
   return link(`${watcher}-${name}`, { ...cuda, ...watchers[watcher], ...(source === null ? kernels : further) });
 }
 
-/** Builds the library that looks for races, for whole models: LXMERT_CUDA_LIBRARY names it. */
+/** Builds the library that searches for races in whole models. LXMERT_CUDA_LIBRARY must name it. */
 export async function buildRaceLibrary() {
   const { cuda, watchers } = await instrumentedObjects();
   return link('lxmert_cuda_emulator.so', { ...cuda, ...watchers.races }, ['-shared', '-Wl,--no-undefined']);

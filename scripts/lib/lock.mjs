@@ -6,19 +6,19 @@ import { say } from './process.mjs';
 
 const WAIT_MS = 250;
 
-/** How long the holder, who may be busy, has to say who it is. */
+/** Time in which the process with the lock, which may be busy, must send its process id. */
 const ANSWER_MS = 2000;
 
 /**
- * The name of a socket in Linux's abstract namespace, which is in no folder. Only one process can listen at a name, and the
- * kernel frees the name when that process ends, however it ends: nothing is left behind, and no holder is ever dead.
+ * The name of a socket in Linux's abstract namespace, which is not a file. Only one process can listen at a name, and the
+ * kernel frees the name when that process ends for any reason. So no stale lock can remain.
  */
 function nameOf(what) {
   const { dev, ino } = statSync(root);
   return `\0lxmert-${fingerprint([], [root, `${dev} ${ino} ${process.getuid?.() ?? 0}`, what]).slice(0, 32)}`;
 }
 
-/** A server that holds the name and tells who asks its process id; null when another process holds it. */
+/** A server that has the name and sends its process id to every client; null if another process has the name. */
 function take(name) {
   const server = createServer((client) => client.on('error', () => {}).end(`${process.pid}`));
   return new Promise((resolve, reject) => {
@@ -27,7 +27,7 @@ function take(name) {
   });
 }
 
-/** The process id of the holder; '' when it has just ended, or is too busy to answer soon. */
+/** The process id of the process with the lock; '' if it has just ended, or does not answer in time. */
 function holder(name) {
   return new Promise((resolve) => {
     let text = '';
@@ -40,7 +40,7 @@ function holder(name) {
 }
 
 /**
- * Runs `work` while no other setup of this checkout runs (or what else is named): two at once would compile into each
+ * Runs `work` while no other setup (or other named work) of this checkout runs. Two at the same time would overwrite each
  * other's files.
  * @template T
  * @param {() => Promise<T>} work

@@ -3,15 +3,15 @@ import { outputOf, runStep, say, StepError } from './process.mjs';
 import { at, fingerprint, root } from './paths.mjs';
 import { onPath } from './systemPackages.mjs';
 
-/** The library that speaks MPI, beside the addon that opens it. */
+/** The library for MPI, beside the addon that opens it. */
 const libraryPath = at('build', 'Release', 'lxmert_mpi.so');
 const builtFromPath = at('build', 'Release', 'lxmert_mpi.json');
 const source = at('native', 'comm', 'mpi_plugin.cc');
 
-/** MPI's own compiler, which knows its headers and libraries. MPICXX may name another one. */
+/** MPI's compiler, which finds MPI's headers and libraries. MPICXX may name another one. */
 const mpiCompiler = () => process.env.MPICXX || 'mpicxx';
 
-/** Folders of MPI's headers; null where MPI is not installed. */
+/** Folders of MPI's headers; null if MPI is not installed. */
 export function mpiHeaders() {
   if (!onPath(mpiCompiler())) return null;
   const words = outputOf(mpiCompiler(), ['-show'])?.split(/\s+/) ?? [];
@@ -29,7 +29,7 @@ const DEFINES = ['-DOMPI_SKIP_MPICXX', '-DMPICH_SKIP_MPICXX', '-I', 'native'];
 export async function ensureMpi() {
   const compiler = mpiCompiler();
   if (!onPath(compiler))
-    throw new StepError(`MPI is not here: there is no ${compiler}`, {
+    throw new StepError(`MPI is not installed: there is no ${compiler}`, {
       hint: 'Install MPI with its headers (Debian: apt-get install openmpi-bin libopenmpi-dev; a cluster: load its module).',
     });
   const version = `${outputOf(compiler, ['--version'])} ${outputOf(compiler, ['-show'])}`;
@@ -43,7 +43,7 @@ export async function ensureMpi() {
   return true;
 }
 
-/** The same where MPI is; ranks do without it. */
+/** Compiles the library if MPI is installed. Ranks can also run without MPI. */
 export async function ensureMpiWhereItIs() {
   if (!existsSync(source) || !onPath(mpiCompiler())) return false;
   try {

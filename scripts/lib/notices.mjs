@@ -21,7 +21,7 @@ function npmNotice(folder) {
   return `${heading(`${name} ${version} (npm), ${license ?? 'licence in its own text'}`)}${texts.join('\n\n') || `Its package names the licence ${license} and brings no text of it.`}\n`;
 }
 
-/** Node says in one file what is in it. */
+/** The licence file of Node, which covers everything in Node. */
 function nodeNotice() {
   const prefix = join(process.execPath, '..', '..');
   const places = [
@@ -48,13 +48,13 @@ function packageOf(file) {
   return null;
 }
 
-/** Libraries are copied as the system has them; Debian keeps the licence of each package, and common ones once. */
+/** The licences of shared libraries of the system. Debian has one licence file for each package, and common licences once. */
 function libraryNotices(files) {
   const byPackage = new Map();
   for (const file of files) {
     const name = packageOf(file);
     if (name === null)
-      throw new StepError(`no Debian package brought ${file}, so its licence is not known`, {
+      throw new StepError(`${file} is not from a Debian package, so its licence is not known`, {
         hint: 'A bundle is made on Debian or Ubuntu, of libraries that apt installed.',
       });
     byPackage.set(name, [...(byPackage.get(name) ?? []), basename(file)]);

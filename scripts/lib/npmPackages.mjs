@@ -2,7 +2,7 @@ import { chmodSync, existsSync, mkdirSync, readlinkSync, rmSync, statSync, symli
 import { at, readJson, root } from './paths.mjs';
 import { runStep, StepError } from './process.mjs';
 
-/** Whether node_modules holds what package-lock.json asks for. npm writes its own list of what it installed last. */
+/** Whether node_modules has the packages of package-lock.json. npm writes a list of the packages that it installed last. */
 export function packagesInstalled() {
   const wanted = readJson(at('package-lock.json'))?.packages;
   const installed = readJson(at('node_modules', '.package-lock.json'))?.packages;
@@ -12,7 +12,7 @@ export function packagesInstalled() {
   return Object.entries(wanted).every(
     ([path, { version, optional, devOptional }]) =>
       path === '' ||
-      // Optional ones may be for other systems.
+      // Optional packages may be for other systems.
       ((optional || devOptional) && installed[path] === undefined) ||
       (installed[path]?.version === version && existsSync(at(path))),
   );
@@ -21,7 +21,7 @@ export function packagesInstalled() {
 /** @returns {Promise<boolean>} whether anything was done */
 export async function ensureNpmPackages() {
   if (packagesInstalled()) return false;
-  // The npm that called us, else the one on PATH.
+  // The npm that started this script, or otherwise the npm on PATH.
   const npm = process.env.npm_execpath;
   const [command, first] = npm?.endsWith('.js') ? [process.execPath, [npm]] : ['npm', []];
   await runStep(
@@ -30,7 +30,8 @@ export async function ensureNpmPackages() {
     [...first, 'ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'],
     {
       cwd: root,
-      // onnxruntime-node's own install script fetches CUDA's libraries from elsewhere, and fails where only npm is reached.
+      // The install script of onnxruntime-node downloads CUDA's libraries from another server, and fails if only npm's registry
+      // can be reached.
       env: { ONNXRUNTIME_NODE_INSTALL: 'skip', ...process.env },
       hint: 'Is the network there? `ONNXRUNTIME_NODE_INSTALL=skip npm ci` by itself shows more.',
     },
@@ -39,8 +40,8 @@ export async function ensureNpmPackages() {
 }
 
 /**
- * `npx lxmert` looks in node_modules/.bin and then in the registry; npm puts no link there for the package that one
- * stands in, so we do.
+ * `npx lxmert` searches node_modules/.bin and then the registry. npm makes no link there for the package of the current
+ * folder, so this function makes it.
  */
 export function ensureBinLink() {
   const target = '../../dist/cli/main.js';
@@ -50,7 +51,7 @@ export function ensureBinLink() {
   try {
     if (readlinkSync(link) === target) return;
   } catch {
-    // not there, or not a link
+    // The link does not exist, or it is not a link.
   }
   mkdirSync(at('node_modules', '.bin'), { recursive: true });
   rmSync(link, { force: true });

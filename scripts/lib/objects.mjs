@@ -6,13 +6,13 @@ import { compiler, march, probeCompiler } from './compiler.mjs';
 import { at, fingerprint, readJson, root } from './paths.mjs';
 import { say, StepError, tailOf } from './process.mjs';
 
-/** For what is compiled to run on the emulator; `#pragma unroll` is nvcc's. */
+/** Flags to compile for the emulator. Only nvcc knows `#pragma unroll`. */
 export const emulatorFlags = () => [
   ...readJson(at('native', 'sources.gypi')).variables.lxmert_cxx_flags,
   ...[`-march=${march}`, '-fPIC', '-Wno-unknown-pragmas', '-I', 'native'],
 ];
 
-/** The project's own files that a compilation read, as the compiler listed them. @param {string} list a make rule */
+/** The project's files that a compilation read, from the compiler's list. @param {string} list a make rule */
 const inputsOf = (list) =>
   list
     .replace(/^[^:]*:/, '')
@@ -42,15 +42,15 @@ function compile(source, object, flags) {
 }
 
 /**
- * Objects of C++ sources in a folder, compiled when what they were compiled from has changed: as many at a time as there
- * are cores. Whatever fails, what was compiled is kept.
+ * Object files of C++ sources in a folder. A source is compiled again if one of its files has changed, as many at a time as
+ * there are cores. If one source fails, the objects of the others are kept.
  */
 export class Objects {
-  /** What each was compiled from: source -> { inputs, fingerprint }. */
+  /** The inputs of each object: source -> { inputs, fingerprint }. */
   #record;
   #recordPath;
 
-  /** @param {string} folder @param {string} title what they are for, in messages */
+  /** @param {string} folder @param {string} title the purpose of the objects, for messages */
   constructor(folder, title) {
     this.folder = folder;
     this.title = title;
@@ -63,7 +63,7 @@ export class Objects {
     return join(this.folder, `${source.replaceAll('/', '-')}.o`);
   }
 
-  /** One text for all that these objects were compiled from. @param {readonly string[]} sources */
+  /** One fingerprint of all inputs of these objects. @param {readonly string[]} sources */
   fingerprint(sources) {
     return sources.map((source) => this.#record[source]?.fingerprint).join();
   }

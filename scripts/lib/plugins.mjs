@@ -1,6 +1,6 @@
 /**
- * Libraries that the addon opens at run time where they are built, by their place in the checkout; a bundle has them at the same
- * place below `app`. The one list of them.
+ * The list of all libraries that the addon opens at run time if they are built, by their place in the checkout. A bundle has them
+ * at the same place in `app`.
  * @type {readonly { name: string, file: string, build: string, notice: string }[]}
  */
 export const plugins = [

@@ -1,14 +1,14 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { constants } from 'node:os';
 
-/** How many of the last lines of a failed step are shown. */
+/** Number of last lines of a failed step that are shown. */
 const TAIL_LINES = 40;
 
-/** A step that failed; `message` says what, `hint` what to do about it. */
+/** A failed step. `message` says what failed, and `hint` says what the user can do. */
 export class StepError extends Error {
   /**
    * @param {string} message
-   * @param {{ tail?: string, hint?: string }} [details] last output of the step; what the user can do
+   * @param {{ tail?: string, hint?: string }} [details] the last output of the step, and what the user can do
    */
   constructor(message, { tail = '', hint = '' } = {}) {
     super(message);
@@ -17,12 +17,12 @@ export class StepError extends Error {
   }
 }
 
-/** @param {string} line one line of progress, on stderr */
+/** Prints a line of progress on stderr. @param {string} line */
 export function say(line) {
   process.stderr.write(`${line}\n`);
 }
 
-/** The last lines of a text, without what node-gyp says about itself after each error. @param {string} text */
+/** The last lines of a text, without the lines that node-gyp adds after each error. @param {string} text */
 export function tailOf(text) {
   const lines = text.trimEnd().split('\n');
   return lines
@@ -32,7 +32,7 @@ export function tailOf(text) {
 }
 
 /**
- * Output of a short command, or null when it cannot be started or fails.
+ * The output of a short command; null if it cannot be started or fails.
  * @param {string} command
  * @param {readonly string[]} args
  * @param {string} [input] its standard input
@@ -43,9 +43,9 @@ export function outputOf(command, args, input = '') {
 }
 
 /**
- * Runs a step of some length: one line when it begins and one when it ends. Its output is kept back, and its end is
- * part of the StepError when it fails; LXMERT_VERBOSE=1 passes all of it on.
- * @param {string} title what is being done
+ * Runs a longer step. Prints one line at its beginning and one at its end. The output is not printed; if the step fails, the
+ * StepError has its last lines. With LXMERT_VERBOSE=1 all output is printed.
+ * @param {string} title a description of the step
  * @param {string} command
  * @param {readonly string[]} args
  * @param {{ cwd: string, env?: NodeJS.ProcessEnv, hint?: string }} options
@@ -59,7 +59,7 @@ export async function runStep(title, command, args, { cwd, env = process.env, hi
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8');
     stream.on('data', (text) => {
-      // The end is enough: a compiler can write megabytes.
+      // Only the end of the output is kept, because a compiler can write megabytes.
       output = (output + text).slice(-200_000);
       if (verbose) process.stderr.write(text);
     });
@@ -75,7 +75,7 @@ export async function runStep(title, command, args, { cwd, env = process.env, hi
 }
 
 /**
- * Runs a program in the foreground: it has the terminal, and it is the one to answer Ctrl-C and SIGTERM.
+ * Runs a program in the foreground: the program uses the terminal and handles Ctrl-C and SIGTERM.
  * @param {string} command
  * @param {readonly string[]} args
  * @param {{ cwd: string }} options

@@ -5,7 +5,7 @@ import { ensureBinLink, ensureNpmPackages } from './npmPackages.mjs';
 import { say, StepError } from './process.mjs';
 import { ensureCompiled } from './typescript.mjs';
 
-/** As in package.json's "engines". */
+/** The same version as in "engines" of package.json. */
 const OLDEST_NODE = [20, 17];
 
 function checkMachine() {
@@ -22,7 +22,7 @@ function checkMachine() {
   }
 }
 
-/** Brings the checkout into a state where everything runs. Quick when nothing is to be done. */
+/** Installs and builds everything that is missing in the checkout. Fast if nothing has changed. */
 export async function setup() {
   const start = performance.now();
   checkMachine();
@@ -35,7 +35,7 @@ export async function setup() {
   say(done ? `setup: ready (${seconds} s)` : `setup: nothing to do (${seconds} s)`);
 }
 
-/** Runs a script's work; a failed step ends it with exit code 1 and a message in place of a stack. */
+/** Runs a script's work. A failed step ends the script with exit code 1, and with a message instead of a stack. */
 export async function main(work) {
   try {
     await work();

@@ -10,7 +10,7 @@ export function onPath(name) {
   return (process.env.PATH ?? '').split(delimiter).some((folder) => folder !== '' && existsSync(join(folder, name)));
 }
 
-/** What building the addon asks of the system, and the name of its package for each package manager. */
+/** What the system must have to build the addon, and the package of each package manager. */
 const NEEDS = [
   {
     what: 'a C++ compiler',
@@ -33,14 +33,14 @@ const NEEDS = [
     packages: { 'apt-get': 'libdnnl-dev', dnf: 'onednn-devel', zypper: 'onednn-devel', pacman: 'onednn' },
   },
   {
-    // g++ brings its own.
+    // g++ includes its OpenMP library.
     what: 'OpenMP for this compiler',
     present: () => !onPath(compiler) || hasHeader('omp.h'),
     packages: { 'apt-get': 'libomp-dev', dnf: 'libomp-devel', zypper: 'libomp-devel', pacman: 'openmp' },
   },
 ];
 
-/** What the emulator of the CUDA back end asks for, which only tests need. */
+/** What the system must have for the emulator of the CUDA back end, which only tests need. */
 const EMULATOR_NEEDS = [
   {
     what: 'Boost.Context',
@@ -49,7 +49,7 @@ const EMULATOR_NEEDS = [
   },
 ];
 
-/** What packing a bundle asks for. */
+/** What the system must have to pack a bundle. */
 const BUNDLE_NEEDS = [
   {
     what: 'xz',
@@ -65,7 +65,7 @@ const INSTALL = {
   pacman: 'pacman -S --needed',
 };
 
-/** Installs Debian packages as root; the package lists are brought up to date only when it does not work without. */
+/** Installs Debian packages as root. Updates the package lists only if the installation fails without. */
 export async function aptInstall(packages) {
   const apt = (...args) => ['-o', 'DPkg::Lock::Timeout=300', ...args];
   const options = { cwd: root, env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } };
@@ -81,22 +81,22 @@ export async function aptInstall(packages) {
   }
 }
 
-/** Sees to compiler, make, Python and oneDNN: installs them as root on Debian, else names the one line that does. */
+/** Checks compiler, make, Python and oneDNN. As root on Debian it installs what is missing; otherwise it prints the command. */
 export async function ensureSystemPackages() {
   await ensure(NEEDS);
   checkCompiler();
 }
 
-/** The same for what the emulator needs. */
+/** Does the same for the needs of the emulator. */
 export const ensureEmulatorPackages = () => ensure(EMULATOR_NEEDS);
 
-/** The same for what a bundle needs. */
+/** Does the same for the needs of a bundle. */
 export async function ensureBundlePackages() {
   await ensureSystemPackages();
   await ensure(BUNDLE_NEEDS);
 }
 
-/** The same before tests, which do without it where it is not installed and may not be. */
+/** Does the same before tests. If the packages cannot be installed, the tests of the archive are left out. */
 export async function ensureBundlePackagesForTests() {
   try {
     await ensure(BUNDLE_NEEDS);

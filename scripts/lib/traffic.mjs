@@ -8,7 +8,7 @@
  */
 export const MEASURES = ['moved', 'loads', 'stores', 'again', 'shared'];
 
-/** Two compilers may leave out different repeated loads. */
+/** Tolerance for budgets, because compilers may remove different repeated loads. */
 const TOLERANCE = 0.03;
 
 const SECTOR_BYTES = 32;

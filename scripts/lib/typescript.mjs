@@ -13,8 +13,8 @@ export async function ensureCompiled() {
   const version = readJson(at('node_modules', 'typescript', 'package.json'))?.version ?? '';
   const sources = fingerprint([at('tsconfig.json'), at('tsconfig.build.json'), ...filesBelow(at('src'))], [version]);
   if (readJson(at('dist', STAMP))?.sources === sources) return false;
-  // Programs may be running from dist: it stays whole until all of the new one is there. What a removed source file left
-  // behind goes with the old one.
+  // Programs may be running from dist, so it does not change until the new folder is complete. With the old folder, the output
+  // of removed source files is removed, too.
   const made = at(`dist.${process.pid}.new`);
   const old = at(`dist.${process.pid}.old`);
   const tsc = at('node_modules', 'typescript', 'bin', 'tsc');

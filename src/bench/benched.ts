@@ -11,16 +11,16 @@ import { benchBatch, type BenchBatchOptions } from './batch.js';
 import { finetuneFlops, pretrainFlops, type RowCounts } from './flops.js';
 import { adam, learningRate, seed } from './recipe.js';
 
-/** What a step trains for. */
+/** The tasks for which a step can train. */
 export const benchTasks = ['pretrain', 'vqa', 'nlvr2'] as const;
 export type BenchTask = (typeof benchTasks)[number];
 
-/** Answers of the heads of fine-tuning: VQA 2.0 as published; false and true. */
+/** Number of answers of the heads of fine-tuning: those of VQA 2.0; false and true. */
 const answersOf = { vqa: 3129, nlvr2: 2 } as const;
-/** Right answers of a question of VQA, about the mean of its training split. */
+/** Number of right answers of a question of VQA, about the mean of the training split. */
 const targetsOfQuestion = 3;
 
-/** A model with a batch for it. */
+/** A model and a batch for it. */
 export interface Benched {
   readonly config: ModelConfig;
   readonly batch: Batch;
@@ -32,7 +32,7 @@ type BenchedModel = Pick<Pretrainer, 'engine' | 'initialize' | 'dispose'> & {
   readonly trainStep: (step: number) => Promise<unknown>;
 };
 
-/** Pre-training with all five tasks, or fine-tuning with the head of a task; samples are questions then. */
+/** Pre-training with all five tasks, or fine-tuning with the head of a task. In fine-tuning, samples are questions. */
 export function benched(task: BenchTask, given: ModelConfig, options: Omit<BenchBatchOptions, 'seed'>): Benched {
   if (task === 'pretrain') {
     const batch = benchBatch(given, { ...options, seed });

@@ -12,11 +12,11 @@ import { sharedArrays } from '../data/sharedArrays.js';
 export interface BenchDataOptions {
   /** A feature store. */
   readonly store: string;
-  /** Samples of a batch. */
+  /** Number of samples of a batch. */
   readonly batch: number;
-  /** Samples to measure. */
+  /** Number of samples to measure. */
   readonly samples: number;
-  /** Threads that make batches; default: as a run takes them. */
+  /** Threads that make batches; default: as in a run. */
   readonly workers?: number | undefined;
   readonly onProgress?: ((note: string) => void) | undefined;
 }
@@ -27,23 +27,23 @@ export interface BenchDataReport {
   readonly objectsPerImage: number;
   readonly workers: number;
   readonly cores: number;
-  /** Samples of batches with masks on, made of the store, a second. */
+  /** Samples a second in batches made from the store, with masks. */
   readonly samplesPerSecond: number;
   readonly bytesPerSecond: number;
-  /** The same bytes read from the page cache into memory by one thread, and nothing else, a second. */
+  /** Samples a second if one thread only copies the same bytes from the page cache to memory. */
   readonly copySamplesPerSecond: number;
   readonly copyBytesPerSecond: number;
-  /** Rate of batches over rate of copies. */
+  /** Rate of batches divided by the rate of copies. */
   readonly share: number;
 }
 
-/** Words of a sentence, and the vocabulary of bert-base-uncased. */
+/** Number of words of a sentence, and size of the vocabulary of bert-base-uncased. */
 const WORDS = 12;
 const wordPiece = { vocabSize: 30_522, clsId: 101, sepId: 102, maskId: 103 };
 
 /**
- * How fast batches are made of a store, masks on, beside the rate at which the system copies the same images from its page cache.
- * The images are read once before, so that no disk is measured.
+ * Measures how fast batches with masks are made from a store, and how fast the system copies the same images from its page
+ * cache. All images are read once before, so the speed of the disk has no influence.
  */
 export async function benchData({
   store,
@@ -71,7 +71,7 @@ export async function benchData({
     const memory = new FeatureMemory({ shared: workers > 0 });
     const source = trainBatches(named, { seed: 1, batchSize: Math.min(batch, images), memory, workers });
     let [count, bytes, started] = [0, 0, 0];
-    // The first batches start the threads and the memory.
+    // The first batches are not timed, because they start the threads and allocate memory.
     const before = workers + 2;
     for (let taken = 0; ; taken++) {
       const next = await source.next();
@@ -101,7 +101,7 @@ export async function benchData({
   }
 }
 
-/** A sentence of some words for each image. */
+/** Makes a sentence of some words for each image. */
 function samplesOf(images: number): Omit<NamedData, 'name' | 'features' | 'wordPiece' | 'sampleId'> {
   const length = WORDS + 2;
   const tokens = sharedArrays.uint16(images * length);
@@ -122,7 +122,7 @@ function samplesOf(images: number): Omit<NamedData, 'name' | 'features' | 'wordP
   };
 }
 
-/** Reads all shards from end to end into one piece of memory. */
+/** Reads all shards completely into one block of memory. */
 async function copyAll(store: string): Promise<{ readonly bytes: number; readonly seconds: number }> {
   const manifest = await readStoreManifest(join(store, manifestFile));
   const buffer = Buffer.alloc(2 ** 20);

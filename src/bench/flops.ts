@@ -4,7 +4,7 @@ import { examplesOf, type Batch } from '../data/batches/batch.js';
 /** The numbers of a batch on which the cost of a step depends. */
 export interface RowCounts {
   readonly samples: number;
-  /** Questions: samples, or pairs of them. */
+  /** Number of questions. A question is one sample, or two. */
   readonly examples: number;
   readonly tokens: number;
   readonly objects: number;
@@ -91,12 +91,12 @@ export function answerFlops(config: ModelConfig, n: RowCounts): number {
   return objectInputs(config, n) + answerLayers(config, n);
 }
 
-/** FLOPs of a fine-tuning step likewise, forward and backward. */
+/** FLOPs of the matrix products of a fine-tuning step, forward and backward. */
 export function finetuneFlops(config: ModelConfig, n: RowCounts): number {
   return 2 * objectInputs(config, n) + 3 * answerLayers(config, n);
 }
 
-/** All of an answer but the features and boxes, forward. */
+/** FLOPs of an answer without the projection of features and boxes, forward. */
 function answerLayers(config: ModelConfig, n: RowCounts): number {
   const { hiddenSize: h, intermediateSize: inner } = config;
   const last =

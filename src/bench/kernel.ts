@@ -22,9 +22,9 @@ const sizeOf = (shape: readonly number[]): number => shape.reduce((product, n) =
 /** One op on one shape. */
 export interface Kernel {
   readonly op: OpName;
-  /** The shape in words: which rows, and how wide. */
+  /** The shape as text: the kind of rows, and their width. */
   readonly shape: string;
-  /** Its arguments, in fresh memory, in the order of its struct in native/engine/ops. */
+  /** Allocates the arguments, in the order of the op's struct in native/engine/ops. */
   readonly args: (space: KernelSpace) => readonly OpArgument[];
 }
 

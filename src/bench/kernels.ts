@@ -48,7 +48,7 @@ export interface KernelsReport {
   /** By thread count. */
   readonly rates: readonly (Rates & { readonly threads: number })[];
   readonly precision: Precision;
-  /** The device in words. */
+  /** A text that describes the device. */
   readonly device: string;
   readonly machine: Machine;
 }

@@ -21,7 +21,7 @@ export function threadCount(threads: number): number {
   return threads > 0 ? threads : availableParallelism();
 }
 
-/** The most memory that this process has ever held, in bytes (high-water mark of the resident set). */
+/** The largest memory of this process so far, in bytes (high-water mark of the resident set). */
 export function peakMemory(): number {
   try {
     const kilobytes = /^VmHWM:\s*(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];

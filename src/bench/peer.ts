@@ -11,7 +11,7 @@ const scripts = fileURLToPath(new URL('../../bench/', import.meta.url));
 /** The environment as the user set it. The engine sets OpenMP variables for itself, which are not for the peer. */
 const environment = { ...process.env };
 
-/** How many lines of a failed peer's stderr are shown. */
+/** Number of lines of a failed peer's stderr that are shown. */
 const shownLines = 12;
 
 /** The first message of a peer, when it is ready. */
@@ -41,7 +41,7 @@ export class Peer {
     if (!existsSync(path))
       throw new LxmertError(
         'FILE_MISSING',
-        `${path} is not there; compare with PyTorch from a clone of the repository`,
+        `${path} does not exist; a comparison with PyTorch needs a clone of the repository`,
       );
     const child = new PeerProcess(python, path);
     try {
@@ -58,7 +58,7 @@ export class Peer {
     return 1000 * seconds;
   }
 
-  /** Ends the peer. Returns the most memory that it has ever held, in bytes. */
+  /** Ends the peer. Returns the largest memory that it had, in bytes. */
   async end(): Promise<number> {
     const { peakMemoryBytes } = (await this.#child.ask({ end: true })) as { peakMemoryBytes: number };
     return peakMemoryBytes;

@@ -19,7 +19,7 @@ const paddedTokens = 20;
 export type BenchDevice = 'cpu' | 'cuda';
 
 export interface StepBenchOptions {
-  /** What the step trains for; pre-training by default. */
+  /** The task of the step; pre-training by default. */
   readonly task?: BenchTask | undefined;
   readonly config: ModelConfig;
   /** Our device and the peer's; `cpu` by default. */
@@ -38,7 +38,7 @@ export interface StepBenchOptions {
    * Precision of products; `float32` by default. A peer on CUDA uses it, too; a peer on the CPU always uses float32.
    */
   readonly precision?: Precision | undefined;
-  /** On CUDA: whether language and vision run side by side; default true. */
+  /** On CUDA: whether language and vision run at the same time; default true. */
   readonly lanes?: boolean | undefined;
   /** A Python with torch and transformers that runs the same step as a peer. */
   readonly peerPython?: string | undefined;
@@ -61,7 +61,7 @@ export interface StepReport extends Rates {
   readonly ops: readonly OpReport[];
   /** Time of a step outside of all ops: staging, uploads, enqueuing, waiting. */
   readonly otherMilliseconds: number;
-  /** The device in words. */
+  /** A text that describes the device. */
   readonly device: string;
   readonly machine: Machine;
   /**

@@ -27,12 +27,13 @@ const build = defineCommand({
         integerOption('min-count', {
           min: 1,
           default: 1,
-          describe: 'questions that an answer must be the main answer of; 9 made the 3,129 answers of VQA',
+          describe:
+            'smallest number of questions with an answer as their main answer; 9 gives the 3,129 answers of VQA',
         }),
       )
       .option('task', {
         choices: questionTasks,
-        describe: "form of the files; told by each file's first question unless given",
+        describe: "form of the files; by default it is recognised by each file's first question",
       })
       .option('json', jsonOption),
   handler: async ({ files, out, minCount, task, json }) => {
@@ -43,7 +44,7 @@ const build = defineCommand({
     [
       `${out}: ${whole(answers.length)} of ${whole(differentAnswers)} different answers, in ${Object.values(vocabularyFiles).join(' and ')}`,
       `They cover ${whole(covered)} of ${whole(questions)} questions (${percent(share)}).`,
-      `Who always gives the best of them scores ${percent(bestScore)}.`,
+      `A model that always gives the best of them scores ${percent(bestScore)}.`,
     ].forEach(print);
   },
 });

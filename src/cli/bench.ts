@@ -99,7 +99,7 @@ const deviceOption = { choices: ['cpu', 'cuda'] as const, default: 'cpu' as cons
 const peerOption = {
   type: 'string',
   requiresArg: true,
-  describe: 'a Python with torch and transformers: also measure the same work in PyTorch, in turns, and compare',
+  describe: 'a Python with torch and transformers: also measure the same work in PyTorch, alternating, and compare',
 } as const;
 
 const stepsOption = (value: number) =>
@@ -242,7 +242,7 @@ const answers = defineCommand({
 const data = defineCommand({
   command: 'data <store>',
   describe:
-    'batches made of a feature store: samples per second, beside the page cache’s copy rate and what a device takes',
+    'batches made from a feature store: samples per second, compared with the page cache’s copy rate and a device',
   builder: (yargs) =>
     commonOptions(yargs)
       .positional('store', { type: 'string', demandOption: true, describe: 'folder of a feature store' })
@@ -251,7 +251,7 @@ const data = defineCommand({
         'samples',
         integerOption('samples', { describe: 'samples to measure', default: 20_000, min: 1, max: 10_000_000 }),
       )
-      .option('workers', integerOption('workers', { describe: 'threads [as a run takes them]', min: 0, max: 256 })),
+      .option('workers', integerOption('workers', { describe: 'threads [as in a run]', min: 0, max: 256 })),
   handler: async ({ json, store, batch, samples, workers, ...args }) => {
     const report = await benchData({ store, batch, samples, workers, onProgress: note });
     const objects = Math.max(1, Math.round(report.objectsPerImage));
@@ -273,6 +273,6 @@ export const command = defineCommand({
       .command(kernels)
       .command(answers)
       .command(data)
-      .demandCommand(1, 'bench what? step, kernels, answers or data'),
+      .demandCommand(1, 'bench needs a command: step, kernels, answers or data'),
   handler: () => undefined,
 });

@@ -33,7 +33,7 @@ function machineLine({ cpu, cores, load }: Machine): string {
   return `${cpu}, ${cores} cores, load ${fixed(load)} before the run`;
 }
 
-/** CUDA has no threads to speak of. */
+/** On CUDA the tables have no column for threads. */
 const onCuda = ({ device }: { readonly device: string }): boolean => device.startsWith('cuda');
 
 function ratesLine({ sgemmGflops, copyGigabytesPerSecond }: Rates, threads?: number): string {
@@ -44,7 +44,7 @@ function peerLine({ name, samplesPerSecond, milliseconds, ratio }: PeerReport): 
   return `${name}: ${fixed(samplesPerSecond, 2)}/s, ${spread(milliseconds)}; ours is ${fixed(ratio, 2)} times as fast`;
 }
 
-/** Floors are that of products for ops with any, else that of copies. */
+/** The cells of a speed. Ops without matrix products have no GFLOP/s. */
 const speedCells = (speed: {
   readonly gflops?: number;
   readonly gigabytesPerSecond: number;
@@ -188,6 +188,6 @@ export function dataLines(report: BenchDataReport, demand: number, precision: st
     `batches, masks on:     ${rate(report.samplesPerSecond, report.bytesPerSecond)} of float32`,
     `copy of page cache:    ${rate(report.copySamplesPerSecond, report.copyBytesPerSecond)} as stored, one thread`,
     `batches over copies:   ${percent(report.share)}`,
-    `an H200 takes at most: ${fixed(demand, 0)} samples/s with ${precision}`,
+    `an H200 needs at most: ${fixed(demand, 0)} samples/s with ${precision}`,
   ];
 }

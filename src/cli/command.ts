@@ -41,17 +41,17 @@ export const jsonOption = {
   describe: 'print the result as one JSON object on stdout',
 } as const;
 
-/** Prints the result of a command under `--json`: one object, one line, stdout. */
+/** Prints the result of a command with `--json`: one object on one line, on stdout. */
 export function printJson(value: object): void {
   process.stdout.write(`${JSON.stringify(value)}\n`);
 }
 
-/** Prints a line of a result for people: stdout. */
+/** Prints a line of a result as text, on stdout. */
 export function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-/** Prints a line of progress: stderr. */
+/** Prints a line of progress, on stderr. */
 export function note(line: string): void {
   process.stderr.write(`${line}\n`);
 }
@@ -85,7 +85,7 @@ export interface NumberOption<T> {
 
 /** The error for `--no-FLAG` where the flag needs a value. */
 export const noSwitch = (flag: string): LxmertError =>
-  new LxmertError('BAD_ARGUMENT', `--no-${flag}: --${flag} wants a value and cannot be switched off`);
+  new LxmertError('BAD_ARGUMENT', `--no-${flag}: --${flag} needs a value and cannot be switched off`);
 
 export interface WithDefault {
   readonly default: number;

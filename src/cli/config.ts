@@ -10,7 +10,7 @@ const views = ['show', 'schema', 'reference'] as const;
 export const command = defineCommand({
   command: 'config <view> [task]',
   describe:
-    'the settings of a run (of pre-training, or of fine-tuning on TASK): resolved, as a JSON Schema, or as a reference',
+    'print the settings of pre-training, or of fine-tuning on TASK: resolved, as a JSON Schema, or as a reference',
   builder: (yargs) =>
     withEitherRunFlags(yargs, 'the run fine-tunes on these questions')
       .positional('view', {

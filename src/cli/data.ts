@@ -7,7 +7,7 @@ const splitsOf = (text: string): string[] => text.split(',').map((name) => name.
 
 const overlapCommand = defineCommand({
   command: 'overlap',
-  describe: 'images that training splits share with evaluation splits',
+  describe: 'list the images that are in both training and evaluation splits',
   builder: (yargs) =>
     yargs
       .option('data', { type: 'string', requiresArg: true, demandOption: true, describe: 'data folder' })
@@ -18,7 +18,11 @@ const overlapCommand = defineCommand({
         requiresArg: true,
         describe: "JSON from image id to COCO number, or Visual Genome's image_data.json",
       })
-      .option('out', { type: 'string', requiresArg: true, describe: 'write the ids of training here, for --exclude' })
+      .option('out', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'write the ids in training to this file, for --exclude',
+      })
       .option('json', jsonOption),
   handler: async ({ data: dir, train, valid, mapping, out, json }) => {
     const report = await overlap({ dir, train: splitsOf(train), valid: splitsOf(valid), mapping });
@@ -38,7 +42,7 @@ const overlapCommand = defineCommand({
 
 export const command = defineCommand({
   command: 'data',
-  describe: 'what data have in common',
+  describe: 'compare data sets',
   builder: (yargs) => yargs.command(overlapCommand).demandCommand(1, 'data needs a command: overlap'),
   handler: () => undefined,
 });

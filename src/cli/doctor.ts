@@ -8,7 +8,7 @@ import { eitherRunSources, withEitherRunFlags } from './runFlags.js';
 
 export const command = defineCommand({
   command: 'doctor [task]',
-  describe: 'what this machine has, and what a planned run (--data DIR, flags of pretrain or finetune) needs',
+  describe: 'show what this machine has, and what a planned run (--data DIR, flags of pretrain or finetune) needs',
   builder: (yargs) =>
     withEitherRunFlags(yargs, 'the planned run fine-tunes on these questions')
       .option(
@@ -63,7 +63,7 @@ export const command = defineCommand({
       throw new LxmertError(
         'BAD_DATA',
         `${counted(damaged, 'image')} cannot be read. To train without ${damaged === 1 ? 'it' : 'them'}, write the ids into a ` +
-          'file, one a line, and give that with --exclude FILE',
+          'file, one a line, and give that file with --exclude FILE',
       );
     if (broken !== undefined) throw new LxmertError('ADDON', `the engine does not start: ${broken}`);
   },
@@ -81,7 +81,7 @@ function tellMachine({ node, platform, cpu, cores, memory, engine, cuda, nccl }:
       : [
           `Engine      ${engine.device}, ${engine.threads} threads`,
           `Addon       ${engine.addon.compiler ?? 'built by other means'}${engine.addon.march === undefined ? '' : `, -march=${engine.addon.march}`}`,
-          `oneDNN      ${engine.addon.oneDnn ?? 'linked; the system does not tell which'}`,
+          `oneDNN      ${engine.addon.oneDnn ?? 'linked; its version is not known'}`,
         ]),
   ];
 }
@@ -89,7 +89,7 @@ function tellMachine({ node, platform, cpu, cores, memory, engine, cuda, nccl }:
 /** Milliseconds between two lines of progress. */
 const progressInterval = 5000;
 
-/** Notes how far a check is, every few seconds. */
+/** Prints the progress of a check every few seconds. */
 function noteProgress(): (path: string, share: number) => void {
   let noted = performance.now();
   return (path, share) => {
@@ -122,7 +122,7 @@ const tellCoverage = ({
   (images === undefined ? '' : `; ${counted(images, 'image')} with sentences`) +
   (withoutSentences ? `, ${whole(withoutSentences)} without` : '');
 
-/** Damaged images that are named for people; `--json` has all. */
+/** Number of damaged images that the text names; `--json` has all. */
 const mostNamed = 50;
 
 function tellValues(files: readonly FileCheck[]): string[] {
@@ -160,7 +160,7 @@ function tellPlan({
       (disk.free === undefined ? '' : `; ${byteSize(disk.free)} free`),
     time
       ? `Time        ${duration(time.secondsPerEpoch)} an epoch, ${duration(time.secondsInAll)} in all, by ${time.steps} steps of ` +
-        `${figure(time.secondsPerStep)} s (${figure(time.samplesPerSecond)} samples/s); validation and saving come on top`
+        `${figure(time.secondsPerStep)} s (${figure(time.samplesPerSecond)} samples/s); validation and saving are not included`
       : 'Time        not measured',
     ...(data && time
       ? [

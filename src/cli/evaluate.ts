@@ -15,7 +15,7 @@ export const command = defineCommand({
       .option('skip-missing', {
         type: 'boolean',
         default: false,
-        describe: 'leave questions without features out; otherwise they count as wrong',
+        describe: 'leave out questions without features; otherwise they count as wrong',
       })
       .option('predictions', {
         type: 'string',

@@ -9,7 +9,7 @@ export const command = defineCommand({
   describe: 'fine-tune a model on questions: VQA, GQA, NLVR2, or data of your own',
   builder: (yargs) =>
     withRunFlags(yargs, finetuneFlags)
-      .positional('task', { choices: finetuneTasks, demandOption: true, describe: 'what kind of questions' })
+      .positional('task', { choices: finetuneTasks, demandOption: true, describe: 'form of the questions' })
       .options(trainOptions)
       .group(Object.keys(trainOptions), 'Run:'),
   handler: (args) =>

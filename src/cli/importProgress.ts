@@ -2,10 +2,10 @@ import { counted, duration, figure, percent } from '../figures.js';
 import type { ImportProgress } from '../imports/index.js';
 import { note } from './command.js';
 
-/** Seconds between two lines. */
+/** Seconds between two lines of progress. */
 const EVERY = 5;
 
-/** Prints how far an import is, every few seconds, and the time that is left where that can be told. */
+/** Prints the progress of an import every few seconds, and the remaining time if it can be estimated. */
 export function importProgress(): { show: (progress: ImportProgress) => void; end: () => void } {
   const started = performance.now();
   let last = started;

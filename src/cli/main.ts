@@ -26,13 +26,13 @@ const commands: CommandTable = {
   detector: () => import('./detector.js'),
 };
 
-// A reader that closes the pipe, as in `lxmert … | head`, is no error. A result that could not be written is one.
+// It is not an error if the reader closes the pipe, as in `lxmert … | head`. Other failures to write the result are errors.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE' || process.exitCode === exitCodes.failed) return;
   process.exitCode = exitCodes.failed;
   process.stderr.write(`lxmert: ${fileError(error, 'write', 'the result to stdout').message}\n`);
 });
-// A run continues when its progress cannot be written.
+// A run continues if its progress cannot be written.
 process.stderr.on('error', () => undefined);
 
 const code = await runCli(process.argv.slice(2), commands);

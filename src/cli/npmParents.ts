@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 
-/** Milliseconds between two looks. */
+/** Milliseconds between two checks. */
 const interval = 1000;
-/** npm is at most this many processes above: npm, a shell, a script, a program of the script. */
+/** There are at most this many processes up to npm: npm, a shell, a script, a program of the script, and so on. */
 const mostLevels = 6;
 
 /** A process and the parent that it had when the run began. */
@@ -12,10 +12,10 @@ interface Link {
 }
 
 /**
- * Calls `gone` once when a process between this one and the npm or npx that started it has ended: SIGTERM to npx ends npx and
- * its shell, and where that is dash (Debian, Ubuntu) the program lives on without them. Does nothing for a program that was
- * started in another way.
- * @returns a function that ends the watch
+ * Calls `gone` once, if npm or npx started this process and one of the processes between them has ended. SIGTERM to npx ends
+ * npx and its shell, but if the shell is dash (Debian, Ubuntu), the program continues without them. Does nothing for a
+ * program that was started in another way.
+ * @returns a function that ends the checks
  */
 export function watchNpm(gone: () => void): () => void {
   const { npm_command: command, npm_lifecycle_event: event } = process.env;
@@ -31,13 +31,13 @@ export function watchNpm(gone: () => void): () => void {
 }
 
 /**
- * The links from this process up to npm; empty when npm is not above it. All are of one session: a shell in a terminal that
- * npm opened has a session of its own, and what it starts may outlive npm.
+ * The processes from this one up to npm; empty if npm did not start this process. All must belong to one session: if npm
+ * opened a terminal, the shell in it has another session, and its programs may continue after npm has ended.
  */
 function linksToNpm(): readonly Link[] {
   const own = { pid: process.pid, parent: process.ppid };
   const session = readProcess(own.pid)?.session;
-  // Without /proc, the parent is all that can be watched.
+  // Without /proc, only the parent can be checked.
   if (session === undefined) return [own];
   const links: Link[] = [own];
   for (let level = 0; level < mostLevels; level++) {
@@ -55,7 +55,7 @@ const parentOf = (pid: number): number | undefined => (pid === process.pid ? pro
 function readProcess(pid: number): { readonly parent: number; readonly session: number } | undefined {
   const text = textOf(`/proc/${pid}/stat`);
   if (text === undefined) return undefined;
-  // Fields 4 and 6; the name in field 2 may hold spaces and parentheses.
+  // Parent and session are fields 4 and 6. The name in field 2 may contain spaces and parentheses.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   return { parent: Number(fields[1]), session: Number(fields[3]) };
 }

@@ -24,7 +24,7 @@ export const command = defineCommand({
       .option('precision', {
         choices: precisionNames,
         default: 'float32' as const,
-        describe: 'of matrix products',
+        describe: 'precision of matrix products',
       })
       .option('threads', threadsOption)
       .option('json', jsonOption),

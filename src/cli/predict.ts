@@ -16,7 +16,7 @@ export const command = defineCommand({
         'top',
         integerOption('top', {
           min: 1,
-          describe: 'also write so many answers with their probabilities; not for nlvr2',
+          describe: 'also write this number of answers with their probabilities; not for nlvr2',
         }),
       )
       .option('json', jsonOption),

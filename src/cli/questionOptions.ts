@@ -7,31 +7,31 @@ import { integerOption, note, threadsOption } from './command.js';
 import { sharingOptions } from './rankOptions.js';
 import { whole } from './trainProgress.js';
 
-/** What `evaluate` and `predict` have in common: a model, questions, and where it is computed. */
+/** Options of both `evaluate` and `predict`: a model, questions, and a device. */
 
 export const withQuestionOptions = <T>(yargs: Argv<T>) =>
   yargs
-    .positional('task', { choices: finetuneTasks, demandOption: true, describe: 'what kind of questions' })
+    .positional('task', { choices: finetuneTasks, demandOption: true, describe: 'form of the questions' })
     .option('checkpoint', {
       type: 'string',
       demandOption: true,
       requiresArg: true,
-      describe: 'checkpoint folder, a run, whose best checkpoint is taken, or weights of any form that --init takes',
+      describe: 'checkpoint folder, a run (its best checkpoint is used), or weights of any form that --init reads',
     })
     .option('data', { type: 'string', demandOption: true, requiresArg: true, describe: 'data folder' })
     .option('split', {
       type: 'string',
       demandOption: true,
       requiresArg: true,
-      describe: 'split, or several with commas between',
+      describe: 'one split, or several splits with commas between them',
     })
     .option(
       'limit',
-      integerOption('limit', { min: 1, describe: 'take only the first so many questions of each split' }),
+      integerOption('limit', { min: 1, describe: 'use only this number of questions of each split, from its start' }),
     )
     .option(
       'batch-size',
-      integerOption('batch-size', { min: 1, default: 32, describe: 'questions that the device takes at once' }),
+      integerOption('batch-size', { min: 1, default: 32, describe: 'questions that the device computes at once' }),
     )
     .option(
       'workers',
@@ -40,22 +40,22 @@ export const withQuestionOptions = <T>(yargs: Argv<T>) =>
     .option('answers', {
       type: 'string',
       requiresArg: true,
-      describe: 'answers of the model, by row: a list, or a folder with one; those beside the weights unless given',
+      describe: 'answers of the model, by row: a list, or a folder with a list; default: the list beside the weights',
     })
     .option(
       'attention-heads',
       integerOption('attention-heads', {
         min: 1,
-        describe: 'of weights without a config.json; hidden size / 64 unless given',
+        describe: 'number of attention heads, for weights without a config.json; default: hidden size / 64',
       }),
     )
     .option('vocabulary', {
       type: 'string',
       requiresArg: true,
-      describe: "a BERT vocab.txt; the checkpoint's own, else bert-base-uncased's unless given",
+      describe: 'a BERT vocab.txt; default: that of the checkpoint, or of bert-base-uncased',
     })
     .option('device', { choices: deviceNames, default: 'auto' as const, describe: 'where to compute' })
-    .option('precision', { choices: precisionNames, default: 'float32' as const, describe: 'of matrix products' })
+    .option('precision', { choices: precisionNames, default: 'float32' as const, describe: 'precision of matrix products' })
     .option('threads', threadsOption)
     .options(sharingOptions);
 
@@ -71,7 +71,7 @@ interface QuestionArguments extends Pick<
   readonly threads: number;
 }
 
-/** The arguments as `predict` takes them; progress goes to stderr every few seconds, from rank 0. */
+/** Converts the arguments to a request for `predict`. Progress of rank 0 goes to stderr every few seconds. */
 export function questionRequest(args: QuestionArguments, ranks: Ranks | undefined): PredictRequest {
   const { task, checkpoint, data, split, limit, batchSize, workers, vocabulary, device, precision, threads } = args;
   const { answers, attentionHeads } = args;

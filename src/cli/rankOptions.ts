@@ -16,13 +16,13 @@ import { integerOption, note, numberOption } from './command.js';
 /** Options of a command that may run in several processes. */
 export const rankOptions = {
   ranks: integerOption('ranks', {
-    describe: 'processes of this machine that make the run together; 1: this one alone, whatever launcher started it',
+    describe: 'number of processes on this machine that train together; 1: only this process, even under a launcher',
     min: 1,
     max: 4096,
   }),
   transport: {
     choices: ['mpi', 'sockets'],
-    describe: 'how gradients travel between ranks [MPI where a launcher of MPI started them, else sockets]',
+    describe: 'how gradients are sent between ranks [mpi if a launcher of MPI started them, otherwise sockets]',
   },
   'bucket-size': numberOption('bucket-size', {
     describe: 'megabytes of gradients summed at once',
@@ -40,12 +40,12 @@ export const rankOptions = {
     default: 20,
   }),
   restarts: integerOption('restarts', {
-    describe: 'with --ranks: how often a run that failed goes on by itself from its newest checkpoint',
+    describe: 'with --ranks: how often a failed run is restarted from its newest checkpoint',
     min: 0,
     default: 0,
   }),
   'min-ranks': integerOption('min-ranks', {
-    describe: 'with --restarts: each restart has one rank less, down to so many',
+    describe: 'with --restarts: each restart has one rank less, but at least this number',
     min: 1,
   }),
 } as const satisfies Record<string, Options>;
@@ -68,7 +68,7 @@ export interface RankArguments {
   readonly minRanks?: number | undefined;
 }
 
-/** What this process is: alone, the launcher of ranks, or one of them. @throws BAD_ARGUMENT */
+/** The role of this process: it trains alone, launches ranks, or is a rank. @throws BAD_ARGUMENT */
 export function roleBy({ ranks, transport }: RankArguments) {
   return roleOf(process.env, {
     ranks,
@@ -89,7 +89,7 @@ export function join(
     bucketBytes: bucketSize === undefined ? undefined : 4 * Math.round((bucketSize * 1e6) / 4),
     shardOptimizer,
     listening: (port) => {
-      // Our own launcher waits for this word before it starts the other ranks.
+      // The launcher of lxmert waits for this message before it starts the other ranks.
       process.send?.({ port });
       process.disconnect?.();
       const pidFile = process.env[launched.pidFile];
@@ -100,7 +100,7 @@ export function join(
 
 const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const;
 
-/** Starts the ranks, again where that is wanted, and returns the exit code. */
+/** Starts the ranks, with restarts if they are requested, and returns the exit code. */
 export async function launch(ranks: number, { restarts = 0, minRanks, transport }: RankArguments): Promise<number> {
   let stopped = false;
   let forward: (signal: NodeJS.Signals) => void = () => undefined;

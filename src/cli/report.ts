@@ -12,7 +12,7 @@ import { percent, whole } from './trainProgress.js';
 
 export const command = defineCommand({
   command: 'report <run>',
-  describe: 'what a run has learnt: a table for synthetic scenes, or a page for the browser (--html)',
+  describe: 'measure what a model has learnt: a table for synthetic scenes, or a page for the browser (--html)',
   builder: (yargs) =>
     yargs
       .positional('run', {
@@ -36,15 +36,15 @@ export const command = defineCommand({
         default: 512,
         describe: 'with --html: most questions among which mistakes are looked for',
       })
-      .option('data', { type: 'string', requiresArg: true, describe: "data folder; the run's unless given" })
+      .option('data', { type: 'string', requiresArg: true, describe: 'data folder; default: that of the run' })
       .option('splits', {
         type: 'string',
         requiresArg: true,
-        describe: "splits, separated by commas; the run's validation splits unless given",
+        describe: 'splits, separated by commas; default: the validation splits of the run',
       })
       .option('checkpoint', {
         choices: checkpointLinks,
-        describe: 'which checkpoint of the run; the best by validation loss unless given',
+        describe: 'which checkpoint of the run; default: the best by validation loss',
       })
       .option('device', { choices: deviceNames, default: 'auto' as const, describe: 'where to compute' })
       .option('threads', threadsOption)
@@ -99,7 +99,7 @@ function line(what: string, cells: readonly string[]): string {
 const row = (what: string, score: Score | undefined): string[] =>
   score ? [line(what, [whole(score.asked), percent(score.right), percent(score.floor)])] : [];
 
-/** Lines for people. */
+/** The report as lines of text. */
 function table(report: SceneReport): string[] {
   const { words, objectClass, attribute, matching, questions } = report;
   return [

@@ -6,7 +6,7 @@ import { noSwitch } from './command.js';
 import type { Command } from './command.js';
 import { nearest } from '../config/nearest.js';
 
-/** Functions that load the module of a command; `--version` loads none, and a command only its own. */
+/** Functions that load the module of each command, so that a command line loads only the module that it needs. */
 export type CommandTable = Readonly<Record<string, () => Promise<{ readonly command: Command }>>>;
 
 export const exitCodes = { done: 0, failed: 1, wrongUsage: 2 } as const;
@@ -87,7 +87,7 @@ function isWrongUsage(error: unknown): boolean {
   return isLxmertError(error) && (error.code === 'BAD_ARGUMENT' || error.code === 'BAD_CONFIG');
 }
 
-/** The text for the user: the message alone, or with `trace` also the stacks of the error and its causes. */
+/** The text for the user: the message, and with `trace` also the stacks of the error and its causes. */
 function report(error: unknown, { trace, usage }: { trace: boolean; usage: string }): string {
   const message = error instanceof Error || isLxmertError(error) ? error.message : String(error);
   const lines = [`lxmert: ${message}`];
@@ -157,7 +157,7 @@ export async function runCli(args: readonly string[], table: CommandTable): Prom
         .alias('help', 'h')
         .version(version())
         .epilogue(
-          'Exit codes: 0 done, 1 failed, 2 wrong usage. `lxmert <command> --help` describes the options of one.',
+          'Exit codes: 0 done, 1 failed, 2 wrong usage. `lxmert <command> --help` describes the options of a command.',
         )
         .wrap(Math.min(110, process.stdout.columns ?? 110))
         .exitProcess(false)

@@ -13,7 +13,7 @@ const groups: Readonly<Record<string, string>> = {
   optimizer: 'Optimizer:',
 };
 
-/** A setting of a run as a flag. Its value stays text here; the configuration checks it. */
+/** A setting of a run as a flag. Its value is not parsed; the configuration parses and checks it. */
 export function flagOf({ kind, choices, description, default: value, path }: ConfigField): Options {
   const shown = Array.isArray(value) ? value.join(',') : (value as string | number | undefined);
   return {
@@ -28,17 +28,17 @@ export function flagOf({ kind, choices, description, default: value, path }: Con
   };
 }
 
-/** A kind of run: its settings, and what it can start from. */
+/** A kind of run: its settings and presets. */
 export interface RunFlags {
   readonly settings: RunSettings;
   readonly presets: readonly string[];
-  /** Settings that are no flags, because the command takes them in another way. */
+  /** Settings without a flag, because the command line gives them in another way. */
   readonly without?: readonly string[] | undefined;
 }
 
 const pretrainFlags: RunFlags = { settings: pretrainSettings, presets: presetNames };
 
-/** Fine-tuning, where a command takes the task as a positional argument. */
+/** Fine-tuning, for commands with the task as a positional argument. */
 export const finetuneFlags: RunFlags = {
   settings: finetuneSettings,
   presets: Object.keys(finetunePresets),
@@ -52,7 +52,7 @@ const flagsOf = ({ settings, without = [] }: RunFlags): readonly ConfigField[] =
 export function withRunFlags<T>(yargs: Argv<T>, kind = pretrainFlags) {
   const sourceOptions = {
     config: { type: 'string', requiresArg: true, describe: 'YAML file that describes the run; flags override it' },
-    preset: { type: 'string', requiresArg: true, describe: `start from (${kind.presets.join(', ')})` },
+    preset: { type: 'string', requiresArg: true, describe: `preset of settings (${kind.presets.join(', ')})` },
   } as const satisfies Record<string, Options>;
   return yargs
     .options(Object.fromEntries(flagsOf(kind).map((field) => [field.flag, flagOf(field)])))
@@ -60,7 +60,7 @@ export function withRunFlags<T>(yargs: Argv<T>, kind = pretrainFlags) {
     .group(Object.keys(sourceOptions), 'Run:');
 }
 
-/** Where the description of a run comes from, as the arguments say. */
+/** The sources of a run's description, from the arguments. */
 export function runSources(
   args: Readonly<Record<string, unknown>>,
   { settings }: Pick<RunFlags, 'settings'> = pretrainFlags,
@@ -87,13 +87,13 @@ const onlyFinetune = Object.fromEntries(
     .map((field) => [field.flag, { ...flagOf(field), group: 'Fine-tuning:' }]),
 );
 
-/** The flags of both kinds of run, and the task that says that it is fine-tuning. */
+/** The flags of both kinds of run, and the task, which is given only for fine-tuning. */
 export const withEitherRunFlags = <T>(yargs: Argv<T>, describe: string) =>
   withRunFlags(yargs).options(onlyFinetune).positional('task', { choices: finetuneTasks, describe });
 
 /**
- * Where the description of a run of either kind comes from.
- * @param command for the message
+ * The sources of the description of a run of either kind.
+ * @param command the command, for the message
  * @throws BAD_ARGUMENT for a flag of the other kind
  */
 export function eitherRunSources(
@@ -106,7 +106,7 @@ export function eitherRunSources(
   if (wrong !== undefined) {
     const run = isFinetuning
       ? 'pre-training, not of fine-tuning'
-      : `fine-tuning: say on what, such as \`${command} vqa\``;
+      : `fine-tuning: give its task, as in \`${command} vqa\``;
     throw new LxmertError('BAD_ARGUMENT', `--${wrong} is a setting of ${run}`);
   }
   return { isFinetuning, sources: runSources(args, isFinetuning ? finetuneFlags : undefined) };

@@ -16,11 +16,11 @@ const saving = ['SIGUSR1', 'SIGUSR2'] as const;
 const sameSignal = 500;
 
 export interface RunSignalOptions {
-  /** SIGHUP does not end the run. */
+  /** If true, SIGHUP does not end the run. */
   readonly ignoreHangup: boolean;
-  /** Called with a reason when the run is to end: the signal's name, or what else happened. */
+  /** Called when the run must end, with the reason: the name of the signal, or another text. */
   readonly ending: (reason: string) => void;
-  /** Called with the signal's name when a checkpoint is to be saved. */
+  /** Called with the name of a signal that requests a checkpoint. */
   readonly saving: (signal: string) => void;
   /** Called when SIGHUP is ignored. */
   readonly ignored: () => void;
@@ -28,19 +28,19 @@ export interface RunSignalOptions {
 
 /** The signals of a process that trains. */
 export interface RunSignals {
-  /** Aborted when the run is to end. */
+  /** Aborted when the run must end. */
   readonly signal: AbortSignal;
   readonly saveRequest: SaveRequest;
-  /** Exit code of a run that was ended so; undefined when nothing ended it. */
+  /** The exit code if a signal ended the run; otherwise undefined. */
   readonly exitCode: number | undefined;
   /** Removes the listeners. */
   release(): void;
 }
 
 /**
- * Listens to signals. The first SIGINT, SIGTERM or SIGHUP aborts; a second SIGINT or SIGTERM ends the process at once,
- * whatever its threads wait for. SIGUSR1 and SIGUSR2 ask for a checkpoint. A process that npm or npx started also
- * ends, as by SIGTERM, when they are gone: they start it through /bin/sh, and some shells do not pass signals on.
+ * Listens to signals. The first SIGINT, SIGTERM or SIGHUP aborts the run. A second SIGINT or SIGTERM ends the process at
+ * once, even if its threads are blocked. SIGUSR1 and SIGUSR2 request a checkpoint. If npm or npx started the process and has
+ * ended, the run ends as after SIGTERM: they start it through /bin/sh, and some shells do not pass signals on.
  */
 export function listenToSignals(options: RunSignalOptions): RunSignals {
   const controller = new AbortController();
@@ -71,7 +71,7 @@ export function listenToSignals(options: RunSignalOptions): RunSignals {
     });
   for (const [signal, listener] of listeners) process.on(signal, listener);
   const stopWatching = watchNpm(() => {
-    if (exitCode === undefined) end(endings.SIGTERM, 'npm, which started this run, is gone (like SIGTERM)');
+    if (exitCode === undefined) end(endings.SIGTERM, 'npm, which started this run, has ended (like SIGTERM)');
   });
   return {
     signal: controller.signal,

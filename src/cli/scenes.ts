@@ -6,7 +6,7 @@ import { defineCommand, integerOption, jsonOption, print, printJson } from './co
 
 const keys = [...questionTypes, 'all'] as const;
 
-/** Lines for people: what was written, and what guessing without the picture would score. */
+/** The summary as lines of text: what was written, and the score of guessing without the picture. */
 function table(out: string, summary: ScenesSummary): string[] {
   const number = (value: number): string => value.toLocaleString('en-US');
   const share = (value: number | undefined): string => (value === undefined ? '-' : value.toFixed(3)).padStart(8);
@@ -72,10 +72,7 @@ export const command = defineCommand({
           describe: `training scenes; a tenth as many, at least ${validImages(1)}, for validation`,
         }),
       )
-      .option(
-        'seed',
-        integerOption('seed', { min: 0, default: sceneDefaults.seed, describe: 'other scenes for another seed' }),
-      )
+      .option('seed', integerOption('seed', { min: 0, default: sceneDefaults.seed, describe: 'seed of the scenes' }))
       .option(
         'feature-dim',
         integerOption('feature-dim', {

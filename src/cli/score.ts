@@ -6,16 +6,16 @@ import { whole } from './trainProgress.js';
 
 export const command = defineCommand({
   command: 'score <task>',
-  describe: 'score a prediction file, of any model, as the official programs do',
+  describe: 'score a prediction file of any model, as the official programs do',
   builder: (yargs) =>
     yargs
-      .positional('task', { choices: questionTasks, demandOption: true, describe: 'which data the predictions answer' })
+      .positional('task', { choices: questionTasks, demandOption: true, describe: 'form of the questions' })
       .option('labels', {
         type: 'string',
         demandOption: true,
         requiresArg: true,
         describe:
-          'questions with labels, or official VQA annotations; two files with a comma between: QUESTIONS,ANNOTATIONS',
+          'questions with labels, or official VQA annotations; or two files with a comma between them: QUESTIONS,ANNOTATIONS',
       })
       .option('predictions', {
         type: 'string',
@@ -32,7 +32,9 @@ export const command = defineCommand({
   handler: async ({ task, labels, predictions, missingWrong, json }) => {
     const score = await scoreFile({ task, labels, predictions, missing: missingWrong ? 'wrong' : 'refuse' });
     if (score.unknown > 0) {
-      note(`${predictions}: ${whole(score.unknown)} predictions are of no question of ${labels}; they were left out`);
+      note(
+        `${predictions}: ${whole(score.unknown)} predictions are for questions that are not in ${labels}; they were left out`,
+      );
     }
     if (score.missing > 0)
       note(`${predictions}: ${whole(score.missing)} questions have no prediction; they count as wrong`);

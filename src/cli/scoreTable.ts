@@ -1,7 +1,7 @@
 import type { Score } from '../finetune/scores/index.js';
 import { percent, whole } from './trainProgress.js';
 
-/** A score as lines for people. */
+/** Formats a score as lines of text. */
 export function scoreTable({
   accuracy,
   consistency,

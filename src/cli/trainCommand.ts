@@ -9,19 +9,19 @@ import { asRank } from './rankProcess.js';
 import { listenToSignals } from './runSignals.js';
 import { TrainProgress, figure, percent, whole } from './trainProgress.js';
 
-/** The parts that all commands that train have in common: options, progress, signals, and the summary at the end. */
+/** Shared parts of all commands that train: options, progress, signals, and the summary at the end. */
 
-/** Options of a command that trains, beside the settings of its run. */
+/** Options of a command that trains, in addition to the settings of its run. */
 export const trainOptions = {
   resume: {
     type: 'boolean',
     default: false,
-    describe: 'go on from the newest checkpoint in --out; start if there is none',
+    describe: 'continue from the newest checkpoint in --out; start from step 0 if there is none',
   },
   'ignore-hangup': {
     type: 'boolean',
     default: false,
-    describe: 'go on when the terminal is closed (SIGHUP), as with nohup; otherwise the run saves and ends',
+    describe: 'continue after the terminal is closed (SIGHUP), as with nohup; otherwise the run saves and ends',
   },
   json: jsonOption,
   ...rankOptions,
@@ -67,8 +67,8 @@ function tell({ json }: Pick<TrainArguments, 'json'>, summary: TrainSummary): vo
 
 const endingLine = (reason: string, begun: boolean): string =>
   begun
-    ? `${reason}: stops after this step and saves; once more ends it at once, unsaved`
-    : `${reason}: stops loading; once more ends it at once`;
+    ? `${reason}: stops after this step and saves; a second signal ends it at once, without saving`
+    : `${reason}: stops loading; a second signal ends it at once`;
 
 async function runAlone({ json, ignoreHangup }: TrainArguments, start: Start): Promise<void> {
   const progress = new TrainProgress({ stream: process.stderr });
@@ -76,8 +76,8 @@ async function runAlone({ json, ignoreHangup }: TrainArguments, start: Start): P
     ignoreHangup,
     ending: (reason) => progress.line(endingLine(reason, progress.begun)),
     saving: (signal) =>
-      progress.line(`${signal}: saves after ${progress.begun ? 'this' : 'the first'} step, and goes on`),
-    ignored: () => progress.line('SIGHUP: goes on (--ignore-hangup)'),
+      progress.line(`${signal}: saves after ${progress.begun ? 'this' : 'the first'} step, and continues`),
+    ignored: () => progress.line('SIGHUP: continues (--ignore-hangup)'),
   });
   try {
     const { signal, saveRequest } = signals;
@@ -102,9 +102,9 @@ function describeSummary(summary: TrainSummary): string[] {
   return [
     finished
       ? stoppedEarly
-        ? `Stopped early after step ${whole(step)}${of(totalSteps)}: validation no longer got better.`
+        ? `Stopped early after step ${whole(step)}${of(totalSteps)}: the validation did not get better.`
         : `All ${whole(step)} steps are done.`
-      : `Stopped after step ${whole(step)}${of(totalSteps)}; --resume goes on.`,
+      : `Stopped after step ${whole(step)}${of(totalSteps)}; --resume continues the run.`,
     ...(lastValidation
       ? [`Validation after step ${whole(lastValidation.step)}: loss ${figure(lastValidation.loss)}`]
       : []),

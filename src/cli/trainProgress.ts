@@ -20,7 +20,7 @@ export class TrainProgress {
   readonly #interval: number;
   readonly #now: () => number;
   #totalSteps = 0;
-  /** Mean milliseconds of a step, newer ones with more weight. Time for validation and saving is not counted. */
+  /** Mean milliseconds of a step; newer steps have more weight. Time for validation and saving is not counted. */
   #stepTime: number | undefined;
   #clock = 0;
   #reported = -Infinity;
@@ -50,7 +50,7 @@ export class TrainProgress {
     };
   }
 
-  /** Whether the run has begun: its data and its model are open. */
+  /** Whether the run has begun, which means that its data and its model are open. */
   get begun(): boolean {
     return this.#totalSteps > 0;
   }
@@ -70,7 +70,7 @@ export class TrainProgress {
   #started({ step, totalSteps, parameters, folder, batchesPerEpoch, resumedFrom }: RunStart): void {
     this.#totalSteps = totalSteps;
     this.#clock = this.#now();
-    const from = resumedFrom === undefined ? '' : `; goes on after step ${whole(step)} from ${resumedFrom}`;
+    const from = resumedFrom === undefined ? '' : `; continues after step ${whole(step)} from ${resumedFrom}`;
     const size = parameters < 1e6 ? whole(parameters) : `${(parameters / 1e6).toFixed(1)} M`;
     this.line(`${folder}: ${whole(totalSteps)} steps, ${whole(batchesPerEpoch)} an epoch; ${size} parameters${from}`);
   }

@@ -4,10 +4,10 @@ import { defineCommand, jsonOption, note, print, printJson } from './command.js'
 
 const list = defineCommand({
   command: 'list <file>',
-  describe: 'the tensors of a file or folder of weights: name, shape, type, SHA-256 of the values',
+  describe: 'list the tensors of a file or folder of weights: name, shape, type, SHA-256 of the values',
   builder: (yargs) =>
     yargs
-      .positional('file', { type: 'string', demandOption: true, describe: 'file or folder, in any form that is read' })
+      .positional('file', { type: 'string', demandOption: true, describe: 'file or folder, in any supported form' })
       .option('json', jsonOption),
   handler: async ({ file, json }) => {
     const { tensors, notes } = await listWeights(file);
@@ -23,7 +23,7 @@ const list = defineCommand({
 
 export const command = defineCommand({
   command: 'weights',
-  describe: 'what a file of weights holds',
+  describe: 'show the contents of a file of weights',
   builder: (yargs) => yargs.command(list).demandCommand(1, 'weights needs a command: list'),
   handler: () => undefined,
 });

@@ -7,12 +7,12 @@ import type { ConfigTree } from './presets.js';
 /** Settings that may change when a run is resumed: where and how it runs, not what it computes. */
 const free = new Set([
   'out',
-  // What they hold is in the checksum of the samples, which is compared.
+  // The contents of these files are covered by the checksum of the samples, which is compared.
   'data.folder',
   'data.vocabulary',
   'data.exclude',
   'data.maxMissingShare',
-  // It leaves images out and changes nothing about the others.
+  // It leaves images out and does not change the order of the others.
   'data.excludeLater',
   'data.workers',
   'device',
@@ -31,7 +31,7 @@ const free = new Set([
   'allowMissing',
 ]);
 
-/** The settings, one a line, in which a resumed run would differ from its beginning; empty when it may go on. */
+/** One text for each setting in which a resumed run would differ from its beginning; empty if the run can continue. */
 export function forbiddenChanges(
   saved: ConfigTree,
   now: ConfigTree,
@@ -39,7 +39,7 @@ export function forbiddenChanges(
 ): string[] {
   return fields.flatMap(({ path, flag, default: value }) => {
     if (free.has(path.join('.'))) return [];
-    // A setting that there was not yet when the run began had its default.
+    // A setting that did not exist when the run was started had its default.
     const [before, after] = [valueAt(saved, path) ?? value, valueAt(now, path)];
     return show(before) === show(after)
       ? []

@@ -11,7 +11,7 @@ import type { ConfigTree } from './presets.js';
 export interface ConfigFile {
   readonly path: string;
   readonly tree: ConfigTree;
-  /** Line of a setting (or of the nearest thing around it), from 1. */
+  /** Line of a setting, from 1. If the file does not have it, the line of the nearest enclosing setting. */
   lineOf(path: readonly string[]): number;
 }
 
@@ -57,12 +57,12 @@ export function checkNames(
     const inner = knownKeys(here);
     if (!inner) continue;
     if (!isRecord(value))
-      throw fail(here, `'${here.join('.')}' holds settings (${inner.join(', ')}); got ${show(value)}`);
+      throw fail(here, `'${here.join('.')}' contains settings (${inner.join(', ')}); got ${show(value)}`);
     checkNames(value, here, fail, settings);
   }
 }
 
-/** A value as a message shows it. */
+/** Formats a value for a message. */
 export function show(value: unknown): string {
   const isNumber = typeof value === 'number';
   const text = value === undefined ? 'nothing' : isNumber ? String(value) : JSON.stringify(value);

@@ -6,7 +6,7 @@ import { lossNames, taskNames } from './tasks.js';
 /** One setting of a run: its place in the description and the flag that sets it. */
 export interface ConfigField {
   readonly path: readonly string[];
-  /** Without the dashes. */
+  /** The flag without its dashes. */
   readonly flag: string;
   readonly kind: 'number' | 'integer' | 'text' | 'choice' | 'list' | 'switch';
   /** For `choice`, and for a `list` of known names. */
@@ -17,7 +17,7 @@ export interface ConfigField {
 
 const kebab = (name: string) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
-/** Flags that are not just the field's name with dashes. */
+/** Flags with another name than the field. */
 const flagNames: Readonly<Record<string, string>> = {
   'data.folder': 'data',
   'tasks.on': 'tasks',
@@ -37,7 +37,7 @@ interface Unwrapped {
   readonly default?: unknown;
 }
 
-/** Takes off defaults, options and checks, and remembers what they say. */
+/** Removes the wrappers of a type (default, optional, checks) and returns what they say. */
 function unwrap(type: z.core.$ZodType): Unwrapped {
   const description = z.globalRegistry.get(type)?.description ?? '';
   if (type instanceof z.ZodDefault) {
@@ -77,7 +77,7 @@ function collect(shape: Shape, parents: readonly string[]): ConfigField[] {
     if (inner) return collect(inner, path);
     const leaf = unwrap(type);
     const kind = kindOf(leaf.type);
-    // A literal has one value; there is nothing to set.
+    // A literal has only one value, so it is not a setting.
     if (!kind) return [];
     return [
       {

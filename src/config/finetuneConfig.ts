@@ -20,7 +20,7 @@ import {
   weightForms,
 } from './runConfig.js';
 
-/** Data sets of questions, and data of one's own. */
+/** Data sets of questions, and `qa` for the user's own data. */
 export const finetuneTasks = ['vqa', 'gqa', 'nlvr2', 'qa'] as const;
 export type FinetuneTask = (typeof finetuneTasks)[number];
 
@@ -41,7 +41,7 @@ export const freezableParts = [
   'head',
 ] as const;
 
-/** The sizes of the model; open ones are those of the weights that it starts from. */
+/** The sizes of the model. A size that is not given is that of the initial weights. */
 const modelShape = recordOf(keysOf(modelConfigSchema.shape), (name) => {
   const field = modelConfigSchema.shape[name];
   const description = z.globalRegistry.get(field)?.description;
@@ -52,9 +52,9 @@ const modelShape = recordOf(keysOf(modelConfigSchema.shape), (name) => {
 /** Everything that describes a fine-tuning run. The defaults are those of the original's VQA. */
 export const finetuneConfigSchema = z
   .strictObject({
-    task: z.enum(finetuneTasks).describe('what kind of questions'),
+    task: z.enum(finetuneTasks).describe('form of the questions'),
     out: path.optional().describe('run folder'),
-    from: path.optional().describe(`initial weights: ${weightForms}; drawn from the seed unless given`),
+    from: path.optional().describe(`initial weights: ${weightForms}; by default they are random`),
     allowMissing,
     model: z.strictObject({ ...modelShape, ...fromData }).prefault({}),
     data: z
@@ -62,8 +62,8 @@ export const finetuneConfigSchema = z
         ...dataShape,
         answers: path
           .optional()
-          .describe('answer list, or a folder with one; <data folder>/<task> unless given. Not for nlvr2'),
-        limit: count.optional().describe('take only the first so many questions of each split'),
+          .describe('answer list, or a folder with one; default: <data folder>/<task>. Not for nlvr2'),
+        limit: count.optional().describe('use only this number of questions of each split, from its start'),
         maxMissingShare: share
           .default(0.01)
           .describe('largest share of the questions of a split whose pictures may have no features'),
@@ -74,7 +74,7 @@ export const finetuneConfigSchema = z
       .strictObject({
         ...optimizerShape,
         lr: optimizerShape.lr.unwrap().default(5e-5).describe('peak learning rate'),
-        headLr: optimizerShape.lr.unwrap().optional().describe('peak learning rate of the head; lr unless given'),
+        headLr: optimizerShape.lr.unwrap().optional().describe('peak learning rate of the head; default: lr'),
         warmup: optimizerShape.warmup
           .unwrap()
           .default(0.1)
@@ -87,20 +87,21 @@ export const finetuneConfigSchema = z
       .optional()
       .describe(
         'soft: scores of all answers; hard: the best answer, times the number of answers; classes: the best answer. ' +
-          'classes for nlvr2, soft else, unless given',
+          'Default: classes for nlvr2, otherwise soft',
       ),
-    freeze: namesOf(z.enum(freezableParts)).default([]).describe('parts of the model to leave as they are'),
+    freeze: namesOf(z.enum(freezableParts)).default([]).describe('parts of the model that do not change'),
     ...courseShape,
     batchSize: count.default(32).describe('questions of one optimizer step, over all parts'),
-    microBatchSize: count.optional().describe('questions that the device takes at once; the whole batch unless given'),
+    microBatchSize: count.optional().describe('questions that the device computes at once; default: the whole batch'),
     epochs: count.optional().describe('passes over the training questions (4 unless maxSteps is given)'),
-    earlyStop: count.optional().describe('end after so many validations without a better score; never unless given'),
+    earlyStop: count.optional().describe('end after this number of validations without a better score; default: never'),
   })
   .superRefine((config, context) => {
     const complain = (where: readonly string[], message: string) =>
       context.addIssue({ code: 'custom', path: [...where], message });
     checkCourse(config, complain);
-    if (config.freeze.length === freezableParts.length) complain(['freeze'], 'nothing is left to be trained');
+    if (config.freeze.length === freezableParts.length)
+      complain(['freeze'], 'all parts are frozen, so nothing is trained');
     if (config.task === 'nlvr2' && config.loss !== undefined && config.loss !== 'classes')
       complain(['loss'], 'nlvr2 has the loss classes');
     if (config.task === 'nlvr2' && config.data.answers !== undefined)
@@ -113,15 +114,15 @@ export const finetuneConfigSchema = z
     loss: config.loss ?? (config.task === 'nlvr2' ? ('classes' as const) : ('soft' as const)),
   }));
 
-/** A fine-tuning run as described; sizes of the model may be open. */
+/** The description of a fine-tuning run. Sizes of the model may be missing. */
 export type FinetuneConfig = z.infer<typeof finetuneConfigSchema>;
 
-/** A fine-tuning run with every size known. */
+/** The description of a fine-tuning run with all sizes of the model. */
 export type ResolvedFinetuneConfig = Omit<FinetuneConfig, 'model'> & { readonly model: ModelConfig };
 
 const published = { batchSize: 32, epochs: 4 };
 
-/** For a `tiny` model and synthetic scenes: seconds on a laptop. */
+/** For a `tiny` model and synthetic scenes. A run takes seconds on a laptop. */
 const tiny = {
   batchSize: 64,
   maxSteps: 500,
@@ -130,7 +131,7 @@ const tiny = {
   data: { train: ['train'], valid: ['valid'] },
 } as const satisfies ConfigTree;
 
-/** Starting points of a fine-tuning run. Those named like a task are its published hyper-parameters. */
+/** Presets of fine-tuning. A preset with the name of a task has its published hyper-parameters. */
 export const finetunePresets = {
   vqa: {
     ...published,
@@ -148,6 +149,6 @@ export const finetunePresets = {
     data: { train: ['train'], valid: ['valid'] },
   },
   tiny,
-  /** The same from nothing, without `from`: a model of the sizes of pre-training's `tiny`. */
+  /** The same without `from`: a model with the sizes of pre-training's `tiny`, which begins from random weights. */
   tinyScratch: { ...tiny, model: presets.tiny.model },
 } as const satisfies Record<string, ConfigTree>;

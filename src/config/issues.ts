@@ -9,7 +9,7 @@ const kinds: Readonly<Record<string, string>> = {
   object: 'names with values',
 };
 
-/** The text of a message about what a schema finds wrong: `expected …`. For `safeParse(value, { error: expectation })`. */
+/** Makes the message `expected …` for a fault that a schema finds. Use: `safeParse(value, { error: expectation })`. */
 export const expectation: z.core.$ZodErrorMap = (issue) => {
   switch (issue.code) {
     case 'too_small':

@@ -4,12 +4,12 @@ import { presetNames } from './presets.js';
 import { runConfigSchema } from './runConfig.js';
 
 /**
- * JSON Schema (draft 2020-12) of a YAML file that describes a run, for editors: every setting may be left out, a list
- * may be written `a,b`, and `preset` names a starting point.
+ * JSON Schema (draft 2020-12) of a YAML file that describes a run, for editors. Every setting may be left out, a list
+ * may be written `a,b`, and `preset` names a preset.
  */
 export const runJsonSchema = (): object => jsonSchema(runConfigSchema, presetNames, 'A run of lxmert pretrain');
 
-/** The same of a fine-tuning run; the command names the task, so a file need not. */
+/** JSON Schema of a fine-tuning run. The command line gives the task, so the file may leave it out. */
 export function finetuneJsonSchema(): object {
   const { required: _, ...schema } = jsonSchema(
     finetuneConfigSchema,

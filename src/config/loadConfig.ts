@@ -14,7 +14,7 @@ import type { ConfigTree } from './presets.js';
 import { runConfigSchema } from './runConfig.js';
 import type { RunConfig } from './runConfig.js';
 
-/** Where a run's description comes from; an earlier source overrides a later one. */
+/** The sources of a run's description. An earlier source overrides a later one. */
 export interface ConfigSources {
   /** Flags without the dashes, as text, e.g. `{ lr: '1e-3', tasks: 'matched,qa' }`. */
   readonly flags?: Readonly<Record<string, string | undefined>> | undefined;
@@ -26,7 +26,7 @@ export interface ConfigSources {
   readonly saved?: ConfigTree | undefined;
 }
 
-/** What descriptions of a kind of run are made of. */
+/** The schema, settings and presets of a kind of run. */
 interface RunKind<C> {
   readonly settings: RunSettings;
   readonly schema: z.ZodType<C>;
@@ -42,7 +42,8 @@ const finetuneKind: RunKind<FinetuneConfig> = {
 };
 
 /**
- * Puts a run's description together: flags, then the file, then the preset, then the saved run, then the defaults.
+ * Makes the description of a run from its sources: flags override the file, the file overrides the preset, the preset
+ * overrides the saved run, and the saved run overrides the defaults.
  * @throws BAD_ARGUMENT for a flag; BAD_CONFIG for a file, with its line; FILE_MISSING, FILE_ACCESS
  */
 export function loadRunConfig(sources: ConfigSources): Promise<RunConfig> {
@@ -50,9 +51,9 @@ export function loadRunConfig(sources: ConfigSources): Promise<RunConfig> {
 }
 
 /**
- * The same for fine-tuning: the flag `task` says for which task, and the preset of that name is the starting point
- * unless another one is given.
- * @throws likewise
+ * Makes the description of a fine-tuning run. The flag `task` gives the task, and the default preset is the one with the
+ * task's name.
+ * @throws as `loadRunConfig`
  */
 export function loadFinetuneConfig(sources: ConfigSources): Promise<FinetuneConfig> {
   const { task } = sources.flags ?? {};
@@ -91,8 +92,8 @@ async function load<C>(sources: ConfigSources, kind: RunKind<C>, usualPreset?: s
 }
 
 /**
- * Lists of images that a resumed run names beyond those that it began with only leave images out of batches
- * (`excludeLater`): leaving them out of the samples would change the order of all others.
+ * If a resumed run has exclusion lists that it did not have at its start, they become `excludeLater`: their images are left
+ * out of batches. Leaving them out of the samples would change the order of all other samples.
  */
 function excludeOnResume(merged: ConfigTree, saved: ConfigTree | undefined): ConfigTree {
   const listsIn = (tree: ConfigTree | undefined, key: string): readonly unknown[] => {
@@ -107,7 +108,7 @@ function excludeOnResume(merged: ConfigTree, saved: ConfigTree | undefined): Con
   return merge(merged, { data: { exclude: began, excludeLater: [...new Set(later)] } });
 }
 
-/** A description as nested values, from flags. @throws BAD_ARGUMENT naming the flag */
+/** Converts flags to nested values. @throws BAD_ARGUMENT naming the flag */
 export function flagTree(
   flags: Readonly<Record<string, string | undefined>>,
   fields: readonly ConfigField[] = pretrainSettings.fields,
@@ -146,14 +147,14 @@ function parseFlag(field: ConfigField, text: string): unknown {
   return field.kind === 'list' ? names : text;
 }
 
-/** `a, b` as a list; `none` is the empty one. */
+/** Converts `a, b` to a list. `none` is the empty list. */
 const splitList = (text: string) =>
   text
     .split(',')
     .map((part) => part.trim())
     .filter((part) => part !== '' && text.trim() !== 'none');
 
-/** Files may write a list as `a,b`. */
+/** Converts lists that a file has in the form `a,b`. */
 function listsFromText(tree: ConfigTree, fields: readonly ConfigField[]): ConfigTree {
   let result = tree;
   for (const { kind, path } of fields) {
@@ -180,14 +181,14 @@ function findPreset(
   throw new LxmertError('BAD_CONFIG', `${file?.path}:${file?.lineOf(['preset'])}: ${message}`);
 }
 
-/** Like `merge`; the length of a run, given one way, replaces the other way. */
+/** Like `merge`, but `epochs` in `above` replaces `maxSteps` in `below`, and the reverse. */
 function overlay(below: ConfigTree, above: ConfigTree): ConfigTree {
   if ('epochs' in above === 'maxSteps' in above) return merge(below, above);
   const { epochs: _epochs, maxSteps: _maxSteps, ...rest } = below;
   return merge(rest, above);
 }
 
-/** Deep for settings that hold settings; all else is replaced. */
+/** Merges two trees. Objects are merged recursively; other values in `above` replace those in `below`. */
 function merge(below: ConfigTree, above: ConfigTree): ConfigTree {
   const result: Record<string, unknown> = { ...below };
   for (const [key, value] of Object.entries(above)) {
@@ -197,7 +198,7 @@ function merge(below: ConfigTree, above: ConfigTree): ConfigTree {
   return result;
 }
 
-/** What stands at a place, in lists too. */
+/** The value at a path, which may lead through lists. */
 function valueAt(tree: unknown, path: readonly string[]): unknown {
   return path.reduce<unknown>((at, key) => {
     const holds = (isRecord(at) || Array.isArray(at)) && Object.hasOwn(at, key);

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 const count = z.number().int().min(1);
-/** A probability of dropout. The device holds it as float32, where 0.99999999 would be 1. */
+/** A probability of dropout. The device stores it as float32, in which 0.99999999 would become 1. */
 const probability = z
   .number()
   .min(0)
@@ -9,7 +9,7 @@ const probability = z
   .refine((value) => Math.fround(value) < 1, 'must stay below 1 in float32');
 
 /**
- * What shapes an LXMERT (Tan & Bansal 2019, section 2; the sizes of section 4.1 are the defaults).
+ * The configuration of an LXMERT (Tan & Bansal 2019, section 2). The defaults are the sizes of section 4.1.
  * The keys are transformers' `LxmertConfig` in camel case.
  */
 export const modelConfigSchema = z

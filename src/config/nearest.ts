@@ -1,9 +1,9 @@
 import { distance } from 'fastest-levenshtein';
 
-/** Names that people use for one of ours. */
+/** Other names that users give, and the names in lxmert. */
 const synonyms: Readonly<Record<string, string>> = { gpu: 'cuda', nvidia: 'cuda' };
 
-/** The candidate most like `name` (case and `-`/`_` aside), or undefined when none is close. */
+/** The candidate most similar to `name` (without case, `-` and `_`); undefined if none is similar. */
 export function nearest(name: string, candidates: readonly string[]): string | undefined {
   const plain = (text: string) => text.toLowerCase().replace(/[-_]/g, '');
   const synonym = synonyms[plain(name).replace(/:\d+$/, '')];
@@ -18,7 +18,7 @@ export function nearest(name: string, candidates: readonly string[]): string | u
   return best;
 }
 
-/** ` Did you mean X?`, or what is known when nothing is close. */
+/** Returns ` Did you mean X?`, or the list of known names if none is similar. */
 export function suggestion(name: string, candidates: readonly string[]): string {
   const near = nearest(name, candidates);
   return near === undefined ? ` Known here: ${candidates.join(', ')}.` : ` Did you mean '${near}'?`;

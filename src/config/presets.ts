@@ -1,16 +1,16 @@
-/** A part of a run's description, as a file or the flags give it. */
+/** A part of a run's description, from a file or from flags. */
 export type ConfigTree = { readonly [key: string]: unknown };
 
-/** Starting points of a run. All other settings have the defaults of `runConfigSchema`. */
+/** Presets of pre-training. All other settings have the defaults of `runConfigSchema`. */
 export const presets = {
-  /** LXMERT as published, trained as the public code does: QA throughout with weight 1. */
+  /** The published model, trained as the public code does: QA is on in all epochs, with weight 1. */
   base: {
     model: { lLayers: 9, rLayers: 5, xLayers: 5 },
     optimizer: { lr: 1e-4 },
     batchSize: 256,
     epochs: 20,
   },
-  /** The paper's own schedule (section 3.3): QA only in the last 10 of 20 epochs, then with weight 2; its splits. */
+  /** The paper's schedule (section 3.3) and splits: QA is on only in the last 10 of 20 epochs, with weight 2. */
   paper: {
     model: { lLayers: 9, rLayers: 5, xLayers: 5 },
     data: { train: ['mscoco_train', 'mscoco_nominival', 'vgnococo'], valid: ['mscoco_minival'] },
@@ -31,13 +31,14 @@ export const presets = {
       maxPositionEmbeddings: 64,
       hiddenDropoutProb: 0,
       attentionProbsDropoutProb: 0,
-      // 0.02 learns too slowly at this width.
+      // With 0.02 a model of this width learns too slowly.
       initializerRange: 0.1,
     },
-    // Pictures have three objects: the paper's rate would often hide what a sentence is about.
+    // Pictures have about three objects. With the paper's rate, the object that a sentence is about would often be masked.
     data: { wordMaskRate: 0.15, objectMaskRate: 0.05, swapRate: 0.35 },
-    // The object losses have a factor of 6.67 (1 / 0.15). These weights undo it; the clipped gradient would otherwise be nearly
-    // all theirs. Words have the largest weight: a model that can answer questions begins to predict words late.
+    // The object losses have a factor of 6.67 (1 / 0.15). These weights cancel it. Otherwise the object losses would be
+    // nearly all of the clipped gradient. Words have the largest weight, because a model that can answer questions learns
+    // words late.
     tasks: { weights: { maskedLm: 4, matched: 2, qa: 3, obj: 0.15, attr: 0.15, feat: 0.15 } },
     // BertAdam has no bias correction, so its first steps are too large, for as long as 1 / (1 - beta2) steps.
     optimizer: { lr: 1e-3, beta2: 0.98 },

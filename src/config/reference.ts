@@ -21,7 +21,7 @@ const kinds: Readonly<Record<ConfigField['kind'], string>> = {
   switch: 'true or false',
 };
 
-/** What a reference page is about. */
+/** The contents of a reference page. */
 interface Page {
   readonly title: string;
   /** The command that writes it. */
@@ -37,26 +37,26 @@ export const configReference = (): string =>
     title: 'Settings of a run',
     writtenBy: 'npx lxmert config reference',
     intro: [
-      'Every setting can be given in a YAML file (`--config FILE`) under its name, where a dot is a level, or with its flag of',
-      '`lxmert pretrain`. A flag overrides the file. A list is written `a,b` as a flag; `none` is the empty list. A dash means',
-      'that there is no default; the description says what holds then. `lxmert config show` prints the settings that a file, a',
-      'preset and flags give together, `lxmert config schema` the JSON Schema, for editors.',
+      'Every setting can be given in a YAML file (`--config FILE`) or with its flag of `lxmert pretrain`. In the YAML file a dot in',
+      'the name means a nested key. A flag overrides the file. As a flag, a list is written `a,b`, and `none` is the empty list. A',
+      'dash means that there is no default, and the description says what happens then. `lxmert config show` prints the settings',
+      'that result from a file, a preset and flags. `lxmert config schema` prints the JSON Schema for editors.',
       '',
-      'A path must not begin with `~`: only a shell replaces it by the home folder, and not within quotation marks.',
+      'A path must not begin with `~`, because only a shell replaces it by the home folder, and not inside quotation marks.',
     ],
     fields: configFields,
     presets,
   });
 
-/** The same of a fine-tuning run: `docs/finetune-config.md`. */
+/** Markdown reference of all settings of a fine-tuning run: `docs/finetune-config.md`. */
 export const finetuneReference = (): string =>
   pageOf({
     title: 'Settings of a fine-tuning run',
     writtenBy: 'npx lxmert config reference vqa',
     intro: [
-      'Every setting of `lxmert finetune TASK`, as a key of a YAML file (`--config FILE`) and as a flag. [config.md](config.md) says how',
-      'they are written. `lxmert config show TASK` prints the settings that a file, a preset and flags give together,',
-      '`lxmert config schema TASK` the JSON Schema, for editors.',
+      'This page lists every setting of `lxmert finetune TASK`, as a key of a YAML file (`--config FILE`) and as a flag.',
+      '[config.md](config.md) says how to write them. `lxmert config show TASK` prints the settings that result from a file, a',
+      'preset and flags. `lxmert config schema TASK` prints the JSON Schema for editors.',
     ],
     fields: finetuneSettings.fields.filter(({ flag }) => flag !== 'task'),
     presets: finetunePresets,
@@ -102,7 +102,7 @@ function presetRows(fields: readonly ConfigField[], starts: Readonly<Record<stri
   });
 }
 
-/** Numbers are shown as short as people write them: 1/0.15 has 17 digits. */
+/** Formats a value. Numbers are rounded to 6 digits, because 1/0.15 has 17 digits. */
 function valueText(value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? '`none`' : code(value.join(','));
   return code(typeof value === 'number' ? String(Number(value.toPrecision(6))) : String(value));
@@ -110,7 +110,7 @@ function valueText(value: unknown): string {
 
 const code = (text: string) => `\`${text}\``;
 
-/** A Markdown table with columns in line, as prettier lays them. */
+/** A Markdown table with aligned columns, in prettier's format. */
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const cells = [head, ...rows].map((row) => row.map((cell) => cell.replaceAll('|', '\\|')));
   const widths = head.map((_, i) => Math.max(3, ...cells.map((row) => row[i].length)));

@@ -4,16 +4,16 @@ import type { ModelConfig } from './modelConfig.js';
 import { withoutUndefined } from './runConfig.js';
 import type { ResolvedRunConfig, RunConfig } from './runConfig.js';
 
-/** What the data say about the model's sizes. */
+/** Sizes of the model that the data determine. */
 export interface DataFacts {
-  /** Ids that the tokenizer may give. */
+  /** Number of ids of the tokenizer. */
   readonly vocabSize: number;
-  /** Floats of one RoI feature. */
+  /** Number of floats in one RoI feature. */
   readonly visualFeatDim: number;
-  /** Labels that objects and attributes may have; undefined when the data do not say. */
+  /** Number of classes of objects and attributes; undefined if the data do not give it. */
   readonly numObjectLabels?: number | undefined;
   readonly numAttrLabels?: number | undefined;
-  /** Rows of the answer table; undefined when there is none. */
+  /** Number of rows of the answer table; undefined if there is no table. */
   readonly numQaLabels?: number | undefined;
 }
 
@@ -26,7 +26,7 @@ const what: Readonly<Record<keyof DataFacts, string>> = {
 };
 
 /**
- * Fills in the sizes that the data decide. A table may be larger than the data need, the feature width must agree.
+ * Fills in the sizes that the data determine. A given table may be larger than the data need. The feature width must be equal.
  * @throws BAD_CONFIG naming the setting
  */
 export function resolveRunConfig(config: RunConfig, facts: DataFacts): ResolvedRunConfig {

@@ -16,19 +16,19 @@ export const path = z
     const problem = pathProblem(text);
     if (problem !== undefined) context.addIssue({ code: 'custom', message: problem });
   });
-/** No name twice. */
+/** A list of names in which no name occurs twice. */
 export const namesOf = <T extends z.ZodType<string>>(name: T) =>
   z.array(name).refine((names) => new Set(names).size === names.length, 'a name is given twice');
-/** Where initial weights may come from, for help. */
+/** The forms of initial weights, for help. */
 export const weightForms = "a checkpoint, a transformers or BERT folder, or a .pth of the original's";
-/** Encoder weights that initial weights need not have. */
+/** The setting for encoder weights that initial weights may lack. */
 export const allowMissing = namesOf(z.string().min(1))
   .default([])
   .describe('encoder weights that the initial weights may lack: names, or patterns with *');
 export const splitName = z.string().regex(/^[^,\s]+$/, 'a split name has no blanks and no commas');
 
 export const deviceNames = ['auto', 'cpu', 'cuda'] as const;
-/** CPU threads that the engine takes at most. */
+/** Largest number of CPU threads. */
 export const maxThreads = 1024;
 export const precisionNames = ['float32', 'bfloat16'] as const;
 
@@ -39,11 +39,11 @@ const span = (task: string) =>
   z
     .strictObject({
       from: z.number().int().min(0).default(0).describe(`first epoch, from 0, in which ${task} is on`),
-      to: count.optional().describe(`epoch in which ${task} is off again; without it, on to the end`),
+      to: count.optional().describe(`first epoch, from 0, in which ${task} is off again; default: never`),
     })
     .prefault({});
 
-/** Sizes that the data decide unless the description gives them. */
+/** Sizes that the data determine, unless the description gives them. */
 export const fromData = {
   vocabSize: count.optional().describe('size of the word table; from the tokenizer'),
   visualFeatDim: count.optional().describe('floats of a RoI feature; from the data'),
@@ -68,10 +68,10 @@ export const dataShape = {
   folder: path.optional().describe('data folder'),
   train: namesOf(splitName).min(1).default(['train']).describe('training splits'),
   valid: namesOf(splitName).default(['valid']).describe('validation splits; `none`: no validation'),
-  vocabulary: path.optional().describe('a BERT vocab.txt; without it, that of bert-base-uncased'),
+  vocabulary: path.optional().describe('a BERT vocab.txt; default: that of bert-base-uncased'),
 };
 
-/** The same, of how they are read. */
+/** Settings of how the data are read. */
 export const readingShape = {
   residentFeatures: z
     .boolean()
@@ -83,12 +83,12 @@ export const readingShape = {
     .min(0)
     .max(256)
     .optional()
-    .describe('threads that prepare batches, 0: none; without it, the data and the cores decide'),
+    .describe('threads that prepare batches; 0: none; the default depends on the data and the number of cores'),
   verifyReads: z
     .boolean()
     .default(false)
     .describe('compare the checksum of each image that is read from a feature store; slower'),
-  maxTokens: z.number().int().min(3).default(20).describe('tokens of a sentence, [CLS] and [SEP] included'),
+  maxTokens: z.number().int().min(3).default(20).describe('most tokens of a sentence, including [CLS] and [SEP]'),
   bucketBatches: z
     .number()
     .int()
@@ -100,10 +100,10 @@ export const readingShape = {
     ),
 };
 
-/** Settings of the length of a run, of where it runs and of what it leaves behind. */
+/** Settings of the length of a run, of its device, and of its checkpoints. */
 export const courseShape = {
   batchSize: count.default(256).describe('samples of one optimizer step, over all parts'),
-  microBatchSize: count.optional().describe('samples that the device takes at once; without it, the whole batch'),
+  microBatchSize: count.optional().describe('samples that the device computes at once; default: the whole batch'),
   gradientParts: count
     .refine((parts) => Number.isInteger(Math.log2(parts)), 'it must be a power of two')
     .max(1024)
@@ -114,17 +114,17 @@ export const courseShape = {
   epochs: count.optional().describe('passes over the training samples (20 unless maxSteps is given)'),
   maxSteps: count.optional().describe('optimizer steps; instead of epochs'),
   seed: z.number().int().min(0).max(0xffffffff).default(9595).describe('seed of weights, order, masks and dropout'),
-  device: z.enum(deviceNames).default('auto').describe('where to compute; auto: CUDA where it works, else the CPU'),
+  device: z.enum(deviceNames).default('auto').describe('where to compute; auto: CUDA if it works, otherwise the CPU'),
   precision: z
     .enum(precisionNames)
     .default('float32')
-    .describe('of matrix products; weights, gradients and moments are float32 always'),
+    .describe('precision of matrix products; weights, gradients and moments are always float32'),
   threads: z.number().int().min(0).max(maxThreads).optional().describe('CPU threads; 0 or not given: all cores'),
   saveEvery: count.default(1000).describe('steps from one checkpoint to the next'),
-  validEvery: count.optional().describe('steps from one validation to the next; once an epoch unless given'),
-  earlyStop: count.optional().describe('end after so many validations without a better loss; never unless given'),
-  keep: count.default(2).describe('checkpoints to keep, besides the best'),
-  keepEvery: count.optional().describe('keep the checkpoint at the end of every Nth epoch for good'),
+  validEvery: count.optional().describe('steps from one validation to the next; default: one epoch'),
+  earlyStop: count.optional().describe('end after this number of validations without a better loss; default: never'),
+  keep: count.default(2).describe('number of newest checkpoints to keep, besides the best'),
+  keepEvery: count.optional().describe('never remove the checkpoint at the end of every Nth epoch'),
 };
 
 /** Products depend on the number of CPU threads. A run that is to have the same bits everywhere has one, unless it says how many. */
@@ -136,7 +136,7 @@ export const recordedThreads = ({
   readonly threads?: number | undefined;
 }): { threads?: number } => (gradientParts !== undefined && threads === undefined ? { threads: 1 } : {});
 
-/** What no run may have together. */
+/** Checks settings that cannot be combined. */
 export function checkCourse(
   config: {
     readonly data: { readonly valid: readonly string[] };
@@ -170,7 +170,7 @@ export const runConfigSchema = z
         excludeLater: namesOf(path)
           .default([])
           .describe(
-            'files with ids of images that no batch shows from now on; the order of all others stays; --resume --exclude adds to it',
+            'files with ids of images that no batch contains from now on; the order of the others does not change; --resume --exclude adds to this list',
           ),
         maxMissingShare: share
           .default(0.01)
@@ -236,13 +236,13 @@ export const runConfigSchema = z
     ...recordedThreads(config),
   }));
 
-/** A run as described; sizes that the data decide may be open. */
+/** The description of a run. Sizes that the data determine may be missing. */
 export type RunConfig = z.infer<typeof runConfigSchema>;
 
-/** A run with every size known. */
+/** The description of a run with all sizes of the model. */
 export type ResolvedRunConfig = Omit<RunConfig, 'model'> & { readonly model: ModelConfig };
 
-/** A copy without the keys that are undefined (not deep). */
+/** A shallow copy without undefined values. */
 export function withoutUndefined<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(value).filter(([, v]) => v !== undefined)) as never;
 }

@@ -4,23 +4,23 @@ import { keysOf } from '../records.js';
 interface LossDescription {
   /** For help: `weight of the <title>`. */
   readonly title: string;
-  /** What the accuracy is a share of, for people; absent where there is none (a regression). */
+  /** What the accuracy counts, for tables; absent for a regression, which has no accuracy. */
   readonly accuracy?: string;
 }
 
-/** One pre-training task, as settings, help and metrics name it. */
+/** The names of one pre-training task in settings, help and metrics. */
 interface TaskDescription {
   /** For help: `first epoch, from 0, in which <title> is on`. */
   readonly title: string;
   readonly losses: Readonly<Record<string, LossDescription>>;
-  /** The task is off where the data have no answer table. */
+  /** If true, the task is off for data without an answer table. */
   readonly needsAnswers?: true;
 }
 
 /**
  * The pre-training tasks (LXMERT, section 3.1), one entry a task. Flags, settings, help, schedule keys, loss weights and
- * names of metrics are derived from this table. `src/pretrain/<task>.ts` holds what a task computes: its head, its
- * losses, its label counts and its parameters. The order is that of losses in metrics and on the device.
+ * names of metrics are derived from this table. `src/pretrain/<task>.ts` has the computation of a task: its head, its
+ * losses, its label counts and its parameters. The order of the losses is the same in metrics and on the device.
  */
 export const pretrainTasks = {
   maskedLm: {
@@ -48,7 +48,7 @@ export const pretrainTasks = {
 
 type Tasks = typeof pretrainTasks;
 
-/** What can be switched on and off as a whole. */
+/** The names of the tasks, which can be switched on and off. */
 export type TaskName = keyof Tasks;
 
 /** The six losses of the tasks. */
@@ -72,7 +72,7 @@ export const lossDescriptions: ReadonlyMap<string, LossDescription> = new Map(
   taskNames.flatMap((task) => Object.entries(describe(task).losses)),
 );
 
-/** A task as `TaskDescription` has it: the table's own type knows only the fields that an entry has. */
+/** A task as a `TaskDescription`. (In the type of the table, an entry has no optional fields.) */
 export function describe(task: TaskName): TaskDescription {
   return pretrainTasks[task];
 }

@@ -5,7 +5,7 @@ import { modelConfigSchema } from './modelConfig.js';
 import type { ModelConfig } from './modelConfig.js';
 import type { TaskName, VisualLossName } from './tasks.js';
 
-/** Our key, transformers' key, and transformers' default (`LxmertConfig`) where ours is another. */
+/** The key in lxmert, the key in transformers, and transformers' default (`LxmertConfig`) if it differs. */
 const keys: readonly (readonly [keyof ModelConfig, string, number?])[] = [
   ['vocabSize', 'vocab_size'],
   ['hiddenSize', 'hidden_size'],
@@ -27,7 +27,7 @@ const keys: readonly (readonly [keyof ModelConfig, string, number?])[] = [
   ['initializerRange', 'initializer_range'],
 ];
 
-/** Keys that transformers declares as floats: it refuses `1` where it expects `1.0`. */
+/** Keys that transformers declares as floats: it accepts `1.0` but not `1`. */
 const floatKeys = new Set([
   'hidden_dropout_prob',
   'attention_probs_dropout_prob',
@@ -35,7 +35,7 @@ const floatKeys = new Set([
   'initializer_range',
 ]);
 
-/** What a model was trained for, in transformers' `task_*` and `visual_*_loss` keys. */
+/** The tasks of the training, for transformers' `task_*` and `visual_*_loss` keys. */
 export interface TrainedTasks {
   readonly on: readonly TaskName[];
   readonly visualLosses: readonly VisualLossName[];
@@ -71,8 +71,8 @@ export function toTransformersJson(
 }
 
 /**
- * Reads a `config.json` of transformers (or of a checkpoint of ours). Keys that do not shape the model are ignored.
- * @param file names the source in messages
+ * Reads a `config.json` of transformers (or of a checkpoint of lxmert). Other keys than those of the model are ignored.
+ * @param file the name of the source, for messages
  * @throws BAD_CONFIG naming the file and the key; UNSUPPORTED for a model that is not an LXMERT with GELU
  */
 export function fromTransformersJson(text: string, file: string): ModelConfig {

@@ -1,6 +1,6 @@
 /**
- * Starts a piece of work for every item and yields the results in the items' order, up to `depth` of them begun before
- * they are asked for. An error comes where its result would have.
+ * Starts a piece of work for every item, and yields the results in the order of the items. At most `depth` pieces are
+ * started before their results are requested. An error is thrown at the place of its result.
  */
 export async function* ahead<T, R>(
   items: Iterator<T>,
@@ -13,7 +13,7 @@ export async function* ahead<T, R>(
       const next = items.next();
       if (next.done === true) return;
       const result = start(next.value);
-      // The error is thrown when its turn comes; until then it must not count as unhandled.
+      // The error is thrown later, at the place of its result. Until then Node must not report it as unhandled.
       result.catch(() => undefined);
       begun.push(result);
     }
@@ -29,8 +29,8 @@ export async function* ahead<T, R>(
 }
 
 /**
- * All results in order; of several errors the first one. It waits for every promise, so that no work still runs, or
- * writes into memory that is given back, when the error is thrown.
+ * Returns all results in order, or throws the first error. It waits for every promise first. So no work is running, or
+ * writes into memory that is released, when the error is thrown.
  */
 export async function allSettled<T>(promises: readonly Promise<T>[]): Promise<T[]> {
   const settled = await Promise.allSettled(promises);
@@ -40,10 +40,10 @@ export async function allSettled<T>(promises: readonly Promise<T>[]): Promise<T[
   });
 }
 
-/** How many images are read at once: enough to keep a disk busy, few enough to keep memory flat. */
+/** Number of images that are read at once: enough to keep a disk busy, and few enough to need little memory. */
 const readsAtOnce = 16;
 
-/** Does `work` for 0 … count - 1, some at a time; of several that fail, the first one's error is thrown. */
+/** Calls `work` for 0 … count - 1, several at a time. If several calls fail, throws the error of the first. */
 export async function inGroups(count: number, work: (i: number) => Promise<void>): Promise<void> {
   for (let start = 0; start < count; start += readsAtOnce) {
     const length = Math.min(readsAtOnce, count - start);

@@ -1,6 +1,6 @@
 type NumberArray = Int32Array | Uint32Array | Uint16Array | Uint8Array | Float32Array | Float64Array;
 
-/** A typed array that grows at its end: for ten million numbers whose count is not known ahead. */
+/** A typed array that grows at its end, for millions of numbers whose count is not known at first. */
 export class Growable<T extends NumberArray> {
   #values: T;
   #length = 0;
@@ -15,7 +15,7 @@ export class Growable<T extends NumberArray> {
     return this.#length;
   }
 
-  /** A value that was added. */
+  /** Returns a value that was added. */
   at(index: number): number {
     return this.#values[index];
   }
@@ -32,7 +32,7 @@ export class Growable<T extends NumberArray> {
     this.#length = end;
   }
 
-  /** What was added, in an array of just that length. */
+  /** Returns all added values in an array of exactly their number. */
   finish(): T {
     return this.#values.length === this.#length ? this.#values : this.#copy(this.#length, this.#length);
   }
@@ -41,7 +41,7 @@ export class Growable<T extends NumberArray> {
     this.#values = this.#copy(Math.max(needed, Math.ceil(this.#values.length * 1.5)), this.#length);
   }
 
-  /** `slice` would leave shared memory. */
+  /** Copies values. (`slice` would not give an array in shared memory.) */
   #copy(length: number, filled: number): T {
     const copy = this.#allocate(length);
     copy.set(this.#values.subarray(0, filled));

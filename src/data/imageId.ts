@@ -1,10 +1,10 @@
-/** Every character but those that are seen: control and format characters (byte order mark, zero-width space, NUL). */
+/** Invisible characters: control and format characters (such as byte order mark, zero-width space, NUL). */
 const unseen = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
 
 /**
- * What keeps a text from being an image id, for "img_id …": white space at an end, a character that is not seen, or a
- * trace of the program that wrote it. Undefined for a good id. An id that looks like another one without being it would
- * lose its picture in silence.
+ * Returns why a text is not a valid image id, as the end of a message "img_id …"; undefined for a valid id. White space at
+ * an end, an invisible character, or quotation marks of the writing program are not allowed: such an id looks like another
+ * id, and its picture would not be found.
  */
 export function imageIdProblem(id: string): string | undefined {
   if (id.includes('\uFFFD')) return 'is not UTF-8';

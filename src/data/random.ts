@@ -1,7 +1,7 @@
 /**
  * Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): random numbers as a function
- * of a key and a counter. A draw depends on what it is for and on nothing else, so batch size, order, number of ranks
- * and resuming change no mask.
+ * of a key and a counter. A random number depends only on its purpose and its sample, so batch size, order, number of ranks
+ * and resuming do not change masks.
  */
 
 const ROUNDS = 10;
@@ -48,12 +48,12 @@ export function philox4x32(counter: ArrayLike<number>, key: ArrayLike<number>, o
   out[3] = c3;
 }
 
-/** What a random number is for; every purpose has its own sequence, so turning one task off changes no other. */
+/** Purposes of random numbers. Each has a separate sequence, so turning a task off does not change the other tasks. */
 export const purposes = { order: 0, matching: 1, words: 2, objects: 3, answer: 4, buckets: 5 } as const;
 
 export type Purpose = keyof typeof purposes;
 
-/** The sequence of random numbers of one (seed, epoch, sample, purpose). One object serves them all: `at` rewinds it. */
+/** A sequence of random numbers for each (seed, epoch, sample, purpose). `at` selects a sequence and goes to its start. */
 export class RandomStream {
   readonly #key: Uint32Array;
   readonly #counter = new Uint32Array(4);
@@ -75,7 +75,7 @@ export class RandomStream {
     return this;
   }
 
-  /** 0 … 2^32 - 1. */
+  /** The next number, an integer 0 … 2^32 - 1. */
   uint32(): number {
     if (this.#used === 4) {
       philox4x32(this.#counter, this.#key, this.#block);
@@ -85,12 +85,12 @@ export class RandomStream {
     return this.#block[this.#used++];
   }
 
-  /** [0, 1). */
+  /** The next number, in [0, 1). */
   uniform(): number {
     return this.uint32() / TWO_TO_32;
   }
 
-  /** 0 … limit - 1, each equally likely (Lemire 2019); `limit` from 1 to 2^32 - 1. */
+  /** The next number, 0 … limit - 1, each with the same probability (Lemire 2019). `limit` is from 1 to 2^32 - 1. */
   below(limit: number): number {
     let x = this.uint32();
     let low = Math.imul(x, limit) >>> 0;
@@ -105,11 +105,11 @@ export class RandomStream {
   }
 }
 
-/** The order in which an epoch goes through its `size` samples: a permutation of 0 … size - 1. */
+/** The order of the samples in an epoch: a permutation of 0 … size - 1. */
 export function epochOrder(seed: number, epoch: number, size: number): Uint32Array {
   const order = new Uint32Array(size);
   const random = new RandomStream(seed).at(epoch, 0, 'order');
-  // Fisher and Yates, from the inside out.
+  // The inside-out variant of the Fisher-Yates shuffle.
   for (let i = 0; i < size; i++) {
     const j = random.below(i + 1);
     order[i] = order[j];

@@ -1,4 +1,4 @@
-/** Arrays whose memory other threads see when they get a message with them; nothing is copied. */
+/** Makes arrays in shared memory. A message with such an array gives another thread the same memory, without a copy. */
 export const sharedArrays = {
   uint8: (length: number) => new Uint8Array(new SharedArrayBuffer(length)),
   uint16: (length: number) => new Uint16Array(new SharedArrayBuffer(2 * length)),

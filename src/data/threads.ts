@@ -4,28 +4,28 @@ import { LxmertError, isLxmertError } from '../errors.js';
 import type { ErrorCode } from '../errors.js';
 
 export interface ThreadsOptions {
-  /** What a thread does, for messages: `prepares batches`. */
+  /** The work of a thread, for messages, such as `prepares batches`. */
   readonly what: string;
-  /** The program of the threads: its default export is made by `threadProgram`. */
+  /** The program of the threads. Its default export must be made by `threadProgram`. */
   readonly script: URL;
   /** Given to each thread when it starts. */
   readonly start: unknown;
-  /** Most threads; one is started when there is work for it. */
+  /** Largest number of threads. A thread is started only when there is work for it. */
   readonly count: number;
 }
 
 /** Threads that each do one piece of work at a time. Idle threads do not keep the process alive. */
 export interface Threads<Request, Result> {
   /**
-   * `memory` changes hands instead of being copied. Rejects as the work does, or with INTERNAL when the thread died; another
-   * thread does the pieces after it.
+   * Runs a piece of work in a thread. `memory` is transferred to the thread instead of being copied. Rejects with the error
+   * of the work, or with INTERNAL if the thread died; another thread then does the later pieces.
    */
   run(request: Request, memory?: readonly ArrayBuffer[]): Promise<Result>;
-  /** Ends the threads, each after its piece of work; pieces not begun, and later ones, reject with DISPOSED. Idempotent. */
+  /** Ends each thread after its current piece of work. All other pieces reject with DISPOSED. May be called more than once. */
   close(): Promise<void>;
 }
 
-/** What a thread answers: errors travel as values, since a message between threads loses their class and code. */
+/** The reply of a thread. An error is sent as a plain value, because a message between threads loses its class and code. */
 type Reply<Result> = { readonly result: Result } | { readonly error: SentError };
 
 interface SentError {
@@ -43,21 +43,22 @@ interface Piece<Request, Result> {
 
 export function openThreads<Request, Result>(options: ThreadsOptions): Threads<Request, Result> {
   const { what, script, start, count } = options;
-  // The pool is not told the program: it would not report a thread that cannot load it. Each piece names it instead.
+  // The program is given with each piece of work and not to the pool, because the pool would not report a program that
+  // cannot be loaded.
   const pool = new Piscina<Request, Reply<Result>>({
     workerData: start,
     minThreads: 0,
     maxThreads: count,
     idleTimeout: Infinity,
     recordTiming: false,
-    // Flags of the process are not passed on: some (such as --input-type) do not suit a thread.
+    // Flags of the process are not passed to threads: some (such as --input-type) are not allowed there.
     execArgv: [],
   });
-  // Pieces wait here, not in the pool: it starts no thread for waiting pieces when one has died, and its `close` ends
-  // threads that are still at work.
+  // Pieces wait in this list and not in the pool. If a thread has died, the pool starts no other thread for waiting pieces,
+  // and its `close` would end threads in the middle of their work.
   const waiting: Piece<Request, Result>[] = [];
   const atWork = new Map<Piece<Request, Result>, Promise<void>>();
-  /** Why nothing more is done. */
+  /** Why no more work is done; undefined while the threads can be used. */
   let ended: LxmertError | undefined;
   let closed: Promise<void> | undefined;
 
@@ -86,7 +87,7 @@ export function openThreads<Request, Result>(options: ThreadsOptions): Threads<R
     }
   }
 
-  // A thread died without a piece of work: it could not start, say. The pieces that are meant for it would wait forever.
+  // A thread died before it got work, for example because it could not start. Without this, its pieces would wait forever.
   pool.on('error', (error) => {
     ended ??= died(error);
     for (const { reject } of [...waiting.splice(0), ...atWork.keys()]) reject(ended);
@@ -114,21 +115,21 @@ export function openThreads<Request, Result>(options: ThreadsOptions): Threads<R
   };
 }
 
-/** A result, and the memory that goes with it instead of being copied. */
+/** A result, and its memory, which is transferred instead of being copied. */
 export interface Parcel<Result> {
   readonly content: Result;
   readonly memory?: readonly ArrayBuffer[];
 }
 
 /**
- * The default export of a thread's program: `begin` prepares the work from what each thread is given at its start. An
- * error of either is the answer to every piece of work that it concerns.
+ * Makes the default export of a thread's program. `begin` gets the value `start` and returns the function that does the
+ * work. An error of `begin` is the reply to every piece of work; an error of the function is the reply to its piece.
  */
 export function threadProgram<Program extends { start: unknown; request: unknown; result: unknown }>(
   begin: (start: Program['start']) => Promise<(request: Program['request']) => Promise<Parcel<Program['result']>>>,
 ): (request: Program['request']) => Promise<unknown> {
   const begun = begin(workerData as Program['start']);
-  // Every request reports it.
+  // Every request reports the error of `begin`.
   begun.catch(() => undefined);
   return async (request) => {
     try {
@@ -147,7 +148,7 @@ function sendError(error: unknown): SentError {
   return { code: isLxmertError(error) ? error.code : undefined, message, stack };
 }
 
-/** `what` the thread does, for errors without a code of ours. */
+/** Makes the error again. `what` is the work of the thread, for the message of an error without an lxmert code. */
 function receiveError({ code, message, stack }: SentError, what: string): LxmertError {
   const cause = Object.assign(new Error(message), { stack });
   return code === undefined
@@ -155,7 +156,7 @@ function receiveError({ code, message, stack }: SentError, what: string): Lxmert
     : new LxmertError(code, message, { cause });
 }
 
-/** The memory of some arrays, each buffer once. Shared memory is left out: threads have it anyway. */
+/** The buffers of some arrays, each once. Shared memory is left out, because threads can use it without a transfer. */
 export function memoryOf(arrays: readonly NodeJS.TypedArray[]): ArrayBuffer[] {
   return [...new Set(arrays.map(({ buffer }) => buffer))].filter((buffer) => types.isArrayBuffer(buffer));
 }

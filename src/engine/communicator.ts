@@ -3,13 +3,13 @@ import { join, resolve } from 'node:path';
 import { loadAddon, packageRoot } from './load.js';
 import { settled, translated, type CommunicationTimes, type NativeAddon, type NativeCommunicator } from './native.js';
 
-/** Where a rank listens for the others: a numeric address, and a port. */
+/** Where a rank listens for the other ranks: a numeric address, and a port. */
 export interface RankAddress {
   readonly host: string;
   readonly port: number;
 }
 
-/** The ranks of a run, connected: they sum gradients on a thread of their own (native/comm/communicator.h). */
+/** The connection of this rank to the others. It sums gradients on a separate thread (native/comm/communicator.h). */
 export class Communicator {
   readonly rank: number;
   readonly ranks: number;
@@ -25,7 +25,7 @@ export class Communicator {
 
   /**
    * Listens on a free port; `connect` connects to all other ranks by sockets.
-   * @param token 16 hexadecimal digits, the same on all ranks; others cannot connect
+   * @param token 16 hexadecimal digits, the same on all ranks; a program without this token cannot connect
    */
   static listen(
     rank: number,
@@ -42,19 +42,19 @@ export class Communicator {
     return { port, connect };
   }
 
-  /** Connects by MPI, which says which rank this is. @throws NO_DEVICE when the library does not load; RANK_LOST */
+  /** Connects by MPI, which gives the number of this rank. @throws NO_DEVICE if the library does not load; RANK_LOST */
   static async overMpi(library: string): Promise<Communicator> {
     const addon = loadAddon();
     const { communicator, rank, ranks } = await settled(translated(() => addon.openMpi(library)));
     return new Communicator(addon, communicator, rank, ranks);
   }
 
-  /** The text of rank 0, on all ranks. Only over MPI. */
+  /** Returns the text of rank 0 on all ranks. Only over MPI. */
   shareText(text: string): Promise<string> {
     return settled(translated(() => this.#addon.shareText(this.native, text)));
   }
 
-  /** The number of parts of which a global batch consists; at least as many as ranks. Before the first sum. */
+  /** Sets the number of parts of a global batch, at least the number of ranks. Must be called before the first sum. */
   setParts(parts: number): void {
     translated(() => this.#addon.setParts(this.native, parts));
   }
@@ -63,18 +63,18 @@ export class Communicator {
     return translated(() => this.#addon.rankTimes(this.native));
   }
 
-  /** Ends what is under way; who waits for it gets an error. */
+  /** Aborts all running sums and messages. Calls that wait for them get an error. */
   abort(): void {
     translated(() => this.#addon.abortRanks(this.native));
   }
 
-  /** Takes leave of the other ranks, at the end of a run. */
+  /** Tells the other ranks that this rank has finished, at the end of a run. */
   close(): Promise<void> {
     return settled(translated(() => this.#addon.closeRanks(this.native)));
   }
 }
 
-/** The library that speaks MPI, by LXMERT_MPI_LIBRARY or where `npm run build:mpi` makes it; undefined if there is none. */
+/** The library for MPI: the file in LXMERT_MPI_LIBRARY, or the one of `npm run build:mpi`; undefined if there is none. */
 export function mpiLibrary(named = process.env['LXMERT_MPI_LIBRARY']): string | undefined {
   const file = named ? resolve(named) : join(packageRoot, 'build', 'Release', 'lxmert_mpi.so');
   return existsSync(file) ? file : undefined;

@@ -9,7 +9,7 @@ export const precisions = ['float32', 'bfloat16'] as const;
 export type Precision = (typeof precisions)[number];
 
 export interface EngineOptions {
-  /** `auto` takes CUDA where it works, otherwise the CPU. */
+  /** `auto` is CUDA if CUDA works, otherwise the CPU. */
   readonly device?: 'auto' | 'cpu' | 'cuda' | undefined;
   /** Default `float32`. The CPU stores activations in float32 with either. */
   readonly precision?: Precision | undefined;
@@ -17,13 +17,13 @@ export interface EngineOptions {
   readonly threads?: number | undefined;
   /** File of the CUDA back end. Default: LXMERT_CUDA_LIBRARY; without that the file that `npm run build:cuda` makes. */
   readonly cudaLibrary?: string | undefined;
-  /** Whether independent work runs side by side on CUDA; default true. The numbers are the same without. */
+  /** Whether independent work runs at the same time on CUDA; default true. The results are the same in both cases. */
   readonly lanes?: boolean | undefined;
   /** Called once if the device cannot capture recorded ops as a graph and runs them one by one. */
   readonly onNote?: ((text: string) => void) | undefined;
   /**
-   * Opens no device and takes no memory: op calls reach only `Engine.observer`, as they are for CUDA or `cpu`. For
-   * counting work.
+   * Opens no device and uses no memory. `Engine.observer` gets the op calls as they would be for CUDA or `cpu`. This is
+   * for counting work.
    */
   readonly dryRun?: boolean | undefined;
 }
@@ -31,7 +31,7 @@ export interface EngineOptions {
 export interface OpenedDevice {
   readonly native: NativeEngine;
   readonly device: 'cpu' | 'cuda';
-  /** The device in words; where `auto` found no CUDA, also why. */
+  /** A text that describes the device. If `auto` chose the CPU, it also says why CUDA was not used. */
   readonly description: string;
 }
 
@@ -86,7 +86,7 @@ function cudaLibrary(named = process.env['LXMERT_CUDA_LIBRARY']): string {
   throw new LxmertError(
     'NO_DEVICE',
     named
-      ? `the CUDA back end ${file} is not there; correct or unset LXMERT_CUDA_LIBRARY`
+      ? `the CUDA back end ${file} does not exist; correct or unset LXMERT_CUDA_LIBRARY`
       : `the CUDA back end is not built (no ${file}); ${buildCudaHint()}`,
   );
 }

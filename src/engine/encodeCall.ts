@@ -11,7 +11,7 @@ export interface Dropout {
   readonly rowIds: Tensor | null;
 }
 
-/** Numbers of the dtypes (native/engine/arenas.h). f32 and i32 share one: both are words of 4 bytes. */
+/** Numbers of the dtypes (native/engine/arenas.h). f32 and i32 have the same number: both are words of 4 bytes. */
 const dtypeCodes: Readonly<Record<DType, number>> = { f32: 0, i32: 0, bf16: 1, f16: 2 };
 
 export type OpArgument = number | boolean | Tensor | Rows | Dropout | null;

@@ -20,7 +20,7 @@ import {
 import { Workspace } from './workspace.js';
 import type { Communicator } from './communicator.js';
 
-/** Recorded op calls: the number that the engine knows them by. */
+/** Recorded op calls. */
 export interface Recording {
   readonly number: number;
   /** How many times arenas had been reserved when it was made. */
@@ -42,7 +42,7 @@ export interface OwnedTensor {
  */
 export class Engine implements AsyncDisposable {
   readonly device: 'cpu' | 'cuda';
-  /** The device in words; where `auto` found no CUDA, also why. */
+  /** A text that describes the device. If `auto` chose the CPU, it also says why CUDA was not used. */
   readonly description: string;
   /** The type of activations. */
   readonly activationDType: DType;
@@ -57,7 +57,7 @@ export class Engine implements AsyncDisposable {
   readonly #reserved = new Map<ArenaName, number>();
   readonly #args = new Float64Array(128);
   #planning = false;
-  /** The calls that are being recorded, as the numbers that the addon takes. */
+  /** The calls that are being recorded, as numbers for the addon; null if nothing is being recorded. */
   #recorded: number[] | null = null;
   #reservations = 0;
   #uploadedAhead: Tensor | null = null;
@@ -139,9 +139,9 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Runs two pieces of work side by side where the device can. Both come after everything enqueued before, and before
+   * Runs two pieces of work at the same time if the device can. Both run after everything enqueued before, and before
    * everything enqueued later. Neither may use memory of the other, except parameters, inputs and features.
-   * @throws LxmertError INTERNAL when one does
+   * @throws LxmertError INTERNAL if one of them does
    */
   beside(first: () => void, second: () => void): void {
     if (this.#lanes) return this.#lanes.beside(first, second);
@@ -184,7 +184,7 @@ export class Engine implements AsyncDisposable {
 
   /**
    * Begins to sum a float32 tensor over all ranks, along their tree, after the sums that were begun before. `nodes` are
-   * the sums of this rank's own parts. Do not use any of the tensors before `finishSums`.
+   * the sums of this rank's parts. Do not use any of the tensors before `finishSums`.
    * @param slices where the slice of each rank begins, in elements, and the end of the last one. Each rank then receives
    *   only its own slice of the sum, and the rest of its `target` is undefined. Without it all ranks receive the whole sum.
    */
@@ -208,7 +208,7 @@ export class Engine implements AsyncDisposable {
     this.#share('norm', [...chunks, ...losses, ...placeOf(norm)]);
   }
 
-  /** What is enqueued later runs when all sums and copies that were begun are there. */
+  /** Work that is enqueued later starts only after all sums and copies that were begun are complete. */
   finishSums(): void {
     this.#share('finish', []);
   }
@@ -220,7 +220,7 @@ export class Engine implements AsyncDisposable {
     else translated(() => this.#addon.share(this.#native, Float64Array.from(args), args.length));
   }
 
-  /** Whether no arena has been reserved since it was made. */
+  /** Whether a recording is valid: no arena has been reserved since it was made. */
   isLive({ reservations }: Recording): boolean {
     return reservations === this.#reservations;
   }
@@ -264,7 +264,7 @@ export class Engine implements AsyncDisposable {
    * or in a SharedArrayBuffer is read later, in place, and must not change until the promise resolves.
    *
    * With `ahead` CUDA may copy while the work runs that was enqueued since the last upload ahead. That work must
-   * therefore not use this tensor. Two slots in turn fulfil this: that work reads the slot of the last upload.
+   * therefore not use this tensor. If two slots are used alternately, that work reads only the slot of the last upload.
    */
   async upload(tensor: Tensor, source: NodeJS.TypedArray, { ahead = false } = {}): Promise<void> {
     this.#checkLive('upload', tensor);
@@ -352,13 +352,13 @@ export class Engine implements AsyncDisposable {
       );
   }
 
-  /** The work since the last upload ahead reads that upload's tensor, so the next upload ahead must go elsewhere. */
+  /** The work since the last upload ahead reads that upload's tensor, so the next upload ahead must have another target. */
   #checkSlot(tensor: Tensor): void {
     const last = this.#uploadedAhead;
     if (last && overlap(last, tensor))
       throw new LxmertError(
         'BAD_ARGUMENT',
-        'upload ahead: the last one went to the same place, where work may read it',
+        'upload ahead: the last upload had the same target, which enqueued work may still read',
       );
     this.#uploadedAhead = tensor;
   }
@@ -368,7 +368,7 @@ export class Engine implements AsyncDisposable {
   }
 }
 
-/** Stands for a call of Engine::Share in a recording (native/engine/engine.h). */
+/** The op number of a call of Engine::Share in a recording (native/engine/engine.h). */
 const shareCall = -2;
 const shareKinds = { add: 0, copy: 1, start: 2, scatter: 3, gather: 4, norm: 5, finish: 6 } as const;
 

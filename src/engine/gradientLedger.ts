@@ -12,12 +12,12 @@ export interface Parameter {
 export class GradientLedger {
   /** Bytes of each gradient by its offset in the gradient arena, in the order in which they were first written. */
   readonly #written: Map<number, number>;
-  /** The number of the last mark of each, by its offset: from 1, since this ledger was made. */
+  /** The number of the last mark of each gradient, by its offset. Marks are counted from 1 in each ledger. */
   readonly #lastMarks = new Map<number, number>();
-  /** Marks made since this ledger was made. */
+  /** Number of marks since this ledger was made. */
   marks = 0;
 
-  /** A copy of another ledger's marks. */
+  /** @param before a ledger whose marks are copied */
   constructor(before?: GradientLedger) {
     this.#written = new Map(before ? before.#written : []);
   }
@@ -35,7 +35,7 @@ export class GradientLedger {
     return before !== undefined;
   }
 
-  /** The number of the last mark of a gradient that lies in [begin, end), in bytes; 0: there is none. */
+  /** The number of the last mark of a gradient in the bytes [begin, end); 0 if there is none. */
   lastMarkWithin(begin: number, end: number): number {
     const marks = [...this.#lastMarks].filter(
       ([offset]) => offset < end && offset + (this.#written.get(offset) ?? 0) > begin,

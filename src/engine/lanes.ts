@@ -6,18 +6,18 @@ import type { Workspace } from './workspace.js';
 /** Both lanes may read these arenas: no work in lanes writes to them. */
 const readOnly: readonly ArenaName[] = ['parameters', 'inputs', 'features'];
 
-/** Stands in a recording where an op's number would; its argument is a lane (native/engine/engine.h). */
+/** The op number of a change of lanes in a recording; its argument is the lane (native/engine/engine.h). */
 export const laneChange = -1;
 
 /** The ranges of memory that a lane has used, by arena. */
 type Uses = Map<ArenaName, Ranges>;
 
 /**
- * Two lanes of work that runs side by side, in no fixed order. If one has used a place in memory that can be written,
- * the other must not use it; then a step gives the same bits in every order. Each op call is checked for this.
+ * Two lanes of work, which run at the same time, in no fixed order. If one lane has used a place in writable memory,
+ * the other lane must not use this place. Then a step gives the same bits in every order. Each op call is checked for this.
  */
 export class Lanes {
-  /** One entry for each lane; empty outside of `beside`. */
+  /** The used memory of each lane; empty outside of `beside`. */
   #uses: Uses[] = [];
   #lane = 0;
   readonly #workspace: Workspace;
@@ -57,8 +57,8 @@ export class Lanes {
     if (this.#uses[1 - this.#lane].get(arena)?.overlaps(offset, end))
       throw new LxmertError(
         'INTERNAL',
-        `${op}: a tensor [${shape.join(', ')}] at byte ${offset} of the ${arena} arena shares memory with what is used beside it, ` +
-          'in another lane',
+        `${op}: a tensor [${shape.join(', ')}] at byte ${offset} of the ${arena} arena shares memory with a tensor of ` +
+          'the other lane',
       );
     const ranges = own.get(arena) ?? new Ranges();
     own.set(arena, ranges);

@@ -20,7 +20,7 @@ const linkerMessages: readonly {
   {
     pattern: /(\S+): cannot open shared object file/,
     steps: ([, library], rebuild) => [
-      `It needs ${library}, which is not among the libraries of this machine.`,
+      `It needs ${library}, which is not installed on this machine.`,
       `Install that library, or build the addon again: ${rebuild}`,
     ],
   },
@@ -41,7 +41,7 @@ const linkerMessages: readonly {
   {
     pattern: /undefined symbol: (\S+)/,
     steps: ([, symbol], rebuild) => [
-      `It is not whole, or its libraries have changed since it was built: the symbol ${symbol} is missing.`,
+      `It is incomplete, or its libraries have changed since it was built: the symbol ${symbol} is missing.`,
       `Build it again: rm -rf build && ${rebuild}`,
     ],
   },

@@ -38,7 +38,7 @@ function thisMachine(): Machine {
     const line = /^(?:flags|Features)\s*:(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1];
     if (line !== undefined) cpuFlags = new Set(line.trim().split(/\s+/));
   } catch {
-    // Without /proc nothing is known, so dlopen decides.
+    // Without /proc the features of the CPU are not known, so only dlopen checks the addon.
   }
   return { platform: process.platform, arch: process.arch, cpuFlags };
 }
@@ -56,13 +56,13 @@ function readRecord(addonPath: string): BuildRecord | undefined {
 /** The addon that setup builds, without LXMERT_ADDON. */
 const builtAddon = join(packageRoot, 'build', 'Release', 'lxmert.node');
 
-/** The addon's file: what LXMERT_ADDON names, unless that is unset or empty, else the one that setup builds. */
+/** The addon's file: the one in LXMERT_ADDON, or the one that setup builds if the variable is unset or empty. */
 export function addonFile(): { readonly file: string; readonly named: boolean } {
   const named = process.env['LXMERT_ADDON'];
   return named ? { file: resolve(named), named: true } : { file: builtAddon, named: false };
 }
 
-/** How this copy of lxmert got here, which decides how a native part of it is built again. */
+/** How this copy of lxmert was installed. The commands that build its native parts depend on it. */
 type Origin = 'clone' | 'package' | 'bundle';
 
 const buildCudaScript = (root: string): string => join(root, 'scripts', 'build-cuda.mjs');
@@ -85,7 +85,7 @@ const rebuild = (): string => rebuildAddon[originOf(packageRoot)];
 export function buildCudaHint(root = packageRoot): string {
   const hints: Readonly<Record<Origin, string>> = {
     clone: '`npm run build:cuda` builds it where there is nvcc',
-    // A package that uses lxmert has no script of that name.
+    // A project that uses lxmert has no npm script of that name.
     package: `\`node ${buildCudaScript(root)}\` builds it where there is nvcc`,
     bundle: 'this bundle was made without it: in a clone of lxmert run `npm run build:cuda` and then `npm run bundle`',
   };
@@ -110,7 +110,7 @@ function misfit(record: BuildRecord, machine: Machine): string[] {
     `Build it for this one: ${rebuild()}`,
     ...(record.march === 'x86-64-v3'
       ? []
-      : [`Or build one for all your machines, here or there: LXMERT_MARCH=x86-64-v3 ${rebuild()}`]),
+      : [`Or build one for all your machines, on any of them: LXMERT_MARCH=x86-64-v3 ${rebuild()}`]),
   ];
 }
 

@@ -6,7 +6,7 @@ export interface NativeAddon {
   readonly opNames: readonly string[];
   /** Opens the CPU, or the device of a plugin's file. `precision` is float32 or bfloat16. */
   createEngine(threads: number, precision?: string, plugin?: string): NativeEngine;
-  /** The type of activations, besides f32. */
+  /** The type in which the device stores activations. */
   activationsOf(engine: NativeEngine): 'f32' | 'bf16';
   /** Describes the plugin's device; an error with code NO_DEVICE says what is missing. */
   describePlugin(plugin: string): string;
@@ -14,16 +14,16 @@ export interface NativeAddon {
   describeNccl(plugin: string): string;
   reserve(engine: NativeEngine, arena: number, bytes: number): void;
   enqueue(engine: NativeEngine, op: number, args: Float64Array, count: number): void;
-  /** Sends what is enqueued next to lane 1 or 2, which run side by side; 0 ends both lanes. */
+  /** Sends later work to lane 1 or 2, which run at the same time; 0 ends both lanes. */
   enterLane(engine: NativeEngine, lane: number): void;
   /**
-   * Binds calls and returns the number of the recording. Each call is its op (-1: enterLane), the count of its
-   * arguments, and these.
+   * Binds calls and returns the number of the recording. Each call consists of its op (-1: enterLane, -2: share), the count of its
+   * arguments, and the arguments.
    */
   record(engine: NativeEngine, calls: Float64Array, count: number): number;
   /** Returns a note about an earlier replay, once, or ''. */
   replay(engine: NativeEngine, recording: number): string;
-  /** The same note without a replay. */
+  /** Returns the note about an earlier replay, once, or ''; without a replay. */
   takeNote(engine: NativeEngine): string;
   forget(engine: NativeEngine, recording: number): void;
   hostMemory(engine: NativeEngine, bytes: number): ArrayBuffer;
@@ -76,7 +76,7 @@ export interface NativeAddon {
 export interface CommunicationTimes {
   /** Seconds in which gradients were sent, received and added. */
   readonly moving: number;
-  /** The part of them in which the engine had nothing else to do. */
+  /** The part of these seconds in which the engine had nothing else to do. */
   readonly waiting: number;
   /** Bytes sent. */
   readonly bytes: number;

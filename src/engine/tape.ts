@@ -17,7 +17,7 @@ interface Recorded {
   readonly backward: (() => void) | null;
 }
 
-/** The records of two pieces of work that run side by side. */
+/** The records of two pieces of work that run at the same time. */
 interface Pair {
   readonly lanes: readonly Entry[][];
 }
@@ -82,7 +82,7 @@ export class Tape {
     return tensor;
   }
 
-  /** The same, for data: it gets no gradient. */
+  /** Memory like `activation`, for data without a gradient. */
   data(shape: readonly number[], dtype: DType): Tensor {
     const tensor = this.activation(shape, dtype);
     this.#withoutGradient.add(tensor);
@@ -105,8 +105,8 @@ export class Tape {
   }
 
   /**
-   * Ends an op, with its outputs and its backward pass, which runs when their gradients are known, and not if none has
-   * one.
+   * Ends an op. Its backward pass runs after the gradients of its outputs are known. It does not run if no output has a
+   * gradient.
    */
   record(outputs: readonly Tensor[], backward: (() => void) | null): void {
     if (!this.training) return;
@@ -132,7 +132,7 @@ export class Tape {
   }
 
   /**
-   * Runs two pieces of work side by side where the device can, and later their backward passes. Neither may use tensors
+   * Runs two pieces of work at the same time if the device can, and later their backward passes. Neither may use tensors
    * that the other makes or changes.
    */
   beside<A, B>(first: () => A, second: () => B): [A, B] {
@@ -203,7 +203,7 @@ export class Tape {
     return { tensor: blockOf(gradient.tensor, tensor), accumulate };
   }
 
-  /** Like `target`, for ops that can only add: it is filled with zeros first. */
+  /** Like `target`, for ops that can only add to the gradient: new memory is filled with zeros first. */
   addTarget(tensor: Tensor): Tensor | null {
     const target = this.target(tensor);
     if (target && !target.accumulate) this.engine.run('fill', [0, target.tensor]);

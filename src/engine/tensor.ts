@@ -71,7 +71,7 @@ export function rowBlock(tensor: Tensor, first: number, count: number): Tensor {
   });
 }
 
-/** Each `n` neighbouring rows of a tensor as one: [rows, width] → [rows / n, n × width], the same memory. */
+/** Joins each `n` neighbouring rows of a tensor to one row, without a copy: [rows, width] → [rows / n, n × width]. */
 export function joinRows(tensor: Tensor, n: number): Tensor {
   const [rows, width] = tensor.shape;
   if (tensor.root || tensor.shape.length !== 2 || rows % n !== 0)

@@ -4,7 +4,7 @@ import type { DType, Tensor } from './tensor.js';
 import { dtypeBytes, elements } from './tensor.js';
 
 const alignment = 64;
-/** Where the top of a workspace is while its size is being planned. */
+/** The size of a workspace while the size that it needs is being planned. */
 const planBytes = 2 ** 45;
 
 const placeBytes = (shape: readonly number[], dtype: DType): number =>
@@ -23,9 +23,9 @@ const placeBytes = (shape: readonly number[], dtype: DType): number =>
 export class Workspace {
   generation = 0;
   #bytes = 0;
-  /** Free for everyone. */
+  /** Memory that is free for all lanes. */
   #free = new Ranges();
-  /** Released by each lane since the lanes began. */
+  /** Memory that each lane has released since the lanes began; free only for this lane. */
   #lanes: Ranges[] = [];
   #lane = 0;
   #lowest = 0;
@@ -41,7 +41,7 @@ export class Workspace {
     this.#lowest = bytes;
   }
 
-  /** Empties it and gives it unlimited size. */
+  /** Empties the workspace and gives it unlimited size. */
   plan(): void {
     this.reset(planBytes);
   }
@@ -51,7 +51,7 @@ export class Workspace {
     return this.#highest + this.#bytes - this.#lowest;
   }
 
-  /** Begins so many lanes; the first one is current. */
+  /** Begins this number of lanes; the first lane becomes current. */
   fork(lanes: number): void {
     this.#lanes = Array.from({ length: lanes }, () => new Ranges());
     this.#lane = 0;
@@ -75,7 +75,7 @@ export class Workspace {
     if (!hole)
       throw new LxmertError(
         'INTERNAL',
-        `the workspace of ${this.#bytes} bytes has no room for ${size} more: it was planned for a smaller batch`,
+        `the workspace of ${this.#bytes} bytes has not enough free memory for ${size} more bytes: it was planned for a smaller batch`,
       );
     const offset = end === 'bottom' ? hole.begin : hole.end - size;
     this.#free.remove(offset, offset + size);

@@ -29,16 +29,16 @@ import { formatTask, taskFile, vocabularyFile, vocabularyIn } from './taskFile.j
 import { validate } from './validation.js';
 
 export interface FinetuneRequest extends RunControls {
-  /** The flag `task` says what kind of questions. */
+  /** Where the settings come from. The setting `task` gives the form of the questions. */
   readonly sources: Omit<ConfigSources, 'saved'>;
-  /** Go on from the newest checkpoint of the run folder; start over where there is none. */
+  /** Continue from the newest checkpoint of the run folder; start from step 0 if there is none. */
   readonly resume?: boolean;
 }
 
 /**
- * Fine-tunes from a description to a finished run folder, or to where the signal ends it.
- * @throws BAD_ARGUMENT, BAD_CONFIG (description, or a resumed run's differs), RUN_FOLDER, and what data, model and
- *   trainer throw
+ * Fine-tunes a model as the description says, until the run is finished or the signal ends it.
+ * @throws BAD_ARGUMENT, BAD_CONFIG (a bad description, or one that differs from that of the resumed run), RUN_FOLDER, and
+ *   what data, model and trainer throw
  */
 export async function finetune(request: FinetuneRequest): Promise<TrainSummary> {
   const { sources, observer, signal, saveRequest, ranks, resume = false } = request;
@@ -108,7 +108,7 @@ async function finetuneIn(
   }
 }
 
-/** What a checkpoint holds beside the weights. */
+/** The text files of a checkpoint, which are stored beside the weights. */
 function checkpointTexts(
   { model, task, loss, data }: ResolvedFinetuneConfig,
   { answers, pictures, vocabulary }: OpenedQuestions,
@@ -122,7 +122,7 @@ function checkpointTexts(
   };
 }
 
-/** Weights from the seed, then from `from` where it is given. */
+/** Draws random weights from the seed, then loads weights from `from`, if it is given. */
 async function initialize(
   model: Finetuner,
   { seed, from, allowMissing }: DescribedFinetune,
@@ -131,7 +131,7 @@ async function initialize(
 ): Promise<void> {
   await model.initialize(seed, signal);
   if (from === undefined) {
-    observer?.note?.('no --from: all weights are drawn from the seed');
+    observer?.note?.('--from is not given: all weights are random');
     return;
   }
   const taken = await takeInitialWeights(from, model, answers, { allowMissing, signal });

@@ -21,23 +21,23 @@ import {
   type TrainedWeightsOptions,
 } from './trainedWeights.js';
 
-/** What a forward pass may be asked for; each is computed only when it is. */
+/** The outputs that a forward pass can give. Each is computed only if it is requested. */
 const wanted = ['answer', 'match', 'hidden'] as const;
 type Wanted = (typeof wanted)[number];
 
 interface InferenceOutputs {
-  /** Last hidden states, with `hidden`: [rows, H]. */
+  /** Last hidden states, if `hidden` is requested: [rows, H]. */
   readonly language?: Tensor | undefined;
   readonly vision?: Tensor | undefined;
   /** [samples, H] */
   readonly pooled: Tensor;
-  /** With `answer`: [examples, answers]. */
+  /** Logits, if `answer` is requested: [examples, answers]. */
   readonly answers?: Tensor | undefined;
-  /** With `match`: [samples, 2], class 1 for yes. */
+  /** Logits, if `match` is requested: [samples, 2]; class 1 means yes. */
   readonly match?: Tensor | undefined;
 }
 
-/** Outputs without losses: what is wanted has weight 1. */
+/** An objective with outputs but without losses. A requested output has weight 1, the others have weight 0. */
 function inferenceObjective({ pictures, match }: Heads): Objective<Wanted, InferenceOutputs> {
   return {
     losses: wanted,
@@ -93,20 +93,20 @@ interface InferenceOptions extends TrainedWeightsOptions {
   readonly layers?: Partial<Pick<ModelConfig, 'lLayers' | 'rLayers' | 'xLayers'>> | undefined;
 }
 
-/** A trained model that is only asked: no loss, no optimizer. Calls are served in the order in which they are made. */
+/** A trained model for inference, without losses and optimizer. Calls are served in the order in which they are made. */
 export class InferenceModel {
   readonly #model: TrainableModel<Wanted, InferenceOutputs>;
   readonly config: ModelConfig;
-  /** Rows of the answer head; absent: no list is known. */
+  /** The answer of each row of the answer head; absent if the answers are not known. */
   readonly answers: readonly string[] | undefined;
-  /** What it was fine-tuned for; absent: that is not known. */
+  /** The task for which the model was fine-tuned; absent if it is not known. */
   readonly task: TaskDescription | undefined;
-  /** How logits become probabilities. */
+  /** The loss of the training, which determines how logits become probabilities. */
   readonly loss: AnswerLoss;
   readonly heads: Heads;
   /** The checkpoint, folder or file, for messages. */
   readonly path: string;
-  /** The vocabulary beside the weights; absent: the usual one. */
+  /** The vocabulary file beside the weights; absent if the model uses that of bert-base-uncased. */
   readonly vocabulary: string | undefined;
 
   private constructor(
@@ -124,7 +124,7 @@ export class InferenceModel {
   }
 
   /**
-   * Opens what `openTrainedWeights` does.
+   * Opens any weights that `openTrainedWeights` can open.
    * @throws FILE_MISSING, FILE_ACCESS, BAD_CHECKPOINT naming what does not fit
    */
   static async open(path: string, { engine = {}, layers, ...options }: InferenceOptions): Promise<InferenceModel> {
@@ -173,7 +173,7 @@ export class InferenceModel {
     });
   }
 
-  /** Attention probabilities by name: [samples, heads, longest, longest], padded with what stands for nothing. */
+  /** Attention probabilities by name: [samples, heads, longest, longest]. The padding has no meaning. */
   attention(batch: Batch, names: readonly string[], longest: number): Promise<ReadonlyMap<string, Float32Array>> {
     const { numAttentionHeads: heads } = this.config;
     const samples = Math.ceil(batch.size / 8) * 8;
@@ -233,13 +233,13 @@ export class InferenceModel {
     });
   }
 
-  /** Lets the queued work finish, then gives all memory back. */
+  /** Waits for the queued work, then releases all memory. */
   dispose(): Promise<void> {
     return this.#model.dispose();
   }
 
   async #read(tensor: Tensor | undefined, rows: number): Promise<Float32Array> {
-    if (!tensor) throw new LxmertError('INTERNAL', 'an output that was asked for is not there');
+    if (!tensor) throw new LxmertError('INTERNAL', 'a requested output is missing');
     return (await this.#model.engine.readFloats(tensor)).subarray(0, rows * tensor.shape[1]);
   }
 }
@@ -254,7 +254,7 @@ function longestOf({ size, tokenOffsets, objectOffsets }: Batch): number {
 
 const only = (name: Wanted) => recordOf(wanted, (one) => (one === name ? 1 : 0));
 
-/** All parameters of the model; other heads of the weights are left where they are. */
+/** Loads all parameters of the model. Heads that only the weights have are ignored. */
 async function loadAll(
   { source, path }: TrainedWeights,
   model: TrainableModel<Wanted, InferenceOutputs>,

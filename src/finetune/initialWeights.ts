@@ -11,8 +11,8 @@ import { configOf } from '../weights/config.js';
 import { openWeights } from '../weights/index.js';
 
 /**
- * The sizes of the model that initial weights are for, of any form; all readers of `--from` are here.
- * @param heads attention heads, for weights without a configuration
+ * Returns the sizes of a model that has these initial weights, in any form that `--from` accepts.
+ * @param heads number of attention heads, for weights without a configuration
  */
 export async function initialModelConfig(from: string, heads?: number): Promise<ModelConfig> {
   await lookForInitialWeights(from);
@@ -27,15 +27,15 @@ export async function initialModelConfig(from: string, heads?: number): Promise<
 const head = 'answer_head.';
 const firstOfHead = `${head}logit_fc.0.weight`;
 
-/** What was taken of initial weights. */
+/** What was loaded from initial weights. */
 export interface TakenWeights extends InitialCoverage {
-  /** The head is for another number of pictures, so all of it stays as drawn. */
+  /** The head of the initial weights is for another number of pictures, so the model's head keeps its random values. */
   readonly headLeft: boolean;
 }
 
 /**
- * Takes initial weights as `loadInitialWeights` does; of a head whose first layer has another width nothing is taken
- * (NLVR2 from a model that has seen one picture).
+ * Loads initial weights as `loadInitialWeights` does. If the first layer of their head has another width, nothing of the
+ * head is loaded (for example when a model for NLVR2 begins from a model for one picture).
  */
 export async function takeInitialWeights(
   from: string,
@@ -57,8 +57,8 @@ export async function takeInitialWeights(
   return { ...taken, answers: fits ? taken.answers : undefined, headLeft: !fits };
 }
 
-/** What was taken, in words. */
+/** Describes for the user what was loaded. */
 export function describeTaken(from: string, model: StoredModel, taken: TakenWeights): string[] {
   const [first, ...notes] = describeInitial(from, model, taken);
-  return [taken.headLeft ? `${first}; the answer head is drawn anew` : first, ...notes];
+  return [taken.headLeft ? `${first}; the answer head has new random weights` : first, ...notes];
 }

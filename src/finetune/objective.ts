@@ -26,24 +26,24 @@ export const answerWeights = { [answerLoss]: 1 } as const;
 export const trainedGroups = [...encoderGroups.filter((group) => group !== 'lastVision'), 'pooler', 'head'] as const;
 
 /**
- * How a question's answers become a loss, `A` being the number of answers.
- * `soft`: sigmoid cross-entropy with the scores of all answers, summed over the answers (the original's mean over them,
- * times A). `hard`: softmax cross-entropy with the best answer, times A (the original's `--mceLoss`); a question without
- * an answer counts as answer 0, as there. `classes`: softmax cross-entropy with the best answer, not scaled (NLVR2); a
- * question without an answer counts for nothing. All are means over the questions of the global batch.
+ * The losses of a question. `A` is the number of answers.
+ * `soft`: sigmoid cross-entropy with the scores of all answers, summed over the answers (the original computes the mean
+ * over the answers, times A). `hard`: softmax cross-entropy with the best answer, times A (the original's `--mceLoss`); a
+ * question without an answer has the target 0, as in the original. `classes`: softmax cross-entropy with the best answer,
+ * not scaled (NLVR2); a question without an answer is ignored. Each is the mean over the questions of the global batch.
  */
 export const answerLosses = ['soft', 'hard', 'classes'] as const;
 export type AnswerLoss = (typeof answerLosses)[number];
 
 export interface FinetuneObjectiveOptions {
-  /** Pictures of one question; of two, the pooled outputs are joined: a head with 2H inputs (NLVR2). */
+  /** Pictures of one question. For two pictures both pooled outputs are joined, so the head has 2H inputs (NLVR2). */
   readonly pictures: 1 | 2;
   readonly loss: AnswerLoss;
-  /** Groups that are left as they are, decay included. */
+  /** Groups of parameters that do not change, not even by weight decay. */
   readonly freeze?: ReadonlySet<string> | undefined;
-  /** Learning rate of the head over that of all else; 1 unless given. */
+  /** Learning rate of the head, divided by that of the other parameters; 1 by default. */
   readonly headRate?: number | undefined;
-  /** Keep the last hidden states, too, for which the whole last layer is computed. Default: false. */
+  /** Also keep the last hidden states. The whole last layer is then computed. Default: false. */
   readonly hiddenStates?: boolean | undefined;
 }
 
@@ -51,7 +51,7 @@ export interface FinetuneOutputs {
   /** Last hidden states; only with `hiddenStates`. */
   readonly language?: Tensor | undefined;
   readonly vision?: Tensor | undefined;
-  /** [samples, H]; two samples an example where there are two pictures. */
+  /** [samples, H]; an example with two pictures has two samples. */
   readonly pooled: Tensor;
   /** [examples, A] */
   readonly logits: Tensor;
@@ -80,7 +80,7 @@ export function finetuneObjective(options: FinetuneObjectiveOptions): Objective<
   };
 }
 
-/** Examples that count in the loss. */
+/** Number of examples that count in the loss. */
 function labelled(batch: Batch, loss: AnswerLoss): number {
   if (loss !== 'classes') return examplesOf(batch);
   return Array.from(batch.targetLabels ?? []).filter((label) => label >= 0).length;
@@ -92,7 +92,7 @@ function forward(pass: ForwardPass<AnswerLossName>, options: FinetuneObjectiveOp
   const first = whole ? firstRows(encoder, batch, whole.language) : lxmertFirstRows(encoder, batch);
   const pooled = pooler(encoder, batch, first);
   const rows = batch.examples;
-  // The two samples of an example lie side by side, so their pooled outputs are joined without a copy.
+  // The pooled outputs of an example's two samples are adjacent in memory, so they can be joined without a copy.
   const logits = answerHead(encoder, rows, options.pictures === 1 ? pooled : joinRows(pooled, options.pictures));
   const predictions = lossOf(pass, options.loss, rows, logits, slotOf(answerLoss));
   return { ...whole, pooled, logits, predictions };

@@ -23,11 +23,11 @@ export interface PictureQuestion {
 }
 
 export interface OpenModelOptions extends EngineOptions, TrainedWeightsOptions {
-  /** A BERT vocab.txt; the checkpoint's own, else bert-base-uncased's unless given. */
+  /** A BERT vocab.txt. Default: that of the checkpoint, or of bert-base-uncased if the checkpoint has none. */
   readonly vocabulary?: string | undefined;
-  /** Most tokens of a sentence, [CLS] and [SEP] included; that of its training unless given, 20 where it is not known. */
+  /** Most tokens of a sentence, including [CLS] and [SEP]. Default: that of the training, or 20 if it is not known. */
   readonly maxTokens?: number | undefined;
-  /** Questions that the device takes at once; default 32. */
+  /** Questions that the device computes at once; default 32. */
   readonly batchSize?: number | undefined;
 }
 
@@ -36,9 +36,9 @@ export interface AnswerOptions {
   readonly top?: number | undefined;
 }
 
-/** What the model makes of a picture and a sentence. */
+/** The outputs of the model for a picture and a sentence. */
 export interface Encoded {
-  /** The WordPieces that it saw: [tokens]. */
+  /** The WordPieces of the sentence, which may have been cut: [tokens]. */
   readonly tokens: readonly string[];
   /** Pooled [CLS]: [H]. */
   readonly pooled: Float32Array;
@@ -56,11 +56,11 @@ export interface AttentionMap {
 }
 
 /**
- * A trained model that can be asked. Any number of callers may ask at a time; they are served in the order of their
- * calls. A sentence that is too long is cut.
+ * A trained model for inference. Its functions may be called while earlier calls are running; the calls are served in
+ * their order. A sentence that is too long is cut.
  */
 export interface OpenedModel {
-  /** The answers that it can give; empty when it has no answer head. */
+  /** The answers that the model can give; empty if it has no answer head. */
   readonly answers: readonly string[];
   /** Pictures of one question. */
   readonly pictures: 1 | 2;
@@ -70,7 +70,7 @@ export interface OpenedModel {
     question: string,
     options?: AnswerOptions,
   ): Promise<readonly RankedAnswer[]>;
-  /** The same of many questions, as many as there are. */
+  /** The best answers to any number of questions. */
   answerAll(questions: readonly PictureQuestion[], options?: AnswerOptions): Promise<(readonly RankedAnswer[])[]>;
   /** Probability that sentence and picture belong together. @throws UNSUPPORTED without a matching head; BAD_DATA */
   match(picture: Picture, sentence: string): Promise<number>;
@@ -80,14 +80,14 @@ export interface OpenedModel {
    * `cross_vision_to_lang.<layer>`, `cross_self_language.<layer>`, `cross_self_vision.<layer>`. Queries come first.
    */
   attention(picture: Picture, sentence: string): Promise<ReadonlyMap<string, AttentionMap>>;
-  /** Lets the queued work finish, then gives all memory back. Idempotent. */
+  /** Waits for the queued work, then releases all memory. It may be called more than once. */
   dispose(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
 /**
- * Opens a checkpoint (fine-tuned or pre-trained), the best one of a run, or weights of another form, such as a `.pth` of the original's and a
- * folder of transformers', to ask it.
+ * Opens a model for inference: a checkpoint (fine-tuned or pre-trained), the best checkpoint of a run, or weights of
+ * another form, such as a `.pth` of the original or a folder of transformers.
  * @throws FILE_MISSING, FILE_ACCESS, BAD_CHECKPOINT naming what does not fit
  */
 export async function openModel(path: string, options: OpenModelOptions = {}): Promise<OpenedModel> {
@@ -98,7 +98,7 @@ export async function openModel(path: string, options: OpenModelOptions = {}): P
     if (wordPiece.vocabSize > model.config.vocabSize)
       throw new LxmertError(
         'BAD_CHECKPOINT',
-        `${model.path}: it has ${model.config.vocabSize} words, the tokenizer ${wordPiece.vocabSize}; name its own with 'vocabulary'`,
+        `${model.path}: the model has ${model.config.vocabSize} words, and the tokenizer has ${wordPiece.vocabSize}; give the model's vocabulary as 'vocabulary'`,
       );
     return opened(model, { wordPiece, maxTokens: maxTokens ?? model.task?.maxTokens ?? 20, batchSize });
   } catch (error) {
@@ -191,7 +191,7 @@ function opened(
 
 type StreamName = 'language' | 'vision';
 
-/** Names of all attention maps, and whose rows are queries and keys. */
+/** Names of all attention maps, and the streams from which queries and keys come. */
 function mapsOf({
   lLayers,
   rLayers,
@@ -212,7 +212,7 @@ function mapsOf({
   );
 }
 
-/** The map of the first sample without its padding. */
+/** Returns the map of the first sample without its padding. */
 function trimmed(
   map: Float32Array,
   { heads, queries, keys, longest }: Omit<AttentionMap, 'probabilities'> & { readonly longest: number },

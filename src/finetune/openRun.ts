@@ -23,7 +23,7 @@ import { openQuestionData, type QuestionData } from './questionData.js';
 import { nlvr2Answers } from './questions/index.js';
 import { questionSource, type QuestionSource } from './questionSource.js';
 
-/** A run whose data folder is given. */
+/** The description of a run with a data folder. */
 export type DescribedFinetune = FinetuneConfig & { readonly data: { readonly folder: string } };
 
 /** Data of a fine-tuning run, opened. */
@@ -31,24 +31,24 @@ export interface OpenedQuestions {
   readonly answers: readonly string[];
   readonly pictures: 1 | 2;
   readonly source: QuestionSource;
-  /** Validation questions that are left out and count as wrong. */
+  /** Number of validation questions that have no features. They are left out and count as wrong. */
   readonly validWithoutFeatures: number;
   /** Of training and validation: how many questions there are, and how many are left out because a picture has no features. */
   readonly coverage: readonly { readonly name: string; readonly sentences: number; readonly withoutImage: number }[];
   readonly featureDim: number;
   readonly vocabSize: number;
-  /** The text of the vocabulary, when it is not the usual one. */
+  /** The text of the vocabulary; absent if it is that of bert-base-uncased. */
   readonly vocabulary?: string | undefined;
-  /** Features that the batches only name: to be put onto the device before the first batch is made. */
+  /** Features to load onto the device before the first batch is made; batches then contain only row numbers. */
   readonly table?: FeatureTable | undefined;
-  /** Changes with the training questions. */
+  /** A checksum of the training questions. */
   readonly samples: string;
-  /** What differs between the samples of a saved checksum and these; undefined: nothing. */
+  /** What differs between the samples of a saved checksum and these samples; undefined if nothing differs. */
   readonly samplesDifference: (saved: string) => string | undefined;
   close(): Promise<void>;
 }
 
-/** The answers that a head is for: those of NLVR2, a list that was named, else that of the data folder. */
+/** Returns the answers of the head: those of NLVR2, or those of the given list, or by default those of the data folder. */
 export async function openAnswers(
   task: FinetuneTask,
   { folder, answers }: { readonly folder: string; readonly answers?: string | undefined },
@@ -57,7 +57,7 @@ export async function openAnswers(
   return readAnswerVocabulary(answers ?? join(folder, task));
 }
 
-/** The data that a run names. @throws what opening throws; the signal's reason */
+/** Opens the data of a run. @throws what opening throws; the signal's reason */
 export async function openFinetuneData(
   config: DescribedFinetune,
   { observer, signal, ranks }: RunControls = {},
@@ -116,8 +116,8 @@ function demandSamePictures(train: QuestionData, valid: QuestionData): void {
   if (train.pictures !== valid.pictures)
     throw new LxmertError(
       'BAD_DATA',
-      `the questions of ${valid.name} have ${valid.pictures} pictures each, those of ${train.name} ${train.pictures}; ` +
-        'training and validation must have as many',
+      `a question of ${valid.name} has ${valid.pictures} pictures, and one of ${train.name} has ${train.pictures}; ` +
+        'training and validation must have the same number of pictures a question',
     );
 }
 
@@ -128,7 +128,7 @@ async function readText(path: string): Promise<string> {
 }
 
 /**
- * Fills in the sizes of the model: those of the initial weights, of the data, and what the description says.
+ * Fills in the sizes of the model from the initial weights, the data and the description.
  * @throws BAD_CONFIG naming the setting; FILE_MISSING, BAD_CHECKPOINT for the initial weights
  */
 export async function resolveFinetune(
@@ -149,10 +149,10 @@ export async function resolveFinetune(
     throw new LxmertError('BAD_CONFIG', `model.${issue.path.join('.')}: ${issue.message}`);
   }
   const model = parsed.data;
-  const source = from === undefined ? 'the model has' : `the weights of ${from} are for`;
+  const source = from === undefined ? 'the model has' : `the weights of ${from} have`;
   const refuse = (what: string): LxmertError => new LxmertError('BAD_CONFIG', `${source} ${what}`);
   if (model.visualFeatDim !== featureDim)
-    throw refuse(`features of ${model.visualFeatDim} numbers; those of the data have ${featureDim}`);
+    throw refuse(`features of ${model.visualFeatDim} numbers; the features of the data have ${featureDim}`);
   if (model.vocabSize < vocabSize)
     throw refuse(`a vocabulary of ${model.vocabSize} words; the tokenizer has ${vocabSize}`);
   if (model.maxPositionEmbeddings < config.data.maxTokens)
@@ -165,7 +165,7 @@ export async function resolveFinetune(
   return { ...config, model };
 }
 
-/** The model of a run on its device, not yet initialized. */
+/** Creates the model of a run on its device, without initial weights. */
 export async function openFinetuner(
   config: ResolvedFinetuneConfig,
   pictures: 1 | 2,
@@ -181,7 +181,7 @@ export async function openFinetuner(
   return model;
 }
 
-/** Notes what was found in the data, and what was left out. */
+/** Tells the observer what was found in the data, and what was left out. */
 function note(what: string, { name, size, texts, report }: QuestionData, observer: TrainObserver | undefined): void {
   const { withoutFeatures, missingImage, truncated, unknownAnswers, unanswerable } = report;
   const questions = (count: number) => counted(count, 'question');
@@ -191,7 +191,7 @@ function note(what: string, { name, size, texts, report }: QuestionData, observe
       ...(withoutFeatures > 0
         ? [`${questions(withoutFeatures)} left out: no features of a picture (such as ${missingImage})`]
         : []),
-      ...(truncated > 0 ? [`${questions(truncated)} cut to the most tokens`] : []),
+      ...(truncated > 0 ? [`${questions(truncated)} cut to the largest number of tokens`] : []),
       ...(unknownAnswers > 0 ? [`${counted(unknownAnswers, 'label')} left out: not in the answer list`] : []),
       ...(unanswerable > 0 ? [`without a label of the answer list: ${questions(unanswerable)}`] : []),
     ].join('; '),

@@ -18,25 +18,25 @@ import type { TrainedWeightsOptions } from './trainedWeights.js';
 
 export interface PredictRequest extends TrainedWeightsOptions {
   readonly task: FinetuneTask;
-  /** A checkpoint, a run whose best checkpoint is taken, or weights of another form (`openTrainedWeights`). */
+  /** A checkpoint, a run (its best checkpoint is used), or weights of another form (`openTrainedWeights`). */
   readonly checkpoint: string;
   /** Folder with the data. */
   readonly data: string;
   readonly splits: readonly string[];
-  /** Take only the first so many questions of each split. */
+  /** Use only the first `limit` questions of each split. */
   readonly limit?: number | undefined;
-  /** Questions that the device takes at once; default 32. */
+  /** Questions that the device computes at once; default 32. */
   readonly batchSize?: number | undefined;
-  /** Give so many answers with their probabilities. */
+  /** Return this many answers for each question, with their probabilities. */
   readonly top?: number | undefined;
   readonly workers?: number | undefined;
-  /** A BERT vocab.txt; the checkpoint's own, else bert-base-uncased's unless given. */
+  /** A BERT vocab.txt. Default: that of the checkpoint, or of bert-base-uncased if the checkpoint has none. */
   readonly vocabulary?: string | undefined;
   readonly engine?: EngineOptions | undefined;
-  /** Every question needs labels. Default: false. */
+  /** Whether every question must have labels. Default: false. */
   readonly labelled?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Questions done so far, of so many. */
+  /** Called with the number of questions that are done, and the number of all questions. */
   readonly progress?: ((done: number, of: number) => void) | undefined;
   /** The processes that share the questions; rank 0 receives all predictions, the other ranks none. */
   readonly ranks?: TrainRanks | undefined;
@@ -45,12 +45,12 @@ export interface PredictRequest extends TrainedWeightsOptions {
 /** Predictions of some splits. */
 export interface Predicted {
   readonly predictions: readonly Prediction[];
-  /** Questions that the files have, up to the limit. */
+  /** Number of questions in the files, at most the limit for each split. */
   readonly questions: number;
-  /** Questions without a prediction: a picture has no features, such as this one. */
+  /** Questions without a prediction, because a picture has no features; and the id of one such picture. */
   readonly withoutFeatures: number;
   readonly missingImage?: string | undefined;
-  /** The files of questions, one entry a split. */
+  /** The files of questions, one entry for each split. */
   readonly texts: readonly string[];
   readonly questionsPerSecond: number;
 }
@@ -84,15 +84,15 @@ export async function predict(request: PredictRequest): Promise<Predicted> {
   }
 }
 
-/** What the model can answer. @throws BAD_CHECKPOINT */
+/** Checks that the model can answer questions of the task. @throws BAD_CHECKPOINT */
 function abilities({ answers, task: trained, heads, path }: InferenceModel, task: FinetuneTask) {
   const bad = (problem: string): LxmertError => new LxmertError('BAD_CHECKPOINT', `${path}: ${problem}`);
   if (heads.pictures === undefined) throw bad('it has no answer head; `lxmert finetune` makes one');
   if (answers === undefined)
-    throw bad('no answers.json is beside it, so the rows of its answer head have no names; --answers names their list');
+    throw bad('there is no answers.json beside it; give the list of its answers with --answers');
   if (trained && trained.task !== task) throw bad(`it was fine-tuned for ${trained.task}, not for ${task}`);
   if (task === 'nlvr2' && heads.pictures === 1)
-    throw bad('it was not fine-tuned for nlvr2; `lxmert finetune nlvr2` does it');
+    throw bad('it was not fine-tuned for nlvr2; do that with `lxmert finetune nlvr2`');
   return { answers, maxTokens: trained?.maxTokens };
 }
 
@@ -103,14 +103,16 @@ function demandFit(
 ): void {
   const bad = (problem: string): LxmertError => new LxmertError('BAD_CHECKPOINT', `${path}: ${problem}`);
   if (featureDim !== config.visualFeatDim)
-    throw bad(`it takes features of ${config.visualFeatDim} numbers; ${features.path} has ${featureDim}`);
+    throw bad(`it needs features of ${config.visualFeatDim} numbers; those of ${features.path} have ${featureDim}`);
   if (pictures !== heads.pictures)
-    throw bad(`it takes ${heads.pictures} pictures a question; the questions of ${name} have ${pictures}`);
+    throw bad(`it needs ${heads.pictures} pictures a question; the questions of ${name} have ${pictures}`);
   if (vocabSize > config.vocabSize)
-    throw bad(`it has ${config.vocabSize} words, the tokenizer ${vocabSize}; name its own with --vocabulary`);
+    throw bad(
+      `it has ${config.vocabSize} words, and the tokenizer has ${vocabSize}; give its vocabulary with --vocabulary`,
+    );
 }
 
-/** The files have each id once; several splits together may not. */
+/** Checks that no id is in two splits. Within one file ids are unique already. */
 function demandUniqueIds(data: QuestionData): void {
   const { size, name, texts } = data;
   const ids = new Set<string>();
@@ -120,7 +122,7 @@ function demandUniqueIds(data: QuestionData): void {
       throw new LxmertError(
         'BAD_DATA',
         `the id ${id} is in two of the splits ${name} (${texts.join(', ')}), so a prediction would belong to both; ` +
-          'take one split at a time',
+          'give one split at a time',
       );
     ids.add(id);
   }
@@ -184,13 +186,13 @@ const defaultBatchSize = 32;
 
 /** The score of a model on some splits. */
 export interface Evaluation extends Omit<Score, 'missing' | 'unknown'> {
-  /** Questions of which a picture has no features. */
+  /** Number of questions with a picture that has no features. */
   readonly withoutFeatures: number;
 }
 
 /**
  * Scores a model on some splits as the official programs do.
- * @param skipMissing leave questions without features out; else they count as wrong
+ * @param skipMissing leave out questions without features; otherwise they count as wrong
  * @throws as `predict`; BAD_DATA when labels are missing
  */
 export async function evaluate(

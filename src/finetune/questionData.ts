@@ -17,36 +17,36 @@ export interface OpenQuestionsOptions {
   readonly splits: readonly string[];
   readonly wordPiece: WordPiece;
   readonly answers: AnswerVocabulary;
-  /** Most tokens of a question, [CLS] and [SEP] included; default 20. */
+  /** Most tokens of a question, including [CLS] and [SEP]; default 20. */
   readonly maxTokens?: number | undefined;
-  /** Take only the first so many questions of each split. */
+  /** Use only the first `limit` questions of each split. */
   readonly limit?: number | undefined;
-  /** Largest share of a split's questions whose pictures have no features; above it opening fails. Default: any. */
+  /** Opening fails if a larger share of a split's questions has a picture without features. Default: 1, so it never fails. */
   readonly maxMissingShare?: number | undefined;
-  /** Every question needs labels: for training and scores. Default: false. */
+  /** Whether every question must have labels, as training and scores need. Default: false. */
   readonly labelled?: boolean | undefined;
   readonly inMemory?: boolean | undefined;
-  /** Feature files that other data have opened, or will; whoever made it closes it. */
+  /** Opened feature files, which several splits can share. The caller closes them. */
   readonly files: FeatureFiles;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** What was found and what was left out on opening. */
 export interface QuestionReport {
-  /** Questions that the files have, up to the limit. */
+  /** Number of questions in the files, at most the limit for each split. */
   readonly asked: number;
-  /** Left out: a picture has no features; and one such picture. */
+  /** Questions that are left out because a picture has no features; and the id of one such picture. */
   readonly withoutFeatures: number;
   readonly missingImage: string | undefined;
   readonly truncated: number;
-  /** Labels that are not in the answer list, and questions of which no label is. */
+  /** Number of labels that are not in the answer list, and of questions with no label in the list. */
   readonly unknownAnswers: number;
   readonly unanswerable: number;
 }
 
 /** Questions with their pictures and targets, ready to be made into batches. */
 export interface QuestionData extends SampleArrays {
-  /** The splits, with commas between. */
+  /** The names of the splits, with commas between them. */
   readonly name: string;
   readonly pictures: 1 | 2;
   readonly features: FeatureReader;
@@ -54,7 +54,7 @@ export interface QuestionData extends SampleArrays {
   readonly featureDim: number;
   readonly wordPiece: Pick<WordPiece, 'vocabSize' | 'maskId'>;
   readonly report: QuestionReport;
-  /** The files of questions, as `readQuestions` takes them, one entry a split. */
+  /** The files of questions, in the form for `readQuestions`, one entry for each split. */
   readonly texts: readonly string[];
   /** The id of a question. */
   sampleId(sample: number): string;
@@ -62,8 +62,8 @@ export interface QuestionData extends SampleArrays {
 
 /**
  * Opens splits of questions: indexes (or loads) the features, tokenizes the sentences, looks up the answers.
- * @throws BAD_ARGUMENT (unknown split), FILE_MISSING, FILE_ACCESS, or BAD_DATA naming file and question, also when a
- *   split has no question with features, labels are missing where they are needed, or no label is in the answer list;
+ * @throws BAD_ARGUMENT (unknown split), FILE_MISSING, FILE_ACCESS; BAD_DATA naming file and question, also if a
+ *   split has no question with features, required labels are missing, or no label is in the answer list;
  *   the signal's reason
  */
 export async function openQuestionData(options: OpenQuestionsOptions): Promise<QuestionData> {
@@ -97,9 +97,9 @@ export async function openQuestionData(options: OpenQuestionsOptions): Promise<Q
   };
 }
 
-/** What became of a question. */
+/** The result of adding a question. */
 interface Added {
-  /** A picture without features, for which the question is left out. */
+  /** A picture without features; if given, the question was left out. */
   readonly missingImage?: string | undefined;
   readonly unknownAnswers: number;
   readonly answers: number;
@@ -134,8 +134,8 @@ class QuestionBuilder {
     if (pictures !== this.#pictures)
       throw new LxmertError(
         'BAD_DATA',
-        `question ${id} has ${pictures === 1 ? 'one picture' : 'two pictures'}, those of the splits before ` +
-          `${this.#pictures === 1 ? 'one' : 'two'}; questions of one run have as many`,
+        `question ${id} has ${pictures === 1 ? 'one picture' : 'two pictures'}, and those of the splits before have ` +
+          `${this.#pictures === 1 ? 'one' : 'two'}; all questions of a run must have the same number`,
       );
     this.#images.append(images);
     this.#tokens.add(sentence);
@@ -144,7 +144,7 @@ class QuestionBuilder {
     for (const { answer, score } of labels) {
       const row = this.#options.answers.idOf(answer);
       if (row < 0) unknownAnswers += 1;
-      // A score of 0 says nothing that the absence of the answer does not.
+      // A score of 0 means the same as no label for the answer, so it is left out.
       else if (score > 0) {
         this.#answerIds.push(row);
         this.#answerScores.push(score);
@@ -187,13 +187,13 @@ class QuestionBuilder {
   }
 }
 
-/** What one split's questions came to. */
+/** Counts the questions of one split. */
 class SplitCounts {
   asked = 0;
   withoutFeatures = 0;
   missingImage: string | undefined;
   unknownAnswers = 0;
-  /** Questions with labels of which none is in the answer list. */
+  /** Number of questions that have labels, but no label in the answer list. */
   unanswerable = 0;
   #answerable = 0;
   #unlabelled: string[] = [];

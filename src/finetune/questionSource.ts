@@ -12,29 +12,29 @@ import type { AnswerLoss } from './objective.js';
 
 export interface QuestionSourceOptions {
   readonly train: NamedData;
-  /** Absent: validation is empty. */
+  /** If absent, validation is empty. */
   readonly valid?: NamedData | undefined;
   readonly loss: AnswerLoss;
   readonly seed: number;
   /** Questions of one global batch. */
   readonly batchSize: number;
-  /** Which share of every global batch this process takes; default: all of it. */
+  /** The share of every global batch that this process computes; default: all of it. */
   readonly share?: BatchShare | undefined;
-  /** Most questions of one part; default: all in one. */
+  /** Most questions of one part of a batch; by default a batch has one part. */
   readonly partSize?: number | undefined;
   /** Global batches that make a group for batches of like lengths; default: none. */
   readonly bucketBatches?: number | undefined;
-  /** Threads that make batches ahead; default: `defaultWorkers`. */
+  /** Threads that prepare batches; default: `defaultWorkers`. */
   readonly workers?: number | undefined;
 }
 
-/** Training and validation questions as a trainer takes them. */
+/** Training and validation questions, as batches for the trainer. */
 export interface QuestionSource extends TrainSource {
   /** The validation questions, in their order. */
   validate(): AsyncIterable<Batch>;
 }
 
-/** No task of pre-training: nothing is masked or swapped. */
+/** No pre-training task is on, so nothing is masked or swapped. */
 const noTasks: PretrainTasks = recordOf(taskNames, () => false);
 
 /** @throws BAD_DATA when training and validation features differ in width */
@@ -68,7 +68,7 @@ export interface QuestionBatchOptions {
   readonly share?: Pick<BatchShare, 'rank' | 'ranks'> | undefined;
 }
 
-/** All questions of some data, in their order, once; memory of a batch is given back by `release`. */
+/** Gives all questions of some data once, in their order. `release` returns the memory of a batch for reuse. */
 export function questionBatches(
   data: NamedData,
   { batchSize, loss = 'soft', workers, share }: QuestionBatchOptions,
@@ -85,9 +85,9 @@ export function questionBatches(
   };
 }
 
-/** The original's cross-entropy over answers counts a question without an answer as answer 0. */
+/** In the original's cross-entropy over answers, a question without an answer has the target 0. */
 const purposeOf = (loss: AnswerLoss) => ({ none: loss === 'hard' ? 0 : -1 }) as const;
 
 async function* nothing(): AsyncGenerator<Batch> {
-  // No validation data: nothing comes.
+  // There are no validation data.
 }

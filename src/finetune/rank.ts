@@ -2,8 +2,8 @@ import type { AnswerLoss } from './objective.js';
 import type { RankedAnswer } from './predictions/index.js';
 
 /**
- * The answers with the highest logits, best first, with their probabilities: each for itself after training with scores
- * of all answers (`soft`), else of one among all.
+ * Returns the answers with the highest logits, best first, with their probabilities. After training with the scores of all
+ * answers (`soft`) each probability is the sigmoid of a logit; otherwise it is the softmax over all answers.
  */
 export function rankAnswers(
   logits: Float32Array,
@@ -15,7 +15,7 @@ export function rankAnswers(
   return best.map((row) => ({ answer: answers[row], probability: probability(logits[row]) }));
 }
 
-/** The row with the highest logit, the first of equals. */
+/** Returns the row with the highest logit, and the first one if several are equal. */
 export function bestRow(logits: Float32Array): number {
   let best = 0;
   for (let row = 1; row < logits.length; row++) if (logits[row] > logits[best]) best = row;

@@ -7,10 +7,10 @@ import { expectation } from '../config/issues.js';
 import { LxmertError } from '../errors.js';
 import { fileError, systemCode } from '../formats/fileErrors.js';
 
-/** File of a checkpoint that says what questions the model answers. */
+/** The file of a checkpoint that describes the task of the model. */
 export const taskFile = 'task.json';
 
-/** WordPieces of a checkpoint whose vocabulary is not the usual one. */
+/** The vocabulary of a checkpoint; only in checkpoints with another vocabulary than that of bert-base-uncased. */
 export const vocabularyFile = 'vocab.txt';
 
 const taskSchema = z.strictObject({
@@ -26,7 +26,7 @@ export type TaskDescription = Omit<z.infer<typeof taskSchema>, 'format'>;
 
 export const formatTask = (task: TaskDescription): string => `${JSON.stringify({ format: 1, ...task }, null, 2)}\n`;
 
-/** What a checkpoint was fine-tuned for; undefined when it was not. @throws BAD_CHECKPOINT, FILE_ACCESS */
+/** The task of a fine-tuned checkpoint; undefined for other checkpoints. @throws BAD_CHECKPOINT, FILE_ACCESS */
 export async function readTask(folder: string): Promise<TaskDescription | undefined> {
   const path = join(folder, taskFile);
   let value: unknown;
@@ -44,7 +44,7 @@ export async function readTask(folder: string): Promise<TaskDescription | undefi
   throw new LxmertError('BAD_CHECKPOINT', `${path}: ${issue.path.join('.') || 'contents'}: ${issue.message}`);
 }
 
-/** A checkpoint's own vocabulary. */
+/** The vocabulary file of a checkpoint; undefined if it has none. */
 export function vocabularyIn(folder: string): string | undefined {
   const path = join(folder, vocabularyFile);
   return existsSync(path) ? path : undefined;

@@ -12,37 +12,37 @@ import type { AnswerLoss } from './objective.js';
 import { nlvr2Answers } from './questions/index.js';
 import { readTask, type TaskDescription } from './taskFile.js';
 
-/** What weights cannot say of themselves. */
+/** Facts that a file of weights may not contain. */
 export interface TrainedWeightsOptions {
   /**
-   * Answers of the answer head, by row: a list, or a file or folder that has one. Those beside the weights (`answers.json`, or a list of the
-   * original's that is as long as the head) unless given.
+   * The answer of each row of the answer head: a list, or a file or folder with a list. Default: the list beside the weights
+   * (`answers.json`, or a list of the original with as many answers as the head).
    */
   readonly answers?: string | readonly string[] | undefined;
-  /** Attention heads of weights that have no configuration; hiddenSize / 64 unless given. */
+  /** Number of attention heads, for weights without a configuration. Default: hiddenSize / 64. */
   readonly attentionHeads?: number | undefined;
 }
 
 /** Heads that weights have. */
 export interface Heads {
-  /** Pictures of one question; absent: there is no answer head. */
+  /** Pictures of one question; absent if there is no answer head. */
   readonly pictures?: 1 | 2 | undefined;
-  /** Whether sentence and picture belong together. */
+  /** Whether there is a head that predicts whether sentence and picture belong together. */
   readonly match: boolean;
 }
 
-/** Weights of a trained model, open, and what they are for. */
+/** The opened weights of a trained model, and what is known about the model. */
 export interface TrainedWeights {
   readonly source: WeightSource;
   /** The checkpoint, folder or file. */
   readonly path: string;
   readonly config: ModelConfig;
   readonly heads: Heads;
-  /** Rows of the answer head; absent: no list is known. */
+  /** The answer of each row of the answer head; absent if the answers are not known. */
   readonly answers?: readonly string[] | undefined;
-  /** What it was fine-tuned for; absent: that is not known. */
+  /** The task for which the model was fine-tuned; absent if it is not known. */
   readonly task?: TaskDescription | undefined;
-  /** How logits become probabilities. */
+  /** The loss of the training, which determines how logits become probabilities. */
   readonly loss: AnswerLoss;
 }
 
@@ -50,8 +50,8 @@ export const matchHead = 'cls.seq_relationship';
 const answerHeadStart = 'answer_head.logit_fc.0.weight';
 
 /**
- * Opens a checkpoint, the best one of a run, or weights of any form that `openWeights` reads, such as a `.pth` of the original's VQA, GQA or NLVR2
- * and a transformers folder. Only headers are read. Whoever opens closes `source`.
+ * Opens a checkpoint, the best checkpoint of a run, or weights of any form that `openWeights` reads, such as a `.pth` of the
+ * original's VQA, GQA or NLVR2, or a transformers folder. Reads only headers. The caller closes `source`.
  * @throws FILE_MISSING, FILE_ACCESS, BAD_CHECKPOINT naming what does not fit
  */
 export async function openTrainedWeights(path: string, options: TrainedWeightsOptions = {}): Promise<TrainedWeights> {
@@ -83,14 +83,14 @@ async function describe(
     const list = typeof given === 'string' ? given : given ? 'the list that was given' : 'answers.json';
     throw new LxmertError(
       'BAD_CHECKPOINT',
-      `${path}: ${list} has ${answers.length} answers, the answer head ${config.numQaLabels}`,
+      `${path}: ${list} has ${answers.length} answers, and the answer head has ${config.numQaLabels}`,
     );
   }
   const loss = task?.loss ?? (kind === 'questionAnswering' ? 'soft' : 'classes');
   return { source, path, config, heads, answers, task, loss };
 }
 
-/** The path itself, or the best checkpoint (else the last) when it is a run. */
+/** Returns the best checkpoint of a run, or the last one if there is no best. For other paths it returns the path. */
 async function checkpointIn(path: string): Promise<string> {
   for (const link of ['best', 'last']) {
     const folder = join(path, runFiles.checkpoints, link);
@@ -100,7 +100,7 @@ async function checkpointIn(path: string): Promise<string> {
   return path;
 }
 
-/** @throws BAD_CHECKPOINT when the answer head is for neither one nor two pictures */
+/** @throws BAD_CHECKPOINT if the width of the answer head fits neither one picture nor two */
 function headsIn({ tensors, path }: WeightSource, { hiddenSize }: ModelConfig): Heads {
   const width = tensors.get(answerHeadStart)?.shape[1];
   const match = tensors.has(`${matchHead}.weight`);
@@ -113,7 +113,7 @@ function headsIn({ tensors, path }: WeightSource, { hiddenSize }: ModelConfig): 
   );
 }
 
-/** Faulty contents and configurations make a faulty checkpoint, whatever form it has. */
+/** Runs `open`, and changes the codes BAD_DATA and BAD_CONFIG of an error to BAD_CHECKPOINT. */
 async function asCheckpoint<T>(open: () => Promise<T>): Promise<T> {
   try {
     return await open();

@@ -5,17 +5,17 @@ import type { Finetuner } from './finetuner.js';
 import { answerLoss, answerWeights, type AnswerLossName } from './objective.js';
 import type { QuestionSource } from './questionSource.js';
 
-/** What validation asks of a model. */
+/** The part of a model that validation uses. */
 export interface QuestionModel {
-  /** Forward only, dropout off: the loss's sums, and the arg-max of each example. */
+  /** Runs forward without dropout. Returns the sums of the loss, and the arg-max of each example. */
   answer(batch: Batch): Promise<{ readonly tallies: Tallies<AnswerLossName>; readonly predictions: Int32Array }>;
   losses: Finetuner['losses'];
 }
 
 /**
- * Loss and score of the validation questions, dropout off. The score is the mean over all questions of the label score of
- * the answer given; questions without features count as wrong.
- * @returns undefined when the split is empty or the signal came
+ * Computes loss and score of the validation questions, without dropout. The score is the mean, over all questions, of the
+ * score that the label gives to the predicted answer. Questions without features count as wrong.
+ * @returns undefined if the split is empty or the signal was aborted
  */
 export async function validate(
   model: QuestionModel,
@@ -57,7 +57,7 @@ export async function validate(
   return { loss: total, losses, accuracy, score };
 }
 
-/** The label score of the answer given to each example of a batch. */
+/** For each example of a batch, the score that the label gives to the predicted answer. */
 function scoresOf({ targetOffsets, targetIds, targetScores }: Batch, predictions: Int32Array): number[] {
   if (!targetOffsets || !targetIds || !targetScores) return [];
   return Array.from({ length: targetOffsets.length - 1 }, (_, e) => {

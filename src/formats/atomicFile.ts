@@ -4,22 +4,22 @@ import { basename, dirname, join } from 'node:path';
 import { fileError, systemCode } from './fileErrors.js';
 
 /**
- * Names that begin with this are unfinished work of a process that may have died; whoever owns the folder may remove
- * them when no such process runs.
+ * Names that begin with this are files that a process has not finished. A process that has locked the folder may remove
+ * them.
  */
 export const temporaryPrefix = '.tmp-';
 
 let serial = 0;
 
-/** A name beside `path` that no other process and no other call uses. */
+/** A new name in the folder of `path`, which no other process and no other call uses. */
 export function temporaryBeside(path: string): string {
   serial += 1;
   return join(dirname(path), `${temporaryPrefix}${basename(path)}-${process.pid}-${serial}`);
 }
 
 /**
- * Makes a folder and those above it; one that is there is fine. (Node's own recursive `mkdir` turns without end where the
- * system says ENOENT although the parent is there, as below /proc.)
+ * Makes a folder and the folders above it, if they do not exist. (Node's recursive `mkdir` never ends if the system
+ * reports ENOENT although the parent exists, as in /proc.)
  */
 export async function makeFolder(path: string): Promise<void> {
   try {
@@ -32,7 +32,7 @@ export async function makeFolder(path: string): Promise<void> {
   }
 }
 
-/** Writes all of `data` at `position`; `write` alone may write less. */
+/** Writes all of `data` at `position`. One call of `write` may write less. */
 export async function writeFully(file: FileHandle, data: Uint8Array, position: number): Promise<void> {
   let done = 0;
   while (done < data.byteLength) {
@@ -41,7 +41,7 @@ export async function writeFully(file: FileHandle, data: Uint8Array, position: n
   }
 }
 
-/** Makes the names in a folder durable. Some file systems cannot sync a folder; those keep no promise anyway. */
+/** Syncs the names in a folder to the disk. Does nothing on file systems that cannot sync a folder. */
 export async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, 'r');
   try {
@@ -54,8 +54,8 @@ export async function syncFolder(path: string): Promise<void> {
 }
 
 /**
- * Replaces a file by new contents: at any instant, and after a power cut, `path` holds the old or the new ones, whole.
- * @throws FILE_ACCESS, FILE_MISSING naming the path; the old file is then as it was
+ * Replaces the contents of a file. At any instant, and after a power cut, `path` has either all old or all new contents.
+ * @throws FILE_ACCESS, FILE_MISSING naming the path; the old file then does not change
  */
 export async function writeFileAtomic(path: string, contents: string | Uint8Array): Promise<void> {
   const temporary = temporaryBeside(path);
@@ -69,7 +69,7 @@ export async function writeFileAtomic(path: string, contents: string | Uint8Arra
   }
 }
 
-/** Writes a new file (an error when it exists) and syncs its contents, not its name. */
+/** Writes a new file and syncs its contents, but not its name. It is an error if the file exists. */
 export async function writeFileDurable(path: string, contents: string | Uint8Array): Promise<void> {
   const bytes = typeof contents === 'string' ? Buffer.from(contents, 'utf8') : contents;
   const file = await open(path, 'wx');
@@ -82,9 +82,9 @@ export async function writeFileDurable(path: string, contents: string | Uint8Arr
 }
 
 /**
- * Makes a folder all at once: `fill` writes its files (each synced by itself) into another folder, which then gets the
- * name `path`. An existing folder of that name is replaced: there is an instant without either, never one with half.
- * @throws what `fill` throws, or FILE_ACCESS; nothing is left behind then
+ * Makes a folder in one operation: `fill` writes its files (and syncs each) into another folder, which is then renamed to
+ * `path`. An existing folder of that name is removed just before; the folder is never incomplete.
+ * @throws what `fill` throws, or FILE_ACCESS; the other folder is then removed
  */
 export async function writeFolderAtomic(path: string, fill: (folder: string) => Promise<void>): Promise<void> {
   const temporary = temporaryBeside(path);
@@ -101,7 +101,7 @@ export async function writeFolderAtomic(path: string, fill: (folder: string) => 
   }
 }
 
-/** Removes a folder, if there is one: at any instant it is there whole or not at all. */
+/** Removes a folder, if it exists. At any instant it is either complete or does not exist. */
 export async function removeFolderAtomic(path: string): Promise<void> {
   const temporary = temporaryBeside(path);
   try {
@@ -113,7 +113,7 @@ export async function removeFolderAtomic(path: string): Promise<void> {
   await rm(temporary, { recursive: true, force: true });
 }
 
-/** Points the symbolic link `path` at `target`; at any instant it points at the old or the new target. */
+/** Makes the symbolic link `path` point to `target`. At any instant it points to the old or the new target. */
 export async function replaceLink(path: string, target: string): Promise<void> {
   const temporary = temporaryBeside(path);
   try {
@@ -126,7 +126,7 @@ export async function replaceLink(path: string, target: string): Promise<void> {
   }
 }
 
-/** Removes the unfinished work of dead processes from a folder. Only for the one that holds the folder's lock. */
+/** Removes unfinished files of killed processes from a folder. Only the process that has locked the folder may call it. */
 export async function removeTemporaries(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     if (name.startsWith(temporaryPrefix)) await rm(join(folder, name), { recursive: true, force: true });

@@ -4,9 +4,9 @@ import { readFailure } from './fileErrors.js';
 const CHUNK = 4 * 2 ** 20;
 
 /**
- * Hands over a file's bytes, a chunk at a time; a chunk is valid during the call only.
- * @param what is expected there, for an error
- * @throws FILE_MISSING, FILE_ACCESS, or the signal's reason; what `onChunk` throws goes through
+ * Reads a file and calls `onChunk` with one chunk of bytes at a time. A chunk is valid only during the call.
+ * @param what the expected kind of file, for an error message
+ * @throws FILE_MISSING, FILE_ACCESS, the signal's reason, or what `onChunk` throws
  */
 export async function readChunks(
   file: string,

@@ -1,4 +1,4 @@
-/** A value from a file, short enough for a message. */
+/** Describes a value from a file, in a text that is short enough for a message. */
 export function describeValue(value: unknown): string {
   if (value === undefined) return 'nothing';
   if (Array.isArray(value)) return `a list of ${value.length}`;

@@ -1,4 +1,4 @@
-/** The element types of safetensors files that are read here, with the array that holds each. */
+/** The supported element types of safetensors files, and the array type of each. */
 export const dtypes = {
   F64: { bytes: 8, array: Float64Array },
   I64: { bytes: 8, array: BigInt64Array },
@@ -36,7 +36,7 @@ export const isDtype = (name: unknown): name is Dtype => typeof name === 'string
 const word = new Uint32Array(1);
 const float = new Float32Array(word.buffer);
 
-/** Value of the IEEE half float with these 16 bits; exact. */
+/** The exact value of the IEEE half float with these 16 bits. */
 export function halfToFloat(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 0x1f;
@@ -46,7 +46,7 @@ export function halfToFloat(bits: number): number {
   return sign * (1024 + fraction) * 2 ** (exponent - 25);
 }
 
-/** Bits of the IEEE half float nearest to a value (ties to even; beyond 65504 infinity). */
+/** Bits of the IEEE half float nearest to a value (ties to even; values that round beyond 65504 become infinity). */
 export function floatToHalf(value: number): number {
   float[0] = value;
   const bits = word[0];
@@ -55,30 +55,30 @@ export function floatToHalf(value: number): number {
   if (magnitude > 0x7f800000) return sign | 0x7e00;
   if (magnitude >= 0x47800000) return sign | 0x7c00;
   if (magnitude < 0x38800000) {
-    // Below the smallest normal half: count in its unit, 2^-24. The product is exact, so it is rounded once.
+    // Below the smallest normal half, all halves are multiples of 2^-24. The product is exact, so it is rounded once.
     return sign | roundToEven(Math.abs(float[0]) * 2 ** 24);
   }
   const half = (magnitude - 0x38000000) >>> 13;
   const rest = magnitude & 0x1fff;
-  // A carry out of the fraction rightly raises the exponent, up to infinity.
+  // A carry out of the fraction increments the exponent, which gives the right result, up to infinity.
   return sign | (half + (rest > 0x1000 || (rest === 0x1000 && (half & 1) === 1) ? 1 : 0));
 }
 
 /**
- * Bits of the nearest half floats.
- * @returns the place of the first value that none is near (beyond ±65504), or -1
+ * Writes the bits of the nearest half floats.
+ * @returns the index of the first value that is beyond ±65504 after rounding, or -1
  */
 export function floatsToHalves(values: Float32Array, halves: Uint16Array): number {
   const words = new Int32Array(values.buffer, values.byteOffset, values.length);
   let beyond = -1;
   for (let i = 0; i < words.length; i++) {
     const magnitude = words[i] & 0x7fffffff;
-    // Half a unit less one is added, and one more where the last bit kept is odd: ties go to even.
+    // Adds half a unit minus one, and one more if the last remaining bit is odd, so that ties go to even.
     const half = (magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13;
-    // A mask, not a branch, for what is smaller than any normal half: features have zeros anywhere.
+    // Values below the smallest normal half are masked without a branch, because zeros are frequent in features.
     const normal = (0x387fffff - magnitude) >> 31;
     halves[i] = ((words[i] >>> 16) & 0x8000) | (half & normal);
-    // From the least that is not rounded to zero to the largest that is not normal: hardly ever.
+    // Values that become subnormal halves are rare, so the slow function converts them.
     if ((magnitude - 0x33000001) >>> 0 < 0x057fffff) halves[i] = floatToHalf(values[i]);
     if (magnitude > 0x477fe000 && beyond < 0) beyond = i;
   }
@@ -91,7 +91,7 @@ function roundToEven(value: number): number {
   return rest > 0.5 || (rest === 0.5 && below % 2 === 1) ? below + 1 : below;
 }
 
-/** The values of all half floats, by their bits; made when the first tensor needs them. */
+/** The values of all half floats, by their bits; computed when the first tensor needs them. */
 let halfValues: Float32Array | undefined;
 
 /** Bits of the bfloat16 numbers nearest to values (ties to even; NaN stays NaN). */
@@ -101,13 +101,13 @@ export function floatsToBFloat16(values: Float32Array): Uint16Array {
   for (let i = 0; i < words.length; i++) {
     const bits = words[i];
     const isNaN = (bits & 0x7fffffff) > 0x7f800000;
-    // Rounding a NaN could carry into infinity: it is cut, and kept quiet.
+    // Rounding could change a NaN into infinity, so a NaN is truncated and made quiet.
     result[i] = isNaN ? (bits >>> 16) | 0x40 : (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
   }
   return result;
 }
 
-/** Values of any real dtype as float32 (the same array when it is one already). */
+/** Converts values of any real dtype to float32. Returns the same array if it is float32 already. */
 export function toFloat32(dtype: Dtype, values: TensorValues): Float32Array {
   switch (dtype) {
     case 'F32':

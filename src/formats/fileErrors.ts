@@ -27,7 +27,7 @@ export const isThere = (path: string): Promise<boolean> =>
     () => false,
   );
 
-/** The `code` of a Node system error, else undefined. */
+/** The `code` of a Node system error; undefined for other errors. */
 export function systemCode(error: unknown): string | undefined {
   const code = typeof error === 'object' && error !== null ? (error as { code?: unknown }).code : undefined;
   return typeof code === 'string' ? code : undefined;

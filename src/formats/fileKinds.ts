@@ -1,15 +1,15 @@
 /** A kind of file that is not UTF-8 text. */
 interface ForeignKind {
-  /** With its article, for "FILE: is …". */
+  /** What the file is, for a message "FILE: is …". */
   readonly name: string;
-  /** What to do about it: a sentence. */
+  /** A sentence that says what the user can do. */
   readonly advice: string;
 }
 
 const unpack = (how: string) => `Unpack it first (${how})`;
-const otherForm = 'Give the text file that was meant';
+const otherForm = 'Give a text file instead';
 
-/** Bytes that files of a kind begin with, or have at a place. */
+/** Bytes that files of a kind have at their beginning, or at the position `at`. */
 const signatures: readonly (ForeignKind & { readonly bytes: readonly number[]; readonly at?: number })[] = [
   { bytes: [0x1f, 0x8b], name: 'packed by gzip', advice: unpack('gunzip') },
   { bytes: [0x50, 0x4b, 0x03, 0x04], name: 'a zip archive', advice: unpack('unzip') },
@@ -36,17 +36,18 @@ const signatures: readonly (ForeignKind & { readonly bytes: readonly number[]; r
 
 const utf16: ForeignKind = { name: 'UTF-16 text', advice: 'Save it as UTF-8' };
 const utf32: ForeignKind = { name: 'UTF-32 text', advice: 'Save it as UTF-8' };
-const pointer = 'it stands for the file, which is still to be fetched';
+const pointer = 'the file itself has not been downloaded yet';
 
 /**
- * What a file is that cannot be UTF-8 text of ours, by its first bytes (300 are enough); undefined when it may be text.
+ * Recognises a file that cannot be the expected UTF-8 text, by its first bytes (300 are enough); undefined if it may be
+ * text.
  */
 export function foreignKind(head: Buffer): ForeignKind | undefined {
   const found = signatures.find(({ bytes, at = 0 }) => bytes.every((byte, i) => head[at + i] === byte));
   return found ?? wideText(head) ?? foreignText(head.toString('latin1', 0, 300));
 }
 
-/** UTF-16 and UTF-32, by their marks or, without one, by a zero beside every character of the first eight. */
+/** Recognises UTF-16 and UTF-32 by their byte order marks, or by zero bytes between the first characters. */
 function wideText(head: Buffer): ForeignKind | undefined {
   const [a, b, c, d] = head;
   if (a === 0xff && b === 0xfe) return c === 0 && d === 0 ? utf32 : utf16;
@@ -61,7 +62,7 @@ function wideText(head: Buffer): ForeignKind | undefined {
   return zeros(0) || zeros(1) ? utf16 : undefined;
 }
 
-/** Text that stands in the place of the file that was meant. */
+/** Recognises text that is not the expected file: a Git LFS or git-annex pointer, or a web page. */
 function foreignText(text: string): ForeignKind | undefined {
   const begin = text.replace(/^\xef\xbb\xbf/, '').trimStart();
   if (begin.startsWith('version https://git-lfs.github.com/spec/')) {

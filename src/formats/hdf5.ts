@@ -5,7 +5,7 @@ import { readFailure } from './fileErrors.js';
 import { NumpyArray, NumpyDtype } from './numpy.js';
 import { shown } from './shown.js';
 
-/** The library's module: its file system is in memory, and has the files that are opened here and no others. */
+/** The library's module. Its file system is in memory and has only the files that this room opens. */
 type Module = Awaited<typeof h5wasm.ready>;
 
 let loading: Promise<Module> | undefined;
@@ -13,32 +13,32 @@ let serial = 0;
 
 function load(): Promise<Module> {
   loading ??= h5wasm.ready.then((module) => {
-    // Without it the library writes to stderr and goes on.
+    // Without this call the library writes errors to stderr and continues.
     module.activate_throwing_error_handler();
     return module;
   });
   return loading;
 }
 
-/** What a group has under a name. */
+/** What a name in a group refers to. */
 export type Hdf5Kind = 'group' | 'dataset' | 'link' | 'nothing';
 
-/** What a dataset is, without its numbers. */
+/** The description of a dataset, without its numbers. */
 export interface Hdf5Dataset {
   readonly path: string;
   readonly shape: readonly number[];
   readonly dtype: NumpyDtype;
 }
 
-/** A file of memory's file system whose bytes are read from a real file. */
+/** A file of the in-memory file system whose bytes are read from a real file. */
 interface LentNode {
   usedBytes: number;
   stream_ops: Record<string, unknown>;
 }
 
 /**
- * An HDF5 file, read by the HDF5 library compiled to WebAssembly. The library sees this file alone: links to other files lead
- * nowhere. Reads are synchronous; memory stays that of one dataset.
+ * An HDF5 file, read by the HDF5 library compiled to WebAssembly. The library can open only this file, so links to other
+ * files cannot be followed. Reads are synchronous. Memory is needed for one dataset at a time.
  */
 export class Hdf5File {
   readonly path: string;
@@ -55,7 +55,7 @@ export class Hdf5File {
     this.#fd = fd;
   }
 
-  /** @throws FILE_MISSING, FILE_ACCESS, BAD_DATA where it is no HDF5 or cut short */
+  /** @throws FILE_MISSING, FILE_ACCESS; BAD_DATA if it is not HDF5 or was cut short */
   static async open(path: string): Promise<Hdf5File> {
     const module = await load();
     let fd: number;
@@ -89,13 +89,13 @@ export class Hdf5File {
     });
   }
 
-  /** What lies at a path. Links to other files are not followed. */
+  /** What a path refers to. Links to other files are not followed. */
   kindOf(path: string): Hdf5Kind {
     let found: unknown;
     try {
       found = this.#file.get(path);
     } catch {
-      // A link that leads nowhere.
+      // The target of the link does not exist.
       return this.#isName(path) ? 'link' : 'nothing';
     }
     if (found instanceof h5wasm.Group) return 'group';
@@ -103,7 +103,7 @@ export class Hdf5File {
     return found === null ? (this.#isName(path) ? 'link' : 'nothing') : 'link';
   }
 
-  /** @throws BAD_DATA where there is no dataset of numbers */
+  /** Describes a dataset of numbers. @throws BAD_DATA if there is none at the path */
   dataset(path: string): Hdf5Dataset {
     return this.#guarded(path, () => {
       const kind = this.kindOf(path);
@@ -121,7 +121,7 @@ export class Hdf5File {
   }
 
   /**
-   * Numbers of a dataset: all, or those from `offset` on, as many as `count` says for each axis.
+   * Reads the numbers of a dataset: all, or on each axis `count` numbers from `offset` on.
    * @throws BAD_DATA
    */
   read(
@@ -186,14 +186,14 @@ export class Hdf5File {
   }
 }
 
-/** The last cause that the library names, which is the first one. */
+/** The original cause of an error, which the library prints last. */
 function causeOf(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   const lines = text.split('\n').filter((line) => /^\s*#\d+:/.test(line));
   return (lines.at(-1) ?? text).replace(/^.*\(\): /, '').trim() || 'the library failed';
 }
 
-/** Gives the library a file of its memory whose bytes come from an open one. */
+/** Adds a file to the library's file system whose bytes are read from an open file. */
 function lend(module: Module, name: string, fd: number): void {
   const files = module.FS as unknown as {
     writeFile(name: string, bytes: Uint8Array): void;

@@ -3,15 +3,15 @@ import type { ErrorCode } from '../errors.js';
 import { readText } from './text.js';
 
 /**
- * Reads a JSON file whole (UTF-8; a byte order mark is allowed).
- * @param what is expected there, as in "the answer table"
+ * Reads a complete JSON file (UTF-8; a byte order mark is allowed).
+ * @param what the expected contents for a message, such as "the answer table"
  * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA naming the line
  */
 export async function readJson(file: string, what: string): Promise<unknown> {
   return parseJson(await readText(file, what), file);
 }
 
-/** The value of a JSON text. Throws an error of that code, naming the file and the line where the parser tells it. */
+/** Parses a JSON text. Throws an error with this code, which names the file, and the line if the parser gives it. */
 export function parseJson(text: string, file: string, code: ErrorCode = 'BAD_DATA'): unknown {
   try {
     return JSON.parse(text);

@@ -1,9 +1,9 @@
 import { marks, scanJson, type JsonText, type Scan } from './jsonText.js';
 
 /**
- * Reads a file with one JSON array and hands over its elements one at a time.
- * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA naming the element and the line, or the signal's reason; what `onElement`
- *   throws goes through
+ * Reads a file with one JSON array and calls `onElement` with one element at a time.
+ * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA naming the element and the line, the signal's reason, or what `onElement`
+ *   throws
  */
 export async function readJsonArray(
   file: string,

@@ -1,6 +1,6 @@
 import { isBlank, marks, scanJson, type JsonText, type Scan } from './jsonText.js';
 
-/** Who receives what a JSON object holds, in the order of the file. */
+/** Functions that receive the contents of a JSON object, in the order of the file. */
 export interface ObjectHandlers {
   /** Receives every entry, except the lists named in `lists`. */
   readonly onEntry: (key: string, value: unknown) => void;
@@ -9,10 +9,10 @@ export interface ObjectHandlers {
 }
 
 /**
- * Reads a file with one JSON object and hands over its entries one at a time. A key that occurs twice is handed over
+ * Reads a file with one JSON object and calls the handlers with one entry at a time. A key that occurs twice is passed
  * twice.
- * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA naming the entry and the line, or the signal's reason; what a handler
- *   throws goes through
+ * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA naming the entry and the line, the signal's reason, or what a handler
+ *   throws
  */
 export async function readJsonObject(
   file: string,
@@ -47,7 +47,7 @@ function* scanObject(text: JsonText, { onEntry, lists = {} }: ObjectHandlers): S
   yield* text.close('object');
 }
 
-/** The key of an entry; undefined where the object ends without entries. */
+/** Reads the key of an entry; undefined if the object has no entries. */
 function* keyOf(text: JsonText, entry: number): Scan<string | undefined> {
   const name = `entry ${entry}`;
   const { bytes, end } = yield* text.piece(name, marks.colon, marks.closeObject);
@@ -58,7 +58,7 @@ function* keyOf(text: JsonText, entry: number): Scan<string | undefined> {
   return key;
 }
 
-/** Whether a list begins here; its opening bracket is taken then. */
+/** Whether a list begins here. If so, reads its opening bracket. */
 function* isList(text: JsonText): Scan<boolean> {
   const byte = yield* text.next();
   if (byte === marks.openList) return true;

@@ -4,7 +4,7 @@ import { readChunks } from './chunks.js';
 import { describeValue } from './describe.js';
 import { refuseForeign, textStart } from './text.js';
 
-/** One piece is some sentences; past this the file is not a list or an object of such. */
+/** Largest piece in bytes. A piece normally has a few sentences, so a larger one means that the file has another form. */
 const largestPiece = 256 * 2 ** 20;
 
 const byteOf = (character: string): number => character.charCodeAt(0);
@@ -17,13 +17,13 @@ export const marks = {
 const isSpace = (byte: number): boolean => byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 export const isBlank = (bytes: Buffer): boolean => bytes.every(isSpace);
 
-/** Yields whenever it needs the next chunk of the file. */
+/** A generator that yields when it needs the next chunk of the file. */
 export type Scan<T> = Generator<undefined, T>;
 
 /**
- * Reads a file with one JSON value, a chunk at a time, so that files larger than the longest string (0.5 GB) work and
- * memory stays flat.
- * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA naming the line, or the signal's reason; what `scan` throws goes through
+ * Reads a file with one JSON value, a chunk at a time. So files larger than the longest string (0.5 GB) can be read, and
+ * memory does not grow with the file.
+ * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA naming the line, the signal's reason, or what `scan` throws
  */
 export async function scanJson(
   file: string,
@@ -48,9 +48,9 @@ export class JsonText {
   readonly #file: string;
   readonly #what: string;
   #chunk: Buffer = Buffer.alloc(0);
-  /** The next byte of the chunk. */
+  /** The position of the next byte in the chunk. */
   #at = 0;
-  /** Lines before the chunk. */
+  /** The line number at the beginning of the chunk. */
   #line = 1;
   #isFirst = true;
   #isFinished = false;
@@ -60,7 +60,7 @@ export class JsonText {
     this.#what = what;
   }
 
-  /** A chunk is used until the next one is pushed. */
+  /** Adds the next chunk. The chunk must not change until the next call. */
   push(chunk: Buffer): void {
     this.#line += linesIn(this.#chunk, this.#chunk.length);
     this.#chunk = chunk;
@@ -75,7 +75,7 @@ export class JsonText {
     this.#isFinished = true;
   }
 
-  /** Takes the next byte that is no space; `marks.end` at the end of the file. */
+  /** Reads the next byte that is not a space; `marks.end` at the end of the file. */
   *next(): Scan<number> {
     for (;;) {
       while (this.#at < this.#chunk.length) {
@@ -87,12 +87,12 @@ export class JsonText {
     }
   }
 
-  /** Takes back the byte that `next` took last. */
+  /** Goes back by the byte that `next` read last. */
   back(): void {
     this.#at -= 1;
   }
 
-  /** Takes the byte that opens the whole value. @throws BAD_DATA for any other */
+  /** Reads the opening bracket of the whole value. @throws BAD_DATA for any other byte */
   *open(mark: number, form: 'list' | 'object'): Scan<void> {
     const expected = `a JSON ${form} was expected (${this.#what})`;
     const first = yield* this.next();
@@ -103,14 +103,14 @@ export class JsonText {
     throw this.bad(`${expected}, found ${describeValue(found)}`);
   }
 
-  /** Demands that nothing follows. */
+  /** Checks that nothing follows. @throws BAD_DATA */
   *close(form: 'list' | 'object'): Scan<void> {
     if ((yield* this.next()) !== marks.end) throw this.bad(`there is something after the end of the ${form}`);
   }
 
   /**
-   * Takes the bytes up to one of two marks outside of strings and brackets, and the mark. The bytes are valid until the
-   * scan yields.
+   * Reads up to one of two marks that is outside of strings and brackets. Returns the bytes before the mark, and the mark.
+   * The bytes are valid until the scan yields.
    */
   *piece(name: string, mark: number, other: number): Scan<{ bytes: Buffer; end: number }> {
     const before: Buffer[] = [];
@@ -148,7 +148,7 @@ export class JsonText {
     }
   }
 
-  /** Takes the elements of a list that has been opened, and its closing bracket. `list` is its name in messages. */
+  /** Reads the elements of a list after its opening bracket, and the closing bracket. `list` is the name in messages. */
   *elements(list: string, onElement: (element: unknown, index: number) => void): Scan<void> {
     for (let index = 0; ; index++) {
       const name = `${list}[${index}]`;

@@ -7,7 +7,7 @@ const LINE_FEED = 0x0a;
 const LARGEST = 256 * 2 ** 20;
 
 /**
- * Hands over a text file's lines, one at a time, without their ends (LF or CR LF). Lines are counted from 1.
+ * Calls `onLine` with each line of a text file, without the line end (LF or CR LF). Lines are counted from 1.
  * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA (not UTF-8, naming the line), or the signal's reason
  */
 export async function readLines(
@@ -45,7 +45,7 @@ export async function readLines(
 }
 
 /**
- * Reads JSON lines: a JSON value a line; empty lines are passed over.
+ * Reads a file with one JSON value a line. Empty lines are skipped.
  * @throws as `readLines`, and BAD_DATA naming the line that is not JSON
  */
 export function readJsonLines(

@@ -1,7 +1,7 @@
 /**
- * A reader of LMDB files in data format 1, as liblmdb 0.9 and py-lmdb write them: the newest of the two meta pages, and the main
- * database's tree. Pages are read by position and checked before they are used, so a damaged file is an error. (liblmdb maps
- * the file, and a shortened one ends the process.)
+ * Reads LMDB files in data format 1, which liblmdb 0.9 and py-lmdb write: the newer of the two meta pages, and the tree of
+ * the main database. Pages are read by position and checked before they are used, so a damaged file gives an error.
+ * (liblmdb maps the file into memory, so a file that was cut short ends the process.)
  */
 import { LxmertError } from '../errors.js';
 import { RegularFile } from './regularFile.js';
@@ -12,13 +12,13 @@ const HEADER = 16;
 const META_BYTES = HEADER + 136;
 
 const flags = { branch: 0x01, leaf: 0x02, overflow: 0x04, meta: 0x08 } as const;
-/** Flags of a leaf's node. */
+/** Flags of a node in a leaf page. */
 const nodeFlags = { big: 0x01, subtree: 0x02, duplicates: 0x04 } as const;
 
 const MOST_DEPTH = 64;
-/** Pages of the tree that are kept: those near the root are asked for again and again. */
+/** Number of cached pages of the tree. Pages near the root are read very often. */
 const MOST_KEPT = 512;
-/** No value of one image is larger. */
+/** Largest size of a value; the value of an image is always smaller. */
 const LARGEST_VALUE = 2 ** 30;
 
 interface Meta {
@@ -40,9 +40,9 @@ interface Page {
 /** One node of a page. */
 interface Node {
   readonly key: Buffer;
-  /** Of a branch. */
+  /** The page below this node, in a branch. */
   readonly child: number;
-  /** Of a leaf. */
+  /** Flags, in a leaf. */
   readonly flags: number;
   readonly size: number;
   /** Where its data begin in the page. */
@@ -51,7 +51,7 @@ interface Node {
 
 export class LmdbFile {
   readonly path: string;
-  /** Keys. */
+  /** Number of keys. */
   readonly entries: number;
   readonly #file: RegularFile;
   readonly #meta: Meta;
@@ -64,7 +64,7 @@ export class LmdbFile {
     this.#meta = meta;
   }
 
-  /** @throws FILE_MISSING, FILE_ACCESS, BAD_DATA where it is no LMDB or cut short */
+  /** @throws FILE_MISSING, FILE_ACCESS; BAD_DATA if it is not an LMDB or was cut short */
   static async open(path: string): Promise<LmdbFile> {
     const file = await RegularFile.open(path);
     try {
@@ -82,14 +82,14 @@ export class LmdbFile {
     }
   }
 
-  /** The value of a key; undefined where there is none. @throws BAD_DATA naming the key */
+  /** The value of a key; undefined if there is no such key. @throws BAD_DATA naming the key */
   async get(key: string | Uint8Array): Promise<Uint8Array | undefined> {
     const wanted = Buffer.from(key);
     if (this.#meta.root < 0) return undefined;
     let page = await this.#page(this.#meta.root);
     for (let depth = 1; !page.isLeaf; depth++) {
       if (depth > MOST_DEPTH) throw this.#bad('its tree has no leaves');
-      // The first key of a branch stands for everything below the second.
+      // The first node of a branch has all keys below the second key, whatever its own key is.
       let [low, high] = [1, page.count];
       while (low < high) {
         const middle = (low + high) >> 1;
@@ -194,7 +194,7 @@ export class LmdbFile {
   }
 }
 
-/** The meta page that was written last, of those that are whole. */
+/** The meta page that was written last, if it is not damaged; otherwise the other meta page. */
 async function newestMeta(file: RegularFile): Promise<Meta> {
   const first = await readMeta(file, 0);
   const sizes = first ? [first.pageSize] : [4096, 8192, 16384, 32768, 65536];
@@ -212,7 +212,7 @@ async function readMeta(file: RegularFile, at: number): Promise<Meta | undefined
   const version = page.readUInt32LE(HEADER + 4);
   if (version !== 1)
     throw new LxmertError('BAD_DATA', `${file.path}: is an LMDB of the data format ${version}; 1 is read`);
-  // Behind magic, version, address and map size: the databases of free pages and of keys, 48 bytes each.
+  // The records of the database of free pages and of the main database follow the map size; each has 48 bytes.
   const [free, main] = [HEADER + 24, HEADER + 72];
   const pageSize = page.readUInt32LE(free);
   const root = page.readBigUInt64LE(main + 40);

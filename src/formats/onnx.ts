@@ -3,7 +3,7 @@ import { LxmertError } from '../errors.js';
 import { RegularFile } from './regularFile.js';
 import { shown } from './shown.js';
 
-/** The element types of tensors that are written here. */
+/** The element types of tensors that can be written. */
 export type OnnxValues = Float32Array | BigInt64Array;
 
 export interface OnnxTensor {
@@ -27,7 +27,7 @@ export interface OnnxNode {
   readonly attributes: Readonly<Record<string, OnnxAttribute>>;
 }
 
-/** An input or output of a graph. A size that is text is a name for a size that differs from call to call. */
+/** An input or output of a graph. A size may be a text: the name of a size that can differ in each call. */
 export interface OnnxPort {
   readonly name: string;
   readonly type: 'float32' | 'int64';
@@ -42,7 +42,7 @@ export interface OnnxModel {
   readonly outputs: readonly OnnxPort[];
 }
 
-/** ONNX's opset, and the version of its files that belongs to it. */
+/** The version of ONNX's operators, and the version of the file format that belongs to it. */
 const opset = 18;
 const irVersion = 8;
 
@@ -54,7 +54,7 @@ const metadataField = 14;
 
 const field = (type: string, id: number, rule?: 'repeated') => ({ type, id, ...(rule && { rule }) });
 
-/** The part of ONNX's onnx.proto that is written here. */
+/** The part of ONNX's onnx.proto that this file writes. */
 const schema = protobuf.Root.fromJSON({
   nested: {
     Entry: { fields: { key: field('string', 1), value: field('string', 2) } },
@@ -76,7 +76,7 @@ const schema = protobuf.Root.fromJSON({
       },
     },
     Attribute: {
-      // As a oneof, a 0 is written, too.
+      // In a oneof, a value of 0 is written, too.
       oneofs: { value: { oneof: ['f', 'i'] } },
       fields: {
         name: field('string', 1),
@@ -119,8 +119,8 @@ const schema = protobuf.Root.fromJSON({
 const [modelType, metadataType, entryType] = ['Model', 'Metadata', 'Entry'].map((name) => schema.lookupType(name));
 
 /**
- * The bytes of a `.onnx` file without metadata. The bytes of `encodeOnnxMetadata` go before them: protobuf lets fields
- * stand in any order, and so the metadata can be read without the weights.
+ * Encodes a `.onnx` file without metadata. The bytes of `encodeOnnxMetadata` must be written before these bytes. Protobuf
+ * allows fields in any order, and with this order the metadata can be read without the weights.
  */
 export function encodeOnnx({ name, nodes, weights, inputs, outputs }: OnnxModel): Uint8Array {
   const graph = {
@@ -145,7 +145,7 @@ export function encodeOnnx({ name, nodes, weights, inputs, outputs }: OnnxModel)
   return modelType.encode(model).finish();
 }
 
-/** Text by key, which programs that run the graph pass over. */
+/** Encodes metadata, texts by key. Programs that run the graph ignore them. */
 export function encodeOnnxMetadata(metadata: Readonly<Record<string, string>>): Uint8Array {
   const entries = Object.entries(metadata).map(([key, value]) => ({ key, value }));
   return metadataType.encode({ entries }).finish();
@@ -163,15 +163,15 @@ function encodePort({ name, type, dims }: OnnxPort): object {
   return { name, type: { tensorType: { elemType: elementTypes[type], shape: { dim } } } };
 }
 
-/** Bytes that hold the tag and the length of any field. */
+/** The tag and the length of a field need at most this many bytes. */
 const tagBytes = 20;
 
-/** No entry of metadata is longer. */
+/** Largest size of an entry of the metadata. */
 const maxEntryBytes = 1 << 20;
 
 /**
- * The metadata of a `.onnx` file. Only the outermost fields are looked at: the weights are not read.
- * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA where the file is no protobuf message
+ * Reads the metadata of a `.onnx` file. It reads only the headers of the outermost fields, not the weights.
+ * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA if the file is not a protobuf message
  */
 export async function readOnnxMetadata(path: string): Promise<Readonly<Record<string, string>>> {
   const file = await RegularFile.open(path);

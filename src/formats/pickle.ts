@@ -1,17 +1,17 @@
 /**
- * A reader of Python pickles that builds plain values only. Nothing is called and nothing is looked up: a global is
- * kept as its name when the allow-list has it, and what a call of it makes is up to `PickleHooks`. Memory is bounded by
- * the length of the input: a length that the input claims is checked against what is left before it is used.
+ * A reader of Python pickles that builds only plain values. It never calls or imports Python code. A global on the
+ * allow-list is stored as its name, and `PickleHooks` decide what a call of this global gives. Memory is bounded by the
+ * length of the input: a length in the input is compared with the number of remaining bytes before it is used.
  */
 import { LxmertError } from '../errors.js';
 import { shown } from './shown.js';
 
-/** A float of Python; a number of JavaScript is an int of Python here. */
+/** A float of Python. An int of Python is a JavaScript number. */
 export class PickleFloat {
   constructor(readonly value: number) {}
 }
 
-/** A name out of a module. */
+/** The name of a Python object in a module. */
 export class PickleGlobal {
   constructor(
     readonly module: string,
@@ -23,19 +23,19 @@ export class PickleGlobal {
   }
 }
 
-/** A tuple; lists are arrays. */
+/** A tuple of Python. A list of Python is an array. */
 export class PickleTuple {
   constructor(readonly items: readonly PickleValue[]) {}
 }
 
-/** A dict with all pairs that were set, in order, also those of a key that comes twice. */
+/** A dict with all pairs that were set, in order. If a key was set twice, both pairs are in it. */
 export class PickleDict {
   readonly pairs: [PickleValue, PickleValue][] = [];
 }
 
-/** What a hook made: opaque to the reader. */
+/** An object that a hook made. The reader does not use its contents. */
 export abstract class PickleObject {
-  /** What it is, for a message. */
+  /** The kind of object, for a message. */
   abstract readonly kind: string;
 }
 
@@ -54,40 +54,40 @@ export type PickleValue =
   | PickleValue[];
 
 export interface PickleHooks {
-  /** Whether a pickle may name this global. It is refused by name otherwise. */
+  /** Whether a pickle may use this global. Otherwise reading fails with a message that has its name. */
   readonly allows: (module: string, name: string) => boolean;
-  /** What a call gives. @throws a PickleFault for arguments that are none */
+  /** The result of a call. @throws a PickleFault for invalid arguments */
   readonly call: (global: PickleGlobal, args: readonly PickleValue[]) => PickleValue;
-  /** What a persistent id stands for. @throws a PickleFault */
+  /** The object with a persistent id. @throws a PickleFault */
   readonly persistent: (id: PickleValue) => PickleValue;
-  /** Sets the state of an object that `call` made; absent: only dicts have one. @throws a PickleFault */
+  /** Sets the state of an object that `call` made. If absent, only dicts can have a state. @throws a PickleFault */
   readonly build?: (object: PickleObject, state: PickleValue) => PickleValue;
-  /** What such a file may name, and what to do: the end of the message about a global that is refused. */
+  /** The end of the message about a refused global: what the file may contain, and what to do. */
   readonly refusal?: string;
 }
 
-/** What is wrong with a pickle; the caller says in which file. */
+/** A fault of a pickle. The caller adds the name of the file to the message. */
 export class PickleFault extends Error {
   override readonly name = 'PickleFault';
 }
 
-/** Thrown when the input ends inside of the pickle. */
+/** Thrown if the input ends inside the pickle. */
 export class PickleEnd extends PickleFault {}
 
-/** The error for a file that holds a faulty pickle. Other errors pass through. */
+/** Makes the error for a file with a faulty pickle. Returns other errors unchanged. */
 export function pickleError(error: unknown, file: string, what: string): unknown {
   return error instanceof PickleFault
     ? new LxmertError('BAD_DATA', `${file}: ${what}: ${error.message}`, { cause: error })
     : error;
 }
 
-/** Values that a pickle may make, so that a small file cannot take much memory or time. */
+/** Largest number of opcodes, so that a small file cannot use much memory or time. */
 const maxOpcodes = 4_000_000;
 
-/** Values that wait on the stack. Python writes the items of a list a thousand at a time. */
+/** Largest number of values on the stack. Python writes the items of a list a thousand at a time. */
 const maxStack = 50_000;
 
-/** Bytes of an integer. Python's own have no bound; 64 bits and a sign are enough for any size. */
+/** Largest number of bytes of an integer. Python's integers have no limit; 64 bits and a sign are enough for any size. */
 const maxLongBytes = 16;
 
 const mark = Symbol('mark');
@@ -126,7 +126,7 @@ class Machine {
     throw new PickleFault(`it has more than ${maxOpcodes} opcodes`);
   }
 
-  // What the opcodes are made of.
+  // The functions below implement the opcodes.
 
   push(value: PickleValue | typeof mark): void {
     if (this.#stack.length >= maxStack)
@@ -148,7 +148,7 @@ class Machine {
     return this.#pop();
   }
 
-  /** The value on top, left there. */
+  /** The value on top of the stack, which is not removed. */
   top(): PickleValue {
     const value = this.#stack.at(-1);
     if (value === undefined || value === mark) throw new PickleFault(`its stack is empty at byte ${this.#at}`);
@@ -178,7 +178,7 @@ class Machine {
 
   recall(index: number): void {
     const value = this.#memo.get(index);
-    if (value === undefined) throw new PickleFault(`it takes the value number ${index} before there is one`);
+    if (value === undefined) throw new PickleFault(`it uses the memo number ${index} before it is set`);
     this.push(value);
   }
 
@@ -187,7 +187,7 @@ class Machine {
     return this.#bytes.subarray(at, at + length);
   }
 
-  /** Passes over bytes. @returns where they begin */
+  /** Skips bytes. @returns the position of the first of them */
   #advance(length: number): number {
     const at = this.#at;
     if (length > this.#bytes.byteLength - at)
@@ -196,7 +196,7 @@ class Machine {
     return at;
   }
 
-  /** A little-endian unsigned number of 1, 2 or 4 bytes. */
+  /** Reads a little-endian unsigned number of 1, 2 or 4 bytes. */
   #uint(bytes: 1 | 2 | 4): number {
     const at = this.#advance(bytes);
     return bytes === 1
@@ -214,7 +214,7 @@ class Machine {
     return this.#view.getInt32(this.#advance(4), true);
   }
 
-  /** A length of 8 bytes; one beyond the input is refused, whatever it is. */
+  /** Reads a length of 8 bytes. A length beyond the end of the input is refused. */
   length64(): number {
     const length = this.#view.getBigUint64(this.#advance(8), true);
     if (length > BigInt(this.#bytes.byteLength)) throw new PickleEnd(`it claims a value of ${length} bytes`);
@@ -246,7 +246,7 @@ class Machine {
     }
   }
 
-  /** Text up to the end of the line, without it. */
+  /** Reads text up to the end of the line, without the line end. */
   line(): string {
     const end = this.#bytes.indexOf(0x0a, this.#at);
     if (end < 0) throw new PickleEnd('it ends inside of a line');
@@ -306,7 +306,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 const asBytes = (bytes: Uint8Array) => Uint8Array.from(bytes);
 
-/** By opcode; the names are those of Python's `pickletools`. Protocols 2 to 5, and what Python 2 wrote. */
+/** The opcodes of protocols 2 to 5, and those of Python 2, with the names in Python's `pickletools`. */
 const steps = new Map<number, (machine: Machine) => void>([
   [0x80 /* PROTO */, (m) => checkProtocol(m.uint(1))],
   [0x95 /* FRAME */, (m) => void m.length64()],
@@ -324,7 +324,7 @@ const steps = new Map<number, (machine: Machine) => void>([
   [0x58 /* BINUNICODE */, (m) => m.push(m.text(m.uint(4)))],
   [0x8c /* SHORT_BINUNICODE */, (m) => m.push(m.text(m.uint(1)))],
   [0x8d /* BINUNICODE8 */, (m) => m.push(m.text(m.length64()))],
-  // A str of Python 2, which torch wrote for names then.
+  // A str of Python 2, in which torch wrote names at that time.
   [0x55 /* SHORT_BINSTRING */, (m) => m.push(m.text(m.uint(1)))],
   [0x54 /* BINSTRING */, (m) => m.push(m.text(m.uint(4)))],
   [0x43 /* SHORT_BINBYTES */, (m) => m.push(asBytes(m.take(m.uint(1))))],
@@ -355,7 +355,7 @@ const steps = new Map<number, (machine: Machine) => void>([
   [0x51 /* BINPERSID */, (m) => m.persistent()],
 ]);
 
-/** Opcodes that a user may meet, by name. */
+/** Names of unsupported opcodes that a user's file may have. */
 const refused = new Map([
   [0x69, ' (INST)'],
   [0x6f, ' (OBJ)'],

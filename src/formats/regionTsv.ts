@@ -1,4 +1,4 @@
-/** What a detector found in a picture, as bottom-up-attention's TSV holds it. */
+/** The objects that a detector found in a picture, with the fields of bottom-up-attention's TSV. */
 export interface RegionRecord {
   readonly id: string;
   /** Pixels. */
@@ -15,13 +15,13 @@ export interface RegionRecord {
   readonly features: Float32Array;
 }
 
-/** Node's machines are little-endian, as the file is. */
+/** Encodes numbers in base64. The file is little-endian, as all machines on which Node runs. */
 const base64 = (values: Float32Array | BigInt64Array | undefined): string =>
   values === undefined ? '' : Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64');
 
 /**
- * One line of the original's feature file: img_id, img_h, img_w, objects_id, objects_conf, attrs_id, attrs_conf,
- * num_boxes, boxes, features, between tabs; the arrays little-endian int64 or float32 in base64.
+ * Makes one line of the original's feature file: img_id, img_h, img_w, objects_id, objects_conf, attrs_id, attrs_conf,
+ * num_boxes, boxes, features, separated by tabs. Arrays are little-endian int64 or float32 in base64.
  */
 export function regionTsvLine(record: RegionRecord): string {
   const fields = [

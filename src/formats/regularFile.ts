@@ -3,19 +3,19 @@ import type { FileHandle } from 'node:fs/promises';
 import { LxmertError } from '../errors.js';
 import { fileError } from './fileErrors.js';
 
-/** A read may not span 2 GiB in Node. */
+/** Largest read at once; Node cannot read 2 GiB or more at once. */
 const chunkBytes = 1 << 30;
 
-/** Pieces in which a range is read that need not be in memory at once. */
+/** Bytes of a piece, if a range is read in pieces. */
 const pieceBytes = 4 << 20;
 
-/** A file on disk, read by position. A pipe, a device or a folder is refused before it is opened: they could block. */
+/** A file on disk, read by position. A pipe, a device or a folder is refused before opening it, which could block. */
 export class RegularFile {
   readonly path: string;
-  /** Bytes, when it was opened. */
+  /** The size in bytes when the file was opened. */
   readonly size: number;
   readonly #file: FileHandle;
-  /** A buffer that no reader of pieces uses now. Memory that was used before costs much less than fresh memory. */
+  /** A buffer for pieces that is not in use. Using it again is much faster than allocating new memory. */
   #spare: Uint8Array<ArrayBuffer> | undefined;
 
   private constructor(path: string, size: number, file: FileHandle) {
@@ -40,8 +40,8 @@ export class RegularFile {
   }
 
   /**
-   * The `length` bytes from `position` on, in memory of their own.
-   * @throws BAD_DATA when the file has fewer, before memory is taken; FILE_ACCESS
+   * Reads `length` bytes from `position` on, into new memory.
+   * @throws BAD_DATA if the file has fewer bytes, before memory is allocated; FILE_ACCESS
    */
   async read(position: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
     this.#demandRange(position, length);
@@ -50,7 +50,7 @@ export class RegularFile {
     return bytes;
   }
 
-  /** The same bytes, piece by piece; a piece is only valid until the next one. Its length is a multiple of 8 but for the last. */
+  /** Reads the same bytes in pieces. A piece is valid only until the next piece. Each length but the last is a multiple of 8. */
   async *pieces(position: number, length: number): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
     this.#demandRange(position, length);
     const buffer = this.#spare ?? new Uint8Array(pieceBytes);
@@ -75,7 +75,7 @@ export class RegularFile {
     if (whole && position >= 0 && length >= 0 && position + length <= this.size) return;
     throw new LxmertError(
       'BAD_DATA',
-      `${this.path}: it has ${this.size} bytes; bytes ${position} to ${position + length} were expected. Is it whole?`,
+      `${this.path}: it has ${this.size} bytes; bytes ${position} to ${position + length} were expected. Is it complete?`,
     );
   }
 

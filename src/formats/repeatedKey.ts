@@ -1,9 +1,9 @@
 /**
- * The first key that an object of a JSON text has twice, at any depth; undefined when there is none. `JSON.parse` keeps
- * the last one in silence. The text must be JSON.
+ * Finds the first key that an object of a JSON text has twice, at any depth; undefined if there is none. `JSON.parse` uses
+ * the last of equal keys without an error. The text must be JSON.
  */
 export function repeatedKey(json: string): string | undefined {
-  // The keys of each object that is open; undefined for an array.
+  // The keys of each enclosing object; undefined for an enclosing array.
   const open: (Set<string> | undefined)[] = [];
   for (let at = 0; at < json.length; at++) {
     switch (json.charCodeAt(at)) {
@@ -32,14 +32,14 @@ export function repeatedKey(json: string): string | undefined {
   return undefined;
 }
 
-/** Where the closing quote of the string is that opens at `begin`. */
+/** The position of the closing quote of the string that begins at `begin`. */
 function endOfString(json: string, begin: number): number {
   let at = begin + 1;
   while (at < json.length && json[at] !== '"') at += json[at] === '\\' ? 2 : 1;
   return at;
 }
 
-/** Whether a colon comes next. */
+/** Whether the next character that is not a space is a colon. */
 function isKey(json: string, from: number): boolean {
   let at = from;
   while (' \t\r\n'.includes(json[at] ?? 'x')) at++;

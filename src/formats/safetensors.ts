@@ -12,7 +12,7 @@ import type { TensorEntry, TensorSpec } from './safetensorsHeader.js';
 export type { Dtype, TensorValues } from './dtypes.js';
 export type { TensorEntry, TensorSpec } from './safetensorsHeader.js';
 
-/** An open safetensors file: the header checked, tensors read one by one on request. */
+/** An open safetensors file. Its header has been checked; tensors are read on request. */
 export class SafetensorsFile {
   readonly path: string;
   readonly metadata: Readonly<Record<string, string>>;
@@ -46,21 +46,21 @@ export class SafetensorsFile {
     }
   }
 
-  /** @throws BAD_DATA when the file has no such tensor */
+  /** @throws BAD_DATA if the file has no tensor of this name */
   entry(name: string): TensorEntry {
     const entry = this.entries.get(name);
     if (!entry) throw new LxmertError('BAD_DATA', `${this.path}: it has no tensor '${name}'`);
     return entry;
   }
 
-  /** The tensor in the array type of its dtype (F16 and BF16 as bits). */
+  /** Reads a tensor in the array type of its dtype (F16 and BF16 as bits). */
   async read(name: string): Promise<TensorValues> {
     const entry = this.entry(name);
     const bytes = await this.#file.read(entry.offset, entry.byteLength);
     return new dtypes[entry.dtype].array(bytes.buffer);
   }
 
-  /** The same, piece by piece; a piece is only valid until the next one. */
+  /** Reads a tensor in pieces. A piece is valid only until the next piece. */
   async *pieces(name: string): AsyncGenerator<TensorValues, void, undefined> {
     const { dtype, offset, byteLength } = this.entry(name);
     const { bytes, array } = dtypes[dtype];
@@ -68,12 +68,12 @@ export class SafetensorsFile {
       yield new array(piece.buffer, piece.byteOffset, piece.byteLength / bytes);
   }
 
-  /** The tensor as float32, whatever its dtype. */
+  /** Reads a tensor of any dtype and converts it to float32. */
   async readFloat32(name: string): Promise<Float32Array> {
     return toFloat32(this.entry(name).dtype, await this.read(name));
   }
 
-  /** An integer tensor as int32. @throws BAD_DATA when it is not one or a value does not fit */
+  /** Reads an integer tensor as int32. @throws BAD_DATA if it has no integers, or a value does not fit */
   async readInt32(name: string): Promise<Int32Array> {
     const { dtype } = this.entry(name);
     if (dtype.startsWith('F') || dtype.startsWith('BF'))
@@ -102,14 +102,14 @@ export class SafetensorsFile {
 }
 
 /**
- * Writes a new safetensors file tensor by tensor, in any order. `finish` (or `abort`) must be called. The file is only
- * whole after `finish`; write it under another name and rename it.
+ * Writes a new safetensors file tensor by tensor, in any order. `finish` or `abort` must be called. The file is complete
+ * only after `finish`, so write it under a temporary name and rename it.
  */
 export class SafetensorsWriter {
   readonly path: string;
   readonly #file: FileHandle;
   readonly #entries: ReadonlyMap<string, TensorEntry>;
-  /** Elements still to come, by tensor. */
+  /** For each tensor, the number of elements that are not written yet. */
   readonly #missing: Map<string, number>;
 
   private constructor(path: string, file: FileHandle, entries: readonly TensorEntry[]) {
@@ -180,15 +180,15 @@ export class SafetensorsWriter {
     }
   }
 
-  /** Closes and leaves an unfinished file, for the caller to remove. */
+  /** Closes the unfinished file. The caller must remove it. */
   async abort(): Promise<void> {
     await this.#file.close().catch(() => undefined);
   }
 }
 
 /**
- * Writes a whole safetensors file and syncs it; `valuesOf` is asked for one tensor at a time, whole or in pieces that are
- * only valid until the next one.
+ * Writes a complete safetensors file and syncs it. Calls `valuesOf` for one tensor at a time. It gives all values at once, or
+ * pieces that are valid only until the next piece.
  */
 export async function writeSafetensors(
   path: string,

@@ -5,7 +5,7 @@ import type { Dtype } from './dtypes.js';
 import { repeatedKey } from './repeatedKey.js';
 import { shown } from './shown.js';
 
-/** One tensor as a file declares it. */
+/** Name, dtype and shape of a tensor. */
 export interface TensorSpec {
   readonly name: string;
   readonly dtype: Dtype;
@@ -14,9 +14,9 @@ export interface TensorSpec {
 
 /** One tensor with its place in the file. */
 export interface TensorEntry extends TensorSpec {
-  /** Elements. */
+  /** Number of elements. */
   readonly count: number;
-  /** First byte, from the start of the file, and bytes. */
+  /** Position of the first byte in the file, and number of bytes. */
   readonly offset: number;
   readonly byteLength: number;
 }
@@ -27,13 +27,13 @@ export interface SafetensorsHeader {
   readonly entries: readonly TensorEntry[];
 }
 
-/** The form's own bound on its header. */
+/** The largest header that the format allows. */
 export const maxHeaderBytes = 100_000_000;
 
-/** Bytes of the length that stands before the header. */
+/** Size of the length field before the header. */
 export const lengthBytes = 8;
 
-/** Elements of a shape; NaN when it is not a list of sizes or the product is not a safe integer. */
+/** Number of elements of a shape; NaN if it is not a list of sizes, or the product is not a safe integer. */
 export function elementCount(shape: unknown): number {
   if (!Array.isArray(shape)) return NaN;
   let product = 1;
@@ -47,7 +47,7 @@ export function elementCount(shape: unknown): number {
 
 /**
  * Reads the length field.
- * @throws BAD_DATA when no header of that length fits into the file
+ * @throws BAD_DATA if a header of this length does not fit into the file
  */
 export function parseHeaderLength(field: Uint8Array, fileBytes: number, file: string): number {
   if (fileBytes < lengthBytes || field.byteLength < lengthBytes)
@@ -70,8 +70,8 @@ export function parseHeaderLength(field: Uint8Array, fileBytes: number, file: st
 }
 
 /**
- * Checks and reads the JSON header: known dtypes, whole shapes, shape × dtype = length, and byte ranges that cover the
- * data exactly, neither overlapping nor leaving holes.
+ * Parses and checks the JSON header: dtypes must be known, sizes must be whole numbers, shape × dtype must be the length, and
+ * the byte ranges must cover the data exactly, without overlaps and gaps.
  * @param json the header's bytes
  * @throws BAD_DATA naming the file and the tensor
  */
@@ -102,9 +102,9 @@ export function parseHeader(json: Uint8Array, fileBytes: number, file: string): 
 }
 
 /**
- * Lays out a file: wide elements first, so that every tensor is aligned to its element, and data that begins at a
- * multiple of 64.
- * @throws BAD_ARGUMENT for a name given twice or a shape that is none
+ * Computes the layout of a file. Tensors with larger elements come first, so that every tensor is aligned to its element
+ * size. The data begin at a multiple of 64 bytes.
+ * @throws BAD_ARGUMENT for a name that is given twice, or an invalid shape
  */
 export function layOut(
   specs: readonly TensorSpec[],

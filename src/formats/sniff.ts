@@ -1,31 +1,31 @@
 import { LxmertError } from '../errors.js';
 import type { RegularFile } from './regularFile.js';
 
-/** Forms of files with tensors, told by their first bytes. */
+/** Forms of files with tensors. */
 export type TensorFileForm = 'safetensors' | 'torch' | 'tar' | 'gzip';
 
 const headBytes = 512;
 
-/** What users take for weights, by how it begins. */
+/** Files that users may give by mistake, by their first bytes, with the message. */
 const mistaken: readonly (readonly [RegExp, string])[] = [
   [/^version https:\/\/git-lfs/, 'it is a Git LFS pointer, not the file itself; fetch that with `git lfs pull`'],
   [/^\s*<(!doctype|html|\?xml|head|body)/i, 'it is a web page, not the file itself; fetch the file again'],
-  [/^\x89HDF/, 'it is an HDF5 file, as TensorFlow writes; take model.safetensors or pytorch_model.bin'],
+  [/^\x89HDF/, 'it is an HDF5 file, as TensorFlow writes; use model.safetensors or pytorch_model.bin'],
   [/^7z\xbc\xaf|^\xfd7zXZ|^BZh|^\x28\xb5\x2f\xfd/, 'it is packed; unpack it first'],
   [/^\s*[{[]/, 'it is JSON text, not a file of tensors'],
 ];
 
 /**
- * The form of a file by its first bytes; the name does not matter.
- * @throws BAD_DATA for an empty file and for what is none of them, saying what it seems to be
+ * Recognises the form of a file by its first bytes.
+ * @throws BAD_DATA for an empty file or a file of another kind; the message says what it seems to be
  */
 export async function sniff(file: RegularFile): Promise<TensorFileForm> {
   const bad = (reason: string) => new LxmertError('BAD_DATA', `${file.path}: ${reason}`);
   if (file.size === 0) throw bad('the file is empty');
   const head = Buffer.from(await file.read(0, Math.min(file.size, headBytes)));
   const text = head.toString('latin1');
-  // First, because the length of its header may begin with the bytes of any other form. Eight bytes, of which the upper
-  // four are 0, and the header, which is JSON.
+  // Safetensors begins with a length of eight bytes, whose upper four are 0, and a JSON header. This is checked first,
+  // because the length may begin with the same bytes as another form.
   if (text.slice(4, 9) === '\0\0\0\0{') return 'safetensors';
   if (text.startsWith('PK\x03\x04') || text.startsWith('PK\x05\x06') || text.startsWith('\x80')) return 'torch';
   if (text.startsWith('\x1f\x8b')) return 'gzip';

@@ -9,10 +9,10 @@ import { createGunzip } from 'node:zlib';
 import { LxmertError, isLxmertError } from '../errors.js';
 import { systemCode, fileError } from './fileErrors.js';
 
-/** Weights hardly shrink: an archive that unpacks to much more than this is not one of weights. */
+/** Largest unpacked size. Weights cannot be compressed much, so an archive that unpacks to more has no weights. */
 const maxUnpacked = (archiveBytes: number) => (64 << 20) + 20 * archiveBytes;
 
-/** A folder of files out of an archive. */
+/** A folder with the unpacked files of an archive. */
 export interface UnpackedFolder {
   readonly folder: string;
   /** Removes the folder. */
@@ -20,10 +20,10 @@ export interface UnpackedFolder {
 }
 
 /**
- * Unpacks the wanted files of a `.tar` or `.tar.gz` into a new temporary folder. Only the last part of a name counts:
- * nothing is written anywhere else, and links are passed over.
- * @throws BAD_DATA for a damaged archive, one that unpacks to far more than its size, or a wanted file that is there
- *   twice; FILE_ACCESS. Nothing is left behind then.
+ * Unpacks the wanted files of a `.tar` or `.tar.gz` into a new temporary folder. Only the last part of a path in the
+ * archive is used, so nothing is written outside this folder. Links are skipped.
+ * @throws BAD_DATA for a damaged archive, an archive that unpacks to far more than its size, or a wanted file that occurs
+ *   twice; FILE_ACCESS. The folder is then removed.
  */
 export async function unpackTar(
   archive: string,
@@ -73,7 +73,7 @@ async function unpackInto(
   };
   const source = createReadStream(archive);
   const flow = gzip ? pipeline(source, createGunzip(), bounded, extract) : pipeline(source, bounded, extract);
-  // What fails first tells why; the other fails with it.
+  // The two promises fail together. The first error is the cause.
   const [flowed, readIn] = await Promise.allSettled([flow, read()]);
   const failed = [flowed, readIn].flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
   if (failed.length > 0) throw failed.find(isLxmertError) ?? failed[0];

@@ -10,7 +10,7 @@ import { fileError } from './fileErrors.js';
 const eventType = protobuf.Root.fromJSON({
   nested: {
     Value: {
-      // As a oneof, like TensorFlow's, a 0 is written, too.
+      // In a oneof, as in TensorFlow's schema, a value of 0 is written, too.
       oneofs: { value: { oneof: ['simpleValue'] } },
       fields: { tag: { type: 'string', id: 1 }, simpleValue: { type: 'float', id: 2 } },
     },
@@ -45,7 +45,7 @@ function record(bytes: Uint8Array): Buffer {
 }
 
 export interface EventFileOptions {
-  /** Events of earlier files after this step are to be forgotten: the run goes on from here. */
+  /** Readers ignore events of earlier files from this step on, because the run continues from here. */
   readonly step?: number;
 }
 
@@ -60,7 +60,7 @@ export class EventFile {
     this.#file = file;
   }
 
-  /** Starts a new file in a folder; TensorBoard reads all of them as one run. @throws FILE_ACCESS */
+  /** Starts a new file in a folder. TensorBoard reads all event files of the folder as one run. @throws FILE_ACCESS */
   static async create(folder: string, { step = 0 }: EventFileOptions = {}): Promise<EventFile> {
     const now = Date.now();
     const name = `events.out.tfevents.${Math.floor(now / 1000)}.${hostname()}.${process.pid}.${now % 1000}`;
@@ -68,7 +68,7 @@ export class EventFile {
     try {
       const events = new EventFile(path, await open(path, 'wx'));
       await events.#write({ fileVersion: 'brain.Event:2' });
-      // Status START: readers drop what older files say of later steps.
+      // Status START: readers drop events of later steps in older files.
       await events.#write({ step, sessionLog: { status: 1 } });
       return events;
     } catch (error) {
@@ -76,7 +76,7 @@ export class EventFile {
     }
   }
 
-  /** Values by tag, such as `loss/maskedLm`; those that are undefined are left out. */
+  /** Writes values by tag, such as `loss/maskedLm`. Undefined values are left out. */
   async scalars(step: number, values: Readonly<Record<string, number | undefined>>): Promise<void> {
     const value = Object.entries(values).flatMap(([tag, simpleValue]) =>
       simpleValue === undefined ? [] : [{ tag, simpleValue }],

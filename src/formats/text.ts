@@ -7,14 +7,14 @@ import { foreignKind } from './fileKinds.js';
 const mark = Buffer.of(0xef, 0xbb, 0xbf);
 const LINE_FEED = 0x0a;
 
-/** Where a text begins in the first bytes of its file: behind the byte order mark that some editors write. */
+/** The position of the first character in a file: after the byte order mark that some editors write, or 0. */
 export const textStart = (bytes: Buffer): number => (bytes.subarray(0, mark.length).equals(mark) ? mark.length : 0);
 
 /**
- * Refuses a file that is no UTF-8 text at all: packed, UTF-16, an HTML page, a Git LFS pointer.
+ * Refuses a file that cannot be the expected UTF-8 text: a packed file, UTF-16, an HTML page, a Git LFS pointer.
  * @param head the first bytes of the file
- * @param what is expected there, as in "a feature TSV"
- * @throws BAD_DATA saying what the file is
+ * @param what the expected kind of file, such as "a feature TSV"
+ * @throws BAD_DATA; the message says what the file is
  */
 export function refuseForeign(head: Buffer, file: string, what: string): void {
   const kind = foreignKind(head);
@@ -22,10 +22,10 @@ export function refuseForeign(head: Buffer, file: string, what: string): void {
 }
 
 /**
- * Reads a text file whole. The rule for every text file is: UTF-8; a byte order mark at the start is allowed and is no
+ * Reads a complete text file. Every text file must be UTF-8. A byte order mark at the start is allowed and is not a
  * part of the text.
- * @param what is expected there, as in "a BERT vocab.txt"
- * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA naming the line that is not UTF-8, or saying what the file is
+ * @param what the expected kind of file, such as "a BERT vocab.txt"
+ * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA naming the line that is not UTF-8, or the kind of the file
  */
 export async function readText(file: string, what: string): Promise<string> {
   const bytes = await readFile(file).catch((error: unknown) => {
@@ -35,7 +35,7 @@ export async function readText(file: string, what: string): Promise<string> {
   return decodeText(bytes, file, what);
 }
 
-/** The text of bytes that may begin with a byte order mark. Throws BAD_DATA naming the line that is not UTF-8. */
+/** Decodes bytes that may begin with a byte order mark. Throws BAD_DATA naming the line that is not UTF-8. */
 export function decodeText(bytes: Buffer, file: string, what: string): string {
   const start = textStart(bytes);
   if (!isUtf8(bytes)) {

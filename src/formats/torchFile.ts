@@ -11,16 +11,16 @@ import type { TensorDict } from './torchTensors.js';
 import type { TorchStorages } from './torchStorages.js';
 import { openZipStorages } from './torchZip.js';
 
-/** All tensors of a file may come to this many bytes more than `maxRepeats` times the file. */
+/** The sizes of all tensors of a file may add up to `maxRepeats` times the size of the file plus this many bytes. */
 const freeBytes = 64 << 20;
 
-/** Tensors may share elements (tied weights, strides of 0), but not without end: 1,000 bytes can name 64 GiB that way. */
+/** Tensors may share elements (tied weights, strides of 0). Without a limit, a file of 1,000 bytes could claim 64 GiB. */
 const maxRepeats = 8;
 
-/** A file of `torch.save`, in its zip or its legacy form: the pickle read, tensors read one by one on request. */
+/** A file of `torch.save`, in the zip or the legacy form. Its pickle has been read; tensors are read on request. */
 export class TorchFile {
   readonly path: string;
-  /** Every dict in the file that holds tensors under text, the outermost first. Each has at least one. */
+  /** Every dict in the file that has at least one tensor with a name, the outermost first. */
   readonly dicts: readonly TensorDict[];
   readonly #file: RegularFile;
   readonly #storages: TorchStorages;
@@ -53,7 +53,7 @@ export class TorchFile {
     }
   }
 
-  /** The elements of a tensor in row-major order, in the array type of its dtype (F16 and BF16 as bits). */
+  /** Reads a tensor in row-major order, in the array type of its dtype (F16 and BF16 as bits). */
   async read(tensor: TorchTensor): Promise<TensorValues> {
     const { storage, offset, span } = tensor;
     const { bytes: width, array } = dtypes[storage.dtype];
@@ -62,7 +62,7 @@ export class TorchFile {
     return tensor.contiguous ? values : gather(storage.dtype, values, tensor);
   }
 
-  /** The same, piece by piece; a piece is only valid until the next one. A checksum may be compared after the last. */
+  /** Reads a tensor in pieces. A piece is valid only until the next one. A checksum may be compared after the last piece. */
   async *pieces(tensor: TorchTensor): AsyncGenerator<TensorValues, void, undefined> {
     if (!tensor.contiguous) {
       yield await this.read(tensor);
@@ -90,7 +90,7 @@ function demandBounded({ tensors }: TensorDict, { path, size }: RegularFile): vo
     if (total > freeBytes + maxRepeats * size)
       throw new LxmertError(
         'BAD_DATA',
-        `${path}: with ${shown(name)} its tensors come to ${total} bytes, in a file of ${size}. It repeats elements; this is refused`,
+        `${path}: with ${shown(name)} its tensors have ${total} bytes, but the file has ${size}: too many tensors share elements`,
       );
   }
 }

@@ -1,6 +1,6 @@
 /**
- * What `torch.save` puts into its pickles: dicts, numbers and text as they are, tensors as views of named storages. The
- * list of globals is fixed; every other one is refused by name.
+ * The contents of pickles that `torch.save` writes: dicts, numbers and texts, and tensors as views of named storages. The
+ * list of globals is fixed. Every other global is refused with a message that has its name.
  */
 import { dtypes } from './dtypes.js';
 import type { Dtype } from './dtypes.js';
@@ -23,16 +23,16 @@ const storageTypes = new Map<string, Dtype>([
   ['BoolStorage', 'BOOL'],
 ]);
 
-/** `torch.float32` and the like, which trainers note beside the weights. */
+/** Names such as `torch.float32`, which trainers may save beside the weights. */
 const torchDtypes = new Set(
   'float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 bool double float half long int short'.split(' '),
 );
 
-/** A run of elements that the file holds under a key. */
+/** A contiguous list of elements that the file stores under a key. */
 export interface TorchStorage {
   readonly key: string;
   readonly dtype: Dtype;
-  /** Elements. */
+  /** Number of elements. */
   readonly count: number;
 }
 
@@ -45,13 +45,13 @@ export class TorchTensor extends PickleObject {
     readonly offset: number,
     readonly shape: readonly number[],
     readonly strides: readonly number[],
-    /** Elements. */
+    /** Number of elements. */
     readonly count: number,
   ) {
     super();
   }
 
-  /** Whether its elements lie side by side in the storage, in row-major order. */
+  /** Whether its elements are adjacent in the storage, in row-major order. */
   get contiguous(): boolean {
     let step = 1;
     for (let axis = this.shape.length - 1; axis >= 0; axis--) {
@@ -61,7 +61,7 @@ export class TorchTensor extends PickleObject {
     return true;
   }
 
-  /** Elements of the storage between its first and its last one, both included. */
+  /** Number of elements of the storage from the tensor's first element to its last, including both. */
   get span(): number {
     if (this.count === 0) return 0;
     return 1 + this.shape.reduce((sum, size, axis) => sum + (size - 1) * this.strides[axis], 0);
@@ -76,12 +76,12 @@ class StorageReference extends PickleObject {
   }
 }
 
-/** Something of torch's that is no tensor and no number: a device, a size, an element type. */
+/** An object of torch that is not a tensor: a device, a size, or an element type. It is ignored. */
 class Ignored extends PickleObject {
   readonly kind = 'other';
 }
 
-/** Hooks for one file, and the storages that its pickles have named. */
+/** Makes the hooks for one file, and the list of storages that its pickles have named. */
 export function torchHooks(): { readonly hooks: PickleHooks; readonly storages: ReadonlyMap<string, TorchStorage> } {
   const storages = new Map<string, TorchStorage>();
   const hooks: PickleHooks = {
@@ -116,14 +116,14 @@ const calls = new Map<string, (args: readonly PickleValue[]) => PickleValue>([
   ['torch._utils._rebuild_parameter', rebuildParameter],
   ['torch.Size', () => new Ignored()],
   ['torch.device', () => new Ignored()],
-  // Bytes in protocol 2: text whose characters are the bytes.
+  // In protocol 2, bytes are written as a text with one character for each byte.
   ['_codecs.encode', encodeLatin1],
 ]);
 
 function orderedDict(args: readonly PickleValue[]): PickleDict {
   const dict = new PickleDict();
   if (args.length === 0) return dict;
-  // Python 2 gave the pairs: [[key, value], …].
+  // Python 2 writes a list of pairs: [[key, value], …].
   const [list] = args;
   if (args.length > 1 || !Array.isArray(list)) throw new PickleFault('an OrderedDict is not made of a list of pairs');
   for (const pair of list) {
@@ -134,7 +134,7 @@ function orderedDict(args: readonly PickleValue[]): PickleDict {
   return dict;
 }
 
-/** (storage, offset, size, stride) and, in version 2, (requires_grad, hooks). */
+/** The arguments are (storage, offset, size, stride) and, in version 2, (requires_grad, hooks). */
 function rebuildTensor([reference, offset, size, stride, , hooks]: readonly PickleValue[]): TorchTensor {
   if (!(reference instanceof StorageReference)) throw new PickleFault('a tensor is made without a storage');
   if (hooks !== undefined && hooks !== null && !(hooks instanceof PickleDict))
@@ -157,19 +157,19 @@ function rebuildTensor([reference, offset, size, stride, , hooks]: readonly Pick
   return tensor;
 }
 
-/** (tensor, requires_grad, hooks) */
+/** The arguments are (tensor, requires_grad, hooks). */
 function rebuildParameter([tensor]: readonly PickleValue[]): TorchTensor {
   if (!(tensor instanceof TorchTensor)) throw new PickleFault('a parameter is made without a tensor');
   return tensor;
 }
 
-/** `_codecs.encode(text, 'latin1')`: bytes, as protocol 2 writes them. */
+/** Computes `_codecs.encode(text, 'latin1')`, in which form protocol 2 writes bytes. */
 export function encodeLatin1([text, encoding]: readonly PickleValue[]): Uint8Array {
   if (typeof text !== 'string' || encoding !== 'latin1') throw new PickleFault('bytes are not given as latin1 text');
   return Uint8Array.from(Buffer.from(text, 'latin1'));
 }
 
-/** ('storage', type, key, location, elements[, view]). The location, such as `cuda:0`, does not matter here. */
+/** Parses ('storage', type, key, location, elements[, view]). The location, such as `cuda:0`, is ignored. */
 function parseStorage(id: PickleValue): TorchStorage {
   if (!(id instanceof PickleTuple)) throw new PickleFault('a persistent id is no tuple');
   const [kind, type, key, , count, view] = id.items;

@@ -6,22 +6,22 @@ import { TorchTensor } from './torchPickle.js';
 
 /** The tensors of one dict of a saved object. */
 export interface TensorDict {
-  /** The keys that lead to it from the saved object: `[]` for the object itself. */
+  /** The keys that lead from the saved object to this dict; `[]` for the saved object itself. */
   readonly path: readonly string[];
   readonly tensors: ReadonlyMap<string, TorchTensor>;
-  /** Keys of the dict that hold something else. */
+  /** Keys whose values are not tensors. */
   readonly others: readonly string[];
-  /** Keys that are no text and hold a tensor. */
+  /** Keys of tensors that are not texts. */
   readonly unnamed: readonly string[];
 }
 
-/** Nothing that a trainer saves is nested deeper. */
+/** Deepest nesting. Objects that trainers save are not nested so deeply. */
 const maxDepth = 100;
 
 /**
- * Every dict with tensors in a saved object, the outermost first. Each object is visited once, so a dict in itself does
- * no harm.
- * @throws BAD_DATA for a name that a dict has twice, or too deep a nesting
+ * Finds every dict with tensors in a saved object, the outermost first. Each object is visited only once, so a dict may
+ * contain itself.
+ * @throws BAD_DATA if a dict has a name twice, or the nesting is too deep
  */
 export function collectTensors(root: PickleValue, file: string): readonly TensorDict[] {
   const found: TensorDict[] = [];
@@ -73,7 +73,7 @@ function* children(value: PickleValue): Generator<readonly [string, PickleValue]
 const isContainer = (value: PickleValue): boolean =>
   value instanceof PickleDict || value instanceof PickleTuple || Array.isArray(value);
 
-/** A key for a message or a path. */
+/** Formats a key for a message or a path. */
 function keyText(key: PickleValue): string {
   return typeof key === 'string' || typeof key === 'number' || typeof key === 'bigint' ? String(key) : '(no text)';
 }

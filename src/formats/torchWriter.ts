@@ -11,7 +11,7 @@ import { elementCount } from './safetensorsHeader.js';
 export interface TorchTensorSpec {
   readonly name: string;
   readonly shape: readonly number[];
-  /** The name of an earlier tensor whose elements these are. */
+  /** The name of an earlier tensor that has the same elements, which are then stored once. */
   readonly sharedWith?: string | undefined;
 }
 
@@ -19,10 +19,10 @@ export interface TorchTensorSpec {
 const typeNames: Partial<Record<Dtype, string>> = { F32: 'FloatStorage', F16: 'HalfStorage', BF16: 'BFloat16Storage' };
 
 /**
- * Writes a dict of tensors as `torch.save` did before 1.6: every version of PyTorch reads that form, also those of 2019
- * that the original needs. At any instant the path holds the old file or the new one, whole.
- * @param pieces the values of one tensor after another, each piece only valid until the next one
- * @throws BAD_ARGUMENT for a name given twice or values of another length; FILE_ACCESS; what `valuesOf` throws
+ * Writes a dict of tensors in the form that `torch.save` wrote before 1.6. Every version of PyTorch reads this form, also the
+ * versions of 2019 that the original needs. At any instant the path has the complete old file or the complete new file.
+ * @param pieces gives the values of one tensor at a time; each piece is valid only until the next piece
+ * @throws BAD_ARGUMENT for a name that is given twice or values of another length; FILE_ACCESS; what `pieces` throws
  */
 export async function writeTorchFile(
   path: string,
@@ -54,7 +54,7 @@ export async function writeTorchFile(
         const end = at + elements * dtypes[dtype].bytes;
         for await (const values of pieces(name)) {
           if (values.BYTES_PER_ELEMENT !== dtypes[dtype].bytes || at + values.byteLength > end)
-            throw new LxmertError('BAD_ARGUMENT', `tensor '${name}' has other values than ${elements} of ${dtype}`);
+            throw new LxmertError('BAD_ARGUMENT', `the values of tensor '${name}' are not ${elements} of ${dtype}`);
           await writeFully(file, new Uint8Array(values.buffer, values.byteOffset, values.byteLength), at);
           at += values.byteLength;
         }
@@ -89,7 +89,7 @@ function storageKeys(specs: readonly TorchTensorSpec[]): ReadonlyMap<string, str
 
 const pickled = (body: Buffer) => Buffer.concat([Buffer.from([0x80, 2]), body, Buffer.from('.')]);
 
-/** BINUNICODE */
+/** Encodes a text with opcode BINUNICODE. */
 function text(value: string): Buffer {
   const bytes = Buffer.from(value, 'utf8');
   const head = Buffer.alloc(5, 'X');
@@ -97,7 +97,7 @@ function text(value: string): Buffer {
   return Buffer.concat([head, bytes]);
 }
 
-/** BININT, or LONG1 beyond 32 bits */
+/** Encodes an integer with opcode BININT, or LONG1 if it needs more than 32 bits. */
 function intOpcode(value: number): Buffer {
   if (value > 0x7fffffff) return longOpcode(BigInt(value));
   const bytes = Buffer.alloc(5, 'J');
@@ -105,7 +105,7 @@ function intOpcode(value: number): Buffer {
   return bytes;
 }
 
-/** LONG1, two's complement */
+/** Encodes an integer with opcode LONG1, in two's complement. */
 function longOpcode(value: bigint): Buffer {
   const bytes: number[] = [];
   for (let rest = value; rest > 0n; rest >>= 8n) bytes.push(Number(rest & 0xffn));
@@ -119,10 +119,10 @@ const list = (items: readonly Buffer[]) => Buffer.concat([Buffer.from(']('), ...
 const dict = (pairs: readonly (readonly [string, Buffer])[]) =>
   Buffer.concat([Buffer.from('}('), ...pairs.flatMap(([key, value]) => [text(key), value]), Buffer.from('u')]);
 
-/** An empty OrderedDict: GLOBAL, EMPTY_TUPLE, REDUCE */
+/** An empty OrderedDict: opcodes GLOBAL, EMPTY_TUPLE, REDUCE. */
 const orderedDict = Buffer.concat([global('collections', 'OrderedDict'), Buffer.from(')R')]);
 
-/** What the legacy form says of the machine that wrote it. */
+/** The description of the writing machine, which the legacy form has. */
 const machine = () =>
   dict([
     ['protocol_version', intOpcode(1001)],

@@ -10,7 +10,7 @@ import { checkZipEntry, readZipDirectory, readZipEntry, zipEntryPieces } from '.
 import type { ZipEntry } from './zip.js';
 
 /**
- * The form of torch since 1.6: a zip with `<name>/data.pkl` and the storages as `<name>/data/<key>`.
+ * Opens a file in the form of torch since 1.6: a zip with `<name>/data.pkl` and the storages as `<name>/data/<key>`.
  * @throws BAD_DATA naming the file and the entry
  */
 export async function openZipStorages(file: RegularFile): Promise<TorchStorages> {
@@ -23,7 +23,7 @@ export async function openZipStorages(file: RegularFile): Promise<TorchStorages>
         ([...entries.keys()].some((name) => name.endsWith('constants.pkl')) ? '. Is it a TorchScript program?' : ''),
     );
   const folder = pickles[0].slice(0, -'data.pkl'.length);
-  // Where torch was told to write no checksums, all of them are 0.
+  // If torch was configured to write no checksums, all checksums in the file are 0.
   const checked = [...entries.values()].some(({ crc, size }) => crc !== 0 && size > 0);
   await demandLittleEndian(file, entries.get(`${folder}byteorder`), checked);
 
@@ -50,7 +50,7 @@ export async function openZipStorages(file: RegularFile): Promise<TorchStorages>
   return { root, ...readers(file, places, checked) };
 }
 
-/** Read ranges of storages; the first time, the checksum of a storage is compared over the whole of it. */
+/** Makes the functions that read storages. The first read of a storage compares the checksum of the whole storage. */
 function readers(
   file: RegularFile,
   places: ReadonlyMap<string, ZipEntry>,

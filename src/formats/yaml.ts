@@ -1,17 +1,17 @@
 import { LineCounter, isMap, isPair, isScalar, parseDocument } from 'yaml';
 import type { LxmertError } from '../errors.js';
 
-/** A YAML text, read. */
+/** A parsed YAML text. */
 export interface YamlText {
-  /** Its value; undefined or null for an empty text. */
+  /** The value of the text; undefined or null for an empty text. */
   readonly root: unknown;
-  /** Line of a key (or of the nearest key around it), from 1. */
+  /** The line of a key, from 1. If the text does not have the key, the line of the nearest enclosing key. */
   readonly lineOf: (path: readonly string[]) => number;
 }
 
 /**
  * Reads one YAML (or JSON) document.
- * @param fail makes the error; `line` is from 1, or undefined where the parser does not tell
+ * @param fail makes the error; `line` is counted from 1, or undefined if the parser does not give it
  */
 export function parseYaml(
   text: string,
@@ -36,13 +36,13 @@ export function parseYaml(
   };
 }
 
-/** Two faults whose text in the parser is for programmers. */
+/** Replaces two messages of the parser that users would not understand. */
 function faultInWords({ code, message }: { readonly code: string; readonly message: string }): string {
   if (code === 'MULTIPLE_DOCS') return "a second description begins after '---'; expected one";
   return message.startsWith('Maximum call stack') ? 'it is nested too deeply to be read' : message;
 }
 
-/** Where a key stands in the text; that of the nearest enclosing one when it has none. */
+/** The position of a key in the text, or of the nearest enclosing key that the text has. */
 function offsetOf(contents: unknown, keys: readonly string[]): number | undefined {
   let node = contents;
   let offset: number | undefined;

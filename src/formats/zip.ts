@@ -5,35 +5,35 @@ import { LxmertError } from '../errors.js';
 import type { RegularFile } from './regularFile.js';
 import { shown } from './shown.js';
 
-/** Where a zip is read from: a file, or memory. */
+/** The source of a zip: a file or memory. */
 export type ZipSource = Pick<RegularFile, 'path' | 'size' | 'read'>;
 
 /** One file of a zip. */
 export interface ZipEntry {
   readonly name: string;
-  /** Bytes when unpacked, as the directory says. */
+  /** Unpacked size in bytes, from the directory. */
   readonly size: number;
   /** CRC-32 of the unpacked bytes. */
   readonly crc: number;
   readonly deflated: boolean;
-  /** Where its packed bytes are in the zip. */
+  /** Position of the packed bytes in the zip. */
   readonly offset: number;
   readonly packedSize: number;
 }
 
-/** Deflate packs at most 1032 bytes into one. */
+/** The largest compression ratio of deflate. */
 const maxRatio = 1032;
 
 const localHeaderBytes = 30;
 
-/** A bound on the work that a directory can ask for. */
+/** Largest number of entries, which limits the work. */
 const maxEntries = 100_000;
 
 const inflate = promisify(inflateRaw);
 
 /**
- * The directory of a zip, by name. Nothing is unpacked here; names are only ever looked up.
- * @throws BAD_DATA for a damaged directory, for entries that do not fit into the file, or two of one name
+ * Reads the directory of a zip. Nothing is unpacked, and names of entries are never used as paths.
+ * @throws BAD_DATA for a damaged directory, entries that do not fit into the file, or two entries of one name
  */
 export async function readZipDirectory(file: ZipSource): Promise<ReadonlyMap<string, ZipEntry>> {
   const raw = await centralDirectory(file);
@@ -102,8 +102,8 @@ function centralDirectory(file: ZipSource): Promise<readonly yauzl.Entry[]> {
 }
 
 /**
- * Gives yauzl what it asks for, within the file. Positions come out of the file, and yauzl throws from its own callbacks
- * for some of them, where nobody could catch it: here, what a callback throws is a failure like any other.
+ * Gives yauzl the bytes that it requests, within the file. For some wrong positions in a file yauzl throws from a
+ * callback, where no caller could catch the error. This class catches it and reports it like any other failure.
  */
 class ZipReader extends yauzl.RandomAccessReader {
   readonly #file: ZipSource;
@@ -145,9 +145,9 @@ class ZipReader extends yauzl.RandomAccessReader {
 }
 
 /**
- * A whole entry, in memory of its own.
- * @param checked whether the CRC-32 is compared
- * @throws BAD_DATA when it does not unpack to what the directory says
+ * Reads a whole entry into new memory.
+ * @param checked whether to compare the CRC-32
+ * @throws BAD_DATA if the entry does not unpack to the size in the directory
  */
 export async function readZipEntry(
   file: ZipSource,
@@ -160,7 +160,7 @@ export async function readZipEntry(
   return bytes;
 }
 
-/** A stored entry, piece by piece; its CRC-32 is compared after the last. @throws BAD_DATA */
+/** Reads an uncompressed entry in pieces, and compares its CRC-32 after the last piece. @throws BAD_DATA */
 export async function* zipEntryPieces(
   file: RegularFile,
   entry: ZipEntry,
@@ -174,7 +174,7 @@ export async function* zipEntryPieces(
   if (checked && crc !== entry.crc) throw crcError(file.path, entry.name);
 }
 
-/** Compares the CRC-32 of a stored entry. @throws BAD_DATA */
+/** Compares the CRC-32 of an uncompressed entry. @throws BAD_DATA */
 export async function checkZipEntry(file: RegularFile, entry: ZipEntry): Promise<void> {
   for await (const _ of zipEntryPieces(file, entry, true));
 }
@@ -182,7 +182,7 @@ export async function checkZipEntry(file: RegularFile, entry: ZipEntry): Promise
 async function unpack(file: ZipSource, entry: ZipEntry, packed: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
   let bytes: Buffer;
   try {
-    // One byte more than claimed, so that too much is seen and never kept.
+    // The limit is one byte more than the directory says, so that a larger entry is noticed but never unpacked completely.
     bytes = await inflate(packed, { maxOutputLength: entry.size + 1 });
   } catch (error) {
     throw new LxmertError('BAD_DATA', `${file.path}: its entry ${shown(entry.name)} does not unpack`, { cause: error });

@@ -6,24 +6,25 @@ export type Target = Float32Array | Int32Array | Uint32Array;
 
 const numbersOfRun = 6;
 
-/** Runs of numbers in files, to be read by one call. */
+/** A list of contiguous ranges of numbers in files ("runs"), which one call reads. */
 export class RowPlan {
   #numbers: Float64Array;
   #count = 0;
 
-  /** @param runs how many are expected; there may be more */
+  /** @param runs the expected number of runs; there may be more */
   constructor(runs = 32) {
     this.#numbers = new Float64Array(runs * numbersOfRun);
   }
 
-  /** Runs so far. */
+  /** Number of runs so far. */
   get length(): number {
     return this.#count / numbersOfRun;
   }
 
   /**
-   * Adds `count` numbers from byte `position` of the open file `fd` on, to element `start` of a target.
-   * @param half whether the file has float16, which become float32; else 4-byte numbers, which stay as they are
+   * Adds a run of `count` numbers. They are read from byte `position` of the open file `fd`, and written to a target from
+   * element `start` on.
+   * @param half whether the file has float16 numbers, which are converted to float32; otherwise 4-byte numbers are copied
    */
   add(fd: number, position: number, count: number, half: boolean, target: number, start: number): void {
     if (this.#count + numbersOfRun > this.#numbers.length) {
@@ -42,8 +43,10 @@ export class RowPlan {
   }
 
   /**
-   * Reads all runs, in order, on another thread. The files must stay open, and nobody may use the targets, until then.
-   * @returns -1 when all is read; from 0, the run whose file ends before it; below -1, -1 minus the system's error number
+   * Reads all runs, in order, on another thread. Until the promise settles, the files must stay open, and the targets must
+   * not be used.
+   * @returns -1 if all was read. A number from 0 is the run before whose end its file ends. A number below -1 is -1 minus the
+   *   system's error number
    */
   read(targets: readonly Target[]): Promise<number> {
     return translated(() => loadAddon().readRows(this.#numbers, this.#count, targets));

@@ -154,7 +154,7 @@ function bothCrossAttentions(encoder: Encoder, inputs: ModelInputs, x: Tensor, n
 
 /**
  * A cross-modality layer (LXMERT, section 2.2): one cross-attention sub-layer, whose weights both directions share,
- * then self-attention and feed-forward of each stream, side by side. Input and output are stacked rows of both streams.
+ * then self-attention and feed-forward of each stream, at the same time. Input and output are stacked rows of both streams.
  */
 export function crossModalityLayer(encoder: Encoder, inputs: ModelInputs, x: Tensor, index: number): Tensor {
   const { tape } = encoder;
@@ -178,8 +178,8 @@ export function crossModalityLayer(encoder: Encoder, inputs: ModelInputs, x: Ten
 }
 
 /**
- * The last cross-modality layer for users that read only [CLS], the first row of each sentence: [samples, H]. It leaves
- * out the half of the vision stream, and for the other words everything behind attention. The result is the same.
+ * The last cross-modality layer, if only [CLS] is needed, the first row of each sentence: [samples, H]. It leaves out the
+ * vision stream's half, and everything after attention for the other words. The result for [CLS] is the same.
  */
 export function lastLayerFirstRows(encoder: Encoder, inputs: ModelInputs, x: Tensor, index: number): Tensor {
   const { tape } = encoder;

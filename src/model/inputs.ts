@@ -14,9 +14,9 @@ export interface ModelInputs {
   readonly objects: SampleRows;
   /** (global sample, row in the sample) of each stacked row: the key of its dropout, [stacked rows, 2] i32. */
   readonly rowIds: Tensor;
-  /** The same for the first token of each sample: [samples, 2] i32. */
+  /** The row id of the first token of each sample: [samples, 2] i32. */
   readonly firstRowIds: Tensor;
-  /** [vision rows, visualFeatDim], or the rows of a table on the device that hold them. */
+  /** [vision rows, visualFeatDim], or row numbers of a table on the device. */
   readonly visualFeats: Tensor | FeatureRows;
   /** [vision rows, 4] */
   readonly visualPos: Tensor;

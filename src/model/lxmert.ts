@@ -29,8 +29,8 @@ export function lxmert(encoder: Encoder, inputs: ModelInputs): LxmertOutputs {
 }
 
 /**
- * The same for users that read only [CLS], the first row of each sentence: [samples, H]. It leaves out what they do not
- * need.
+ * LXMERT's encoders, if only [CLS] is needed, the first row of each sentence: [samples, H]. Work that has no effect on [CLS]
+ * is left out.
  */
 export function lxmertFirstRows(encoder: Encoder, inputs: ModelInputs): Tensor {
   const last = encoder.config.xLayers - 1;

@@ -4,11 +4,11 @@ export interface ParameterSpec {
   /** The name in transformers' `LxmertForPreTraining`. */
   readonly name: string;
   readonly shape: readonly number[];
-  /** Rows for which there is memory; default its own. The additional rows are zeros. */
+  /** Number of rows for which memory is reserved; default: `shape[0]`. The additional rows are zeros. */
   readonly roomRows?: number;
-  /** Parameters that are trained together: one of `encoderGroups`, `pooler`, or the name that a head gives to its own. */
+  /** Parameters that are trained together: one of `encoderGroups`, `pooler`, or the name of a head's group. */
   readonly group: string;
-  /** BERT's: weights N(0, initializerRange²), biases 0, layer norms 1 and 0. */
+  /** Initial values as in BERT: weights N(0, initializerRange²), biases 0, layer norms 1 and 0. */
   readonly initial: 'normal' | 'zeros' | 'ones';
 }
 
@@ -30,7 +30,7 @@ export function normEntries(name: string, width: number): Entry[] {
   ];
 }
 
-/** Query, key and value are adjacent, all weights before all biases, so that one product computes all three. */
+/** Parameters of an attention. Query, key and value are adjacent, weights before biases, so that one product computes all. */
 function attention(name: string, inner: string, hidden: number): Entry[] {
   const parts = ['query', 'key', 'value'].map((part) => linearEntries(`${name}.${inner}.${part}`, hidden, hidden));
   return [
@@ -53,7 +53,7 @@ export const groupOf = (group: string, entries: readonly Entry[]): ParameterSpec
 
 /**
  * Groups of the encoders' parameters. `lastVision` is the vision half of the last cross-modality layer, from its
- * self-attention on: it leads to the vision output alone, which tasks that read [CLS] do not need.
+ * self-attention on. It has an effect only on the vision output, which tasks that read [CLS] do not need.
  */
 export const encoderGroups = [
   'wordEmbeddings',
@@ -64,7 +64,7 @@ export const encoderGroups = [
   'lastVision',
 ] as const;
 
-/** The parameters of LXMERT's three encoders and of the pooler, in the order of memory; those of heads follow them. */
+/** The parameters of LXMERT's three encoders and of the pooler, in the order of memory. Parameters of heads follow them. */
 export function encoderParameters(config: ModelConfig): ParameterSpec[] {
   const { hiddenSize: hidden, intermediateSize: inner } = config;
   const layer = (name: string): Entry[] => [

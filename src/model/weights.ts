@@ -11,7 +11,7 @@ import {
 } from '../engine/index.js';
 import type { ParameterSpec } from './parameters.js';
 
-/** Each parameter begins at a multiple of this, in bytes, unless it must be adjacent to the one before. */
+/** Each parameter begins at a multiple of this number of bytes, unless it must be adjacent to the parameter before it. */
 const alignment = 64;
 
 /** A parameter in the arenas. */
@@ -26,7 +26,7 @@ function roomOf({ shape: [rows, ...row], roomRows = rows }: ParameterSpec): numb
   return [roomRows, ...row];
 }
 
-/** All weights of a model and their gradients, by the names of transformers, at fixed places of the two arenas. */
+/** All weights of a model and their gradients, at fixed places of two arenas. The names are those of transformers. */
 export class ModelWeights {
   readonly parameters: readonly StoredParameter[];
   /** Bytes of each of the two arenas. */
@@ -84,7 +84,7 @@ export class ModelWeights {
     return { weight: fused('weight'), bias: fused('bias') };
   }
 
-  /** The word-embedding table as the decoder of word logits, and its bias, with all rows for which they have memory. */
+  /** The word-embedding table as the decoder of word logits, and its bias, including the additional rows of zeros. */
   wordDecoder(): Required<LinearWeights> {
     const whole = (name: string): Parameter => {
       const { offset, spec } = this.get(name);
@@ -110,16 +110,16 @@ export class ModelWeights {
   }
 
   /**
-   * Draws fresh weights as the original's `init_bert_weights` does. The values of a parameter depend only on the seed
-   * and its place. Resolves when all are drawn; rejects with the signal's reason after the parameter that is being
-   * drawn.
+   * Draws random weights as the original's `init_bert_weights` does. The values of a parameter depend only on the seed
+   * and on the place of the parameter. After the signal it finishes the current parameter and rejects with the signal's
+   * reason.
    */
   async initialize(seed: number, deviation: number, signal?: AbortSignal): Promise<void> {
     for (const [stream, { spec, tensor }] of this.parameters.entries()) {
       signal?.throwIfAborted();
       if (spec.initial === 'normal') fillNormal(this.engine, tensor, { deviation, seed, stream });
       else fill(this.engine, tensor, spec.initial === 'ones' ? 1 : 0);
-      // If all of them were enqueued at once, the engine could not stop before the last one.
+      // If all parameters were enqueued at once, the engine could not stop before the last one.
       await this.engine.synchronize();
     }
   }

@@ -9,7 +9,7 @@ import { LxmertError } from '../errors.js';
 import { fileError, systemCode } from '../formats/fileErrors.js';
 import { SafetensorsFile } from '../formats/safetensors.js';
 
-/** A padded batch as transformers takes it, and the places of its real rows. */
+/** A batch of a fixture. The fixture has it in padded form, as transformers needs it; here its real rows are packed. */
 export interface FixtureBatch {
   readonly batch: Batch;
   /** The same batch with a label for every real row, so that all logits are computed. The labels have no meaning. */
@@ -38,7 +38,7 @@ export interface Trajectory {
   readonly total_loss: readonly number[];
   /** Gradient norm before clipping at each step. */
   readonly grad_norm?: readonly number[];
-  /** Parameters that must be as they were. */
+  /** Parameters that must not change. */
   readonly no_gradient?: readonly string[];
 }
 
@@ -50,9 +50,9 @@ export interface Fixture {
   readonly model: SafetensorsFile;
   readonly expected: SafetensorsFile;
   readonly trajectory: Trajectory | null;
-  /** The reference answered questions about so many pictures; absent: it was pre-trained. */
+  /** Pictures of one question, for a reference that was fine-tuned; absent for a reference of pre-training. */
   readonly pictures?: 1 | 2 | undefined;
-  /** Weights after the trajectory, some of them. */
+  /** Some of the weights after the trajectory. */
   readonly after?: SafetensorsFile | undefined;
 }
 
@@ -137,7 +137,7 @@ function readerOf(file: SafetensorsFile) {
   return { ints, floats };
 }
 
-/** Padded tensors → packed rows. */
+/** Packs the real rows of padded tensors. */
 async function packBatch(file: SafetensorsFile, config: ModelConfig): Promise<FixtureBatch> {
   const shapeOf = (name: string): readonly number[] => file.entry(name).shape;
   const { ints, floats } = readerOf(file);
@@ -148,10 +148,7 @@ async function packBatch(file: SafetensorsFile, config: ModelConfig): Promise<Fi
   const tokenMask = await floats('attention_mask', samples, tokens);
   const labels = await ints('labels', samples, tokens);
   if ((await ints('token_type_ids', samples, tokens)).some((type) => type !== 0))
-    throw new LxmertError(
-      'UNSUPPORTED',
-      `${file.path}: tensor 'token_type_ids' is not all 0; LXMERT's sentences are one`,
-    );
+    throw new LxmertError('UNSUPPORTED', `${file.path}: tensor 'token_type_ids' is not all 0, as LXMERT needs it`);
   const objectMask = await floats('visual_attention_mask', samples, objects);
   const feats = await floats('visual_feats', samples, objects, featureDim);
   const targets = await floats('feat_targets', samples, objects, featureDim);
@@ -220,8 +217,8 @@ function picturesOf({ entries }: SafetensorsFile): 1 | 2 | undefined {
 }
 
 /**
- * The same for questions: `target` [B, answers] or `label` [B]. With two pictures features are [B, 2, N, F], and each
- * sentence is there twice.
+ * Packs a batch of questions, which has `target` [B, answers] or `label` [B]. With two pictures, features are [B, 2, N, F],
+ * and each sentence is packed twice.
  */
 async function packQuestions(file: SafetensorsFile, config: ModelConfig, pictures: 1 | 2): Promise<FixtureBatch> {
   const { ints, floats } = readerOf(file);
@@ -287,7 +284,7 @@ function offsetsOf(rows: Int32Array, samples: number, padded: number): Int32Arra
   return offsets;
 }
 
-/** Rows of `width` values. */
+/** Copies rows of `width` values. */
 function pick<T extends Int32Array | Float32Array>(values: T, rows: Int32Array, width: number): T {
   const picked = new (values.constructor as new (n: number) => T)(rows.length * width);
   rows.forEach((row, i) => picked.set(values.subarray(row * width, (row + 1) * width), i * width));

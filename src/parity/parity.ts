@@ -26,11 +26,11 @@ import {
 
 export interface ParityOptions {
   readonly engine?: EngineOptions;
-  /** Largest relative error that passes; by default that of the engine's precision. */
+  /** Largest relative error that passes; the default depends on the engine's precision. */
   readonly tolerance?: number | undefined;
 }
 
-/** Largest relative error that passes; and the floor for `worstOf`, a share of the largest norm. */
+/** For each precision the largest relative error that passes, and the floor for `worstOf`, a share of the largest norm. */
 export const bounds: Readonly<Record<Precision, { readonly tolerance: number; readonly floor: number }>> = {
   float32: { tolerance: 1e-4, floor: 1e-4 },
   bfloat16: { tolerance: 5e-2, floor: 1e-3 },
@@ -42,13 +42,13 @@ export interface ParityReport {
   readonly passed: boolean;
   readonly kinds: readonly KindReport[];
   readonly comparisons: readonly Comparison[];
-  /** Kinds of which the fixture has no values. */
+  /** Kinds for which the fixture has no values. */
   readonly skipped: readonly string[];
-  /** Notes of the engine, such as a failed capture: the numbers are right, but not those of a step as it should run. */
+  /** Notes of the engine, such as a failed capture. The numbers are then right, but the step did not run as usual. */
   readonly notes: readonly string[];
 }
 
-/** The fixture's names of our losses. */
+/** The names of our losses in a fixture. */
 const lossKeys: Readonly<Record<LossName, string>> = {
   maskedLm: 'masked_lm',
   matched: 'matched',

@@ -14,7 +14,7 @@ import {
 
 const weights = { [answerLoss]: 1 } as const;
 
-/** A fixture of fine-tuning: VQA and GQA (one picture, scores of answers), or NLVR2 (two pictures, two classes). */
+/** Compares a fixture of fine-tuning: VQA and GQA (one picture, scores of answers), or NLVR2 (two pictures, two classes). */
 export async function compareQuestions(
   fixture: Fixture,
   options: ModelOptions,
@@ -64,7 +64,7 @@ async function compareOutputs(fixture: Fixture, model: Finetuner): Promise<Compa
   });
 }
 
-/** What a model without hidden states gives, which computes only what leads to [CLS]. */
+/** Compares the logits of a model without hidden states, which computes only what has an effect on [CLS]. */
 async function compareLogits(fixture: Fixture, model: Finetuner): Promise<Comparison[]> {
   return model.forward(fixture.batch.batch, weights, {
     use: async ({ logits }) => {
@@ -86,7 +86,7 @@ async function compareSteps(fixture: Fixture, model: Finetuner): Promise<Compari
   return [...losses, ...gradients, ...trajectory, ...(await compareAfter(fixture, model, before))];
 }
 
-/** Parameters that the reference never touches, decay included, as they were. */
+/** Reads the parameters that the reference never changes, not even by weight decay. */
 async function untouched({ trajectory }: Fixture, model: Finetuner): Promise<ReadonlyMap<string, Float32Array>> {
   const before = new Map<string, Float32Array>();
   for (const name of trajectory?.no_gradient ?? []) before.set(name, await model.read('parameter', name));
@@ -117,10 +117,10 @@ async function compareAfter(
   return comparisons;
 }
 
-/** Cross-entropy with the best answer (`--mceLoss` of the original's GQA). */
+/** Compares the cross-entropy with the best answer (`--mceLoss` of the original's GQA). */
 async function compareHardLoss(fixture: Fixture, model: Finetuner): Promise<Comparison[]> {
   const { batch } = fixture.batch;
-  // A question without an answer counts as answer 0, as in the original.
+  // A question without an answer has the target 0, as in the original.
   const targetLabels = batch.targetLabels?.map((label) => Math.max(0, label));
   const first = { ...fixture, batch: { ...fixture.batch, batch: { ...batch, targetLabels } } };
   const { total } = await lossesAndGradients(first, model, weights);

@@ -5,13 +5,13 @@ import { learningRate } from '../train/schedule.js';
 import { compareRows, type Comparison } from './compare.js';
 import type { Fixture } from './fixture.js';
 
-/** What fixtures of pre-training and of fine-tuning have in common: weights, losses, gradients, optimizer steps. */
+/** Comparisons for fixtures of both pre-training and fine-tuning: weights, losses, gradients, optimizer steps. */
 
 type AnyModel = Pick<TrainableModel<never, unknown>, 'weights' | 'parameters' | 'write' | 'read'>;
 
 export const expectedOf = ({ expected }: Fixture, name: string): Promise<Float32Array> => expected.readFloat32(name);
 
-/** @throws BAD_DATA for a tensor that the model does not have, or whose shape is another */
+/** @throws BAD_DATA for a tensor that the model does not have, or that has another shape */
 export async function loadWeights({ model: file, pictures }: Fixture, model: AnyModel): Promise<void> {
   const unknown = [...file.entries.keys()].find((name) => !model.weights.has(name));
   if (unknown) {
@@ -29,7 +29,7 @@ export async function loadWeights({ model: file, pictures }: Fixture, model: Any
   }
 }
 
-/** Losses of the fixture's batch; its gradients are on the device then. */
+/** Computes the losses of the fixture's batch. Afterwards its gradients are on the device. */
 export async function lossesAndGradients<L extends string>(
   { batch }: Fixture,
   model: TrainableModel<L, unknown>,
@@ -39,7 +39,7 @@ export async function lossesAndGradients<L extends string>(
   return model.losses(tallies, weights);
 }
 
-/** Our losses beside those of the fixture, as far as it has them: `loss.<name>`. */
+/** Compares our losses with those of the fixture that exist: `loss.<name>`. */
 export async function compareLosses(
   fixture: Fixture,
   ours: readonly (readonly [name: string, loss: number])[],
@@ -53,7 +53,7 @@ export async function compareLosses(
   return comparisons;
 }
 
-/** The gradient of every parameter of which the fixture has one. */
+/** Compares the gradients of all parameters for which the fixture has a gradient. */
 export async function compareGradients(fixture: Fixture, model: AnyModel): Promise<Comparison[]> {
   const comparisons: Comparison[] = [];
   for (const { name } of model.parameters) {
@@ -65,7 +65,7 @@ export async function compareGradients(fixture: Fixture, model: AnyModel): Promi
   return comparisons;
 }
 
-/** The loss before each optimizer step of the trajectory, and after the last. */
+/** Compares the loss before each optimizer step of the trajectory, and after the last step. */
 export async function compareTrajectory<L extends string>(
   { trajectory, batch }: Fixture,
   model: TrainableModel<L, unknown>,

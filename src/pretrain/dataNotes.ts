@@ -2,7 +2,7 @@ import type { ExclusionCount } from '../data/samples/exclusion.js';
 import type { DataReport, PretrainData } from '../data/samples/pretrainData.js';
 import { counted, percent, whole } from '../figures.js';
 
-/** What was found in some data, and what was left out: a line for each feature file that was opened, and one for all. */
+/** Describes opened data and what was left out: one line for each opened feature file, and one line for all data. */
 export function dataNotes(what: string, { name, report }: Pick<PretrainData, 'name' | 'report'>): string[] {
   const { images, sentences, questions } = report;
   return [
@@ -12,7 +12,7 @@ export function dataNotes(what: string, { name, report }: Pick<PretrainData, 'na
     [
       `${what} (${name}): ${counted(images, 'image')}, ${counted(sentences, 'sentence')}, ${whole(questions)} with an answer`,
       ...report.excluded.map(leftOut),
-      // A list that is for training images has none of validation's.
+      // A list for training images contains no validation images.
       ...report.skipped
         .filter(({ images: taken }) => what === 'train' || taken > 0)
         .map((list) => `${leftOut(list)}; the order of all others stays`),
@@ -23,9 +23,11 @@ export function dataNotes(what: string, { name, report }: Pick<PretrainData, 'na
 
 const leftOut = ({ file, images, sentences, unknownIds }: ExclusionCount): string =>
   `${counted(images, 'image')} and ${counted(sentences, 'sentence')} left out by ${file}` +
-  (unknownIds > 0 ? ` (${whole(unknownIds)} of its ids ${unknownIds === 1 ? 'is' : 'are'} no image here)` : '');
+  (unknownIds > 0
+    ? ` (${whole(unknownIds)} of its ids ${unknownIds === 1 ? 'is' : 'are'} not an image of these data)`
+    : '');
 
-/** Each of these is told only where there is one. */
+/** Remarks about numbers that are not 0. */
 function remarksOf(report: DataReport): string[] {
   const { words, unknownWords } = report;
   const remarks: readonly (readonly [number, string])[] = [
@@ -34,7 +36,10 @@ function remarksOf(report: DataReport): string[] {
       report.sentencesWithoutImage,
       `${counted(report.sentencesWithoutImage, 'sentence')} left out: no features of their image (such as ${report.missingImage})`,
     ],
-    [report.truncatedSentences, `${counted(report.truncatedSentences, 'sentence')} cut to the most tokens`],
+    [
+      report.truncatedSentences,
+      `${counted(report.truncatedSentences, 'sentence')} cut to the largest number of tokens`,
+    ],
     [
       unknownWords,
       `${whole(unknownWords)} of ${counted(words, 'word')} (${percent(unknownWords / words)}) became [UNK]`,
@@ -48,7 +53,7 @@ function remarksOf(report: DataReport): string[] {
   return remarks.flatMap(([count, text]) => (count > 0 ? [text] : []));
 }
 
-/** How many images validation and training share, as a line; undefined where there is none. */
+/** A line with the number of images that are in both training and validation; undefined if there are none. */
 export function overlapNote(train: PretrainData, valid: PretrainData): string | undefined {
   const shown = new Set(shownIds(train));
   const both = shownIds(valid).filter((id) => shown.has(id)).length;

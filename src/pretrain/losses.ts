@@ -6,7 +6,7 @@ import type * as step from '../step/losses.js';
 export { lossNames, type LossName };
 export type { Tally } from '../step/losses.js';
 
-/** Weight of each of the six losses in the total. 0 turns a loss off; the optimizer then leaves its head as it is. */
+/** Weight of each of the six losses in the total. 0 turns a loss off; the optimizer then does not change its head. */
 export type LossWeights = step.LossWeights<LossName>;
 export type Tallies = step.Tallies<LossName>;
 export type StepResult = step.StepResult<LossName>;

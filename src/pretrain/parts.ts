@@ -9,7 +9,7 @@ import type { LoadOptions } from '../step/featureTable.js';
 import type { LossWeights, MeanLosses, Tallies } from '../step/losses.js';
 import type { RunControls, Trainable, TrainObserver } from '../train/index.js';
 
-/** The description of a run whose data folder is given. */
+/** The description of a run with a data folder. */
 export type DescribedRun = RunConfig & { readonly data: { readonly folder: string } };
 
 /** Data of a run, opened. */
@@ -20,15 +20,15 @@ export interface OpenedData {
   readonly source: PretrainSource;
   /** Features whose rows the batches name; they are loaded onto the device before the first batch is made. */
   readonly table?: FeatureTable | undefined;
-  /** A checksum of the training samples; absent: a resumed run cannot check that they are the same. */
+  /** A checksum of the training samples. If absent, a resumed run cannot check that the samples are the same. */
   readonly samples?: string | undefined;
-  /** What differs between the samples of a saved checksum and these; undefined: nothing. By default checksums must be equal. */
+  /** What differs between the samples of a saved checksum and these; undefined if nothing. Default: compares checksums. */
   readonly samplesDifference?: ((saved: string) => string | undefined) | undefined;
-  /** WordPieces by id, written into each checkpoint; absent: checkpoints have no vocabulary. */
+  /** WordPieces by id, written into each checkpoint. If absent, checkpoints have no vocabulary. */
   readonly vocabulary?: readonly string[] | undefined;
   /** Losses for which the training data have no label at all, each with the reason, for messages. */
   readonly unlabelled?: Readonly<Partial<Record<LossName, string>>> | undefined;
-  /** The longest sentence and the image with the most objects; absent: a step refuses samples that are too large. */
+  /** The longest sentence and the image with the most objects. If absent, only the steps check the size of samples. */
   readonly largest?: Readonly<Record<'tokens' | 'objects', LargestSample>> | undefined;
   /** What was found in the training and the validation data; absent: nobody counted. */
   readonly coverage?: readonly DataCoverage[] | undefined;

@@ -141,13 +141,13 @@ async function loadFeatures(
   );
 }
 
-/** @throws BAD_DATA when a sample is larger than the device's attention allows */
+/** @throws BAD_DATA if a sample has more tokens or objects than the device's attention allows */
 function demandRoom({ mostRows = Infinity }: PretrainModel, largest: OpenedData['largest']): void {
   for (const [what, { count, where }] of entriesOf(largest ?? {}))
     if (count > mostRows)
       throw new LxmertError(
         'BAD_DATA',
-        `${where} has ${count} ${what}; this device computes at most ${mostRows} of a sample`,
+        `${where} has ${count} ${what}; this device computes at most ${mostRows} a sample`,
       );
 }
 

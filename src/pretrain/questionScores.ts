@@ -2,7 +2,7 @@
 class Sum {
   questions = 0;
   #score = 0;
-  /** What rounding took from the sum so far (Kahan's method): ten scores of 0.3 have the mean 0.3. */
+  /** The rounding error of the sum so far (Kahan's method). With it, ten scores of 0.3 have the mean 0.3. */
   #lost = 0;
 
   add(score: number, questions: number): void {
@@ -33,17 +33,17 @@ export class QuestionScores {
     for (const each of [sum, this.#all]) each.add(score, 1);
   }
 
-  /** Adds questions of no data set. */
+  /** Adds questions that belong to no data set. */
   addUnnamed(score: number, questions: number): void {
     this.#all.add(score, questions);
   }
 
-  /** Over all questions; undefined when there is none. */
+  /** Mean over all questions; undefined if there are none. */
   get overall(): number | undefined {
     return this.#all.mean;
   }
 
-  /** By data set, in the order of their names; undefined when there is none. */
+  /** Mean for each data set, in the order of their names; undefined if there are none. */
   get bySet(): Readonly<Record<string, number>> | undefined {
     if (this.#sets.size === 0) return undefined;
     const names = [...this.#sets.keys()].sort();

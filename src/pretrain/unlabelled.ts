@@ -72,7 +72,7 @@ export function demandClasses(
   );
 }
 
-/** @throws BAD_DATA when sentences are to be swapped, but all belong to one image */
+/** @throws BAD_DATA if matching swaps sentences, but all sentences belong to one image */
 export function demandTwoImages(
   { name, size, report }: PretrainData,
   { data, tasks }: Pick<RunConfig, 'data' | 'tasks'>,
@@ -80,7 +80,7 @@ export function demandTwoImages(
   if (!tasks.on.includes('matched') || data.swapRate === 0 || report.images > 1) return;
   throw new LxmertError(
     'BAD_DATA',
-    `${name}: all ${size} sentences belong to one image; matching needs sentences of two. Leave the task 'matched' out, ` +
+    `${name}: all ${size} sentences belong to one image; matching needs sentences of at least two images. Leave the task 'matched' out, ` +
       'or use other data',
   );
 }

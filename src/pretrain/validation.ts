@@ -81,7 +81,7 @@ async function scoreQuestions(
   weights: LossWeights,
   options: PassOptions,
 ): Promise<QuestionScores> {
-  /** By batch: each question's data set and score. Without a set: right answers, and questions. */
+  /** For each batch: data set and score of each question. Without a data set: number of right answers, and of questions. */
   const own: (readonly (readonly [string | null, number, number])[])[] = [];
   const onlyQa = recordOf(lossNames, (name) => (name === 'qa' ? weights.qa : 0));
   const ask = async (batch: QuestionBatch): Promise<() => void> => {

@@ -9,9 +9,9 @@ import type { DescribedRun } from './parts.js';
 export const vocabularyText = (pieces: readonly string[]): string => `${pieces.join('\n')}\n`;
 
 /**
- * The vocabulary file of a run: the one that is given, else that of its initial weights, whose word table has a row for each
- * of these WordPieces. A resumed run takes that of its checkpoint where this file no longer exists.
- * @param checkpoint from which a resumed run continues
+ * Returns the vocabulary file of a run: the given file, or by default that of the initial weights, because the word table
+ * has a row for each of its WordPieces. If this file no longer exists, a resumed run uses that of its checkpoint.
+ * @param checkpoint the checkpoint from which a resumed run continues
  * @returns undefined for the vocabulary of bert-base-uncased
  */
 export async function vocabularyOf(
@@ -47,8 +47,8 @@ export async function demandSameVocabulary(checkpoint: string, now: readonly str
   await hinting(checkpoint, async () => {
     throw new LxmertError(
       'BAD_CHECKPOINT',
-      `${file}: line ${row + 1} is ${shown(saved[row])}, but ${shown(now[row])} in the vocabulary of the data. A run goes on ` +
-        'only with the vocabulary that it began with; if that is given, the file of the checkpoint is damaged',
+      `${file}: line ${row + 1} is ${shown(saved[row])}, but ${shown(now[row])} in the vocabulary of the data. A run can ` +
+        'continue only with the vocabulary of its first step; if you gave that one, the file of the checkpoint is damaged',
     );
   });
 }

@@ -8,7 +8,7 @@ import { onlyLoss } from '../pretrain/losses.js';
 import type { LossName } from '../pretrain/losses.js';
 import type { Pretrainer } from '../pretrain/pretrainer.js';
 
-/** What is hidden and swapped is drawn from it: the same for every model and every report. */
+/** Seed for everything that is hidden and swapped. It is the same for every model and every report. */
 const SEED = 2 ** 41;
 const BATCH = 256;
 
@@ -20,15 +20,15 @@ export function reportDraws(): Draw {
   return (sample, purpose) => random.at(0, sample, purpose);
 }
 
-/** One thing to ask a model about every one of some samples. */
+/** One kind of question to a model, which is asked for each of some samples. */
 export interface Probe {
   readonly data: PretrainData;
   readonly samples: readonly number[];
-  /** The head that answers. */
+  /** The head that gives the answer. */
   readonly head: Exclude<LossName, 'feat'>;
   /**
-   * Hides what is asked for in a batch that is whole, and says where the head's answers are: the row of each sample and
-   * what would be right there.
+   * Hides in a complete batch what the model must predict. Returns for each sample the row of the head's prediction, and the
+   * right value.
    */
   readonly ask: (batch: Batch, samples: readonly number[]) => Asked;
 }
@@ -41,13 +41,13 @@ export interface Asked {
   readonly right: ArrayLike<number>;
 }
 
-/** What the model said about each sample of a probe, and what is right. */
+/** The model's prediction for each sample of a probe, and the right value. */
 export interface Answers {
   readonly said: readonly number[];
   readonly right: readonly number[];
 }
 
-/** Asks a model, a batch of samples after the other, dropout off. */
+/** Runs a probe on a model without dropout, one batch of samples after the other. */
 export async function putTo(model: Pretrainer, { data, samples, head, ask }: Probe): Promise<Answers> {
   const weights = onlyLoss(head);
   const maker = openBatchMaker(data, { seed: 0, rates: maskingRates(), workers: 0 });
@@ -72,12 +72,12 @@ export async function putTo(model: Pretrainer, { data, samples, head, ask }: Pro
   return { said, right };
 }
 
-/** Rows of a head that answers once a sample. */
+/** The rows of predictions for a head with one row for each sample. */
 const everySample = ({ size }: Batch): number[] => Array.from({ length: size }, (_, s) => s);
 
 /**
- * A word of every sentence, hidden behind [MASK].
- * @param placeOf the place of the word within the sample's tokens
+ * Replaces one word of every sentence by [MASK].
+ * @param placeOf returns the position of the word in the sample's tokens
  */
 export function hiddenWords(
   data: PretrainData,
@@ -98,7 +98,7 @@ export function hiddenWords(
   return { data, samples, head: 'maskedLm', ask };
 }
 
-/** Class or attribute of one object of every picture, whose feature is hidden; its box and all else stay. */
+/** Asks for the class or attribute of one object of every picture. Its feature is hidden; everything else does not change. */
 export function hiddenObjects(
   data: PretrainData,
   { samples, head, draw }: { readonly samples: readonly number[]; readonly head: 'obj' | 'attr'; readonly draw: Draw },
@@ -117,7 +117,7 @@ export function hiddenObjects(
   return { data, samples, head, ask };
 }
 
-/** Whether sentence and picture belong together; half of the sentences stand beside another's picture. */
+/** Asks whether sentence and picture belong together. Half of the sentences have the picture of another sentence. */
 export function matching(data: PretrainData, samples: readonly number[], draw: Draw): Probe {
   const swapped = withOtherPictures(data, draw, (sample) => draw(sample, 'matching').uniform() < 0.5);
   const ask = (batch: Batch, some: readonly number[]): Asked => {
@@ -127,13 +127,13 @@ export function matching(data: PretrainData, samples: readonly number[], draw: D
   return { data: swapped, samples, head: 'matched', ask };
 }
 
-/** The answers to questions. */
+/** Asks for the answers to questions. */
 export function questions(data: PretrainData, samples: readonly number[]): Probe {
   const ask = (batch: Batch): Asked => ({ batch, rows: everySample(batch), right: batch.answers });
   return { data, samples, head: 'qa', ask };
 }
 
-/** The same sentences, those chosen beside a picture of another scene, drawn at random. */
+/** The same data, but the chosen sentences have a random picture of another scene. */
 export function withOtherPictures(
   data: PretrainData,
   draw: Draw,

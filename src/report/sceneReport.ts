@@ -17,11 +17,11 @@ import type { CheckpointLink } from './trained.js';
 export interface SceneReportOptions {
   /** Run folder. */
   readonly run: string;
-  /** Default: the best by validation loss. */
+  /** Which checkpoint; default: the best by validation loss. */
   readonly checkpoint?: CheckpointLink | undefined;
   /** Data folder with scenes; default: that of the run. */
   readonly data?: string | undefined;
-  /** Default: the run's validation splits. */
+  /** The splits; default: the run's validation splits. */
   readonly splits?: readonly string[] | undefined;
   readonly device?: DeviceName | undefined;
   readonly threads?: number | undefined;
@@ -58,13 +58,14 @@ export interface SceneReport {
 /**
  * Measures a run's checkpoint on a split of synthetic scenes. Only the predicted word, object or sentence is hidden or
  * swapped. All random choices come from one fixed seed, so two reports can be compared.
- * @throws RUN_FOLDER, BAD_CHECKPOINT; BAD_DATA when the data are no synthetic scenes; what opening data throws
+ * @throws RUN_FOLDER, BAD_CHECKPOINT; BAD_DATA if the data are not synthetic scenes; what opening data throws
  */
 export async function reportOnScenes(options: SceneReportOptions): Promise<SceneReport> {
   const trained = await findTrainedRun(options.run, options.checkpoint);
   const { config, checkpoint } = trained;
   const folder = options.data ?? config.data.folder;
-  if (folder === undefined) throw new LxmertError('BAD_ARGUMENT', `--data is missing: ${options.run} names no data`);
+  if (folder === undefined)
+    throw new LxmertError('BAD_ARGUMENT', `--data is missing: ${options.run} has no data folder`);
   const splits = options.splits ?? config.data.valid;
   if (splits.length === 0)
     throw new LxmertError('BAD_ARGUMENT', `--splits is missing: ${options.run} has no validation split`);
@@ -169,7 +170,7 @@ async function openScenes(folder: string, splits: readonly string[], reading: Re
     if (captions.length === 0 || asked.length === 0 || strange !== undefined)
       throw new LxmertError(
         'BAD_DATA',
-        `${folder}: ${splits.join(', ')} holds no synthetic scenes` +
+        `${folder}: ${splits.join(', ')} does not have synthetic scenes` +
           (strange === undefined ? '' : ` (${JSON.stringify(sentences[strange])} is not one of their questions)`) +
           '; `lxmert scenes` makes synthetic scenes',
       );
@@ -226,7 +227,7 @@ const withFloor = (answers: Answers, floor: number): Score => ({
   floor,
 });
 
-/** The share that the most frequent value has. */
+/** The share of the most frequent value. */
 function mostFrequent(values: readonly number[]): number {
   const counts = new Map<number, number>();
   for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);

@@ -15,17 +15,17 @@ import {
   runFiles,
 } from '../train/index.js';
 
-/** Which of a run's checkpoints: the link's name in `RUN/checkpoints`. */
+/** The links to checkpoints in `RUN/checkpoints`. */
 export const checkpointLinks = ['best', 'last'] as const;
 export type CheckpointLink = (typeof checkpointLinks)[number];
 
-/** A run's model as it lies on disk. */
+/** The files of a run's model. */
 export interface TrainedRun {
-  /** How the run was described. */
+  /** The description of the run. */
   readonly config: RunConfig;
   /** Folder of the checkpoint. */
   readonly checkpoint: string;
-  /** Answers by row of the answer head; absent when the model cannot answer. */
+  /** The answer of each row of the answer head; undefined if the model cannot answer questions. */
   readonly answers: readonly string[] | undefined;
   /** The vocabulary of the model, for `WordPiece.load`; undefined for that of bert-base-uncased. */
   readonly vocabFile: string | undefined;
@@ -33,35 +33,35 @@ export interface TrainedRun {
 
 /**
  * Finds a checkpoint of a run.
- * @param link which one; the best by validation loss unless given, or the last where no validation was made
- * @throws RUN_FOLDER when there is no run, or no such checkpoint yet; BAD_CHECKPOINT, FILE_ACCESS
+ * @param link which checkpoint. Default: the best by validation loss, or the last if there was no validation
+ * @throws RUN_FOLDER if there is no run, or no such checkpoint yet; BAD_CHECKPOINT, FILE_ACCESS
  */
 export async function findTrainedRun(folder: string, link?: CheckpointLink): Promise<TrainedRun> {
   const { config: saved, checkpoints } = await lookIntoRun(folder);
-  if (!saved) throw new LxmertError('RUN_FOLDER', `${folder} holds no run: it has no ${runFiles.config}`);
+  if (!saved) throw new LxmertError('RUN_FOLDER', `${folder} is not a run: it has no ${runFiles.config}`);
   if (checkpoints.length === 0)
     throw new LxmertError(
       'RUN_FOLDER',
-      `${folder} has no checkpoint yet; \`lxmert pretrain --resume\` goes on with it`,
+      `${folder} has no checkpoint yet; continue the run with \`lxmert pretrain --resume\``,
     );
   const config = await loadRunConfig({ saved });
   for (const name of link ? [link] : checkpointLinks) {
     const checkpoint = join(folder, runFiles.checkpoints, name);
     if (!(await isThere(checkpoint))) continue;
     const answers = await readCheckpointAnswers(checkpoint);
-    // Checkpoints of older versions have no vocabulary.
+    // Checkpoints of older versions have no vocabulary file.
     const vocabFile = (await findVocabulary(checkpoint)) ?? config.data.vocabulary;
     return { config, checkpoint, answers, vocabFile };
   }
   throw new LxmertError(
     'RUN_FOLDER',
-    `${folder} has no ${link ?? 'last'} checkpoint; it has those of steps ${checkpoints.join(', ')}`,
+    `${folder} has no ${link ?? 'last'} checkpoint; it has checkpoints of the steps ${checkpoints.join(', ')}`,
   );
 }
 
 /**
- * The model of a checkpoint, ready to be asked; dispose of it afterwards.
- * @throws BAD_CHECKPOINT, FILE_MISSING, and what making an engine throws
+ * Opens the model of a checkpoint for inference or training. The caller must dispose it.
+ * @throws BAD_CHECKPOINT, FILE_MISSING, and what creating an engine throws
  */
 export async function openTrained(
   { checkpoint, config }: TrainedRun,

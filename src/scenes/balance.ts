@@ -1,17 +1,18 @@
 import { questionTemplate, questionTypes } from './questions.js';
 import type { Asked, QuestionTemplate, QuestionType } from './questions.js';
 
-/** How many more questions one answer may have than another, within a template and within a hint. */
+/** The largest difference between the numbers of questions of two answers, for each template and for each hint. */
 export const maxLead = 2;
 
 /**
- * Keeps the answers of one split balanced, by template and, within it, by hint: a question is taken only while its
- * answer does not lead the rarest by `maxLead`. So knowing the question helps nobody to guess. What is taken depends on the scenes before, never on how many come after.
+ * Keeps the answers of one split balanced, for each template and for each hint of a template. A question is accepted only
+ * if its answer then has at most `maxLead` more questions than the rarest answer. So the question alone does not help to
+ * guess the answer. The result depends only on the scenes before, not on the number of later scenes.
  */
 export class AnswerBalance {
   readonly #tallies = new Map<string, Map<string, number>>();
 
-  /** Whether this question may be asked now; if so it is counted as asked. */
+  /** Whether this question is accepted. If so, it is counted. */
   take(template: QuestionTemplate, asked: Asked): boolean {
     const tallies = [this.#tally(template, template.name), this.#tally(template, `${template.name}: ${asked.hint}`)];
     const due = tallies.every((tally) => tally.get(asked.answer)! - Math.min(...tally.values()) < maxLead);
@@ -27,21 +28,21 @@ export class AnswerBalance {
   }
 }
 
-/** A question as the files have it. */
+/** A question of a file. */
 export interface AnsweredQuestion {
   readonly sentence: string;
   readonly answer: string;
 }
 
-/** Share of questions that are answered right without looking at the picture. */
+/** The share of questions that can be answered without the picture. */
 export interface LanguageOnlyMajority {
-  /** Questions of each type, and over all of them under `all`. */
+  /** Number of questions of each type; `all` has the number of all questions. */
   readonly questions: Readonly<Partial<Record<QuestionType | 'all', number>>>;
-  /** The share, 0 to 1, under the same keys. */
+  /** The share, 0 to 1, with the same keys. */
   readonly majority: Readonly<Partial<Record<QuestionType | 'all', number>>>;
 }
 
-/** Counts questions as they come and says how well they can be guessed. */
+/** Counts questions and computes how well they can be guessed. */
 export class LanguageOnlyTally {
   readonly #templates = new Map<string, { type: QuestionType; answers: Map<string, number> }>();
 
@@ -71,8 +72,8 @@ export class LanguageOnlyTally {
 }
 
 /**
- * How well one answers who never sees a picture and gives, to every template, its most frequent answer in these very
- * questions. The floor that a model's accuracy is to be measured against.
+ * The share of right answers if every question gets the most frequent answer of its template, without looking at the
+ * picture. A model's accuracy should be compared with this floor.
  */
 export function languageOnlyMajority(questions: Iterable<AnsweredQuestion>): LanguageOnlyMajority {
   const tally = new LanguageOnlyTally();

@@ -18,20 +18,21 @@ import {
 } from './descriptions.js';
 import type { Aspect, Referred } from './descriptions.js';
 
-/** A kind of caption: all true sentences of it about a scene, or some of them, best first. */
+/** A kind of caption. Returns true sentences of this kind about a scene, the best first. */
 type Caption = (scene: Scene, random: Random) => string[];
 
 const isAre = (count: number): string => (count === 1 ? 'is' : 'are');
 
-/** How many of these aspects of an object the picture gives away when a phrase hides them. */
+/** How many of these aspects of an object the picture determines if one of them is hidden in a phrase. */
 function tellable(scene: Scene, object: SceneObject, aspects: readonly Aspect[]): number {
   const shown = aspects.map((hidden) => aspects.filter((aspect) => aspect !== hidden));
   return shown.filter((rest) => countOf(scene, describe(object, rest)) === 1).length;
 }
 
 /**
- * The objects that a caption can name, in random order; mostly by colour and shape, sometimes by size, too. Those come
- * first whose words the picture gives away: "a red circle" says little of where to look when there are three circles.
+ * The objects that a caption can name, in random order, mostly by colour and shape, sometimes also by size. Objects whose
+ * words the picture determines come first. For example, with three circles in the picture the colour in "a [MASK] circle"
+ * is not determined.
  */
 function nameable(scene: Scene, random: Random): Referred[] {
   const brief: readonly Aspect[] = ['color', 'shape'];
@@ -40,13 +41,13 @@ function nameable(scene: Scene, random: Random): Referred[] {
   return random.shuffle(unique(scene, aspects)).sort((a, b) => score.get(b.object)! - score.get(a.object)!);
 }
 
-/** Pairs of two colours before the others, else in the order given: they say more of the picture. */
+/** Moves pairs of two colours to the front, because they say more about the picture. */
 function colorsFirst<T extends { readonly object: SceneObject }>(pairs: readonly [T, T][]): [T, T][] {
   const differ = ([a, b]: readonly [T, T]): boolean => a.object.color !== b.object.color;
   return [...pairs.filter(differ), ...pairs.filter((pair) => !differ(pair))];
 }
 
-/** "two red shapes and one blue shape": how many there are of each colour of the palette. */
+/** The number of objects of each colour of the palette: "two red shapes and one blue shape". */
 const colorCounts: Caption = (scene, random) =>
   random.shuffle(orderedPairs(palette(scene))).flatMap(([c, d]) => {
     const [n, m] = [countOf(scene, { color: c }), countOf(scene, { color: d })];
@@ -59,7 +60,7 @@ const colorCounts: Caption = (scene, random) =>
     ]);
   });
 
-/** Two objects. */
+/** Names two objects. */
 const pair: Caption = (scene, random) =>
   colorsFirst(orderedPairs(nameable(scene, random))).flatMap(([a, b]) => {
     const [one, other] = [phrase(a.description), phrase(b.description)];
@@ -70,7 +71,7 @@ const pair: Caption = (scene, random) =>
     ]);
   });
 
-/** Where one object is, seen from another. */
+/** Says where one object is relative to another. */
 const place: Caption = (scene, random) =>
   colorsFirst(orderedPairs(nameable(scene, random))).flatMap(([a, b]) =>
     random
@@ -86,7 +87,7 @@ const place: Caption = (scene, random) =>
       }),
   );
 
-/** Which half of the picture one object is in. */
+/** Says in which half of the picture an object is. */
 const half: Caption = (scene, random) =>
   nameable(scene, random).flatMap(({ object, description }) =>
     random
@@ -102,7 +103,7 @@ const half: Caption = (scene, random) =>
       }),
   );
 
-/** Which colour there is more of. */
+/** Says which colour has more objects. */
 const moreColor: Caption = (scene, random) =>
   orderedPairs(palette(scene))
     .filter(([c, d]) => countOf(scene, { color: c }) > countOf(scene, { color: d }))
@@ -114,7 +115,7 @@ const moreColor: Caption = (scene, random) =>
       ]),
     );
 
-/** Which of two objects is larger. */
+/** Says which of two objects is larger. */
 const larger: Caption = (scene, random) =>
   colorsFirst(random.shuffle(orderedPairs(unique(scene, ['color', 'shape']))))
     .filter(([a, b]) => sizes.indexOf(a.object.size) > sizes.indexOf(b.object.size))
@@ -126,7 +127,7 @@ const larger: Caption = (scene, random) =>
       ]);
     });
 
-/** How many of the palette's shapes have one shape; only where no other shape has as many, so that it can be told. */
+/** Says how many objects have a shape. Only if no other shape has the same number, so that the picture determines the word. */
 const shapeCounts: Caption = (scene, random) => {
   const counts = shapes.map((shape) => countOf(scene, { shape }));
   return random
@@ -146,7 +147,7 @@ const shapeCounts: Caption = (scene, random) => {
     });
 };
 
-/** One caption is made of each row, of its first kind that has anything new to say; `colorCounts` always has. */
+/** The kinds of captions. Each row gives one caption: of its first kind that gives a new sentence. `colorCounts` always does. */
 function plan(random: Random): Caption[][] {
   const others = random.shuffle([moreColor, larger, shapeCounts, half]);
   return [[colorCounts], [pair, shapeCounts, colorCounts], [place, pair, colorCounts], [...others, colorCounts]];
@@ -154,7 +155,7 @@ function plan(random: Random): Caption[][] {
 
 export const captionsPerScene = 4;
 
-/** Four different true sentences about a scene. */
+/** Makes four different true sentences about a scene. */
 export function makeCaptions(scene: Scene, random: Random): string[] {
   const captions: string[] = [];
   for (const kinds of plan(random)) {

@@ -1,7 +1,7 @@
 import { colors } from './world.js';
 import type { Color, Scene, SceneObject, Shape, Size } from './world.js';
 
-/** What a phrase says of an object; what is left out may be anything. */
+/** The aspects that a phrase gives of an object. An aspect that is left out may have any value. */
 export interface Description {
   readonly size?: Size;
   readonly color?: Color;
@@ -18,12 +18,12 @@ export function fits(object: SceneObject, description: Description): boolean {
   );
 }
 
-/** How many objects of the scene fit. */
+/** The number of objects of the scene that fit the description. */
 export function countOf(scene: Scene, description: Description): number {
   return scene.objects.reduce((sum, object) => sum + (fits(object, description) ? 1 : 0), 0);
 }
 
-/** Some aspects of an object. */
+/** Describes an object by some of its aspects. */
 export function describe(object: SceneObject, aspects: readonly Aspect[]): Description {
   const description: { size?: Size; color?: Color; shape?: Shape } = {};
   if (aspects.includes('size')) description.size = object.size;
@@ -39,14 +39,14 @@ export interface Referred {
   readonly description: Description;
 }
 
-/** The objects that these aspects tell from all others of the scene. */
+/** The objects that differ from all other objects of the scene in these aspects. */
 export function unique(scene: Scene, aspects: readonly Aspect[]): Referred[] {
   return scene.objects
     .map((object) => ({ object, description: describe(object, aspects) }))
     .filter(({ description }) => countOf(scene, description) === 1);
 }
 
-/** "small red circle"; without a shape "red shape", or `noun` in its place. */
+/** A phrase such as "small red circle". Without a shape it is "red shape", with `noun` in the place of "shape". */
 export function phrase(description: Description, noun = 'shape'): string {
   return [description.size, description.color, description.shape ?? noun].filter(Boolean).join(' ');
 }
@@ -56,14 +56,14 @@ export function palette(scene: Scene): Color[] {
   return colors.filter((color) => countOf(scene, { color }) > 0);
 }
 
-/** "circle", "circles". */
+/** The noun in the singular or plural: "circle", "circles". */
 export function numbered(noun: string, count: number): string {
   return count === 1 ? noun : `${noun}s`;
 }
 
 export const numberWords = ['zero', 'one', 'two', 'three', 'four', 'five'] as const;
 
-/** How one object stands to another; a relation holds when the boxes lie wholly apart in that direction. */
+/** Relations between two objects. A relation is true if the boxes do not overlap in its direction. */
 export const relations = {
   left: { phrase: 'left of', holds: (a, b) => a.box[2] <= b.box[0] },
   right: { phrase: 'right of', holds: (a, b) => b.box[2] <= a.box[0] },
@@ -76,7 +76,7 @@ export type Relation = keyof typeof relations;
 export const relationNames = Object.keys(relations) as Relation[];
 
 /**
- * Where one object is in the picture. A half holds an object whose box lies wholly in it; an object across the middle is
+ * The halves of the picture. An object is in a half if its whole box is in this half. An object that crosses the middle is
  * in neither half.
  */
 export const halves = {

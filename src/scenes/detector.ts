@@ -11,7 +11,7 @@ export interface DetectedObject {
   /** Index into `colors`, and the detector's confidence in it, from 0 to 1. */
   readonly attrId: number;
   readonly attrConf: number;
-  /** In pixels; the box lies within the picture. */
+  /** The box in pixels, inside the picture. */
   readonly box: Box;
   /** [featureDim] */
   readonly feature: Float32Array;

@@ -5,10 +5,10 @@ import { fileError, systemCode } from '../formats/fileErrors.js';
 import { temporaryPrefix } from '../formats/atomicFile.js';
 import type { SceneParameters } from './options.js';
 
-/** Grows whenever the same parameters would give other bytes. */
+/** Version of the files. Must be increased if the same parameters give other bytes. */
 const form = 3;
 
-/** The first line of a scenes folder's data.yaml: a comment to its readers, and to us the sign that the folder is ours. */
+/** The first line of data.yaml in a folder of scenes, a comment. It shows that `lxmert scenes` wrote the folder. */
 export function signature({ images, seed, featureDim }: SceneParameters): string {
   return `# lxmert scenes ${form}: images ${images}, seed ${seed}, feature-dim ${featureDim}`;
 }
@@ -17,11 +17,11 @@ const signatureStart = '# lxmert scenes ';
 const workName = `${temporaryPrefix}scenes`;
 
 /**
- * Writes a set of files into a folder such that it never holds a part of them: `fill` writes into a work folder inside,
- * then all are renamed into place, `data.yaml` last. A killed run leaves only the work folder, and the next clears it.
- * The folder may be missing, empty, or hold the same scenes already, which are then replaced by the same bytes; other
- * things that lie beside the scenes are left alone.
- * @throws BAD_ARGUMENT when the folder holds anything else; FILE_ACCESS, FILE_MISSING
+ * Writes a set of files into a folder so that the folder is never incomplete. `fill` writes into a work folder inside the
+ * folder, then all files are renamed, `data.yaml` last. A killed process leaves only the work folder, which the next call
+ * removes. The folder may not exist, be empty, or already have the same scenes, which are then replaced by the same bytes.
+ * Other files in a folder with scenes do not change.
+ * @throws BAD_ARGUMENT if the folder has other contents; FILE_ACCESS, FILE_MISSING
  */
 export async function fillSceneFolder<T>(
   out: string,
@@ -56,8 +56,8 @@ async function checkOurs(out: string, parameters: SceneParameters): Promise<void
   const unfinished = first === undefined && names.includes(workName);
   if (names.length === 0 || unfinished || first === signature(parameters)) return;
   const holds = first?.startsWith(signatureStart)
-    ? `it holds other ones (${first.slice(2)})`
-    : `it is not empty and holds no scenes (${names.slice(0, 3).join(', ')}${names.length > 3 ? ', …' : ''})`;
+    ? `it has other scenes (${first.slice(2)})`
+    : `it is not empty and has no scenes (${names.slice(0, 3).join(', ')}${names.length > 3 ? ', …' : ''})`;
   throw new LxmertError(
     'BAD_ARGUMENT',
     `cannot write scenes to ${out}: ${holds}; name a new folder, or remove this one first`,

@@ -1,20 +1,20 @@
 import { LxmertError } from '../errors.js';
 
-/** What a scenes folder holds; the same values make the same bytes. */
+/** The parameters of a folder of scenes. The same values give the same bytes. */
 export interface SceneParameters {
-  /** Training scenes; default 10,000. */
+  /** Number of training scenes; default 10,000. */
   readonly images: number;
-  /** Default 0. */
+  /** The seed of all random choices; default 0. */
   readonly seed: number;
-  /** Floats of one RoI feature; default 128. */
+  /** Number of floats of one RoI feature; default 128. */
   readonly featureDim: number;
-  /** How many of the first training scenes are also drawn as pictures; default 16. */
+  /** Number of training scenes, from the first on, that are also drawn as pictures; default 16. */
   readonly pictures: number;
 }
 
 export const sceneDefaults: SceneParameters = { images: 10_000, seed: 0, featureDim: 128, pictures: 16 };
 
-/** From, to. */
+/** The smallest and the largest value of each parameter. */
 const ranges: Readonly<Record<keyof SceneParameters, readonly [number, number]>> = {
   images: [1, 10_000_000],
   seed: [0, Number.MAX_SAFE_INTEGER],
@@ -22,20 +22,20 @@ const ranges: Readonly<Record<keyof SceneParameters, readonly [number, number]>>
   pictures: [0, 10_000_000],
 };
 
-/** Fewest validation scenes: below this an accuracy says little. */
+/** Smallest number of validation scenes. With fewer scenes an accuracy is too inexact. */
 export const minValidImages = 100;
 
-/** Scenes of the validation split: a tenth, at least `minValidImages`. */
+/** Number of scenes of the validation split: a tenth of the training scenes, at least `minValidImages`. */
 export function validImages(images: number): number {
   return Math.max(Math.ceil(images / 10), minValidImages);
 }
 
-/** Any of the parameters; what is left out or undefined takes its default. */
+/** Some of the parameters. A missing or undefined parameter has its default. */
 export type SceneOptions = { readonly [Name in keyof SceneParameters]?: SceneParameters[Name] | undefined };
 
 /**
- * Fills in the defaults and checks.
- * @throws BAD_ARGUMENT naming the value
+ * Fills in the defaults and checks the values.
+ * @throws BAD_ARGUMENT naming the parameter
  */
 export function sceneParameters(given: SceneOptions): SceneParameters {
   const parameters: SceneParameters = {

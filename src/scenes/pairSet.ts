@@ -5,14 +5,14 @@ import type { Random } from './random.js';
 import { colors, sceneKey, shapes, streams } from './world.js';
 import type { Scene, Split } from './world.js';
 
-/** Whether the left and the right picture have what a statement speaks of. */
+/** Whether the left and the right picture have the described object. */
 type Has = readonly [boolean, boolean];
 
 interface Statement {
   readonly name: string;
   readonly wordings: readonly [string, string];
   readonly holds: (has: Has) => boolean;
-  /** What is shown with it: two pairs that make it true, then two that make it false. */
+  /** The pairs of pictures for the statement: two that make it true, then two that make it false. */
   readonly pairs: readonly [Has, Has, Has, Has];
 }
 
@@ -20,8 +20,8 @@ const yes = true;
 const no = false;
 
 /**
- * The statements. One picture alone tells nothing of "exactly one"; it tells of "both" in three of four cases, when it is
- * the one that lacks what is described. The other picture tells nothing of "left" and "right".
+ * The statements. One picture alone does not help for "exactly one". For "both" one picture is enough if it does not have
+ * the object. For "left" and "right" the other picture does not help.
  */
 export const pairStatements: readonly Statement[] = [
   {
@@ -70,7 +70,7 @@ export const pairStatements: readonly Statement[] = [
   },
 ];
 
-/** Scenes that the pairs of one set are chosen from. */
+/** Number of scenes from which the pairs of one set are chosen. */
 export const scenesPerSet = 10;
 
 /** One pair of pictures in the original's form of NLVR2. */
@@ -83,10 +83,10 @@ export interface PairEntry {
   readonly uid: string;
 }
 
-/** All colours and shapes together. */
+/** All combinations of colour and shape. */
 const descriptions: readonly Description[] = colors.flatMap((color) => shapes.map((shape) => ({ color, shape })));
 
-/** Two different scenes, the first with (or without) what is described, the second likewise; none twice the same pair. */
+/** Chooses two different scenes that have, or do not have, the described object. No pair is chosen twice. */
 function choosePair(
   groups: { readonly with: readonly Scene[]; readonly without: readonly Scene[] },
   [left, right]: Has,
@@ -103,9 +103,10 @@ function choosePair(
 }
 
 /**
- * An NLVR2-like set of statements about two pictures: of each statement one, with four pairs of pictures, two of which
- * make it true. So nobody who reads the statement alone is right in more than half of the cases.
- * @param scenes `scenesPerSet` scenes that follow each other; set `index` of the split
+ * Makes a set of statements about two pictures as in NLVR2: one of each kind, with four pairs of pictures, of which two
+ * make it true. So a model that ignores the pictures is right in half of the cases.
+ * @param scenes `scenesPerSet` consecutive scenes
+ * @param index the number of the set in the split
  */
 export function pairEntries(scenes: readonly Scene[], seed: number, split: Split, index: number): PairEntry[] {
   const random = createRandom(...sceneKey(seed, split, index, streams.pairs));
@@ -141,7 +142,7 @@ export function pairEntries(scenes: readonly Scene[], seed: number, split: Split
   return entries;
 }
 
-/** Counts statements as they come and says how well they can be guessed without the pictures. */
+/** Counts statements and computes how well they can be guessed without the pictures. */
 export class PairTally {
   readonly #labels = new Map<string, [number, number]>();
   readonly #statements = new Set<string>();

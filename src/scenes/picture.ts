@@ -6,7 +6,7 @@ const paints = { red: '#d7263d', green: '#2a9d4a', blue: '#2364d2', yellow: '#f2
 const points = (corners: readonly (readonly [number, number])[]): string =>
   corners.map(([x, y]) => `${x.toFixed(1)},${y.toFixed(1)}`).join(' ');
 
-/** Corners of a five-pointed star, as shares of its box; worked out once, so that no picture needs a sine. */
+/** Corners of a five-pointed star, as shares of its box. They are constants, so that no sine has to be computed. */
 const starCorners = [
   [0.5, 0],
   [0.618, 0.382],
@@ -33,7 +33,7 @@ const outlines: Readonly<Record<Shape, (box: Box) => string>> = {
     `<polygon points="${points(starCorners.map(([u, v]) => [x0 + u * (x1 - x0), y0 + v * (y1 - y0)] as const))}"`,
 };
 
-/** The scene as an SVG picture. `text`, if any, is shown when pointing at it; it must hold no markup. */
+/** Draws the scene as an SVG picture with `text` as its title. `text` must not contain markup. */
 export function svg(scene: Scene, text = ''): string {
   const { width, height } = scene;
   return [

@@ -16,28 +16,28 @@ export const questionTypes = [
   'aboveBelow',
 ] as const;
 
-/** What kind of thing a question asks for; accuracies are reported by it. */
+/** The types of questions. Accuracies are reported for each type. */
 export type QuestionType = (typeof questionTypes)[number];
 
-/** One question that can be asked of a scene, before it is put into words. */
+/** The contents of one question about a scene, without its wording. */
 export interface Asked {
   readonly slots: Slots;
   readonly answer: string;
   /**
-   * What the words say beyond the template that could hint at the answer. Answers are balanced within each hint too:
-   * "what color is the circle besides the red star" must not be answered "red" more often than the rest.
+   * The part of the question that could suggest an answer. Answers are balanced for each hint, too. For example, the answer
+   * to "what color is the circle with the red star?" must not be "red" more often than other colours.
    */
   readonly hint: string;
 }
 
-/** Questions that differ in their words alone. */
+/** A kind of questions with several wordings. */
 export interface QuestionTemplate {
   readonly name: string;
   readonly type: QuestionType;
-  /** All answers; each is given equally often. */
+  /** All answers. Each is the right answer about equally often. */
   readonly answers: readonly string[];
   readonly wordings: readonly string[];
-  /** All that can be asked of a scene in this way. */
+  /** Returns all questions of this kind about a scene. */
   readonly ask: (scene: Scene) => Asked[];
 }
 
@@ -45,10 +45,10 @@ const yesNo = ['yes', 'no'] as const;
 const counts = ['1', '2', '3'] as const;
 const answerOf = (truth: boolean): string => (truth ? 'yes' : 'no');
 
-/** Whether a relation holds of two objects. */
+/** Whether a relation between two objects is true. */
 type Holds = (a: SceneObject, b: SceneObject) => boolean;
 
-/** In which of two opposite halves one thing is. */
+/** Questions about the half in which one object is. */
 function whichHalf(scene: Scene, names: readonly Half[]): Asked[] {
   return unique(scene, ['color', 'shape']).flatMap(({ object, description }) =>
     names
@@ -58,8 +58,8 @@ function whichHalf(scene: Scene, names: readonly Half[]): Asked[] {
 }
 
 /**
- * Which of two opposite relations holds between two things of different colours. The second is named by its colour alone,
- * so that the words say which of the two is which.
+ * Questions about which of two opposite relations is true for two objects of different colours. The second object is named
+ * only by its colour, so the form of the phrases shows which object is the first and which the second.
  */
 function whichHolds(scene: Scene, relation: Readonly<Record<string, Holds>>): Asked[] {
   const others = unique(scene, ['color']);
@@ -78,13 +78,13 @@ function whichHolds(scene: Scene, relation: Readonly<Record<string, Holds>>): As
   );
 }
 
-/** The same of two places. */
+/** Questions about the relative places of two objects. */
 const whichPlace = (scene: Scene, [one, other]: readonly [Relation, Relation]): Asked[] =>
   whichHolds(scene, { [one]: relations[one].holds, [other]: relations[other].holds });
 
 /**
- * The templates. Nearly all name something of the picture besides what they ask for (its colours, another object), as
- * people do; so most questions, too, can be told from questions about another picture.
+ * The templates. In nearly all templates the question names something else in the picture (a colour, another object). So
+ * matching can learn from most questions whether they belong to the picture.
  */
 export const questionTemplates: readonly QuestionTemplate[] = [
   {
@@ -228,7 +228,7 @@ export const questionTemplates: readonly QuestionTemplate[] = [
 
 const named = (...names: string[]): QuestionTemplate[] => questionTemplates.filter(({ name }) => names.includes(name));
 
-/** A scene's questions: one of each row, of the first of its templates, in random order, that can be asked. */
+/** The questions of a scene. Each row gives one question: of the first template, in random order, that fits the scene. */
 export const questionPlan: readonly (readonly QuestionTemplate[])[] = [
   named('existence'),
   named('color', 'shape'),
@@ -243,22 +243,22 @@ export const questionPlan: readonly (readonly QuestionTemplate[])[] = [
   named('leftRight', 'aboveBelow'),
 ];
 
-/** Every answer that a question can have, sorted: the answer table. */
+/** The answer table: all answers of all templates, sorted. */
 export const allAnswers: readonly string[] = [...new Set(questionTemplates.flatMap(({ answers }) => answers))].sort();
 
 const patterns = questionTemplates.map((template) => ({ template, patterns: template.wordings.map(wordingPattern) }));
 
-/** The template that makes this sentence, or undefined for a caption or foreign question. */
+/** The template that makes this sentence; undefined for a caption or a question of other data. */
 export function questionTemplate(sentence: string): QuestionTemplate | undefined {
   return patterns.find((entry) => entry.patterns.some((pattern) => pattern.test(sentence)))?.template;
 }
 
-/** What a question of the synthetic scenes asks for, told by its wording; undefined for any other sentence. */
+/** The type of a question of the synthetic scenes, recognised by its wording; undefined for any other sentence. */
 export function questionType(sentence: string): QuestionType | undefined {
   return questionTemplate(sentence)?.type;
 }
 
-/** Puts a question into words. */
+/** Makes the sentence of a question. */
 export function word(template: QuestionTemplate, asked: Asked, choice: number): string {
   return fill(template.wordings[choice % template.wordings.length], asked.slots);
 }

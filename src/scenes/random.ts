@@ -1,8 +1,8 @@
-/** A stream of random numbers. Equal keys give equal streams, whatever else was drawn before. */
+/** A stream of random numbers. It depends only on its key, not on other streams. */
 export interface Random {
   /** Uniform over the 32-bit unsigned integers. */
   word(): number;
-  /** Uniform in [0, 1), 32 bits fine. */
+  /** Uniform in [0, 1), a multiple of 2^-32. */
   uniform(): number;
   /** Uniform over 0 … n − 1. */
   integer(n: number): number;
@@ -13,7 +13,7 @@ export interface Random {
   shuffle<T>(items: readonly T[]): T[];
 }
 
-/** The finalizer of MurmurHash3: every input bit flips every output bit with probability about a half. */
+/** The finalizer of MurmurHash3: each input bit changes each output bit with a probability of about a half. */
 function scramble(value: number): number {
   let h = value | 0;
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
@@ -21,7 +21,7 @@ function scramble(value: number): number {
   return (h ^ (h >>> 16)) >>> 0;
 }
 
-/** Folds a key of integers into one 32-bit word; `salt` makes several independent words of one key. */
+/** Hashes a key of integers to one 32-bit word. With different `salt`s one key gives several independent words. */
 function digest(key: readonly number[], salt: number): number {
   let h = scramble(salt);
   for (const part of key) {
@@ -32,10 +32,10 @@ function digest(key: readonly number[], salt: number): number {
 }
 
 /**
- * A stream that depends on its key alone: what is numbered k is the same however many others are made.
+ * Makes a stream that depends only on its key. So scene k does not depend on the number of scenes.
  * The generator is sfc32 (Doty-Humphrey's small fast chaotic, 96 bits of state and a 32-bit counter).
- * Only arithmetic that IEEE 754 fixes is used, and `Math.log` and `Math.sqrt` in `normal`: no sine, whose last bit
- * differs between versions of the JavaScript engine.
+ * It uses only arithmetic that IEEE 754 defines exactly, and `Math.log` and `Math.sqrt` in `normal`. It does not use sines,
+ * whose last bit differs between versions of the JavaScript engine.
  * @param key non-negative safe integers
  */
 export function createRandom(...key: number[]): Random {
@@ -58,7 +58,7 @@ export function createRandom(...key: number[]): Random {
   const uniform = (): number => word() / 2 ** 32;
   const integer = (n: number): number => Math.floor(uniform() * n);
 
-  /** Marsaglia's polar method, two values a round. */
+  /** Marsaglia's polar method, which gives two values at a time. */
   const normal = (): number => {
     if (spare !== undefined) {
       const value = spare;

@@ -22,7 +22,7 @@ export interface SentenceOptions {
   readonly seed: number;
   readonly split: Split;
   readonly index: number;
-  /** The split's, carried from scene to scene. */
+  /** The balance of the split; it is the same object for all scenes. */
   readonly balance: AnswerBalance;
 }
 
@@ -39,11 +39,11 @@ interface Circumstances {
   readonly scene: Scene;
   readonly random: Random;
   readonly balance: AnswerBalance;
-  /** What was asked of this scene before. */
+  /** The questions of this scene so far. */
   readonly questions: readonly Question[];
 }
 
-/** A new question of this template whose answer is due, if the scene allows one. */
+/** Makes a new question of this template that the balance accepts; undefined if the scene allows none. */
 function ask(template: QuestionTemplate, { scene, random, balance, questions }: Circumstances): Question | undefined {
   return firstOf(random.shuffle(template.ask(scene)), (asked) => {
     const sentence = word(template, asked, random.word());
@@ -53,7 +53,7 @@ function ask(template: QuestionTemplate, { scene, random, balance, questions }: 
   });
 }
 
-/** One question of each row of templates, of the first, in random order, that can be asked. */
+/** Makes one question for each row of templates: of the first template, in random order, that fits the scene. */
 export function askInTurn(
   plan: readonly (readonly QuestionTemplate[])[],
   circumstances: Omit<Circumstances, 'questions'>,
@@ -68,7 +68,7 @@ export function askInTurn(
   return questions;
 }
 
-/** The sentences about scene `index` of a split. */
+/** Makes the sentences about scene `index` of a split. */
 export function makeSentences(scene: Scene, { seed, split, index, balance }: SentenceOptions): Sentences {
   const random = createRandom(...sceneKey(seed, split, index, streams.sentences));
   const captions = makeCaptions(scene, random);

@@ -20,9 +20,9 @@ export type Render = (svg: string) => Promise<Uint8Array>;
 export interface SplitOptions {
   readonly folder: string;
   readonly split: Split;
-  /** Scenes. */
+  /** Number of scenes. */
   readonly count: number;
-  /** How many of the first are drawn. */
+  /** Number of scenes, from the first on, that are drawn as pictures. */
   readonly pictures: number;
   /** Turns an SVG into the PNG that is written instead. */
   readonly render: Render | undefined;
@@ -39,19 +39,19 @@ export interface SplitResult {
   readonly fineTuning: FineTuningSets;
 }
 
-/** The sets for fine-tuning of one split, and how well they can be guessed without the pictures. */
+/** How well the fine-tuning sets of one split can be guessed without the pictures. */
 export interface FineTuningSets {
   readonly vqa: LanguageOnlyMajority;
   readonly nlvr2: ReturnType<PairTally['result']>;
 }
 
-/** What the files call the two kinds of sentences. */
+/** The names of the two kinds of sentences in the files. */
 export const sentenceSets = { captions: 'captions', questions: 'vqa' } as const;
 
-/** Scenes between two writes. */
+/** Number of scenes that are written at a time. */
 const block = 256;
 
-/** One entry of the original's pre-training JSON: questions under `vqa`, their scored answers in the same order. */
+/** Makes one entry of the original's pre-training JSON. `vqa` has the questions, with their scored answers in the same order. */
 function jsonEntry(scene: Scene, { captions, questions }: Sentences): string {
   return JSON.stringify({
     img_id: scene.id,
@@ -60,7 +60,7 @@ function jsonEntry(scene: Scene, { captions, questions }: Sentences): string {
   });
 }
 
-/** The files of a split, as data.yaml names them. */
+/** The files of a split, for data.yaml. */
 export const splitFiles = (split: Split) =>
   ({
     features: `${split}.tsv`,
@@ -69,10 +69,10 @@ export const splitFiles = (split: Split) =>
     nlvr2: `nlvr2/${split}.json`,
   }) as const;
 
-/** The file of the training scenes with their questions alone: what a model begins with. */
+/** The file with only the questions of the training scenes, for the first part of pre-training. */
 export const questionsFile = 'questions.json';
 
-/** A JSON list, an element a line, written in parts. */
+/** Writes a JSON list in parts, with one element a line. */
 class JsonListFile {
   readonly #file: FileHandle;
   #elements: string[] = [];
@@ -99,7 +99,7 @@ class JsonListFile {
   }
 }
 
-/** Writes the files of a split and its pictures into a folder, a block of scenes at a time. */
+/** Writes the files and the pictures of a split into a folder, a block of scenes at a time. */
 export async function writeSplit(options: SplitOptions): Promise<SplitResult> {
   const { folder, split, count, seed, detector } = options;
   const names = splitFiles(split);

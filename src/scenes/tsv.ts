@@ -2,7 +2,7 @@ import { regionTsvLine } from '../formats/regionTsv.js';
 import type { DetectedObject } from './detector.js';
 import type { Scene } from './world.js';
 
-/** A scene's line of the original's feature file; boxes in pixels. */
+/** Makes the line of a scene for the original's feature file. Boxes are in pixels. */
 export function tsvLine({ id, width, height }: Scene, found: readonly DetectedObject[]): string {
   const dim = found[0]?.feature.length ?? 0;
   const features = new Float32Array(found.length * dim);

@@ -7,11 +7,11 @@ import { askInTurn } from './sentences.js';
 import { sceneKey, splits, streams } from './world.js';
 import type { Scene, Split } from './world.js';
 
-/** The templates of the fine-tuning questions: a scene is asked one question of each. */
+/** The templates of the fine-tuning questions. A scene has at most one question of each. */
 const templateNames: readonly string[] = ['existence', 'color', 'shape'];
 const templates: readonly QuestionTemplate[] = questionTemplates.filter(({ name }) => templateNames.includes(name));
 
-/** The answers of the fine-tuning questions, sorted: fewer than the pre-training's. */
+/** The answers of the fine-tuning questions, sorted. There are fewer than in pre-training. */
 export const vqaAnswers: readonly string[] = [...new Set(templates.flatMap(({ answers }) => answers))].sort();
 
 /** One question in the original's form of VQA. */
@@ -24,19 +24,19 @@ export interface VqaEntry {
   readonly question_type: string;
 }
 
-/** Ids of a scene; ids are unique over both splits. */
+/** Number of question ids for each scene, and for each split. Ids are unique over both splits. */
 const idsPerScene = 10;
 const idsPerSplit = 10 ** 9;
 
 export interface VqaSet {
-  /** The questions about scene `index`. */
+  /** Makes the questions about scene `index`. */
   readonly ask: (scene: Scene, index: number) => VqaEntry[];
   readonly languageOnly: () => LanguageOnlyMajority;
 }
 
 /**
- * A VQA-like question set of one split for fine-tuning: questions of three templates, drawn apart from those of pre-training and
- * balanced by themselves. Scenes must come in order.
+ * Creates a question set of one split for fine-tuning, in the form of VQA: questions of three templates. They are drawn and
+ * balanced independently of the pre-training questions. `ask` must be called for the scenes in order.
  */
 export function createVqaSet(seed: number, split: Split): VqaSet {
   const balance = new AnswerBalance();

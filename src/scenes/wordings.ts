@@ -1,6 +1,6 @@
 import { colors, shapes, sizes } from './world.js';
 
-/** What can stand in a wording's slots, as regular expressions. */
+/** Regular expressions for the contents of a wording's slots. */
 const object = `(?:(?:${sizes.join('|')}) )?(?:(?:${colors.join('|')}) )?(?:${[...shapes, 'shape', 'one'].join('|')})`;
 const color = colors.join('|');
 const slotPatterns = {
@@ -18,7 +18,7 @@ export type Slots = Readonly<Partial<Record<Slot, string>>>;
 
 const slotForm = /\{(\w+)\}/g;
 
-/** Puts the words into the slots of a wording. */
+/** Fills the slots of a wording. */
 export function fill(wording: string, slots: Slots): string {
   return wording.replace(slotForm, (_, slot: Slot) => {
     const words = slots[slot];
@@ -30,7 +30,7 @@ export function fill(wording: string, slots: Slots): string {
 /** The pattern of all sentences that a wording can make. */
 export function wordingPattern(wording: string): RegExp {
   const parts = wording.split(slotForm);
-  // Splitting by a pattern with one group gives text and slot names in turn.
+  // Splitting by a pattern with one group gives text and slot names alternately.
   const body = parts.map((part, i) =>
     i % 2 === 0 ? part.replace(/[.?]/g, '\\$&') : `(?:${slotPatterns[part as Slot]})`,
   );

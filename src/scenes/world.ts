@@ -18,7 +18,7 @@ export interface SceneObject {
   readonly box: Box;
 }
 
-/** What is true: a picture's objects, before any detector looks at it. */
+/** A scene: the true objects of a picture, before detection. */
 export interface Scene {
   /** Unique over both splits; the `img_id` of the files. */
   readonly id: string;
@@ -34,10 +34,10 @@ export type Split = (typeof splits)[number];
 /** Names the independent random streams of one scene. */
 export const streams = { scene: 0, sentences: 1, detector: 2, projection: 3, vqa: 4, pairs: 5 } as const;
 
-/** Objects of a scene, small numbers more often: they are the easier ones to learn from. */
+/** Numbers of objects to draw from. Small numbers are more frequent, because such scenes are easier to learn from. */
 const objectCounts = [2, 2, 2, 3, 3, 3, 4, 4, 5] as const;
 
-/** Colours of a scene. */
+/** Numbers of colours to draw from. */
 const paletteSizes = [2] as const;
 
 const pictureSizes = [
@@ -47,10 +47,10 @@ const pictureSizes = [
   [512, 512],
 ] as const;
 
-/** Objects stand in different cells of a grid of this many rows and columns, so none ever covers another. */
+/** Number of rows and columns of a grid. Each object is in another cell, so no object covers another. */
 const gridSide = 3;
 
-/** Width of an object as a share of the picture's shorter side: from, to. A cell is a third of it. */
+/** Smallest and largest width of an object, as shares of the picture's shorter side. A cell is a third of this side. */
 const extents: Readonly<Record<Size, readonly [number, number]>> = { small: [0.12, 0.16], large: [0.25, 0.31] };
 
 /** The key of a scene's random stream. */
@@ -59,8 +59,8 @@ export function sceneKey(seed: number, split: Split, index: number, stream: numb
 }
 
 /**
- * Scene `index` of a split: 2–5 objects in two colours (the scene's palette, both used), any shapes and sizes. The small
- * palette makes a sentence that names colours say something about the picture as a whole.
+ * Makes scene `index` of a split: 2–5 objects of any shapes and sizes, in exactly two colours (the palette). Because the
+ * palette is small, a sentence that names colours says something about the whole picture.
  */
 export function makeScene(seed: number, split: Split, index: number): Scene {
   const random = createRandom(...sceneKey(seed, split, index, streams.scene));

@@ -14,34 +14,34 @@ import { colors, shapes, splits } from './world.js';
 import type { Split } from './world.js';
 
 export interface WriteScenesOptions extends SceneOptions {
-  /** The folder to write; made if missing. */
+  /** The folder to write. It is made if it does not exist. */
   readonly out: string;
   /** Draws the first scenes of both splits as PNG; without it those of training are written as SVG. */
   readonly render?: Render | undefined;
-  /** Called now and then, and at the end. */
+  /** Called several times during the writing, and at the end. */
   readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void;
 }
 
 export interface ScenesSummary {
-  /** Training and validation scenes. */
+  /** Numbers of training and validation scenes. */
   readonly images: number;
   readonly validImages: number;
-  /** Captions and questions of both splits together. */
+  /** Number of captions and questions of both splits together. */
   readonly sentences: number;
-  /** The questions among them. */
+  /** Number of questions of both splits together. */
   readonly questions: number;
-  /** Of all files. */
+  /** Size of all files. */
   readonly bytes: number;
   readonly seconds: number;
   readonly languageOnly: Readonly<Record<Split, LanguageOnlyMajority>>;
-  /** The sets for fine-tuning, and how well each can be guessed without the pictures. */
+  /** For each split, how well the fine-tuning sets can be guessed without the pictures. */
   readonly fineTuning: Readonly<Record<Split, FineTuningSets>>;
 }
 
-/** The answer list of the fine-tuning questions, as the original's. */
+/** The files with the answer list of the fine-tuning questions, as in the original. */
 const vqaFiles = { answers: 'vqa/trainval_label2ans.json', ids: 'vqa/trainval_ans2label.json' } as const;
 
-/** The description of the data set that the other commands read: its splits, answers and label counts. */
+/** Makes the text of data.yaml, which other commands read: splits, answers and label counts. */
 function dataYaml(parameters: SceneParameters): string {
   const description = {
     splits: {
@@ -57,9 +57,10 @@ function dataYaml(parameters: SceneParameters): string {
 
 /**
  * Writes a synthetic data set in the original's formats: `train.tsv`, `train.json`, `valid.tsv`, `valid.json`,
- * `all_ans.json`, `data.yaml` and a few pictures; for fine-tuning `vqa/{train,valid}.json` with its own answer list and
- * `nlvr2/{train,valid}.json`; and `questions.json`, the questions of the training scenes alone. Memory stays flat, whatever the number of scenes.
- * @throws BAD_ARGUMENT for a parameter out of range or a folder that holds something else; FILE_ACCESS
+ * `all_ans.json`, `data.yaml` and a few pictures; for fine-tuning `vqa/{train,valid}.json` with a separate answer list and
+ * `nlvr2/{train,valid}.json`; and `questions.json`, with only the questions of the training scenes. Memory does not depend
+ * on the number of scenes.
+ * @throws BAD_ARGUMENT for a parameter out of range or a folder with other contents; FILE_ACCESS
  */
 export async function writeScenes({ out, onProgress, render, ...given }: WriteScenesOptions): Promise<ScenesSummary> {
   const parameters = sceneParameters(given);

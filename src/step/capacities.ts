@@ -55,7 +55,7 @@ export function capacitiesOf(batch: Batch, samples = batch.size): Capacities {
   };
 }
 
-/** Rows that a field of the batch has room for. */
+/** The capacity of a field of the batch, in rows. */
 export function capacityOf(c: Capacities, rows: FieldRows): number {
   const examples = c.samples / c.pictures;
   const others = { offsets: c.samples + 1, examples, exampleOffsets: examples + 1 };

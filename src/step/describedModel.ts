@@ -27,7 +27,7 @@ export function describedModel(
   };
 }
 
-/** Notes which device was taken, and what would make it faster. */
+/** Tells the user which device is used, and which setting would make it faster. */
 export function noteDevice(
   engine: Engine,
   { device, precision }: Pick<DescribedModel, 'device' | 'precision'>,

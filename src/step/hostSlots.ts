@@ -1,8 +1,8 @@
 import type { Engine } from '../engine/index.js';
 
 /**
- * Host memory to stage batches in, one block for each input slot of the device. The blocks are kept from step to step: the
- * system hands fresh memory out page by page, which costs more than filling it.
+ * Host memory in which batches are staged, one block for each input slot of the device. The blocks are used again in later
+ * steps, because the system provides new memory page by page, which takes longer than filling it.
  */
 export class HostSlots {
   readonly #engine: Pick<Engine, 'hostMemory'>;
@@ -12,7 +12,7 @@ export class HostSlots {
     this.#engine = engine;
   }
 
-  /** The block of a slot, with at least this many bytes, once the batch that was staged in it before has been copied. */
+  /** Returns the block of a slot, with at least this many bytes, after the previous batch in it has been copied. */
   async take(slot: number, bytes: number): Promise<ArrayBuffer> {
     const held = this.#slots.get(slot);
     await held?.sent.catch(() => undefined); // the caller of the upload handles its error

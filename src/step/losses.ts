@@ -1,6 +1,6 @@
 import { recordOf } from '../records.js';
 
-/** Weight of each loss in the total. 0 turns a loss off; the optimizer then leaves its head as it is. */
+/** Weight of each loss in the total. 0 turns a loss off; the optimizer then does not change its head. */
 export type LossWeights<L extends string> = Readonly<Record<L, number>>;
 
 /** The number of labels (or objects) by which each loss is divided. */

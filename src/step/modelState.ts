@@ -56,7 +56,7 @@ export class ModelState {
   readonly #chunkStart: number;
   readonly #mostChunks: number;
   readonly #partialStart: number;
-  /** Two step records for the update of a step whose own batch may be empty. */
+  /** Two step records, for the update of a step in which this process may have no batch. */
   readonly #recordStart: number;
   readonly #momentStart: number;
   #slices: OptimizerSlices | undefined;
@@ -64,7 +64,7 @@ export class ModelState {
   #normWork: { readonly tensors: NormTensors; readonly squares: readonly OwnedTensor[] } | undefined;
   #updateWork: readonly UpdateWork[] = [];
   #activeKey = '';
-  /** Nothing has been written to the moments: their pages are still zero, and the system has given no memory for them. */
+  /** True while nothing has been written to the moments: their pages are zeros, for which the system uses no memory. */
   #momentsUntouched = true;
 
   /** @param losses number of losses */
@@ -179,7 +179,7 @@ export class ModelState {
     return this.#weights.ranges(groups);
   }
 
-  /** Uploads step records for an update that belongs to no batch of this process. */
+  /** Uploads step records for the update if this process has no batch in this step. */
   uploadRecords(keys: StepKeys): {
     readonly record: Tensor;
     readonly ownRateRecord: Tensor;
@@ -203,8 +203,8 @@ export class ModelState {
   }
 
   /**
-   * Tells the device which groups are to be updated, those of `ownRate` with the learning rate of the second record.
-   * Waits only when they are others than before.
+   * Tells the device which groups to update. The groups in `ownRate` get the learning rate of the second record.
+   * Waits only if the groups differ from those of the last call.
    */
   async prepareUpdate(groups: ReadonlySet<string>, ownRate: ReadonlySet<string> = new Set()): Promise<void> {
     this.#momentsUntouched = false;

@@ -5,7 +5,7 @@ import { capacitiesOf } from './capacities.js';
 import { stagedBytes, stagedTensors, type StagedBatch } from './staging.js';
 import { gibibytes } from '../figures.js';
 
-/** Bytes of the two arenas that grow with the batch. */
+/** Bytes of the two arenas whose size depends on the batch. */
 interface Room {
   readonly inputs: number;
   readonly workspace: number;
@@ -35,7 +35,7 @@ export async function explainOutOfMemory(error: unknown, refused: Refused): Prom
   const advice =
     most > 0
       ? `The largest batch of such samples that fits is ${most}`
-      : 'Not even one such sample fits: take a smaller model, or samples of fewer tokens and objects';
+      : 'Not even one such sample fits: use a smaller model, or samples with fewer tokens and objects';
   return new LxmertError(
     'OUT_OF_MEMORY',
     `a batch of ${batch.size} samples does not fit: ${each.join(', ')}. ${advice}. The device: ${error.message}`,
@@ -61,7 +61,7 @@ async function largestFitting(tooMany: number, fit: (samples: number) => Promise
   return most;
 }
 
-/** Tries to reserve the memory: only the device knows what other programs hold, and in which pieces its memory is free. */
+/** Tries to reserve the memory. Only the device knows how much memory other programs use, and whether the rest is in one piece. */
 async function fits(engine: Engine, { inputs, workspace }: Room): Promise<boolean> {
   await empty(engine);
   try {

@@ -30,7 +30,7 @@ import { capacityOf, type Capacities } from './capacities.js';
 import { featureTable } from './featureTable.js';
 import { sharedSentences, type SharedSentences } from './sharedSentences.js';
 
-/** Fields that may lie in the table of features on the device. */
+/** Fields that may be rows of the table of features on the device. */
 type FeatureField = 'visualFeats' | 'featureTargets';
 
 /** A batch on the device with its labels: one tensor for each field, [capacity] or [capacity, width]. */
@@ -43,7 +43,7 @@ export type StagedBatch = ModelInputs & {
   readonly [N in FeatureField]: Tensor | FeatureRows;
 } & {
   readonly record: Tensor;
-  /** The step record with the learning rate of the groups that have one of their own. */
+  /** The step record for groups with a separate learning rate. */
   readonly ownRateRecord: Tensor;
   readonly maskedTokens: Rows;
   readonly maskedObjects: Rows;
@@ -171,7 +171,7 @@ const isPlain = (name: FieldName): name is Exclude<HostFieldName, FeatureField |
   fieldOf(name).features === undefined && !isTarget(name);
 
 export type StepKeys = Pick<StepRecord, 'step' | 'seed' | 'learningRate' | 'lossScale'> & {
-  /** Learning rate of the groups that have one of their own; unused by others. */
+  /** Learning rate of the groups with a separate learning rate. */
   readonly ownRate?: number | undefined;
 };
 

@@ -67,9 +67,9 @@ export class TrainableModel<L extends string, Outputs> {
   readonly #state: ModelState;
   readonly #memory: StepMemory;
   readonly #training: TrainingWork<L>;
-  /** How the gradient of a global batch is put together from parts; undefined: this process makes it as a whole. */
+  /** Computes the gradient of a global batch in parts; undefined if this process computes the gradient as a whole. */
   #parts: GradientParts | undefined;
-  /** The call of `forward` in whose `use` the current code runs. */
+  /** The call of `forward` whose `use` is running in the current asynchronous context. */
   readonly #inUse = new AsyncLocalStorage<Use>();
   /** Parameters that have no value yet. A dry run computes nothing, so its parameters need no values. */
   readonly #unset: Set<string>;
@@ -130,9 +130,9 @@ export class TrainableModel<L extends string, Outputs> {
   }
 
   /**
-   * Makes the gradient of each part of a global batch on its own and sums them along a fixed tree, over all ranks where
-   * there are several: `step` then takes the parts of this rank, with `partOf`. Before the first step, and before moments
-   * are loaded. With `shardOptimizer` all ranks must then read the same moments in the same order.
+   * From now on `step` computes the gradient of each part of a global batch separately, and sums the gradients along a fixed
+   * tree, over all ranks. `step` then receives the parts of this rank, with `partOf`. Call it before the first step, and before
+   * moments are loaded. With `shardOptimizer` all ranks must then read the same moments in the same order.
    * @throws LxmertError BAD_ARGUMENT; UNSUPPORTED on a device other than the CPU
    */
   share(sharing: StepSharing): Promise<void> {
@@ -272,8 +272,8 @@ export class TrainableModel<L extends string, Outputs> {
     if (this.#inUse.getStore()?.active)
       throw new LxmertError(
         'BAD_ARGUMENT',
-        'the `use` of a forward call calls the model, which serves no other call before `use` has ended; return what ' +
-          'was read, and make the call afterwards',
+        '`use` of a forward call must not call the model, because that call would wait for the end of `use`; return the ' +
+          'values that were read, and call the model afterwards',
       );
     const result = this.#queue.then(work);
     this.#queue = result.catch(() => undefined);
@@ -303,8 +303,8 @@ export class TrainableModel<L extends string, Outputs> {
     if (parts.length === 0 && !this.#parts) throw new LxmertError('BAD_ARGUMENT', 'a step needs at least one batch');
     demandStepOptions(this.lossNames, options);
     const { step, seed, learningRate, weights } = options;
-    // The promise is undefined if the result of the last step is known. If that step made no update, the caller knows this
-    // and wants this step in spite of it.
+    // The promise is undefined if the result of the last step is known. If that step made no update, the caller knows this,
+    // and this step is made anyway.
     const before = this.#lastUpdate;
     let updated: (made: boolean) => void = () => undefined;
     const own = new Promise<boolean>((resolve) => (updated = resolve));
@@ -381,7 +381,7 @@ function notFinite(
   const more = ids.length > 8 ? ` and ${ids.length - 8} more` : '';
   return new LxmertError(
     'NOT_FINITE',
-    `step ${step}: ${what} is not finite; the weights were left as they were. Samples: ${ids.slice(0, 8).join(', ')}${more}. ` +
+    `step ${step}: ${what} is not finite; the weights were not changed. Samples: ${ids.slice(0, 8).join(', ')}${more}. ` +
       'A lower learning rate often helps; if it happens in the first steps, look at the features of these samples',
   );
 }

@@ -21,7 +21,7 @@ interface PartOf<L extends string> {
   readonly weights: LossWeights<L>;
   readonly first: boolean;
   readonly last: boolean;
-  /** The part of the global batch whose gradient is made on its own, for a model that shares its steps. */
+  /** The part of the global batch whose gradient is computed separately; only for a model that shares its steps. */
   readonly gradientPart?: number | undefined;
 }
 
@@ -35,7 +35,7 @@ export interface StepWork<L extends string> {
   readonly partOf: readonly number[];
 }
 
-/** The parts of a model of which its steps are made. */
+/** The parts of a model that its steps use. */
 export interface StepWorld<L extends string> {
   readonly engine: Engine;
   readonly config: ModelConfig;
@@ -60,7 +60,7 @@ export class TrainingWork<L extends string> {
     this.#recordings = new Recordings(world.engine, mostRecordings);
   }
 
-  /** Later steps make the gradient of each part of a global batch on its own. */
+  /** From now on steps compute the gradient of each part of a global batch separately. */
   share(parts: GradientParts): void {
     this.#parts = parts;
   }
@@ -85,7 +85,7 @@ export class TrainingWork<L extends string> {
     return { done: report.then(([values]) => values) };
   }
 
-  /** Enqueues forward and backward of batches whose gradients are added up one after the other; returns the last. */
+  /** Enqueues forward and backward of batches, whose gradients are added up in order. Returns the last staged batch. */
   async #enqueueParts(
     parts: readonly Batch[],
     keys: StepKeys,
@@ -107,7 +107,7 @@ export class TrainingWork<L extends string> {
     return last;
   }
 
-  /** The same for the gradient parts of this rank, each on its own, and the sum of all; returns the records of the update. */
+  /** Enqueues the gradient parts of this rank, separately, and the sum of all. Returns the step records of the update. */
   async #enqueueShared(
     shared: GradientParts,
     parts: readonly Batch[],
@@ -120,7 +120,7 @@ export class TrainingWork<L extends string> {
       const batches = parts.filter((_, i) => partOf[i] === part);
       if (batches.length > 0) await this.#enqueueParts(batches, keys, weights, uploads, part);
       else {
-        // A part without samples: its gradient and its sums are zero.
+        // This part has no samples, so its gradient and its sums are zeros.
         this.#world.state.clearTallies();
         shared.endPart(part, ranges, new GradientLedger(), new GradientLedger()).rest();
       }
@@ -144,7 +144,7 @@ export class TrainingWork<L extends string> {
       if (last) this.#world.state.clearUnwritten(groups, ledger);
       return ledger;
     }
-    // Which gradients are complete after an op is known only once the whole part has been gone through.
+    // To know which gradients are complete after an op, all ops of the part are planned first.
     const whole = new GradientLedger(ledger);
     this.#world.engine.plan(() => this.#forwardAndBackward(staged, weights, whole));
     const end = this.#parts.endPart(gradientPart, this.#world.state.ranges(groups), whole, ledger);
@@ -153,7 +153,7 @@ export class TrainingWork<L extends string> {
     return ledger;
   }
 
-  /** Forward and backward of one batch, for memory to be planned. */
+  /** Forward and backward of one batch, to plan its memory. */
   work(weights: LossWeights<L>): StagedWork {
     const run = (staged: StagedBatch): void => this.#forwardAndBackward(staged, weights, new GradientLedger());
     return { kind: this.#world.kindOf('train', weights), run };
@@ -176,6 +176,6 @@ export class TrainingWork<L extends string> {
 function notMade(step: number): LxmertError {
   return new LxmertError(
     'NOT_FINITE',
-    `step ${step} was not made: a loss or the gradient of the step before it is not finite. The weights were left as they were`,
+    `step ${step} was not made: a loss or the gradient of the step before it is not finite. The weights were not changed`,
   );
 }

@@ -1,4 +1,4 @@
-/** Answers that the original takes for another (its `AnswerTable.ANS_CONVERT`). */
+/** Answers that the original replaces by another answer (its `AnswerTable.ANS_CONVERT`). */
 const synonyms = new Map([
   ['a man', 'man'],
   ['the man', 'man'],
@@ -19,7 +19,7 @@ const synonyms = new Map([
 
 const articles = ['a ', 'an ', 'the '];
 
-/** Blanks as Python's `str.strip` takes them: JavaScript's `trim` has U+FEFF more, and the separators of ASCII less. */
+/** The blanks of Python's `str.strip`. JavaScript's `trim` also removes U+FEFF, and does not remove ASCII's separators. */
 const blanks = '[\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]+';
 const outerBlanks = new RegExp(`^${blanks}|${blanks}$`, 'g');
 
@@ -27,7 +27,7 @@ const strip = (text: string) => text.replace(outerBlanks, '');
 
 /**
  * The form in which answers are compared, as in the original: lower case, without one full stop at the end, without
- * articles in front ("a", "an", "the", in this order, each once), number words as digits.
+ * articles at the beginning ("a", "an", "the", in this order, each once), number words as digits.
  */
 export function normalizeAnswer(answer: string): string {
   let text = answer.toLowerCase();

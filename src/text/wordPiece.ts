@@ -7,19 +7,19 @@ export interface WordPieceOptions {
   readonly vocabFile?: string | undefined;
 }
 
-/** Captions hold some ten thousand different words; a cache past this size is emptied, so memory stays bounded. */
+/** Largest number of words in the cache, which is then emptied. Captions have about ten thousand different words. */
 const CACHED_WORDS = 200_000;
 const LONGEST_CACHED_WORD = 64;
 
-/** Ideographs that take two UTF-16 units, which the library does not set apart as BERT does. */
+/** Ideographs of two UTF-16 units. BERT makes each a separate word, but the library does not. */
 const astralIdeograph = /[\u{20000}-\u{2a6df}\u{2a700}-\u{2ceaf}\u{2f800}-\u{2fa1f}]/gu;
 
 /** White space that always separates words. Other white space may be a control character, which is dropped instead. */
 const isSpace = (code: number) => code === 0x20 || code === 0x09 || code === 0x0a || code === 0x0d;
 
 /**
- * BERT's uncased WordPiece tokenizer (Devlin et al. 2019): control characters dropped, lower case, accents stripped,
- * ideographs and punctuation set apart, then greedy longest match.
+ * BERT's uncased WordPiece tokenizer (Devlin et al. 2019). It drops control characters, changes to lower case, strips
+ * accents, makes each ideograph and punctuation mark a separate word, and then splits words by greedy longest match.
  */
 export class WordPiece {
   readonly vocabSize: number;
@@ -77,15 +77,15 @@ export class WordPiece {
   }
 
   /**
-   * Ids of `[CLS] sentence [SEP]`. The sentence is cut so that the whole has at most `maxTokens` ids (at least 2), as
-   * in the original.
+   * Returns the ids of `[CLS] sentence [SEP]`. The sentence is cut so that there are at most `maxTokens` ids, as in the
+   * original. `maxTokens` is at least 2.
    */
   encode(sentence: string, maxTokens: number): Int32Array {
     if (!Number.isInteger(maxTokens) || maxTokens < 2) {
       throw new LxmertError('BAD_ARGUMENT', `maxTokens must be an integer from 2, found ${maxTokens}`);
     }
     const ids = [this.clsId];
-    // No rule of BERT's depends on two words, so words can be looked up one by one.
+    // No rule of BERT depends on two words, so the words can be converted one by one.
     for (let start = 0; start < sentence.length && ids.length < maxTokens;) {
       let end = start;
       while (end < sentence.length && !isSpace(sentence.charCodeAt(end))) end++;

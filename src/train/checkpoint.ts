@@ -87,14 +87,15 @@ export async function readTrainerState(folder: string): Promise<TrainerState> {
 }
 
 /**
- * Adds the way out to an error about a file of a run's newest checkpoint that is missing or damaged.
+ * Runs `read`. If it fails because a file of a run's newest checkpoint is missing or damaged, the error also says what the
+ * user can do.
  * @throws what `read` throws
  */
 export async function hinting<T>(folder: string, read: () => Promise<T>): Promise<T> {
   try {
     return await read();
   } catch (error) {
-    const hint = `Move ${folder} away, and --resume goes on from the checkpoint before it`;
+    const hint = `Move ${folder} away, and --resume continues from the checkpoint before it`;
     const isDamage = isLxmertError(error) && ['FILE_MISSING', 'BAD_CHECKPOINT', 'BAD_DATA'].includes(error.code);
     if (!isDamage || error.message.includes(hint)) throw error;
     throw new LxmertError(error.code, `${error.message}. ${hint}`, { cause: error });
@@ -105,8 +106,9 @@ export async function hinting<T>(folder: string, read: () => Promise<T>): Promis
 const newFiles: readonly string[] = [checkpointFiles.vocabulary];
 
 /**
- * Checks the text files of a checkpoint of the same run: JSON is whole, and other texts are the same.
- * @param files texts by name, as the run would write them
+ * Checks the text files of a checkpoint of the same run. A JSON file must be valid JSON; another file must have the same
+ * text as the run would write.
+ * @param files the texts that the run would write, by file name
  * @throws FILE_MISSING, FILE_ACCESS, BAD_CHECKPOINT naming the file
  */
 export async function demandFiles(folder: string, files: Readonly<Record<string, string>>): Promise<void> {
@@ -118,7 +120,10 @@ export async function demandFiles(folder: string, files: Readonly<Record<string,
     });
     if (name.endsWith('.json')) parseJson(text, path);
     else if (text !== expected)
-      throw new LxmertError('BAD_CHECKPOINT', `${path}: it is damaged, or not of this run: its contents are others`);
+      throw new LxmertError(
+        'BAD_CHECKPOINT',
+        `${path}: it is damaged or of another run: its text is not that of this run`,
+      );
   }
 }
 
@@ -150,8 +155,8 @@ function parseJson(text: string, path: string): unknown {
 }
 
 /**
- * Loads the weights of a checkpoint of exactly this model, and not its moments.
- * @throws BAD_CHECKPOINT saying what does not fit, or is not what was written; FILE_MISSING, FILE_ACCESS
+ * Loads the weights of a checkpoint, which must have exactly the tensors of this model. Moments are not loaded.
+ * @throws BAD_CHECKPOINT naming what does not fit or is damaged; FILE_MISSING, FILE_ACCESS
  */
 export async function loadWeights(folder: string, model: StoredModel): Promise<void> {
   await withFiles([join(folder, checkpointFiles.model)], async ([weights]) => {
@@ -164,10 +169,9 @@ export async function loadWeights(folder: string, model: StoredModel): Promise<v
 }
 
 /**
- * Loads all weights and moments of a checkpoint of exactly this model. Nothing is written to the model before all names
- * and shapes are checked.
- * @throws BAD_CHECKPOINT saying what does not fit, or is not what was written; FILE_MISSING, FILE_ACCESS; the signal's
- *   reason
+ * Loads all weights and moments of a checkpoint, which must have exactly the tensors of this model. Nothing is written to
+ * the model before all names and shapes are checked.
+ * @throws BAD_CHECKPOINT naming what does not fit or is damaged; FILE_MISSING, FILE_ACCESS; the signal's reason
  */
 export async function loadCheckpoint(folder: string, model: StoredModel, signal?: AbortSignal): Promise<Coverage> {
   const paths = [checkpointFiles.model, checkpointFiles.optimizer].map((file) => join(folder, file));

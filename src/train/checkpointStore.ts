@@ -17,9 +17,9 @@ export function stepOfName(name: string): number | undefined {
 }
 
 export interface CheckpointStoreOptions {
-  /** Newest checkpoints to keep. */
+  /** Number of newest checkpoints to keep. */
   readonly keep: number;
-  /** Whether the checkpoint of a step is never removed; none unless given. */
+  /** Returns whether the checkpoint of a step must never be removed. By default every checkpoint may be removed. */
   readonly forGood?: ((step: number) => boolean) | undefined;
 }
 
@@ -50,7 +50,7 @@ export class CheckpointStore {
     return listCheckpoints(this.folder);
   }
 
-  /** Makes the folder, and removes temporary files that a dead process left in it. */
+  /** Makes the folder, and removes temporary files that a killed process left in it. */
   async prepare(): Promise<void> {
     try {
       await makeFolder(this.folder);
@@ -69,7 +69,7 @@ export class CheckpointStore {
     return path;
   }
 
-  /** Sets the links, and removes the checkpoints that are not to be kept; a kill may have interrupted either. */
+  /** Sets the links, and removes the checkpoints that are not to be kept. Also does this after a kill interrupted it. */
   async settle(best: number | undefined): Promise<void> {
     const steps = await this.steps();
     const newest = steps.at(-1);

@@ -7,7 +7,7 @@ import { isRecord } from '../records.js';
 import { stateKinds } from './trainable.js';
 import type { StateKind } from './trainable.js';
 
-/** File of a checkpoint with a CRC-32 of all its weights and one of each moment. Older checkpoints have none. */
+/** The file of a checkpoint with a CRC-32 of all weights and one of each moment. Older checkpoints do not have this file. */
 export const checksumFile = 'checksums.json';
 
 /** CRC-32 of each kind of state, over the tensors in the order of the model's parameters. */
@@ -33,7 +33,7 @@ export class StateSums {
 }
 
 /**
- * Compares the tensors read from a checkpoint with those that were written.
+ * Compares the checksums of the tensors that were read from a checkpoint with the checksums in its file.
  * @param files the file of each kind that was read
  * @throws BAD_CHECKPOINT naming the damaged file
  */
@@ -49,8 +49,8 @@ export async function demandIntact(
     if (file === undefined || written[kind] === read.of(kind)) continue;
     throw new LxmertError(
       'BAD_CHECKPOINT',
-      `${join(folder, file)}: it is damaged: the checksum of its tensors is ${read.of(kind)}, that of what was written ` +
-        `${String(written[kind])} (${checksumFile}). Move ${folder} away, and --resume goes on from the checkpoint before it`,
+      `${join(folder, file)}: it is damaged: the checksum of its tensors is ${read.of(kind)}, and ${checksumFile} has ` +
+        `${String(written[kind])}. Move ${folder} away, and --resume continues from the checkpoint before it`,
     );
   }
 }

@@ -6,7 +6,7 @@ import type { StateEntry } from './trainable.js';
 
 export type { Coverage } from '../weights/index.js';
 
-/** Opens all files, and closes them whatever happens; a damaged one is a BAD_CHECKPOINT. */
+/** Opens all files, calls `use`, and always closes the files. A damaged file gives BAD_CHECKPOINT. */
 export async function withFiles<T>(
   paths: readonly string[],
   use: (files: readonly SafetensorsFile[]) => Promise<T>,
@@ -24,10 +24,10 @@ export async function withFiles<T>(
   }
 }
 
-/** Tensors that may be in a file of others: the decoder tied to the word table, and transformers' position buffer. */
+/** Tensors that files of other programs may have: the decoder tied to the word table, and transformers' position buffer. */
 const derived = new Set(['cls.predictions.decoder.weight', 'lxmert.embeddings.position_ids']);
 
-/** Holds the tensors of a checkpoint of ours against those of a model. */
+/** Compares the tensors of a checkpoint of lxmert with those of a model. */
 export function cover(file: SafetensorsFile, wanted: readonly StateEntry[]): Coverage {
   const missing: string[] = [];
   const misshapen: string[] = [];
@@ -47,7 +47,7 @@ export function cover(file: SafetensorsFile, wanted: readonly StateEntry[]): Cov
   };
 }
 
-/** @throws BAD_CHECKPOINT unless all tensors fit and none is left over */
+/** @throws BAD_CHECKPOINT unless the file has exactly the tensors of the model */
 export function demandWhole(path: string, { loaded, missing, misshapen, unexpected }: Coverage): void {
   const faults = [
     ...(missing.length > 0 ? [`${missing.length} missing (${some(missing)})`] : []),

@@ -29,7 +29,7 @@ export async function factsOf(settings: TrainSettings, { model, source, samples,
   };
 }
 
-/** The bytes of a text, filled up to whole words. */
+/** The bytes of a text, padded with zeros to a multiple of four. */
 function paddedBytes(text: string): Uint8Array {
   const bytes = new TextEncoder().encode(text);
   const padded = new Uint8Array(4 * Math.ceil(bytes.length / 4));

@@ -10,12 +10,12 @@ import type { StoredModel } from './trainable.js';
 import { runFiles } from './runFolder.js';
 import { percent } from '../figures.js';
 
-/** What initial weights had of the model. */
+/** Which parts of the model initial weights had. */
 export type InitialCoverage = LoadReport;
 
 /**
- * What can be told of initial weights before there are data and a model, which may take minutes: that there are some,
- * in a form that is read.
+ * Checks that initial weights exist in a form that can be read. This needs neither data nor a model, so an error is
+ * reported before they are opened, which may take minutes.
  * @throws FILE_MISSING, FILE_ACCESS, BAD_CHECKPOINT, RUN_FOLDER as `loadInitialWeights`
  */
 export async function lookForInitialWeights(path: string): Promise<void> {
@@ -24,11 +24,11 @@ export async function lookForInitialWeights(path: string): Promise<void> {
 }
 
 /**
- * Takes initial weights of any form (`openWeights`): one of our checkpoints, a folder of transformers' or BERT's, a
- * `.pth` of the original's. Heads that are missing or of another shape keep their values; the encoder must be there.
- * The answer head's last layer is carried by answer string, never by index: weights without a list of answers leave it
- * as drawn.
- * @param answers of the model, by row
+ * Loads initial weights of any form (`openWeights`): a checkpoint of lxmert, a folder of transformers or BERT, a `.pth` of
+ * the original. Heads that are missing or have another shape keep their values. The encoder must not be missing.
+ * Rows of the answer head's last layer are copied by answer string, never by index. If the weights have no list of
+ * answers, this layer keeps its values.
+ * @param answers the answer of each row of the model's answer head
  * @param allowMissing encoder weights that may be missing: names, or patterns with `*`
  * @throws BAD_CHECKPOINT when the weights are damaged, or those of the encoder are missing or of other shapes;
  *   FILE_MISSING, FILE_ACCESS; RUN_FOLDER for a run instead of one of its checkpoints; the signal's reason
@@ -54,7 +54,7 @@ export async function loadInitialWeights(
   );
 }
 
-/** What was taken of initial weights, in words, and what else there is to say about them. */
+/** Describes for the user what was loaded from initial weights, with further notes. */
 export function describeInitial(
   path: string,
   { parameters }: Pick<StoredModel, 'parameters'>,
@@ -66,13 +66,13 @@ export function describeInitial(
     `initial weights from ${path}: ${loaded} of ${parameters.length} tensors`,
     answers && `rows of ${answers.carried} of ${answers.of} answers`,
     shares.length > 0 && `found only in part: ${shares.join(', ')} of the parameters`,
-    left.length > 0 && `left as drawn (${left.length}): ${some(left)}`,
+    left.length > 0 && `random (${left.length}): ${some(left)}`,
     unexpected.length > 0 && `not used (${unexpected.length}): ${some(unexpected)}`,
   ];
   return [parts.filter(Boolean).join('; '), ...notes.map((text) => `${path}: ${text}`)];
 }
 
-/** A run is easily given for one of its checkpoints. */
+/** Refuses a run folder, which users may give instead of one of its checkpoints. */
 async function demandNoRunFolder(path: string): Promise<void> {
   const status = await stat(path).catch((error: unknown) => {
     throw fileError(error, 'read', path);
@@ -86,7 +86,7 @@ async function demandNoRunFolder(path: string): Promise<void> {
     );
 }
 
-/** Faulty contents and configurations make a faulty checkpoint, whatever form it has. */
+/** Runs `load`, and changes the codes BAD_DATA and BAD_CONFIG of an error to BAD_CHECKPOINT. */
 async function asCheckpoint<T>(load: () => Promise<T>): Promise<T> {
   try {
     return await load();

@@ -19,7 +19,7 @@ export interface StepRecord<L extends string = string> {
   readonly losses: MeanLosses<L>;
   /** Norm of the gradient before clipping. */
   readonly gradNorm: number;
-  /** Samples of this step over the time since the step before. A resumed run repeats all other figures exactly. */
+  /** Samples of this step, divided by the time since the step before. A resumed run repeats all other figures exactly. */
   readonly samplesPerSecond: number;
 }
 
@@ -46,8 +46,8 @@ export class MetricsFile {
 
   /**
    * Opens the file, and cuts it back to the lines of the first `steps` steps.
-   * @param validationDue the validation after these steps is still to be done; a line of it comes from a process that
-   *   ended before it could save
+   * @param validationDue whether the validation after these steps must still be done. If the file already has a line of
+   *   this validation, a process wrote it and ended before it could save; the line is removed
    * @returns the file, and the last step that its lines record
    */
   static async open(

@@ -13,15 +13,15 @@ import type { TrainerState } from './trainerState.js';
 
 type Figures = Pick<ValidRecord, 'loss' | 'score'>;
 
-/** What the state keeps of the best validation: no score where there is none. */
+/** The figures of the best validation that are saved in the state, with the score if there is one. */
 const bestOf = (step: number, { loss, score }: Figures) =>
   score === undefined ? { step, loss } : { step, loss, score };
 
-/** By the score where there is one; of equals the earlier stays the best. */
+/** Compares by the score if there is one, otherwise by the loss. If both are equal, the earlier one stays the best. */
 const isBetter = (now: Figures, best: Figures): boolean =>
   now.score !== undefined && best.score !== undefined ? now.score > best.score : now.loss < best.loss;
 
-/** What one process of a run writes. */
+/** The files that one process of a run writes. */
 interface Written {
   readonly folder: RunFolder;
   readonly recorder: Recorder;
@@ -34,7 +34,7 @@ interface Written {
 export class Milestones {
   readonly #options: TrainOptions;
   readonly #store: CheckpointStore;
-  /** The folder and its records, for the rank that writes them. */
+  /** The folder and its records, if this rank writes them. */
   readonly #written: Written | undefined;
   readonly #communication: CommunicationMeter | undefined;
   #state: TrainerState;
@@ -91,7 +91,7 @@ export class Milestones {
     }
     if (written && stepsFound < state.step)
       observer?.note?.(
-        `${written.folder.metrics} ends at step ${stepsFound}, before the checkpoint; the steps between stay unrecorded`,
+        `${written.folder.metrics} ends at step ${stepsFound}, before the checkpoint; it will not have the steps between`,
       );
     if (from && state.schedule.totalSteps > from.schedule.totalSteps)
       observer?.note?.(
@@ -113,9 +113,9 @@ export class Milestones {
     return this.#state;
   }
 
-  /** For messages: what is on the disk if the run ends here. */
+  /** A text for messages: what is saved if the run ends now. */
   get kept(): string {
-    return this.#saved === undefined ? 'nothing was saved' : `the checkpoint of step ${this.#saved} is untouched`;
+    return this.#saved === undefined ? 'nothing was saved' : `the checkpoint of step ${this.#saved} is unchanged`;
   }
 
   /** Records a step that is done. */
@@ -132,12 +132,12 @@ export class Milestones {
     this.#options.observer?.stepDone?.(record);
   }
 
-  /** Whether a step has to land before the next one starts, because a validation or a checkpoint follows it. */
+  /** Whether the next step may start only after this step is recorded, because a validation or checkpoint follows. */
   isDue(step: number, position: BatchPosition): boolean {
     return this.#validationDue(step, position) || this.#saveDue(step) || !!this.#options.signal?.aborted;
   }
 
-  /** Saves and validates what is due after the last step. Saves first, so that a validation that fails costs no work. */
+  /** Saves and validates if this is due after the last step. Saves first, so that no step is lost if the validation fails. */
   async pause(): Promise<void> {
     const { step, position, schedule } = this.#state;
     const validationDue = this.#validationDue(step, before(position, schedule.batchesPerEpoch));
@@ -146,12 +146,12 @@ export class Milestones {
     if (validationDue && !this.#options.signal?.aborted) await this.#validateAndKeep();
   }
 
-  /** Makes the validation that a stopped run left out after its last step. */
+  /** Runs the validation that was due when the run was stopped. */
   async catchUp(): Promise<void> {
     if (this.#state.validationDue && !this.#options.signal?.aborted) await this.#validateAndKeep();
   }
 
-  /** Saves what is not saved yet. */
+  /** Saves the last step if it is not saved yet. Returns the summary of the run. */
   async finish(): Promise<TrainSummary> {
     if (this.#saved !== this.#state.step) await this.#save();
     if (this.#communication) this.#options.observer?.note?.(this.#communication.describe());
@@ -190,8 +190,8 @@ export class Milestones {
   }
 
   /**
-   * Validates, and brings the checkpoint of this step up to date, if there is one. If there is none, saves when the model
-   * is the best so far, when the signal came, and when validating fails.
+   * Validates. If this step has a checkpoint, its state is updated. Otherwise a checkpoint is saved if the model is the
+   * best so far, if the signal was aborted, or if the validation fails.
    */
   async #validateAndKeep(): Promise<void> {
     const { step } = this.#state;
@@ -217,7 +217,7 @@ export class Milestones {
     } else if (!isSaved() && (best || this.#options.signal?.aborted)) await this.#save();
   }
 
-  /** @returns whether the model is the best so far; after the signal the validation stays due */
+  /** @returns whether the model is the best so far. If the signal interrupts the validation, it stays due */
   async #validate(): Promise<boolean> {
     const { settings, training, signal, observer } = this.#options;
     const { step, position, schedule } = this.#state;
@@ -273,7 +273,8 @@ export class Milestones {
       path = await this.#store.save({ model: training.model, files: training.files, state: this.#state });
     } catch (error) {
       if (!isLxmertError(error)) throw error;
-      const kept = this.#saved === undefined ? 'there is none before it' : `that of step ${this.#saved} is whole`;
+      const kept =
+        this.#saved === undefined ? 'there is no earlier one' : `the one of step ${this.#saved} is unchanged`;
       throw new LxmertError(error.code, `the checkpoint of step ${step} was not saved (${kept}): ${error.message}`, {
         cause: error,
       });

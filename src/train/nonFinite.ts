@@ -2,18 +2,18 @@ import { examplesOf, oneSample, type Batch } from '../data/batches/batch.js';
 import type { LossWeights } from '../step/losses.js';
 import type { Trainable } from './trainable.js';
 
-/** Most samples that the message names. */
+/** The message names at most this many samples. */
 const most = 3;
 
-/** What was found, as a sentence for the user. */
+/** The result of the search, as a text for the user. */
 export interface NonFinite {
   readonly text: string;
-  /** Whether it names a loss and its samples. */
+  /** Whether the text names a loss and its samples. */
   readonly isLoss: boolean;
 }
 
 /**
- * Evaluates the samples of a step one at a time, dropout off, to find those whose loss is not finite.
+ * Evaluates the samples of a step one at a time, without dropout, to find those whose loss is not finite.
  */
 export async function findNonFinite(
   model: Pick<Trainable, 'evaluate'>,
@@ -35,6 +35,6 @@ export async function findNonFinite(
   const text =
     samples.length > 0
       ? `the loss of ${[...losses].join(', ')} is not finite for ${samples.join(', ')}${samples.length === most ? ' (and maybe more)' : ''}`
-      : `every loss is finite, the gradient is not; the batch was ${all.slice(0, most).join(', ')}${all.length > most ? ` and ${all.length - most} more samples` : ''}`;
+      : `every loss is finite, but the gradient is not; the batch was ${all.slice(0, most).join(', ')}${all.length > most ? ` and ${all.length - most} more samples` : ''}`;
   return { text, isLoss: samples.length > 0 };
 }

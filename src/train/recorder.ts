@@ -42,7 +42,7 @@ export class Recorder {
   async step(record: StepRecord, communication?: CommunicationCost): Promise<void> {
     await this.#metrics.append(record);
     const { step, loss, losses, lr, gradNorm, samplesPerSecond } = record;
-    // Memory and communication depend on the machine, and the lines of metrics.jsonl are to be the same on every machine.
+    // Memory and communication depend on the machine, so they are not in metrics.jsonl, whose lines should not.
     const scalars = { loss, lr, gradNorm, samplesPerSecond, processMemoryBytes: process.memoryUsage.rss() };
     await this.#events.scalars(step, {
       ...tagged('train/', scalars),

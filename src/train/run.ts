@@ -19,7 +19,7 @@ export interface RunControls {
   readonly signal?: AbortSignal | undefined;
   /** Asks for a checkpoint while the run continues. */
   readonly saveRequest?: SaveRequest | undefined;
-  /** The processes that make this run together; absent: this one alone. Its `signal` is then that of the ranks. */
+  /** The processes that train together; absent if there is only this process. With ranks, `ranks.signal` is used. */
   readonly ranks?: TrainRanks | undefined;
 }
 
@@ -39,14 +39,14 @@ export interface RunRequest<C extends TrainSettings> extends RunControls {
 }
 
 /**
- * Takes the run folder and its lock, finds the checkpoint to continue from, and trains. Of several ranks only the first
- * touches the folder; it tells the others what it found there.
+ * Locks the run folder, finds the checkpoint to continue from, and trains. If there are several ranks, only the first
+ * uses the folder, and sends the others what it found there.
  * @throws BAD_CONFIG (a resumed run's description differs), RUN_FOLDER, and what `describe` and `train` throw
  */
 export async function trainInFolder<C extends TrainSettings>(request: RunRequest<C>): Promise<TrainSummary> {
   const { out, resume, observer, signal, ranks } = request;
   const isFirst = !ranks || ranks.rank === 0;
-  /** What the first rank finds, on all ranks. */
+  /** Runs `find` on the first rank, and returns its result on all ranks. */
   const shared = async <T>(name: string, find: () => Promise<T>): Promise<T> => {
     if (!ranks) return find();
     const [found] = await ranks.exchange<T | null>(name, isFirst ? await find() : null);
@@ -59,7 +59,7 @@ export async function trainInFolder<C extends TrainSettings>(request: RunRequest
     if (changes.length > 0)
       throw new LxmertError(
         'BAD_CONFIG',
-        `${out} cannot go on with other settings than it began with:\n  ${changes.join('\n  ')}\nLeave them out, or start another run with another --out`,
+        `the run in ${out} cannot continue with other settings:\n  ${changes.join('\n  ')}\nLeave them out, or start another run with another --out`,
       );
   };
 
@@ -77,15 +77,15 @@ export async function trainInFolder<C extends TrainSettings>(request: RunRequest
     if (from && !saved)
       throw new LxmertError(
         'RUN_FOLDER',
-        `${out} has checkpoints but no config.json to go on with; give another --out`,
+        `${out} has checkpoints but no config.json, so the run cannot continue; give another --out`,
       );
     if (from && saved) demandUnchanged(saved);
-    if (resume && !from) observer?.note?.(`${out} has no checkpoint: the run starts over`);
+    if (resume && !from) observer?.note?.(`${out} has no checkpoint: the run starts from step 0`);
     if (!from) await request.check(config);
     return await request.train(config, run ?? placeOf(out), from);
   } catch (error) {
     if (!signal?.aborted || error !== signal.reason) throw error;
-    // No step was made. A checkpoint would hold the same as the newest one, or as a new run has at its start.
+    // No step was made, so there is nothing new to save.
     return summaryOf(out, from);
   } finally {
     await run?.close();
@@ -108,7 +108,7 @@ async function summaryOfFinished(
   };
 }
 
-/** The summary of a run that made no step in this process, by its newest checkpoint. */
+/** The summary of a run that made no step in this process, from its newest checkpoint. */
 function summaryOf(out: string, state: TrainerState | undefined): TrainSummary {
   if (!state) return { step: 0, finished: false, stoppedEarly: false };
   const { step, schedule, best } = state;

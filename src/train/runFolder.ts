@@ -23,7 +23,7 @@ export interface RunContents {
 }
 
 /**
- * Looks into a run folder without changing it; a folder that does not exist holds nothing.
+ * Reads the contents of a run folder without changing it. A folder that does not exist has no contents.
  * @throws RUN_FOLDER for a checkpoint, or the folder of the checkpoints, instead of their run; FILE_ACCESS
  */
 export async function lookIntoRun(folder: string): Promise<RunContents> {
@@ -49,24 +49,24 @@ function demandNoCheckpoint(folder: string, names: readonly string[]): void {
   const run = at > 0 ? parts.slice(0, at).join(sep) : undefined;
   throw new LxmertError(
     'RUN_FOLDER',
-    `${folder} ${isCheckpoint ? 'is a checkpoint' : 'holds the checkpoints of a run'}; the folder of the run is expected` +
+    `${folder} ${isCheckpoint ? 'is a checkpoint' : 'contains the checkpoints of a run'}; the folder of the run is expected` +
       (run === undefined ? '' : `: ${run}`),
   );
 }
 
-/** Where a run is kept. */
+/** The folder of a run. */
 export interface RunPlace {
   readonly path: string;
   readonly checkpoints: string;
   writeConfig(config: object): Promise<void>;
 }
 
-/** The run folder as a rank sees it that must not write into it. */
+/** The run folder for a rank that must not write into it. */
 export function placeOf(path: string): RunPlace {
   return { path, checkpoints: join(path, runFiles.checkpoints), writeConfig: async () => undefined };
 }
 
-/** A run folder that this process holds. */
+/** A run folder that this process has locked. */
 export class RunFolder implements RunPlace {
   readonly path: string;
   readonly lock: RunLock;
@@ -134,7 +134,7 @@ async function demandNoRun(path: string): Promise<void> {
   const reached = checkpoints.length > 0 ? `, saved at step ${checkpoints.at(-1)}` : '';
   throw new LxmertError(
     'RUN_FOLDER',
-    `${path} already holds a run${reached}; add --resume to go on with it, or give another --out`,
+    `${path} already contains a run${reached}; add --resume to continue it, or give another --out`,
   );
 }
 
@@ -150,7 +150,7 @@ async function readSavedConfig(path: string): Promise<ConfigTree | undefined> {
     const value: unknown = JSON.parse(text);
     if (isRecord(value)) return value;
   } catch {
-    // The error below is thrown for this, as for any other unfit contents.
+    // The text is not JSON: the error below is thrown.
   }
   throw new LxmertError(
     'RUN_FOLDER',

@@ -17,7 +17,7 @@ import { isRecord } from '../records.js';
 interface Holder {
   readonly pid: number;
   readonly host: string;
-  /** When the lock was taken, for people. */
+  /** When the lock was taken, as text for the user. */
   readonly since: string;
   /** Distinguishes a process from a later one with the same number; absent where the system does not say. */
   readonly process?: string | undefined;
@@ -36,7 +36,7 @@ export interface LockTimes {
 /** A lock of another host is stale after 20 missed heartbeats, 10 minutes. docs/training.md states this time. */
 export const lockTimes: LockTimes = { heartbeat: 30_000, staleAfter: 600_000 };
 
-/** Attempts before giving up; another process needs milliseconds for a take-over. */
+/** Number of attempts. Another process needs only milliseconds to take a lock over. */
 const mostTries = 200;
 
 /** The lock on a run folder, which keeps other processes from writing into it. */
@@ -60,8 +60,8 @@ export class RunLock {
   }
 
   /**
-   * Takes the lock of a folder. A lock is taken over when its process is dead, or when it is of another host and has not
-   * been rewritten for `staleAfter`.
+   * Takes the lock of a folder. If the folder is locked, the lock is taken over if its process has ended, or if its process
+   * is on another host and has not rewritten the lock for `staleAfter`.
    * @throws RUN_FOLDER naming the process that holds it; FILE_ACCESS
    */
   static async take(folder: string, times: LockTimes = lockTimes): Promise<RunLock> {
@@ -94,14 +94,14 @@ export class RunLock {
   }
 
   /**
-   * The same check, but only if heartbeats are late: a process that was suspended, or cut off from the disk, may have
-   * lost its lock meanwhile. Cheap enough for every step.
+   * Does the same check, but only if heartbeats are late. A process that was suspended, or could not reach the disk, may
+   * have lost its lock meanwhile. This is fast enough to be called after every step.
    */
   async checkIfLate(): Promise<void> {
     if (performance.now() - this.#seen > this.#times.staleAfter / 2) await this.check();
   }
 
-  /** Gives the folder back. */
+  /** Removes the lock. */
   async release(): Promise<void> {
     clearInterval(this.#timer);
     await this.#beat;
@@ -112,7 +112,7 @@ export class RunLock {
   /** Writes the same text again: the file server sets the time of change, so the clocks of hosts need not agree. */
   async #rewrite(): Promise<void> {
     try {
-      // If another process replaces the file now, this handle still means the old one.
+      // If another process replaces the file now, this handle still refers to the old file.
       const file = await open(this.#path, 'r+');
       try {
         if ((await file.readFile('utf8')) !== this.#text) return;
@@ -122,7 +122,7 @@ export class RunLock {
         await file.close();
       }
     } catch {
-      // The next heartbeat, or the check before the next checkpoint, shows what is wrong.
+      // An error here is ignored: the next heartbeat, or the check before the next checkpoint, will report the problem.
     }
   }
 }
@@ -152,7 +152,7 @@ async function takeFile(path: string, claim: Claim): Promise<void> {
       await takeFile(second, claim);
     } catch (error) {
       if (!isLxmertError(error)) throw error;
-      // Another process is replacing the lock, and will hold it in a moment.
+      // Another process is replacing the lock at this moment.
       await new Promise((done) => setTimeout(done, 10));
       continue;
     }
@@ -176,7 +176,7 @@ async function created(path: string, text: string): Promise<number | undefined> 
     await link(mine, path);
     return undefined;
   } catch (error) {
-    // ENOENT: the holder has removed all temporary files, ours too.
+    // ENOENT: the process that has the lock has removed all temporary files, including ours.
     if (!['EEXIST', 'ENOENT'].includes(systemCode(error) ?? '')) throw error;
     return await stat(mine).then(
       ({ mtimeMs }) => mtimeMs,
@@ -187,7 +187,7 @@ async function created(path: string, text: string): Promise<number | undefined> 
   }
 }
 
-/** @throws RUN_FOLDER when the process of a lock lives, or may live */
+/** @throws RUN_FOLDER if the process of a lock is running, or may be running */
 async function demandStale(lock: ReadLock, now: number, path: string, { folder, staleAfter }: Claim): Promise<void> {
   const holder = parseHolder(lock.text);
   if (!holder) return;
@@ -197,9 +197,9 @@ async function demandStale(lock: ReadLock, now: number, path: string, { folder, 
     if (silent > staleAfter) return;
     throw new LxmertError(
       'RUN_FOLDER',
-      `${folder} is in use by process ${pid} on ${host} since ${since}; if that process is gone, remove ${path}, ` +
-        `or wait: its last sign of life is ${inWords(Math.max(0, silent))} old, and after ${inWords(staleAfter)} ` +
-        'without one another host may take the folder over',
+      `${folder} is in use by process ${pid} on ${host} since ${since}; if that process has ended, remove ${path}, ` +
+        `or wait: the process last rewrote this file ${inWords(Math.max(0, silent))} ago, and after ${inWords(staleAfter)} ` +
+        'without a rewrite another host may use the folder',
     );
   }
   if (await lives(holder))
@@ -237,7 +237,7 @@ async function readLock(path: string): Promise<ReadLock | undefined> {
   }
 }
 
-/** Undefined for a text that no run wrote: no process holds such a lock. */
+/** Parses the text of a lock; undefined if no run wrote this text. Such a lock belongs to no process. */
 function parseHolder(text: string): Holder | undefined {
   try {
     const value: unknown = JSON.parse(text);
@@ -267,7 +267,7 @@ async function processStart(pid: number): Promise<string | undefined> {
       readFile('/proc/sys/kernel/random/boot_id', 'utf8'),
       readFile(`/proc/${pid}/stat`, 'utf8'),
     ]);
-    // Field 22; the name in field 2 may hold spaces and parentheses.
+    // The start time is field 22. The name in field 2 may contain spaces and parentheses.
     const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
     const [state, ticks] = [fields[0], fields[19]];
     // A zombie has ended, but its parent has not asked for its exit code yet.

@@ -8,29 +8,29 @@ import type { TrainerState } from './trainerState.js';
 export interface TrainOptions {
   readonly settings: TrainSettings;
   readonly training: Training;
-  /** The run folder; a place that is no `RunFolder` is not written to. */
+  /** The run folder. Nothing is written unless it is a `RunFolder`. */
   readonly run: RunPlace;
   /** Written into the run folder before the first step. */
   readonly description?: object | undefined;
-  /** The state to continue from; absent: the run starts, with the weights that the model has. */
+  /** The state to continue from. If absent, the run starts from step 0, with the current weights of the model. */
   readonly from?: TrainerState | undefined;
   readonly observer?: TrainObserver | undefined;
   /** Ends the run after the current step, with a checkpoint. */
   readonly signal?: AbortSignal | undefined;
   readonly saveRequest?: SaveRequest | undefined;
-  /** Absent: this process makes the run alone. */
+  /** Absent if this process trains alone. */
   readonly ranks?: TrainRanks | undefined;
 }
 
 export interface TrainSummary {
   readonly step: number;
-  /** Absent when the signal came before the data of a new run were open. */
+  /** Absent if the signal ended a new run before its data were open. */
   readonly totalSteps?: number | undefined;
   /** False when the signal ended the run. */
   readonly finished: boolean;
   /** Whether `earlyStop` ended the run before its last step. */
   readonly stoppedEarly: boolean;
-  /** The newest checkpoint; absent when the signal came before the first one. */
+  /** The newest checkpoint; absent if the signal ended the run before the first one. */
   readonly checkpoint?: string | undefined;
   readonly best?: TrainerState['best'] | undefined;
   /** The last step and the last validation that this process made. */

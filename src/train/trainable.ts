@@ -29,16 +29,16 @@ export interface StoredModel {
 export interface Trainable<L extends string = string> extends StoredModel {
   /**
    * One optimizer step over the parts of one global batch (gradient accumulation). Enqueues its work and resolves when
-   * its losses are known. Rejects with NOT_FINITE when a loss or the gradient is not finite; weights and moments are
-   * then as before the step, and the steps that are already enqueued are not made.
+   * its losses are known. Rejects with NOT_FINITE if a loss or the gradient is not finite. Weights and moments then do not
+   * change, and steps that are already enqueued do not change them either.
    */
   step(parts: readonly Batch[], options: StepOptions<L>): Promise<StepResult<L>>;
   /**
-   * Before moments are loaded, and before the first step: gradients are made in parts, and summed over the ranks. Absent: the
-   * model cannot do that.
+   * Called before moments are loaded and before the first step. Gradients are then computed in parts and summed over the
+   * ranks. Absent if not supported.
    */
   share?(sharing: StepSharing): Promise<void>;
-  /** Forward only, dropout off. The sums of every loss whose weight is not 0; tallies of the others may be zeros. */
+  /** Runs forward without dropout. Returns the sums of each loss with a weight other than 0; other tallies may be zeros. */
   evaluate(batch: Batch, weights: LossWeights<L>): Promise<Tallies<L>>;
 }
 
@@ -48,7 +48,7 @@ export interface TrainSource {
   /** Global batches from `from` on, without end, in the order of their positions. */
   train(from: BatchPosition): AsyncIterable<PositionedBatch>;
   /**
-   * Gives the memory of a batch's features back, for a later batch. Nobody may read them afterwards. The garbage
+   * Allows a later batch to use the memory of this batch's features, which must not be read afterwards. The garbage
    * collector frees a batch that is never released.
    */
   release(batch: Batch): void;
@@ -59,11 +59,11 @@ export interface Validation<L extends string = string> {
   /** Σ weight × loss. */
   readonly loss: number;
   readonly losses: MeanLosses<L>;
-  /** By loss: the share of labels whose arg-max was right; absent for a loss without labels or without classes. */
+  /** For each loss, the share of labels that the arg-max predicted; absent for a loss without labels or without classes. */
   readonly accuracy: MeanLosses<L>;
-  /** What the best checkpoint is chosen by, the higher the better; absent: by the loss. */
+  /** The best checkpoint is the one with the highest score. If absent, it is the one with the smallest loss. */
   readonly score?: number | undefined;
-  /** By loss, then by data set: the same share, where samples come from several data sets. */
+  /** The same share for each loss and data set, if the samples come from several data sets. */
   readonly accuracyBySet?: Readonly<Partial<Record<L, Readonly<Record<string, number>>>>> | undefined;
 }
 
@@ -71,7 +71,7 @@ export interface ValidationControls {
   readonly signal?: AbortSignal | undefined;
   /** Called with the number of batches done so far. */
   readonly progress?: ((batches: number) => void) | undefined;
-  /** The ranks that share the validation; its source gives each of them its own batches. */
+  /** The ranks that share the validation. The source gives each rank different batches. */
   readonly ranks?: TrainRanks | undefined;
 }
 
@@ -81,13 +81,13 @@ export interface Training {
   readonly source: TrainSource;
   /** Weights of the losses in an epoch. */
   readonly weights: (epoch: number) => LossWeights<string>;
-  /** Absent: the run has no validation data. Resolves with undefined when there is no sample, or after the signal. */
+  /** Absent if the run has no validation data. Resolves with undefined if there is no sample, or after the signal. */
   readonly validate?: ((epoch: number, controls: ValidationControls) => Promise<Validation | undefined>) | undefined;
-  /** Text files that each checkpoint holds beside the weights, by name: `config.json`, `answers.json`, `vocab.txt`. */
+  /** Text files of each checkpoint by name, beside the weights: `config.json`, `answers.json`, `vocab.txt`. */
   readonly files: Readonly<Record<string, string>>;
-  /** A checksum of the training samples; absent: a resumed run cannot check that they are the same. */
+  /** A checksum of the training samples. If absent, a resumed run cannot check that the samples are the same. */
   readonly samples?: string | undefined;
-  /** What differs between the samples of a saved checksum and these; undefined: nothing. By default checksums must be equal. */
+  /** What differs between the samples of a saved checksum and these; undefined if nothing. Default: compares checksums. */
   readonly samplesDifference?: ((saved: string) => string | undefined) | undefined;
 }
 
@@ -96,7 +96,7 @@ export interface TrainSettings {
   readonly seed: number;
   /** Samples of a global batch. */
   readonly batchSize: number;
-  /** Parts of a global batch whose gradients are made on their own; absent: one for each rank. */
+  /** Number of parts of a global batch whose gradients are computed separately; by default one for each rank. */
   readonly gradientParts?: number | undefined;
   /** The length of the run: passes over the samples, or optimizer steps. */
   readonly epochs?: number | undefined;
@@ -108,10 +108,10 @@ export interface TrainSettings {
     readonly warmup: number;
   };
   readonly saveEvery: number;
-  /** Steps from one validation to the next; once an epoch unless given. */
+  /** Steps from one validation to the next; by default there is one validation an epoch. */
   readonly validEvery?: number | undefined;
   readonly earlyStop?: number | undefined;
-  /** Newest checkpoints to keep, besides the best. */
+  /** Number of newest checkpoints to keep, besides the best. */
   readonly keep: number;
   /** The checkpoint at the end of every Nth epoch is never removed. */
   readonly keepEvery?: number | undefined;

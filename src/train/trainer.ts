@@ -16,7 +16,7 @@ import { after, stopsEarly } from './trainerState.js';
 
 /**
  * Runs the optimizer steps of a run, from its start or a checkpoint, to its end or a signal.
- * @throws BAD_ARGUMENT for a source that does not keep its contract, before anything is computed with its batch;
+ * @throws BAD_ARGUMENT if the source gives a wrong batch, before anything is computed with that batch;
  *   NOT_FINITE, and what model, source and files throw
  */
 export async function train(options: TrainOptions): Promise<TrainSummary> {
@@ -38,7 +38,7 @@ const sharingOf = (ranks: TrainRanks | undefined) =>
     exchange: <T>(name: string, value: T) => ranks.exchange(name, value),
   };
 
-/** Tells the model how its steps are shared. */
+/** Tells the model how the ranks share its steps. */
 async function shareSteps({ settings, training, ranks }: TrainOptions): Promise<void> {
   const { rank, ranks: count } = ranks ?? { rank: 0, ranks: 1 };
   const { gradientParts = count } = settings;
@@ -66,11 +66,11 @@ interface Flight {
   readonly result: Promise<{ readonly outcome: StepResult<string>; readonly at: number }>;
 }
 
-/** The training loop. While the device computes a step, the next batch is assembled and the step before is recorded. */
+/** The training loop. While the device computes a step, the next batch is assembled and the previous step is recorded. */
 class Trainer {
   readonly #options: TrainOptions;
   readonly #milestones: Milestones;
-  /** When the step before was done, for samples per second. */
+  /** When the previous step was done, for samples per second. */
   #clock = performance.now();
 
   constructor(options: TrainOptions, milestones: Milestones) {
@@ -123,7 +123,7 @@ class Trainer {
     return !!signal?.aborted || stopsEarly(this.#milestones.state, settings.earlyStop);
   }
 
-  /** Enqueues a step. Its errors are thrown when it lands. */
+  /** Enqueues a step. Its errors are thrown by `#land`. */
   #start(step: number, batch: PositionedBatch): Flight {
     const { settings, training } = this.#options;
     const { totalSteps } = this.#milestones.state.schedule;
@@ -135,7 +135,7 @@ class Trainer {
     return { batch, step, lr, result: quiet(result) };
   }
 
-  /** Waits for a step and records it. */
+  /** Waits until a step is done, and records it. */
   async #land(flight: Flight): Promise<void> {
     const { batch, step, lr } = flight;
     const { source } = this.#options.training;
@@ -155,7 +155,7 @@ class Trainer {
     await this.#milestones.stepDone(record, batch.position);
   }
 
-  /** Finds the samples for which a step was not finite. The weights are those before the step. */
+  /** If the error is NOT_FINITE, finds the samples that caused it, with the weights before the step. */
   async #explain(error: unknown, { batch, step }: Flight): Promise<never> {
     if (!isLxmertError(error) || error.code !== 'NOT_FINITE') throw error;
     const { ranks, training } = this.#options;
@@ -171,14 +171,14 @@ class Trainer {
     throw ranks?.common(explained) ?? explained;
   }
 
-  /** Whether a global batch may have no part in this process. */
+  /** Whether other ranks compute parts of a global batch, so that this process may have none. */
   get #sharesSteps(): boolean {
     const { ranks, settings } = this.#options;
     return ranks !== undefined || settings.gradientParts !== undefined;
   }
 }
 
-/** What the ranks found, each in its own samples: that of those that found a loss that is not finite. */
+/** Joins the texts of the ranks that found a loss that is not finite. Each rank has searched its own samples. */
 async function overRanks(ranks: TrainRanks, found: NonFinite): Promise<string> {
   const all = await ranks.exchange('nonFinite', found);
   const named = all.map(({ text, isLoss }, i) => ({ text: `${text} (${ranks.nameOf(i)})`, isLoss }));
@@ -186,7 +186,7 @@ async function overRanks(ranks: TrainRanks, found: NonFinite): Promise<string> {
   return (losses.length > 0 ? losses : named.slice(0, 1)).map(({ text }) => text).join('; ');
 }
 
-/** @throws BAD_ARGUMENT when the data source gave another batch than it was asked for, or an empty one */
+/** @throws BAD_ARGUMENT if the data source gave another batch than the requested one, or an empty batch */
 function demandBatch({ position, parts }: PositionedBatch, { epoch, batch }: BatchPosition, mayBeEmpty: boolean): void {
   if (position.epoch !== epoch || position.batch !== batch)
     throw new LxmertError(

@@ -8,7 +8,7 @@ import type { TrainSettings } from './trainable.js';
 
 const count = z.number().int().min(0);
 
-/** `trainer_state.json`: with the weights and the moments, all that a run needs in order to continue. */
+/** `trainer_state.json`. A run needs this file, the weights and the moments in order to continue. */
 export const trainerStateSchema = z.strictObject({
   format: z.literal(1),
   /** Optimizer steps done. */
@@ -27,17 +27,17 @@ export const trainerStateSchema = z.strictObject({
     batchSize: count.min(1),
     batchesPerEpoch: count.min(1),
   }),
-  /** The best validation so far: the highest score where there are scores, else the smallest loss. */
+  /** The best validation so far: the one with the highest score, or with the smallest loss if there are no scores. */
   best: z.strictObject({ step: count, loss: z.number(), score: z.number().optional() }).optional(),
-  /** Validations since `best`, none of them better; `earlyStop` limits this number. */
+  /** Number of validations since the best one; `earlyStop` limits this number. */
   validationsSinceBest: count.default(0),
-  /** The validation that belongs to this step is still to be done. */
+  /** Whether the validation after this step must still be done. */
   validationDue: z.boolean(),
 });
 
 export type TrainerState = z.infer<typeof trainerStateSchema>;
 
-/** Whether `earlyStop` validations in a row were no better; false if it is not given. */
+/** Whether `earlyStop` validations in a row were not better; false if `earlyStop` is not given. */
 export const stopsEarly = ({ validationsSinceBest }: TrainerState, earlyStop: number | undefined): boolean =>
   earlyStop !== undefined && validationsSinceBest >= earlyStop;
 
@@ -93,7 +93,7 @@ export function startOf(settings: TrainSettings, batchesPerEpoch: number, sample
 }
 
 /**
- * The state from which a resumed run continues: the saved one, with the end that is planned now.
+ * The state from which a resumed run continues: the saved state, with the planned end of the resumed run.
  * @param now the state before the first step, by the settings and data of the resumed run
  * @throws BAD_CONFIG when the run would not continue as it began, or would become shorter
  */
@@ -112,7 +112,10 @@ export function continued(
   const otherSamples = saved.samples === undefined ? undefined : samplesDifference(saved.samples);
   if (otherSamples !== undefined) changes.push(otherSamples);
   if (changes.length > 0)
-    throw new LxmertError('BAD_CONFIG', `the run cannot go on as it began (other data?): ${changes.join('; ')}`);
+    throw new LxmertError(
+      'BAD_CONFIG',
+      `the run cannot continue, because its data have changed: ${changes.join('; ')}`,
+    );
   return withEnd(saved, now.schedule.totalSteps);
 }
 

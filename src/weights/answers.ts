@@ -6,15 +6,15 @@ import { isRecord } from '../records.js';
 import { readTextIfThere } from './jsonFile.js';
 import type { SourceTensor, WeightSource } from './source.js';
 
-/** The answer head's last layer: a row an answer. */
+/** The last layer of the answer head, which has one row for each answer. */
 export const answerRows = { weight: 'answer_head.logit_fc.3.weight', bias: 'answer_head.logit_fc.3.bias' } as const;
 
 export const isAnswerRow = (name: string): boolean => name === answerRows.weight || name === answerRows.bias;
 
-/** Beside weights of ours: the answers of their head. */
+/** The file with the answers of the head, which lxmert writes beside weights. */
 const ownList = 'answers.json';
 
-/** Lists of the original's that may lie beside weights. */
+/** Answer lists of the original that may be beside weights. */
 const originalLists = ['all_ans.json', 'label2ans.json', 'trainval_label2ans.json'];
 
 /**
@@ -43,7 +43,7 @@ function parseAnswerList(text: string, path: string): readonly string[] {
   return answers as string[];
 }
 
-/** The keys of `{answer: row}` in the order of the rows, or the values of `{row: answer}`; none when rows are left out. */
+/** The answers of `{answer: row}` or `{row: answer}` in the order of the rows; an empty list if a row is missing. */
 function byRow(value: Record<string, unknown>): unknown[] {
   const entries = Object.entries(value);
   const answers = new Array<unknown>(entries.length).fill(undefined);
@@ -55,10 +55,10 @@ function byRow(value: Record<string, unknown>): unknown[] {
 }
 
 /**
- * The answers of the head of weights: out of `answers.json`, which ours have, or else out of a file of the original's
- * that lists as many as the head has rows.
- * @returns undefined when there is none
- * @throws BAD_DATA for an `answers.json` that is no list of answers
+ * The answers of the head, from `answers.json`, which lxmert writes, or otherwise from a file of the original with as
+ * many answers as the head has rows.
+ * @returns undefined if there is no such file
+ * @throws BAD_DATA for an `answers.json` that is not a list of answers
  */
 export async function answersBeside({ folder, tensors }: WeightSource): Promise<readonly string[] | undefined> {
   const own = join(folder, ownList);
@@ -67,7 +67,7 @@ export async function answersBeside({ folder, tensors }: WeightSource): Promise<
   const rows = tensors.get(answerRows.bias)?.shape[0];
   if (rows === undefined) return undefined;
   for (const file of originalLists) {
-    // Whatever else has this name is not meant for us.
+    // A file with this name may be something else, so an error is ignored.
     const answers = await readAnswerList(join(folder, file)).catch(() => undefined);
     if (answers?.length === rows) return answers;
   }
@@ -75,8 +75,8 @@ export async function answersBeside({ folder, tensors }: WeightSource): Promise<
 }
 
 /**
- * The row of another head's answers that each answer takes, or undefined: answers are compared as the original does it,
- * `normalizeAnswer` of ours against theirs as they stand, and then against theirs normalised as well.
+ * For each of our answers, finds the row of another head, or undefined. Answers are compared as in the original: our
+ * answer after `normalizeAnswer` is compared with their answers, first unchanged and then normalised.
  */
 export function matchAnswers(ours: readonly string[], theirs: readonly string[]): readonly (number | undefined)[] {
   const exact = new Map<string, number>();
@@ -92,7 +92,7 @@ export function matchAnswers(ours: readonly string[], theirs: readonly string[])
   });
 }
 
-/** Rows of a matrix [theirs, width] or vector, one an answer; zeros where there is none. */
+/** Copies the given rows of a matrix [theirs, width] or a vector, one row for each answer. Without a row it writes zeros. */
 export function takeRows(
   source: Float32Array,
   width: number,
@@ -104,7 +104,7 @@ export function takeRows(
   return values;
 }
 
-/** The two tensors of the last layer of a head, where both are there and agree in rows. */
+/** The two tensors of the last layer of a head; undefined unless both exist and have the same number of rows. */
 export function answerHead({
   tensors,
 }: Pick<WeightSource, 'tensors'>): { readonly weight: SourceTensor; readonly bias: SourceTensor } | undefined {

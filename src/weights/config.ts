@@ -8,21 +8,21 @@ import { isRecord } from '../records.js';
 import { readTextIfThere } from './jsonFile.js';
 import type { WeightSource } from './source.js';
 
-/** Of the published models; where no configuration says otherwise, a head is as wide in all others. */
+/** The size of an attention head in the published models. It is assumed for weights without a configuration. */
 const assumedHeadSize = 64;
 
-/** What the configuration of weights says besides sizes. */
+/** The configuration of weights, and how it was found. */
 export interface SourceConfig {
   readonly config: ModelConfig;
-  /** Where `config` comes from, and what was assumed. */
+  /** Notes on the source of `config` and on assumptions. */
   readonly notes: readonly string[];
-  /** Of a transformers folder: the tasks that it says it was trained for. */
+  /** The tasks for which the model was trained, if a transformers folder gives them. */
   readonly tasks?: { readonly matched: boolean; readonly maskedLm: boolean } | undefined;
 }
 
 type Sizes = Partial<Record<keyof ModelConfig, number>>;
 
-/** A size of the configuration, a tensor that shows it, and the axis. */
+/** For each size of the configuration, a tensor and an axis whose length is this size. */
 const shownBy: readonly (readonly [keyof ModelConfig, string, number])[] = [
   ['vocabSize', 'lxmert.embeddings.word_embeddings.weight', 0],
   ['hiddenSize', 'lxmert.embeddings.word_embeddings.weight', 1],
@@ -43,13 +43,13 @@ const layerKeys: readonly (readonly [keyof ModelConfig, RegExp])[] = [
   ['xLayers', /^lxmert\.encoder\.x_layers\.(\d{1,4})\./],
 ];
 
-/** More than any model has; a configuration may claim any number, and each layer takes memory to look for. */
+/** Largest number of layers. A configuration may claim any number, and the search for each layer uses memory. */
 const maxLayers = 1000;
 
-/** Sizes of heads: a configuration of the same encoder may differ in them. */
+/** Sizes of heads. A configuration may have other values here, if it is of the same encoder. */
 const headKeys = new Set<keyof ModelConfig>(['numObjectLabels', 'numAttrLabels', 'numQaLabels']);
 
-/** Sizes that the shapes of tensors show. */
+/** Computes sizes from the shapes of tensors. */
 export function sizesOf({ tensors }: Pick<WeightSource, 'tensors'>): Sizes {
   const sizes: Sizes = {};
   for (const [key, name, axis] of shownBy) {
@@ -67,10 +67,10 @@ export function sizesOf({ tensors }: Pick<WeightSource, 'tensors'>): Sizes {
 }
 
 /**
- * The configuration of weights: `config.json` in their folder or beside their file, held against the shapes; without one
- * it comes from the shapes, with heads of 64 dimensions.
- * @param heads attention heads, for weights without a configuration
- * @throws BAD_CONFIG when the two disagree, or a size is nowhere; UNSUPPORTED for another kind of model
+ * The configuration of weights: `config.json` in their folder or beside their file, compared with the shapes. If there is
+ * no `config.json`, the configuration is computed from the shapes, with attention heads of 64 dimensions.
+ * @param heads number of attention heads, for weights without a configuration
+ * @throws BAD_CONFIG if file and shapes disagree, or a size cannot be found; UNSUPPORTED for another kind of model
  */
 export async function configOf(source: WeightSource, heads?: number): Promise<SourceConfig> {
   const sizes = sizesOf(source);
@@ -79,7 +79,7 @@ export async function configOf(source: WeightSource, heads?: number): Promise<So
   return fromSizes(source, sizes, heads);
 }
 
-/** Attention heads that the configuration beside weights names; undefined without one. */
+/** The number of attention heads in the configuration beside weights; undefined if there is no configuration. */
 export async function headsBeside(source: WeightSource): Promise<number | undefined> {
   const path = join(source.folder, 'config.json');
   for (const file of [path, join(source.folder, 'bert_config.json')]) {
@@ -87,7 +87,7 @@ export async function headsBeside(source: WeightSource): Promise<number | undefi
     const value = text === undefined ? undefined : describesModel(parseJson(text, file));
     if (!value) continue;
     const heads = value.num_attention_heads;
-    // A configuration beside a file may be of other weights: it counts where the width agrees.
+    // A configuration beside a file may belong to other weights, so it is used only if the width is the same.
     if (typeof heads === 'number' && value.hidden_size === sizesOf(source).hiddenSize) return heads;
   }
   return undefined;
@@ -96,7 +96,7 @@ export async function headsBeside(source: WeightSource): Promise<number | undefi
 interface FoundConfig {
   readonly path: string;
   readonly config: ModelConfig;
-  /** Sizes that a BERT's configuration does not have: these are LXMERT's defaults. */
+  /** Whether it is the configuration of a BERT. Sizes that BERT does not have are then LXMERT's defaults. */
   readonly isBert: boolean;
   readonly tasks?: SourceConfig['tasks'];
 }
@@ -122,13 +122,13 @@ async function configBeside(source: WeightSource): Promise<FoundConfig | undefin
 
 const describesModel = (value: unknown) => (isRecord(value) && value.hidden_size !== undefined ? value : undefined);
 
-/** A BERT's keys are LXMERT's, but for the number of layers. */
+/** Converts BERT's configuration: its keys are those of LXMERT, except the number of layers. */
 function bertAsLxmert(value: Record<string, unknown>): string {
   const layers = typeof value.num_hidden_layers === 'number' ? value.num_hidden_layers : 12;
   return JSON.stringify({ ...value, model_type: 'lxmert', l_layers: Math.min(9, layers) });
 }
 
-/** Sizes in shapes against those in a file. */
+/** Compares the sizes in a configuration file with the sizes from the shapes. */
 function agree({ path, config, isBert }: FoundConfig, sizes: Sizes, weights: string): SourceConfig {
   const notes: string[] = [];
   const own: Sizes = {};
@@ -140,10 +140,10 @@ function agree({ path, config, isBert }: FoundConfig, sizes: Sizes, weights: str
     if (!headKeys.has(key) && !isBert)
       throw new LxmertError(
         'BAD_CONFIG',
-        `${path} says ${key} ${config[key]}, but the shapes in ${weights} say ${size}. Is it of other weights?`,
+        `${path} says ${key} ${config[key]}, but the shapes in ${weights} say ${size}. Does it belong to other weights?`,
       );
     own[key] = size;
-    if (!isBert) notes.push(`${path} says ${key} ${config[key]}; the shapes say ${size}, which counts`);
+    if (!isBert) notes.push(`${path} says ${key} ${config[key]}; the shapes say ${size}, which is used`);
   }
   return { config: checked({ ...config, ...own }, weights), notes };
 }
@@ -170,7 +170,7 @@ function fromSizes(source: WeightSource, sizes: Sizes, heads: number | undefined
         'Put its config.json beside it, or give --heads',
     );
   const numAttentionHeads = heads ?? hidden / assumedHeadSize;
-  // Language and object layers may be none at all; then there is nothing to see of them.
+  // A model may have no language or object layers. Then no tensor gives their number, so the default is 0.
   const config = checked({ lLayers: 0, rLayers: 0, ...sizes, numAttentionHeads }, source.path);
   const assumed =
     heads === undefined

@@ -34,11 +34,11 @@ export interface ConvertOptions {
   /** Attention heads, for weights without a configuration. */
   readonly heads?: number | undefined;
   readonly allowMissing?: readonly string[] | undefined;
-  /** File with the answers that the new head is to have. */
+  /** File with the answers of the new head. */
   readonly answers?: string | undefined;
-  /** File with the answers of the head as it is; by default one beside the weights. */
+  /** File with the answers of the old head; by default a file beside the weights. */
   readonly answersFrom?: string | undefined;
-  /** Another place to look for them, which need not exist; it counts where it lists as many as the head has rows. */
+  /** Another file with the answers of the old head, which may not exist. It is used if it has one answer for each row. */
   readonly usualAnswers?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -50,15 +50,15 @@ export interface ConvertReport extends Coverage {
   readonly kind: ModelKind;
   readonly dtype: OutputDtype;
   readonly groups: readonly GroupCoverage[];
-  /** Answers of the new list that the old head knew, and those that it did not: their rows are zeros. */
+  /** Number of answers of the new list that the old head has, and the answers that it does not have: their rows are zeros. */
   readonly answers?: { readonly carried: number; readonly of: number; readonly zero: readonly string[] };
   readonly notes: readonly string[];
 }
 
 /**
- * Converts weights of any form that is read into a transformers folder or a `.pth` of the original's.
- * @throws as `openWeights` and `configOf`; BAD_CHECKPOINT when weights of the encoder, or some of a head, are missing or
- *   of another shape; BAD_ARGUMENT when `to` exists already; FILE_ACCESS
+ * Converts weights of any form that `openWeights` reads into a transformers folder or a `.pth` of the original.
+ * @throws as `openWeights` and `configOf`; BAD_CHECKPOINT if weights of the encoder, or some weights of a head, are missing or
+ *   have another shape; BAD_ARGUMENT if `to` exists already; FILE_ACCESS
  */
 export async function convertWeights(from: string, to: string, options: ConvertOptions): Promise<ConvertReport> {
   const form = options.to ?? 'transformers';
@@ -142,21 +142,21 @@ async function convertFrom(
   };
 }
 
-/** A list of answers at a usual place, if there is one and it fits. */
+/** The list of answers in a file; undefined if there is no such file or its length is not that of the head. */
 async function answersAt(source: WeightSource, path: string | undefined): Promise<readonly string[] | undefined> {
   if (path === undefined || !(await exists(path))) return undefined;
   const answers = await readAnswerList(path);
   return answers.length === answerHead(source)?.bias.shape[0] ? answers : undefined;
 }
 
-/** A file or folder that is there is never replaced: it may hold the only copy of somebody's weights. */
+/** Refuses an output that exists: it may be the only copy of some weights, so it is never replaced. */
 async function demandFree(to: string, form: 'transformers' | 'original'): Promise<void> {
   if (!(await exists(to))) return;
   const empty = form === 'transformers' && (await readdir(to).catch(() => ['a file'])).length === 0;
   if (!empty)
     throw new LxmertError(
       'BAD_ARGUMENT',
-      `${to} is there already; give the name of a new ${form === 'original' ? 'file' : 'folder'}`,
+      `${to} exists already; give the name of a new ${form === 'original' ? 'file' : 'folder'}`,
     );
 }
 
@@ -168,7 +168,7 @@ async function makeParent(path: string): Promise<void> {
   }
 }
 
-/** A head of which only a part is there would be written as a part. */
+/** Refuses weights with an incomplete head, because the output would have an incomplete head, too. */
 function demandHeads(path: string, { missing, misshapen }: Coverage, isAllowed: (name: string) => boolean): void {
   const lost = [...missing.filter((name) => !isAllowed(name)), ...misshapen];
   const heads = lost.filter((text) => !text.startsWith('lxmert.'));
@@ -186,7 +186,7 @@ interface MovedHead {
   readonly valuesOf: (name: string, values: Float32Array) => Float32Array;
 }
 
-/** The last layer for another list of answers. */
+/** Makes the last layer of the head for another list of answers. */
 function moveHead(
   source: WeightSource,
   kind: ModelKind,
@@ -198,13 +198,13 @@ function moveHead(
   if (!head || kind === 'nlvr2')
     throw new LxmertError(
       'BAD_ARGUMENT',
-      `${source.path} has no answer head that could be carried to the answers of ${file}`,
+      `${source.path} has no answer head that could be used for the answers of ${file}`,
     );
   const count = head.bias.shape[0];
   if (!known)
     throw new LxmertError(
       'BAD_ARGUMENT',
-      `${source.path}: which answers its ${count} rows stand for is not known. Give their list with --answers-from: ` +
+      `${source.path}: the answers of the ${count} rows of its head are not known. Give their list with --answers-from: ` +
         "for the original's pre-trained models data/lxmert/all_ans.json, for fine-tuned ones trainval_label2ans.json",
     );
   if (known.length !== count)
@@ -234,7 +234,7 @@ function inDtype(values: Float32Array, dtype: OutputDtype, name: string, path: s
       if (beyond >= 0 && Number.isFinite(values[beyond]))
         throw new LxmertError(
           'BAD_DATA',
-          `${path}: ${name} holds ${values[beyond]}, beyond float16; take float32 or bfloat16`,
+          `${path}: ${name} contains ${values[beyond]}, which is too large for float16; use float32 or bfloat16`,
         );
       return halves;
     }
@@ -243,6 +243,6 @@ function inDtype(values: Float32Array, dtype: OutputDtype, name: string, path: s
 
 function notesOn(kind: ModelKind, form: 'transformers' | 'original'): string[] {
   return kind === 'nlvr2' && form === 'transformers'
-    ? ["transformers has no class for NLVR2's head: LxmertModel takes the encoder, and leaves answer_head.* unused"]
+    ? ["transformers has no class for NLVR2's head: LxmertModel loads the encoder, and does not use answer_head.*"]
     : [];
 }

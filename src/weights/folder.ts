@@ -9,7 +9,7 @@ import { readTextIfThere } from './jsonFile.js';
 import { openSafetensors, openTorch } from './tensorFile.js';
 import type { FileTensor, TensorFile } from './tensorFile.js';
 
-/** The files of a transformers folder that hold weights, in the order in which transformers looks for them. */
+/** The weight files of a transformers folder, in the order in which transformers searches them. */
 const single = [
   'model.safetensors',
   'model.safetensors.index.json',
@@ -17,7 +17,7 @@ const single = [
   'pytorch_model.bin.index.json',
 ];
 
-/** Other files that may come out of an archive with them. */
+/** Other files that are unpacked from an archive. */
 export const folderFiles: ReadonlySet<string> = new Set([
   'model.safetensors',
   'pytorch_model.bin',
@@ -33,8 +33,8 @@ const isThere = (path: string) =>
   );
 
 /**
- * Opens the weights of a transformers folder, a BERT folder or one of our checkpoints.
- * @throws FILE_MISSING when it holds none, naming what was looked for; what the files' readers throw
+ * Opens the weights of a transformers folder, a BERT folder or a checkpoint of lxmert.
+ * @throws FILE_MISSING if the folder has no weights, naming the expected files; what the files' readers throw
  */
 export async function openFolder(folder: string): Promise<TensorFile> {
   for (const name of single) {
@@ -49,9 +49,9 @@ export async function openFolder(folder: string): Promise<TensorFile> {
   const tensorFlow = names.some((name) => /\.ckpt(\.|$)|^tf_model\.h5$/.test(name));
   throw new LxmertError(
     'FILE_MISSING',
-    `${folder} holds no weights; expected ${single.join(', ')}` +
+    `${folder} has no weights; expected ${single.join(', ')}` +
       (tensorFlow
-        ? '. It holds a TensorFlow checkpoint, which is not read: take the PyTorch form of the same model'
+        ? '. It has a TensorFlow checkpoint, which cannot be read: use the PyTorch form of the same model'
         : ''),
   );
 }

@@ -3,10 +3,10 @@ import { systemCode } from '../formats/fileErrors.js';
 import { RegularFile } from '../formats/regularFile.js';
 import { isLxmertError } from '../errors.js';
 
-/** A configuration or a list of answers; the index of a sharded model has a line a tensor. */
+/** Largest size of such a file. The largest are indexes of models in several files, with one line for each tensor. */
 const maxBytes = 64 << 20;
 
-/** The text of a small file; undefined when there is none. @throws FILE_ACCESS, BAD_DATA (too large, not UTF-8) */
+/** The text of a small file; undefined if it does not exist. @throws FILE_ACCESS, BAD_DATA (too large, not UTF-8) */
 export async function readTextIfThere(path: string): Promise<string | undefined> {
   let file: RegularFile;
   try {

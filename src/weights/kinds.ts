@@ -5,12 +5,12 @@ import type { WantedTensor } from './coverage.js';
 import type { WeightSource } from './source.js';
 
 /**
- * What weights are of: a pre-trained model with its heads, a model that answers questions, NLVR2's model (whose head
- * takes the pooled vectors of two pictures), or an encoder alone.
+ * The kind of a model: a pre-trained model with its heads, a model that answers questions, NLVR2's model (whose head
+ * reads the pooled vectors of two pictures), or an encoder without heads.
  */
 export type ModelKind = 'pretraining' | 'questionAnswering' | 'nlvr2' | 'encoder';
 
-/** Every parameter of a pre-training model with a configuration. */
+/** Returns every parameter of the pre-training model with this configuration. */
 export type ParametersOf = (config: ModelConfig) => readonly WantedTensor[];
 
 const isPretrainingHead = (name: string) => /^(cls|obj_predict_head)\./.test(name);
@@ -24,12 +24,12 @@ export function kindOf(source: WeightSource, { hiddenSize }: ModelConfig): Model
   return width === 2 * hiddenSize ? 'nlvr2' : 'questionAnswering';
 }
 
-/** Heads come whole or not at all, so the first words of a name tell its head. */
+/** The head of a parameter, by the beginning of its name. */
 const headOf = (name: string) =>
   /^(cls\.\w+|obj_predict_head\.decoder_dict\.\w+|obj_predict_head|answer_head)\./.exec(name)?.[1];
 
 /**
- * The parameters that a whole model of these weights has: the encoder, and each head of which they have anything.
+ * The parameters that a complete model of this kind has: the encoder, and each head of which the weights have a tensor.
  */
 export function wantedOf(
   source: WeightSource,

@@ -6,17 +6,17 @@ import type { Coverage, GroupCoverage, WantedTensor } from './coverage.js';
 import { openWeights, readFloat32 } from './source.js';
 import type { WeightSource } from './source.js';
 
-/** What weights are loaded into. */
+/** The model into which weights are loaded. */
 export interface TargetModel {
   readonly parameters: readonly WantedTensor[];
-  /** Attention heads; where the weights say another number, they are refused. */
+  /** Number of attention heads. Weights whose configuration has another number are refused. */
   readonly numAttentionHeads?: number | undefined;
-  /** Float32 in row-major order. The values are only valid until the promise resolves. */
+  /** Writes float32 values in row-major order. The array is used again after the promise resolves. */
   readonly write: (name: string, values: Float32Array) => Promise<void>;
 }
 
 export interface LoadOptions {
-  /** Answers of the model's answer head, by row. Without them its last layer stays as it is. */
+  /** Answers of the model's answer head, by row. If absent, the last layer of the head does not change. */
   readonly answers?: readonly string[] | undefined;
   /** Encoder weights that may be missing: names, or patterns with `*`. */
   readonly allowMissing?: readonly string[] | undefined;
@@ -24,19 +24,19 @@ export interface LoadOptions {
 }
 
 export interface LoadReport extends Coverage {
-  /** Answers whose rows of the answer head were carried over, of so many; absent when the model has no answers. */
+  /** Number of answers whose rows were copied, and of all answers; absent if the model has no list of answers. */
   readonly answers?: { readonly carried: number; readonly of: number };
   readonly groups: readonly GroupCoverage[];
   readonly notes: readonly string[];
 }
 
 /**
- * Loads weights of any form into a model. Heads that are missing or of another shape keep their values; the encoder must
- * be there, of a BERT its language part. The answer head's last layer goes by answer string, never by index: rows of
- * answers that the weights do not have become zeros, as in the original; weights that come without a list of answers
- * leave it as it is. Nothing is written before all names and shapes are checked.
- * @throws as `openWeights`; BAD_CHECKPOINT when encoder weights are missing or of other shapes; BAD_ARGUMENT for a
- *   pattern that names nothing; the signal's reason
+ * Loads weights of any form into a model. Heads that are missing or have another shape keep their values. The encoder
+ * must not be missing; for a BERT, its language part. Rows of the answer head's last layer are found by answer string,
+ * never by index. Rows of answers that the weights do not have become zeros, as in the original. If the weights have no
+ * list of answers, this layer does not change. Nothing is written before all names and shapes are checked.
+ * @throws as `openWeights`; BAD_CHECKPOINT if encoder weights are missing or have other shapes; BAD_ARGUMENT for a
+ *   pattern that fits no name; the signal's reason
  */
 export async function loadWeights(path: string, model: TargetModel, options: LoadOptions = {}): Promise<LoadReport> {
   const source = await openWeights(path);
@@ -61,7 +61,7 @@ async function loadFrom(
   const notes = [...source.notes, ...(await unequalCopies(source))];
   const left = new Set(namesLeft(found));
   const loaded = byIndex.filter(({ name }) => !left.has(name));
-  // One buffer for all of them: fresh memory costs far more time than reading does.
+  // One buffer is used for all tensors, because new memory for each would take more time than reading.
   const numbers = loaded.map(({ shape }) => shape.reduce((a, b) => a * b, 1));
   const buffer = new Float32Array(numbers.reduce((a, b) => Math.max(a, b), 0));
   for (const { name } of loaded) {
@@ -81,7 +81,7 @@ async function loadFrom(
   };
 }
 
-/** The head's number of heads cannot be told from shapes; another one computes something else without a word. */
+/** Refuses weights with another number of attention heads. Shapes do not show this number, and the results would be wrong. */
 async function demandHeads(source: WeightSource, own: number | undefined): Promise<void> {
   const theirs = await headsBeside(source);
   if (theirs !== undefined && own !== undefined && theirs !== own)
@@ -91,7 +91,7 @@ async function demandHeads(source: WeightSource, own: number | undefined): Promi
     );
 }
 
-/** Their row for each of our answers; undefined when nothing can be carried, and the head stays as it is. */
+/** For each of our answers the row in the weights; undefined if no row can be copied, so that the head does not change. */
 function rowsFor(
   source: WeightSource,
   model: TargetModel,

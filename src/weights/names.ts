@@ -1,20 +1,20 @@
 import { voltaNames } from './volta.js';
 
-/** Whose names a file has, which says what can be expected of it. */
+/** The program whose names a file has. The tensors that a file must have depend on it. */
 export type Layout = 'lxmert' | 'bert' | 'volta';
 
-/** What a name of a file stands for. */
+/** A tensor of a file, with its name in transformers. */
 export interface NamedTensor {
   readonly fileName: string;
-  /** In transformers' `LxmertForPreTraining`. */
+  /** The name in transformers' `LxmertForPreTraining`. */
   readonly name: string;
-  /** The tensor, by transformers' name, of which this one is a second copy: equal where the weights are tied. */
+  /** If this is a second copy of a tied weight, transformers' name of the first copy. */
   readonly copyOf?: string | undefined;
-  /** No weight, but a buffer that is always the same. */
+  /** Whether it is not a weight but a constant buffer. */
   readonly buffer?: boolean | undefined;
 }
 
-/** Copies that BERT and LXMERT have by definition: the decoder of the word logits is the word table. */
+/** Tied weights of BERT and LXMERT: the decoder of the word logits is the word table. */
 const tied: Readonly<Record<string, string>> = {
   'cls.predictions.decoder.weight': 'lxmert.embeddings.word_embeddings.weight',
   'cls.predictions.decoder.bias': 'cls.predictions.bias',
@@ -22,20 +22,20 @@ const tied: Readonly<Record<string, string>> = {
 
 const buffers = new Set(['lxmert.embeddings.position_ids']);
 
-/** Models within a wrapper, as of DataParallel, torch.compile or a trainer's module. */
+/** Prefixes of names in a wrapped model (DataParallel, torch.compile, or a module of a trainer). */
 const wrappers = /(^|\.)(?:(?:module|_orig_mod)\.)+/g;
 
 const bareRoots = /^(embeddings|encoder|pooler)\./;
 
-/** Begins of names that a model of this family has, as transformers writes them. */
+/** How transformers' names of an LXMERT model begin. */
 const known = /^(lxmert|cls|obj_predict_head|answer_head)\./;
 
-/** Whether a transformers' name may belong to an LXMERT. */
+/** Whether a name in transformers may belong to an LXMERT model. */
 export const isKnownName = (name: string): boolean => known.test(name);
 
 /**
- * Transformers' names for those of a file, whoever wrote it. Wrappers' prefixes are dropped, as the original does;
- * `LayerNorm.gamma` and `.beta` are BERT's first names. Names that are unknown stay as they are.
+ * Finds transformers' name for each name of a file. Prefixes of wrappers are dropped, as in the original.
+ * `LayerNorm.gamma` and `.beta` are the names of the first version of BERT. Unknown names do not change.
  */
 export function nameTensors(fileNames: readonly string[]): {
   readonly tensors: readonly NamedTensor[];
@@ -63,7 +63,7 @@ export function nameTensors(fileNames: readonly string[]): {
   return { tensors: withCopies(fileNames, named), layout: hasLayers && !hasPictures ? 'bert' : 'lxmert' };
 }
 
-/** What stands before `bert.` in all names of a model that is a part of another: `lxrt_encoder.model.` in the original. */
+/** The prefix before `bert.` if the model is a part of another model, such as `lxrt_encoder.model.` in the original. */
 function outerPrefix(names: readonly string[]): string {
   for (const name of names) {
     const [, prefix] = /^(.+\.)(?:bert|lxmert)\.(?:embeddings|encoder|pooler)\./.exec(name) ?? [];
@@ -79,7 +79,7 @@ function withCopies(fileNames: readonly string[], named: readonly Omit<NamedTens
     const copyOf = tensor.copyOf ?? (Object.hasOwn(tied, tensor.name) ? tied[tensor.name] : undefined);
     if (buffers.has(tensor.name)) return { fileName, name: tensor.name, buffer: true };
     if (copyOf === undefined) return { fileName, name: tensor.name };
-    // A file may keep only one of two tied tensors, and that under either name.
+    // A file may have only one of two tied tensors, under one of the two names.
     return present.has(copyOf) ? { fileName, name: tensor.name, copyOf } : { fileName, name: copyOf };
   });
 }

@@ -6,9 +6,9 @@ import { formOfFile, openSafetensors, openTorch } from './tensorFile.js';
 import type { TensorFile } from './tensorFile.js';
 
 /**
- * Opens tensors of any model under the names that the file has: a folder of transformers', a `.safetensors`, a file of
- * `torch.save`, or a pickle of numpy arrays. Only of the last more than headers is read.
- * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA for what is no file of tensors
+ * Opens tensors of any model with the names in the file: a folder of transformers, a `.safetensors`, a file of
+ * `torch.save`, or a pickle of numpy arrays. Reads only headers, except that a pickle of numpy arrays is read completely.
+ * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA if it is not a file of tensors
  */
 export async function openTensors(path: string): Promise<TensorFile> {
   if (await isFolderThere(path)) return openFolder(path);

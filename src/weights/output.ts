@@ -6,7 +6,7 @@ import type { ModelKind } from './kinds.js';
 
 export type OutputDtype = 'F32' | 'F16' | 'BF16';
 
-/** A model on its way into a file. */
+/** A model to be written to a file. */
 export interface OutputModel {
   readonly kind: ModelKind;
   readonly config: ModelConfig;
@@ -14,10 +14,10 @@ export interface OutputModel {
   readonly dtype: OutputDtype;
   /** By transformers' names, in the order of the file. */
   readonly tensors: readonly WantedTensor[];
-  /** The values of one of them, in the type of `dtype`, piece by piece; a piece is only valid until the next one. */
+  /** Gives the values of a tensor in the type of `dtype`, in pieces. A piece is valid only until the next piece. */
   readonly pieces: (name: string) => AsyncGenerator<TensorValues, void, undefined>;
-  /** Of the answer head, by row, where they are known. */
+  /** The answers of the answer head, by row, if they are known. */
   readonly answers?: readonly string[] | undefined;
-  /** Text of the `vocab.txt` that lay beside the weights. */
+  /** The text of the `vocab.txt` beside the weights, if there is one. */
   readonly vocabulary?: string | undefined;
 }

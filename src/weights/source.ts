@@ -11,23 +11,23 @@ import type { Layout } from './names.js';
 import { formOfFile, openSafetensors, openTorch } from './tensorFile.js';
 import type { FileTensor, TensorFile } from './tensorFile.js';
 
-/** One tensor of weights, by transformers' name. */
+/** One tensor of weights, with its name in transformers. */
 export interface SourceTensor extends FileTensor {
   readonly name: string;
-  /** By name, the tensor that this one repeats, as the decoder of word logits repeats the word table. */
+  /** The name of the tensor of which this is a second copy. The decoder of word logits is a copy of the word table. */
   readonly copyOf?: string | undefined;
-  /** No weight, but a buffer that is always the same. */
+  /** Whether it is not a weight but a constant buffer. */
   readonly buffer?: boolean | undefined;
 }
 
-/** Others' or our own weights, open. */
+/** Opened weights of lxmert or of another program. */
 export interface WeightSource {
-  /** As it was given. */
+  /** The path as the user gave it. */
   readonly path: string;
   /** Where the configuration and the answers beside the weights are. */
   readonly folder: string;
   readonly layout: Layout;
-  /** Whether a folder was given: then its `config.json` describes these weights and no others. */
+  /** Whether the path is a folder. Its `config.json` then describes exactly these weights. */
   readonly isFolder: boolean;
   readonly tensors: ReadonlyMap<string, SourceTensor>;
   readonly notes: readonly string[];
@@ -35,9 +35,9 @@ export interface WeightSource {
 }
 
 /**
- * Opens weights in any form that is read: a folder of transformers' (also in several files), of BERT's or one of our
- * checkpoints; a run, whose last checkpoint counts; a `.safetensors`; a file of `torch.save`; a `.tar.gz` of a folder.
- * Nothing but headers is read yet.
+ * Opens weights of any supported form: a folder of transformers (also with several weight files) or of BERT; a checkpoint
+ * of lxmert; a run, whose last checkpoint is used; a `.safetensors`; a file of `torch.save`; a `.tar.gz` of a folder.
+ * Reads only headers.
  * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA for a damaged file, one without tensors, or with two of one name
  */
 export async function openWeights(path: string): Promise<WeightSource> {
@@ -71,14 +71,14 @@ interface Opened {
 
 async function openAny(path: string): Promise<Opened> {
   if (await isFolderThere(path)) {
-    // A run holds its weights in checkpoints.
+    // A run has its weights in its checkpoints.
     const last = join(path, 'checkpoints', 'last');
     const isRun = await stat(last).then(
       (status) => status.isDirectory(),
       () => false,
     );
     const folder = isRun ? last : path;
-    const notes = isRun ? [`${path} is a run; its last checkpoint was taken`] : [];
+    const notes = isRun ? [`${path} is a run; its last checkpoint was used`] : [];
     return { file: await openFolder(folder), folder, isFolder: true, notes };
   }
   const form = await formOfFile(path);
@@ -93,7 +93,7 @@ async function openAny(path: string): Promise<Opened> {
   }
 }
 
-/** Its files are in a temporary folder until it is closed. */
+/** Unpacks an archive into a temporary folder, which is removed when the weights are closed. */
 async function openArchive(path: string, gzip: boolean): Promise<Opened> {
   const { folder, remove } = await unpackTar(path, { gzip, wanted: folderFiles });
   try {
@@ -109,7 +109,7 @@ async function openArchive(path: string, gzip: boolean): Promise<Opened> {
   }
 }
 
-/** Whether a folder is there, and no file. @throws FILE_MISSING, FILE_ACCESS */
+/** Whether the path is a folder; false for a file. @throws FILE_MISSING, FILE_ACCESS */
 export async function isFolderThere(path: string): Promise<boolean> {
   try {
     return (await stat(path)).isDirectory();
@@ -119,7 +119,7 @@ export async function isFolderThere(path: string): Promise<boolean> {
 }
 
 /**
- * The values of a tensor as float32, piece by piece; a piece is only valid until the next one.
+ * Reads the values of a tensor as float32, in pieces. A piece is valid only until the next piece.
  * @throws BAD_DATA for a number that float32 cannot hold
  */
 export async function* float32Pieces(
@@ -136,7 +136,7 @@ export async function* float32Pieces(
   }
 }
 
-/** All of them: in the front of `into` where it is large enough, else in memory of their own. */
+/** Reads all values of a tensor as float32, into the beginning of `into` if it is large enough, otherwise into new memory. */
 export async function readFloat32(tensor: FileTensor, path: string, into?: Float32Array): Promise<Float32Array> {
   const count = tensor.shape.reduce((a, b) => a * b, 1);
   const values = into && into.length >= count ? into.subarray(0, count) : new Float32Array(count);
@@ -149,7 +149,7 @@ export async function readFloat32(tensor: FileTensor, path: string, into?: Float
 }
 
 /**
- * Whether there are weights in a form that is read: as `openWeights`, but an archive is not unpacked for it.
+ * Checks that `openWeights` can open the weights, but does not unpack an archive.
  * @throws as `openWeights`
  */
 export async function lookForWeights(path: string): Promise<void> {

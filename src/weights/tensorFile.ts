@@ -15,11 +15,11 @@ export interface FileTensor {
   readonly fileName: string;
   readonly dtype: Dtype;
   readonly shape: readonly number[];
-  /** Equal for two tensors that are the same elements of the same storage. */
+  /** A key of the place in the file. It is equal for two tensors with the same elements of the same storage. */
   readonly place?: string | undefined;
   /** The values in row-major order, in the array type of the dtype. */
   readonly read: () => Promise<TensorValues>;
-  /** The same, piece by piece, in little memory; a piece is only valid until the next one. */
+  /** Reads the values in pieces, which needs little memory. A piece is valid only until the next piece. */
   readonly pieces: () => AsyncGenerator<TensorValues, void, undefined>;
 }
 
@@ -27,12 +27,12 @@ export interface FileTensor {
 export interface TensorFile {
   readonly path: string;
   readonly tensors: readonly FileTensor[];
-  /** What a user should know about how it was read. */
+  /** Notes for the user on how the file was read. */
   readonly notes: readonly string[];
   readonly close: () => Promise<void>;
 }
 
-/** The form of a file. @throws FILE_MISSING, FILE_ACCESS, BAD_DATA for what is no file of tensors */
+/** The form of a file. @throws FILE_MISSING, FILE_ACCESS; BAD_DATA if it is not a file of tensors */
 export async function formOfFile(path: string): Promise<TensorFileForm> {
   const file = await RegularFile.open(path);
   try {
@@ -56,8 +56,8 @@ export async function openSafetensors(path: string): Promise<TensorFile> {
 }
 
 /**
- * Opens a file of `torch.save`. Where its object has several dicts with tensors (weights beside an optimizer's state),
- * the one with the most names of this model counts.
+ * Opens a file of `torch.save`. If its object has several dicts with tensors (such as weights and an optimizer's state),
+ * the dict with the most names of LXMERT is used.
  * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA
  */
 export async function openTorch(path: string): Promise<TensorFile> {
@@ -85,10 +85,10 @@ export async function openTorch(path: string): Promise<TensorFile> {
   }
 }
 
-/** Keys that trainers use, the likeliest first; they decide between dicts with as many weights. */
+/** Keys that trainers use for weights, the most common first. They decide between dicts with equally many weights. */
 const usualKeys = ['state_dict', 'model_state_dict', 'model', 'module', 'net', 'weights'];
 
-/** The dict with the most weights, then those with as many. */
+/** Returns the dict with the most weights, followed by others with equally many. */
 function chooseDict(dicts: readonly TensorDict[]): readonly TensorDict[] {
   const rated = dicts.map((dict) => {
     const { tensors } = nameTensors([...dict.tensors.keys()]);
@@ -99,7 +99,7 @@ function chooseDict(dicts: readonly TensorDict[]): readonly TensorDict[] {
       rank: dict.path.length === 0 ? -1 : usual < 0 ? usualKeys.length : usual,
     };
   });
-  // Sorting is stable: of equals, the outermost.
+  // Sorting is stable, so the outermost dict comes first if dicts are equal.
   rated.sort((a, b) => b.known - a.known || a.rank - b.rank);
   return rated.filter(({ known }, i) => i === 0 || (known > 0 && known === rated[0].known)).map(({ dict }) => dict);
 }
@@ -108,10 +108,10 @@ function notesOn({ path, others }: TensorDict, rivals: readonly TensorDict[]): s
   return [
     ...(rivals.length > 0
       ? [
-          `as many weights are under ${rivals.map((dict) => shown(dict.path.join('.'))).join(', ')}; they were not taken`,
+          `there are equally many weights under ${rivals.map((dict) => shown(dict.path.join('.'))).join(', ')}; they were not used`,
         ]
       : []),
-    ...(path.length > 0 ? [`the weights are those under ${shown(path.join('.'))}`] : []),
+    ...(path.length > 0 ? [`the weights under ${shown(path.join('.'))} were used`] : []),
     ...(others.length > 0 && path.length === 0
       ? [
           `values that are no tensors were passed over: ${escaped(others.slice(0, 5).join(', '))}${others.length > 5 ? ', …' : ''}`,

@@ -1,8 +1,8 @@
 /**
- * The layout of e-bug/volta, after its `conversions/convert_lxmert.py`: every sub-layer has a number of its own. The
- * language layer n is the attention 2n and the feed-forward 2n + 1; the object layer n is the same pair with `v_`
- * before its names; the cross layer n is the three sub-layers F + 3n (cross attention, whose weights both streams
- * share), F + 3n + 1 (attention within each stream) and F + 3n + 2 (feed-forward), where F is the first cross layer.
+ * The layout of e-bug/volta, as in its `conversions/convert_lxmert.py`. Every sub-layer has a number. Language layer n has
+ * the sub-layers 2n (attention) and 2n + 1 (feed-forward). Object layer n has the same two numbers, with `v_` before its
+ * names. Cross layer n has three sub-layers: F + 3n (cross attention, whose weights both streams share), F + 3n + 1
+ * (attention within each stream) and F + 3n + 2 (feed-forward). F is the number of the first cross sub-layer.
  */
 
 interface VoltaName {
@@ -27,7 +27,7 @@ const outside: readonly (readonly [RegExp, string])[] = [
 
 const subLayer = /^bert\.encoder\.layer\.(\d+)\.(attention_self|attention_output|intermediate|output)\.(v_)?(.+)$/;
 
-/** Transformers' names for volta's, one for each, in order. Unknown ones stay as they are. */
+/** Returns transformers' name for each of volta's names, in order. Unknown names do not change. */
 export function voltaNames(names: readonly string[]): readonly VoltaName[] {
   const first = firstCrossLayer(names);
   return names.map((name) => {
@@ -38,7 +38,7 @@ export function voltaNames(names: readonly string[]): readonly VoltaName[] {
   });
 }
 
-/** Attention and feed-forward take turns up to the first cross layer, where two attentions follow each other. */
+/** Finds F. Before it, attention and feed-forward alternate; at F, one attention follows another. */
 function firstCrossLayer(names: readonly string[]): number {
   const attentions = new Set(
     names.flatMap((name) => {

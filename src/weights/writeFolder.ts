@@ -6,7 +6,7 @@ import { writeSafetensors } from '../formats/safetensors.js';
 import type { ModelKind } from './kinds.js';
 import type { OutputModel } from './output.js';
 
-/** The class of transformers that loads a kind. NLVR2's head has none: its encoder is loaded then, and the head is left. */
+/** The class of transformers that loads each kind. For NLVR2 the class loads only the encoder, not the head. */
 const architectures: Readonly<Record<ModelKind, string>> = {
   pretraining: 'LxmertForPreTraining',
   questionAnswering: 'LxmertForQuestionAnswering',
@@ -33,7 +33,7 @@ export function configText(config: ModelConfig, { kind, tensors, tasks }: Output
 
 /**
  * Writes a folder that transformers loads: `model.safetensors` and `config.json`, with `answers.json` and `vocab.txt`
- * where they are known. At any instant it is there whole or not at all.
+ * if they are known. At any instant the folder is either complete or does not exist.
  * @throws FILE_ACCESS; what reading the weights throws
  */
 export async function writeTransformersFolder(folder: string, model: OutputModel): Promise<void> {

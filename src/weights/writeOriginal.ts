@@ -50,7 +50,7 @@ export async function writeOriginalFile(path: string, model: OutputModel): Promi
     if (there !== undefined && there !== file.text)
       throw new LxmertError(
         'FILE_ACCESS',
-        `cannot write ${path}: ${file.path} is there already and describes other weights. Write to another folder`,
+        `cannot write ${path}: ${file.path} exists already and describes other weights. Write to another folder`,
       );
   }
   await writeTorchFile(path, specs, dtype, (name) => pieces(names.get(name)!));

@@ -20,7 +20,7 @@ afterEach(() => spies.splice(0).forEach((spy) => spy.mockRestore()));
 const run = (line: string) => runCli(line.split(' ').filter(Boolean), table);
 
 test.each([
-  ['bench', 'bench what?'],
+  ['bench', 'bench needs a command: step'],
   ['bench everything', 'unknown argument "everything"'],
   ['bench step more', 'unknown argument "more"'],
   ['bench step --preset huge', 'preset'],

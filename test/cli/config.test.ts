@@ -58,7 +58,7 @@ test('of a fine-tuning run likewise: its task begins with the published settings
     [['show', 'gqa', '--word-mask-rate', '0.1'], '--word-mask-rate is a setting of pre-training'],
     [
       ['show', '--head-lr', '0.1'],
-      '--head-lr is a setting of fine-tuning: say on what, such as `lxmert config show vqa`',
+      '--head-lr is a setting of fine-tuning: give its task, as in `lxmert config show vqa`',
     ],
   ] as const) {
     err = '';

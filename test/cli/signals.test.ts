@@ -59,7 +59,7 @@ test('--ignore-hangup goes on, and SIGTERM still ends the run', async () => {
   const run = start(out, '--ignore-hangup');
   await told(run, /step \d+\//);
   run.kill('SIGHUP');
-  await told(run, /SIGHUP: goes on \(--ignore-hangup\)/);
+  await told(run, /SIGHUP: continues \(--ignore-hangup\)/);
   run.kill('SIGTERM');
   expect(await run.ended).toBe(143);
   expect(await saved(out)).toContain('last');
@@ -71,7 +71,7 @@ test.each(['SIGUSR1', 'SIGUSR2'] as const)('%s saves, and the run goes on; no de
   await told(run, /step \d+\//);
   run.kill(signal);
   await told(run, /saved .*step-/);
-  expect(run.errors).toContain(`${signal}: saves after this step, and goes on`);
+  expect(run.errors).toContain(`${signal}: saves after this step, and continues`);
   expect(run.child.exitCode).toBeNull();
   run.kill('SIGTERM');
   expect(await run.ended).toBe(143);
@@ -113,7 +113,7 @@ linux.each(['SIGKILL', 'SIGTERM'] as const)('a run whose npx was ended by %s sav
   // The pipes close when the run, which holds them too, has ended.
   await parent.ended;
   expect(parent.errors).toContain(
-    'npm, which started this run, is gone (like SIGTERM): stops after this step and saves',
+    'npm, which started this run, has ended (like SIGTERM): stops after this step and saves',
   );
   expect(await saved(out)).toContain('last');
   expect(await readdir(out)).not.toContain('run.lock');

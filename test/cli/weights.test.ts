@@ -75,5 +75,5 @@ test('convert writes transformers by default, and the original for a name that e
 
 test('convert refuses an output that is there, as wrong usage', async () => {
   expect(await runCli(['convert', vqa, folder], table)).toBe(2);
-  expect(err).toMatch(/is there already; give the name of a new folder/);
+  expect(err).toMatch(/exists already; give the name of a new folder/);
 });

@@ -22,7 +22,7 @@ describe('a path that begins with ~', () => {
     '--%s is refused with the path that was meant',
     async (flag) => {
       expect(await messageOf({ flags: { [flag]: '~/runs/x' } })).toMatch(
-        new RegExp(`^--${flag}: only a shell replaces ~, .*write ${homedir()}/runs/x, or ./~/runs/x`),
+        new RegExp(`^--${flag}: only a shell replaces ~ .*write ${homedir()}/runs/x, or ./~/runs/x`),
       );
     },
   );

@@ -87,7 +87,7 @@ describe.each(backends)('lanes on $name', ({ open, options }) => {
 });
 
 describe.each(backends.filter(({ name }) => !name.startsWith('cpu')))('lanes on $name are kept apart', ({ open }) => {
-  const shared = /shares memory with what is used beside it, in another lane/;
+  const shared = /shares memory with a tensor of the other lane/;
   const start = (): Engine => {
     const engine = open();
     engines.push(engine);

@@ -81,7 +81,7 @@ describe('Workspace', () => {
     const workspace = new Workspace();
     workspace.reset(256);
     const tensor = workspace.allocate([64], 'f32', 'top');
-    expect(() => workspace.allocate([1], 'f32', 'top')).toThrow(/256 bytes has no room for 64 more/);
+    expect(() => workspace.allocate([1], 'f32', 'top')).toThrow(/256 bytes has not enough free memory for 64 more/);
     workspace.release(tensor);
     expect(() => workspace.release(tensor)).toThrow(/released twice/);
   });
@@ -151,11 +151,11 @@ describe('Workspace in lanes', () => {
     workspace.fork(2);
     workspace.release(workspace.allocate([64], 'f32', 'bottom'));
     workspace.enter(1);
-    expect(() => workspace.allocate([256], 'f32', 'bottom')).toThrow(/no room/);
+    expect(() => workspace.allocate([256], 'f32', 'bottom')).toThrow(/not enough free memory/);
     workspace.enter(0);
     workspace.release(workspace.allocate([256], 'f32', 'bottom'));
     workspace.enter(1);
-    expect(() => workspace.allocate([1], 'f32', 'bottom')).toThrow(/no room/);
+    expect(() => workspace.allocate([1], 'f32', 'bottom')).toThrow(/not enough free memory/);
     workspace.join();
     expect(workspace.allocate([256], 'f32', 'bottom').offset).toBe(0);
   });

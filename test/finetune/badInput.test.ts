@@ -166,7 +166,7 @@ describe('a checkpoint', () => {
     const copy = join(folder, 'copy');
     cpSync(last('vqa'), copy, { recursive: true, dereference: true });
     writeFileSync(join(copy, 'answers.json'), '["yes", "no"]');
-    const words = ['answers.json has 2 answers', 'the answer head 10'];
+    const words = ['answers.json has 2 answers', 'the answer head has 10'];
     await refused(evaluate({ ...ask('vqa', 'train'), checkpoint: copy }), 'BAD_CHECKPOINT', ...words);
     // A run that goes on has the answers that it began with.
     const answers = join(folder, 'others.json');

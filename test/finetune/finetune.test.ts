@@ -141,7 +141,7 @@ test('statements about two pictures: trained, scored, asked', async () => {
   const flags = { task: 'nlvr2', from: join(folder, 'whole/checkpoints/last') };
   const notes: string[] = [];
   const { lastValidation } = await run('pairs', flags, { observer: { note: (text) => notes.push(text) } });
-  expect(notes.join('\n')).toContain('the answer head is drawn anew');
+  expect(notes.join('\n')).toContain('the answer head has new random weights');
   const engine = { device: 'cpu', threads: 1 } as const;
   const { evaluation } = await evaluate({
     task: 'nlvr2',

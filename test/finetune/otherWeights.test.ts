@@ -54,7 +54,7 @@ test('a .pth of the original answers like the checkpoint that it was made of, wh
   const request = { ...ask('vqa'), checkpoint: bare, attentionHeads: 2 };
   expect((await predict({ ...request, answers })).predictions).toEqual(expected.predictions);
   await refused(predict(request), 'BAD_CHECKPOINT', bare, 'answers.json', '--answers');
-  await refused(predict({ ...request, answers: ['yes', 'no'] }), 'BAD_CHECKPOINT', 'has 2 answers', 'head 10');
+  await refused(predict({ ...request, answers: ['yes', 'no'] }), 'BAD_CHECKPOINT', 'has 2 answers', 'head has 10');
   await refused(predict({ ...request, answers: join(folder, 'gone.json') }), 'FILE_MISSING', 'gone.json');
   await refused(predict({ ...request, answers, attentionHeads: 5 }), 'BAD_CHECKPOINT', 'numAttentionHeads');
 
@@ -71,7 +71,7 @@ test("NLVR2's .pth needs no list of answers, and is of no other task", async () 
   const { predictions } = await predict({ ...ask('nlvr2'), checkpoint: last('nlvr2') });
   const request = { ...ask('nlvr2'), checkpoint: bare, attentionHeads: 2 };
   expect((await predict(request)).predictions).toEqual(predictions);
-  await refused(predict({ ...request, task: 'vqa' }), 'BAD_CHECKPOINT', 'takes 2 pictures');
+  await refused(predict({ ...request, task: 'vqa' }), 'BAD_CHECKPOINT', 'needs 2 pictures');
 });
 
 test("a folder of transformers' answers, by command", async () => {

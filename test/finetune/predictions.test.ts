@@ -72,10 +72,15 @@ describe('bad prediction files are told by file, place and field', () => {
     ["GQA's id as a number", 'gqa', [{ questionId: 7, prediction: 'a' }], ['[0].questionId', 'zeros']],
     ["GQA's answer under VQA's name", 'gqa', [{ questionId: '7', answer: 'a' }], ['[0].prediction', 'nothing']],
     ['an answer that is a number', 'vqa', [{ question_id: 7, answer: 3 }], ['[0].answer', '3']],
-    ['an id twice', 'vqa', [1, 2, 1].map((id) => ({ question_id: id, answer: 'a' })), ['[2]', 'of 1 already']],
+    [
+      'an id twice',
+      'vqa',
+      [1, 2, 1].map((id) => ({ question_id: id, answer: 'a' })),
+      ['[2]', 'a second prediction of 1'],
+    ],
     ['a line with one field', 'nlvr2', 'a-1-0-0,True\na-1-0-1\n', ['line 2', 'identifier,True', 'a-1-0-1']],
     ['a line with another answer', 'nlvr2', 'a-1-0-0,yes\n', ['line 1', 'yes']],
-    ['a line twice', 'nlvr2', 'a-1-0-0,true\r\n\r\na-1-0-0,False\r\n', ['line 3', 'of a-1-0-0 already']],
+    ['a line twice', 'nlvr2', 'a-1-0-0,true\r\n\r\na-1-0-0,False\r\n', ['line 3', 'a second prediction of a-1-0-0']],
   ])('%s', async (_, task, content, words) => {
     const file = put(content);
     await refused(readPredictions(task, file), 'BAD_DATA', file, ...words);

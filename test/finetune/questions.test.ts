@@ -97,7 +97,7 @@ describe('VQA', () => {
     const file = put(officialAnnotations);
     expect((await questionsOf('vqa', file, true)).map(({ id }) => id)).toEqual(['42000', '458752000']);
     await refused(questionsOf('vqa', file), 'BAD_ARGUMENT', file, 'QUESTIONS,ANNOTATIONS');
-    await refused(questionsOf('vqa', [file, file]), 'BAD_ARGUMENT', 'both hold annotations');
+    await refused(questionsOf('vqa', [file, file]), 'BAD_ARGUMENT', 'both contain annotations');
     const few = put({ ...officialAnnotations, annotations: [officialAnnotations.annotations[0]] });
     await refused(questionsOf('vqa', [put(officialQuestions), few]), 'BAD_DATA', few, '458752000', 'questions[0]');
   });

@@ -135,7 +135,11 @@ describe('what is missing or too much', () => {
     const score = await scoreFile({ task: 'nlvr2', labels, predictions: csv });
     expect(score).toMatchObject({ accuracy: expected.nlvr2.accuracy, questions: 200, unknown: 1 });
     const other = put('test1-1-0-0,True\n', 'other.csv');
-    await refused(scoreFile({ task: 'nlvr2', labels, predictions: other, missing: 'skip' }), 'BAD_DATA', 'none is of');
+    await refused(
+      scoreFile({ task: 'nlvr2', labels, predictions: other, missing: 'skip' }),
+      'BAD_DATA',
+      'no prediction is for',
+    );
   });
 
   test('labels that are missing are counted', async () => {

@@ -98,7 +98,7 @@ describe('exit codes', () => {
     ['grow fern --quack', 'unknown argument "quack"'],
     ['grow fern --days', '--days needs a value'],
     ['grow fern --days=', '--days needs a value'],
-    ['grow fern --no-days', '--no-days: --days wants a value and cannot be switched off'],
+    ['grow fern --no-days', '--no-days: --days needs a value and cannot be switched off'],
     ['grow fern --days two', '--days must be a whole number, not "two"'],
     ['grow fern --days 1e999', '--days must be a whole number, not "1e999"'],
     ['grow fern --days 1.5', '--days must be a whole number, not 1.5'],

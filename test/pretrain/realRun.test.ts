@@ -151,7 +151,7 @@ test('SIGTERM, told twice at once, saves and ends with 143; what is wrong ends w
     expect(bad.errors).toMatch(message);
     expect(bad.lines).toEqual([]);
   };
-  await wrong(1, /^lxmert: .*already holds a run, saved at step/);
+  await wrong(1, /^lxmert: .*already contains a run, saved at step/);
   await wrong(2, /^lxmert: --lr "much": expected a number/, '--lr', 'much');
   await wrong(2, /unknown argument "learning-rat/, '--learning-rate', '1');
   await wrong(2, /was 9595, is 7/, '--resume', '--seed', '7');

@@ -160,6 +160,6 @@ test('samples that the device cannot compute are refused before the first step',
   const run = pretrain({ sources: { flags, preset: 'tiny' } }, { openData: openPretrainRun, openModel });
   await expect(run).rejects.toMatchObject({
     code: 'BAD_DATA',
-    message: expect.stringMatching(/^sentence .* has \d+ tokens; this device computes at most 2 of a sample/),
+    message: expect.stringMatching(/^sentence .* has \d+ tokens; this device computes at most 2 a sample/),
   });
 });

@@ -133,7 +133,7 @@ describe('a report', () => {
         message: expect.stringContaining(message),
       });
     await wrong({ run: join(folder, 'nothing') }, 'RUN_FOLDER', 'holds no run');
-    await wrong({ checkpoint: 'best' }, 'RUN_FOLDER', 'no best checkpoint; it has those of steps 2');
+    await wrong({ checkpoint: 'best' }, 'RUN_FOLDER', 'no best checkpoint; it has checkpoints of the steps 2');
     await wrong({ splits: [] }, 'BAD_ARGUMENT', '--splits is missing');
     await wrong({ splits: ['test'] }, 'BAD_ARGUMENT', "no split 'test'");
     const other = join(folder, 'other');
@@ -144,7 +144,7 @@ describe('a report', () => {
     await writeFile(json, text.replace('{"yes":1}', '{"perhaps":1}'));
     await wrong({ data: other }, 'BAD_DATA', '1 answers of valid are not in the answer table of the checkpoint');
     await writeFile(json, text.replaceAll('what color', 'which color'));
-    await wrong({ data: other }, 'BAD_DATA', 'holds no synthetic scenes ("');
+    await wrong({ data: other }, 'BAD_DATA', 'does not have synthetic scenes ("');
   });
 
   test('is a table for people and one object for programs', async () => {

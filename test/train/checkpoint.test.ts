@@ -80,7 +80,7 @@ test('one changed bit of a tensor is found', async () => {
       await expect(loadCheckpoint(path, new FakeModel())).rejects.toMatchObject({
         code: 'BAD_CHECKPOINT',
         message: expect.stringMatching(
-          `^${file}: it is damaged: .* Move ${path} away, and --resume goes on from the checkpoint before it$`,
+          `^${file}: it is damaged: .* Move ${path} away, and --resume continues from the checkpoint before it$`,
         ),
       });
       const weights = loadWeights(path, new FakeModel());

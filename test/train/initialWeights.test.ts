@@ -187,7 +187,7 @@ test('a run whose initial weights lack a part of the encoder needs --allow-missi
   const allowed = { ...flags, 'allow-missing': 'lxmert.embeddings.*' };
   const { notes } = await fakeRun(join(parent, 'allowed'), { flags: allowed, fake: model });
   expect(notes.join()).toMatch(
-    /initial weights from .*: 1 of 2 tensors; rows of 0 of 3 answers; found only in part: textEmbeddings 0\.0 % of the parameters; left as drawn \(1\): lxmert\.embeddings\.word_embeddings\.weight; not used \(1\): lxmert\.embeddings\.other/,
+    /initial weights from .*: 1 of 2 tensors; rows of 0 of 3 answers; found only in part: textEmbeddings 0\.0 % of the parameters; random \(1\): lxmert\.embeddings\.word_embeddings\.weight; not used \(1\): lxmert\.embeddings\.other/,
   );
   const unknown = { ...flags, 'allow-missing': 'lxmert.nowhere.*' };
   await expect(fakeRun(join(parent, 'unknown'), { flags: unknown, fake: model })).rejects.toThrow(

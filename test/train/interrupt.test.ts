@@ -191,11 +191,11 @@ describe('the command, while it waits for its data', () => {
     const once = start(out);
     const pipe = await pipeTo(once, path);
     once.kill('SIGINT');
-    await told(once, 'SIGINT: stops loading; once more ends it at once');
+    await told(once, 'SIGINT: stops loading; a second signal ends it at once');
     await pipe.write(sentences.subarray(0, 100));
     expect(await once.ended).toBe(130);
     await pipe.close();
-    expect(once.lines).toEqual(['Stopped after step 0; --resume goes on.', 'Checkpoint: none yet']);
+    expect(once.lines).toEqual(['Stopped after step 0; --resume continues the run.', 'Checkpoint: none yet']);
     expect(await filesOf(out)).toEqual([]);
 
     const twice = start(out);

@@ -29,7 +29,7 @@ test('it is not taken over while its last rewrite is recent, and the message say
   await expect(RunLock.take(folder)).rejects.toMatchObject({
     code: 'RUN_FOLDER',
     message: expect.stringMatching(
-      /process 7 on elsewhere since .*remove .*run\.lock, or wait: its last sign of life is 5 minutes old, and after 10 minutes/,
+      /process 7 on elsewhere since .*remove .*run\.lock, or wait: the process last rewrote this file 5 minutes ago, and after 10 minutes/,
     ),
   });
 });

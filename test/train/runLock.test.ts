@@ -58,7 +58,7 @@ test('the lock of another host is not taken over, and the message names the host
   await holder({ host: 'elsewhere', pid: 7 });
   await expect(RunLock.take(folder)).rejects.toMatchObject({
     code: 'RUN_FOLDER',
-    message: expect.stringMatching(/process 7 on elsewhere since then; if that process is gone, remove .*run\.lock/),
+    message: expect.stringMatching(/process 7 on elsewhere since then; if that process has ended, remove .*run\.lock/),
   });
 });
 

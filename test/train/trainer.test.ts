@@ -134,7 +134,7 @@ describe('what stops a run', () => {
     await expect(run).rejects.toMatchObject({
       code: 'NOT_FINITE',
       message: expect.stringMatching(
-        /^step 14: the loss of maskedLm, .*qa is not finite for 2\.3\.1\/b; .*checkpoint of step 12 is untouched/,
+        /^step 14: the loss of maskedLm, .*qa is not finite for 2\.3\.1\/b; .*checkpoint of step 12 is unchanged/,
       ),
     });
     const steps = (await metricsOf(out)).map(({ step }) => step as number);
@@ -147,7 +147,7 @@ describe('what stops a run', () => {
     await expect(fakeRun(out, { fake: { notFiniteAt: 1 } })).rejects.toMatchObject({
       code: 'NOT_FINITE',
       message: expect.stringMatching(
-        /^step 2: every loss is finite, the gradient is not; the batch was 0\.1\.0\/a, .* 1 more samples; the run stops, nothing was saved/,
+        /^step 2: every loss is finite, but the gradient is not; the batch was 0\.1\.0\/a, .* 1 more samples; the run stops, nothing was saved/,
       ),
     });
   });
@@ -190,7 +190,7 @@ describe('what stops a run', () => {
 describe('--resume', () => {
   test('without a run in the folder, or without a checkpoint, starts from step 0', async () => {
     const { notes } = await fakeRun(out, { resume: true });
-    expect(notes).toContain(`${out} has no checkpoint: the run starts over`);
+    expect(notes).toContain(`${out} has no checkpoint: the run starts from step 0`);
     const straight = await metricsOf(out);
     const other = join(parent, `run-${serial++}`);
     await expect(fakeRun(other, { fake: { failAfter: 3 } })).rejects.toThrow();
@@ -226,7 +226,7 @@ describe('--resume', () => {
     ).rejects.toMatchObject({
       code: 'BAD_CONFIG',
       message: expect.stringMatching(
-        /cannot go on with other settings.*\n {2}tasks\.on \(--tasks\): was .*, is \["qa","matched"\]\n {2}optimizer\.lr \(--lr\): was 0\.05, is 0\.1\n {2}seed \(--seed\): was 9595, is 3\n/,
+        /cannot continue with other settings.*\n {2}tasks\.on \(--tasks\): was .*, is \["qa","matched"\]\n {2}optimizer\.lr \(--lr\): was 0\.05, is 0\.1\n {2}seed \(--seed\): was 9595, is 3\n/,
       ),
     });
     await expect(fakeRun(out, { resume: true, flags: { 'max-steps': '20' } })).rejects.toMatchObject({
@@ -242,9 +242,11 @@ describe('--resume', () => {
     const resumed = (answers: string[] | null) => fakeRun(out, { resume: true, fake: { answers } });
     await expect(resumed(['yes', 'two', 'no'])).rejects.toMatchObject({
       code: 'BAD_CHECKPOINT',
-      message: expect.stringContaining('answer 1 is "no" there and "two" here'),
+      message: expect.stringContaining('answer 1 is "no" in the checkpoint and "two" in the data'),
     });
-    await expect(resumed(['yes', 'no'])).rejects.toThrow('answer 2 is "two" there and "nothing" here');
+    await expect(resumed(['yes', 'no'])).rejects.toThrow(
+      'answer 2 is "two" in the checkpoint and "nothing" in the data',
+    );
     await rm(join(out, 'checkpoints/last/answers.json'));
     await expect(resumed(['yes', 'no'])).rejects.toThrow(
       'answer table: the checkpoint has none (answers.json), the data folder has one. Give the data',
@@ -290,7 +292,7 @@ describe('the run folder', () => {
     const before = await newestFiles(out);
     await expect(fakeRun(out)).rejects.toMatchObject({
       code: 'RUN_FOLDER',
-      message: `${out} already holds a run, saved at step 23; add --resume to go on with it, or give another --out`,
+      message: `${out} already contains a run, saved at step 23; add --resume to continue it, or give another --out`,
     });
     expect(await newestFiles(out)).toEqual(before);
     expect(await readdir(out)).not.toContain('run.lock');

@@ -61,7 +61,7 @@ describe('a validation that fails', () => {
     await expect(run(out, { parts: failingValidation(2) })).rejects.toMatchObject({
       code: 'BAD_DATA',
       message: expect.stringMatching(
-        /^the validation after step 12 failed \(the checkpoint of step 12 is untouched\): valid\.tsv, line 3/,
+        /^the validation after step 12 failed \(the checkpoint of step 12 is unchanged\): valid\.tsv, line 3/,
       ),
     });
     expect((await steps(out)).at(-1)).toBe(12);
@@ -71,7 +71,7 @@ describe('a validation that fails', () => {
   });
 
   test('loses no step even if no checkpoint was due', async () => {
-    await expect(run(out, { parts: failingValidation(0) })).rejects.toThrow('the checkpoint of step 4 is untouched');
+    await expect(run(out, { parts: failingValidation(0) })).rejects.toThrow('the checkpoint of step 4 is unchanged');
     expect(await steps(out)).toEqual([4]);
     await expect(run(out, { resume: true, parts: failingValidation(0) })).rejects.toThrow('validation after step 4');
     expect(await steps(out)).toEqual([4]);
@@ -200,7 +200,7 @@ describe('a newest checkpoint with a file that is missing or cut', () => {
     await expect(resumed).rejects.toMatchObject({
       code: expect.stringMatching(/^(BAD_CHECKPOINT|FILE_MISSING|BAD_DATA)$/),
       message: expect.stringMatching(
-        new RegExp(`[Mm]ove ${newest} away, and --resume goes on from the checkpoint before it`),
+        new RegExp(`[Mm]ove ${newest} away, and --resume continues from the checkpoint before it`),
       ),
     });
     await rm(newest, { recursive: true });

@@ -114,7 +114,7 @@ describe('convert --answers', () => {
     const short = { answers, usualAnswers: await write(['yes']) };
     await expect(convert(short)).rejects.toMatchObject({
       code: 'BAD_ARGUMENT',
-      message: expect.stringMatching(/which answers its 11 rows stand for is not known.*--answers-from/),
+      message: expect.stringMatching(/the answers of the 11 rows of its head are not known.*--answers-from/),
     });
   });
 

@@ -166,18 +166,18 @@ describe('nothing is lost in silence', () => {
     ]);
   });
 
-  test('what is there already is not replaced', async () => {
+  test('an output that exists is not replaced', async () => {
     const to = await fresh();
     await writeFile(join(to, 'precious'), '1');
     await expect(convert(fixture('transformers-qa/safetensors'), to)).rejects.toMatchObject({ code: 'BAD_ARGUMENT' });
     await writeFile(join(to, 'x.pth'), '1');
     await expect(
       convert(fixture('transformers-qa/safetensors'), join(to, 'x.pth'), { to: 'original' }),
-    ).rejects.toThrow(/x\.pth is there already/);
+    ).rejects.toThrow(/x\.pth exists already/);
     await writeFile(join(to, 'config.json'), '{}');
     await expect(
       convert(fixture('transformers-qa/safetensors'), join(to, 'y.pth'), { to: 'original' }),
-    ).rejects.toThrow(/config\.json is there already and describes other weights/);
+    ).rejects.toThrow(/config\.json exists already and describes other weights/);
     expect((await readdir(to)).sort()).toEqual(['config.json', 'precious', 'x.pth']);
   });
 });
@@ -240,7 +240,7 @@ describe('sizes', () => {
     const config = readJson(to, 'vqa/config.json') as object;
     await writeFile(join(to, 'vqa/config.json'), JSON.stringify({ ...config, num_qa_labels: 9500 }));
     const { notes } = await convert(join(to, 'vqa/BEST.pth'), join(to, 'out'));
-    expect(notes.join()).toMatch(/config\.json says numQaLabels 9500; the shapes say 6, which counts/);
+    expect(notes.join()).toMatch(/config\.json says numQaLabels 9500; the shapes say 6, which is used/);
     await writeFile(join(to, 'vqa/config.json'), JSON.stringify({ ...config, intermediate_size: 99 }));
     await expect(convert(join(to, 'vqa/BEST.pth'), join(to, 'more'))).rejects.toMatchObject({
       code: 'BAD_CONFIG',

@@ -102,7 +102,7 @@ test('of a run, the last checkpoint counts, and that is said', async () => {
   await symlink('step-1', join(run, 'checkpoints/last'));
   const source = await openWeights(run);
   await source.close();
-  expect(source.notes).toEqual([`${run} is a run; its last checkpoint was taken`]);
+  expect(source.notes).toEqual([`${run} is a run; its last checkpoint was used`]);
   expect(source.tensors.size).toBe(137);
 });
 
@@ -115,7 +115,7 @@ describe('folders', () => {
       message: expect.stringContaining('expected model.safetensors'),
     });
     await writeFile(join(empty, 'bert_model.ckpt.index'), '');
-    await expect(openWeights(empty)).rejects.toThrow('TensorFlow checkpoint, which is not read');
+    await expect(openWeights(empty)).rejects.toThrow('TensorFlow checkpoint, which cannot be read');
     await expect(openWeights(join(folder, 'gone'))).rejects.toMatchObject({ code: 'FILE_MISSING' });
   });
 

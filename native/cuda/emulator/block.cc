@@ -208,7 +208,7 @@ void Block::meet(uint32_t mask, const char* name, Together together, void* opera
     *meeting = warp.meetings.back();
     warp.meetings.pop_back();
   }
-  // The last lane to arrive does the work for all, and goes on.
+  // The last lane to arrive does the work for all lanes, and continues.
   together(warp.operands, mask);
   warp.ready |= mask & ~mine;
 }

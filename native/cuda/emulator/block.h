@@ -1,7 +1,7 @@
 // One block of threads. Each thread runs until it returns or has to wait; then another thread of its warp runs, then
 // the other warps, in an order that is drawn again after each barrier. Threads that never wait share one stack and cost
-// one function call each. If a thread waits for one that will not come, the launch fails with an error that names both
-// and the place.
+// one function call each. If a thread waits for another thread that never arrives, the launch fails with an error that
+// names both threads and the place.
 #pragma once
 
 #include <cstdint>

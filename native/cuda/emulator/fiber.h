@@ -57,7 +57,7 @@ class Fiber {
   char* memory_ = nullptr;  // the lowest byte, which is in the guard page
   char* top_ = nullptr;
   void (*main_)() = nullptr;
-  // For the address sanitizer: the bounds of the stack, and a pointer of its own.
+  // For the address sanitizer: the bounds of the stack, and a pointer that the sanitizer uses.
   const void* bottom_ = nullptr;
   size_t bytes_ = 0;
   void* fakeStack_ = nullptr;

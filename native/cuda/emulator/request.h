@@ -1,4 +1,4 @@
-// A request: what the lanes of a warp ask of memory by one instruction, and its cost by NVIDIA's documented rules
+// A request: the memory accesses of all lanes of a warp by one instruction, and their cost by NVIDIA's documented rules
 // (docs/emulator.md, Memory traffic).
 #pragma once
 

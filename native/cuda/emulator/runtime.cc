@@ -125,7 +125,6 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   return cudaSuccess;
 }
 
-// This device has no attributes of its own.
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int device) {
   *value = 0;
   return told(device == 0 ? cudaSuccess : cudaErrorInvalidDevice);

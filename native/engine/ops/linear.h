@@ -9,7 +9,7 @@ namespace lxmert {
 struct LinearForward {
   Rows rows;
   int64_t in, out;
-  Values x;  // may be F32 where y is not: the input features
+  Values x;  // may be F32 even if y is not: the input features
   Floats weight, bias;
   Values y;
 

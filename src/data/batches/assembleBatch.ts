@@ -8,9 +8,9 @@ import { bestAnswer, drawAnswer, drawFate, drawOtherImage, fates } from './maski
 import { packObjects } from './packObjects.js';
 
 /**
- * Makes a batch of some samples, for the purpose of the options. Which words and objects are masked, what a sentence is swapped for and which answer is
- * asked for depend on (seed, epoch, sample) alone, not on the batch around them. Rejects with what reading the
- * features rejects with.
+ * Makes a batch of some samples, for the purpose in the options. Masked words and objects, swapped sentences and drawn
+ * answers depend only on (seed, epoch, sample), and not on the other samples of the batch. Rejects with the errors of
+ * reading features.
  */
 export async function assembleBatch(
   data: AssemblyData,
@@ -32,7 +32,7 @@ export async function assembleBatch(
   };
 }
 
-/** The sample whose sentence each sample gets: its own, or one of another image. */
+/** For each sample, chooses the sample whose sentence it gets: itself, or a sample of another image. */
 function chooseSentences({ data, job, options, random }: Assembly): Uint32Array {
   const { samples, epoch, tasks, unmasked } = job;
   return Uint32Array.from(samples, (sample) => {
@@ -43,8 +43,8 @@ function chooseSentences({ data, job, options, random }: Assembly): Uint32Array 
     if (other < 0) {
       throw new LxmertError(
         'BAD_DATA',
-        `${data.name}: all ${data.size} sentences belong to one image; matching needs sentences of two. ` +
-          'Turn the task off or take other data.',
+        `${data.name}: all ${data.size} sentences belong to one image; matching needs sentences of at least two images. ` +
+          'Turn the task off or use other data.',
       );
     }
     return other;
@@ -75,7 +75,7 @@ function packTokens(
       rows.push(row);
       labels.push(tokenIds[row]);
       if (fate === fates.masked) tokenIds[row] = wordPiece.maskId;
-      // Any WordPiece at all, special ones too, as in the original.
+      // Any WordPiece, including special ones, as in the original.
       else if (fate === fates.random) tokenIds[row] = random.below(wordPiece.vocabSize);
     }
   }

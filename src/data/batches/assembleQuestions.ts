@@ -4,8 +4,8 @@ import { packObjects } from './packObjects.js';
 import { packTargets } from './packTargets.js';
 
 /**
- * Makes a batch of questions with their targets: nothing masked, nothing swapped. A question about two pictures is two
- * samples, side by side: its sentence with the one and with the other. Rejects with what reading the features rejects with.
+ * Makes a batch of questions with their targets. Nothing is masked or swapped. A question about two pictures becomes two
+ * adjacent samples with the same sentence, one for each picture. Rejects with the errors of reading features.
  */
 export async function assembleQuestions(
   data: AssemblyData,

@@ -11,14 +11,14 @@ export interface AssemblyData extends SampleArrays {
   readonly name: string;
   readonly features: FeatureReader | ResidentReader;
   readonly wordPiece: { readonly vocabSize: number; readonly maskId: number };
-  /** 1 for each image that cannot be read and no batch may show, by position; absent: there is none. */
+  /** For each image by position, 1 if it cannot be read, so that no batch may contain it; absent if there is none. */
   readonly skippedImages?: Uint8Array | undefined;
 }
 
-/** A batch without its samples' names, which only the thread that asked for it knows. */
+/** A batch without the names of its samples, which only the requesting thread knows. */
 export type UnnamedBatch = Omit<Batch, 'sampleIds'>;
 
-/** The samples of one batch, and what is hidden of them. */
+/** The samples of one batch, and the tasks that decide what is masked. */
 export interface AssembleJob {
   readonly samples: Uint32Array;
   readonly epoch: number;
@@ -26,26 +26,26 @@ export interface AssembleJob {
   readonly firstSample: number;
   /** Tasks that are on in this epoch: no word is masked while masked LM is off, no sentence swapped while matching is. */
   readonly tasks: PretrainTasks;
-  /** Neither mask nor swap, and the label is the answer with the highest score. */
+  /** If true, nothing is masked or swapped, and the label is the answer with the highest score. */
   readonly unmasked?: boolean | undefined;
 }
 
-/** What batches are made for: pre-training, or answering questions, with the label of a question without an answer. */
+/** The purpose of batches: pre-training, or questions. `none` is the label of a question without an answer. */
 export type BatchPurpose = 'pretrain' | { readonly none: 0 | -1 };
 
-/** Images of a sample, as positions in the feature source. */
+/** The images of a sample, as positions in the feature source. */
 export const imagesOf = (
   { images, pictures = 1 }: Pick<AssemblyData, 'images' | 'pictures'>,
   sample: number,
 ): Int32Array => images.subarray(sample * pictures, (sample + 1) * pictures);
 
-/** What all batches of some data have in common. */
+/** Options for all batches of some data. */
 export interface AssembleOptions {
   readonly seed: number;
   readonly rates: MaskingRates;
   /** Default: pre-training. */
   readonly purpose?: BatchPurpose | undefined;
-  /** Where the features are put; default: memory of their own. */
+  /** Memory for the features; default: new memory for each batch. */
   readonly memory?: Pick<FeatureMemory, 'take'> | undefined;
 }
 

@@ -114,7 +114,7 @@ export function shareData({ features, wordPiece, ...data }: AssemblyData): Share
   };
 }
 
-/** The number of regression targets varies. Memory is set aside for their mean number times this factor. */
+/** The number of regression targets varies. Memory is reserved for their mean number times this factor. */
 const targetMargin = 1.25;
 
 /** Memory for features and regression targets. */

@@ -1,4 +1,4 @@
-/** The program of a thread that prepares batches (see `openBatchMaker`), and what it is sent. */
+/** The program of a thread that prepares batches (see `openBatchMaker`), and the types of its messages. */
 import type { SharedObjects } from '../features/featureSource.js';
 import { openShared } from '../features/mergedFeatures.js';
 import { memoryOf, threadProgram } from '../threads.js';
@@ -8,10 +8,10 @@ import { arraysOf } from './batch.js';
 import { FeatureMemory } from './featureMemory.js';
 import type { MaskingRates } from './masking.js';
 
-/** The data as a message carries it: large arrays lie in shared memory. */
+/** The data in a message to a thread. Large arrays are in shared memory. */
 export type SharedData = Omit<AssemblyData, 'features'> & { readonly features: SharedObjects };
 
-/** What each thread is given when it starts. */
+/** The value that each thread gets when it starts. */
 export interface BatchStart {
   readonly data: SharedData;
   readonly seed: number;
@@ -22,7 +22,7 @@ export interface BatchStart {
 /** One batch to make. */
 export interface BatchRequest {
   readonly job: AssembleJob;
-  /** Memory to put the features into. */
+  /** Memory for the features. */
   readonly blocks: readonly Float32Array[];
 }
 

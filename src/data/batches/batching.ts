@@ -13,7 +13,7 @@ import { bucketOrder } from './lengthBuckets.js';
 import { isQuestion, questionsOf } from './questions.js';
 import type { QuestionBatch } from './questions.js';
 
-/** Where the sampler stands: the global batch that comes next. */
+/** A position of the sampler: the global batch that is made next. */
 export interface BatchPosition {
   /** Pass over the samples, from 0. */
   readonly epoch: number;
@@ -21,34 +21,34 @@ export interface BatchPosition {
   readonly batch: number;
 }
 
-/** One global batch, as the parts that the device takes one after the other. */
+/** One global batch, as parts that the device computes one after the other. */
 export interface PositionedBatch {
   readonly position: BatchPosition;
-  /** None where this process has no sample of the batch. */
+  /** The parts of this process; empty if this process has no sample of the batch. */
   readonly parts: readonly Batch[];
-  /** For each of them the gradient part of the global batch to which it belongs (`BatchShare.parts`). */
+  /** For each part, the gradient part of the global batch to which it belongs (`BatchShare.parts`). */
   readonly partOf?: readonly number[] | undefined;
 }
 
-/** Which share of every global batch a process takes. */
+/** The share of every global batch that a process computes. */
 export interface BatchShare {
   readonly rank: number;
   readonly ranks: number;
-  /** Parts into which the samples of a global batch are cut, by their place in it; default: one for each rank. */
+  /** Number of parts into which a global batch is divided, by the position of samples; default: one for each rank. */
   readonly parts?: number | undefined;
 }
 
-/** What training and validation batches have in common. */
+/** Options of both training and validation batches. */
 export interface PreparationOptions {
   /** Default: pre-training. */
   readonly purpose?: BatchPurpose | undefined;
-  /** Default: the paper's. */
+  /** Default: the rates of the paper. */
   readonly rates?: Partial<MaskingRates> | undefined;
-  /** Where the features are put; default: every batch has memory of its own. */
+  /** Memory for the features; default: new memory for each batch. */
   readonly memory?: FeatureMemory | undefined;
-  /** Threads that make batches ahead; 0, the default: the calling thread makes one ahead. */
+  /** Threads that prepare batches. With 0, the default, the calling thread prepares one batch in advance. */
   readonly workers?: number | undefined;
-  /** The threads' program; default: the package's own. For programs that bundle the package. */
+  /** The program of the threads; default: that of the package. A program that bundles the package sets it. */
   readonly workerScript?: URL | undefined;
 }
 
@@ -56,44 +56,47 @@ export interface TrainBatchOptions extends PreparationOptions {
   readonly seed: number;
   /** Samples of one global batch, over all ranks and parts. */
   readonly batchSize: number;
-  /** Most samples of one part (gradient accumulation); default: all in one. */
+  /** Most samples of one part (gradient accumulation); by default a batch has one part. */
   readonly partSize?: number | undefined;
   /** Global batches that make a group for batches of like lengths (`bucketOrder`); default: none, the order is random. */
   readonly bucketBatches?: number | undefined;
-  /** Default: all of it, in one part. */
+  /** Default: this process computes the whole batch, in one part. */
   readonly share?: BatchShare | undefined;
-  /** Default: the start. */
+  /** Default: the first batch of epoch 0. */
   readonly from?: BatchPosition;
-  /** Tasks that are on in an epoch; default: all in each. */
+  /** The tasks that are on in an epoch; default: all tasks in every epoch. */
   readonly tasksOn?: ((epoch: number) => PretrainTasks) | undefined;
 }
 
 export interface ValidBatchOptions extends PreparationOptions {
   readonly batchSize: number;
-  /** Of each `ranks` batches this process makes one; default: it makes all. */
+  /** This process makes one of every `ranks` batches; default: it makes all. */
   readonly share?: Pick<BatchShare, 'rank' | 'ranks'> | undefined;
-  /** Masks and swaps are drawn from it; default: a fixed one, so that any two validations compare. */
+  /** Seed of masks and swaps; default: a fixed seed, so that validations can be compared. */
   readonly seed?: number;
-  /** Default: all. */
+  /** Default: all tasks. */
   readonly tasks?: PretrainTasks | undefined;
-  /** Neither mask nor swap, and the label is the answer with the highest score; default false. */
+  /** If true, nothing is masked or swapped, and the label is the answer with the highest score; default false. */
   readonly unmasked?: boolean;
-  /** Only labelled questions, with what is needed to score answers; default false. */
+  /** If true, only labelled questions, with their scores for answers; default false. */
   readonly answered?: boolean;
 }
 
-/** Seed of validation masks, apart from every training seed by its size. */
+/** Seed of validation masks. It is larger than every seed of a training run. */
 const VALID_SEED = 2 ** 40;
 const MOST_WORKERS = 256;
 
-/** Whole batches of an epoch; the rest of the samples is left out, unless it is all there is (as drop_last does not). */
+/**
+ * Number of complete batches in an epoch. The remaining samples are left out. If there are fewer samples than a batch has,
+ * they are one batch (unlike with PyTorch's drop_last).
+ */
 export function batchesPerEpoch(samples: number, batchSize: number): number {
   return Math.max(1, Math.floor(samples / batchSize));
 }
 
 /**
- * Training batches from a position on, without end: every epoch in an order of its own. The same seed and position
- * give the same batch, whatever was asked for before. Batches are made ahead: one, or one more than there are workers.
+ * Gives training batches from a position on, without end. Every epoch has another order. A batch depends only on seed and
+ * position, not on earlier batches. Batches are prepared in advance: one, or one more than there are workers.
  * Returning the generator ends the workers. Throws BAD_ARGUMENT.
  */
 export function trainBatches(data: NamedData, options: TrainBatchOptions): AsyncGenerator<PositionedBatch> {
@@ -115,7 +118,7 @@ export function trainBatches(data: NamedData, options: TrainBatchOptions): Async
   checkRange('share.rank', share.rank, share.ranks);
 
   const isShown = shownBy(data);
-  /** One sample for a batch all of whose samples are left out: the next in the order that is not. */
+  /** If all samples of a batch are left out, the batch gets the next sample of the order that is not left out. */
   const nextShown = (order: Uint32Array, from: number): Uint32Array => {
     const at = [...order.keys()].find((i) => isShown(order[(from + i) % order.length])) ?? 0;
     return Uint32Array.of(order[(from + at) % order.length]);
@@ -145,7 +148,7 @@ export function trainBatches(data: NamedData, options: TrainBatchOptions): Async
         for (let part = first; part < end; part++) {
           for (let start = startOf(part); start < startOf(part + 1); start += partSize) {
             const stop = Math.min(start + partSize, startOf(part + 1));
-            // A copy: a message with a part of the order would take all of it along.
+            // `slice` copies, because a message with a view of the order would send the whole array.
             const samples = order.slice(batch * batchSize + start, batch * batchSize + stop).filter(isShown);
             if (samples.length === 0) continue;
             jobs.push({ samples, epoch, firstSample: start, tasks });
@@ -177,7 +180,7 @@ export function trainBatches(data: NamedData, options: TrainBatchOptions): Async
   );
 }
 
-/** All samples in their own order, once; the last batch may be smaller. Made ahead likewise. Throws BAD_ARGUMENT. */
+/** Gives all samples once, in order, prepared in advance. The last batch may be smaller. Throws BAD_ARGUMENT. */
 export function validBatches(data: NamedData, options: ValidBatchOptions): AsyncGenerator<QuestionBatch> {
   const { batchSize, seed = VALID_SEED, tasks = allTasks, unmasked = false, answered = false } = options;
   const { rank, ranks } = options.share ?? { rank: 0, ranks: 1 };
@@ -209,12 +212,12 @@ export function validBatches(data: NamedData, options: ValidBatchOptions): Async
   }
 }
 
-/** Whether batches may show a sample: its image is not left out. */
+/** Returns a function that says whether batches may contain a sample: its image is not left out. */
 function shownBy({ images, skippedImages }: NamedData): (sample: number) => boolean {
   return skippedImages === undefined ? () => true : (sample) => skippedImages[images[sample]] === 0;
 }
 
-/** The batches that a batch maker makes; it is closed when they end. Throws BAD_ARGUMENT. */
+/** Gives the batches of a batch maker, and closes it at the end. Throws BAD_ARGUMENT. */
 function whileOpen<T>(
   data: NamedData,
   { seed, rates, purpose, workers = 0, memory, workerScript }: PreparationOptions & { readonly seed: number },

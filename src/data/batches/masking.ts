@@ -5,28 +5,28 @@ import { recordOf } from '../../records.js';
 import type { RandomStream } from '../random.js';
 
 /**
- * Which pre-training tasks a batch is prepared for. Off means: no word masked (maskedLm), no object masked (objects), no
- * sentence swapped (matched), no answer (qa).
+ * The pre-training tasks for which a batch is prepared. If a task is off, no word is masked (maskedLm), no object is masked
+ * (objects), no sentence is swapped (matched), or no answer is given (qa).
  */
 export type PretrainTasks = Readonly<Record<TaskName, boolean>>;
 
 export const allTasks: PretrainTasks = recordOf(taskNames, () => true);
 
-/** How much is masked and swapped; all are shares from 0 to 1. */
+/** The rates of masking and swapping, as shares from 0 to 1. */
 export interface MaskingRates {
-  /** Tokens to predict; [CLS] and [SEP] never are. */
+  /** Share of tokens to predict, without [CLS] and [SEP]. */
   readonly words: number;
-  /** Objects to predict. */
+  /** Share of objects to predict. */
   readonly objects: number;
-  /** Of those, replaced by [MASK] or by a zero feature. */
+  /** Share of these that are replaced by [MASK] or by a zero feature. */
   readonly masked: number;
-  /** Of those, replaced by a random word or by another image's object; the rest is kept. */
+  /** Share of these that are replaced by a random word or by an object of another image. The rest does not change. */
   readonly random: number;
-  /** Samples that get a sentence of another image. */
+  /** Share of samples that get a sentence of another image. */
   readonly swapped: number;
 }
 
-/** LXMERT, section 3.1, and the public code. */
+/** The rates of LXMERT, section 3.1, and of the public code. */
 export const paperRates: MaskingRates = { words: 0.15, objects: 0.15, masked: 0.8, random: 0.1, swapped: 0.5 };
 
 /** Fills in the paper's rates. Throws BAD_ARGUMENT for a rate outside 0 … 1. */
@@ -52,8 +52,8 @@ export const fates = { untouched: 0, masked: 1, random: 2, kept: 3 } as const;
 export type Fate = (typeof fates)[keyof typeof fates];
 
 /**
- * Draws what happens to one token or object of which a share `rate` is to be predicted. One number decides both, as in
- * the original. A sentence may well end up with nothing to predict: the original forces nothing either.
+ * Draws what happens to one token or object. The share `rate` is predicted. One random number decides whether the item is
+ * predicted and how it is replaced, as in the original. A sentence may have nothing to predict, as in the original.
  */
 export function drawFate(random: RandomStream, rate: number, { masked, random: replaced }: MaskingRates): Fate {
   const draw = random.uniform();
@@ -63,15 +63,15 @@ export function drawFate(random: RandomStream, rate: number, { masked, random: r
   return share < masked + replaced ? fates.random : fates.kept;
 }
 
-/** The samples as swapping and replacing see them. */
+/** The images of the samples, which swapping and replacing need. */
 export interface SampleImages {
   readonly size: number;
   readonly images: Int32Array;
 }
 
 /**
- * Draws a sample of another image: again and again until the image differs, as the original does. Should nearly all
- * samples belong to `image`, it takes the next sample of another image after the last draw. -1: there is none.
+ * Draws a sample of another image. It draws again until the image differs, as the original does. After many draws, because
+ * nearly all samples belong to `image`, it returns the next sample of another image. Returns -1 if there is none.
  */
 export function drawOtherImage(random: RandomStream, samples: SampleImages, image: number): number {
   let sample = 0;
@@ -86,7 +86,7 @@ export function drawOtherImage(random: RandomStream, samples: SampleImages, imag
   return -1;
 }
 
-/** Draws one of the answers `from … to - 1` in proportion to its score; -1 when there is none. */
+/** Draws one of the answers `from … to - 1`, with probabilities in proportion to the scores; -1 if there is no answer. */
 export function drawAnswer(
   random: RandomStream,
   { answerIds, answerScores }: { readonly answerIds: Int32Array; readonly answerScores: Float32Array },
@@ -103,7 +103,7 @@ export function drawAnswer(
   return to > from ? answerIds[to - 1] : -1;
 }
 
-/** The answer with the highest score among `from … to - 1`, the first of equals; -1 when there is none. */
+/** The first answer with the highest score among `from … to - 1`; -1 if there is no answer. */
 export function bestAnswer(
   { answerIds, answerScores }: { readonly answerIds: Int32Array; readonly answerScores: Float32Array },
   from: number,

@@ -8,7 +8,7 @@ import type { AssembleOptions, Assembly } from './batchJob.js';
 import type { Batch } from './batch.js';
 import { drawFate, drawOtherImage, fates } from './masking.js';
 
-/** The part of a batch that is about objects. */
+/** The fields of a batch that describe objects. */
 type PackedObjects = Pick<
   Batch,
   | 'objectOffsets'
@@ -24,7 +24,7 @@ type PackedObjects = Pick<
   | 'residentTargets'
 >;
 
-/** The objects of some samples, one sample after the other, and what was masked of them. */
+/** Packs the objects of some samples, one sample after the other, and masks some of them. */
 export async function packObjects(assembly: Assembly): Promise<PackedObjects> {
   const { data, job, options } = assembly;
   const { features } = data;
@@ -61,21 +61,21 @@ function failWithWayOut(error: unknown): never {
   throw withWayOut(error);
 }
 
-/** What the model sees in the place of an object. */
+/** The replacement of an object. */
 interface Replacement {
   readonly row: number;
-  /** Absent: zeros. */
+  /** The object that replaces it; absent if its feature becomes zeros. */
   readonly by?: { readonly image: number; readonly object: number };
 }
 
 interface ObjectMasks {
   /** The rows to predict, ascending. */
   readonly rows: Int32Array;
-  /** Those of them that are not kept as they are. */
+  /** The objects that are replaced. */
   readonly replaced: readonly Replacement[];
 }
 
-/** Draws which objects are to be predicted, and what the model sees of them. */
+/** Draws which objects the model must predict, and how they are replaced. */
 function maskObjects(assembly: Assembly, objectOffsets: Int32Array): ObjectMasks {
   const { data, job, options, random } = assembly;
   const { samples, epoch, tasks, unmasked } = job;
@@ -99,12 +99,12 @@ function drawObject({ data, random }: Assembly, image: number): { image: number;
   let other = drawOtherImage(random, data, image);
   const isSkipped = () => other >= 0 && data.skippedImages?.[data.images[other]] === 1;
   for (let tries = 0; tries < 64 && isSkipped(); tries++) other = drawOtherImage(random, data, image);
-  // Where no other image can be read, the image's own objects are all there is.
+  // If no other image can be used, an object of the same image is used.
   const from = other < 0 || isSkipped() ? image : data.images[other];
   return { image: from, object: random.below(data.features.numObjects(from)) };
 }
 
-/** Masks features in place; what they were before is the target. */
+/** Masks features in place. Their old values are the targets. */
 async function maskFeatures(
   source: FeatureReader,
   features: Float32Array,
@@ -122,7 +122,7 @@ async function maskFeatures(
   return { featureTargets: targets };
 }
 
-/** Says where the table has the same. */
+/** The same for features on the device: returns row numbers of the table instead of features. */
 function nameRows(
   source: ResidentReader,
   images: readonly number[],

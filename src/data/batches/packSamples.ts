@@ -2,9 +2,9 @@ import { LxmertError } from '../../errors.js';
 import { isOutside } from '../features/boxes.js';
 import { batchOf, type Batch } from './batch.js';
 
-/** An image with a sentence, to be asked about or learnt from as they are: nothing masked, nothing swapped. */
+/** An image with a sentence, for inference or training. Nothing is masked or swapped. */
 export interface Sample {
-  /** For messages about it. */
+  /** The name of the sample in messages. */
   readonly id: string;
   /** WordPiece ids with [CLS] and [SEP], as `WordPiece.encode` gives them: [tokens]. */
   readonly tokenIds: ArrayLike<number>;
@@ -12,14 +12,14 @@ export interface Sample {
   readonly features: Float32Array;
   /** x0, y0, x1, y1 as shares of the picture, 0 to 1 (1e-5 beyond is rounding): [objects × 4]. */
   readonly boxes: Float32Array;
-  /** Row of the answer head that is right; none unless given. */
+  /** Row of the answer head with the right answer; absent if there is no answer. */
   readonly answer?: number;
-  /** Whether sentence and image belong together; true unless given. */
+  /** Whether sentence and image belong together; default true. */
   readonly matched?: boolean;
 }
 
 /**
- * Samples of one's own as a batch. Objects have no class and no attribute (confidence 0), so their losses are 0.
+ * Makes a batch from a caller's samples. Objects have no class and no attribute (confidence 0), so their losses are 0.
  * @throws LxmertError BAD_DATA naming the sample, for none at all, features of different widths, or a box outside of the picture,
  *   a token id or an answer that is no whole number
  */
@@ -75,7 +75,7 @@ function checkSample(sample: Sample, width: number): void {
   if (outside !== undefined) throw bad(`a box has ${outside}; expected shares of the picture from 0 to 1, not pixels`);
 }
 
-/** Whether a number is whole, from `least` on, and fits into 32 bits. */
+/** Whether a number is an integer of at least `least` that fits into 32 bits. */
 const isInt32 = (value: number, least: number): boolean => Number.isInteger(value) && value >= least && value < 2 ** 31;
 
 function offsetsOf(lengths: readonly number[]): Int32Array {

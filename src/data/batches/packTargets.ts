@@ -3,15 +3,15 @@ import type { Batch } from './batch.js';
 /** A right answer of a question, by its row of the answer head. */
 export interface Target {
   readonly id: number;
-  /** From 0 to 1. */
+  /** The score of the answer, from 0 to 1. */
   readonly score: number;
 }
 
 type Targets = Required<Pick<Batch, 'targetOffsets' | 'targetIds' | 'targetScores' | 'targetLabels'>>;
 
 /**
- * The targets of some examples as fields of a batch; an empty list is a question that nobody can answer.
- * @param none label of such a question
+ * Makes the target fields of a batch from the targets of some examples. An empty list means that no right answer is known.
+ * @param none the label of an example with an empty list
  */
 export function packTargets(targets: readonly (readonly Target[])[], none = -1): Targets {
   const all = targets.flat();
@@ -25,7 +25,7 @@ export function packTargets(targets: readonly (readonly Target[])[], none = -1):
   };
 }
 
-/** The answer with the highest score, the first of equals. */
+/** The first answer with the highest score. */
 function bestOf(targets: readonly Target[], none: number): number {
   return targets.reduce((best, target) => (target.score > best.score ? target : best), { id: none, score: 0 }).id;
 }

@@ -10,22 +10,22 @@ import { demandSameWidth } from '../features/mergedFeatures.js';
 import type { SharedObjects } from '../features/featureSource.js';
 
 export interface PretrainSourceOptions extends Omit<TrainBatchOptions, 'from' | 'memory'> {
-  /** Tasks that validation is prepared for; default: all. */
+  /** Tasks for which validation batches are prepared; default: all. */
   readonly validTasks?: PretrainTasks | undefined;
   readonly train: NamedData;
-  /** Absent: validation is empty. */
+  /** If absent, validation is empty. */
   readonly valid?: NamedData | undefined;
-  /** Threads that make batches ahead; default: `defaultWorkers`. */
+  /** Threads that prepare batches; default: `defaultWorkers`. */
   readonly workers?: number | undefined;
-  /** Samples of one validation batch; default: `partSize`, else `batchSize`. */
+  /** Samples of one validation batch; default: `partSize`, or `batchSize` if there is no `partSize`. */
   readonly validBatchSize?: number | undefined;
 }
 
 const MOST_DEFAULT_WORKERS = 4;
 
 /**
- * Threads that prepare batches of these data unless one says how many: none for features in memory or on the device,
- * where copying is all there is to do; else one less than there are cores, from 1 to 4.
+ * Default number of threads that prepare batches. For features in memory or on the device it is 0, because only copying is
+ * needed. Otherwise it is one less than the number of cores, from 1 to 4.
  */
 export function defaultWorkers({ features }: Pick<NamedData, 'features'>, cores = availableParallelism()): number {
   const inMemory = (shared: SharedObjects): boolean =>
@@ -33,23 +33,23 @@ export function defaultWorkers({ features }: Pick<NamedData, 'features'>, cores 
   return inMemory(features.shared) ? 0 : Math.min(Math.max(cores - 1, 1), MOST_DEFAULT_WORKERS);
 }
 
-/** Training and validation data as a trainer takes them. */
+/** Training and validation data, as batches for the trainer. */
 export interface PretrainSource {
   readonly batchesPerEpoch: number;
   /** Global batches from `from` on, without end. */
   train(from: BatchPosition): AsyncIterable<PositionedBatch>;
   /** The validation samples with masks and swaps drawn once from a fixed seed. */
   validate(): AsyncIterable<Batch>;
-  /** The labelled questions of the validation samples, neither swapped nor masked, with what is needed to score answers. */
+  /** The labelled questions of the validation samples, not swapped and not masked, with their scores for answers. */
   validateAnswers(): AsyncIterable<QuestionBatch>;
   /**
-   * Gives the memory of a batch's features back, for a later batch; nobody may read them afterwards. A batch that is
-   * never released is left to the garbage collector.
+   * Allows a later batch to use the memory of this batch's features, which must not be read afterwards. The garbage
+   * collector frees a batch that is never released.
    */
   release(batch: Batch): void;
 }
 
-/** Throws BAD_DATA when training and validation features differ in width. */
+/** Throws BAD_DATA if training and validation features have different widths. */
 export function pretrainSource(options: PretrainSourceOptions): PretrainSource {
   const { train, valid, validTasks, validBatchSize = options.partSize ?? options.batchSize, ...batching } = options;
   const { rates, workerScript } = options;
@@ -76,5 +76,5 @@ export function pretrainSource(options: PretrainSourceOptions): PretrainSource {
 }
 
 async function* nothing(): AsyncGenerator<Batch> {
-  // No validation data: nothing comes.
+  // There are no validation data.
 }

@@ -1,4 +1,4 @@
-/** Where the detected objects of one image go: rows `row` and on of arrays that hold many images' objects. */
+/** Arrays with one row for each detected object, for the objects of many images. */
 export interface ObjectRows {
   /** RoI features: [rows × featureDim]. */
   readonly features: Float32Array;
@@ -14,56 +14,56 @@ export interface ObjectRows {
 
 /** Reads the detected objects of images by their position. */
 export interface ObjectReader {
-  /** File or folder, for messages. */
+  /** The file or folder, for messages. */
   readonly path: string;
-  /** Floats of one object's feature. */
+  /** Number of floats in the feature of one object. */
   readonly featureDim: number;
-  /** From it another thread opens a reader of the same images (`openShared`). */
+  /** With this value another thread can open a reader of the same images (`openShared`). */
   readonly shared: SharedObjects;
-  /** Objects of an image; known without reading it. */
+  /** Number of objects of an image. The image is not read for this. */
   numObjects(image: number): number;
-  /** Reads all of an image into `rows` from row `row` on. Rejects with BAD_DATA naming line and field. */
+  /** Reads all objects of an image into `rows`, from row `row` on. Rejects with BAD_DATA naming line and field. */
   read(image: number, rows: ObjectRows, row: number): Promise<void>;
-  /** Idempotent. */
+  /** May be called more than once. */
   close(): Promise<void>;
 }
 
-/** One that has the features. */
+/** A reader that also reads the features. */
 export interface FeatureReader extends ObjectReader {
   readonly shared: SharedFeatures;
-  /** Where an image is written, for messages: its file, and the line if it has one. */
+  /** The place of an image for messages: its file, and the line if the file has lines. */
   placeOf(image: number): string;
-  /** Reads some images at once, each into `rows` from its start on; absent: they are read one by one. */
+  /** Reads several images at once, image i into `rows` from row `starts[i]` on. If absent, images are read one by one. */
   readAll?(images: ArrayLike<number>, rows: ObjectRows, starts: ArrayLike<number>): Promise<void>;
   /** Reads the feature of one object into `features` from `offset` on. */
   readFeature(image: number, object: number, features: Float32Array, offset: number): Promise<void>;
 }
 
-/** One whose features are rows of a table on the device: `read` leaves those of `rows` alone. */
+/** A reader of images whose features are rows of a table on the device. Its `read` does not write features. */
 export interface ResidentReader extends ObjectReader {
-  /** Row of an image's first object; the others follow it. */
+  /** Row of an image's first object; its other objects are in the rows after it. */
   firstRow(image: number): number;
 }
 
 /**
- * The images of one or more files: a reader (of a TSV, of memory) and the images' names. Images go by their position, so
- * samples need four bytes for theirs.
+ * The images of one or more files: a reader and the names of the images. An image is referred to by its position, so a
+ * sample needs four bytes for it.
  */
 export interface FeatureSource {
   readonly reader: FeatureReader;
-  /** By position. */
+  /** The ids of the images, by position. */
   readonly imageIds: readonly string[];
-  /** What looks odd in the file but may be right, a clause each. */
+  /** Remarks about properties of the file that are unusual but may be right. */
   readonly remarks?: readonly string[] | undefined;
-  /** What some of its images do not have; absent: nothing. */
+  /** Fields that some of its images do not have; absent if all images have all fields. */
   readonly lacks?: { readonly objectClasses: boolean; readonly attributeClasses: boolean } | undefined;
-  /** Classes that it declares; absent: what the reader was told. */
+  /** Numbers of classes that the file declares; absent if it declares none. */
   readonly labels?: { readonly objects: number; readonly attributes: number } | undefined;
-  /** Position of an image, or -1 when it is not here. */
+  /** Position of an image, or -1 if the source does not have it. */
   indexOf(imageId: string): number;
 }
 
-/** What a reader is made of: plain values and arrays in shared memory, so a message carries it to another thread. */
+/** The contents of a reader: plain values and arrays in shared memory, which can be sent to another thread. */
 export type SharedFeatures = SharedMemory | SharedTsv | SharedStore | SharedMerged;
 export type SharedObjects = SharedFeatures | SharedResident;
 
@@ -71,9 +71,9 @@ export interface SharedResident {
   readonly form: 'resident';
   readonly path: string;
   readonly featureDim: number;
-  /** As the table has its rows; without features. */
+  /** Boxes, classes and confidences in the order of the table's rows, without features. */
   readonly rows: ObjectRows;
-  /** Of each image, [images]: its first row, -1 where no sample shows it, and how many it has. */
+  /** For each image, [images]: its first row, or -1 if no sample has this image; and its number of rows. */
   readonly firstRows: Int32Array;
   readonly numObjects: Int32Array;
 }
@@ -85,9 +85,9 @@ export interface SharedMemory {
   readonly rows: ObjectRows;
   /** First row of each image, and the number of rows: [images + 1]. */
   readonly rowOffsets: Float64Array;
-  /** Images that could not be read, with the message of the error; they are zeros in `rows`. */
+  /** Images that could not be read, with the message of the error. Their values in `rows` are zeros. */
   readonly damaged?: ReadonlyMap<number, string> | undefined;
-  /** Of each image, [images]; absent where the source has no lines. */
+  /** The line of each image, [images]; absent if the source has no lines. */
   readonly lines?: Uint32Array | undefined;
 }
 
@@ -99,14 +99,14 @@ export interface SharedTsv {
   readonly objectLabels: number;
   readonly attributeLabels: number;
   readonly index: TsvIndex;
-  /** Of the file when it was indexed. */
+  /** Size and time of the file when it was indexed. */
   readonly size: number;
   readonly modified: number;
 }
 
-/** Where the images of a TSV lie: one number an image. */
+/** The places of images in a TSV. Each array has one number for each image. */
 export interface TsvIndex {
-  /** From 1; blank lines count. */
+  /** Line numbers from 1. Blank lines are counted. */
   readonly lines: Uint32Array;
   /** Byte offset and length of each image's line, and of the features in the file. */
   readonly offsets: Float64Array;
@@ -120,50 +120,50 @@ export interface TsvIndex {
 
 export interface SharedStore {
   readonly form: 'store';
-  /** The folder. */
+  /** The folder of the store. */
   readonly path: string;
   readonly featureDim: number;
   readonly dtype: 'float16' | 'float32';
   readonly index: StoreIndex;
   readonly shards: readonly SharedStoreShard[];
-  /** Whether each image's checksum is compared when it is read. */
+  /** Whether the checksum of each image is compared when the image is read. */
   readonly verify: boolean;
 }
 
 export interface SharedStoreShard {
   readonly file: string;
   readonly bytes: number;
-  /** First byte of each tensor in the file. */
+  /** Position of the first byte of each tensor in the file. */
   readonly offsets: Readonly<Record<string, number>>;
 }
 
-/** Where the images of a store lie, and what each has: arrays in shared memory, [images]. */
+/** The places and fields of the images of a store: arrays in shared memory, [images]. */
 export interface StoreIndex {
   /** The ids one after the other, in UTF-8; image i has `idOffsets[i] … idOffsets[i + 1] - 1`. */
   readonly ids: Uint8Array;
   readonly idOffsets: Uint32Array;
-  /** Shard, first row in it, and objects of each image. */
+  /** For each image its shard, its first row in the shard, and its number of objects. */
   readonly shards: Int32Array;
   readonly rows: Int32Array;
   readonly counts: Int32Array;
-  /** Of the picture in pixels; 0 where it is not known. */
+  /** Size of each picture in pixels; 0 if it is not known. */
   readonly widths: Int32Array;
   readonly heights: Int32Array;
-  /** What each image has, a bit each (`fieldBits`). */
+  /** The fields that each image has, as bits (`fieldBits`). */
   readonly fields: Uint8Array;
-  /** CRC-32 of the image's numbers as they lie in the shard: features, boxes, and the fields that it has. */
+  /** CRC-32 of the bytes of each image in its shard: features, boxes, and the fields that the image has. */
   readonly crcs: Uint32Array;
 }
 
 export interface SharedMerged {
   readonly form: 'merged';
   readonly parts: readonly SharedFeatures[];
-  /** Part that has an image, and its position there. */
+  /** For each image the part that has it, and its position in this part. */
   readonly partOf: Uint32Array;
   readonly imageOf: Int32Array;
 }
 
-/** A source from its parts. */
+/** Makes a source from its parts. */
 export function featureSource(
   reader: FeatureReader,
   imageIds: readonly string[],

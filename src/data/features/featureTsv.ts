@@ -8,22 +8,22 @@ import type { MayFail } from './tsvIndex.js';
 import { TsvReader } from './tsvReader.js';
 
 export interface FeatureTsvOptions {
-  /** Classes that the detector knows; default 1600 objects and 400 attributes (Visual Genome). */
+  /** Number of classes of the detector; default 1600 object classes and 400 attribute classes (Visual Genome). */
   readonly objectLabels?: number | undefined;
   readonly attributeLabels?: number | undefined;
-  /** Decode everything once and keep it; default: when the file is under 512 MiB. */
+  /** Whether to decode the whole file once and keep it in memory; default: if the file is smaller than 512 MiB. */
   readonly inMemory?: boolean | undefined;
-  /** For files some of whose images may be damaged; default: opening fails at the first one that it finds. */
+  /** Allows damaged images. By default opening fails at the first damaged image. */
   readonly mayFail?: MayFail | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Below this a file is kept in memory unless told otherwise. */
+/** By default, smaller files are kept in memory. */
 export const IN_MEMORY_BYTES = 512 * 2 ** 20;
 
 /**
- * Opens a feature TSV (the form of bottom-up-attention that LXMERT uses). The file is streamed through once, which
- * checks all but the features' values; afterwards an image is one positional read. Rejects with FILE_MISSING,
+ * Opens a feature TSV (the form of bottom-up-attention that LXMERT uses). The whole file is read once to check
+ * everything except the values of features. After that an image is read by its position. Rejects with FILE_MISSING,
  * FILE_ACCESS, BAD_DATA naming line and field, or the signal's reason.
  */
 export async function openFeatureTsv(path: string, options: FeatureTsvOptions = {}): Promise<FeatureSource> {

@@ -1,21 +1,21 @@
 /**
- * RoI features of detectors are below a few hundred. A number past this comes from reading another type (float64,
- * float16) or byte order as float32, and would let a run diverge.
+ * Largest value of a feature. RoI features of detectors are less than a few hundred. A larger number means that the file has
+ * another type (float64, float16) or byte order, and would make a run diverge.
  */
 const LARGEST_FEATURE = 1e6;
-/** Values that are looked at to tell the type, and how many of them must be there to tell anything. */
+/** Number of values that are checked to recognise the type, and the smallest number that is enough for this. */
 const MOST_LOOKED_AT = 1024;
 const LEAST_LOOKED_AT = 32;
 /**
- * Standard deviation of the binary exponent. Features of a detector have 2 or so, a normal distribution 1.6; float16 read
- * as float32 has eight times that, since three bits of its mantissa become exponent.
+ * Largest standard deviation of the binary exponent. It is about 2 for the features of a detector, and 1.6 for a normal
+ * distribution. If float16 is read as float32 it is eight times as large, because three bits of the mantissa become exponent.
  */
 const WIDEST_SPREAD = 9;
 
 /**
- * What is wrong with features of some objects, [objects × width], as in "features must be finite …"; undefined when they
- * may be right.
- * @param first number of the first object
+ * Finds a fault in the features of some objects, [objects × width]. Returns the end of a message "features …"; undefined
+ * if the features may be right.
+ * @param first the number of the first object
  */
 export function featureFault(values: Float32Array, width: number, first = 0): string | undefined {
   for (let i = 0; i < values.length; i++) {
@@ -29,7 +29,7 @@ export function featureFault(values: Float32Array, width: number, first = 0): st
   return otherType(values);
 }
 
-/** Recognises numbers of another type that read as plausible float32. */
+/** Recognises numbers of another type that are plausible when they are read as float32. */
 function otherType(values: Float32Array): string | undefined {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const step = Math.max(1, Math.ceil(values.length / MOST_LOOKED_AT / 2)) * 2;

@@ -7,14 +7,14 @@ import type { MayFail } from './tsvIndex.js';
 import { sharedArrays } from '../sharedArrays.js';
 
 export interface LoadIntoMemoryOptions {
-  /** Asked when an image is damaged; with true the error comes when the image is read from memory. */
+  /** Called if an image is damaged. If it returns true, the error is thrown only when this image is read from memory. */
   readonly mayFail?: MayFail | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Reads all of a source once and keeps it, packed, in shared memory. The source stays open; close it afterwards. Rejects with
- * OUT_OF_MEMORY, with what reading rejects with, and with the signal's reason.
+ * Reads a whole source into shared memory. The source stays open, and the caller must close it. Rejects with
+ * OUT_OF_MEMORY, the errors of reading, and the signal's reason.
  */
 export async function loadIntoMemory(
   source: FeatureSource,
@@ -58,7 +58,7 @@ export async function loadIntoMemory(
   return featureSource(new MemoryReader(shared), imageIds);
 }
 
-/** Copies all but the features of rows `from … to - 1` into `into` from row `row` on. */
+/** Copies everything except features from the rows `from … to - 1` to `into`, from row `row` on. */
 export function copyDetections(rows: ObjectRows, from: number, to: number, into: ObjectRows, row: number): void {
   into.boxes.set(rows.boxes.subarray(from * 4, to * 4), row * 4);
   into.objectIds.set(rows.objectIds.subarray(from, to), row);
@@ -67,7 +67,7 @@ export function copyDetections(rows: ObjectRows, from: number, to: number, into:
   into.attrConfs.set(rows.attrConfs.subarray(from, to), row);
 }
 
-/** Reads features that lie in memory. */
+/** Reads features that are in memory. */
 export class MemoryReader implements FeatureReader {
   readonly shared: SharedMemory;
 
@@ -114,6 +114,6 @@ export class MemoryReader implements FeatureReader {
   }
 
   async close(): Promise<void> {
-    // Nothing to release: the arrays go with this object.
+    // The garbage collector frees the arrays.
   }
 }

@@ -18,8 +18,8 @@ import { TableReader } from './tableReader.js';
 import { reopenTsv } from './tsvReader.js';
 
 /**
- * Several sources as one, as the original puts the images of all splits into one table. An image that more than one
- * source has is taken from the first. Closing its reader closes theirs. Throws BAD_DATA when their feature widths differ.
+ * Joins several sources to one, as the original puts the images of all splits into one table. If several sources have an
+ * image, the first of them is used. Closing the joined reader closes all readers. Throws BAD_DATA if feature widths differ.
  */
 export function mergeSources(sources: readonly FeatureSource[]): FeatureSource {
   if (sources.length === 1) return sources[0];
@@ -54,21 +54,21 @@ export function mergeSources(sources: readonly FeatureSource[]): FeatureSource {
   };
 }
 
-/** @throws BAD_DATA naming both files when their features have other widths */
+/** @throws BAD_DATA naming both files if their features have different widths */
 export function demandSameWidth(a: ObjectReader, b: ObjectReader): void {
   if (a.featureDim === b.featureDim) return;
   throw new LxmertError(
     'BAD_DATA',
-    `features must be of one width: ${a.path} has ${a.featureDim} floats an object, ${b.path} has ${b.featureDim}`,
+    `features must have the same width: ${a.path} has ${a.featureDim} floats an object, ${b.path} has ${b.featureDim}`,
   );
 }
 
-/** Opens in this thread what another one shares. Rejects as opening the files does. */
+/** Opens in this thread the images of a reader of another thread. Rejects like opening the files. */
 export async function openShared(shared: SharedObjects): Promise<FeatureReader | ResidentReader> {
   return shared.form === 'resident' ? new TableReader(shared) : openSharedFeatures(shared);
 }
 
-/** Of features alone. Rejects likewise. */
+/** Like `openShared`, but only for readers with features. */
 export async function openSharedFeatures(shared: SharedFeatures): Promise<FeatureReader> {
   if (shared.form === 'memory') return new MemoryReader(shared);
   if (shared.form === 'tsv') return reopenTsv(shared);

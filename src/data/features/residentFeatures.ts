@@ -41,12 +41,12 @@ export interface ResidentSet extends NamedData {
   readonly featureDim: number;
 }
 
-/** Which images of a set are in the table, and where. */
+/** The images of a set that are in the table, and their rows. */
 type Places = Pick<SharedResident, 'firstRows' | 'numObjects'>;
 
-/** Where everything goes. */
+/** The layout of the table. */
 interface Layout {
-  /** Of each set. */
+  /** The places of each set. */
   readonly places: readonly Places[];
   readonly parts: readonly TablePart[];
   readonly rows: number;
@@ -56,9 +56,9 @@ interface Layout {
 }
 
 /**
- * Plans the table for the images that the samples of some sets show, in the order of their files; an image of one file that
- * two sets show is in it once. Boxes, classes and confidences stay in host memory, 32 bytes an object. Reads nothing yet.
- * @throws UNSUPPORTED for more objects than rows can be numbered
+ * Plans the table for the images that the samples of some sets use, in the order of the files. If two sets use the same image
+ * of a file, the table has it once. Boxes, classes and confidences stay in host memory, 32 bytes an object. Reads nothing yet.
+ * @throws UNSUPPORTED if there are more objects than row numbers
  */
 export function residentFeatures(sets: readonly ResidentSet[], options: ReadTableOptions = {}): ResidentData {
   const { featureDim } = sets[0];
@@ -89,7 +89,7 @@ export function residentFeatures(sets: readonly ResidentSet[], options: ReadTabl
   };
 }
 
-/** Gives each image that is shown its rows, and cuts them into parts of whole images, of at most `most` rows if they can. */
+/** Assigns rows to each used image, and divides the rows into parts of whole images, of at most `most` rows if possible. */
 function layOut(sets: readonly ResidentSet[], most: number): Layout {
   const parts: TablePart[] = [];
   const known = new Map<string, number>();
@@ -128,6 +128,6 @@ function layOut(sets: readonly ResidentSet[], most: number): Layout {
   return { places, parts, rows: end, sharedRows, mostRows };
 }
 
-/** No two images of a file have one id. */
+/** A key of an image. Ids are unique within a file. */
 const keyOf = (features: FeatureReader, imageIds: readonly string[], image: number) =>
   `${features.placeOf(image)}\n${imageIds[image]}`;

@@ -3,35 +3,35 @@ import { withWayOut } from './damage.js';
 import type { FeatureReader, ObjectRows } from './featureSource.js';
 import { inGroups } from '../concurrency.js';
 
-/** Some images of one set, whose objects are neighbours in a table of features. */
+/** Several images of one set. Their objects are adjacent rows of a table of features. */
 export interface TablePart {
-  /** Which of the sets. */
+  /** The number of the set. */
   readonly set: number;
-  /** Positions in the set's features, in the order of their rows. */
+  /** Positions of the images in the set's features, in the order of their rows in the table. */
   readonly images: readonly number[];
-  /** Row of the first one's first object, and rows of all. */
+  /** The first row of the part, and its number of rows. */
   readonly firstRow: number;
   readonly rows: number;
 }
 
-/** A number that float16 does not have, and its place among those of its part. */
+/** A number that is too large for float16, and its index among the numbers of its part. */
 export interface BeyondHalf {
   readonly place: number;
   readonly value: number;
 }
 
-/** Reads a part: its features into `halves`, all else to its place. */
+/** Reads a part: writes its features to `halves`, and everything else to the rows of `TablePlan.detections`. */
 export type ReadPart = (part: TablePart, halves: Uint16Array) => Promise<BeyondHalf | undefined>;
 
-/** What reading needs, wherever it is done. */
+/** What a thread needs to read parts. */
 export interface TablePlan {
-  /** Where boxes, classes and confidences go: shared memory, as the table has its rows; without features. */
+  /** Shared memory for boxes, classes and confidences, in the order of the table's rows. */
   readonly detections: ObjectRows;
   /** Rows of the largest part. */
   readonly mostRows: number;
 }
 
-/** For one part at a time: its features go through one buffer. */
+/** Makes a function that reads one part at a time, with one buffer for the features. */
 export function partReader(readers: readonly FeatureReader[], { detections, mostRows }: TablePlan): ReadPart {
   const width = readers[0].featureDim;
   const features = new Float32Array(mostRows * width);

@@ -9,19 +9,19 @@ import type { BeyondHalf, TablePart, TablePlan } from './tableParts.js';
 import type { TableRequest, TableStart } from './tableWorker.js';
 import { openThreads } from '../threads.js';
 
-/** How a table is read; it changes nothing in it. */
+/** Options of reading a table. They do not change its contents. */
 export interface ReadTableOptions {
-  /** Threads that read and decode; 0, the default: the calling one does. */
+  /** Number of threads that read and decode. With 0, the default, the calling thread does it. */
   readonly workers?: number;
-  /** Bytes of a piece that are read at a time, as float32, unless one image has more; default 16 MiB. */
+  /** Bytes that are read at a time, as float32; default 16 MiB. A larger image is read at once. */
   readonly pieceBytes?: number;
-  /** The threads' program; default: `tableWorker.js` beside this module. For programs that bundle the package. */
+  /** The program of the threads; default: `tableWorker.js` beside this module. A program that bundles the package sets it. */
   readonly workerScript?: URL;
 }
 
 const MOST_DEFAULT_READERS = 8;
 
-/** Threads that read a table unless one says how many: one less than there are cores, from 1 to 8; one core uploads. */
+/** Default number of threads that read a table: one less than cores, from 1 to 8. The remaining core uploads. */
 export function defaultReaders(cores = availableParallelism()): number {
   return Math.min(Math.max(cores - 1, 1), MOST_DEFAULT_READERS);
 }
@@ -32,7 +32,7 @@ export interface TableSource {
   readonly imageIds: readonly string[];
 }
 
-/** Reads parts, in this thread or in others. */
+/** Reads parts, in the calling thread or in other threads. */
 interface PartThreads {
   /** Number of parts to ask for ahead, so that readers stay busy. */
   readonly ahead: number;
@@ -41,8 +41,8 @@ interface PartThreads {
 }
 
 /**
- * The rows of a table, part by part in their order, as bits of float16 in shared memory, which an engine uploads from where
- * it lies. A piece is overwritten once the next is asked for. The first error is that of the first part that has one.
+ * Gives the rows of a table in order, part by part, as bits of float16 in shared memory, from which an engine uploads
+ * without a copy. A piece is overwritten after the next piece is requested. The first part with an error ends the reading.
  */
 export async function* tablePieces(
   sources: readonly TableSource[],
@@ -52,7 +52,7 @@ export async function* tablePieces(
 ): AsyncGenerator<Uint16Array, void, undefined> {
   const width = sources[0].reader.featureDim;
   const threads = openPartThreads(sources, plan, options);
-  // One is with whoever takes the pieces.
+  // The caller uses one block, and the threads use the others.
   const blocks = Array.from({ length: threads.ahead + 1 }, () => sharedArrays.uint16(plan.mostRows * width));
   const start = async (part: TablePart, i: number): Promise<Uint16Array> => {
     const halves = blocks[i % blocks.length].subarray(0, part.rows * width);
@@ -85,7 +85,6 @@ function openPartThreads(
         last = result.catch(() => undefined);
         return result;
       },
-      // Whoever ends early closes the files next.
       close: async () => {
         await last;
       },

@@ -1,7 +1,7 @@
 import type { ObjectRows, ResidentReader, SharedResident } from './featureSource.js';
 import { copyDetections } from './memoryFeatures.js';
 
-/** Reads what is left in host memory of features that are on the device. */
+/** Reads boxes, classes and confidences from host memory; the features are on the device. */
 export class TableReader implements ResidentReader {
   readonly shared: SharedResident;
 
@@ -31,6 +31,6 @@ export class TableReader implements ResidentReader {
   }
 
   async close(): Promise<void> {
-    // Nothing to release: the arrays go with this object.
+    // The garbage collector frees the arrays.
   }
 }

@@ -6,14 +6,14 @@ import type { BeyondHalf, TablePart, TablePlan } from './tableParts.js';
 import { threadProgram } from '../threads.js';
 
 export interface TableStart {
-  /** Of each set. */
+  /** The features of each set. */
   readonly features: readonly SharedFeatures[];
   readonly plan: TablePlan;
 }
 
 export interface TableRequest {
   readonly part: TablePart;
-  /** Shared memory for its features. */
+  /** Shared memory for the features of the part. */
   readonly halves: Uint16Array;
 }
 

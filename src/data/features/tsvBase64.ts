@@ -1,24 +1,24 @@
 import type { LxmertError } from '../../errors.js';
 import { describeValue } from '../../formats/describe.js';
 
-/** Characters of base64 that are decoded at a time: whole groups of 4. */
+/** Number of base64 characters that are decoded at a time, a multiple of 4. */
 const PIECE = 2 ** 15;
 const EQUALS = 0x3d;
 
-/** Characters of base64 for a number of bytes. */
+/** Number of base64 characters for a number of bytes. */
 export const base64Length = (bytes: number): number => 4 * Math.ceil(bytes / 3);
 
-/** Bytes that the base64 in `line` from `start` to `end - 1` stands for; not whole when characters are missing. */
+/** Number of bytes in the base64 text from `start` to `end - 1` of `line`; not an integer if characters are missing. */
 export function decodedLength(line: Buffer, start: number, end: number): number {
   const padding = line[end - 1] !== EQUALS ? 0 : line[end - 2] !== EQUALS ? 1 : 2;
   return ((end - start) / 4) * 3 - padding;
 }
 
 /**
- * Decodes the base64 in `line` from `start` to `end - 1`; its length was checked, so anything that is not base64 leaves
- * `target` short. A piece at a time: V8 keeps a string of more apart, in fresh pages, which cost many times what decoding
- * does.
- * @param error makes the error from what is wrong, as in `is not base64…`
+ * Decodes the base64 text from `start` to `end - 1` of `line`. Its length has been checked, so if it has characters that are
+ * not base64, fewer bytes are decoded. It decodes one piece at a time, because V8 allocates new pages for a longer string,
+ * which takes much longer than decoding.
+ * @param error makes the error from a text such as `is not base64…`
  */
 export function decodeBase64(
   line: Buffer,
@@ -34,12 +34,12 @@ export function decodeBase64(
   }
 }
 
-/** Fills `target`; anything but exactly its bytes in the standard alphabet is an error. */
+/** Decodes base64 into `target`. It is an error if the text does not have exactly its bytes in the standard alphabet. */
 export function decodeBase64Text(text: string, target: Uint8Array, error: () => LxmertError): void {
   const bytes = Buffer.from(target.buffer, target.byteOffset, target.byteLength);
   const padding = (3 - (bytes.length % 3)) % 3;
   if (text.length !== base64Length(bytes.length) || !text.endsWith('='.repeat(padding))) throw error();
-  // Node skips what is not base64, so a bad character leaves `bytes` short; but it also takes the URL alphabet.
+  // Node skips characters that are not base64, so the number of bytes shows them. But Node also accepts the URL alphabet.
   if (bytes.write(text, 'base64') !== bytes.length || text.includes('-') || text.includes('_')) throw error();
 }
 

@@ -17,7 +17,7 @@ export const tsvColumns = [
 
 export type TsvColumn = (typeof tsvColumns)[number];
 
-/** The arrays whose length `num_boxes` tells: column, and bytes of one object. */
+/** The arrays whose length is given by `num_boxes`: column, and bytes of one object. */
 export const detectionColumns = [
   [3, 8],
   [4, 4],
@@ -26,18 +26,18 @@ export const detectionColumns = [
   [8, 16],
 ] as const;
 
-/** Where a line comes from and what its numbers may be. */
+/** The place of a line, and the limits of its numbers. */
 export interface TsvContext {
   readonly path: string;
-  /** From 1. */
+  /** The line number, from 1. */
   readonly line: number;
-  /** For messages; undefined before it is known. */
+  /** The image id for messages; undefined if it is not known yet. */
   readonly imageId?: string | undefined;
   readonly objectLabels: number;
   readonly attributeLabels: number;
 }
 
-/** An error about one field: `features.tsv: line 3: num_boxes must be …, found … (image "COCO_1")`. */
+/** Makes an error about one field: `features.tsv: line 3: num_boxes must be …, found … (image "COCO_1")`. */
 export function fieldError(
   { path, line, imageId }: Pick<TsvContext, 'path' | 'line' | 'imageId'>,
   field: TsvColumn | 'img_h and img_w' | '',

@@ -1,24 +1,23 @@
-/** What a damaged line of a TSV looks like, and where the fault probably is: only for messages. */
+/** Recognises common faults of a TSV, to make messages more helpful. */
 import { base64Length, decodedLength } from './tsvBase64.js';
 import { detectionColumns, tsvColumns } from './tsvColumns.js';
 
 const CARRIAGE_RETURN = 13;
 
-/** Why a line has other columns than ten, as the end of a message; empty where nothing is known. */
+/** The end of a message: why a line does not have ten columns; empty if the cause is not known. */
 export function columnsHint(line: Buffer): string {
   if (line.length > 0 && line.every((byte) => byte === 0)) {
-    return '; it is full of zero bytes, as when a download did not end';
+    return '; it is full of zero bytes, which may be an incomplete download';
   }
   if (line.includes(CARRIAGE_RETURN)) {
-    return '; its lines end with a carriage return alone, where a line feed is needed';
+    return '; its lines end with a carriage return instead of a line feed';
   }
   const text = line.toString('latin1', 0, 4096);
-  if (/^\S+ +\d+ +\d+ +\S/.test(text))
-    return '; there are blanks where tabs are needed (an editor may have replaced them)';
+  if (/^\S+ +\d+ +\d+ +\S/.test(text)) return '; there are blanks instead of tabs (an editor may have replaced them)';
   const other = [',', ';', '|'].find((mark) =>
     new RegExp(`^[^${mark}]+[${mark}]\\d+[${mark}]\\d+[${mark}]`).test(text),
   );
-  return other === undefined ? '' : `; its columns are parted by "${other}", where tabs are needed`;
+  return other === undefined ? '' : `; its columns are separated by "${other}" instead of tabs`;
 }
 
 /** Why a column is no integer, as the end of a message. */
@@ -29,19 +28,19 @@ export function numberHint(found: string, column: string): string {
   return '';
 }
 
-/** Whether a column is what Python prints of bytes: `b'…'`. */
+/** Whether a column has bytes in Python's notation: `b'…'`. */
 export function isPythonBytes(line: Buffer, starts: readonly number[], column: number): boolean {
   const [mark, quote] = [line[starts[column]], line[starts[column] + 1]];
   return mark === 0x62 && (quote === 0x27 || quote === 0x22);
 }
 
-/** The column to blame for arrays that are not as long as `num_boxes` says, and what to say about it. */
+/** The column that is probably wrong if the lengths of arrays do not agree with `num_boxes`, and the message. */
 export interface LengthFault {
   readonly column: number;
   readonly problem: string;
 }
 
-/** Blames `num_boxes` where more arrays agree with each other than with it, else the first array of another length. */
+/** Reports `num_boxes` if more arrays agree with each other than with it, otherwise the first array of another length. */
 export function lengthFault(line: Buffer, starts: readonly number[], numBoxes: number): LengthFault {
   const arrays = detectionColumns.map(([column, size]) => {
     const [start, end] = [starts[column], starts[column + 1] - 1];
@@ -73,7 +72,7 @@ export function lengthFault(line: Buffer, starts: readonly number[], numBoxes: n
   };
 }
 
-/** Why an array has another length than expected. */
+/** The end of a message: why an array does not have the expected length. */
 function arrayHint(
   line: Buffer,
   start: number,

@@ -16,27 +16,27 @@ import { decodeDetections, decodeFeatures, sharesProblem, withinOnePixel } from 
 import type { BoxFacts, Detections } from './tsvValues.js';
 
 const CHUNK = 4 * 2 ** 20;
-/** 400 boxes of 2048 floats are 4.4 MB; past this there is no line feed because the file is something else. */
+/** Longest line. A line with 400 boxes of 2048 floats has 4.4 MB. If a line is longer, the file is not a feature TSV. */
 const LONGEST_LINE = 256 * 2 ** 20;
-/** Images whose features are decoded when the file is opened. */
+/** Number of images whose features are decoded when the file is opened. */
 const IMAGES_LOOKED_AT = 4;
 const LINE_FEED = 10;
 const CARRIAGE_RETURN = 13;
 
-/** What one pass over a TSV finds. */
+/** The result of one pass over a TSV. */
 export interface IndexedTsv {
   readonly imageIds: readonly string[];
   /** Position of each image id. */
   readonly positions: ReadonlyMap<string, number>;
   readonly featureDim: number;
   readonly index: TsvIndex;
-  /** What looks odd but may be right, a clause each. */
+  /** Remarks about properties of the file that are unusual but may be right. */
   readonly remarks: readonly string[];
 }
 
 /**
- * Asked when the line of an image is damaged; with true the file is read on. The line is then passed over, or the image
- * fails when it is read.
+ * Called if the line of an image is damaged. If it returns true, reading continues. The line is then skipped, or the error
+ * is thrown when the image is read.
  */
 export type MayFail = (imageId: string, error: LxmertError) => boolean;
 
@@ -46,8 +46,8 @@ export interface IndexOptions {
 }
 
 /**
- * Streams a TSV through once and checks all but the values of features, which are nearly all of it. Rejects with BAD_DATA
- * naming line, field and image, FILE_ACCESS, and the signal's reason.
+ * Reads a TSV once and checks everything except the values of features, which are most of the file. Rejects with BAD_DATA
+ * naming line, field and image, FILE_ACCESS, or the signal's reason.
  */
 export async function indexTsv(
   handle: FileHandle,
@@ -79,7 +79,7 @@ export async function indexTsv(
     if (!widths.add(featureDim, named, (error) => mayFail?.(imageId, error) ?? false)) return;
     try {
       boxes.add(decodeDetections(bytes, parsed, context, detections.rows(parsed.numBoxes), 0), parsed, line);
-      // The first images show whether the whole file has numbers of another type.
+      // The first images show whether the file has numbers of another type.
       if (imageIds.length < IMAGES_LOOKED_AT)
         decodeFeatures(bytes, parsed, context, new Float32Array(parsed.numBoxes * featureDim));
     } catch (error) {
@@ -131,7 +131,7 @@ export async function indexTsv(
   };
 }
 
-/** The first column of a line, whatever the others are. */
+/** The first column of a line. The other columns may be damaged. */
 const idOf = (line: Buffer) => line.toString('utf8', 0, Math.max(0, line.indexOf(0x09)));
 
 const cutOff = (error: LxmertError) =>
@@ -142,18 +142,18 @@ const cutOff = (error: LxmertError) =>
 type FileLimits = Omit<TsvContext, 'line' | 'imageId'>;
 type NamedLine = FileLimits & { readonly line: number; readonly imageId: string };
 
-/** Demands that all images have features of one width, and blames the line that differs from the others. */
+/** Checks that the features of all images have the same width, and reports the line that differs from the others. */
 class WidthCheck {
   #first: (NamedLine & { readonly width: number }) | undefined;
   #images = 0;
-  /** The second image when its width is not the first one's: the third tells which of them is wrong. */
+  /** The second image, if its width differs from that of the first. The third image shows which of the two is wrong. */
   #second: (NamedLine & { readonly width: number }) | undefined;
 
   get width(): number {
     return this.#first?.width ?? 0;
   }
 
-  /** Returns whether the image may be taken: not when its width is another one and `isTolerated` says so. */
+  /** Returns false if the width of the image is wrong and `isTolerated` allows to skip the image. */
   add(width: number, place: NamedLine, isTolerated: (error: LxmertError) => boolean): boolean {
     this.#images++;
     const here = { ...place, width };
@@ -181,10 +181,10 @@ const differs = (
   other: { readonly line: number; readonly width: number },
 ) => fieldError(one, 'features', `has ${one.width} floats an object, line ${other.line} has ${other.width}`);
 
-/** How many objects tell something about a file. */
+/** Smallest number of objects from which conclusions about a file are drawn. */
 const TELLING = 100;
 
-/** What the boxes of a whole file are like. */
+/** Properties of all boxes of a file. */
 class BoxSummary {
   readonly #limits: FileLimits;
   #objects = 0;
@@ -209,7 +209,7 @@ class BoxSummary {
     if (flat > 0) this.#firstFlat ??= line;
   }
 
-  /** Throws BAD_DATA when all boxes of the file lie within one pixel. */
+  /** Returns remarks. Throws BAD_DATA if all boxes of the file are within one pixel. */
   remarks(): string[] {
     if (this.#firstLine !== undefined && withinOnePixel(this.#largest) && this.#side > 2) {
       throw fieldError(
@@ -229,7 +229,7 @@ class BoxSummary {
   }
 }
 
-/** Memory for the detections of one line, used again. */
+/** Memory for the detections of one line, which is used again for later lines. */
 class Scratch {
   #rows: Detections = detectionsOf(100);
 
@@ -242,19 +242,19 @@ class Scratch {
 const detectionsOf = (objects: number): Detections => allocateObjectRows(objects, 0);
 
 interface RawLine {
-  /** Without line feed and carriage return; valid until the next line is asked for. */
+  /** The line without line feed and carriage return; valid until the next line is requested. */
   readonly bytes: Buffer;
   readonly offset: number;
-  /** From 1. */
+  /** The line number, from 1. */
   readonly line: number;
-  /** The file ends here without a line feed. */
+  /** Whether the file ends after this line, without a line feed. */
   readonly last: boolean;
 }
 
 async function* linesOf(handle: FileHandle, path: string, signal?: AbortSignal): AsyncGenerator<RawLine> {
   let buffer = Buffer.allocUnsafe(CHUNK);
   let filled = 0;
-  let offset = 0; // of the buffer's first byte
+  let offset = 0; // position of the buffer's first byte in the file
   let line = 0;
   for (;;) {
     const { bytesRead } = await handle

@@ -5,23 +5,23 @@ import { detectionColumns, fieldError, tsvColumns } from './tsvColumns.js';
 import type { TsvContext } from './tsvColumns.js';
 import { columnsHint, isPythonBytes, lengthFault, numberHint } from './tsvFaults.js';
 
-/** Detectors give 10 to 100 objects; a number past this is a damaged field. */
+/** Largest number of objects. Detectors give 10 to 100; a number above this limit means that the field is damaged. */
 const MOST_OBJECTS = 100_000;
 const TAB = 9;
 
-/** A line cut into columns; the arrays are still base64. */
+/** A line that is split into columns. The arrays are not decoded. */
 export interface TsvLine {
   readonly imageId: string;
   readonly height: number;
   readonly width: number;
   readonly numBoxes: number;
-  /** Floats of one object's feature. */
+  /** Number of floats in the feature of one object. */
   readonly featureDim: number;
-  /** First byte of each column within the line, and the line's end plus one. */
+  /** Position of the first byte of each column, and the end of the line plus one. */
   readonly starts: readonly number[];
 }
 
-/** The first byte of each column within a line, and the line's end plus one. Throws when there are not ten columns. */
+/** Finds the first byte of each column, and the end of the line plus one. Throws if there are not ten columns. */
 export function columnStarts(line: Buffer, context: TsvContext): readonly number[] {
   const starts = [0];
   for (let at = line.indexOf(TAB); at >= 0; at = line.indexOf(TAB, at + 1)) {
@@ -41,8 +41,8 @@ export function columnStarts(line: Buffer, context: TsvContext): readonly number
 }
 
 /**
- * Cuts a line (without its line feed) and checks all that needs no decoding: the columns, the numbers, and that every
- * array is as long as `num_boxes` says. The length of `features` gives the feature width.
+ * Splits a line (without its line feed) and checks everything that needs no decoding: the columns, the numbers, and that
+ * the length of every array agrees with `num_boxes`. The length of `features` gives the feature width.
  */
 export function parseTsvLine(line: Buffer, place: TsvContext): TsvLine {
   const starts = columnStarts(line, place);

@@ -10,7 +10,7 @@ import type { TsvContext } from './tsvColumns.js';
 import { parseTsvLine } from './tsvLine.js';
 import { decodeTsvLine } from './tsvValues.js';
 
-/** Opens an indexed TSV once more, for another thread. Rejects with BAD_DATA when it is not the file it was. */
+/** Opens an indexed TSV again, in another thread. Rejects with BAD_DATA if the file has changed. */
 export async function reopenTsv(shared: SharedTsv): Promise<FeatureReader> {
   const { path } = shared;
   const failure = (error: unknown): LxmertError => readFailure(path, 'a feature TSV', error);
@@ -29,11 +29,11 @@ export async function reopenTsv(shared: SharedTsv): Promise<FeatureReader> {
   return new TsvReader(handle, shared);
 }
 
-/** Reads images of a TSV where its index says that they lie. */
+/** Reads images of a TSV at the places in its index. */
 export class TsvReader implements FeatureReader {
   readonly shared: SharedTsv;
   readonly #handle: FileHandle;
-  /** Buffers for lines, used again: fresh memory of this size costs as much as decoding it. */
+  /** Unused buffers for lines. To allocate new memory of this size takes as long as decoding a line. */
   readonly #spare: Buffer[] = [];
   #closed: Promise<void> | undefined;
 
@@ -80,7 +80,7 @@ export class TsvReader implements FeatureReader {
     const width = this.featureDim;
     const firstByte = object * width * 4;
     const lastByte = firstByte + width * 4;
-    // Base64 goes by groups of 4 characters for 3 bytes.
+    // In base64 each group of 4 characters encodes 3 bytes.
     const firstGroup = Math.floor(firstByte / 3);
     const groups = Math.ceil(lastByte / 3) - firstGroup;
     const start = this.shared.index.featureOffsets[image] + firstGroup * 4;
@@ -112,7 +112,7 @@ export class TsvReader implements FeatureReader {
     return ids.subarray(idOffsets[image], idOffsets[image + 1]);
   }
 
-  /** Fills `buffer` from a place in the file. */
+  /** Fills `buffer` with bytes of the file from `offset` on. */
   async #fill(buffer: Buffer, image: number, offset: number): Promise<Buffer> {
     let filled = 0;
     try {

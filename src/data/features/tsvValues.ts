@@ -8,22 +8,22 @@ import { fieldError, tsvColumns } from './tsvColumns.js';
 import type { TsvContext } from './tsvColumns.js';
 import type { TsvLine } from './tsvLine.js';
 
-/** Boxes, classes and confidences of some objects: all but their features. */
+/** Boxes, classes and confidences of some objects, without their features. */
 export type Detections = Omit<ObjectRows, 'features'>;
 
-/** What the boxes of an image are like, beyond each being right for itself. */
+/** Properties of the boxes of an image that help to find mistakes in a whole file. */
 export interface BoxFacts {
   /** The largest coordinate in pixels. */
   readonly largest: number;
-  /** Objects whose box has no area. */
+  /** Number of objects whose box has no area. */
   readonly flat: number;
-  /** Whether all boxes would lie in the picture as x, y, width, height, too. */
+  /** Whether all boxes would also be inside the picture if their numbers meant x, y, width, height. */
   readonly asSizes: boolean;
 }
 
 /**
- * Decodes the arrays of a line into `rows` from row `row` on: boxes become shares of the picture. Throws BAD_DATA at
- * the first value that is not what the column holds.
+ * Decodes the arrays of a line into `rows`, from row `row` on. Boxes become shares of the picture. Throws BAD_DATA at
+ * the first value that is not valid in its column.
  */
 export function decodeTsvLine(line: Buffer, parsed: TsvLine, context: TsvContext, rows: ObjectRows, row: number): void {
   const { numBoxes, featureDim } = parsed;
@@ -31,7 +31,7 @@ export function decodeTsvLine(line: Buffer, parsed: TsvLine, context: TsvContext
   decodeFeatures(line, parsed, context, rows.features.subarray(row * featureDim, (row + numBoxes) * featureDim));
 }
 
-/** The features of a line into `features`: [numBoxes × featureDim]. Throws BAD_DATA likewise. */
+/** Decodes the features of a line into `features`: [numBoxes × featureDim]. Throws BAD_DATA for an invalid value. */
 export function decodeFeatures(line: Buffer, parsed: TsvLine, context: TsvContext, features: Float32Array): void {
   const { featureDim, starts } = parsed;
   const named = { ...context, imageId: parsed.imageId };
@@ -41,7 +41,7 @@ export function decodeFeatures(line: Buffer, parsed: TsvLine, context: TsvContex
   if (fault !== undefined) throw fieldError(named, 'features', fault);
 }
 
-/** The same for all columns but the features, a hundredth of a line. */
+/** Decodes all other columns of a line, which are about a hundredth of its length. */
 export function decodeDetections(
   line: Buffer,
   parsed: TsvLine,
@@ -97,7 +97,7 @@ const bytesOf = (array: Float32Array) => new Uint8Array(array.buffer, array.byte
 
 const corners = ['x0', 'y0', 'x1', 'y1'] as const;
 
-/** Checks boxes in pixels (x0, y0, x1, y1) and makes them shares of the picture. */
+/** Checks boxes in pixels (x0, y0, x1, y1) and converts them to shares of the picture. */
 function scaleBoxes(boxes: Float32Array, { width, height, numBoxes }: TsvLine, context: TsvContext): BoxFacts {
   let largest = 0;
   let flat = 0;
@@ -138,16 +138,16 @@ function scaleBoxes(boxes: Float32Array, { width, height, numBoxes }: TsvLine, c
   return { largest, flat, asSizes };
 }
 
-/** What is said where no box is larger than a pixel. */
+/** The message if no box is larger than a pixel. */
 export const sharesProblem =
   'all lie within one pixel: they look like shares of the picture (0 to 1); x0, y0, x1, y1 in pixels were expected';
 
-/** Whether boxes with this largest coordinate look like shares of the picture. Boxes of nothing but zeros do not. */
+/** Whether boxes with this largest coordinate look like shares of the picture. If all are zeros, they do not. */
 export const withinOnePixel = (largest: number): boolean => largest > 0 && largest <= 1 + ROUNDING;
 
 /**
- * The error for a box outside of its picture, the one at `first`; those before it are shares already. It names both sides
- * of the picture where they look swapped.
+ * Makes the error for a box outside its picture, the box at `first`. The boxes before it are shares already. If the sides
+ * of the picture seem to be swapped, the message says so.
  */
 function outside(
   boxes: Float32Array,

@@ -7,10 +7,10 @@ import { normalizeAnswer } from '../../text/normalizeAnswer.js';
 /** The answers of pre-training, by index. */
 export class AnswerTable {
   readonly answers: readonly string[];
-  /** Index by normal form. */
+  /** The index of each normal form. */
   readonly #ids: ReadonlyMap<string, number>;
 
-  /** Throws BAD_ARGUMENT when an answer occurs twice, letter by letter. */
+  /** Throws BAD_ARGUMENT if exactly the same answer occurs twice. */
   constructor(answers: readonly string[]) {
     const [first, second] = findTwice(answers) ?? [];
     if (first !== undefined && second !== undefined) {
@@ -21,7 +21,8 @@ export class AnswerTable {
     }
     const ids = new Map<string, number>();
     for (const [id, answer] of answers.entries()) if (normalizeAnswer(answer) === answer) ids.set(answer, id);
-    // Entries such as "Yes" stand for their normal form, unless that is an entry itself or an earlier one stands for it.
+    // The normal form of an entry such as "Yes" gets the index of this entry, unless the normal form is also an entry, or
+    // an earlier entry has the same normal form.
     for (const [id, answer] of answers.entries()) {
       const normal = normalizeAnswer(answer);
       if (!ids.has(normal)) ids.set(normal, id);
@@ -34,18 +35,18 @@ export class AnswerTable {
     return this.answers.length;
   }
 
-  /** Entries that no label can name, since another entry has the same normal form ("grey" beside "gray"). */
+  /** Number of entries that no label can have, because another entry has the same normal form ("grey" and "gray"). */
   get unreachable(): number {
     return this.answers.length - this.#ids.size;
   }
 
-  /** Index of an answer, compared in the normal form; else -1. */
+  /** Index of an answer, compared in the normal form; -1 if it is not in the table. */
   idOf(answer: string): number {
     return this.#ids.get(normalizeAnswer(answer)) ?? -1;
   }
 }
 
-/** Positions of an answer that is there twice. */
+/** The two positions of an answer that occurs twice; undefined if there is none. */
 function findTwice(answers: readonly string[]): readonly [number, number] | undefined {
   const seen = new Map<string, number>();
   for (const [id, answer] of answers.entries()) {
@@ -57,7 +58,7 @@ function findTwice(answers: readonly string[]): readonly [number, number] | unde
 }
 
 /**
- * Reads `all_ans.json`: `[{"ans": "yes", "dsets": ["vqa", "gqa"]}, …]`, or a list of strings; the position is the index.
+ * Reads `all_ans.json`: `[{"ans": "yes", "dsets": ["vqa", "gqa"]}, …]`, or a list of strings. The position is the index.
  * `dsets` is not used and may be missing. Rejects with FILE_MISSING, FILE_ACCESS or BAD_DATA.
  */
 export async function readAnswerTable(file: string): Promise<AnswerTable> {

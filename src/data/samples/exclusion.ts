@@ -5,16 +5,16 @@ import { readText } from '../../formats/text.js';
 
 const what = 'a list of image ids to leave out';
 
-/** What one exclusion list took away. */
+/** What one exclusion list has left out. */
 export interface ExclusionCount {
   readonly file: string;
-  /** Different ids in it. */
+  /** Number of different ids in the list. */
   readonly ids: number;
-  /** Images with features that it took away; an image that several lists name counts for the first. */
+  /** Number of images with features that are left out. An image in several lists counts for the first of them. */
   readonly images: number;
-  /** Sentences of images that it took away, likewise. */
+  /** Number of sentences of these images. */
   readonly sentences: number;
-  /** Its ids that neither features nor sentences have. */
+  /** Number of ids that occur neither in the features nor in the sentences. */
   readonly unknownIds: number;
 }
 
@@ -53,10 +53,10 @@ interface ExclusionList {
   readonly ids: ReadonlySet<string>;
 }
 
-/** The images that some lists leave out, and what came of each list. */
+/** The images that some lists leave out, and counts for each list. */
 export class Exclusions {
   readonly #lists: readonly ExclusionList[];
-  /** The first list that names an image. */
+  /** For each image the first list that has it. */
   readonly #listOf = new Map<string, number>();
   readonly #sentences: number[];
   readonly #inText = new Set<string>();
@@ -81,7 +81,7 @@ export class Exclusions {
     return this.#listOf.keys();
   }
 
-  /** Whether an image with so many sentences is left out; it is counted then. */
+  /** Returns whether an image is left out. If so, counts the image and its sentences. */
   take(imageId: string, sentences: number): boolean {
     const list = this.#listOf.get(imageId);
     if (list === undefined) return false;
@@ -90,7 +90,7 @@ export class Exclusions {
     return true;
   }
 
-  /** What came of each list, once all text was read; `hasFeatures` tells which images there are. */
+  /** The counts of each list, after all text was read. `hasFeatures` says whether an image has features. */
   counts(hasFeatures: (imageId: string) => boolean): ExclusionCount[] {
     return this.#lists.map(({ file, ids }, list) => {
       let images = 0;

@@ -9,32 +9,32 @@ export interface IdentifiedData extends SampleArrays {
   readonly features: FeatureReader;
   readonly imageIds: readonly string[];
   readonly featureDim: number;
-  /** Classes that the detector knows; absent where no label needs them. */
+  /** Number of classes of the detector; absent if no label needs them. */
   readonly objectLabels?: number | undefined;
   readonly attributeLabels?: number | undefined;
   readonly wordPiece: { readonly pieces: readonly string[] };
   readonly skippedImages?: Uint8Array | undefined;
 }
 
-/** What tells whether training samples are those that a run began with. */
+/** Checksums that show whether training samples are the same as at the start of a run. */
 export interface SamplesIdentity {
   /**
-   * To be saved: `2:<samples>:<features>`, two hashes. The first covers image ids, object counts, feature width, sentences
-   * (as WordPieces), answers, order and the vocabulary; the second boxes, classes, confidences and features of some images.
-   * Neither covers paths, nor the order of lines in feature files. Without the second part where one of those images is
-   * left out.
+   * The checksum to save: `2:<samples>:<features>`, with two hashes. The first covers image ids, object counts, feature width,
+   * sentences (as WordPieces), answers, order and the vocabulary. The second covers boxes, classes, confidences and features
+   * of some images, and is absent if one of these images is left out. Paths and the order of lines in feature files have no
+   * effect on the hashes.
    */
   readonly checksum: string;
-  /** As releases before saved it: a hash of the arrays of the samples. */
+  /** The checksum in the form of earlier releases: a hash of the arrays of the samples. */
   readonly former: string;
 }
 
-/** Images whose features are read for the checksum when all would be too many, spread over the samples. */
+/** Number of images whose features are read for the checksum if there are too many to read all. */
 const IMAGES_READ = 256;
-/** Floats of features up to which all images are read: 64 MiB. */
+/** All images are read if their features have at most this many floats (64 MiB). */
 const ALL_READ = 2 ** 24;
 
-/** Reads at most 64 MiB, or 256 images. Rejects as reading features does, and with the signal's reason. */
+/** Computes the checksums. Reads at most 64 MiB, or 256 images. Rejects with the errors of reading, or the signal's reason. */
 export async function samplesIdentity(data: IdentifiedData, signal?: AbortSignal): Promise<SamplesIdentity> {
   const [order, images] = firstAppearances(data);
   const samples = hashOf((hash) => {
@@ -51,7 +51,7 @@ export async function samplesIdentity(data: IdentifiedData, signal?: AbortSignal
   };
 }
 
-/** In what samples differ from those of a saved checksum; undefined when they are the same. */
+/** Describes how samples differ from those of a saved checksum; undefined if they are the same. */
 export function samplesDifference(saved: string, { checksum, former }: SamplesIdentity): string | undefined {
   const [format, samples, features] = saved.split(':');
   if (samples === undefined)
@@ -64,7 +64,7 @@ export function samplesDifference(saved: string, { checksum, former }: SamplesId
   return known && features !== newFeatures ? 'the values of boxes, classes, confidences or features' : undefined;
 }
 
-/** The images of the samples, numbered as they appear: of each sample its number, [N]; and the images by number. */
+/** Numbers images in the order in which samples use them. Returns the number for each sample, [N], and the images by number. */
 function firstAppearances({ images }: SampleArrays): readonly [Int32Array, readonly number[]] {
   const numbers = new Map<number, number>();
   const order = Int32Array.from(images, (image) => {
@@ -76,7 +76,7 @@ function firstAppearances({ images }: SampleArrays): readonly [Int32Array, reado
   return [order, [...numbers.keys()]];
 }
 
-/** Undefined when an image that would be read is left out. */
+/** The second hash; undefined if an image that would be read is left out. */
 async function featuresHash(
   { features, skippedImages }: IdentifiedData,
   images: readonly number[],

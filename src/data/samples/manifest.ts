@@ -16,20 +16,20 @@ export interface SplitFiles {
   readonly split: string;
   /** A feature TSV. */
   readonly features: string;
-  /** Sentences, questions or statements, in the task's form; two files with a comma between for official VQA. */
+  /** Sentences, questions or statements, in the form of the task. Official VQA has two files with a comma between them. */
   readonly text: string;
 }
 
-/** What a data folder says about itself. */
+/** The description of a data folder. */
 export interface Manifest {
   readonly dir: string;
-  /** `data.yaml`, or undefined when the folder has the original's layout. */
+  /** The path of `data.yaml`; undefined if the folder has the original's layout. */
   readonly file: string | undefined;
   /** Splits of `data.yaml`, by name. */
   readonly splits: ReadonlyMap<string, SplitEntry>;
-  /** The answer table of pre-training, if there is one. */
+  /** The file with the answer table of pre-training, if there is one. */
   readonly answers: string | undefined;
-  /** Classes that the detector knows. */
+  /** Number of classes of the detector. */
   readonly objectLabels: number;
   readonly attributeLabels: number;
 }
@@ -37,17 +37,17 @@ export interface Manifest {
 const splitKeys = ['features', 'sentences', 'vqa', 'gqa', 'nlvr2', 'qa'] as const;
 const topKeys = ['splits', 'answers', 'objectLabels', 'attributeLabels'] as const;
 
-/** One entry of `splits` in `data.yaml`; the paths are as written there. */
+/** One entry of `splits` in `data.yaml`, with the unchanged paths. */
 export type SplitEntry = Readonly<Partial<Record<(typeof splitKeys)[number], string>>> & { readonly features: string };
 
-/** The detector of the paper, trained on Visual Genome. */
+/** Number of object classes of the paper's detector, which was trained on Visual Genome. */
 const OBJECT_LABELS = 1600;
 const ATTRIBUTE_LABELS = 400;
 const answerFiles = ['all_ans.json', join('lxmert', 'all_ans.json')];
 
 /**
- * Reads what a data folder holds: its `data.yaml`, else the original's layout. Rejects with FILE_MISSING (no such
- * folder), FILE_ACCESS, or BAD_DATA naming the line and key of `data.yaml`.
+ * Reads the description of a data folder: its `data.yaml`, or the original's layout if there is none. Rejects with
+ * FILE_MISSING (no such folder), FILE_ACCESS, or BAD_DATA naming the line and key of `data.yaml`.
  */
 export async function readManifest(dir: string): Promise<Manifest> {
   const found = await stat(dir).catch((error: unknown) => {
@@ -74,10 +74,10 @@ export async function readManifest(dir: string): Promise<Manifest> {
   };
 }
 
-/** Names that people give to a `data.yaml`. */
+/** Wrong names that users give to a `data.yaml`. */
 const otherNames = ['data.yml', 'data.YAML', 'Data.yaml', 'data.yaml.txt', 'dataset.yaml', 'data.json'];
 
-/** Throws BAD_DATA when the description of a folder lies there under a name that is not looked for. */
+/** Throws BAD_DATA if the folder has a description under a wrong name. */
 async function refuseOtherName(dir: string): Promise<void> {
   const found = await firstFile(dir, otherNames);
   if (found === undefined) return;
@@ -148,8 +148,9 @@ export function parseManifest(text: string, file: string): Described {
 }
 
 /**
- * The files of a split. With a `data.yaml`, a task takes the key of its own name, else `<task>/<split>.json` if that
- * exists, else `sentences`; without one, the original's layout says. Rejects with BAD_ARGUMENT naming the known splits.
+ * Finds the files of a split. With a `data.yaml`, they are those of the key with the task's name, otherwise
+ * `<task>/<split>.json` if it exists, otherwise those of `sentences`. Without a `data.yaml`, the original's layout gives
+ * them. Rejects with BAD_ARGUMENT naming the known splits.
  */
 export async function findSplit(manifest: Manifest, split: string, task: DataTask): Promise<SplitFiles> {
   const { dir } = manifest;

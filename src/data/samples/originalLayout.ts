@@ -1,4 +1,4 @@
-/** What a split can be opened for. */
+/** The tasks for which a split can be opened. */
 export type DataTask = 'pretrain' | 'vqa' | 'gqa' | 'nlvr2' | 'qa';
 
 /** The files of one split, relative to the data folder. */
@@ -12,7 +12,7 @@ const genome = 'vg_gqa_imgfeat/vg_gqa_obj36.tsv';
 const gqaTest = 'vg_gqa_imgfeat/gqa_testdev_obj36.tsv';
 const nlvr2 = (name: string) => `nlvr2_imgfeat/${name}_obj36.tsv`;
 
-/** Which features go with which split in the public code's `data/` folder. */
+/** The feature file of each split in the public code's `data/` folder. */
 const layout: Readonly<
   Record<DataTask, { readonly folder: string; readonly features: Readonly<Record<string, string>> }>
 > = {
@@ -45,12 +45,12 @@ const layout: Readonly<
       train: nlvr2('train'),
       valid: nlvr2('valid'),
       test: nlvr2('test'),
-      // As lil-lab names them.
+      // The names that lil-lab uses.
       dev: nlvr2('valid'),
       test1: nlvr2('test'),
     },
   },
-  // Data of one's own have no layout but that of a data.yaml.
+  // The user's own data always need a data.yaml.
   qa: { folder: 'qa', features: {} },
 };
 

@@ -9,20 +9,20 @@ export interface OverlapOptions {
   readonly dir: string;
   readonly train: readonly string[];
   readonly valid: readonly string[];
-  /** JSON object from an image id to the number of the same picture elsewhere, such as Visual Genome's to COCO's. */
+  /** JSON file that maps an image id to the number of the same picture in COCO, such as the ids of Visual Genome. */
   readonly mapping?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** An image of training that is the same picture as one of evaluation. */
+/** An image of training that is the same picture as an image of evaluation. */
 export interface SharedImage {
   readonly train: string;
   readonly valid: string;
 }
 
 /**
- * The images that training splits share with evaluation splits. COCO's pictures go by their number, whatever the name says before
- * it (`COCO_train2014_…`, `COCO_val2014_…`); other ids by themselves, or by what the mapping says of them.
+ * Finds the images that are in both training splits and evaluation splits. Pictures of COCO are compared by their number,
+ * without the part before it (`COCO_train2014_…`, `COCO_val2014_…`). Other ids are compared directly, or by the mapping.
  * @throws BAD_ARGUMENT, FILE_MISSING, FILE_ACCESS, BAD_DATA
  */
 export async function overlap(options: OverlapOptions): Promise<{
@@ -43,7 +43,7 @@ export async function overlap(options: OverlapOptions): Promise<{
   return { trainImages: train.size, validImages: valid.size, shared };
 }
 
-/** The name under which a picture is the same in all data sets. */
+/** A name of a picture that is equal in all data sets. */
 function pictureOf(id: string, mapping: ReadonlyMap<string, string> | undefined): string {
   const name = id.replace(/^.*\//, '').replace(/\.(jpe?g|png)$/i, '');
   const mapped = mapping?.get(name);

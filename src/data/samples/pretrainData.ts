@@ -23,91 +23,91 @@ import type { ChosenSentences, SentenceCacheOptions } from './sentenceCache.js';
 export interface OpenPretrainOptions {
   /** Folder with the data (`--data`). */
   readonly dir: string;
-  /** One split or several, as a list or with commas between: `mscoco_train,mscoco_nominival,vgnococo`. */
+  /** One or several splits, as a list or with commas between them: `mscoco_train,mscoco_nominival,vgnococo`. */
   readonly splits: string | readonly string[];
   readonly wordPiece: WordPiece;
-  /** Most tokens of a sentence, [CLS] and [SEP] included; default 20. */
+  /** Most tokens of a sentence, including [CLS] and [SEP]; default 20. */
   readonly maxTokens?: number | undefined;
-  /** The answer table to label with, e.g. a checkpoint's; default: that of the folder. */
+  /** The answer table for labels, such as that of a checkpoint; default: that of the folder. */
   readonly answers?: AnswerTable | undefined;
-  /** Decode all features once and keep them; default: when the files are under 512 MiB together. */
+  /** Whether to decode all features once and keep them in memory; default: if all files together are smaller than 512 MiB. */
   readonly inMemory?: boolean | undefined;
-  /** Largest share of a split's sentences whose image has no features; above it opening fails. Default 0.01. */
+  /** Opening fails if a larger share of a split's sentences has an image without features. Default 0.01. */
   readonly maxMissingShare?: number | undefined;
   /** Files with ids of images to leave out. */
   readonly exclude?: readonly string[] | undefined;
   /**
-   * Files with ids of images that a run leaves out from here on, such as images that cannot be read: their samples keep
-   * their places in the order, but no batch shows them.
+   * Files with ids of images that are left out from now on, such as images that cannot be read. Their samples keep their
+   * places in the order, but no batch contains them.
    */
   readonly skip?: readonly string[] | undefined;
-  /** Feature files that other data have opened, or will; whoever made it closes it. Default: these data's own. */
+  /** Opened feature files, which several data can share. The caller closes them. Default: these data open files themselves. */
   readonly files?: FeatureFiles | undefined;
-  /** Where the WordPieces of large files are kept; default: nowhere. */
+  /** The cache for the WordPieces of large files; default: no cache. */
   readonly cache?: Pick<SentenceCacheOptions, 'folder' | 'onNote'> | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** What was found and what was left out on opening. */
 export interface DataReport {
-  /** Samples: sentences whose image has features. */
+  /** Number of samples, which are the sentences whose image has features. */
   readonly sentences: number;
-  /** Samples with at least one answer of the table. */
+  /** Number of samples with at least one answer of the table. */
   readonly questions: number;
-  /** Samples that each task can learn from, images that cannot be read aside. */
+  /** Number of samples from which each task can learn, without samples of images that cannot be read. */
   readonly samplesOf: Readonly<Record<TaskName, number>>;
-  /** Images that have a sentence. */
+  /** Number of images that have a sentence. */
   readonly images: number;
   readonly imagesWithoutSentences: number;
-  /** Left out by exclusion lists, in the order in which these were given. */
+  /** What each exclusion list leaves out, in the order of the lists. */
   readonly excluded: readonly ExclusionCount[];
-  /** Kept in the order but shown by no batch, by the lists of `skip`. */
+  /** What each list of `skip` leaves out of batches. */
   readonly skipped: readonly ExclusionCount[];
-  /** Left out: sentences whose image has no features, and one such image. */
+  /** Number of sentences that are left out because their image has no features, and the id of one such image. */
   readonly sentencesWithoutImage: number;
   readonly missingImage: string | undefined;
-  /** Cut to `maxTokens`. */
+  /** Number of sentences that were cut to `maxTokens`. */
   readonly truncatedSentences: number;
-  /** WordPieces of all sentences, [CLS] and [SEP] aside, and how many of them are [UNK]. */
+  /** Number of WordPieces of all sentences without [CLS] and [SEP], and how many of them are [UNK]. */
   readonly words: number;
   readonly unknownWords: number;
-  /** Left out: answers that are not in the table. */
+  /** Number of answers that are left out because they are not in the table. */
   readonly unknownAnswers: number;
-  /** Entries of the answer table that no label can name, since another entry has the same normal form. */
+  /** Number of entries of the answer table that no label can have, because another entry has the same normal form. */
   readonly unreachableAnswers: number;
-  /** The feature files that were opened for these data (not those that were open already). */
+  /** The feature files that were opened for these data, without those that were open already. */
   readonly featureFiles: readonly FeatureFileReport[];
 }
 
 /** The samples of one or more splits, ready to be made into batches. */
 export interface PretrainData extends Samples {
-  /** The splits, with commas between. */
+  /** The names of the splits, with commas between them. */
   readonly name: string;
   readonly features: FeatureReader;
   /** Names of the images, by position in `features`. */
   readonly imageIds: readonly string[];
   readonly featureDim: number;
-  /** The answer table; absent: no question can be answered, QA is off. */
+  /** The answer table. If absent, no question can be answered, and QA is off. */
   readonly answers: AnswerTable | undefined;
   readonly wordPiece: Pick<WordPiece, 'vocabSize' | 'maskId' | 'pieces'>;
-  /** 1 for each image that no batch may show, by position; absent: there is none. */
+  /** For each image by position, 1 if no batch may contain it; absent if there is no such image. */
   readonly skippedImages: Uint8Array | undefined;
-  /** Classes that the detector knows. */
+  /** Number of classes of the detector. */
   readonly objectLabels: number;
   readonly attributeLabels: number;
-  /** What some images do not have; absent: nothing. */
+  /** Fields that some images do not have; absent if all images have all fields. */
   readonly lacks?: FeatureSource['lacks'];
   readonly report: DataReport;
   /** `<image id>_<sentence set>_<number>`, the original's uid. */
   sampleId(sample: number): string;
-  /** Closes the features, unless they are of `files`. Idempotent. */
+  /** Closes the features, unless they belong to `files`. May be called more than once. */
   close(): Promise<void>;
 }
 
 /**
  * Opens splits for pre-training: indexes (or loads) the features, tokenizes the sentences, looks up the answers.
- * Rejects with BAD_ARGUMENT (unknown split), FILE_MISSING, FILE_ACCESS, or BAD_DATA naming file and place, also when
- * a split has no samples or more than `maxMissingShare` of its sentences have no image; and with the signal's reason.
+ * Rejects with BAD_ARGUMENT (unknown split), FILE_MISSING, FILE_ACCESS, or the signal's reason. Rejects with BAD_DATA
+ * naming file and place, also if a split has no samples, or more than `maxMissingShare` of its sentences have no image.
  */
 export async function openPretrainData(options: OpenPretrainOptions): Promise<PretrainData> {
   const { wordPiece, maxTokens = 20, maxMissingShare = 0.01, exclude = [], skip = [], inMemory, signal } = options;
@@ -150,7 +150,7 @@ export async function openPretrainData(options: OpenPretrainOptions): Promise<Pr
     let missingImage: string | undefined;
     for (const split of splits) {
       const found: SplitCounts = { sentences: 0, excluded: 0, missing: 0, missingImage: undefined };
-      /** Counts an image. @returns its position in the features, or -1 where it is left out */
+      /** Counts an image. @returns its position in the features, or -1 if it is left out */
       const take = (imageId: string, count: number): number => {
         found.sentences += count;
         if (exclusions.take(imageId, count)) {
@@ -241,7 +241,7 @@ export async function openPretrainData(options: OpenPretrainOptions): Promise<Pr
   }
 }
 
-/** Bytes of text from which a cache pays. */
+/** Smallest size of text for which the cache is used. */
 const CACHED_BYTES = 16 * 2 ** 20;
 
 async function isLarge(splits: readonly SplitFiles[]): Promise<boolean> {
@@ -254,7 +254,7 @@ function withoutDetails<T extends { readonly details: unknown }>({ details: _, .
   return rest;
 }
 
-/** @throws BAD_DATA when a store has more classes than the data folder says */
+/** @throws BAD_DATA if a store has more classes than the description of the data folder says */
 function demandLabels({ labels, reader }: FeatureSource, { objectLabels, attributeLabels }: Manifest): void {
   for (const [key, theirs, ours] of [
     ['objectLabels', labels?.objects ?? 0, objectLabels],
@@ -277,7 +277,7 @@ function splitNames(splits: string | readonly string[]): readonly string[] {
   return names;
 }
 
-/** What one split's text came to. */
+/** Counts of the text of one split. */
 interface SplitCounts {
   sentences: number;
   excluded: number;
@@ -285,7 +285,7 @@ interface SplitCounts {
   missingImage: string | undefined;
 }
 
-/** What is left of some samples without those of skipped images. */
+/** Counts samples without those of skipped images. */
 function countLeft(
   { size, images, tokenOffsets, answerOffsets }: SampleArrays,
   skippedImages: Uint8Array,
@@ -328,13 +328,13 @@ function checkSplit(
   }
 }
 
-/** An id that stands for the same image, written in another way: padding, prefix, folder, ending or case. */
+/** Finds an id that probably names the same image, with other padding, prefix, folder, ending or case. */
 function findAlike(id: string, candidates: readonly string[]): string | undefined {
   const core = coreOf(id);
   return core === '' ? undefined : candidates.find((candidate) => coreOf(candidate) === core);
 }
 
-/** The last number of an id without zeros in front, else its name without folder and ending, in lower case. */
+/** The last number of an id without leading zeros. If there is no number, the name without folder and ending, in lower case. */
 function coreOf(id: string): string {
   const name = id.replace(/^.*[/\\]/, '').replace(/\.(jpe?g|png)$/i, '');
   return /(\d+)\D*$/.exec(name)?.[1].replace(/^0+(?=\d)/, '') ?? name.trim().toLowerCase();

@@ -6,11 +6,11 @@ import { sharedArrays } from '../sharedArrays.js';
 import { TokenStore } from './tokenStore.js';
 import type { ImageSentences, SentenceSet } from './sentences.js';
 
-/** The samples of some splits: one a sentence. Typed arrays in shared memory, because there may be ten million. */
+/** The samples of some splits, one for each sentence, in typed arrays in shared memory. There may be ten million samples. */
 export interface SampleArrays {
-  /** Samples (N). */
+  /** Number of samples (N). */
   readonly size: number;
-  /** Pictures of a sample; 1 unless given. */
+  /** Pictures of a sample; default 1. */
   readonly pictures?: 1 | 2 | undefined;
   /** Images of each sample, as positions in the feature source: [N × pictures]. */
   readonly images: Int32Array;
@@ -26,39 +26,39 @@ export interface SampleArrays {
 }
 
 export interface Samples extends SampleArrays {
-  /** Name of the sentence set (`mscoco`, `vqa`) and the number of the sentence in it. */
+  /** Name of the sentence set (`mscoco`, `vqa`), and number of the sentence in this set. */
   setOf(sample: number): string;
   numberOf(sample: number): number;
-  /** The sentence set of a sample whose set has labels, also if none of its answers is in the table; else undefined. */
+  /** The sentence set of a sample, if this set has labels (even if none of them is in the table); otherwise undefined. */
   questionSetOf(sample: number): string | undefined;
 }
 
 export interface SampleCounts {
-  /** Samples with at least one answer of the table. */
+  /** Number of samples with at least one answer of the table. */
   readonly questions: number;
-  /** Samples with at least one word besides [CLS] and [SEP]. */
+  /** Number of samples with at least one word besides [CLS] and [SEP]. */
   readonly withWords: number;
-  /** WordPieces of all samples, [CLS] and [SEP] aside, and how many of them are [UNK]. */
+  /** Number of WordPieces of all samples without [CLS] and [SEP], and how many of them are [UNK]. */
   readonly words: number;
   readonly unknownWords: number;
   readonly truncatedSentences: number;
   readonly unknownAnswers: number;
 }
 
-/** More of each sample than training needs, [N]: for a cache. */
+/** Details of each sample that training does not need, [N]; for the cache. */
 export interface SampleDetails {
-  /** Sentence set, as its place in `setNames`; its number in it; 1 where the set has labels. */
+  /** Sentence set (index into `setNames`), number of the sentence in this set, and 1 if the set has labels. */
   readonly sets: Uint8Array;
   readonly setNames: readonly string[];
   readonly numbers: Uint32Array;
   readonly labelled: Uint8Array;
-  /** 1 for a sentence that was cut. */
+  /** 1 if the sentence was cut. */
   readonly truncated: Uint8Array;
-  /** Answers that are not in the table. */
+  /** Number of answers that are not in the table. */
   readonly unknownAnswers: Uint32Array;
 }
 
-/** Sets have a byte in a cache. */
+/** Largest number of a sentence set; the cache stores it in one byte. */
 const MOST_SETS = 255;
 
 export interface SampleStoreOptions {
@@ -77,7 +77,7 @@ export class SampleBuilder {
   readonly #answerOffsets = new Growable(sharedArrays.uint32);
   readonly #sets = new Growable(sharedArrays.uint8);
   readonly #numbers = new Growable(sharedArrays.uint32);
-  /** 1 for a sample whose sentence set has labels. */
+  /** 1 if the sentence set of the sample has labels. */
   readonly #labelled = new Growable(sharedArrays.uint8);
   readonly #truncatedOf = new Growable((n) => new Uint8Array(n));
   readonly #unknownOf = new Growable((n) => new Uint32Array(n));
@@ -91,7 +91,7 @@ export class SampleBuilder {
     this.#answerOffsets.push(0);
   }
 
-  /** Samples so far. */
+  /** Number of samples so far. */
   get size(): number {
     return this.#images.length;
   }
@@ -154,7 +154,7 @@ export class SampleBuilder {
       for (const [answer, score] of Object.entries(label)) {
         const id = answers.idOf(answer);
         if (id < 0) this.#unknownAnswers++;
-        // Two spellings of one answer: the higher score counts (the original keeps the one that comes last).
+        // If an answer has two spellings, the higher score is used. (The original uses the last one.)
         else if (score > (scores.get(id) ?? 0)) scores.set(id, score);
       }
       for (const [id, score] of scores) {

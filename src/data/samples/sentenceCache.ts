@@ -14,11 +14,11 @@ import { SampleBuilder } from './sampleStore.js';
 import type { SampleCounts, Samples } from './sampleStore.js';
 import { readSentences } from './sentences.js';
 
-/** Raised when the same text gives other arrays. */
+/** Must be increased if the same text gives other arrays. */
 const version = 1;
 
 export interface SentenceCacheOptions {
-  /** Folder of the caches; it is made. */
+  /** Folder of the cache files; it is made if it does not exist. */
   readonly folder: string;
   readonly wordPiece: WordPiece;
   readonly maxTokens: number;
@@ -27,7 +27,7 @@ export interface SentenceCacheOptions {
   readonly onNote?: ((note: string) => void) | undefined;
 }
 
-/** The sentences of one text file as WordPieces, in a file of arrays. Of it, only what concerns images is in memory. */
+/** The sentences of one text file as WordPieces, in a file of arrays. Only the arrays about images are in memory. */
 export interface CachedSentences {
   readonly path: string;
   readonly imageIds: readonly string[];
@@ -37,9 +37,9 @@ export interface CachedSentences {
 }
 
 /**
- * Opens the cache of a text file, and makes it first where there is none for this file, vocabulary, length and answers. The
- * file's size and time stand for its contents. Two processes may make it at once: each writes a file of its own, and both
- * have the same bytes.
+ * Opens the cache of a text file. If there is no cache for this file, vocabulary, length and answers, makes it first. A text
+ * file is considered unchanged if its size and time are the same. Two processes may make the cache at the same time: each
+ * writes a separate file, and both files have the same bytes.
  * @throws what reading sentences throws, FILE_ACCESS
  */
 export async function cachedSentences(text: string, options: SentenceCacheOptions): Promise<CachedSentences> {
@@ -56,7 +56,7 @@ export async function cachedSentences(text: string, options: SentenceCacheOption
   return openCache(path);
 }
 
-/** What the arrays depend on, as a short name. */
+/** A short name that depends on everything that determines the arrays. */
 async function keyOf(text: string, { wordPiece, maxTokens, answers }: SentenceCacheOptions): Promise<string> {
   const { size, mtimeMs } = await stat(text).catch((error: unknown) => {
     throw readFailure(text, 'sentences of images', error);
@@ -84,7 +84,7 @@ async function openCache(path: string): Promise<CachedSentences> {
 
 async function makeCache(text: string, path: string, options: SentenceCacheOptions): Promise<void> {
   const { wordPiece, maxTokens, answers, signal, onNote } = options;
-  onNote?.(`${text}: tokenizing, once; the result is kept in ${path}`);
+  onNote?.(`${text}: is tokenized now; the result is stored in ${path} for later runs`);
   const started = performance.now();
   const builder = new SampleBuilder({ wordPiece, maxTokens, answers });
   const ids = new Growable((n) => new Uint8Array(n));
@@ -140,20 +140,20 @@ function dtypeOf(values: TensorValues): TensorSpec['dtype'] {
   return values instanceof Uint8Array ? 'U8' : 'U32';
 }
 
-/** Which images of a cache are samples: their positions in the features, or -1: [images]. */
+/** The chosen images of a cache: for each image its position in the features, or -1 if it is left out: [images]. */
 export interface ChosenSentences {
   readonly cache: CachedSentences;
   readonly positions: Int32Array;
 }
 
-/** A run of samples of a cache that are taken. */
+/** A range of adjacent chosen samples of a cache. */
 interface Run {
   readonly from: number;
   readonly to: number;
 }
 
 /**
- * Puts the samples of some caches together, those of chosen images in the files' order. Memory is that of the result and of the
+ * Joins the samples of chosen images of some caches, in the order of the files. It needs memory for the result and for the
  * largest array of one file.
  * @throws FILE_ACCESS, BAD_DATA
  */
@@ -220,7 +220,7 @@ export async function collectSamples(
   }
 }
 
-/** Neighbouring images that are taken are one run. */
+/** Joins adjacent chosen images to ranges. */
 function runsOf({ cache: { firstSamples }, positions }: ChosenSentences): readonly Run[] {
   const runs: { from: number; to: number }[] = [];
   for (const [image, position] of positions.entries()) {
@@ -235,7 +235,7 @@ function runsOf({ cache: { firstSamples }, positions }: ChosenSentences): readon
 
 const lengthOf = (runs: readonly Run[]): number => runs.reduce((sum, { from, to }) => sum + to - from, 0);
 
-/** Values of which each sample has some, and where each sample's begin: [samples + 1]. */
+/** Collects arrays in which each sample has a variable number of values, and the start of each sample: [samples + 1]. */
 async function ragged(
   files: readonly { readonly file: SafetensorsFile; readonly runs: readonly Run[] }[],
   size: number,

@@ -7,20 +7,20 @@ import { imageIdProblem } from '../imageId.js';
 /** The sentences of one image. */
 export interface ImageSentences {
   readonly imageId: string;
-  /** By source (`mscoco`, `vqa`, …), in the file's order. */
+  /** The sets by source (`mscoco`, `vqa`, …), in the order of the file. */
   readonly sets: readonly SentenceSet[];
 }
 
 export interface SentenceSet {
   readonly name: string;
   readonly sentences: readonly string[];
-  /** Answers and their scores, one record a sentence; absent for captions. */
+  /** Answers and their scores, one record for each sentence; absent for captions. */
   readonly labels: readonly Readonly<Record<string, number>>[] | undefined;
 }
 
 /**
  * Reads the original's pre-training text: `[{"img_id": "…", "sentf": {"mscoco": ["…"], "vqa": ["…"]}, "labelf":
- * {"vqa": [{"yes": 1.0}]}}, …]`. The lists in `labelf` run parallel to those of the same name in `sentf`. Rejects with
+ * {"vqa": [{"yes": 1.0}]}}, …]`. A list in `labelf` has one entry for each entry of the same list in `sentf`. Rejects with
  * FILE_MISSING, FILE_ACCESS, BAD_DATA naming the place, such as `[12].labelf.vqa[3]`, or the signal's reason.
  */
 export function readSentences(
@@ -73,7 +73,7 @@ function checkLabels(labels: unknown, name: string, sentences: number, bad: Bad)
     if (!isRecord(label)) throw bad(`${path}[${i}]`, 'an object of answers and scores', label);
     for (const answer in label) {
       const score = label[answer];
-      // JSON knows no NaN, but 1e999 reads as Infinity.
+      // JSON has no NaN, but 1e999 is parsed as Infinity.
       if (typeof score !== 'number' || !(score >= 0 && score < Infinity)) {
         throw bad(`${path}[${i}]${JSON.stringify([answer])}`, 'a score from 0', score);
       }

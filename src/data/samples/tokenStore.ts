@@ -4,16 +4,16 @@ import { sharedArrays } from '../sharedArrays.js';
 
 export interface TokenStoreOptions {
   readonly wordPiece: WordPiece;
-  /** Most tokens of a sentence, [CLS] and [SEP] included. */
+  /** Most tokens of a sentence, including [CLS] and [SEP]. */
   readonly maxTokens: number;
 }
 
-/** What the sentences of a store came to. */
+/** Counts over the sentences of a store. */
 export interface TokenCounts {
   readonly truncatedSentences: number;
-  /** Sentences with at least one WordPiece between [CLS] and [SEP]. */
+  /** Number of sentences with at least one WordPiece between [CLS] and [SEP]. */
   readonly withWords: number;
-  /** WordPieces without [CLS] and [SEP], and those of them that are [UNK]. */
+  /** Number of WordPieces without [CLS] and [SEP], and how many of them are [UNK]. */
   readonly words: number;
   readonly unknownWords: number;
 }
@@ -42,10 +42,10 @@ export class TokenStore {
     this.#offsets.push(0);
   }
 
-  /** @returns whether it was cut */
+  /** Adds a sentence. @returns whether it was cut */
   add(sentence: string): boolean {
     const { wordPiece, maxTokens } = this.#options;
-    // One more than is kept shows whether anything was cut.
+    // One additional id shows whether the sentence is too long.
     const ids = wordPiece.encode(sentence, maxTokens + 1);
     const isCut = ids.length > maxTokens;
     if (isCut) {

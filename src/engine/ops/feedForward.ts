@@ -18,7 +18,7 @@ export interface FeedForwardWeights {
 
 /**
  * `W₂ gelu(W₁ x + b₁) + b₂` on each active row: [rows, H] → [rows, H]. The input of GELU is kept for the backward pass.
- * CUDA keeps its output, too, because moving memory costs more there than having it; the CPU computes it again.
+ * CUDA also keeps the output of GELU. The CPU computes it again to save memory.
  */
 export function feedForward(tape: Tape, rows: Rows, x: Tensor, weights: FeedForwardWeights): Tensor {
   const { engine } = tape;

@@ -5,7 +5,7 @@ import type { Question, QuestionTask } from '../questions/index.js';
 export interface BuildAnswersOptions {
   /** Files of questions or of official VQA annotations; an entry may be `QUESTIONS,ANNOTATIONS`. */
   readonly files: readonly string[];
-  /** The form of the files; default: told by each file's first question. */
+  /** The form of the files; by default it is recognised by the first question of each file. */
   readonly task?: QuestionTask | undefined;
   /** An answer must be the main answer of this many questions; default 1. */
   readonly minCount?: number | undefined;
@@ -13,23 +13,23 @@ export interface BuildAnswersOptions {
 }
 
 export interface BuiltAnswers {
-  /** Most frequent first; equally frequent ones in the order of their characters. */
+  /** The most frequent answer is first; equally frequent answers are in the order of their characters. */
   readonly answers: readonly string[];
-  /** Questions with labels; those without are left out of all counts. */
+  /** Questions with labels. Questions without labels are in none of these counts. */
   readonly questions: number;
   /** Questions of which at least one right answer is in the vocabulary. */
   readonly covered: number;
   /** `covered` / `questions` */
   readonly share: number;
-  /** Mean score of who always gives the best answer of the vocabulary: no model can score higher. */
+  /** Mean score of a model that always gives the best answer of the vocabulary. No model can have a higher score. */
   readonly bestScore: number;
-  /** Different main answers before the rare ones were left out. */
+  /** Number of different main answers, including those that are too rare for the vocabulary. */
   readonly differentAnswers: number;
 }
 
 /**
- * The answer that counts for a question: the file's own (`multiple_choice_answer`), else the one with the highest score,
- * the first of equals; undefined when the question has none.
+ * The main answer of a question: the one that the file names (`multiple_choice_answer`), otherwise the answer with the
+ * highest score (the first one, if several have the highest score). Undefined if the question has no answer.
  */
 export function mainAnswerOf({ mainAnswer, labels }: Question): string | undefined {
   if (mainAnswer !== undefined) return mainAnswer;
@@ -40,8 +40,8 @@ export function mainAnswerOf({ mainAnswer, labels }: Question): string | undefin
 }
 
 /**
- * Makes an answer vocabulary of the main answers of questions, as VQA's 3,129 answers are those of at least nine questions.
- * Reads the files twice, so that memory does not grow with the number of questions.
+ * Makes an answer vocabulary from the main answers of questions. VQA's 3,129 answers, for example, are the main answers of
+ * at least nine questions each. Reads the files twice, so that memory does not grow with the number of questions.
  * @throws BAD_ARGUMENT, BAD_DATA when no question has labels or no answer is frequent enough; what reading throws
  */
 export async function buildAnswers(options: BuildAnswersOptions): Promise<BuiltAnswers> {

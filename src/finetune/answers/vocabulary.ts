@@ -7,14 +7,14 @@ import { fileError, readFailure } from '../../formats/fileErrors.js';
 import { readJson } from '../../formats/json.js';
 import { isRecord } from '../../records.js';
 
-/** The answers that a head can give, by label. They are compared as they are written, as the original does. */
+/** The answers that a head can give, by label. Answers are compared without normalisation, as in the original. */
 export interface AnswerVocabulary {
   readonly answers: readonly string[];
   /** Label of an answer, or -1. */
   readonly idOf: (answer: string) => number;
 }
 
-/** Names of the two files in a folder, as the original's. */
+/** Names of the two files in a folder; the original uses the same names. */
 export const vocabularyFiles = { ids: 'trainval_ans2label.json', answers: 'trainval_label2ans.json' } as const;
 
 /** @throws BAD_ARGUMENT for an empty list and for an answer that occurs twice */
@@ -80,7 +80,7 @@ async function readFileOfAnswers(file: string): Promise<AnswerVocabulary> {
   }
 }
 
-/** `["yes", "no", …]` or `[{"ans": "yes", "dsets": […]}, …]`. */
+/** Reads `["yes", "no", …]` or `[{"ans": "yes", "dsets": […]}, …]`. */
 function listed(list: readonly unknown[], file: string): string[] {
   return list.map((entry, i) => {
     const answer = isRecord(entry) ? entry.ans : entry;
@@ -90,7 +90,7 @@ function listed(list: readonly unknown[], file: string): string[] {
   });
 }
 
-/** `{"yes": 1, "no": 0, …}`: every label from 0 on, once. */
+/** Reads `{"yes": 1, "no": 0, …}`. The labels must be 0, 1, 2, …, each once. */
 function numbered(value: unknown, file: string): string[] {
   const expected = 'a list of answers or an object of answers and labels';
   if (!isRecord(value))
@@ -122,7 +122,7 @@ export async function writeAnswerVocabulary(folder: string, answers: readonly st
   await mkdir(folder, { recursive: true }).catch((error: unknown) => {
     throw fileError(error, 'write answers to', folder);
   });
-  // Not an object: JavaScript would put answers such as "2" first.
+  // The text is not made from an object, because JavaScript would put keys such as "2" first.
   const entries = answers.map((answer, id) => `${JSON.stringify(answer)}: ${id}`);
   await writeFileAtomic(join(folder, vocabularyFiles.ids), `{\n  ${entries.join(',\n  ')}\n}\n`);
   await writeFileAtomic(join(folder, vocabularyFiles.answers), `${JSON.stringify(answers, null, 1)}\n`);

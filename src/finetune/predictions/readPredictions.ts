@@ -8,7 +8,7 @@ import { readJsonLines, readLines } from '../../formats/lines.js';
 import { nlvr2Answers } from '../questions/question.js';
 import type { QuestionTask } from '../questions/question.js';
 
-/** An answer by the id of its question, in the order of the file. */
+/** The predicted answer of each question, by question id, in the order of the file. */
 export type Predictions = ReadonlyMap<string, string>;
 
 /** Names of the fields of the JSON forms. */
@@ -26,21 +26,21 @@ function idOf(task: JsonTask, fields: Fields): string {
   if (task === 'vqa') return wholeNumberId(fields, id, ", as VQA's question ids are");
   if (task === 'qa' && Number.isSafeInteger(given)) return String(given);
   if (task === 'gqa' && typeof given === 'number') {
-    throw fields.bad(id, 'a string such as "07333408": the zeros in front of it count');
+    throw fields.bad(id, 'a string such as "07333408": its leading zeros are needed');
   }
   return fields.text(id);
 }
 
 /**
  * Reads a prediction file in the official form of its task: VQA `[{question_id, answer}]`, GQA `[{questionId, prediction}]`,
- * NLVR2 lines `identifier,True`; for data of one's own `[{id, answer}]`, also one object a line.
+ * NLVR2 lines `identifier,True`; for the user's own data `[{id, answer}]`, or one object a line.
  * @throws BAD_DATA naming file, line or element, and field, also for an id that occurs twice; FILE_MISSING, FILE_ACCESS
  */
 export async function readPredictions(task: QuestionTask, file: string, signal?: AbortSignal): Promise<Predictions> {
   const predictions = new Map<string, string>();
   const take = (id: string, answer: string, place: string): void => {
     if (predictions.has(id)) {
-      throw new LxmertError('BAD_DATA', `${file}: ${place}: there is a prediction of ${id} already; one was expected`);
+      throw new LxmertError('BAD_DATA', `${file}: ${place}: this is a second prediction of ${id}; one was expected`);
     }
     predictions.set(id, answer);
   };

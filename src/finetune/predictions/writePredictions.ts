@@ -12,16 +12,16 @@ export interface RankedAnswer {
 export interface Prediction {
   readonly id: string;
   readonly answer: string;
-  /** Written as `answers` beside the official fields; the evaluators pass over it. Not in NLVR2's lines. */
+  /** Written as `answers` beside the official fields; the evaluators ignore it. NLVR2's lines do not have it. */
   readonly ranked?: readonly RankedAnswer[] | undefined;
 }
 
-/** Entries that are turned into bytes at a time: all of GQA's 4.2 million make no string that JavaScript can hold. */
+/** Entries that are converted to bytes at a time. One string of all 4.2 million entries of GQA is too long for JavaScript. */
 const block = 4096;
 
 /**
  * Writes a prediction file in the official form of its task, as the original's evaluators do: JSON lists with four blanks
- * of indentation, sorted keys and ASCII only; NLVR2 lines `identifier,True`. The file is replaced at once.
+ * of indentation, sorted keys and ASCII only; NLVR2 lines `identifier,True`. The file is replaced in one operation.
  * @throws BAD_ARGUMENT for an id that the form cannot hold; FILE_ACCESS, FILE_MISSING
  */
 export async function writePredictions(
@@ -50,7 +50,7 @@ export async function writePredictions(
 function jsonEntry(task: keyof typeof predictionFields, { id, answer, ranked }: Prediction): string {
   const names = predictionFields[task];
   if (task === 'vqa' && !Number.isSafeInteger(Number(id))) {
-    throw new LxmertError('BAD_ARGUMENT', `${JSON.stringify(id)} is no question id of VQA: these are whole numbers`);
+    throw new LxmertError('BAD_ARGUMENT', `${JSON.stringify(id)} is not a question id of VQA: those are whole numbers`);
   }
   const fields: Record<string, unknown> = {
     [names.id]: task === 'vqa' ? Number(id) : id,
@@ -61,7 +61,7 @@ function jsonEntry(task: keyof typeof predictionFields, { id, answer, ranked }: 
   return asciiOnly(JSON.stringify(sorted, null, 4)).replace(/^/gm, '    ');
 }
 
-/** As Python's json.dump writes: other characters as \uXXXX. */
+/** Replaces other characters by \uXXXX, as Python's json.dump does. */
 const asciiOnly = (json: string): string =>
   json.replace(/[\u007f-\uffff]/g, (character) =>
     character === '\u007f' ? character : `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,

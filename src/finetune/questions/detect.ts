@@ -6,12 +6,12 @@ import { readJsonObject } from '../../formats/jsonObject.js';
 import type { QuestionTask } from './question.js';
 import { officialVqaPart } from './vqa.js';
 
-/** Thrown and caught here, to leave a file after its first element. */
+/** Thrown and caught in this file, to stop reading after the first element. */
 const enough = new Error('enough');
 
 /**
- * Tells by the fields of its first question whose form a file has.
- * @throws BAD_DATA when it has none of those that `readQuestions` knows; FILE_MISSING, FILE_ACCESS
+ * Recognises the form of a file by the fields of its first question.
+ * @throws BAD_DATA if it has no form that `readQuestions` can read; FILE_MISSING, FILE_ACCESS
  */
 export async function detectTask(file: string, signal?: AbortSignal): Promise<QuestionTask> {
   const head = (await readHead(file, 'questions'))
@@ -24,7 +24,7 @@ export async function detectTask(file: string, signal?: AbortSignal): Promise<Qu
   if (task !== undefined) return task;
   throw new LxmertError(
     'BAD_DATA',
-    `${file}: has no form of questions that is known here: a question has question_id and img_id (VQA, GQA), identifier ` +
+    `${file}: it has no known form of questions: a question must have question_id and img_id (VQA, GQA), identifier ` +
       '(NLVR2), or id and question (data of your own)',
   );
 }
@@ -36,7 +36,7 @@ function taskOfFields(first: unknown): QuestionTask | undefined {
   return 'id' in first && 'question' in first ? 'qa' : undefined;
 }
 
-/** The JSON value of the first line, or undefined when the first line is none. */
+/** The JSON value of the first line; undefined if the first line is not a JSON value. */
 function firstLine(head: string): unknown {
   try {
     return JSON.parse(head.split('\n', 1)[0]);

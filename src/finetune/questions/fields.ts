@@ -3,23 +3,23 @@ import { LxmertError } from '../../errors.js';
 import { isRecord } from '../../records.js';
 import type { AnswerScore } from './question.js';
 
-/** One JSON object of a file, whose fields are checked as they are read. */
+/** One JSON object of a file. Its functions read a field and check it. */
 export interface Fields {
   /** Names of all fields. */
   readonly names: readonly string[];
   readonly has: (field: string) => boolean;
   readonly get: (field: string) => unknown;
-  /** A string that is not empty. */
+  /** Returns a string that is not empty. @throws BAD_DATA */
   readonly text: (field: string) => string;
-  /** The same, or undefined when the field is missing. */
+  /** Returns a string that is not empty, or undefined if the field is missing. @throws BAD_DATA */
   readonly optionalText: (field: string) => string | undefined;
-  /** The error for a field: BAD_DATA naming file, place, field, what was expected and what was found. */
+  /** Makes the error for a field: BAD_DATA naming file, place, field, what was expected and what was found. */
   readonly bad: (field: string, expected: string, found?: unknown) => LxmertError;
 }
 
 /**
  * @param place where in the file the object is: `[12]`, `line 12`, `questions[3]` or `"07333408"`
- * @throws BAD_DATA when it is no object
+ * @throws BAD_DATA if `element` is not an object
  */
 export function fieldsOf(element: unknown, file: string, place: string): Fields {
   const where = /^line /.test(place) ? `${place}: ` : `${place}.`;
@@ -44,14 +44,14 @@ export function fieldsOf(element: unknown, file: string, place: string): Fields 
   };
 }
 
-/** A whole number as an id, in decimal. */
+/** Reads a whole number and returns it as an id, in decimal. */
 export function wholeNumberId(fields: Fields, field: string, hint = ''): string {
   const id = fields.get(field);
   if (!Number.isSafeInteger(id)) throw fields.bad(field, `a whole number${hint}`);
   return String(id);
 }
 
-/** `{"net": 1, "screen": 0.3}`: answers and their scores from 0 to 1; undefined when the field is missing. */
+/** Reads answers and their scores from 0 to 1, such as `{"net": 1, "screen": 0.3}`; undefined if the field is missing. */
 export function scoredAnswers(fields: Fields, field: string): AnswerScore[] | undefined {
   const label = fields.get(field);
   if (label === undefined) return undefined;
@@ -64,7 +64,7 @@ export function scoredAnswers(fields: Fields, field: string): AnswerScore[] | un
   });
 }
 
-/** The named fields that are there and are strings. */
+/** Returns those of the named fields that exist and are strings. */
 export function typesOf(fields: Fields, names: readonly string[]): Readonly<Record<string, string>> {
   return Object.fromEntries(
     names.flatMap((name) => {

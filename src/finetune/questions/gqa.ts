@@ -5,15 +5,15 @@ import type { Fields } from './fields.js';
 import { readJsonObject } from '../../formats/jsonObject.js';
 import type { OnQuestion } from './question.js';
 
-/** GQA's ids are strings, because their leading zeros count. */
+/** Reads an id of GQA. It must be a string, because a number would lose leading zeros. */
 function questionId(fields: Fields): string {
   const id = fields.get('question_id');
   if (typeof id === 'number')
-    throw fields.bad('question_id', 'a string such as "07333408": the zeros in front of it count');
+    throw fields.bad('question_id', 'a string such as "07333408": its leading zeros are needed');
   return fields.text('question_id');
 }
 
-/** GQA as the original re-distributes it: `[{question_id, img_id, sent, label?}, …]`. */
+/** Reads GQA in the form of the original's repository: `[{question_id, img_id, sent, label?}, …]`. */
 export function readOriginalGqa(file: string, onQuestion: OnQuestion, signal?: AbortSignal): Promise<void> {
   const take = (element: unknown, index: number): void => {
     const place = `[${index}]`;
@@ -35,8 +35,8 @@ export function readOriginalGqa(file: string, onQuestion: OnQuestion, signal?: A
 }
 
 /**
- * GQA as published: `{"07333408": {imageId, question, answer?, types?: {structural, semantic, detailed}}, …}`; questions
- * to be submitted have no answer.
+ * Reads GQA in its published form: `{"07333408": {imageId, question, answer?, types?: {structural, semantic, detailed}},
+ * …}`. The questions of the submission files have no answer.
  */
 export function readPublishedGqa(file: string, onQuestion: OnQuestion, signal?: AbortSignal): Promise<void> {
   const onEntry = (id: string, value: unknown): void => {

@@ -7,14 +7,14 @@ import type { AnswerScore, OnQuestion } from './question.js';
 
 const truth = (label: number): AnswerScore[] => [{ answer: nlvr2Answers[label], score: 1 }];
 
-/** The identifier `split-set-pair-sentence`, whose first three fields name the pictures and whose third the pair. */
+/** Reads the identifier `split-set-pair-sentence`. Its first three fields name the pictures; the third is the pair. */
 function identifierOf(fields: Fields): string {
   const identifier = fields.text('identifier');
   if (identifier.split('-').length < 4) throw fields.bad('identifier', 'of the form split-set-pair-sentence');
   return identifier;
 }
 
-/** NLVR2 as the original processes it: `[{identifier, img0, img1, sent, label?: 0 or 1, uid}, …]`. */
+/** Reads NLVR2 in the form of the original's repository: `[{identifier, img0, img1, sent, label?: 0 or 1, uid}, …]`. */
 export function readOriginalNlvr2(file: string, onQuestion: OnQuestion, signal?: AbortSignal): Promise<void> {
   const take = (element: unknown, index: number): void => {
     const place = `[${index}]`;
@@ -37,7 +37,7 @@ export function readOriginalNlvr2(file: string, onQuestion: OnQuestion, signal?:
   return readJsonArray(file, 'NLVR2 statements', take, signal);
 }
 
-/** NLVR2 as lil-lab publishes it, a JSON object a line: `{identifier, sentence, label?: "True" or "False", …}`. */
+/** Reads NLVR2 as lil-lab publishes it, one JSON object a line: `{identifier, sentence, label?: "True" or "False", …}`. */
 export function readPublishedNlvr2(file: string, onQuestion: OnQuestion, signal?: AbortSignal): Promise<void> {
   const take = (value: unknown, line: number): void => {
     const fields = fieldsOf(value, file, `line ${line}`);

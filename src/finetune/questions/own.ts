@@ -5,7 +5,7 @@ import type { Fields } from './fields.js';
 import { readJsonLines } from '../../formats/lines.js';
 import type { OnQuestion, Question } from './question.js';
 
-/** Of fewer annotators no answer could be wholly right: that takes three others who say the same. */
+/** With fewer annotators no answer could have the score 1, because it must equal the answers of three other annotators. */
 const fewestAnnotators = 4;
 
 const known = ['id', 'image', 'images', 'question', 'answer', 'answers', 'type'] as const;
@@ -17,7 +17,7 @@ function idOf(fields: Fields): string {
   return id;
 }
 
-/** `"image": "a"`, or `"images": ["a", "b"]`. */
+/** Reads `"image": "a"` or `"images": ["a", "b"]`. */
 function imagesOf(fields: Fields): string[] {
   if (!fields.has('images')) return [fields.text('image')];
   const images = fields.get('images');
@@ -31,7 +31,7 @@ function imagesOf(fields: Fields): string[] {
   });
 }
 
-/** `"answer": "red"`, `"answers": {"red": 1, "pink": 0.3}`, or `"answers": ["red", "red", "pink", …]` of annotators. */
+/** Reads `"answer": "red"`, `"answers": {"red": 1, "pink": 0.3}`, or annotators' `"answers": ["red", "red", "pink", …]`. */
 function answersOf(fields: Fields): Pick<Question, 'labels' | 'annotators'> {
   const answers = fields.get('answers');
   if (fields.has('answer')) {
@@ -63,14 +63,14 @@ function questionOf(fields: Fields): Question {
   };
 }
 
-/** Data of one's own, a list: `[{id, image, question, answer, type?}, …]`. */
+/** Reads the user's own data from a JSON list: `[{id, image, question, answer, type?}, …]`. */
 export function readOwnList(file: string, onQuestion: OnQuestion, signal?: AbortSignal): Promise<void> {
   const take = (element: unknown, index: number): void =>
     onQuestion(questionOf(fieldsOf(element, file, `[${index}]`)), `[${index}].id`);
   return readJsonArray(file, 'questions', take, signal);
 }
 
-/** The same, a JSON object a line. */
+/** Reads the user's own data from a file with one JSON object a line. */
 export function readOwnLines(file: string, onQuestion: OnQuestion, signal?: AbortSignal): Promise<void> {
   const take = (value: unknown, line: number): void =>
     onQuestion(questionOf(fieldsOf(value, file, `line ${line}`)), `line ${line}: id`);

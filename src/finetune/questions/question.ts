@@ -1,8 +1,8 @@
-/** Whose form a file of questions has; the heads and scores of fine-tuning are named alike. */
+/** The forms of question files. The tasks of fine-tuning have the same names. */
 export const questionTasks = ['vqa', 'gqa', 'nlvr2', 'qa'] as const;
 export type QuestionTask = (typeof questionTasks)[number];
 
-/** An answer and how right it is, from 0 to 1. */
+/** An answer and its score, from 0 to 1. */
 export interface AnswerScore {
   readonly answer: string;
   readonly score: number;
@@ -13,21 +13,21 @@ export const nlvr2Answers = ['False', 'True'] as const;
 
 /** A question, or a statement of NLVR2, about one or two pictures. */
 export interface Question {
-  /** Unique in its file. VQA's whole numbers in decimal; NLVR2's identifier. */
+  /** Unique in its file. For VQA it is a whole number in decimal, for NLVR2 the identifier. */
   readonly id: string;
-  /** One, or two of NLVR2 and of data of one's own. */
+  /** One picture, or two for NLVR2. The user's own data have one or two. */
   readonly imageIds: readonly string[];
   readonly sentence: string;
   /**
-   * The answers that count as right, in the order of the file; absent where the file has no labels. An empty list is a
-   * question without any answer of the vocabulary, which nobody can answer.
+   * The right answers with their scores, in the order of the file; absent if the file has no labels. An empty list means
+   * that no right answer is in the vocabulary, so every prediction is wrong.
    */
   readonly labels: readonly AnswerScore[] | undefined;
-  /** The annotators' answers as they were given, where the file has them: the score is then computed from these. */
+  /** The unchanged answers of the annotators, if the file has them. The score is then computed from these. */
   readonly annotators: readonly string[] | undefined;
-  /** The answer that an answer list counts, where the file names one (`multiple_choice_answer` of VQA), normalised. */
+  /** The main answer, normalised, if the file names one (`multiple_choice_answer` of VQA). Answer lists count it. */
   readonly mainAnswer: string | undefined;
-  /** What the data say of its kind, by the name of the field, such as `answer_type` and `question_type` of VQA. */
+  /** The types of the question by the name of their field, such as `answer_type` and `question_type` of VQA. */
   readonly types: Readonly<Record<string, string>>;
 }
 

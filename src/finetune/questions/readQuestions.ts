@@ -9,11 +9,11 @@ import { officialVqaPart, readOfficialVqa, readOriginalVqa } from './vqa.js';
 export interface ReadQuestionsOptions {
   readonly task: QuestionTask;
   /**
-   * The file; two files for official VQA: the questions and their annotations, in any order. A string may name several
-   * with commas between.
+   * The file. Official VQA needs two files, the questions and their annotations, in any order. A string may name several
+   * files with commas between them.
    */
   readonly files: string | readonly string[];
-  /** Take an official annotation file without its questions; their sentences are then empty. Default: false. */
+  /** Accept an official annotation file without its question file; sentences are then empty. Default: false. */
   readonly labelsOnly?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
@@ -21,13 +21,13 @@ export interface ReadQuestionsOptions {
 /** What was read. */
 export interface QuestionCount {
   readonly questions: number;
-  /** Questions that have labels, also empty ones. */
+  /** Number of questions that have labels, including empty labels. */
   readonly labelled: number;
 }
 
 type Reader = (file: string, onQuestion: OnQuestion, signal?: AbortSignal) => Promise<void>;
 
-/** By the first character of a file: a JSON list, or a JSON object (or one a line). */
+/** The readers of each form, for a file that is a JSON list, and for a JSON object or one object a line. */
 const readers: Readonly<Record<QuestionTask, { readonly list: Reader; readonly object: Reader | undefined }>> = {
   vqa: { list: readOriginalVqa, object: undefined },
   gqa: { list: readOriginalGqa, object: readPublishedGqa },
@@ -42,17 +42,17 @@ const names: Readonly<Record<QuestionTask, string>> = {
   qa: 'questions',
 };
 
-/** Names of files, with commas between when given as one string. */
+/** Returns the names of files; one string may have several names with commas between them. */
 export function fileNames(files: string | readonly string[]): readonly string[] {
   return typeof files === 'string' ? files.split(',').map((name) => name.trim()) : files;
 }
 
 /**
- * Reads the questions of one file, in the order of the file and one at a time, in any of the forms in which the data sets
- * are published: VQA, GQA and NLVR2 as the original LXMERT re-distributes them, official VQA, GQA's question files, lil-lab's JSON
- * lines of NLVR2, and data of one's own (`qa`) as docs/finetuning.md describes them.
+ * Reads the questions of one file, one at a time, in the order of the file. The file may have any of these forms: VQA, GQA
+ * and NLVR2 of the original's repository, official VQA, GQA's question files, lil-lab's JSON lines of NLVR2, and the user's
+ * own data (`qa`). docs/finetuning.md describes the forms.
  * @throws BAD_DATA naming file, line or element, and field, also for an id that occurs twice and for a file without
- * questions; BAD_ARGUMENT, FILE_MISSING, FILE_ACCESS, or the signal's reason; what `onQuestion` throws goes through
+ * questions; BAD_ARGUMENT, FILE_MISSING, FILE_ACCESS, the signal's reason, or what `onQuestion` throws
  */
 export async function readQuestions(
   options: ReadQuestionsOptions,
@@ -65,7 +65,7 @@ export async function readQuestions(
     throw new LxmertError('BAD_ARGUMENT', `the name of a file with ${names[task]} is missing`);
   }
   const counts = { questions: 0, labelled: 0 };
-  /** Number of the question in the file, by id. */
+  /** The number of each question in the file, by id. */
   const numbers = new Map<string, number>();
   let pictures = 0;
   const take: OnQuestion = (question, idPlace) => {
@@ -74,7 +74,7 @@ export async function readQuestions(
     if (earlier !== undefined) {
       throw new LxmertError(
         'BAD_DATA',
-        `${file}: ${idPlace} is ${question.id}, which question ${earlier} of the file (counted from 1) has already; ids must be unique`,
+        `${file}: ${idPlace} is ${question.id}, but question ${earlier} of the file (counted from 1) has the same id; ids must be unique`,
       );
     }
     numbers.set(question.id, counts.questions);
@@ -82,7 +82,7 @@ export async function readQuestions(
     if (question.imageIds.length !== pictures) {
       throw new LxmertError(
         'BAD_DATA',
-        `${file}: ${idPlace}: the question ${question.id} has ${question.imageIds.length} images, those before it have ${pictures}`,
+        `${file}: ${idPlace}: the question ${question.id} has ${question.imageIds.length} images, and the questions before it have ${pictures}`,
       );
     }
     if (question.labels !== undefined) counts.labelled += 1;
@@ -102,7 +102,7 @@ export async function readQuestions(
   return counts;
 }
 
-/** The first character that is no space, or an error when there is none or no JSON begins with it. */
+/** Returns the first character that is not a space. @throws BAD_DATA if JSON cannot begin with it */
 async function firstCharacter(file: string, what: string): Promise<string> {
   const head = (await readHead(file, what))
     .toString('utf8')
@@ -134,14 +134,17 @@ async function readPublishedVqa(
       );
     }
     if (parts[part] !== undefined) {
-      throw new LxmertError('BAD_ARGUMENT', `${parts[part]} and ${file} both hold ${part}; one of each was expected`);
+      throw new LxmertError(
+        'BAD_ARGUMENT',
+        `${parts[part]} and ${file} both contain ${part}; one of each was expected`,
+      );
     }
     parts[part] = file;
   }
   if (parts.questions === undefined && !labelsOnly) {
     throw new LxmertError(
       'BAD_ARGUMENT',
-      `${parts.annotations} holds annotations without their questions; name the question file, too: QUESTIONS,ANNOTATIONS`,
+      `${parts.annotations} contains annotations without their questions; give the question file, too: QUESTIONS,ANNOTATIONS`,
     );
   }
   await readOfficialVqa(parts, onQuestion, signal);

@@ -11,7 +11,7 @@ import type { OnQuestion, Question } from './question.js';
 const hint = ", as VQA's question ids are";
 const typeNames = ['answer_type', 'question_type'] as const;
 
-/** VQA as the original re-distributes it: `[{question_id, img_id, sent, label?, answer_type?, question_type?}, …]`. */
+/** Reads VQA of the original's repository: `[{question_id, img_id, sent, label?, answer_type?, question_type?}, …]`. */
 export function readOriginalVqa(file: string, onQuestion: OnQuestion, signal?: AbortSignal): Promise<void> {
   const take = (element: unknown, index: number): void => {
     const place = `[${index}]`;
@@ -32,10 +32,10 @@ export function readOriginalVqa(file: string, onQuestion: OnQuestion, signal?: A
   return readJsonArray(file, 'VQA questions', take, signal);
 }
 
-/** What an official VQA file holds. */
+/** The contents of an official VQA file. */
 export type OfficialVqaPart = 'questions' | 'annotations';
 
-/** Thrown and caught here, to leave a file that has been read far enough. */
+/** Thrown and caught in this file, to stop reading early. */
 const enough = new Error('enough');
 
 async function readUntilEnough(reading: Promise<void>): Promise<void> {
@@ -44,7 +44,7 @@ async function readUntilEnough(reading: Promise<void>): Promise<void> {
   });
 }
 
-/** Whether a JSON object is an official question file or an official annotation file; undefined when it is neither. */
+/** Returns which official file of VQA a JSON object is; undefined if it is neither of the two. */
 export async function officialVqaPart(file: string, signal?: AbortSignal): Promise<OfficialVqaPart | undefined> {
   let part: OfficialVqaPart | undefined;
   const found = (name: OfficialVqaPart) => (): never => {
@@ -60,8 +60,8 @@ export async function officialVqaPart(file: string, signal?: AbortSignal): Promi
 }
 
 /**
- * The part of COCO that an official file is about, as its pictures are named: `train2014`, `val2014` or `test2015`. The
- * file may say it in front of its questions or behind them.
+ * Returns the part of COCO that an official file is about, as in the names of its pictures: `train2014`, `val2014` or
+ * `test2015`. This field may be before or after the questions in the file.
  */
 async function readSubtype(file: string, list: OfficialVqaPart, signal?: AbortSignal): Promise<string> {
   let subtype: unknown;
@@ -82,7 +82,7 @@ async function readSubtype(file: string, list: OfficialVqaPart, signal?: AbortSi
 const cocoName = (subtype: string, fields: Fields): string =>
   `COCO_${subtype}_${wholeNumberId(fields, 'image_id').padStart(12, '0')}`;
 
-/** What an official annotation says of a question. */
+/** The fields of a question that come from its official annotation. */
 type Annotation = Pick<Question, 'labels' | 'annotators' | 'mainAnswer' | 'types'>;
 
 function annotationOf(fields: Fields, intern: (text: string) => string): Annotation {
@@ -107,7 +107,7 @@ function annotationOf(fields: Fields, intern: (text: string) => string): Annotat
   };
 }
 
-/** Keeps one copy of equal strings: the same few answers are given millions of times. */
+/** Keeps one copy of equal strings, because the same few answers occur millions of times. */
 function interner(): (text: string) => string {
   const known = new Map<string, string>();
   return (text) => {
@@ -130,16 +130,16 @@ function readAnnotations(file: string, onAnnotation: OnAnnotation, signal?: Abor
   return readJsonObject(file, 'VQA annotations', { onEntry: () => undefined, lists: { annotations } }, signal);
 }
 
-/** The files of official VQA: at least one of the two. */
+/** The files of official VQA. At least one must be given. */
 export interface OfficialVqaFiles {
   readonly questions: string | undefined;
   readonly annotations: string | undefined;
 }
 
 /**
- * VQA as published: `{data_subtype, questions: [{question_id, image_id, question}]}` and, in another file,
+ * Reads official VQA: `{data_subtype, questions: [{question_id, image_id, question}]}` and, in another file,
  * `{annotations: [{question_id, image_id, answers: [{answer}], answer_type, question_type, multiple_choice_answer}]}`.
- * From an annotation file alone come questions without sentences.
+ * If only the annotation file is given, the questions have no sentences.
  */
 export async function readOfficialVqa(
   { questions, annotations }: OfficialVqaFiles,
@@ -159,7 +159,7 @@ export async function readOfficialVqa(
   if (annotations !== undefined) {
     const keep: OnAnnotation = (fields, annotation) => {
       const id = wholeNumberId(fields, 'question_id', hint);
-      if (known.has(id)) throw fields.bad('question_id', 'given once in the file', Number(id));
+      if (known.has(id)) throw fields.bad('question_id', 'an id that occurs only once in the file', Number(id));
       known.set(id, annotation);
     };
     await readAnnotations(annotations, keep, signal);

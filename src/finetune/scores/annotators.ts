@@ -1,10 +1,10 @@
 import type { AnswerScore } from '../questions/question.js';
 import { normalizeVqaAnswer, trimVqaAnswer } from './vqaAnswer.js';
 
-/** An answer that this many of the other annotators gave is fully right. */
+/** If this many other annotators gave the same answer, its score is 1. */
 const enough = 3;
 
-/** Mean over the annotators, each left out once, of min(1, equal answers among the others / 3). */
+/** For each annotator, min(1, number of equal answers of the other annotators / 3); returns the mean of these values. */
 function accuracyAmong(answers: readonly string[], said: string): number {
   const equal = answers.reduce((count, answer) => count + (answer === said ? 1 : 0), 0);
   let sum = 0;
@@ -13,8 +13,8 @@ function accuracyAmong(answers: readonly string[], said: string): number {
 }
 
 /**
- * The official VQA accuracy of an answer, 0 to 1, from the answers of the annotators (ten in VQA). When all annotators
- * agree, the official program compares the answers as they are; otherwise it compares them normalised.
+ * The official VQA accuracy of an answer, 0 to 1, from the answers of the annotators (ten in VQA). If all annotators gave
+ * the same answer, the official program compares the answers unchanged; otherwise it normalises them first.
  * @param annotators not empty
  */
 export function annotatorAccuracy(annotators: readonly string[], said: string): number {
@@ -24,8 +24,8 @@ export function annotatorAccuracy(annotators: readonly string[], said: string): 
 }
 
 /**
- * Labels to train with: the different answers of the annotators, normalised, in the order of their first appearance, with
- * the accuracy of each. Of ten annotators one, two, three and more equal answers make 0.3, 0.6, 0.9 and 1.
+ * The labels for training: the different answers of the annotators, normalised, in the order of their first occurrence,
+ * with the accuracy of each. With ten annotators one, two, three and more equal answers give 0.3, 0.6, 0.9 and 1.
  * @param annotators not empty
  */
 export function softLabels(annotators: readonly string[]): AnswerScore[] {

@@ -1,6 +1,6 @@
 /**
- * What the pairs of pictures of one NLVR2 statement have in common: the identifier `split-set-pair-sentence` without its
- * third field, as in lil-lab's `metrics.py`. A statement is consistent when every one of its pairs is answered right.
+ * Returns the identifier `split-set-pair-sentence` without its third field. It is the same for all pairs of one NLVR2
+ * statement, as in lil-lab's `metrics.py`. A statement is consistent if the answer is right for each of its pairs.
  */
 export function statementOf(identifier: string): string {
   const fields = identifier.split('-');

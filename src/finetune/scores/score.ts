@@ -3,7 +3,7 @@ import type { Question, QuestionTask } from '../questions/question.js';
 import { annotatorAccuracy } from './annotators.js';
 import { statementOf } from './nlvr2.js';
 
-/** What is done with a question that has no prediction: an error, a score of 0, or the question is left out. */
+/** What happens if a question has no prediction: an error, a score of 0, or the question is left out. */
 export type MissingPredictions = 'refuse' | 'wrong' | 'skip';
 
 export interface ScoreOptions {
@@ -12,7 +12,7 @@ export interface ScoreOptions {
   readonly predictions: ReadonlyMap<string, string>;
   /** Default: 'refuse', as the official programs do. */
   readonly missing?: MissingPredictions | undefined;
-  /** How errors name the labels and the predictions. */
+  /** Names of the labels and the predictions in error messages. */
   readonly labelsName?: string | undefined;
   readonly predictionsName?: string | undefined;
 }
@@ -20,30 +20,30 @@ export interface ScoreOptions {
 /** Scores from 0 to 1. */
 export interface Score {
   readonly accuracy: number;
-  /** NLVR2: the share of statements of which every pair of pictures is answered right. */
+  /** For NLVR2: the share of statements with a right answer for each pair of pictures. */
   readonly consistency?: number | undefined;
-  /** How many questions the accuracy is the mean of. */
+  /** Number of questions over which the accuracy is the mean. */
   readonly questions: number;
-  /** NLVR2: how many statements the consistency is the share of. */
+  /** For NLVR2: the number of all statements. */
   readonly statements?: number | undefined;
-  /** Accuracy by `answer_type` of VQA, by `structural` and `semantic` type of GQA, and by `type` of data of one's own. */
+  /** Accuracy by `answer_type` of VQA, by `structural` and `semantic` type of GQA, and by `type` of the user's own data. */
   readonly byType?: Readonly<Record<string, number>> | undefined;
-  /** VQA: accuracy by the first words of the question, its `question_type`. */
+  /** For VQA: accuracy by `question_type`, the first words of the question. */
   readonly byQuestionType?: Readonly<Record<string, number>> | undefined;
   /** Questions without a prediction. */
   readonly missing: number;
-  /** Predictions of questions that are not there. */
+  /** Number of predictions for unknown questions. */
   readonly unknown: number;
 }
 
-/** Takes questions one at a time, and says the score at the end. */
+/** Receives questions one at a time, and computes the score at the end. */
 export interface Scorer {
   readonly add: (question: Question) => void;
-  /** @throws BAD_DATA when labels or predictions are missing, naming how many and one of them */
+  /** @throws BAD_DATA if labels or predictions are missing; the message has their number and an example */
   readonly result: () => Score;
 }
 
-/** The fields of a question that its accuracy is told by. */
+/** The fields of a question by which `byType` groups the questions. */
 const typeFields: Readonly<Record<QuestionTask, readonly string[]>> = {
   vqa: ['answer_type'],
   gqa: ['structural', 'semantic'],
@@ -53,8 +53,8 @@ const typeFields: Readonly<Record<QuestionTask, readonly string[]>> = {
 const questionTypeFields: Readonly<Partial<Record<QuestionTask, readonly string[]>>> = { vqa: ['question_type'] };
 
 /**
- * How right an answer is, 0 to 1: by the annotators' answers where the data have them (the official VQA accuracy), else the
- * score of the equal label. Answers are compared as they are written, those of NLVR2 in any case.
+ * The score of an answer, 0 to 1. If the data have the annotators' answers, it is the official VQA accuracy; otherwise it
+ * is the score of the equal label. Answers are compared unchanged, but for NLVR2 upper and lower case are equal.
  */
 export function scoreOf(task: QuestionTask, { labels = [], annotators }: Question, said: string): number {
   if (annotators !== undefined) return annotatorAccuracy(annotators, said);
@@ -62,7 +62,7 @@ export function scoreOf(task: QuestionTask, { labels = [], annotators }: Questio
   return labels.find(({ answer }) => form(answer) === form(said))?.score ?? 0;
 }
 
-/** A sum and a count by name, in the order of the first appearance. */
+/** A sum and a count for each name, in the order in which the names were first added. */
 class Means {
   readonly #sums = new Map<string, { sum: number; count: number }>();
 
@@ -73,7 +73,7 @@ class Means {
     this.#sums.set(name, entry);
   }
 
-  /** Undefined when nothing was added. */
+  /** Returns the mean for each name; undefined if nothing was added. */
   result(): Readonly<Record<string, number>> | undefined {
     if (this.#sums.size === 0) return undefined;
     return Object.fromEntries([...this.#sums].map(([name, { sum, count }]) => [name, sum / count]));
@@ -86,7 +86,7 @@ export function createScorer(options: ScoreOptions): Scorer {
   const { labelsName = 'the labels', predictionsName = 'the predictions' } = options;
   const byType = new Means();
   const byQuestionType = new Means();
-  /** Whether all of a statement is right so far. */
+  /** For each statement, whether all its answers have been right so far. */
   const statements = new Map<string, boolean>();
   const without: { labels: string[]; prediction: string[] } = { labels: [], prediction: [] };
   let asked = 0;
@@ -128,7 +128,8 @@ export function createScorer(options: ScoreOptions): Scorer {
           `none (${some(without.prediction)}); --missing-wrong scores them as wrong`,
       );
     }
-    if (scored === 0) throw new LxmertError('BAD_DATA', `${predictionsName}: none is of a question of ${labelsName}`);
+    if (scored === 0)
+      throw new LxmertError('BAD_DATA', `${predictionsName}: no prediction is for a question of ${labelsName}`);
     const consistent = [...statements.values()].filter(Boolean).length;
     return {
       accuracy: sum / scored,

@@ -15,7 +15,7 @@ export interface ScoreFileOptions {
 }
 
 /**
- * Scores a prediction file, of any model, as the official programs do.
+ * Scores a prediction file of any model, as the official programs do.
  * @throws BAD_DATA when labels or predictions are missing or occur twice; what reading throws
  */
 export async function scoreFile({

@@ -3,15 +3,15 @@
  * March 2021), with its irregular cases, because published accuracies depend on them.
  */
 
-/** Punctuation that is removed or turned into a space. A full stop has a rule of its own; an apostrophe stays. */
+/** Punctuation that is removed or replaced by a space. Full stops have a separate rule, and apostrophes are kept. */
 const punctuation = ';/[]"{}()=+\\_-><@`,?!'.match(/./g)!;
 
 /** A comma between two digits, as in "1,000". */
 const numberComma = /\p{Nd},\p{Nd}/u;
 
-/** A full stop that is not followed by a digit. The official pattern tries to look behind the stop, too, but never does. */
+/** A full stop without a digit after it. The official pattern also has a part for the text before the stop, without effect. */
 const fullStop = /\.(?!\p{Nd})/gu;
-/** The official program passes a flag where a count is expected, so it removes this many full stops at most. */
+/** The official program passes a flag as the count of replacements by mistake, so it removes at most 32 full stops. */
 const mostFullStops = 32;
 
 const numberWords = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten'] as const;
@@ -22,7 +22,7 @@ const digits = new Map<string, string>([
 
 const articles = new Set(['a', 'an', 'the']);
 
-/** Contractions whose apostrophe people leave out. The official list has these words only: no "she'd", no "it's". */
+/** Contractions that people write without the apostrophe. The official list has no others, not even "she'd" and "it's". */
 const contractions = `
   ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't hadn't've hasn't haven't he'd he'd've he's
   how'd how'll how's isn't it'd it'd've it'll ma'am mightn't mightn't've might've mustn't must've needn't not've o'clock
@@ -35,29 +35,29 @@ const contractions = `
   .trim()
   .split(/\s+/);
 
-/** By what is written instead: the contraction with any one of its apostrophes left out. */
+/** The contraction for each spelling that leaves out one of its apostrophes. */
 const contractionOf = new Map<string, string>([
   ...contractions.flatMap((word) =>
     [...word.matchAll(/'/g)].map(({ index }): [string, string] => [word.slice(0, index) + word.slice(index + 1), word]),
   ),
-  // The official list has this one the wrong way round.
+  // In the official list this entry has its key and value exchanged.
   ["somebody'd", 'somebodyd'],
 ]);
 
-/** Line breaks and tabs become spaces, and spaces at both ends go: what the official evaluation does to every answer. */
+/** Replaces line breaks and tabs by spaces and removes spaces at both ends. The official evaluation does this to every answer. */
 export function trimVqaAnswer(answer: string): string {
   return answer.replace(/[\n\t]/g, ' ').trim();
 }
 
 /**
- * The form in which the official evaluation compares an answer, when the annotators of the question disagree: without
- * punctuation and articles, in lower case, number words as digits, contractions with their apostrophes.
+ * Normalises an answer as the official evaluation does if the annotators of the question disagree: removes
+ * punctuation and articles, changes to lower case and number words to digits, and adds the apostrophes of contractions.
  */
 export function normalizeVqaAnswer(answer: string): string {
   return withoutArticles(withoutPunctuation(trimVqaAnswer(answer)));
 }
 
-/** A mark beside a space is removed and any other becomes a space; beside "1,000" all marks are removed. */
+/** Removes a mark next to a space and replaces other marks by a space. If there is a comma between digits, removes all marks. */
 function withoutPunctuation(answer: string): string {
   const hasNumberComma = numberComma.test(answer);
   let text = answer;

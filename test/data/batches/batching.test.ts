@@ -252,7 +252,7 @@ describe('pretrainSource', () => {
   test('validation features of another width are refused', async () => {
     const wider = await open({ images: 3, featureDim: 7 });
     expect(() => pretrainSource({ train: data, valid: wider, seed: 5, batchSize: 32 })).toThrow(
-      /features must be of one width: .*train\.tsv has 6 floats an object, .*train\.tsv has 7/,
+      /features must have the same width: .*train\.tsv has 6 floats an object, .*train\.tsv has 7/,
     );
   });
 

@@ -252,8 +252,8 @@ describe('files that are no TSV', () => {
   });
 
   test.each<[string, string, string]>([
-    ['blanks for tabs', text.replaceAll('\t', '    '), 'there are blanks where tabs are needed'],
-    ['commas for tabs', text.replaceAll('\t', ','), 'its columns are parted by ","'],
+    ['blanks for tabs', text.replaceAll('\t', '    '), 'there are blanks instead of tabs'],
+    ['commas for tabs', text.replaceAll('\t', ','), 'its columns are separated by ","'],
     ['carriage returns alone', text.replaceAll('\n', '\r'), 'its lines end with a carriage return alone'],
     ['zero bytes at the end', `${text}${'\0'.repeat(100)}`, 'line 3: has 1 tab-separated columns'],
     ['a heading', `${columns.join('\t')}\n${text}`, 'this line is a heading'],

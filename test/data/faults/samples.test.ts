@@ -201,7 +201,7 @@ describe('images that a run leaves out later', () => {
 
   test('the run ends at such an image and says how to continue', async () => {
     await expect(firstBatches(damaged, false, { inMemory: false })).rejects.toThrow(
-      /line 6: features must be finite, found NaN .*\(image "image_5"\)\. To go on without this image, .*--exclude FILE/,
+      /line 6: features must be finite, found NaN .*\(image "image_5"\)\. To continue without this image, .*--exclude FILE/,
     );
     await expect(firstBatches(damaged, false, { inMemory: true })).rejects.toThrow(/line 6: .*--exclude FILE/);
   });

@@ -442,6 +442,6 @@ describe('mergeSources', () => {
       await openFeatureTsv(await tsv(tsvText([testImage(0, 2, 3)])), labels),
       await openFeatureTsv(await tsv(tsvText([testImage(1, 2, 4)])), labels),
     ];
-    expect(() => mergeSources(sources)).toThrow(/of one width: .* has 3 floats an object, .* has 4/);
+    expect(() => mergeSources(sources)).toThrow(/the same width: .* has 3 floats an object, .* has 4/);
   });
 });
