@@ -107,7 +107,13 @@ function resetZoom() {
 
 smoothing.addEventListener('input', () => {
   smoothingValue.value = smoothing.value;
-  for (const { plot, chart } of plots) plot.setData(columnsOf(chart), false);
+  for (const { plot, chart } of plots) {
+    const { min, max } = plot.scales.x;
+    plot.batch(() => {
+      plot.setData(columnsOf(chart));
+      plot.setScale('x', { min, max });
+    });
+  }
 });
 document.getElementById('reset-zoom')?.addEventListener('click', resetZoom);
 window.addEventListener('resize', () => {
