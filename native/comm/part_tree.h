@@ -1,6 +1,7 @@
-// The fixed binary tree along which the parts of a global batch are summed. Leaf i is part i. Node (level, index) is the
-// sum of nodes (level - 1, 2 index) and (level - 1, 2 index + 1). Where the right one does not exist the left one stands
-// alone. A rank holds a run of parts, and sums them to as few nodes as the tree allows.
+// The fixed binary tree along which the parts of a global batch are summed. A leaf (0, i) is part i. A node (level, index)
+// is the sum of its left child (level - 1, 2 index) and its right child (level - 1, 2 index + 1). If there is no right
+// child, the node is equal to its left child. Each rank has several parts in a row. It sums them to as few nodes as the
+// tree allows, and these nodes are added to those of the other ranks.
 #pragma once
 
 #include <cstdint>
@@ -13,15 +14,15 @@ struct Node {
   int64_t index;
 };
 
-// Whether `right` completes the parent of `left`.
+// Whether the two nodes are the left and the right child of the same node.
 inline bool areSiblings(const Node& left, const Node& right) {
   return left.level == right.level && left.index % 2 == 0 && right.index == left.index + 1;
 }
 
-// The first part of a rank; that of the rank after the last one is the number of parts.
+// The first part of a rank. For `rank` equal to `ranks`, the result is the number of parts.
 inline int64_t firstPart(int64_t parts, int ranks, int rank) { return parts * rank / ranks; }
 
-// The nodes that a rank sums its own parts to, in their order.
+// The nodes to which a rank sums its own parts, from the first part to the last.
 inline std::vector<Node> nodesOf(int64_t parts, int ranks, int rank) {
   std::vector<Node> nodes;
   const int64_t end = firstPart(parts, ranks, rank + 1);

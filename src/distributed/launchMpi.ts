@@ -7,8 +7,11 @@ import { LxmertError } from '../errors.js';
 import type { LaunchOptions, LaunchResult } from './launch.js';
 import { launched } from './placement.js';
 
-/** Seconds that mpirun gives the ranks between SIGTERM and SIGKILL; by itself it gives 1, and a checkpoint takes longer. */
-const killTimeout = 600;
+/**
+ * When a rank ends with an error, mpirun waits so many seconds, sends SIGTERM to the others, waits as long again, and sends
+ * SIGKILL. By itself it waits 1 s, and rank 0 may need more to print the message of the run.
+ */
+const killTimeout = 4;
 
 /**
  * Starts the ranks by `mpirun` and waits for it. A signal goes to rank 0, which tells the others: mpirun would kill them

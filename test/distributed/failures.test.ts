@@ -77,3 +77,28 @@ test('a loss that is not finite stops all ranks before the update, with one mess
   expect(await Promise.all(all.map(({ ended }) => ended))).toEqual([1, 1]);
   expect(errorsOf(all)).toEqual([expect.stringMatching(/^lxmert: step 1: .* is not.* \(rank 0 \(.+\)\)/)]);
 });
+
+test('a disk without room for the next checkpoint ends all ranks, and the checkpoint before it stays whole', async () => {
+  const out = runs.fresh();
+  const flags = runs.flags(out, '--max-steps', '1000', '--save-every', '1', '--shard-optimizer');
+  const stopped = await runs.startEach(2, flags);
+  await told(stopped[0], /saved .*step-00000001/);
+  stopped[1].kill('SIGKILL');
+  await Promise.all(stopped.map(({ ended }) => ended));
+  const before = await saved(out);
+  // No file of rank 0 may grow beyond 200 blocks of 512 bytes; a checkpoint is larger.
+  const limited = ['sh', '-c', 'trap "" XFSZ; ulimit -f 200; exec "$@"', 'sh'];
+  const all = await runs.startEach(2, [...flags, '--resume'], {}, { 0: limited });
+  const codes = await Promise.all(all.map(({ ended }) => ended));
+  expect(codes).toEqual([1, 1]);
+  expect(errorsOf(all)).toEqual([
+    expect.stringMatching(
+      /^lxmert: rank 0 \(.+\): the checkpoint of step \d was not saved \(that of step \d is whole\)/,
+    ),
+  ]);
+  expect(await saved(out)).toEqual(before);
+  const last = runs.start(['pretrain', '--out', out, '--resume', '--ranks', '1']);
+  await told(last, /goes on after step [^]*saved /);
+  last.kill('SIGTERM');
+  expect(await last.ended).toBe(143);
+});

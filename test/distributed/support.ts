@@ -55,18 +55,23 @@ export class RankRuns {
     return run;
   }
 
-  /** Starts each rank by itself, as torchrun does; `more` are flags of one rank. */
+  /** Starts each rank by itself, as torchrun does; `more` are flags of one rank, `wrapped` the command that starts it. */
   async startEach(
     ranks: number,
     flags: readonly string[],
     more: Readonly<Record<number, readonly string[]>> = {},
+    wrapped: Readonly<Record<number, readonly string[]>> = {},
   ): Promise<RunningProcess[]> {
     const port = await freePort();
     return Array.from({ length: ranks }, (_, rank) =>
-      this.start([...flags, ...(more[rank] ?? [])], {
-        ...{ RANK: `${rank}`, WORLD_SIZE: `${ranks}`, LOCAL_RANK: `${rank}` },
-        ...{ MASTER_ADDR: '127.0.0.1', MASTER_PORT: `${port}` },
-      }),
+      this.start(
+        [...flags, ...(more[rank] ?? [])],
+        {
+          ...{ RANK: `${rank}`, WORLD_SIZE: `${ranks}`, LOCAL_RANK: `${rank}` },
+          ...{ MASTER_ADDR: '127.0.0.1', MASTER_PORT: `${port}` },
+        },
+        wrapped[rank],
+      ),
     );
   }
 }
