@@ -2,7 +2,7 @@ import { readFile, readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { LxmertError } from '../errors.js';
 import { readFailure } from '../formats/fileErrors.js';
-import { readNpy } from '../formats/numpy.js';
+import { readNpy } from '../formats/npy.js';
 import type { PickleValue } from '../formats/pickle.js';
 import { RegularFile } from '../formats/regularFile.js';
 import { readZipDirectory, readZipEntry } from '../formats/zip.js';

@@ -1,6 +1,7 @@
 import { LxmertError } from '../errors.js';
 import type { NumpyArray } from '../formats/numpy.js';
-import { itemsOf, readNpy } from '../formats/numpy.js';
+import { readNpy } from '../formats/npy.js';
+import { itemsOf } from '../formats/numpyPickle.js';
 import { PickleFault } from '../formats/pickle.js';
 import type { PickleValue } from '../formats/pickle.js';
 import { shown } from '../formats/shown.js';
