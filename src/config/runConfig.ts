@@ -95,9 +95,7 @@ export const readingShape = {
     .min(2)
     .max(65536)
     .optional()
-    .describe(
-      'batches of a group in which samples are sorted by length; without it, there are no groups',
-    ),
+    .describe('batches of a group in which samples are sorted by length; without it, there are no groups'),
 };
 
 /** Settings of the length of a run, of its device, and of its checkpoints. */

@@ -1,155 +1,146 @@
 /**
- * Pickles of dicts of numpy arrays, as detectron2 writes weights. The list of globals is fixed; every other one is refused
- * by name.
+ * Pickles of plain values, dicts and numpy's arrays. The list of what they may name is fixed; everything else is refused by
+ * name, and nothing is called.
  */
-import { LxmertError } from '../errors.js';
-import { dtypes } from './dtypes.js';
-import type { Dtype, TensorValues } from './dtypes.js';
-import { PickleDict, PickleFault, PickleObject, PickleTuple, pickleError, readPickle } from './pickle.js';
-import type { PickleHooks, PickleValue } from './pickle.js';
-import { RegularFile } from './regularFile.js';
+import { NumpyArray, NumpyDtype, numberOf, numpyDtype } from './numpy.js';
+import { PickleDict, PickleFault, PickleFloat, PickleTuple, readPickle } from './pickle.js';
+import type { PickleGlobal, PickleHooks, PickleObject, PickleValue } from './pickle.js';
 import { elementCount } from './safetensorsHeader.js';
 import { shown } from './shown.js';
 import { encodeLatin1 } from './torchPickle.js';
 
-/** Element types by numpy's names. */
-const elementTypes = new Map<string, Dtype>([
-  ['f8', 'F64'],
-  ['f4', 'F32'],
-  ['f2', 'F16'],
-  ['i8', 'I64'],
-  ['i4', 'I32'],
-  ['i2', 'I16'],
-  ['i1', 'I8'],
-  ['u1', 'U8'],
-  ['b1', 'BOOL'],
+/** Modules under which numpy 1 and numpy 2 keep what pickles name. */
+const modules = new Set([
+  'numpy.core.multiarray',
+  'numpy._core.multiarray',
+  'numpy.core.numeric',
+  'numpy._core.numeric',
 ]);
 
-class NumpyDtype extends PickleObject {
-  readonly kind = 'numpy.dtype';
-  /** Numbers of several bytes are little-endian: `<`; of one byte: `|`. */
-  order = '|';
-
-  constructor(readonly dtype: Dtype) {
-    super();
-  }
-}
-
-/** An array; it has no elements before its state is set. */
-class NumpyArray extends PickleObject {
-  readonly kind = 'numpy.ndarray';
-  contents: { readonly dtype: Dtype; readonly shape: readonly number[]; readonly bytes: Uint8Array } | undefined;
-}
-
-const arrayType = 'numpy.ndarray';
-
-/** Since numpy 2 `numpy.core` is `numpy._core`. */
-const nameOf = ({ module, name }: { readonly module: string; readonly name: string }): string =>
-  `${module.replace(/^numpy\._core\b/, 'numpy.core')}.${name}`;
-
-const calls = new Map<string, (args: readonly PickleValue[]) => PickleValue>([
-  ['numpy.core.multiarray._reconstruct', () => new NumpyArray()],
-  [
-    'numpy.dtype',
-    ([name]) => {
-      const dtype = typeof name === 'string' ? elementTypes.get(name) : undefined;
-      if (!dtype)
-        throw new PickleFault(
-          `it has an array of the type ${typeof name === 'string' ? shown(name) : 'no text'}, which is not read here`,
-        );
-      return new NumpyDtype(dtype);
-    },
-  ],
-  ['_codecs.encode', encodeLatin1],
-  ['collections.OrderedDict', () => new PickleDict()],
+const allowed = new Set([
+  ...[...modules].flatMap((module) => ['_reconstruct', 'scalar', '_frombuffer'].map((name) => `${module}.${name}`)),
+  ...['numpy.ndarray', 'numpy.dtype', 'collections.OrderedDict', '_codecs.encode'],
 ]);
 
-const hooks: PickleHooks = {
-  allows: (module, name) => [...calls.keys(), arrayType].includes(nameOf({ module, name })),
-  call: (global, args) => {
-    const make = calls.get(nameOf(global));
-    if (!make) throw new PickleFault(`it calls ${global.fullName}, which is no function`);
-    return make(args);
-  },
+/** Hooks for pickles of plain values, dicts and numpy's arrays. Nothing else may be named. */
+export const numpyHooks: PickleHooks = {
+  allows: (module, name) => allowed.has(`${module}.${name}`),
+  call,
+  build,
   persistent: () => {
-    throw new PickleFault('it names storages outside of it');
+    throw new PickleFault('it has a persistent id, which arrays do not have');
   },
-  build: (object, state) => {
-    const items = state instanceof PickleTuple ? state.items : [];
-    if (object instanceof NumpyDtype && typeof items[1] === 'string') object.order = items[1];
-    else if (object instanceof NumpyArray && !object.contents) object.contents = contentsOf(items);
-    else throw new PickleFault(`it sets a state of ${object.kind} that is not read here`);
-    return object;
-  },
+  refusal: 'a file of numpy arrays may name. It was not loaded and no code was run',
 };
 
-/** (version, shape, dtype, Fortran order, bytes) */
-function contentsOf([, size, type, fortran, bytes]: readonly PickleValue[]): NonNullable<NumpyArray['contents']> {
-  if (!(size instanceof PickleTuple) || !(type instanceof NumpyDtype) || !(bytes instanceof Uint8Array))
-    throw new PickleFault('the state of an array is not read here');
-  const shape = size.items.map((item) => {
-    if (typeof item !== 'number' || item < 0)
-      throw new PickleFault('an array has a size that is no whole number from 0 up');
-    return item;
-  });
-  const { dtype, order } = type;
-  const width = dtypes[dtype].bytes;
-  if (width > 1 && order !== '<') throw new PickleFault('an array is big-endian; little-endian ones are read');
-  if (fortran === true && shape.filter((each) => each !== 1).length > 1)
-    throw new PickleFault('an array is in Fortran order; arrays in C order are read');
-  if (elementCount(shape) * width !== bytes.length)
-    throw new PickleFault(`an array of the size ${JSON.stringify(shape)} has ${bytes.length} bytes`);
-  return { dtype, shape, bytes };
-}
+/** Reads a pickle of plain values and arrays. @throws a PickleFault */
+export const readNumpyPickle = (bytes: Uint8Array): PickleValue => readPickle(bytes, numpyHooks).value;
 
-export interface NumpyTensor {
-  readonly name: string;
-  readonly dtype: Dtype;
-  readonly shape: readonly number[];
-  readonly values: TensorValues;
-}
-
-/** A file may have so many bytes: it is read whole. */
-const maxBytes = 0x7fffffff;
-
-/** Whether a file begins with a pickle, and not with the magic number of `torch.save`. */
-export async function isPlainPickle(path: string): Promise<boolean> {
-  const file = await RegularFile.open(path);
-  try {
-    const head = await file.read(0, Math.min(3, file.size));
-    return head[0] === 0x80 && head[2] !== 0x8a;
-  } finally {
-    await file.close();
+function call({ name }: PickleGlobal, args: readonly PickleValue[]): PickleValue {
+  switch (name) {
+    case '_reconstruct':
+      return new NumpyArray(new NumpyDtype('b', 1));
+    case 'dtype':
+      return dtypeOf(args[0]);
+    case 'scalar':
+      return scalar(args);
+    case '_frombuffer':
+      return fromBuffer(args);
+    case 'OrderedDict':
+      return orderedDict(args);
+    case 'encode':
+      return encodeLatin1(args);
+    default:
+      throw new PickleFault(`it calls ${name}, which is no function`);
   }
 }
 
-/**
- * The arrays of a pickled dict, or of the dict under `model` in it, as detectron2 writes. Nothing of the file is run.
- * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA naming the file and what is wrong with it
- */
-export async function readNumpyTensors(path: string): Promise<readonly NumpyTensor[]> {
-  const bad = (reason: string) => new LxmertError('BAD_DATA', `${path}: ${reason}`);
-  const file = await RegularFile.open(path);
-  let root: PickleValue;
-  try {
-    if (file.size > maxBytes) throw bad(`it has ${file.size} bytes; pickles of at most ${maxBytes} are read`);
-    root = readPickle(await file.read(0, file.size), hooks).value;
-  } catch (error) {
-    throw pickleError(error, path, 'its pickle');
-  } finally {
-    await file.close();
+function dtypeOf(name: PickleValue | undefined): NumpyDtype {
+  const dtype = typeof name === 'string' ? numpyDtype(name) : undefined;
+  if (!dtype) throw new PickleFault(`it has the numpy type ${typeof name === 'string' ? shown(name) : 'of no name'}`);
+  return dtype;
+}
+
+function orderedDict([pairs]: readonly PickleValue[]): PickleDict {
+  const dict = new PickleDict();
+  for (const pair of Array.isArray(pairs) ? pairs : []) {
+    const items: readonly PickleValue[] = pair instanceof PickleTuple ? pair.items : Array.isArray(pair) ? pair : [];
+    if (items.length !== 2) throw new PickleFault('an OrderedDict is not made of pairs');
+    dict.pairs.push([items[0], items[1]]);
   }
-  const dictIn = (value: PickleValue): PickleDict | undefined => (value instanceof PickleDict ? value : undefined);
-  const outer = dictIn(root);
-  const dict = outer?.pairs.map(([key, value]) => (key === 'model' ? dictIn(value) : undefined)).find(Boolean) ?? outer;
-  const tensors = new Map<string, NumpyTensor>();
-  for (const [name, value] of dict?.pairs ?? []) {
-    if (!(value instanceof NumpyArray) || !value.contents) continue;
-    if (typeof name !== 'string') throw bad('it has an array under a key that is no text');
-    if (tensors.has(name)) throw bad(`it has two arrays named ${shown(name)}`);
-    const { dtype, shape, bytes } = value.contents;
-    tensors.set(name, { name, dtype, shape, values: new dtypes[dtype].array(bytes.slice().buffer) });
+  return dict;
+}
+
+/** (dtype, bytes) */
+function scalar([dtype, bytes]: readonly PickleValue[]): PickleValue {
+  if (!(dtype instanceof NumpyDtype) || !(bytes instanceof Uint8Array) || bytes.length !== dtype.bytes)
+    throw new PickleFault('a numpy scalar is not made of a type and its bytes');
+  const array = new NumpyArray(dtype);
+  array.shape = [];
+  array.bytes = bytes;
+  const value = numberOf(array);
+  if (value === undefined) throw new PickleFault('a numpy scalar is no number');
+  return dtype.letter === 'f' ? new PickleFloat(value) : value;
+}
+
+/** (buffer, dtype, shape, order) */
+function fromBuffer([bytes, dtype, shape, order]: readonly PickleValue[]): NumpyArray {
+  if (!(dtype instanceof NumpyDtype) || !(bytes instanceof Uint8Array))
+    throw new PickleFault('a numpy array is not made of a type and its bytes');
+  const array = new NumpyArray(dtype);
+  setBytes(array, shapeOf(shape), bytes, order === 'F');
+  return array;
+}
+
+/** The state of an array: (version, shape, dtype, fortran, bytes); of a dtype: (version, byte order, …). */
+function build(object: PickleObject, state: PickleValue): PickleValue {
+  const items = state instanceof PickleTuple ? state.items : [];
+  if (object instanceof NumpyDtype) {
+    const order = items[1];
+    if (order !== '<' && order !== '>' && order !== '|' && order !== '=')
+      throw new PickleFault('a numpy type has no byte order');
+    return new NumpyDtype(object.letter, object.bytes, order === '>');
   }
-  if (tensors.size === 0) throw bad('it holds no arrays by name; expected a dict, or a dict with one under "model"');
-  return [...tensors.values()];
+  if (!(object instanceof NumpyArray)) throw new PickleFault(`it sets the state of a ${object.kind}`);
+  const [, shape, dtype, fortran, data] = items;
+  if (items.length !== 5 || !(dtype instanceof NumpyDtype)) throw new PickleFault('a numpy array has no type');
+  object.dtype = dtype;
+  if (data instanceof Uint8Array) setBytes(object, shapeOf(shape), data, fortran === true);
+  else if (Array.isArray(data) && dtype.letter === 'O') {
+    object.shape = shapeOf(shape);
+    if (data.length !== object.count)
+      throw new PickleFault('a numpy array of objects does not have as many as its shape');
+    object.objects = data;
+  } else throw new PickleFault('a numpy array has no bytes');
+  return object;
+}
+
+function shapeOf(value: PickleValue | undefined): readonly number[] {
+  const shape = value instanceof PickleTuple ? value.items : undefined;
+  if (shape === undefined || shape.length > 32 || Number.isNaN(elementCount([...shape])))
+    throw new PickleFault('a numpy array has a shape that is none');
+  return shape as readonly number[];
+}
+
+function setBytes(array: NumpyArray, shape: readonly number[], bytes: Uint8Array, fortran: boolean): void {
+  array.shape = shape;
+  array.fortran = fortran;
+  array.bytes = bytes;
+  if (array.dtype.letter === 'O') throw new PickleFault('a numpy array of objects is given as bytes');
+  if (array.count * array.dtype.bytes !== bytes.length)
+    throw new PickleFault(
+      `a numpy array of the shape [${shape.join(', ')}] and type ${array.dtype.name} has ${bytes.length} bytes`,
+    );
+}
+
+/** The items of a dict by their keys, which must be text (or bytes that are). @throws a PickleFault */
+export function itemsOf(value: PickleValue, what: string): ReadonlyMap<string, PickleValue> {
+  if (!(value instanceof PickleDict)) throw new PickleFault(`${what} is no dict`);
+  return new Map(
+    value.pairs.map(([key, item]) => {
+      const name = key instanceof Uint8Array ? Buffer.from(key).toString('utf8') : key;
+      if (typeof name !== 'string') throw new PickleFault(`${what} has a key that is no text`);
+      return [name, item];
+    }),
+  );
 }

@@ -11,16 +11,16 @@ import { shown } from '../formats/shown.js';
 import { readZipDirectory } from '../formats/zip.js';
 import type { ZipEntry } from '../formats/zip.js';
 
-/** Text of a table, out of a file or an archive: read from a byte on. */
+/** The text of a TSV, from a plain file or from an archive. It can be read from any byte on. */
 export interface BytePart {
-  /** The file, and the name inside it where it is an archive. */
+  /** The path of the file. For an archive, the name of the entry follows. */
   readonly path: string;
-  /** Reads from byte `from` of the unpacked text on. */
+  /** Starts to read at byte `from` of the unpacked text. */
   readonly open: (from: number) => Promise<ByteReader>;
 }
 
 export interface ByteReader {
-  /** Fills a part of `into`. @returns bytes, 0 at the end. Rejects with BAD_DATA where the packing is damaged. */
+  /** Fills `into` from its start. @returns the number of bytes read; 0 at the end. Rejects with BAD_DATA when the archive is damaged. */
   read(into: Uint8Array): Promise<number>;
   close(): Promise<void>;
 }
@@ -74,7 +74,7 @@ function chunkReader(chunks: AsyncGenerator<Uint8Array, void, undefined>): ByteR
   };
 }
 
-/** The tables in a zip, in the order of its directory. @throws BAD_DATA where it has none */
+/** The TSVs in a zip, in the order of its directory. @throws BAD_DATA when it has none */
 export async function zipParts(path: string): Promise<BytePart[]> {
   const file = await RegularFile.open(path);
   try {
@@ -96,7 +96,7 @@ export async function zipParts(path: string): Promise<BytePart[]> {
   }
 }
 
-/** Resource forks of macOS have the same names in a folder of their own. */
+/** Zips made by macOS have a second entry for each file, with attributes; its name ends in the same way. */
 const isTable = (name: string): boolean => /\.tsv$/i.test(name) && !/(^|\/)__MACOSX\/|(^|\/)\._/.test(name);
 
 async function* fileChunks(path: string, range: { start?: number; end?: number }): AsyncGenerator<Uint8Array> {
@@ -116,14 +116,14 @@ async function* skipped(chunks: AsyncIterable<Uint8Array>, count: number): Async
   }
 }
 
-/** The output of a zlib stream that is fed with chunks; what ends early ends both. */
+/** Sends chunks through a zlib stream. When the input or the output ends early, both are closed. */
 async function* through(
   from: AsyncIterable<Uint8Array>,
   zlib: Transform,
   fail: (error: unknown) => unknown,
 ): AsyncGenerator<Uint8Array> {
   const source = Readable.from(from);
-  // An error of either ends both, and comes out of the loop below. What is left of the source when the packed data end is not read.
+  // An error of the source or of zlib reaches the loop below. Bytes behind the packed data are not read.
   pipeline(source, zlib).catch(() => undefined);
   try {
     for await (const chunk of zlib) yield chunk as Buffer;
@@ -146,7 +146,7 @@ async function* gunzipped(path: string, size: number): AsyncGenerator<Uint8Array
           { cause: error },
         ),
   );
-  // The library stops without a word where bytes behind the packed data are no gzip.
+  // zlib reports nothing when the bytes behind the packed data are not gzip.
   const rest = size - gunzip.bytesWritten;
   if (rest > 0)
     throw new LxmertError(

@@ -30,7 +30,7 @@ export const formTitles: Readonly<Record<FormName, string>> = {
   npy: 'npy files with their _info.npy (mmf)',
 };
 
-/** What all forms are told. */
+/** Options for every form. */
 export interface FormOptions extends TsvOptions {
   readonly onNote: (note: string) => void;
 }
@@ -39,12 +39,12 @@ export interface FormOptions extends TsvOptions {
 export interface OpenedForm {
   readonly form: FormName;
   readonly source: StoreSource;
-  /** Size and time of each file, to tell whether it is the same as before. */
+  /** Name, size and time of each file. If they differ from those of an earlier import, the import starts over. */
   readonly identity: unknown;
   readonly unit: string;
-  /** Bytes that will be read, for progress; undefined where it is not known. */
+  /** Bytes that will be read, for progress; undefined if the number is not known. */
   readonly bytes?: number | undefined;
-  /** Images, where the form tells; for progress. */
+  /** Number of images, for progress; undefined if the form does not give it. */
   readonly images?: number | undefined;
   items: RecordSource['items'];
   close?(): Promise<void>;

@@ -16,7 +16,7 @@ import type { PendingRecord } from './records.js';
 import { recordOfRow } from './rowFields.js';
 import type { NamedRecord } from './rowFields.js';
 
-/** VL-T5's file: a group an image. */
+/** VL-T5's file: it has one group for each image. */
 export async function openGroupsForm(file: InputFile, options: FormOptions): Promise<OpenedForm> {
   const opened = await Hdf5File.open(file.path);
   const names = opened.names();
@@ -67,7 +67,7 @@ function readGroup(file: Hdf5File, name: string, place: string): NamedRecord {
 
 export const gqaInfo = 'gqa_objects_info.json';
 
-/** Where GQA's info says that an image lies. */
+/** What GQA's list of images says of one image. */
 interface GqaPlace {
   readonly id: string;
   readonly file: number;
@@ -77,7 +77,7 @@ interface GqaPlace {
   readonly height: number;
 }
 
-/** GQA's official object files: several HDF5 files with 100 rows an image, and a JSON that says which. */
+/** GQA's official object files: HDF5 files with 100 rows for each image, and a JSON file that gives file and position of each image. */
 export async function openGqaForm(given: InputFile, options: FormOptions): Promise<OpenedForm> {
   const folder = given.isFolder ? given.path : dirname(given.path);
   const infoPath = join(folder, gqaInfo);
@@ -123,7 +123,7 @@ export async function openGqaForm(given: InputFile, options: FormOptions): Promi
   };
 }
 
-/** The images in the file's order, which JavaScript's objects do not keep for keys that are numbers. */
+/** The images in the file's order. A sign is put before each key, because JavaScript sorts keys that are numbers. */
 async function readGqaInfo(path: string): Promise<GqaPlace[]> {
   const text = await readText(path, "GQA's list of images");
   const info = parseJson(text.replace(/"(\d+)"(\s*:)/g, '"#$1"$2'), path);

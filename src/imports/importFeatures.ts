@@ -26,7 +26,7 @@ export interface ImportOptions {
 
 export interface ImportProgress {
   readonly images: number;
-  /** Bytes of text that this process has read, and all there are; undefined where that is not known. */
+  /** Bytes of text that this process has read, and the bytes of all files; undefined if that is not known. */
   readonly bytes: number;
   readonly allBytes: number | undefined;
   readonly allImages: number | undefined;
@@ -41,7 +41,7 @@ export interface ImportReport {
 }
 
 /**
- * Makes a store of feature files of any form that is read here; several are put one after the other.
+ * Makes a store of feature files. Their forms may differ. The images of the first file come first.
  * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA naming file, place and field; the signal's reason
  */
 export async function importFeatures(
@@ -81,11 +81,11 @@ export async function importFeatures(
   }
 }
 
-/** Undefined as soon as one of them is. */
+/** The sum; undefined if one of the numbers is undefined. */
 const sumOf = (numbers: readonly (number | undefined)[]): number | undefined =>
   numbers.reduce((sum, one) => (sum === undefined || one === undefined ? undefined : sum + one), 0);
 
-/** Several inputs as one source. `records` and `part` of a position count over all of them. */
+/** Several inputs as one source. A position says in which input it lies. */
 function joined(opened: readonly OpenedForm[]): Omit<RecordSource, 'path'> {
   if (opened.length === 1) {
     const [{ source, identity, unit, items }] = opened;

@@ -29,8 +29,8 @@ export async function inputFile(path: string): Promise<InputFile> {
   };
 }
 
-/** What tells that a file is the one that it was. */
+/** Name, size and time of a file. If they are the same, the file is taken to be unchanged. */
 export const identityOf = ({ name, bytes, modified }: InputFile): unknown => [name, bytes, modified];
 
-/** A file as a manifest names it. */
+/** The entry of a file in a manifest. */
 export const sourceFile = ({ name, bytes }: InputFile): { name: string; bytes: number } => ({ name, bytes });

@@ -4,7 +4,8 @@ import { LxmertError } from '../errors.js';
 import { isThere } from '../formats/fileErrors.js';
 import { parseJson, readJson } from '../formats/json.js';
 import { LmdbFile } from '../formats/lmdb.js';
-import { NumpyArray, itemsOf, numpyDtype, numpyFloats, readNumpyPickle } from '../formats/numpy.js';
+import { NumpyArray, numpyDtype, numpyFloats } from '../formats/numpy.js';
+import { itemsOf, readNumpyPickle } from '../formats/numpyPickle.js';
 import { PickleFault, PickleFloat } from '../formats/pickle.js';
 import type { PickleValue } from '../formats/pickle.js';
 import { elementCount } from '../formats/safetensorsHeader.js';
@@ -72,7 +73,7 @@ export async function openLmdbForm(
 
 const keyLists = ['keys', '__keys__'] as const;
 
-/** The keys of the images: those that the database lists, in that order, else all. */
+/** The keys of the images. If the database has a list of them, its order counts; otherwise these are all keys. */
 async function readKeys(database: LmdbFile): Promise<{ keys: readonly Uint8Array[]; keysName: string | undefined }> {
   for (const keysName of keyLists) {
     const list = await database.get(keysName);
@@ -108,7 +109,7 @@ function unpickled(bytes: Uint8Array, place: string): PickleValue {
   }
 }
 
-/** A value of msgpack, in which numpy's arrays are maps as msgpack-numpy writes them. */
+/** Decodes msgpack. msgpack-numpy writes an array as a map; such a map becomes an array. */
 function unpacked(bytes: Uint8Array, place: string): PickleValue {
   let value: unknown;
   try {
@@ -163,7 +164,7 @@ const rowDecoders: Partial<Record<FormName, RowDecoder>> = {
     const row = dictOf(unpickled(value, place), place);
     return recordOfRow(row, { id, place });
   },
-  // `num_boxes` is what was asked for, or the boxes with confidence; mmf reads all rows.
+  // `num_boxes` may be the number that was asked for, or that of boxes with a confidence. All rows are read, as mmf does.
   'mmf-lmdb': async (value, { key: id, place }) =>
     recordOfRow(dictOf(unpickled(value, place), place), { id, place, counted: false }),
   'uniter-lmdb': async (value, { key, place }) => {
@@ -171,7 +172,7 @@ const rowDecoders: Partial<Record<FormName, RowDecoder>> = {
     return uniterRecord(row, key.replace(/\.npz$/, ''), place);
   },
   'tensorpack-lmdb': async (value, { key: id, place }) => {
-    // A list a row: features, scores of all classes, boxes, number of boxes, height, width, id, caption.
+    // A row is a list: features, scores of all classes, boxes, number of boxes, height, width, id, caption.
     const row = value.length > 0 && (value[0] & 0xf0) === 0x90 ? captionRow(unpacked(value, place), place) : undefined;
     return row ?? recordOfRow(mapOf(value, place), { id, place });
   },
@@ -230,7 +231,7 @@ function uniterRecord(row: Row, id: string, place: string): NamedRecord {
   return { record: { ...record, objectIds: classesOf(scores, record.count, place).objectIds }, names };
 }
 
-/** Classes and confidences out of the scores of all classes, of which the first is the background. */
+/** The class and confidence of each object, found in the scores of all classes. The first class is the background. */
 function classesOf(
   scores: PickleValue,
   rows: number,
@@ -268,7 +269,7 @@ async function recognise(
         `(it begins with ${shown(begin)}); --format says which it is`,
     );
   }
-  // mmf's names; a row that cannot be read is reported when its turn comes.
+  // These are mmf's names. A row that cannot be read is reported later, when it is imported.
   const text = Buffer.from(first).toString('latin1');
   return text.includes('feature_path') || (text.includes('image_height') && text.includes('bbox'))
     ? 'mmf-lmdb'

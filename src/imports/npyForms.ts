@@ -2,7 +2,7 @@ import { readFile, readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { LxmertError } from '../errors.js';
 import { readFailure } from '../formats/fileErrors.js';
-import { readNpy } from '../formats/numpy.js';
+import { readNpy } from '../formats/npy.js';
 import type { PickleValue } from '../formats/pickle.js';
 import { RegularFile } from '../formats/regularFile.js';
 import { readZipDirectory, readZipEntry } from '../formats/zip.js';
@@ -24,7 +24,7 @@ export interface NamedFiles {
   close(): Promise<void>;
 }
 
-/** The files of a folder, those of its folders among them. */
+/** The files of a folder and of all folders in it. */
 export async function folderFiles(path: string): Promise<NamedFiles> {
   const entries = await readdir(path, { withFileTypes: true, recursive: true }).catch((error: unknown) => {
     throw readFailure(path, 'a folder of feature files', error);
@@ -45,7 +45,7 @@ export async function folderFiles(path: string): Promise<NamedFiles> {
   };
 }
 
-/** A single file as a folder of one. */
+/** A single file, in the same shape as a folder. */
 export const oneFile = ({ path, bytes }: InputFile): NamedFiles => ({
   path,
   sizes: new Map([[basename(path), bytes]]),
@@ -81,7 +81,7 @@ export function numpyForm(files: NamedFiles): 'npz' | 'npy' | undefined {
 
 const idOf = (name: string): string => basename(name).replace(/\.np[yz]$/, '');
 
-/** A file an image. */
+/** Each file is one image. */
 export function openNumpyForm(
   files: NamedFiles,
   form: 'npz' | 'npy',
@@ -110,7 +110,7 @@ async function readNpzRecord(files: NamedFiles, name: string): Promise<NamedReco
   return recordOfRow(await readNpz(await files.read(name), place), { id: idOf(name), place, idIsKey: true });
 }
 
-/** Features in one file, all else in the other. */
+/** One file has the features; the other, `_info.npy`, has the rest. */
 async function readNpyRecord(files: NamedFiles, name: string): Promise<NamedRecord> {
   const place = files.placeOf(name);
   const features = readNpy(await files.read(name), place);

@@ -1,6 +1,7 @@
 import { LxmertError } from '../errors.js';
 import type { NumpyArray } from '../formats/numpy.js';
-import { itemsOf, readNpy } from '../formats/numpy.js';
+import { readNpy } from '../formats/npy.js';
+import { itemsOf } from '../formats/numpyPickle.js';
 import { PickleFault } from '../formats/pickle.js';
 import type { PickleValue } from '../formats/pickle.js';
 import { shown } from '../formats/shown.js';
@@ -15,7 +16,7 @@ const known = new Set(
     'objects_id objects_conf attrs_id attrs_conf objects obj_id obj_conf attr_id attr_conf'
   ).split(' '),
 );
-/** No array of one image is larger when unpacked. */
+/** The largest array that is read. No image has one of this size. */
 const LARGEST_ARRAY = 2 ** 30;
 
 /** Bytes in memory as a zip is read from them. */
@@ -28,7 +29,7 @@ const zipInMemory = (bytes: Uint8Array, path: string): ZipSource => ({
         'BAD_DATA',
         `${path}: has ${bytes.length} bytes; bytes ${position} to ${position + length} were expected`,
       );
-    // Not `slice`, which of a Buffer is a view.
+    // `slice` of a Buffer would not copy.
     return Uint8Array.from(bytes.subarray(position, position + length));
   },
 });

@@ -12,7 +12,7 @@ import type { NamedFiles } from './npyForms.js';
 import { openTsvForm } from './tsvForm.js';
 import { openVinvlForm } from './vinvlForm.js';
 
-/** Opens an input in the form that it has, or in the given one. @throws BAD_DATA where it is of no form that is read */
+/** Recognises the form of an input and opens it. A given form is not checked by looking. @throws BAD_DATA when no form fits */
 export async function openForm(path: string, format: FormName | undefined, options: FormOptions): Promise<OpenedForm> {
   const file = await inputFile(path);
   if (format !== undefined) return openAs(file, format, options);

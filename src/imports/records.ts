@@ -5,7 +5,7 @@ import type { SourceItem } from '../data/store/writeStore.js';
 import type { FormOptions } from './forms.js';
 import type { NamedRecord } from './rowFields.js';
 
-/** A record that is read when it is asked for. */
+/** A record that is not read yet. */
 export interface PendingRecord {
   /** For messages. */
   readonly place: string;
@@ -16,8 +16,8 @@ export interface PendingRecord {
 }
 
 /**
- * Reads, checks and encodes records one by one; the first `done` of them are passed over unread. A bad one is an error, or an
- * item that says so with `skipBad`.
+ * Reads, checks and encodes records one by one. The first `done` records are not read. A bad record is an error; with `skipBad` it
+ * becomes an item that gives the reason.
  */
 export async function* checkedItems(
   pending: AsyncIterable<PendingRecord> | Iterable<PendingRecord>,

@@ -1,4 +1,4 @@
-/** Rows of named values, as the LMDB, npz, npy and HDF5 forms have them: which names mean what, and in which type. */
+/** LMDB, npz, npy and HDF5 have named values for each image. This module knows the names and the types. */
 import { LxmertError } from '../errors.js';
 import { describeValue } from '../formats/describe.js';
 import { NumpyArray, numberOf, numpyFeatures, numpyFloats, numpyIntegers } from '../formats/numpy.js';
@@ -9,7 +9,7 @@ import type { FieldNames, ImageRecord } from '../data/store/record.js';
 /** A row as its form gives it. */
 export type Row = ReadonlyMap<string, PickleValue>;
 
-/** Names that the forms have for what we need, the more telling first. */
+/** The names of each field in all forms. If a row has several of them, the first in this list counts. */
 const aliases = {
   id: ['img_id', 'image_id', 'feature_path'],
   width: ['img_w', 'image_w', 'image_width'],
@@ -26,7 +26,7 @@ const aliases = {
 type Alias = keyof typeof aliases;
 
 export interface RowRules {
-  /** The id where the row has none, or where the form's own is another. */
+  /** The id that is used if the row has none, or if `idIsKey` is set. */
   readonly id: string;
   /** For messages. */
   readonly place: string;
@@ -133,7 +133,7 @@ function wholeOf(value: PickleValue): number | undefined {
 const shapeOf = (value: PickleValue): readonly number[] | undefined =>
   value instanceof NumpyArray && value.shape.length > 1 ? value.shape : undefined;
 
-/** Bytes that a text of base64 stands for. @throws a PickleFault */
+/** Decodes base64. @throws a PickleFault */
 function decoded(value: string | Uint8Array): Uint8Array {
   const text = typeof value === 'string' ? value : Buffer.from(value).toString('latin1');
   const bytes = Buffer.from(text, 'base64');
@@ -175,14 +175,14 @@ function integersOf(value: PickleValue): Int32Array {
   throw new PickleFault('is no array of whole numbers');
 }
 
-/** A number an object, or the largest of a row an object. @throws a PickleFault */
+/** One number for each object: the number itself, or the largest of the object's row. @throws a PickleFault */
 function largestOf(value: PickleValue, rows: number): Float32Array {
   const { values } = floatsOf(value);
   const shape = shapeOf(value);
   return shape === undefined ? values : maxima(values, rows, shape[1], 0).values;
 }
 
-/** The largest of each row from a column on, and its place behind that. */
+/** The largest number of each row, and its column. Columns before `first` do not count, and `first` is column 0. */
 export function maxima(
   values: Float32Array,
   rows: number,

@@ -11,7 +11,7 @@ import type { StoreDtype } from '../data/store/storeForm.js';
 
 /** Whole lines of a TSV. */
 export interface TsvBlock {
-  /** File, and the name inside it where it is an archive. */
+  /** The path of the file. For an archive, the name of the entry follows. */
   readonly path: string;
   /** Shared memory with the lines, each with its line feed; the last line of a file may have none. */
   readonly bytes: Uint8Array;
@@ -21,7 +21,7 @@ export interface TsvBlock {
   readonly last: boolean;
 }
 
-/** What a line came to. A line without bytes has neither record nor fault and is not in the list. */
+/** The result of one line: a record or a fault. Empty lines are not in the list. */
 export interface TsvItem {
   readonly line: number;
   /** Bytes of the block up to the end of this line, its line feed included. */
@@ -34,7 +34,7 @@ export interface TsvSettings extends RecordLimits {
   readonly dtype: StoreDtype;
 }
 
-/** Decodes blocks. It keeps memory for one image's features, used again. */
+/** Makes a function that decodes blocks. All calls share memory for one image's features. */
 export function tsvDecoder({ dtype, objectLabels, attributeLabels }: TsvSettings) {
   let scratch = new Float32Array(0);
   let rows = allocateObjectRows(0, 0);
@@ -80,7 +80,7 @@ export function tsvDecoder({ dtype, objectLabels, attributeLabels }: TsvSettings
       throw withClasses(error);
     }
     const boxes = new Float32Array(4 * count);
-    // `decodeDetections` has made shares of them.
+    // `decodeDetections` has divided the boxes by the picture's size. The store needs pixels, so they are decoded again.
     decodeBase64(text, starts[8], starts[9] - 1, new Uint8Array(boxes.buffer), (problem) =>
       fieldError({ ...context, imageId: id }, 'boxes', problem),
     );
@@ -101,7 +101,7 @@ export function tsvDecoder({ dtype, objectLabels, attributeLabels }: TsvSettings
     } else if (decodeNatively(text, starts[9], text.length, new Uint16Array(output.buffer, at, numbers))) {
       features = new Uint16Array(output.buffer, at, numbers);
     } else {
-      // Something is wrong, or looks so: this way says what it is.
+      // Something is wrong, or may be. The slower functions find out what it is.
       if (scratch.length < numbers) scratch = new Float32Array(numbers);
       const floats = scratch.subarray(0, numbers);
       decodeFeatures(text, parsed, context, floats);
@@ -112,13 +112,13 @@ export function tsvDecoder({ dtype, objectLabels, attributeLabels }: TsvSettings
   }
 }
 
-/** Says what to do about a class beyond those that are known. */
+/** Adds a hint to an error about a class that is too large. */
 function withClasses(error: unknown): unknown {
   if (!isLxmertError(error) || !/objects_id must be|attrs_id must be/.test(error.message)) return error;
   return new LxmertError(error.code, `${error.message}; for more classes see --classes`, { cause: error });
 }
 
-/** The first column of a line, for a note of what was left out; undefined where there is none. */
+/** The first column of a line, to name the image that is left out; undefined if there is none. */
 function idOf(line: Buffer): string | undefined {
   const end = line.indexOf(0x09);
   return end > 0 && end <= 1024 ? line.toString('utf8', 0, end) : undefined;

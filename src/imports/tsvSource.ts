@@ -10,17 +10,17 @@ import type { TsvBlock, TsvItem, TsvSettings } from './tsvBlock.js';
 import type { TsvRequest } from './tsvWorker.js';
 
 const BLOCK = 8 * 2 ** 20;
-/** 400 boxes of 2048 floats are 4.4 MB; past this there is no line feed because the file is something else. */
+/** A line with 400 boxes of 2048 floats has 4.4 MB. A file with a longer line than this is no feature TSV. */
 const LONGEST_LINE = 256 * 2 ** 20;
 const MOST_WORKERS = 8;
 
 export interface TsvOptions extends TsvSettings {
   readonly skipBad: boolean;
-  /** Threads that decode; 0: the calling one does. Default: the cores, up to 8. */
+  /** Number of threads that decode. With 0 the calling thread decodes. Default: the number of cores, at most 8. */
   readonly workers?: number | undefined;
   /** The threads' program; default: `tsvWorker.js` beside this module. */
   readonly workerScript?: URL | undefined;
-  /** Told how many bytes of text were read, for progress. */
+  /** Called with the number of bytes that were read, for progress. */
   readonly onBytes?: ((bytes: number) => void) | undefined;
 }
 
@@ -33,7 +33,7 @@ export async function* tsvItems(
   const decoder = openDecoder(options);
   let records = from?.records ?? 0;
   try {
-    // A block is decoded while others are read; its memory is used again once its records are written.
+    // One block is decoded while the next is read. When the records of a block are written, its memory is used again.
     const free: Memory[] = [];
     const blocks = blocksOf(parts, from, () => free.pop());
     const decoded = aheadAsync(
@@ -103,7 +103,7 @@ async function* blocksOfPart(
   let memory = take(BLOCK);
   let { offset, line } = from;
   let filled = 0;
-  /** Fills the memory's rest, or as much of it as there is. @returns whether there may be more */
+  /** Reads until the memory is full or the file ends. @returns false at the end of the file */
   const fill = async (reader: ByteReader): Promise<boolean> => {
     while (filled < memory.input.length) {
       const bytes = await reader.read(memory.input.subarray(filled));
@@ -112,7 +112,7 @@ async function* blocksOfPart(
     }
     return true;
   };
-  /** Where the text begins in the memory: behind a byte order mark. */
+  /** Position in the memory at which the text begins. It is above 0 if there is a byte order mark. */
   let start = 0;
   const blockTo = (end: number, last: boolean): PlacedBlock => {
     const bytes = memory.input.subarray(start, end);
@@ -149,7 +149,7 @@ async function* blocksOfPart(
   }
 }
 
-/** @returns bytes before the text */
+/** @returns the number of bytes before the text: those of a byte order mark */
 function textBegin(head: Uint8Array, path: string): number {
   const buffer = Buffer.from(head.buffer, head.byteOffset, head.length);
   refuseForeign(buffer, path, 'a feature TSV');
@@ -182,7 +182,7 @@ function openDecoder({
       ahead: 1,
       decode: async (block, { output }) => decode(block, output),
       close: async () => {
-        // Nothing runs.
+        // There are no threads to end.
       },
     };
   }
@@ -195,7 +195,7 @@ function openDecoder({
   };
 }
 
-/** Starts work on what a generator gives, some of it ahead; results come in order. */
+/** Starts work on up to `depth` items at once. The results come in the order of the items. */
 async function* aheadAsync<T, R>(
   items: AsyncGenerator<T, void, undefined>,
   start: (item: T) => Promise<R>,

@@ -17,7 +17,7 @@ import { checkedItems } from './records.js';
 import type { PendingRecord } from './records.js';
 import type { NamedRecord } from './rowFields.js';
 
-/** Numbers behind each feature: x0, y0, x1, y1 as shares of the picture, and its width and height. */
+/** Six numbers follow each feature: x0, y0, x1, y1 and the width and height of the box, all as shares of the picture. */
 const GEOMETRY = 6;
 const fields = {
   ...{
@@ -150,9 +150,9 @@ function withPrediction({ record, names }: NamedRecord, line: Line | undefined, 
 }
 
 interface Indexes {
-  /** @throws BAD_DATA where an index says another place than the line has */
+  /** @throws BAD_DATA when an index gives another position for this line */
   check(number: number, line: Line, image: string): void;
-  /** @throws BAD_DATA where an index has other lines than the file */
+  /** @throws BAD_DATA when an index has more or fewer lines than the file */
   finish(lines: number): void;
 }
 

@@ -1,5 +1,5 @@
 import { LxmertError } from '../errors.js';
-import { isPlainPickle, readNumpyTensors } from '../formats/numpyPickle.js';
+import { isPlainPickle, readNumpyTensors } from '../formats/numpyTensors.js';
 import { isFolderThere } from './source.js';
 import { openFolder } from './folder.js';
 import { formOfFile, openSafetensors, openTorch } from './tensorFile.js';

@@ -263,7 +263,8 @@ function demandLabels({ labels, reader }: FeatureSource, { objectLabels, attribu
     if (theirs > ours)
       throw new LxmertError(
         'BAD_DATA',
-        `${reader.path}: has ${theirs} classes, the data folder says ${ours}; write '${key}: ${theirs}' into data.yaml`,
+        `${reader.path}: has ${theirs} classes, the data folder says ${ours}; write '${key}: ${theirs}' into data.yaml, ` +
+          'or import with --classes and --attributes',
       );
 }
 

@@ -18,7 +18,7 @@ export interface ExportOptions {
 export interface ExportReport {
   readonly images: number;
   readonly bytes: number;
-  /** What the file does not have because the store does not, a sentence each. */
+  /** What the store, and therefore the file, does not have; one sentence for each field. */
   readonly warnings: readonly string[];
 }
 

@@ -11,16 +11,16 @@ import { IndexBuilder, entriesOf } from './storeIndex.js';
 import { finishStore } from './writeStore.js';
 
 export interface MergeOptions {
-  /** Take an image that more than one store has from the first; default: that is an error. */
+  /** Whether an image that several stores have is taken from the first of them. By default it is an error. */
   readonly keepFirst?: boolean | undefined;
 }
 
 export interface MergeReport {
   readonly manifest: StoreManifest;
-  /** Shards that are the same files as before, under a second name, and those that were copied. */
+  /** Number of shards that got a second name (a hard link), and number of shards that were copied. */
   readonly linked: number;
   readonly copied: number;
-  /** Images that an earlier store had. */
+  /** Number of images that were left out because an earlier store has them. */
   readonly repeated: number;
 }
 
@@ -104,7 +104,7 @@ function joinIndexes(stores: readonly FeatureStore[], keepFirst: boolean) {
   return { index: builder.finish(), repeated };
 }
 
-/** @returns whether it is a link; else a copy, synced */
+/** Links a file, or copies and syncs it where links are not possible. @returns whether it is a link */
 async function linkOrCopy(from: string, to: string): Promise<boolean> {
   try {
     await link(from, to);

@@ -14,7 +14,7 @@ const HEADER_BYTES = 1024;
 /** Features are gathered up to this and written at once. */
 const BUFFER_BYTES = 8 * 2 ** 20;
 
-/** What of a record is stored beside its features: tensor, bytes of one object, the field that it needs. */
+/** The tensors beside `features`: name, type, numbers of one object, and the bit of `fields` that a record must have. */
 const columns = [
   { name: 'boxes', dtype: 'F32', width: 4, bit: 0 },
   { name: 'object_confs', dtype: 'F32', width: 1, bit: fieldBits.object_confs },
@@ -39,7 +39,7 @@ export class ShardWriter {
     object_ids: new Growable((n) => new Int32Array(n)),
     attr_ids: new Growable((n) => new Int32Array(n)),
   };
-  /** Two: one is filled while the other is written. */
+  /** There are two buffers. One is filled while the other is written. */
   #buffer = Buffer.allocUnsafe(BUFFER_BYTES);
   #other = Buffer.allocUnsafe(BUFFER_BYTES);
   #filled = 0;
@@ -150,7 +150,7 @@ export class ShardWriter {
     this.#filled = 0;
     this.#end += length;
     this.#writing = writeFully(this.#file, full.subarray(0, length), at);
-    // An error is thrown by whoever waits for it next.
+    // An error is thrown by the next `await` of this promise.
     this.#writing.catch(() => undefined);
   }
 }

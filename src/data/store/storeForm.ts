@@ -7,15 +7,15 @@ export const manifestFile = 'manifest.json';
 export const indexFile = 'index.safetensors';
 export const shardFile = (shard: number): string => `shard-${String(shard).padStart(5, '0')}.safetensors`;
 
-/** What `form` says; another program's manifest says something else. */
+/** The value of `form` in a manifest. It shows that the manifest is ours. */
 const formName = 'lxmert-features';
-/** Raised when older programs can no longer read what is written. */
+/** The version of the form. It is raised when older releases cannot read a new store. */
 const version = 1;
 
 export const storeDtypes = ['float16', 'float32'] as const;
 export type StoreDtype = (typeof storeDtypes)[number];
 
-/** What an image may have beside boxes and features: a bit each, in the index's `fields`. */
+/** The bits of `fields` in the index: what an image has besides boxes and features. */
 export const fieldBits = {
   object_ids: 1,
   object_confs: 2,

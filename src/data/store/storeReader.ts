@@ -12,9 +12,9 @@ import { crcOf } from './record.js';
 import { fieldBits } from './storeForm.js';
 import { idOf } from './storeIndex.js';
 
-/** Images that one call of the native code reads: enough for the call's cost, few enough to share among threads. */
+/** Number of images that one native call reads. More would leave other threads without work; fewer would cost more calls. */
 const IMAGES_A_CALL = 8;
-/** Images that are asked for at once when each is checked. */
+/** Number of images that are read at once if their checksums are compared. */
 const CHECKED_AT_ONCE = 4;
 
 /** Opens the shards of a store. Rejects with BAD_DATA when one is not as long as the manifest says. */
@@ -50,7 +50,7 @@ export class StoreReader implements FeatureReader {
   readonly #handles: readonly FileHandle[];
   readonly #fds: Int32Array;
   #closed: Promise<void> | undefined;
-  /** Calls of the native code: files stay open until they end. */
+  /** Native calls that have not ended. The files stay open until then. */
   readonly #reading = new Set<Promise<unknown>>();
 
   constructor(handles: readonly FileHandle[], shared: SharedStore) {

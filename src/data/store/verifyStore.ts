@@ -54,7 +54,7 @@ export async function verifyStore(path: string, { signal, onBytes }: VerifyOptio
   }
   if (damaged.size > 0) faults.push(...(await damagedImages(path, damaged)));
   if (faults.length === 0) {
-    // All checksums are right: what they cover must fit together.
+    // All checksums are right. Now the index must fit the shards.
     const store = await openStore(path);
     await store.reader.close();
   }

@@ -6,14 +6,14 @@ import { fileError, isThere, systemCode } from '../../formats/fileErrors.js';
 import { isRecord } from '../../records.js';
 import type { SkippedRecord, StoredShard } from './storeForm.js';
 
-/** Where an import stands in its source: records that it read, and what the source needs to go on from there. */
+/** A position in a source: the number of records that were read, and what the source needs to continue there. */
 export interface SourcePosition {
   /** Of several inputs, the number of the one that is read, from 0. */
   readonly input?: number | undefined;
   readonly records: number;
   /** Of several files, the number of the one that is read, from 0. */
   readonly part?: number | undefined;
-  /** Byte offset and lines before it, of sources that can jump. */
+  /** Byte offset, and the number of lines before it. Only sources that can start at any byte have them. */
   readonly offset?: number | undefined;
   readonly line?: number | undefined;
 }
@@ -36,7 +36,7 @@ export interface WorkFolder {
   /** The folder that becomes the store. */
   readonly store: string;
   readonly done: readonly DoneShard[];
-  /** Whether what an earlier import left was of other settings or files, and is gone. */
+  /** Whether an earlier import with other settings or files left work behind. It was removed. */
   readonly startedOver: boolean;
   indexOf(shard: number): string;
   /** Notes a shard whose files are synced. */
@@ -48,8 +48,8 @@ export interface WorkFolder {
 export const workFolderOf = (out: string): string => `${out.replace(/\/+$/, '')}.importing`;
 
 /**
- * Opens the work folder of a store, with what an import of the same name had done.
- * @param name what must be the same for that: settings, and the source's files
+ * Opens the work folder of a store. If an earlier import with the same `name` was killed, its finished shards are kept.
+ * @param name the settings and the source's files, as text
  * @throws FILE_ACCESS when another process works there
  */
 export async function openWorkFolder(out: string, name: string): Promise<WorkFolder> {
@@ -137,7 +137,7 @@ async function takeLock(folder: string): Promise<void> {
   }
 }
 
-/** When a process began, as the system counts it: a number given to another process later has another start. */
+/** The time at which a process began. The system may give its number to a later process, which has another time. */
 async function startOf(pid: number): Promise<string> {
   const status = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
   return status.slice(status.lastIndexOf(')') + 2).split(' ')[19] ?? 'gone';

@@ -23,7 +23,7 @@ import type { StoreIndex } from './storeIndex.js';
 import { openWorkFolder, workFolderOf } from './workFolder.js';
 import type { SourcePosition, WorkFolder } from './workFolder.js';
 
-/** A record of a source, or why it is left out, and where the source stands behind it. */
+/** A record of a source, or the reason why it is left out; and the position behind it. */
 export type SourceItem = {
   readonly position: SourcePosition;
   /** Of the record, for messages. */ readonly number: number;
@@ -37,7 +37,7 @@ export interface RecordSource {
   readonly sources: readonly StoreSource[];
   /** The files, for messages. */
   readonly path: string;
-  /** What tells whether the source's files are those of an earlier import: names, sizes, times. */
+  /** Names, sizes and times of the source's files. An import continues an earlier one only if they are the same. */
   readonly identity: unknown;
   /** What a record's number is called: `line`, `record`. */
   readonly unit: string;
@@ -49,14 +49,14 @@ export interface WriteStoreOptions {
   readonly dtype: StoreDtype;
   readonly objectLabels: number;
   readonly attributeLabels: number;
-  /** Whether a record that repeats an id is left out; else it is an error. */
+  /** Whether a record with the id of an earlier one is left out. By default it is an error. */
   readonly skipBad?: boolean | undefined;
   /** Bytes of features of a shard; default 512 MiB. The last record may exceed it. */
   readonly shardBytes?: number | undefined;
-  /** What else decides what is written, for continuing. */
+  /** Other settings that change what is written. An import continues an earlier one only if they are the same. */
   readonly settings?: unknown;
   readonly signal?: AbortSignal | undefined;
-  /** Told after every record: images so far, and those of earlier runs among them. */
+  /** Called after every record with the number of images so far, those of a killed import included. */
   readonly onImage?: ((images: number) => void) | undefined;
   readonly onNote?: ((note: string) => void) | undefined;
 }
@@ -74,7 +74,7 @@ export async function writeStore(
   options: WriteStoreOptions,
 ): Promise<StoreManifest> {
   if (await isThere(out)) {
-    // The kill came between the last two steps: the store is whole, and the work folder is empty.
+    // An earlier import was killed between its last two steps. The store is whole, and the work folder is empty.
     const work = workFolderOf(out);
     if ((await isThere(work)) && !(await isThere(join(work, 'store')))) {
       await rm(work, { recursive: true, force: true });
@@ -154,7 +154,7 @@ class StoreBuilder {
     return this.#finish();
   }
 
-  /** Takes over what is done. @returns the position behind it */
+  /** Takes over the finished shards of a killed import. @returns the position behind them */
   async #goOn(): Promise<SourcePosition | undefined> {
     const { done } = this.#work;
     for (const [number, { shard, skipped, featureDim }] of done.entries()) {
@@ -185,7 +185,7 @@ class StoreBuilder {
     this.#images++;
   }
 
-  /** What keeps a record that is right by itself out of this store. */
+  /** Compares a valid record with the records before it. @returns the error if it cannot be in the same store */
   #problemOf(record: EncodedRecord): LxmertError | undefined {
     const earlier = this.#numbers.get(record.id);
     if (earlier !== undefined) {
@@ -201,7 +201,7 @@ class StoreBuilder {
   }
 
   async #newShard(featureDim: number): Promise<ShardWriter> {
-    // One that is not noted is of a killed run; it is overwritten.
+    // A file of this name was left by a killed import. It is overwritten.
     return ShardWriter.create(join(this.#work.store, shardFile(this.#shards.length)), this.#options.dtype, featureDim);
   }
 
@@ -221,7 +221,7 @@ class StoreBuilder {
       Object.assign(shard, { bytes, sha256 });
       await this.#work.note({ shard, position, skipped, featureDim });
     });
-    // Thrown where it is waited for.
+    // The error is thrown where this promise is awaited.
     this.#finishing.catch(() => undefined);
   }
 
@@ -249,10 +249,10 @@ class StoreBuilder {
   }
 }
 
-/** How many boxes tell something about a file. */
+/** Remarks about the form of boxes need at least so many boxes. */
 const TELLING = 100;
 
-/** What looks odd in the boxes of a source but may be right. */
+/** Collects remarks about boxes that may be wrong. */
 class BoxRemarks {
   #count = 0;
   #flat = 0;
@@ -282,7 +282,7 @@ class BoxRemarks {
   }
 }
 
-/** Writes the index and the manifest beside shards that are there. */
+/** Writes the index and the manifest of a store whose shards are written. */
 export async function finishStore(
   folder: string,
   index: StoreIndex,

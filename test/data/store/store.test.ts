@@ -264,7 +264,9 @@ describe('export, merge, info', () => {
     const merged = await openStoreSource(out);
     const whole = folder.path('whole.tsv');
     writeFileSync(whole, madeUpTsv(45));
-    expect(await readAll(merged)).toEqual(await readAll(await openFeatureTsv(whole)));
+    const ofTsv = await openFeatureTsv(whole);
+    expect(await readAll(merged)).toEqual(await readAll(ofTsv));
+    await ofTsv.reader.close();
     await merged.reader.close();
   });
 

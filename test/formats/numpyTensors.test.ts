@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { readNumpyTensors } from '../../src/formats/numpyPickle.js';
+import { readNumpyTensors } from '../../src/formats/numpyTensors.js';
 import { openTensors, readFloat32 } from '../../src/weights/index.js';
 
 const fixtures = fileURLToPath(new URL('../fixtures/detector/', import.meta.url));
