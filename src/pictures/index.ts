@@ -10,3 +10,5 @@ export type { ExtractOptions, ExtractProgress, ExtractReport } from './extract/e
 export { renderSvg } from './renderSvg.js';
 export { drawObjects } from './draw.js';
 export type { DrawOptions } from './draw.js';
+export { checkDetector } from './check.js';
+export type { PictureCheck } from './check.js';
