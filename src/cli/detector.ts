@@ -1,6 +1,7 @@
 import { LxmertError } from '../errors.js';
 import { byteSize, counted } from '../figures.js';
 import { importDetector, recipes } from '../pictures/index.js';
+import { check } from './detectorCheck.js';
 import { defineCommand, integerOption, jsonOption, note, print, printJson } from './command.js';
 
 /** Sides of pictures, and counts of boxes, that a detector is made for at most. */
@@ -101,6 +102,7 @@ const importCommand = defineCommand({
 export const command = defineCommand({
   command: 'detector',
   describe: "others' picture detectors, to make features of pictures",
-  builder: (yargs) => yargs.command(importCommand).demandCommand(1, 'detector needs a command: import'),
+  builder: (yargs) =>
+    yargs.command(importCommand).command(check).demandCommand(1, 'detector needs a command: import or check'),
   handler: () => undefined,
 });

@@ -13,6 +13,7 @@ import {
   printJson,
   severalPositionals,
 } from './command.js';
+import { draw } from './featuresDraw.js';
 import { extract } from './featuresExtract.js';
 import { importProgress } from './importProgress.js';
 
@@ -212,11 +213,12 @@ export const command = defineCommand({
   builder: (yargs) =>
     yargs
       .command(extract)
+      .command(draw)
       .command(importCommand)
       .command(exportCommand)
       .command(info)
       .command(verify)
       .command(merge)
-      .demandCommand(1, 'features needs a command: extract, import, export, info, verify or merge'),
+      .demandCommand(1, 'features needs a command: extract, draw, import, export, info, verify or merge'),
   handler: () => undefined,
 });

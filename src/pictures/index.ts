@@ -8,3 +8,7 @@ export type { Recipe, RecipeName } from './recipe.js';
 export { extractFeatures } from './extract/extract.js';
 export type { ExtractOptions, ExtractProgress, ExtractReport } from './extract/extract.js';
 export { renderSvg } from './renderSvg.js';
+export { drawObjects } from './draw.js';
+export type { DrawOptions } from './draw.js';
+export { checkDetector } from './check.js';
+export type { PictureCheck } from './check.js';

@@ -13,6 +13,7 @@ import { rename } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { crc32 } from 'node:zlib';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import sharp from 'sharp';
 import { storeInfo } from '../../src/data/store/index.js';
@@ -142,6 +143,27 @@ test('bad pictures are named, and left out on request', async () => {
   await extractFeatures([plain], join(folder, 'plain.tsv'), { detector }).catch((error: unknown) =>
     expect(String(error)).toContain(plain),
   );
+});
+
+test('a picture of too many pixels is refused before it is decoded; of an animation the first frame counts', async () => {
+  const huge = readFileSync(drawn.landscape);
+  // Width and height are in the header, which has a checksum.
+  huge.writeUInt32BE(20_000, 16);
+  huge.writeUInt32BE(20_000, 20);
+  huge.writeUInt32BE(crc32(huge.subarray(12, 29)), 29);
+  const path = join(folder, 'huge.png');
+  writeFileSync(path, huge);
+  await expect(decodePicture({ path })).rejects.toMatchObject({
+    code: 'BAD_DATA',
+    message: expect.stringMatching(/huge\.png: .*pixel limit/) as unknown,
+  });
+  const frames = Buffer.concat([Buffer.alloc(12, 200), Buffer.alloc(12, 20)]);
+  const animated = join(folder, 'animated.gif');
+  await sharp(frames, { raw: { width: 2, height: 4, channels: 3, pageHeight: 2 } })
+    .gif()
+    .toFile(animated);
+  const { width, height, data } = await decodePicture({ path: animated });
+  expect([width, height, data[0]]).toEqual([2, 2, 200]);
 });
 
 test('two pictures of one name, and a folder without pictures, are refused before any work', async () => {

@@ -104,6 +104,36 @@ test.each([
   });
 });
 
+const detectorFile = fileURLToPath(new URL('../fixtures/detector/detector.caffemodel', import.meta.url));
+const caffeBytes = readFileSync(detectorFile);
+test.each([
+  ['a .caffemodel by another recipe', 'a.caffemodel', 'd2', caffeBytes, 'a .caffemodel belongs to the recipe caffe'],
+  [
+    'a .caffemodel that is cut',
+    'cut.caffemodel',
+    'caffe',
+    caffeBytes.subarray(0, 300_000),
+    'it ends inside of a field',
+  ],
+  ['text as a .caffemodel', 'text.caffemodel', 'caffe', Buffer.from('no weights'), 'it is no .caffemodel'],
+  ['an empty .caffemodel', 'empty.caffemodel', 'caffe', Buffer.alloc(0), 'it has no layers with weights'],
+  [
+    "torch's weights by the recipe caffe",
+    'torch.bin',
+    'caffe',
+    readFileSync(join(weights, 'pytorch_model.bin')),
+    'belong to the recipe transformers or d2',
+  ],
+] as const)('%s: the file is named, with the reason', async (_, name, by, bytes, message) => {
+  const from = join(folder, name);
+  writeFileSync(from, bytes);
+  await expect(importDetector(from, join(folder, 'none.onnx'), { recipe: by })).rejects.toMatchObject({
+    code: 'BAD_DATA',
+    message: expect.stringMatching(new RegExp(`^${from}: .*${message}`)) as unknown,
+  });
+  expect(existsSync(join(folder, 'none.onnx'))).toBe(false);
+});
+
 test('a value that is not finite is named', async () => {
   const name = 'proposal_generator.rpn_head.conv.bias';
   const from = await changed('nan', (tensors) => void (tensors.get(name)!.values[3] = NaN));

@@ -50,8 +50,8 @@ export const storeOfJournal = (
   return writeStore(out, records, { dtype, ...limits, settings: skipped });
 };
 
-/** Reads a line of a journal, which this program wrote. */
-function recordOf(line: string, place: string): ImageRecord {
+/** Reads a line of a feature TSV that has all ten columns. The place is for messages. */
+export function recordOf(line: string, place: string): ImageRecord {
   const [id, height, width, objects, objectConfs, attrs, attrConfs, count, boxes, features] = line.split('\t');
   const bytes = (text: string): ArrayBuffer => Uint8Array.from(Buffer.from(text, 'base64')).buffer;
   const floats = (text: string) => (text === '' ? undefined : new Float32Array(bytes(text)));
