@@ -1,39 +1,22 @@
 import type { FinetuneTask } from '../config/finetuneConfig.js';
 import type { NamedData } from '../data/batches/batchMaker.js';
-import { FeatureFiles } from '../data/features/openFeatures.js';
-import type { EngineOptions } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
-import { WordPiece } from '../text/wordPiece.js';
-import { answerVocabulary } from './answers/index.js';
-import { InferenceModel } from './inference.js';
+import { withAsked, type AskedRequest } from './asked.js';
+import type { InferenceModel } from './inference.js';
 import type { Prediction } from './predictions/index.js';
-import { openQuestionData, type QuestionData } from './questionData.js';
+import type { QuestionData } from './questionData.js';
 import { readQuestions } from './questions/index.js';
 import { questionBatches } from './questionSource.js';
 import { bestRow, rankAnswers } from './rank.js';
 import { createScorer, type Score } from './scores/index.js';
-import type { TrainedWeightsOptions } from './trainedWeights.js';
 
-export interface PredictRequest extends TrainedWeightsOptions {
+export interface PredictRequest extends AskedRequest {
   readonly task: FinetuneTask;
-  /** A checkpoint, a run whose best checkpoint is taken, or weights of another form (`openTrainedWeights`). */
-  readonly checkpoint: string;
-  /** Folder with the data. */
-  readonly data: string;
-  readonly splits: readonly string[];
-  /** Take only the first so many questions of each split. */
-  readonly limit?: number | undefined;
   /** Questions that the device takes at once; default 32. */
   readonly batchSize?: number | undefined;
   /** Give so many answers with their probabilities. */
   readonly top?: number | undefined;
   readonly workers?: number | undefined;
-  /** A BERT vocab.txt; the checkpoint's own, else bert-base-uncased's unless given. */
-  readonly vocabulary?: string | undefined;
-  readonly engine?: EngineOptions | undefined;
-  /** Every question needs labels. Default: false. */
-  readonly labelled?: boolean | undefined;
-  readonly signal?: AbortSignal | undefined;
   /** Questions done so far, of so many. */
   readonly progress?: ((done: number, of: number) => void) | undefined;
 }
@@ -57,52 +40,14 @@ export interface Predicted {
  *   the signal's reason
  */
 export async function predict(request: PredictRequest): Promise<Predicted> {
-  const { task, checkpoint, data: dir, splits, limit, labelled, signal, engine } = request;
-  const { answers: given, attentionHeads } = request;
-  const model = await InferenceModel.open(checkpoint, { answers: given, attentionHeads, engine });
-  const files = new FeatureFiles();
-  try {
-    const { answers, maxTokens } = abilities(model, task);
-    const wordPiece = await WordPiece.load({ vocabFile: request.vocabulary ?? model.vocabulary });
-    const where = { task, dir, splits, wordPiece, maxTokens, limit, labelled, files, signal };
-    const data = await openQuestionData({ ...where, answers: answerVocabulary(answers, model.path) });
-    demandFit(model, data, wordPiece);
+  return withAsked(request, async ({ model, data, answers }) => {
     demandUniqueIds(data);
     const start = performance.now();
     const predictions = await predictAll(model, data, answers, request);
     const { asked, withoutFeatures, missingImage } = data.report;
     const questionsPerSecond = (1000 * data.size) / Math.max(performance.now() - start, 0.001);
     return { predictions, questions: asked, withoutFeatures, missingImage, texts: data.texts, questionsPerSecond };
-  } finally {
-    await files.close();
-    await model.dispose();
-  }
-}
-
-/** What the model can answer. @throws BAD_CHECKPOINT */
-function abilities({ answers, task: trained, heads, path }: InferenceModel, task: FinetuneTask) {
-  const bad = (problem: string): LxmertError => new LxmertError('BAD_CHECKPOINT', `${path}: ${problem}`);
-  if (heads.pictures === undefined) throw bad('it has no answer head; `lxmert finetune` makes one');
-  if (answers === undefined)
-    throw bad('no answers.json is beside it, so the rows of its answer head have no names; --answers names their list');
-  if (trained && trained.task !== task) throw bad(`it was fine-tuned for ${trained.task}, not for ${task}`);
-  if (task === 'nlvr2' && heads.pictures === 1)
-    throw bad('it was not fine-tuned for nlvr2; `lxmert finetune nlvr2` does it');
-  return { answers, maxTokens: trained?.maxTokens };
-}
-
-function demandFit(
-  { config, heads, path }: InferenceModel,
-  { featureDim, pictures, name, features }: QuestionData,
-  { vocabSize }: WordPiece,
-): void {
-  const bad = (problem: string): LxmertError => new LxmertError('BAD_CHECKPOINT', `${path}: ${problem}`);
-  if (featureDim !== config.visualFeatDim)
-    throw bad(`it takes features of ${config.visualFeatDim} numbers; ${features.path} has ${featureDim}`);
-  if (pictures !== heads.pictures)
-    throw bad(`it takes ${heads.pictures} pictures a question; the questions of ${name} have ${pictures}`);
-  if (vocabSize > config.vocabSize)
-    throw bad(`it has ${config.vocabSize} words, the tokenizer ${vocabSize}; name its own with --vocabulary`);
+  });
 }
 
 /** The files have each id once; several splits together may not. */

@@ -6,3 +6,4 @@ export { recipes } from './recipe.js';
 export type { Recipe, RecipeName } from './recipe.js';
 export { extractFeatures } from './extract.js';
 export type { ExtractOptions, ExtractProgress, ExtractReport } from './extract.js';
+export { pictureSize, type PictureSize } from './size.js';
