@@ -19,7 +19,7 @@ export interface ExplanationPicture {
   readonly picture?: { readonly url: string; readonly width: number; readonly height: number } | undefined;
 }
 
-const colour = '#d7263d';
+const colour = '#7b1fa2';
 const width = 480;
 const letter = 8.4; // the width of a letter of a monospace font of 14 pixels
 const lineHeight = 24;
@@ -51,7 +51,7 @@ function boxRect({ box: [x0, y0, x1, y1], share }: ShadedBox, height: number): s
   const [x, y] = [x0 * width, y0 * height].map(number);
   const size = `width="${number((x1 - x0) * width)}" height="${number((y1 - y0) * height)}"`;
   const fill = `fill="${colour}" fill-opacity="${number(0.55 * share)}"`;
-  return `<rect x="${x}" y="${y}" ${size} ${fill} stroke="${colour}" stroke-opacity="${number(0.25 + 0.75 * share)}"/>`;
+  return `<rect x="${x}" y="${y}" ${size} ${fill} stroke="${colour}" stroke-width="${number(1 + 2 * share)}" stroke-opacity="${number(0.25 + 0.75 * share)}"/>`;
 }
 
 interface PlacedWord extends ShadedWord {
