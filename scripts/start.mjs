@@ -85,7 +85,14 @@ Next, ask it what the answers to the questions are:
 
 await main(async () => {
   await setup();
-  const commands = [...(scenesAreThere() ? [] : [SCENES]), [...BEGIN, ...BEGIN_STEPS], PRETRAIN, REPORT, ...RUNS, WRITE_PAGE];
+  const commands = [
+    ...(scenesAreThere() ? [] : [SCENES]),
+    [...BEGIN, ...BEGIN_STEPS],
+    PRETRAIN,
+    REPORT,
+    ...RUNS,
+    WRITE_PAGE,
+  ];
   for (const command of commands) if (!(await lxmert(command))) return;
   process.stdout.write(comparison() + WHERE_TO_GO_ON);
 });

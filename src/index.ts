@@ -41,6 +41,8 @@ export type {
   AttentionMap,
   Encoded,
   Evaluation,
+  ExplainOptions,
+  Explanation,
   FinetuneRequest,
   OpenedModel,
   OpenModelOptions,

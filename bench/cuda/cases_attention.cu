@@ -45,18 +45,6 @@ void addAttention(std::vector<Case>& cases, const World& w, bool cross) {
         });
         return a;
       }));
-  cases.push_back(caseOf<AttentionMapGradient>(
-      "attentionMapGradient" + what, 0.5 * flops, &OpColumn::attentionMapGradient, [=](Tensors& t) {
-        AttentionMapGradient a{shapeOf(t), 0, {}, {}, {}, {}};
-        const int64_t rows = a.shape.rows.capacity;
-        a.mapSide = std::max(a.shape.longestA, a.shape.longestB);
-        const int64_t map = a.shape.samples * a.shape.heads * a.mapSide * a.mapSide;
-        a.qkv = t.values(rows * 3 * hidden, Role::In);
-        a.dContext = t.values(rows * hidden, Role::In);
-        a.gradientsA = t.floats(map, Role::Out);
-        if (cross) a.gradientsB = t.floats(map, Role::Out);
-        return a;
-      }));
 }
 
 }  // namespace lxmert::bench

@@ -1,5 +1,5 @@
 import type { ModelConfig } from '../config/modelConfig.js';
-import type { OpArgument, OpName, Rows } from '../engine/index.js';
+import type { OpArgument, OpName, Rows, Tensor } from '../engine/index.js';
 import { epsilon, p, type Kernel, type KernelSpace, type RowsName } from './kernel.js';
 
 /** The three products of `x W^T + b` on one set of rows. */
@@ -65,6 +65,18 @@ export function attention(config: ModelConfig, rowsName: 'language' | 'vision' |
       args: (s) => {
         const [args, { capacity: n }] = common(s);
         return [...args, s.values(n, 3 * hidden), s.floats(n, heads), s.values(n, hidden), s.values(n, 3 * hidden)];
+      },
+    },
+    {
+      op: 'attentionMapGradient',
+      shape,
+      args: (s) => {
+        const [args, { capacity: n }] = common(s);
+        const { samples, tokens, objects } = s.batch;
+        const side = Math.max(tokens.longest, objects.longest);
+        const map = (): Tensor => s.floats(samples.capacity, heads, side, side);
+        const second = rowsName === 'stacked' ? map() : null;
+        return [...args, side, s.values(n, 3 * hidden), s.values(n, hidden), map(), second];
       },
     },
   ];

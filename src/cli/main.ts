@@ -23,6 +23,7 @@ const commands: CommandTable = {
   features: () => import('./features.js'),
   data: () => import('./data.js'),
   answer: () => import('./answer.js'),
+  explain: () => import('./explain.js'),
   detector: () => import('./detector.js'),
 };
 

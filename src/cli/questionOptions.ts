@@ -55,7 +55,11 @@ export const withQuestionOptions = <T>(yargs: Argv<T>) =>
       describe: 'a BERT vocab.txt; default: that of the checkpoint, or of bert-base-uncased',
     })
     .option('device', { choices: deviceNames, default: 'auto' as const, describe: 'where to compute' })
-    .option('precision', { choices: precisionNames, default: 'float32' as const, describe: 'precision of matrix products' })
+    .option('precision', {
+      choices: precisionNames,
+      default: 'float32' as const,
+      describe: 'precision of matrix products',
+    })
     .option('threads', threadsOption)
     .options(sharingOptions);
 

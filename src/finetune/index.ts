@@ -5,6 +5,8 @@ export type {
   AnswerOptions,
   AttentionMap,
   Encoded,
+  ExplainOptions,
+  Explanation,
   OpenedModel,
   OpenModelOptions,
   Picture,
@@ -13,3 +15,6 @@ export type {
 export { evaluate, predict } from './predict.js';
 export type { Evaluation, Predicted, PredictRequest } from './predict.js';
 export type { RankedAnswer } from './predictions/index.js';
+export { explainQuestions, type ExplainedQuestion, type ExplainRequest } from './explainQuestions.js';
+export { perturbationTest, removedParts, testedMethods } from './perturbationTest.js';
+export type { PerturbationCurve, PerturbationReport, PerturbationRequest } from './perturbationTest.js';

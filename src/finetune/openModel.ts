@@ -2,10 +2,12 @@ import { packSamples } from '../data/batches/packSamples.js';
 import type { Batch } from '../data/batches/batch.js';
 import type { EngineOptions } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
+import { explainBy, type ExplanationMethod } from '../explain/index.js';
 import { WordPiece } from '../text/wordPiece.js';
+import { explainBatch } from './explainBatch.js';
 import { InferenceModel } from './inference.js';
 import type { RankedAnswer } from './predictions/index.js';
-import { rankAnswers } from './rank.js';
+import { probabilityOf, rankAnswers } from './rank.js';
 import type { TrainedWeightsOptions } from './trainedWeights.js';
 
 /** The detected objects of a picture. */
@@ -34,6 +36,28 @@ export interface OpenModelOptions extends EngineOptions, TrainedWeightsOptions {
 export interface AnswerOptions {
   /** How many answers to give; default 5. */
   readonly top?: number | undefined;
+}
+
+export interface ExplainOptions {
+  /** The answer to explain; the one that the model gives unless given. */
+  readonly answer?: string | undefined;
+  /**
+   * `relevancy` (Chefer et al. 2021), `attention` (that of the last cross-modality layer), or `rollout` (Abnar and Zuidema
+   * 2020); default `relevancy`.
+   */
+  readonly method?: ExplanationMethod | undefined;
+}
+
+/** How much each word and each object counts for an answer. Only the order and the ratios of these numbers mean something. */
+export interface Explanation {
+  readonly answer: string;
+  readonly probability: number;
+  /** The WordPieces that the model saw: [tokens]. */
+  readonly tokens: readonly string[];
+  /** [tokens]; 0 for [CLS]. */
+  readonly words: Float64Array;
+  /** [objects] */
+  readonly boxes: Float64Array;
 }
 
 /** The outputs of the model for a picture and a sentence. */
@@ -80,6 +104,12 @@ export interface OpenedModel {
    * `cross_vision_to_lang.<layer>`, `cross_self_language.<layer>`, `cross_self_vision.<layer>`. Queries come first.
    */
   attention(picture: Picture, sentence: string): Promise<ReadonlyMap<string, AttentionMap>>;
+  /**
+   * Why the model answers so.
+   * @throws UNSUPPORTED without an answer head, and for a model of two pictures; BAD_ARGUMENT for an answer that it cannot give;
+   *   BAD_DATA
+   */
+  explain(picture: Picture, question: string, options?: ExplainOptions): Promise<Explanation>;
   /** Waits for the queued work, then releases all memory. It may be called more than once. */
   dispose(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -133,11 +163,13 @@ function opened(
     if (!has) throw new LxmertError('UNSUPPORTED', `${model.path}: the weights have no ${what}`);
   };
 
-  const answerAll = async (questions: readonly PictureQuestion[], { top = 5 }: AnswerOptions = {}) => {
+  const demandAnswers = (): void =>
     demand(
       heads.pictures !== undefined && answers.length > 0,
       'answer head with a list of its answers (answers.json, or the option `answers`)',
     );
+  const answerAll = async (questions: readonly PictureQuestion[], { top = 5 }: AnswerOptions = {}) => {
+    demandAnswers();
     const parts: Promise<RankedAnswer[][]>[] = [];
     for (let start = 0; start < questions.length; start += batchSize) {
       const some = questions.slice(start, start + batchSize);
@@ -183,6 +215,23 @@ function opened(
           return [name, trimmed(maps.get(name)!, { heads: config.numAttentionHeads, queries, keys, longest })];
         }),
       );
+    },
+    explain: async (picture, question, { answer: wanted, method = 'relevancy' } = {}) => {
+      demandAnswers();
+      const row = wanted === undefined ? undefined : answers.indexOf(wanted);
+      if (row === -1)
+        throw new LxmertError(
+          'BAD_ARGUMENT',
+          `${JSON.stringify(wanted)} is not one of the ${answers.length} answers of ${model.path}`,
+        );
+      const batch = one(picture, question);
+      const [{ answer, logits, attention }] = await explainBatch(model, batch, [row]);
+      return {
+        answer: answers[answer],
+        probability: probabilityOf(logits, model.loss)(logits[answer]),
+        tokens: Array.from(batch.tokenIds, (id) => wordPiece.token(id)),
+        ...explainBy[method](attention),
+      };
     },
     dispose,
     [Symbol.asyncDispose]: dispose,

@@ -1,41 +1,24 @@
 import { createHash } from 'node:crypto';
 import type { FinetuneTask } from '../config/finetuneConfig.js';
 import type { NamedData } from '../data/batches/batchMaker.js';
-import { FeatureFiles } from '../data/features/openFeatures.js';
-import type { EngineOptions } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
 import { demandSameFacts, inTurns, type Facts, type TrainRanks } from '../train/index.js';
-import { WordPiece } from '../text/wordPiece.js';
-import { answerVocabulary } from './answers/index.js';
-import { InferenceModel } from './inference.js';
+import { withAsked, type AskedRequest } from './asked.js';
+import type { InferenceModel } from './inference.js';
 import type { Prediction } from './predictions/index.js';
-import { openQuestionData, type QuestionData } from './questionData.js';
+import type { QuestionData } from './questionData.js';
 import { readQuestions } from './questions/index.js';
 import { questionBatches } from './questionSource.js';
 import { bestRow, rankAnswers } from './rank.js';
 import { createScorer, type Score } from './scores/index.js';
-import type { TrainedWeightsOptions } from './trainedWeights.js';
 
-export interface PredictRequest extends TrainedWeightsOptions {
+export interface PredictRequest extends AskedRequest {
   readonly task: FinetuneTask;
-  /** A checkpoint, a run (its best checkpoint is used), or weights of another form (`openTrainedWeights`). */
-  readonly checkpoint: string;
-  /** Folder with the data. */
-  readonly data: string;
-  readonly splits: readonly string[];
-  /** Use only the first `limit` questions of each split. */
-  readonly limit?: number | undefined;
   /** Questions that the device computes at once; default 32. */
   readonly batchSize?: number | undefined;
   /** Return this many answers for each question, with their probabilities. */
   readonly top?: number | undefined;
   readonly workers?: number | undefined;
-  /** A BERT vocab.txt. Default: that of the checkpoint, or of bert-base-uncased if the checkpoint has none. */
-  readonly vocabulary?: string | undefined;
-  readonly engine?: EngineOptions | undefined;
-  /** Whether every question must have labels. Default: false. */
-  readonly labelled?: boolean | undefined;
-  readonly signal?: AbortSignal | undefined;
   /** Called with the number of questions that are done, and the number of all questions. */
   readonly progress?: ((done: number, of: number) => void) | undefined;
   /** The processes that share the questions; rank 0 receives all predictions, the other ranks none. */
@@ -61,16 +44,7 @@ export interface Predicted {
  *   the signal's reason
  */
 export async function predict(request: PredictRequest): Promise<Predicted> {
-  const { task, checkpoint, data: dir, splits, limit, labelled, signal, engine } = request;
-  const { answers: given, attentionHeads } = request;
-  const model = await InferenceModel.open(checkpoint, { answers: given, attentionHeads, engine });
-  const files = new FeatureFiles();
-  try {
-    const { answers, maxTokens } = abilities(model, task);
-    const wordPiece = await WordPiece.load({ vocabFile: request.vocabulary ?? model.vocabulary });
-    const where = { task, dir, splits, wordPiece, maxTokens, limit, labelled, files, signal };
-    const data = await openQuestionData({ ...where, answers: answerVocabulary(answers, model.path) });
-    demandFit(model, data, wordPiece);
+  return withAsked(request, async ({ model, data, answers }) => {
     demandUniqueIds(data);
     if (request.ranks) await demandSameFacts(request.ranks, await factsOf(request, model, data));
     const start = performance.now();
@@ -78,38 +52,7 @@ export async function predict(request: PredictRequest): Promise<Predicted> {
     const { asked, withoutFeatures, missingImage } = data.report;
     const questionsPerSecond = (1000 * data.size) / Math.max(performance.now() - start, 0.001);
     return { predictions, questions: asked, withoutFeatures, missingImage, texts: data.texts, questionsPerSecond };
-  } finally {
-    await files.close();
-    await model.dispose();
-  }
-}
-
-/** Checks that the model can answer questions of the task. @throws BAD_CHECKPOINT */
-function abilities({ answers, task: trained, heads, path }: InferenceModel, task: FinetuneTask) {
-  const bad = (problem: string): LxmertError => new LxmertError('BAD_CHECKPOINT', `${path}: ${problem}`);
-  if (heads.pictures === undefined) throw bad('it has no answer head; `lxmert finetune` makes one');
-  if (answers === undefined)
-    throw bad('there is no answers.json beside it; give the list of its answers with --answers');
-  if (trained && trained.task !== task) throw bad(`it was fine-tuned for ${trained.task}, not for ${task}`);
-  if (task === 'nlvr2' && heads.pictures === 1)
-    throw bad('it was not fine-tuned for nlvr2; do that with `lxmert finetune nlvr2`');
-  return { answers, maxTokens: trained?.maxTokens };
-}
-
-function demandFit(
-  { config, heads, path }: InferenceModel,
-  { featureDim, pictures, name, features }: QuestionData,
-  { vocabSize }: WordPiece,
-): void {
-  const bad = (problem: string): LxmertError => new LxmertError('BAD_CHECKPOINT', `${path}: ${problem}`);
-  if (featureDim !== config.visualFeatDim)
-    throw bad(`it needs features of ${config.visualFeatDim} numbers; those of ${features.path} have ${featureDim}`);
-  if (pictures !== heads.pictures)
-    throw bad(`it needs ${heads.pictures} pictures a question; the questions of ${name} have ${pictures}`);
-  if (vocabSize > config.vocabSize)
-    throw bad(
-      `it has ${config.vocabSize} words, and the tokenizer has ${vocabSize}; give its vocabulary with --vocabulary`,
-    );
+  });
 }
 
 /** Checks that no id is in two splits. Within one file ids are unique already. */

@@ -240,3 +240,39 @@ class SplitCounts {
       );
   }
 }
+
+/** Some of the questions, in the order given. */
+export function pickQuestions(data: QuestionData, questions: readonly number[]): QuestionData {
+  const { images, pictures, tokens, tokenOffsets, answerIds, answerScores, answerOffsets } = data;
+  const ends = (offsets: Uint32Array): Uint32Array => {
+    const picked = sharedArrays.uint32(questions.length + 1);
+    questions.forEach((q, i) => (picked[i + 1] = picked[i] + offsets[q + 1] - offsets[q]));
+    return picked;
+  };
+  const values = <T extends Int32Array | Uint16Array | Float32Array>(
+    all: T,
+    make: (size: number) => T,
+    [from, to]: readonly [from: ArrayLike<number>, to: ArrayLike<number>],
+  ): T => {
+    const picked = make(to[questions.length]);
+    questions.forEach((q, i) => picked.set(all.subarray(from[q], from[q + 1]), to[i]));
+    return picked;
+  };
+  const [tokenEnds, answerEnds] = [ends(tokenOffsets), ends(answerOffsets)];
+  const imageStarts = (count: number) => Array.from({ length: count + 1 }, (_, i) => i * pictures);
+  return {
+    ...data,
+    size: questions.length,
+    images: values(images, sharedArrays.int32, [imageStarts(data.size), imageStarts(questions.length)]),
+    tokens: values<Uint16Array | Int32Array>(
+      tokens,
+      tokens instanceof Uint16Array ? sharedArrays.uint16 : sharedArrays.int32,
+      [tokenOffsets, tokenEnds],
+    ),
+    tokenOffsets: tokenEnds,
+    answerIds: values(answerIds, sharedArrays.int32, [answerOffsets, answerEnds]),
+    answerScores: values(answerScores, sharedArrays.float32, [answerOffsets, answerEnds]),
+    answerOffsets: answerEnds,
+    sampleId: (sample) => data.sampleId(questions[sample]),
+  };
+}

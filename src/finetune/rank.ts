@@ -11,9 +11,13 @@ export function rankAnswers(
   { loss, top }: { readonly loss: AnswerLoss; readonly top: number },
 ): RankedAnswer[] {
   const best = bestRows(logits, Math.min(top, logits.length));
-  const probability = loss === 'soft' ? sigmoid : softmaxOf(logits);
+  const probability = probabilityOf(logits, loss);
   return best.map((row) => ({ answer: answers[row], probability: probability(logits[row]) }));
 }
+
+/** How a logit becomes a probability. */
+export const probabilityOf = (logits: Float32Array, loss: AnswerLoss): ((logit: number) => number) =>
+  loss === 'soft' ? sigmoid : softmaxOf(logits);
 
 /** Returns the row with the highest logit, and the first one if several are equal. */
 export function bestRow(logits: Float32Array): number {

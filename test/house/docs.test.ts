@@ -7,6 +7,7 @@ import type { CommandTable } from '../../src/cli/run.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const pages = [
+  'docs/explain.md',
   'docs/finetuning.md',
   'docs/scenes.md',
   ...readdirSync(join(root, 'docs/tasks')).map((name) => `docs/tasks/${name}`),
@@ -16,6 +17,7 @@ const read = (page: string): string => readFileSync(join(root, page), 'utf8');
 const table: CommandTable = {
   answers: () => import('../../src/cli/answers.js'),
   evaluate: () => import('../../src/cli/evaluate.js'),
+  explain: () => import('../../src/cli/explain.js'),
   finetune: () => import('../../src/cli/finetune.js'),
   predict: () => import('../../src/cli/predict.js'),
   pretrain: () => import('../../src/cli/pretrain.js'),

@@ -1,0 +1,92 @@
+import { existsSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { extname, join } from 'node:path';
+import { LxmertError } from '../errors.js';
+import { explanationSvg, scaled, type ExplanationPicture } from '../explain/index.js';
+import { percent } from '../figures.js';
+import type { ExplainedQuestion } from '../finetune/index.js';
+import { makeFolder } from '../formats/atomicFile.js';
+import { fileError } from '../formats/fileErrors.js';
+import { pictureSize } from '../pictures/index.js';
+import { note } from './command.js';
+
+const types: Readonly<Record<string, string>> = {
+  '.jpg': 'image/jpeg',
+  '.jpeg': 'image/jpeg',
+  '.png': 'image/png',
+  '.webp': 'image/webp',
+  '.svg': 'image/svg+xml',
+};
+
+/**
+ * Draws explanations: into the file `out`, if it ends with .svg, else into a folder, one file a question.
+ * @returns the files
+ * @throws BAD_ARGUMENT for several explanations and one file; FILE_ACCESS, FILE_MISSING
+ */
+export async function writeExplanations(
+  explained: readonly ExplainedQuestion[],
+  { out, pictures }: { readonly out: string; readonly pictures: string | undefined },
+): Promise<string[]> {
+  const isFile = extname(out).toLowerCase() === '.svg';
+  if (isFile && explained.length > 1)
+    throw new LxmertError(
+      'BAD_ARGUMENT',
+      `--out ${out}: there are ${explained.length} explanations, and a file holds one; name a folder, or one question with --question`,
+    );
+  if (pictures !== undefined && !existsSync(pictures))
+    throw new LxmertError('FILE_MISSING', `--pictures ${pictures}: there is no such folder`);
+  const files: string[] = [];
+  const missing = new Set<string>();
+  try {
+    if (!isFile) await makeFolder(out);
+    for (const [i, one] of explained.entries()) {
+      const picture = pictures === undefined ? undefined : await findPicture(pictures, one.image);
+      if (pictures !== undefined && !picture) missing.add(one.image);
+      const path = isFile ? out : join(out, `${String(i + 1).padStart(4, '0')}-${fileName(one.id)}.svg`);
+      await writeFile(path, explanationSvg(drawn(one, picture)));
+      files.push(path);
+    }
+  } catch (error) {
+    throw fileError(error, 'write', out);
+  }
+  if (missing.size > 0)
+    note(
+      `${pictures} has no picture ${[...missing][0]}${missing.size > 1 ? ` (and ${missing.size - 1} others)` : ''} ` +
+        `(${Object.keys(types).join(', ')}); its boxes are on an empty frame`,
+    );
+  return files;
+}
+
+function drawn(
+  { answer, probability, words, boxes }: ExplainedQuestion,
+  picture: ExplanationPicture['picture'],
+): ExplanationPicture {
+  const shares = (items: readonly { readonly relevance: number }[]): Float64Array =>
+    scaled(Float64Array.from(items, ({ relevance }) => relevance));
+  // [CLS] and [SEP] are no words of the question.
+  const inner = words.slice(1, -1);
+  const [ofWords, ofBoxes] = [shares(inner), shares(boxes)];
+  return {
+    title: `${answer}, ${percent(probability)}`,
+    words: inner.map(({ text }, i) => ({ text, share: ofWords[i] })),
+    boxes: boxes.map(({ box }, i) => ({ box, share: ofBoxes[i] })),
+    picture,
+  };
+}
+
+/** An id as a part of a file's name. */
+const fileName = (id: string): string => id.replace(/[^\p{L}\p{N}._-]/gu, '_').slice(0, 80);
+
+/** The picture of an image as a data URL. An id that leads out of the folder names no picture. */
+async function findPicture(folder: string, image: string): Promise<ExplanationPicture['picture']> {
+  if (/[/\\\0]/.test(image)) return undefined;
+  for (const [ending, type] of Object.entries(types)) {
+    const path = join(folder, image + ending);
+    if (!existsSync(path)) continue;
+    const bytes = await readFile(path).catch((error: unknown) => {
+      throw fileError(error, 'read', path);
+    });
+    return { url: `data:${type};base64,${bytes.toString('base64')}`, ...(await pictureSize(path)) };
+  }
+  return undefined;
+}
