@@ -6,8 +6,8 @@
 //
 //   dV = (P ∘ M)^T dO,  dS = P ∘ (G - rowsum(P ∘ G)),  dQ = dS K / √d,  dK = dS^T Q / √d
 //
-// In each direction the queries are rows of one stream, and the keys are rows of one stream. Each element of a gradient is
-// written by exactly one task.
+// In each direction the queries are rows of one stream, and the keys are rows of one stream. Each element of a gradient
+// is written by exactly one task.
 #include <cmath>
 
 #include "cpu/dropout.h"
@@ -122,8 +122,8 @@ struct Context {
   Block value(const Head& h) const { return {qkv + h.key * stride + 2 * hidden + h.head * shape.headDim, stride}; }
 };
 
-// The score of a padded key. Its exp is nearly 0, and the sum of the exps of the other keys is at least 1, so a padded key
-// does not change the softmax.
+// The score of a padded key. Its exp is nearly 0, and the sum of the exps of the other keys is at least 1, so a padded
+// key does not change the softmax.
 constexpr float kNoKey = -1e30f;
 
 // Scaled scores [queries, keys padded].

@@ -23,7 +23,7 @@ test('a file that can be read', async () => {
   expect(file.shares.at(-1)).toBe(1);
 });
 
-test('names every damaged image with its line, whatever is wrong with it', async () => {
+test('names every damaged image with its line, for all kinds of damage', async () => {
   const images = Array.from({ length: 12 }, (_, i) => testImage(i, 3, 6));
   const damage: Readonly<Record<number, (fields: string[]) => void>> = {
     1: (fields) =>

@@ -14,7 +14,7 @@ inline constexpr bool kRacecheck = true;
 inline constexpr bool kRacecheck = false;
 #endif
 
-// A vector clock: how far each line of work has come, as far as is known here. A line is a stream, or a host thread,
+// A vector clock: for each line of work, the latest event that is known here. A line is a stream, or a host thread,
 // which does the work of the default stream at once.
 class Clock {
  public:

@@ -1,4 +1,4 @@
-/** What the op table does not try of attention: tensors that begin at whole vectors, and the limits of each back end. */
+/** Cases of attention that the op table does not test: tensors aligned to vectors, and the limits of each back end. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Engine } from '../../../src/engine/index.js';
 import { backends, tolerances } from '../support/backends.js';
@@ -9,7 +9,7 @@ import { attentionCases, type AttentionKind } from '../support/table/attention.j
 
 const ops = ['attentionForward', 'attentionBackward'] as const;
 
-/** One for each number of 16-row tiles and each head dimension that kernels are made for. */
+/** One case for each number of 16-row tiles and each head dimension for which there are kernels. */
 const vectorKinds: readonly AttentionKind[] = [
   { size: 'small', longest: 12, headDims: [64] },
   { size: 'small', longest: 32, headDims: [32, 48, 64, 128] },
@@ -23,7 +23,7 @@ const vectorKinds: readonly AttentionKind[] = [
   { size: 'large', longest: 20, headDims: [8] },
 ];
 
-/** Only the CPU takes these. */
+/** Cases that only the CPU supports. */
 const oversized: readonly AttentionKind[] = [
   { size: 'small', longest: 200, headDims: [8] },
   { size: 'small', longest: 4, headDims: [136, 256] },
@@ -57,17 +57,20 @@ describe.each(backends)('$name', ({ name, open, precision, dtype }) => {
       for (const tensor of expected.keys()) expect(second.values(tensor)).toEqual(first.values(tensor));
     });
 
-    test.each(oversized)('of $longest rows and head dimensions $headDims: taken, or refused by name', async (kind) => {
-      if (name.startsWith('cpu')) return expect(await problemsAt(op, kind, 0)).toEqual([]);
-      // A failed op ends its engine, so this one has its own.
-      const other = open();
-      reserveArenas(other);
-      const { args } = attentionCases[op](new Rng(0), kind, dtype);
-      await expect(runOp(other, op, args)).rejects.toMatchObject({
-        code: 'UNSUPPORTED',
-        message: expect.stringMatching(/^attention: .*the CUDA kernels take at most 128/),
-      });
-      await other.dispose();
-    });
+    test.each(oversized)(
+      'of $longest rows and head dimensions $headDims: computed, or refused with a message',
+      async (kind) => {
+        if (name.startsWith('cpu')) return expect(await problemsAt(op, kind, 0)).toEqual([]);
+        // A failed op ends its engine, so this case uses a separate engine.
+        const other = open();
+        reserveArenas(other);
+        const { args } = attentionCases[op](new Rng(0), kind, dtype);
+        await expect(runOp(other, op, args)).rejects.toMatchObject({
+          code: 'UNSUPPORTED',
+          message: expect.stringMatching(/^attention: .*the CUDA kernels take at most 128/),
+        });
+        await other.dispose();
+      },
+    );
   });
 });
