@@ -1,8 +1,8 @@
 // Compares the CUDA kernels with the CPU's kernels, then measures their times and the device's own rates. Does not need
 // Node.
 //   kernels [--check] [--displaced] [--only NAME] [--bench] [--json FILE] [--once]
-// Without --check, --displaced, --bench and --once the program does --check and --bench. The exit code is 1 when a kernel
-// is wrong.
+// Without --check, --displaced, --bench and --once the program does --check and --bench. The exit code is 1 when a
+// kernel is wrong.
 //   --check      compares the kernels
 //   --displaced  compares with tensors that begin one element behind an aligned address
 //   --only       restricts --check and --once to the ops whose names begin with NAME
@@ -79,7 +79,8 @@ int check(bool displaced, const std::string& only) {
   return wrong;
 }
 
-// Calls each op once. Prints a line of JSON before each call, with the bytes that the op must move, and a line after it.
+// Calls each op once. Prints a line of JSON before each call, with the bytes that the op must move, and a line after
+// it.
 void once(const std::string& only) {
   for (const Precision precision : kPrecisions) {
     CudaDevice device(0, precision);
@@ -180,8 +181,8 @@ void writeJson(const char* path, const std::string& rates, const std::vector<Lin
   file << "\n]}\n";
 }
 
-// Writes the whole file again after each batch size. So a run that is stopped early leaves the results of the batch sizes
-// before.
+// Writes the whole file again after each batch size. So a run that is stopped early leaves the results of the batch
+// sizes before.
 void bench(const char* json) {
   std::vector<Line> lines;
   std::string rates;

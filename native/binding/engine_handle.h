@@ -1,5 +1,5 @@
-// The handle of one engine for JavaScript: the core's Engine, the promises that wait for it, and the thread-safe function
-// that passes results to the JavaScript thread. docs/engine.md describes its behaviour for users.
+// The handle of one engine for JavaScript: the core's Engine, the promises that wait for it, and the thread-safe
+// function that passes results to the JavaScript thread. docs/engine.md describes its behaviour for users.
 //
 // Lifetimes: a waiting promise holds the handle, so an engine in use is never collected. An engine ends in `close`:
 // when it is collected, when it is disposed of, or when its worker or the process ends. Work that has not started is

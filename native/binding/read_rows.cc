@@ -1,5 +1,5 @@
-// Reads contiguous ranges of numbers ("runs") from files directly into typed arrays, on a thread of libuv's pool. Float16
-// is converted to float32. It needs no engine.
+// Reads contiguous ranges of numbers ("runs") from files directly into typed arrays, on a thread of libuv's pool.
+// Float16 is converted to float32. It needs no engine.
 #include "binding/read_rows.h"
 
 #include <unistd.h>
@@ -59,7 +59,8 @@ struct Work {
   std::vector<Napi::ObjectReference> held;
   napi_async_work work = nullptr;
   napi_deferred deferred = nullptr;
-  // -1: all was read. From 0: the number of the run before whose end its file ends. Below -1: -1 minus the error number.
+  // -1 if all numbers were read; the index of the first run whose file is too short; or -1 minus the system's error
+  // number.
   double result = -1;
 };
 

@@ -124,8 +124,8 @@ struct Context {
   Block value(const Head& h) const { return {qkv + h.key * stride + 2 * hidden + h.head * shape.headDim, stride}; }
 };
 
-// The score of a padded key. Its exp is nearly 0, and the sum of the exps of the other keys is at least 1, so a padded key
-// does not change the softmax.
+// The score of a padded key. Its exp is nearly 0, and the sum of the exps of the other keys is at least 1, so a padded
+// key does not change the softmax.
 constexpr float kNoKey = -1e30f;
 
 // Scaled scores [queries, keys padded].

@@ -27,8 +27,8 @@ int64_t machineMemory() {
 }
 
 // The smallest memory limit of this process's control groups and of their parents (cgroups(7)). A missing file and the
-// word `max` mean no limit. In a container the path in /proc may not exist under /sys/fs/cgroup, so every parent path is
-// tried, up to the root.
+// word `max` mean no limit. In a container the path in /proc may not exist under /sys/fs/cgroup, so every parent path
+// is tried, up to the root.
 int64_t groupMemory() {
   int64_t limit = INT64_MAX;
   std::ifstream groups("/proc/self/cgroup");
@@ -56,8 +56,8 @@ std::string gibibytes(int64_t bytes) {
 }
 
 // Counts the arena bytes of all engines of this process. The system reserves memory for a page only when the process
-// first touches the page. So it would grant larger arenas than the machine has memory for, and later kill the process in
-// the middle of a step.
+// first touches the page. So it would grant larger arenas than the machine has memory for, and later kill the process
+// in the middle of a step.
 class ArenaBudget {
  public:
   void change(int64_t from, int64_t to) {

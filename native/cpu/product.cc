@@ -1,11 +1,12 @@
 // Matrix products by oneDNN, in one of two ways.
 //
-// `dnnl_sgemm` works for any shape without preparation. In float32 it is faster if each thread of the engine calls it for
-// a separate block; oneDNN's threads would wait for each other. But if both operands are read along k (y = x W^T) and the
-// distance of rows is a whole number of pages (k is a multiple of 1024 floats), all rows use the same sets of the caches.
+// `dnnl_sgemm` works for any shape without preparation. In float32 it is faster if each thread of the engine calls it
+// for a separate block; oneDNN's threads would wait for each other. But if both operands are read along k (y = x W^T)
+// and the distance of rows is a whole number of pages (k is a multiple of 1024 floats), all rows use the same sets of
+// the caches.
 //
-// In this case, and for bfloat16, the matmul primitive is used. oneDNN compiles it for each shape, so compiled primitives
-// are kept, and callers round the number of rows up (`productRows`), so that there are few shapes.
+// In this case, and for bfloat16, the matmul primitive is used. oneDNN compiles it for each shape, so compiled
+// primitives are kept, and callers round the number of rows up (`productRows`), so that there are few shapes.
 #include "cpu/product.h"
 
 #include <dnnl.h>
@@ -116,8 +117,8 @@ class Matmul {
   std::vector<uint16_t> a_, b_;
 };
 
-// How threads divide C: into a grid of blocks that are as square as possible, so that each thread reads only a small part
-// of A and B.
+// How threads divide C: into a grid of blocks that are as square as possible, so that each thread reads only a small
+// part of A and B.
 struct Grid {
   int rows, columns;
 };

@@ -7,7 +7,7 @@
 
 namespace lxmert::cpu {
 
-// C [m, n] = op(A) op(B) + bias, or C += op(A) op(B). op transposes where asked; bias [n] may be null.
+// C [m, n] = op(A) op(B) + bias, or C += op(A) op(B). op transposes a matrix if its flag is set; bias [n] may be null.
 struct Product {
   int64_t m, n, k;
   const float* a;
@@ -22,7 +22,7 @@ struct Product {
 // Multiplies in float32, or rounds both operands to bfloat16 and sums in float32.
 void multiply(const Product& product, Precision precision);
 
-// How many rows to multiply for `rows` active ones. The number is rounded up, so that few different shapes occur.
+// The number of rows to multiply if `rows` rows are active. It is rounded up, so that few different shapes occur.
 int64_t productRows(int64_t rows, int64_t capacity);
 
 // Whether this processor multiplies bfloat16 (AVX-512 BF16, AMX).

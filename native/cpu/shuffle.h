@@ -3,9 +3,9 @@
 
 namespace lxmert::cpu {
 
-// Element i of the result is element order[i] of the elements of a followed by those of b. GCC has a built-in function for
-// this. The one of clang takes only constants as arguments, but clang compiles the loop to the same instruction if the
-// order is known at compile time.
+// Element i of the result is element order[i] of the elements of a followed by those of b. GCC has a built-in function
+// for this. The one of clang takes only constants as arguments, but clang compiles the loop to the same instruction if
+// the order is known at compile time.
 template <typename Vector, typename Order>
 inline __attribute__((always_inline)) Vector shuffle(Vector a, Vector b, Order order) {
 #if defined(__clang__)

@@ -72,7 +72,7 @@ __global__ void __launch_bounds__(kNormThreads) normKernel(const GradNorm a) {
   a.norm.data[1] = isFinite(norm) && broken == 0 ? 0.0f : 1.0f;
 }
 
-// Numbers that the host computes: many devices have few units for double precision.
+// The host computes these numbers, because many devices have few units for double precision.
 struct Decay {
   float beta1, beta2, rest1, rest2;
 

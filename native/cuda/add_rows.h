@@ -1,5 +1,5 @@
-// Adds rows to the rows of a table that keys name. Keys may repeat. Without atomics, so the bits are the same each
-// time.
+// Adds each row to the row of a table that its key names. Keys may repeat. The sums use no atomics, so repeated calls
+// give the same bits.
 #pragma once
 
 #include "cuda/device.h"

@@ -3,9 +3,10 @@
 //   S = Q K^T / √d,  P = softmax(S),  L = log Σ exp(S),  O = (P ∘ M) V,   M the dropout mask
 //   P = exp(S - L),  G = dO V^T ∘ M,  dS = P ∘ (G - rowsum(P ∘ G)) / √d,  dV = (P ∘ M)^T dO,  dQ = dS K,  dK = dS^T Q
 //
-// For float32 activations, and for bfloat16 ones where the kernels on tensor cores need more shared memory than there
-// is. A block computes one head of one sample in one direction. Shared memory holds one [queries, keys] matrix and 32
-// rows of K or V. In the backward pass that matrix is P, in which a negative sign marks a dropped element, and then dS.
+// Used for float32 activations, and for bfloat16 activations if the kernels on tensor cores need more shared memory
+// than the device has. A block computes one head of one sample in one direction. Shared memory has one [queries, keys]
+// matrix and 32 rows of K or V. In the backward pass that matrix is P, in which a negative sign marks a dropped
+// element, and then dS.
 #include "cuda/attention.h"
 
 namespace lxmert::cuda {

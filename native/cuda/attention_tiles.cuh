@@ -14,9 +14,10 @@ namespace lxmert::cuda {
 template <int kDim>
 constexpr int kPitch = kDim + 8;
 
-// The number of blocks for which a multiprocessor must have registers, chosen so that enough warps keep loads in
-// flight. With a smaller number ptxas uses more registers than help; without one it spills to make room for one more
-// block. On 12.0 the shared memory (100 KB) is enough for 12 such warps only, and a larger number would cause spills.
+// The minimum number of blocks per multiprocessor (for __launch_bounds__), chosen so that enough warps keep loads in
+// flight. With a smaller number, ptxas uses more registers than is useful. Without a number, it spills registers so
+// that one more block fits. On 12.0, the shared memory (100 KB) is enough for only 12 such warps; a larger number would
+// cause spills.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
 constexpr int kMostWarps = 12;
 #else
@@ -88,7 +89,7 @@ __device__ __forceinline__ void addCombination(float (&out)[kDim / 8][4], const 
   }
 }
 
-// Columns of accumulators, as the left operand of another product.
+// Converts columns of accumulators to the left operand of another product.
 template <int kTiles>
 __device__ __forceinline__ void toOperands(const float (&from)[2 * kTiles][4], uint32_t (&to)[kTiles][4]) {
 #pragma unroll
@@ -151,7 +152,7 @@ __device__ __forceinline__ float overRow(float x, Op&& op) {
 }
 
 // The dropout masks of 16 query rows, in the layout of the accumulators. Four keys need one call of Philox and belong
-// to two lanes. The even lane makes it for row g and the odd lane for row g + 8, and they exchange the bits.
+// to two lanes. The even lane makes the call for row g, the odd lane for row g + 8, and they exchange the bits.
 struct TileMask {
   bool upper;
   QueryMask mask;

@@ -1,4 +1,4 @@
-// Turns errors of the CUDA runtime into ours.
+// Turns errors of the CUDA runtime into errors of the engine.
 #pragma once
 
 #include <string>
@@ -8,8 +8,8 @@
 
 namespace lxmert::cuda {
 
-// Throws when a call failed. `what` says what was being done. After a kernel has failed every later call fails, too;
-// only ending the process helps then.
+// Throws if a call failed. `what` names the operation for the message. After a kernel has failed, every later call
+// fails; only ending the process helps then.
 inline void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
   const std::string reason = std::string(cudaGetErrorName(status)) + ": " + cudaGetErrorString(status);

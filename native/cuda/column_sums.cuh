@@ -7,8 +7,8 @@
 
 namespace lxmert::cuda {
 
-// N sums for each column over the rows of a block. `partial` is [blocks, N · width]. With K > 0 the sums are in registers
-// until `finish`. With K = 0 they are in `partial` from the beginning, and a block is one warp.
+// N sums for each column over the rows of a block. `partial` is [blocks, N · width]. With K > 0 the sums are in
+// registers until `finish`. With K = 0 they are in `partial` from the beginning, and a block is one warp.
 template <int V, int K, int N>
 class ColumnSums {
  public:

@@ -24,7 +24,7 @@ Completions::~Completions() {
 
 void Completions::add(cudaStream_t stream, Then then) {
   const cudaEvent_t event = freshEvent();
-  // On a device that has failed, recording fails and so does waiting for the event: `then` gets the error there.
+  // On a failed device, recording the event fails. Waiting for it fails, too, and there `then` gets the error.
   if (event) cudaEventRecord(event, stream);
   {
     const std::lock_guard lock(mutex_);

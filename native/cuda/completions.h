@@ -19,7 +19,7 @@ class Completions {
   using Then = std::function<void(const Error*)>;
 
   explicit Completions(int ordinal);
-  // Waits for the callback that is running; drops those that wait.
+  // Waits for the running callback; drops the callbacks that have not started.
   ~Completions();
 
   // Calls `then` when everything that is in the stream now is done.

@@ -70,8 +70,8 @@ struct Heuristic {
 
 LXMERT_NVIDIA_LIBRARY(LXMERT_CUBLASLT)
 
-// Opens the library. It tries the file that LXMERT_CUBLASLT names; without that the system's library path, the CUDA
-// toolkit, and the file that the build noted beside the plugin. Throws NoDevice.
+// Opens the library. OpenedLibrary (nvidia_library.h) lists the places where it is searched; the variable that names
+// its file is LXMERT_CUBLASLT. Throws NoDevice.
 const Library& open();
 
 }  // namespace lxmert::cuda::cublaslt

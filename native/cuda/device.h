@@ -50,7 +50,8 @@ class CudaDevice final : public Device {
   const Limits& limits() const { return limits_; }
   // Enqueues a matrix product on that stream.
   void multiply(const Gemm& gemm) { gemms_->run(stream(), scratch<char>(gemms_->workspaceBytes()), gemm); }
-  // Device memory, aligned to 256 bytes, that an op may use until its kernels have run. An op may ask several times.
+  // Device memory, aligned to 256 bytes, that an op may use until its kernels have run. An op may call this several
+  // times.
   template <class T>
   T* scratch(int64_t elements) {
     return reinterpret_cast<T*>(lanes_.scratch().take(stream(), elements * static_cast<int64_t>(sizeof(T))));

@@ -42,8 +42,8 @@ class Gemms {
   virtual std::string name() const = 0;
 };
 
-// Throws NoDevice if openGemms would find no library. It does not use a GPU: as soon as a program uses a GPU, the driver
-// reserves hundreds of megabytes of the GPU's memory until the process ends.
+// Throws NoDevice if openGemms would find no library. It does not use a GPU: as soon as a program uses a GPU, the
+// driver reserves hundreds of megabytes of the GPU's memory until the process ends.
 void requireGemms();
 // For the current device. Throws NoDevice with what is missing and how to get it.
 std::unique_ptr<Gemms> openGemms();

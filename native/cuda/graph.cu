@@ -36,7 +36,8 @@ Graph::Graph(cudaStream_t stream, cudaStream_t target, Lanes::Memory memory, con
   checkCapture(status, "cudaGraphInstantiate");
 }
 
-// A launched graph may still run when it is destroyed, but the memory that it uses must not be freed before it has finished.
+// A launched graph may still run when it is destroyed, but the memory that it uses must not be freed before it has
+// finished.
 Graph::~Graph() {
   cudaGraphExecDestroy(executable_);
   cudaStreamSynchronize(target_);

@@ -11,8 +11,9 @@ namespace lxmert::cuda {
 
 class Graph final : public Captured {
  public:
-  // Captures what `work` enqueues on `stream`, which must be idle and used by nobody else. The graph is launched on
-  // `target` and keeps `memory` alive. Throws Error, also the error of `work`; the device is then as before.
+  // Captures what `work` enqueues on `stream`, which must be idle and which no other code may use. The graph is
+  // launched on `target` and keeps `memory` alive. Throws Error, also the error of `work`; after an error the device
+  // works as before.
   Graph(cudaStream_t stream, cudaStream_t target, Lanes::Memory memory, const std::function<void()>& work);
   ~Graph() override;
   Graph(const Graph&) = delete;

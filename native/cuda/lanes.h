@@ -17,8 +17,8 @@ class Lanes {
   ~Lanes();
   Lanes(const Lanes&) = delete;
 
-  // Sends later work to lane 1 or 2. Both lanes run after everything enqueued before them, and there is no order between
-  // them. Lane 0 ends both lanes: later work runs after them.
+  // Sends later work to lane 1 or 2. Both lanes run after everything enqueued before them, and there is no order
+  // between them. Lane 0 ends both lanes: later work runs after them.
   void enter(int lane);
   // Like enter(0), but does not throw. The next call that waits for the device reports its error.
   void leave();

@@ -1,8 +1,8 @@
 // y = x W^T + b, dx = dy W, dW = dy^T x, db = Σ_rows dy. The products are those of gemm.h.
 //
 // Inactive rows of x are zeros, or, if x is the output of a linear op, the bias of that op. The inactive rows of dy are
-// always zeros, so products over the whole capacity give the gradients of the active rows. In bf16 precision, weights and
-// bias are read from the bf16 copy of the parameters; gradients of parameters are float32.
+// always zeros, so products over the whole capacity give the gradients of the active rows. In bf16 precision, weights
+// and bias are read from the bf16 copy of the parameters; gradients of parameters are float32.
 #include "cuda/column_sums.h"
 #include "cuda/convert.h"
 #include "cuda/device.h"

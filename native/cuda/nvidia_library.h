@@ -17,8 +17,8 @@ struct NvidiaLibrary {
 
 class OpenedLibrary {
  public:
-  // Tries the file that the variable names. Without that it tries the system's library path, the plugin's own folder, the
-  // toolkit, the path that the build noted, and the wheels of Python environments. Throws NoDevice.
+  // Opens the file that the variable names. If it is not set, tries the system's library path, the plugin's own folder,
+  // the toolkit, the path that the build recorded, and the wheels of Python environments. Throws NoDevice.
   explicit OpenedLibrary(const NvidiaLibrary& library);
 
   // A function by its name without the prefix. Throws NoDevice when the library does not have it.

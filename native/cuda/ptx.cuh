@@ -1,5 +1,5 @@
-// Instructions that CUDA C++ does not offer. This is the only inline assembly of the project. emulator/ptx.h has the same
-// functions for the emulator. Source: PTX ISA 9, matrix fragments of mma.m16n8k16 (bf16), ldmatrix, cp.async.
+// Instructions that CUDA C++ does not offer. This is the only inline assembly of the project. emulator/ptx.h has the
+// same functions for the emulator. Source: PTX ISA 9, matrix fragments of mma.m16n8k16 (bf16), ldmatrix, cp.async.
 #pragma once
 
 #include "cuda/platform.h"

@@ -20,7 +20,7 @@ inline unsigned rowBlocks(int64_t rows, int warps = kRowWarps, int64_t most = 1 
   return static_cast<unsigned>(std::clamp<int64_t>((rows + warps - 1) / warps, 1, most));
 }
 
-// The rows that samples use, by the step record.
+// The active rows, from the step record.
 class ActiveRows {
  public:
   __device__ __forceinline__ explicit ActiveRows(const Rows& rows) {

@@ -9,8 +9,8 @@ namespace lxmert::cuda {
 
 namespace {
 
-// Columns of a thread at a time: 16 bytes of the target. With 8 columns each thread would touch every sector of it
-// twice.
+// The number of columns that a thread processes at a time: 16 bytes of the target. With 8 columns, each thread would
+// access every sector of the target twice.
 constexpr int kColumns = kWide<float>;
 
 // One block works on one row.

@@ -1,5 +1,5 @@
-// Copies between host and device through pinned memory, which the device reads and writes without the CPU. Copies do not
-// block the engine's thread, unless they need more bytes than the pinned memory has.
+// Copies between host and device through pinned memory, which the device reads and writes without the CPU. Copies do
+// not block the engine's thread, unless they need more bytes than the pinned memory has.
 #pragma once
 
 #include <algorithm>

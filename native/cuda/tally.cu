@@ -1,5 +1,5 @@
-// tally[0] += Σ_rows loss, tally[1] += Σ_rows score, tally[2] += number of labelled rows; score: [arg-max = label], or the
-// soft score of the arg-max. One block adds all rows in double precision, in a fixed order.
+// tally[0] += Σ_rows loss, tally[1] += Σ_rows score, tally[2] += number of labelled rows; score: [arg-max = label], or
+// the soft score of the arg-max. One block adds all rows in double precision, in a fixed order.
 #include "cuda/tally.h"
 
 #include "cuda/rows.cuh"

@@ -1,5 +1,5 @@
-// Loads and stores V elements at once, as float32: 16 bytes at a time if a row's width and address allow it (`aligned`),
-// otherwise one element after the other.
+// Loads and stores V elements at once, as float32: 16 bytes at a time if a row's width and address allow it
+// (`aligned`), otherwise one element after the other.
 #pragma once
 
 #include <initializer_list>

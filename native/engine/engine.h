@@ -66,7 +66,8 @@ class Engine {
   // Enqueues the calls of a recording. Throws BadArgument when an arena has been reserved since it was made. Returns a
   // note about an earlier replay, once: "" or why the device could not capture it.
   std::string replay(int64_t recording);
-  // Returns the note about an earlier replay without a new replay. Called after all enqueued work is done, it misses none.
+  // Returns the note about an earlier replay without a new replay. Called after all enqueued work is done, it misses
+  // none.
   std::string takeNote();
   // Forgets a recording after the replays that are already enqueued.
   void forget(int64_t recording);
@@ -96,8 +97,8 @@ class Engine {
   void readProfile(double* out, int64_t count, Done done);
   // Releases the arenas after the work that is already enqueued. Nothing may be enqueued afterwards.
   void dispose(Done done);
-  // Drops work that has not started, and does not wait, so that several engines can end at the same time. Nothing may be
-  // enqueued afterwards.
+  // Drops work that has not started, and does not wait, so that several engines can end at the same time. Nothing may
+  // be enqueued afterwards.
   void drop() { queue_.drop(); }
 
   std::string deviceName() const { return device_->name(); }

@@ -1,4 +1,4 @@
-// Counts the calls of each op and measures their time, when it is switched on. It then costs two readings of a clock
+// Counts the calls of each op and measures their time while it is switched on. Measuring costs two readings of a clock
 // for each call, and on an asynchronous device a wait for the call to end. All members are for the engine's thread
 // only.
 #pragma once

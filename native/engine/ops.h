@@ -1,5 +1,5 @@
-// The arguments of each op: one struct an op, read from the call's numbers in the order of its fields. The kernel files
-// of the back ends (cpu/*.cc, cuda/*.cu) give the mathematics; src/engine/ops/*.ts makes the calls.
+// The arguments of each op: one struct for each op, whose fields are read in order from the call's numbers. The kernel
+// files of the back ends (cpu/*.cc, cuda/*.cu) give the mathematics; src/engine/ops/*.ts makes the calls.
 //
 // Shapes: R = row capacity, H = hidden size, C = classes. Every op writes zeros to rows that are not active.
 #pragma once

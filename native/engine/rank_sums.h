@@ -1,4 +1,5 @@
-// What the engine asks of the ranks of a run (native/comm/communicator.h): they sum float32 buckets, and share values.
+// The interface from the engine to the ranks of a run (native/comm/communicator.h): it sums float32 buckets over all
+// ranks, and sends values from one rank to all others.
 #pragma once
 
 #include <cstdint>
@@ -27,11 +28,12 @@ struct OwnedFloats {
 class RankSums {
  public:
   virtual ~RankSums() = default;
-  // These two hand work over on the engine's thread. It is done in the order of the calls. Its memory belongs to the ranks
+  // Both are called on the engine's thread. The work is done in the order of the calls. The engine must not use its memory
   // until `finish` returns.
   virtual void start(Bucket bucket) = 0;
   virtual void gather(std::vector<OwnedFloats> pieces) = 0;
-  // Engine's thread: waits for all work. Throws RankLost. Returns early, without the results, when `isEnding` is true.
+  // Called on the engine's thread: waits for all work. Throws RankLost. Returns early, without results, if `isEnding` is
+  // true.
   virtual void finish(const std::function<bool()>& isEnding) = 0;
 };
 

@@ -7,7 +7,7 @@ import { byteSize } from '../figures.js';
 
 export interface BenchBatchOptions {
   readonly samples: number;
-  /** Fewest and most tokens of a sample, with [CLS] and [SEP]. Their mean is the middle of both in every batch. */
+  /** Smallest and largest length of a sample in tokens, with [CLS] and [SEP]. The mean length is halfway between them. */
   readonly tokens: readonly [number, number];
   /** Objects of every image. */
   readonly objects: number;

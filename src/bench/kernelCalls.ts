@@ -59,7 +59,7 @@ export function parameterKernels(elements: number): Kernel[] {
   ];
 }
 
-/** The optimizer's list of chunks for so many elements: [n, 2] begin and length. */
+/** The optimizer's list of chunks for this number of elements: [n, 2] begin and length. */
 export function chunkList(elements: number): Int32Array {
   return Int32Array.from({ length: (2 * elements) / chunk }, (_, i) => (i % 2 === 0 ? (i / 2) * chunk : chunk));
 }

@@ -11,7 +11,7 @@ const seed = 9595;
 
 export interface KernelShapes {
   readonly config: ModelConfig;
-  /** Fewest and most tokens of a sample. */
+  /** Smallest and largest length of a sample, in tokens. */
   readonly tokens: readonly [number, number];
   readonly objects: number;
 }
@@ -19,11 +19,11 @@ export interface KernelShapes {
 /** A random batch on the device, as in a step. */
 export interface StagedKernels {
   readonly counts: RowCounts;
-  /** A kernel's arguments. Those of the kernel before become invalid. */
+  /** The arguments of a kernel. The arguments of the previous kernel become invalid. */
   argsOf(kernel: Kernel): readonly OpArgument[];
 }
 
-/** The optimizer's list of chunks for so many parameters, on the device. */
+/** The optimizer's list of chunks for this number of parameters, on the device. */
 export async function stageChunks(engine: Engine, parameters: number): Promise<Tensor> {
   const list = chunkList(parameters);
   engine.reserve('state', list.byteLength);

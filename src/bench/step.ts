@@ -26,7 +26,7 @@ export interface StepBenchOptions {
   readonly device?: BenchDevice | undefined;
   /** Samples of a step; questions in fine-tuning. */
   readonly batch: number;
-  /** Fewest and most tokens of a sample. */
+  /** Smallest and largest length of a sample, in tokens. */
   readonly tokens: readonly [number, number];
   readonly objects: number;
   /** Number of timed steps, and of steps before them. */

@@ -20,7 +20,7 @@ export class Recordings<T> {
   }
 
   /**
-   * Enqueues `work`. Returns its result, or the result from when it was recorded. With an observer the ops are called
+   * Enqueues `work`. Returns the result of `work`; for a replay, the result of the recorded call. With an observer, ops are called
    * one by one.
    */
   run(key: string, work: () => T): T {
@@ -43,7 +43,7 @@ export class Recordings<T> {
     return { recording, result: result! };
   }
 
-  /** Forgets so many of the least recently used recordings. */
+  /** Forgets this number of the least recently used recordings. */
   #forget(count: number): void {
     for (const [key, { recording }] of [...this.#kept].slice(0, Math.max(0, count))) {
       this.#engine.forget(recording);

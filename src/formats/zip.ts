@@ -42,10 +42,11 @@ export async function readZipDirectory(file: ZipSource): Promise<ReadonlyMap<str
   for (const entry of raw) {
     const { fileName: name, compressedSize, uncompressedSize, relativeOffsetOfLocalHeader: at } = entry;
     const bad = (reason: string) => new LxmertError('BAD_DATA', `${file.path}: its entry ${shown(name)} ${reason}`);
-    if (entries.has(name)) throw bad('is there twice');
+    if (entries.has(name)) throw bad('occurs twice');
     if ((entry.generalPurposeBitFlag & 1) !== 0) throw bad('is encrypted');
     const method = entry.compressionMethod;
-    if (method !== 0 && method !== 8) throw bad(`is packed by method ${method}; stored and deflated are read`);
+    if (method !== 0 && method !== 8)
+      throw bad(`is packed by method ${method}; only stored and deflated entries can be read`);
     packed += localHeaderBytes + compressedSize;
     if (
       !Number.isSafeInteger(at + compressedSize) ||
@@ -54,12 +55,12 @@ export async function readZipDirectory(file: ZipSource): Promise<ReadonlyMap<str
     )
       throw bad(`claims ${compressedSize} bytes from ${at} on, but the file has only ${file.size}`);
     if (method === 0 ? compressedSize !== uncompressedSize : uncompressedSize > maxRatio * compressedSize)
-      throw bad(`claims to hold ${uncompressedSize} bytes in ${compressedSize}`);
+      throw bad(`claims to have ${uncompressedSize} bytes, packed in ${compressedSize}`);
     const header = await file.read(at, localHeaderBytes);
     const view = new DataView(header.buffer);
     if (view.getUint32(0, true) !== 0x04034b50) throw bad(`does not begin at byte ${at}, where the directory says`);
     const offset = at + localHeaderBytes + view.getUint16(26, true) + view.getUint16(28, true);
-    if (offset + compressedSize > file.size) throw bad(`ends behind the end of the file`);
+    if (offset + compressedSize > file.size) throw bad(`ends after the end of the file`);
     entries.set(name, {
       name,
       size: uncompressedSize,

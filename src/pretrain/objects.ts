@@ -48,7 +48,7 @@ export const objects: PretrainTask = {
       const rows = batch.maskedObjects;
       const masked = gatherRows(encoder.tape, rows, transformed, batch.maskedObjectRows);
       const predictions = decode(pass, 'feat', rows, masked);
-      // Targets are float32 whatever the products are computed in.
+      // Targets are float32 in every precision.
       regress(pass, 'feat', rows, predictions, featuresOf(encoder.tape, rows, batch.featureTargets, 'f32'));
     }
   },

@@ -34,8 +34,8 @@ export interface PretrainRequest extends RunControls {
 }
 
 /**
- * Pre-trains by a description until the run is finished or the signal ends it.
- * @throws BAD_ARGUMENT (a flag, or figures of the data that make no sense), BAD_CONFIG (the description, or a difference to
+ * Pre-trains with the settings of a run until the run is finished or the signal ends it.
+ * @throws BAD_ARGUMENT (a flag, or impossible sizes in the data), BAD_CONFIG (the settings, or a difference to
  *   that of a resumed run), RUN_FOLDER, and what data, model and trainer throw
  */
 export async function pretrain(request: PretrainRequest, parts: PretrainParts): Promise<TrainSummary> {

@@ -53,7 +53,7 @@ function ask(template: QuestionTemplate, { scene, random, balance, questions }: 
   });
 }
 
-/** Makes one question for each row of templates: of the first template, in random order, that fits the scene. */
+/** Makes one question for each row of templates. The row is tried in random order; the first template that fits is used. */
 export function askInTurn(
   plan: readonly (readonly QuestionTemplate[])[],
   circumstances: Omit<Circumstances, 'questions'>,

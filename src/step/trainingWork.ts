@@ -29,7 +29,7 @@ export interface StepWork<L extends string> {
   readonly weights: LossWeights<L>;
   /** Whether the step ends with an update. */
   readonly update: boolean;
-  /** Resolves with whether the last update was made; undefined if that is known already. */
+  /** Resolves to true if the last update was made, else to false; undefined if its result is no longer needed. */
   readonly before: Promise<boolean> | undefined;
   /** The gradient part of each batch, for a model that shares its steps. */
   readonly partOf: readonly number[];

@@ -8,7 +8,7 @@ import type { Training, TrainSettings } from './trainable.js';
 const own = new Set(['out', 'data', 'vocabulary', 'exclude', 'exclude-later', 'workers', 'init', 'from']);
 
 /**
- * What must be the same on all ranks before the first step: the settings by their flags, the data, the texts of the
+ * The facts that must be the same on all ranks before the first step: settings (by flag name), data, the texts of the
  * checkpoint and the weights.
  */
 export async function factsOf(settings: TrainSettings, { model, source, samples, files }: Training): Promise<Facts> {

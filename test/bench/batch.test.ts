@@ -17,7 +17,7 @@ describe('a random batch', () => {
     expect(Math.max(...lengths(batch.tokenOffsets))).toBeLessThanOrEqual(16);
   });
 
-  test('is one that the model takes, with 15 % masked, never [CLS] or [SEP]', () => {
+  test('fits the model, and has 15 % masked rows, never [CLS] or [SEP]', () => {
     const batch = make();
     expect(() => checkBatch(batch, config)).not.toThrow();
     expect(batch.maskedTokenRows.length).toBe(Math.round(0.15 * 40 * 10));
@@ -29,7 +29,7 @@ describe('a random batch', () => {
     expect([...batch.answers].map((answer) => (answer >= 0 ? 1 : 0))).toEqual([...batch.matched]);
   });
 
-  test('depends on the seed and on nothing else', () => {
+  test('depends only on the seed', () => {
     expect(make()).toEqual(make());
     expect(make({ seed: 6 }).tokenIds).not.toEqual(make().tokenIds);
   });
@@ -45,7 +45,7 @@ describe('a random batch', () => {
     expect(() => make(changes)).toThrow(message);
   });
 
-  test('more than the machine has memory for is refused before anything is drawn', () => {
+  test('a batch that is too large for the memory is refused before anything is drawn', () => {
     expect(() => make({ samples: 1e12 })).toThrow(
       expect.objectContaining({
         code: 'OUT_OF_MEMORY',

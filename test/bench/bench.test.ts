@@ -17,7 +17,7 @@ const positive = (value: number): void => {
   expect(value).toBeGreaterThan(0);
 };
 
-/** Answers like bench/torch_peer.py, in no time: a peer that needs neither Python nor torch. */
+/** A peer that answers like bench/torch_peer.py, at once, without Python and torch. */
 const standIn = `#!${process.execPath}
 let first = true;
 require('node:readline').createInterface({ input: process.stdin }).on('line', (line) => {
@@ -27,12 +27,12 @@ require('node:readline').createInterface({ input: process.stdin }).on('line', (l
   else console.log(JSON.stringify({ seconds: 2 }));
 });
 `;
-/** The same, and says who it is. */
+/** The same peer, which also sends its process id. */
 const named = standIn.replace(
   'let first',
   "require('node:fs').writeFileSync(__filename + '.pid', String(process.pid));\nlet first",
 );
-/** The same, and writes down the first line that it was sent. */
+/** The same peer, which also writes the first line that it gets to a file. */
 const told = standIn.replace(
   'if (first)',
   "if (first) require('node:fs').writeFileSync(__filename + '.setup', line);\n  if (first)",
@@ -52,7 +52,7 @@ console.log('Hello from a library');
 process.stdin.resume();
 `;
 
-/** Signal 0 only asks. */
+/** Whether a process exists. Signal 0 only checks this. */
 function isThere(pid: number): boolean {
   try {
     return process.kill(pid, 0);
@@ -89,7 +89,7 @@ describe('bench step', () => {
     expect(lines).toHaveLength(3);
   });
 
-  test('says what each op took, and all of it is in the step', async () => {
+  test('gives the time of each op, and the sum of these times is at most that of the step', async () => {
     const report = await benchStep(stepOptions);
     const ran = report.ops.map(({ op }) => op);
     expect(ran).toEqual(expect.arrayContaining(['linearForward', 'attentionBackward', 'adamUpdate', 'gradNorm']));
@@ -109,7 +109,7 @@ describe('bench step', () => {
     expect(table).toMatch(/^linearForward +\d+ /m);
   });
 
-  test('compares with a peer that takes turns', async () => {
+  test('compares with a peer, whose steps alternate with ours', async () => {
     const report = await benchStep({ ...stepOptions, peerPython: program('standIn') });
     expect(report.peer).toMatchObject({
       name: 'stand-in',
@@ -130,7 +130,7 @@ describe('bench step', () => {
     const setup = JSON.parse(await readFile(`${program('told')}.setup`, 'utf8')) as { lengths: number[] };
     expect(setup).toMatchObject({ task, config: { num_qa_labels: numQaLabels } });
     expect(setup.lengths).toHaveLength(4 * pictures);
-    // Samples are questions on both sides.
+    // In fine-tuning, samples are questions, in lxmert and in the peer.
     expect(report).toMatchObject({ batch: 4, peer: { samplesPerSecond: 2 } });
     expect(report.samplesPerSecond).toBeCloseTo(4000 / report.stepMilliseconds.median);
   });
@@ -152,12 +152,12 @@ describe('bench step', () => {
     const bench = what === 'step' ? benchStep({ ...options, batch: 1 }) : benchAnswers({ ...options, batches: [1] });
     await expect(bench).rejects.toMatchObject({ code: 'OUT_OF_MEMORY' });
     const pid = Number(await readFile(`${program('named')}.pid`, 'utf8'));
-    // It goes some time after it is killed, on any machine within two minutes.
+    // The process disappears some time after it is killed, on any machine within two minutes.
     for (let tries = 0; tries < 6000 && isThere(pid); tries++) await new Promise((done) => setTimeout(done, 20));
     expect(isThere(pid)).toBe(false);
   });
 
-  test('ends when the peer is killed half-way', async () => {
+  test('ends with an error when the peer is killed during the bench', async () => {
     await expect(benchStep({ ...stepOptions, peerPython: program('dying') })).rejects.toThrow('SIGKILL');
   });
 });
@@ -195,7 +195,7 @@ describe('bench kernels', () => {
     expect(report.rates).toHaveLength(1);
     expect(new Set(report.kernels.map(({ op }) => op))).toEqual(new Set(opNames));
     for (const kernel of report.kernels) [kernel.gigabytesPerSecond, kernel.floorShare].forEach(positive);
-    // As a step has them: rows of a multiple of 64 columns.
+    // As in a step, rows have a multiple of 64 columns.
     const words = report.kernels.filter(
       ({ op, shape }) => op === 'softmaxCrossEntropyForward' && /^masked/.test(shape),
     );
@@ -203,7 +203,7 @@ describe('bench kernels', () => {
     expect(kernelsLines(report)[1]).toMatch(/^bfloat16, rates: products/);
   });
 
-  test('refuses an op that there is not', async () => {
+  test('refuses an unknown op', async () => {
     const options = { ...sizes, batches: [2], threads: [1], ops: ['tanhForwards'] };
     await expect(benchKernels(options)).rejects.toMatchObject({
       code: 'BAD_ARGUMENT',

@@ -20,7 +20,7 @@ describe('the floors of a step', () => {
     ...(emulator ? [{ device: 'cuda', precision: 'bfloat16', cudaLibrary: emulator } as const] : []),
   ] as const;
 
-  test.each(devices)('are of the op calls of a real step on $device in $precision', async (engine) => {
+  test.each(devices)('are computed from the op calls of a real step on $device in $precision', async (engine) => {
     const batch = benchBatch(config, { samples: sizes.batch, ...sizes, seed });
     const model = new Pretrainer({ config, adam, engine });
     await model.initialize(1);
@@ -34,7 +34,7 @@ describe('the floors of a step', () => {
     for (const { op, calls, flops, bytes } of ops) expect({ op, calls, flops, bytes }).toEqual({ op, ...real.of(op) });
   });
 
-  test('follow from FLOPs, bytes and rates', async () => {
+  test('are computed from FLOPs, bytes and rates', async () => {
     const report: FloorsReport = await stepFloors({ ...sizes, rates });
     const batch = benchBatch(config, { samples: sizes.batch, ...sizes, seed });
     expect(report.total.flops / pretrainFlops(config, rowCounts(batch))).toBeCloseTo(1, 1);

@@ -10,11 +10,11 @@ import { pretrainParameters } from '../../src/pretrain/objective.js';
 import { Pretrainer } from '../../src/pretrain/pretrainer.js';
 import { randomBatch, smallConfig } from '../support/batches.js';
 
-/** Of a multiple of 64 words: others are multiplied along to one, which the mathematics does not need. */
+/** The number of words is a multiple of 64. Otherwise products would have additional columns, which FLOPs do not count. */
 const config = smallConfig({ vocabSize: 64, lLayers: 2, rLayers: 3, xLayers: 2 });
 const batch = randomBatch(config, 3, { samples: 7 });
 
-/** Multiply-adds of the forward products, counted weight by weight: each row that a weight meets costs its size. */
+/** Multiply-adds of the forward products, counted weight by weight: the size of each weight times its number of rows. */
 function forwardByWeights(c: ModelConfig, b: Batch): { products: number; ofData: number } {
   const rows = {
     language: b.tokenIds.length,
@@ -49,7 +49,7 @@ function forwardByWeights(c: ModelConfig, b: Batch): { products: number; ofData:
   return { products, ofData };
 }
 
-/** Multiply-adds of attention, sample by sample and query by query. */
+/** Multiply-adds of attention, counted sample by sample and query by query. */
 function forwardOfAttention(c: ModelConfig, b: Batch): number {
   let pairs = 0;
   for (let s = 0; s < b.size; s++) {
@@ -62,20 +62,20 @@ function forwardOfAttention(c: ModelConfig, b: Batch): number {
 }
 
 describe('FLOPs of a pre-training step', () => {
-  test('are those of its weights and its attention, counted one by one', () => {
+  test('are equal to a count weight by weight and query by query', () => {
     const { products, ofData } = forwardByWeights(config, batch);
-    // Forward and both gradients; data needs none.
+    // The forward pass and the gradients of both operands. Data have no gradient.
     const expected = 2 * (3 * (products + forwardOfAttention(config, batch)) - ofData);
     expect(pretrainFlops(config, rowCounts(batch))).toBe(expected);
   });
 
-  test('come to 27.0 GFLOP a sample for the base model with 12 tokens and 36 objects', () => {
+  test('are 27.0 GFLOP a sample for the base model with 12 tokens and 36 objects', () => {
     const base = benchConfig('base');
     const counts = rowCounts(benchBatch(base, { samples: 32, tokens: [8, 16], objects: 36, seed: 1 }));
     expect(Math.abs(pretrainFlops(base, counts) / 32 / 1e9 - 27.0)).toBeLessThan(0.1);
   });
 
-  test('are what the engine is asked for, op by op', async () => {
+  test('are equal to the FLOPs of all op calls of the engine', async () => {
     const pretrainer = new Pretrainer({
       config,
       adam: { beta1: 0.9, beta2: 0.999, epsilon: 1e-6, weightDecay: 0.01, maxGradNorm: 1 },
@@ -87,7 +87,7 @@ describe('FLOPs of a pre-training step', () => {
       await pretrainer.initialize(1);
       pretrainer.engine.observer = (op, args) => work.add(op, workOf(op, args, counts));
       await pretrainer.step([batch], { step: 0, seed: 1, learningRate: 0, weights: plainSum });
-      // The boxes' product is a part of the object embedding.
+      // The product of the boxes is a part of the op objectEmbedding.
       const boxes = 2 * 2 * counts.objects * config.visualPosDim * config.hiddenSize;
       expect(work.flops).toBe(pretrainFlops(config, counts) - boxes);
     } finally {
@@ -103,7 +103,7 @@ describe('FLOPs of answers', () => {
     expect(Math.abs(answerFlops(base, counts) / 32 / 1e9 - 8.0)).toBeLessThan(0.1);
   });
 
-  test('are less than the forward of a step, and more than without its last layer', () => {
+  test('are less than the forward pass of a step, and more than a forward pass without the last layer', () => {
     const counts = rowCounts(batch);
     expect(answerFlops(config, counts)).toBeLessThan(pretrainFlops(config, counts) / 3);
     expect(answerFlops(config, counts)).toBeGreaterThan(answerFlops({ ...config, xLayers: 1 }, counts));

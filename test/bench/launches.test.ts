@@ -1,4 +1,4 @@
-/** What an op launches on CUDA (src/bench/launches.ts), by what the emulator is given: a wrong number makes floors wrong. */
+/** Compares the launches of each op (src/bench/launches.ts) with those on the emulator. Wrong numbers would make floors wrong. */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,7 +18,7 @@ interface Launched {
   readonly given: readonly string[];
 }
 
-// In a process of its own: the emulator looks once for the name of the file.
+// The ops run in a separate process, because the emulator reads the name of the trace file only once.
 withEmulator(test).each(['float32', 'bfloat16'])('each op launches what the table says, in %s', (precision) => {
   const trace = join(folder, precision);
   writeFileSync(trace, '');
@@ -31,6 +31,6 @@ withEmulator(test).each(['float32', 'bfloat16'])('each op launches what the tabl
   const launched = JSON.parse(stdout) as Launched[];
   expect(new Set(launched.map(({ op }) => op))).toEqual(new Set(opNames));
   expect(launched.filter(({ expected, given }) => given.length !== expected)).toEqual([]);
-  // Nothing is copied or filled for an op but what a kernel or a product does.
+  // An op needs no copies and fills besides its kernels and products.
   expect(launched.flatMap(({ given }) => given).filter((line) => !/^(kernel|product)/.test(line))).toEqual([]);
 });

@@ -24,7 +24,7 @@ afterEach(async () => {
 
 const run = (...args: string[]) => runCli(['config', ...args], { config: async () => ({ command }) });
 
-test('show prints what file, preset and flags come to, as a file that comes to the same', async () => {
+test('show prints the settings that result from file, preset and flags, as a file with the same result', async () => {
   const file = join(folder, 'run.yaml');
   await writeFile(file, 'preset: tiny\nseed: 3\ntasks: { schedule: { qa: { from: 2, to: 5 } } }\n');
   expect(await run('show', '--config', file, '--lr', '0.5', '--matched-to-epoch', '7')).toBe(0);
@@ -39,7 +39,7 @@ test('show prints what file, preset and flags come to, as a file that comes to t
   expect(JSON.parse(out)).toEqual(config);
 });
 
-test('of a fine-tuning run likewise: its task begins with the published settings', async () => {
+test('show works for fine-tuning, too: a task has the published settings', async () => {
   const file = join(folder, 'run.yaml');
   await writeFile(file, 'seed: 3\nfreeze: wordEmbeddings\n');
   expect(await run('show', 'gqa', '--config', file, '--head-lr', '0.5', '--json')).toBe(0);
@@ -75,7 +75,7 @@ test('schema and reference', async () => {
   expect(out).toBe(configReference());
 });
 
-test('a switch is on by its name, off by --no- before it, and takes nothing but true and false', async () => {
+test('a switch is on by its name, off with --no-, and accepts only true and false as values', async () => {
   const shown = async (...flags: string[]): Promise<unknown> => {
     out = '';
     expect(await run('show', '--json', ...flags)).toBe(0);
@@ -100,7 +100,7 @@ test('a switch is on by its name, off by --no- before it, and takes nothing but 
   }
 });
 
-test('wrong usage is told', async () => {
+test('wrong usage gives a message', async () => {
   expect(await run('sketch')).toBe(2);
   expect(err).toMatch(/schema/);
   expect(await run('show', '--preset', 'bse')).toBe(2);

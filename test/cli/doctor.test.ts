@@ -20,13 +20,13 @@ test.each([
   ['--threads 1025', /--threads: expected at most 1024; got 1025/],
   ['--device gpu', /--device: there is no 'gpu'/],
   ['--lr -1', /--lr: expected more than 0; got -1/],
-])('a wrong flag is told although no run is planned: %s', async (line, message) => {
+])('a wrong flag is an error, also if no run is planned: %s', async (line, message) => {
   expect(await run(line)).toBe(2);
   expect(err).toMatch(message);
   expect(out).toBe('');
 });
 
-test('threads are those of the flag', async () => {
+test('the number of threads is that of the flag', async () => {
   expect(await run('--threads 1 --device cpu --json')).toBe(0);
   expect(JSON.parse(out)).toMatchObject({ engine: { device: 'cpu', threads: 1 } });
 });

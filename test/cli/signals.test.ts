@@ -1,4 +1,4 @@
-/** Signals to a run, and runs whose npm is gone. */
+/** Signals to a run, and runs after the end of the npm that started them. */
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { spawn } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -20,7 +20,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** Flags of a run that goes on until a signal ends it, unless it has a number of steps. */
+/** Flags of a run that continues until a signal ends it, unless it has a number of steps. */
 function flagsOf(out: string, ...more: string[]): string[] {
   const model = ['--hidden-size', '32', '--num-attention-heads', '2', '--intermediate-size', '32'];
   const run = ['--preset', 'tiny', '--threads', '1', '--device', 'cpu', '--batch-size', '4', '--valid', 'none'];
@@ -54,7 +54,7 @@ test('SIGHUP saves and ends the run, with exit code 129', async () => {
   expect(await readdir(out)).not.toContain('run.lock');
 });
 
-test('--ignore-hangup goes on, and SIGTERM still ends the run', async () => {
+test('with --ignore-hangup the run continues after SIGHUP, and SIGTERM still ends it', async () => {
   const out = fresh();
   const run = start(out, '--ignore-hangup');
   await told(run, /step \d+\//);
@@ -65,7 +65,7 @@ test('--ignore-hangup goes on, and SIGTERM still ends the run', async () => {
   expect(await saved(out)).toContain('last');
 });
 
-test.each(['SIGUSR1', 'SIGUSR2'] as const)('%s saves, and the run goes on; no debugger listens', async (signal) => {
+test.each(['SIGUSR1', 'SIGUSR2'] as const)('%s saves, and the run continues; no debugger listens', async (signal) => {
   const out = fresh();
   const run = start(out);
   await told(run, /step \d+\//);
@@ -87,7 +87,7 @@ test('a command that does not train ignores SIGUSR1: no debugger listens', async
   expect(child.errors).toBe('');
 });
 
-/** A program that starts its arguments through a shell that does not replace itself, as npm does where /bin/sh is dash. */
+/** A program that starts a command through a shell which waits for it, as npm does if /bin/sh is dash. */
 const npm = `
 import { spawn } from 'node:child_process';
 const [, , ...words] = process.argv;
@@ -110,7 +110,7 @@ linux.each(['SIGKILL', 'SIGTERM'] as const)('a run whose npx was ended by %s sav
   );
   await told(parent, /step \d+\//);
   parent.kill(signal);
-  // The pipes close when the run, which holds them too, has ended.
+  // The run has the same pipes, so they close when it has ended.
   await parent.ended;
   expect(parent.errors).toContain(
     'npm, which started this run, has ended (like SIGTERM): stops after this step and saves',

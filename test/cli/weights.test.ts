@@ -43,7 +43,7 @@ test('weights list --json prints the documented object and nothing else', async 
   expect(err).toBe('');
 });
 
-test('weights list prints a line a tensor', async () => {
+test('weights list prints one line for each tensor', async () => {
   expect(await runCli(['weights', 'list', honest], table)).toBe(0);
   expect(out.trim().split('\n')).toHaveLength(2);
   expect(out).toMatch(/^[0-9a-f]{64} {2}F32 {3}\[\d+, \d+\] +lxmert\.\S+\n/);
@@ -73,7 +73,7 @@ test('convert writes transformers by default, and the original for a name that e
   expect(readJson(folder, 'p/config.json')).toMatchObject({ num_attention_heads: 2 });
 });
 
-test('convert refuses an output that is there, as wrong usage', async () => {
+test('convert refuses an output that exists, as wrong usage', async () => {
   expect(await runCli(['convert', vqa, folder], table)).toBe(2);
   expect(err).toMatch(/exists already; give the name of a new folder/);
 });

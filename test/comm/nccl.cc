@@ -1,5 +1,5 @@
-// Our declarations of NCCL (native/comm/nccl.h) against NVIDIA's own header and library; needs no GPU.
-// scripts/check-nvidia-libraries.mjs builds and runs it where they are installed.
+// Compares our declarations of NCCL (native/comm/nccl.h) with NVIDIA's header and library. Needs no GPU.
+// scripts/check-nvidia-libraries.mjs builds and runs it if they are installed.
 #include <nccl.h>
 
 #include <cstdio>
@@ -12,7 +12,7 @@ namespace ours = lxmert::nccl;
 static_assert(int{ours::kFloat32} == int{ncclFloat32} && int{ours::kSum} == int{ncclSum} && int{ncclSuccess} == 0);
 static_assert(sizeof(ours::UniqueId) == sizeof(ncclUniqueId));
 
-// As many parameters, of the same sizes: pointers to what is opaque are pointers to either.
+// Checks that both functions have the same number of parameters with the same sizes. Opaque types may have other names.
 template <class R, class S, class... A, class... B>
 constexpr bool alike(R (*)(A...), S (*)(B...)) {
   return sizeof(R) == sizeof(S) && ((sizeof(A) == sizeof(B) && std::is_pointer_v<A> == std::is_pointer_v<B>)&&...);

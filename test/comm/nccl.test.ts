@@ -1,4 +1,4 @@
-/** NCCL as `lxmert doctor` tells of it, by libraries of its name that are made here. */
+/** The report of `lxmert doctor` on NCCL, with small libraries that this test builds under the name of NCCL. */
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,7 +12,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const functions = ['GetErrorString', 'GetUniqueId', 'CommInitRank', 'CommDestroy', 'AllReduce'];
 
-/** A library that tells this version, with these functions besides. */
+/** Builds a library with this version and these further functions. */
 function library(name: string, version: number, others: readonly string[]): string {
   const source = join(folder, `${name}.c`);
   const told = `int ncclGetVersion(int* version) { *version = ${version}; return 0; }`;
@@ -62,6 +62,6 @@ onEmulator('a wheel in the active Python environment is found, also behind a too
   expect(found.library).toBe(`2.30.7 (${file})`);
 });
 
-test('without the CUDA back end nothing is looked for', () => {
+test('without the CUDA back end, NCCL is not searched', () => {
   expect(doctor({ LXMERT_CUDA_LIBRARY: '/nowhere/lxmert_cuda.so' }).missing).toMatch(/correct or unset LXMERT_CUDA/);
 });

@@ -63,7 +63,7 @@ describe('image lists on resume', () => {
     return [data.exclude, data.excludeLater];
   };
 
-  test('lists that the run did not begin with leave images out later', async () => {
+  test('lists that the run did not have at its start become excludeLater', async () => {
     expect(await lists({}, { exclude: 'bad.txt' })).toEqual([[], ['bad.txt']]);
     expect(await lists({ exclude: ['test.txt'] }, { exclude: 'bad.txt' })).toEqual([['test.txt'], ['bad.txt']]);
     expect(await lists({ exclude: ['test.txt'] }, { exclude: 'test.txt,bad.txt' })).toEqual([
@@ -73,20 +73,20 @@ describe('image lists on resume', () => {
     expect(await lists({ exclude: ['test.txt'] }, {})).toEqual([['test.txt'], []]);
   });
 
-  test('those of earlier resumes stay', async () => {
+  test('lists of earlier resumes are kept', async () => {
     const saved = { exclude: ['test.txt'], excludeLater: ['one.txt'] };
     expect(await lists(saved, { exclude: 'two.txt' })).toEqual([['test.txt'], ['one.txt', 'two.txt']]);
     expect(await lists(saved, { 'exclude-later': 'three.txt' })).toEqual([['test.txt'], ['one.txt', 'three.txt']]);
   });
 
-  test('a run that starts takes exclude as it is', async () => {
+  test('in a new run, exclude does not change', async () => {
     expect((await loadRunConfig({ flags: { exclude: 'bad.txt' } })).data).toMatchObject({
       exclude: ['bad.txt'],
       excludeLater: [],
     });
   });
 
-  test('neither they nor the place of the vocabulary count as changes', async () => {
+  test('these lists and the path of the vocabulary do not count as changes', async () => {
     const before = await loadRunConfig({ flags: { vocabulary: 'a/vocab.txt' } });
     const { excludeLater: _, ...data } = before.data;
     const after = await loadRunConfig({ flags: { vocabulary: 'b/vocab.txt', 'exclude-later': 'x.txt' } });

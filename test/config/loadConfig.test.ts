@@ -25,7 +25,7 @@ async function yaml(text: string): Promise<string> {
 }
 
 describe('layers', () => {
-  test('the defaults are the paper', async () => {
+  test('the defaults are those of the paper', async () => {
     const config = await loadRunConfig({});
     expect(config).toMatchObject({
       batchSize: 256,
@@ -38,7 +38,7 @@ describe('layers', () => {
     expect(config.model.numQaLabels).toBeUndefined();
   });
 
-  test('flags go before the file, the file before the preset, the preset before the defaults', async () => {
+  test('flags override the file, the file overrides the preset, the preset overrides the defaults', async () => {
     const file = await yaml('preset: tiny\noptimizer:\n  lr: 5e-3\n  warmup: 0.2\nseed: 3\ndata: {train: "a, b"}\n');
     const config = await loadRunConfig({ file, flags: { lr: '7e-3', 'visual-losses': 'feat' } });
     expect(config.optimizer).toMatchObject({ lr: 7e-3, warmup: 0.2, beta1: 0.9 });
@@ -48,7 +48,7 @@ describe('layers', () => {
     expect((await loadRunConfig({ file, preset: 'base' })).batchSize).toBe(256);
   });
 
-  test('epochs and maxSteps replace each other across layers', async () => {
+  test('epochs in one source replace maxSteps in another, and the reverse', async () => {
     expect(await loadRunConfig({ preset: 'tiny', flags: { epochs: '3' } })).not.toHaveProperty('maxSteps');
     const steps = await loadRunConfig({ preset: 'base', flags: { 'max-steps': '3' } });
     expect(steps.epochs).toBeUndefined();
@@ -80,7 +80,7 @@ describe('layers', () => {
   });
 });
 
-test('a setting that is newer than a run had its default in it', async () => {
+test('a setting that did not exist when a run was started had its default', async () => {
   const { residentFeatures: _, ...data } = (await loadRunConfig({})).data;
   const saved = { ...(await loadRunConfig({})), data } as unknown as ConfigTree;
   expect(forbiddenChanges(saved, await loadRunConfig({ saved }))).toEqual([]);
@@ -175,7 +175,7 @@ describe('files', () => {
     });
   });
 
-  test('any text is a description or a BAD_CONFIG', () => {
+  test('any text is either a valid description or gives BAD_CONFIG', () => {
     fc.assert(
       fc.property(fc.string({ unit: fc.constantFrom(...'seed: \n-[]{}&*!|>"\'#%@?,ab01'.split('')) }), (text) => {
         try {

@@ -20,22 +20,22 @@ interface Schema {
 const at = (path: readonly string[], of: Schema = runJsonSchema()): Schema | undefined =>
   path.reduce<Schema | undefined>((schema, key) => schema?.properties?.[key], of);
 
-// When a page is not: npx lxmert config reference > docs/config.md; npx lxmert config reference vqa > docs/finetune-config.md
+// To update a page: npx lxmert config reference > docs/config.md; npx lxmert config reference vqa > docs/finetune-config.md
 test.each([
   ['config.md', configReference],
   ['finetune-config.md', finetuneReference],
-])('docs/%s is what the schema says', async (name, reference) => {
+])('docs/%s agrees with the schema', async (name, reference) => {
   const page = await readFile(new URL(`../../docs/${name}`, import.meta.url), 'utf8');
   expect(page).toBe(reference());
 });
 
-test('every setting has a flag of its own and says what it is', () => {
+test('every setting has a different flag and a description', () => {
   expect(new Set(configFields.map(({ flag }) => flag)).size).toBe(configFields.length);
   expect(configFields.filter(({ description }) => description === '')).toEqual([]);
 });
 
 describe('the JSON Schema', () => {
-  test('has every setting, described, and no other', () => {
+  test('has exactly the settings, with descriptions', () => {
     for (const { path, description, kind } of configFields) {
       expect(at(path)).toMatchObject({ description });
       if (kind === 'integer' || kind === 'number') expect(at(path)?.type).toBe(kind);
@@ -44,7 +44,7 @@ describe('the JSON Schema', () => {
     expect(at(['tasks', 'weights'])?.additionalProperties).toBe(false);
   });
 
-  test('asks for nothing, and knows the presets', () => {
+  test('requires no setting, and has the presets', () => {
     const required = (schema: Schema): readonly string[] => [
       ...(schema.required ?? []),
       ...Object.values(schema.properties ?? {}).flatMap(required),
@@ -53,7 +53,7 @@ describe('the JSON Schema', () => {
     expect(at(['preset'])?.enum).toEqual(Object.keys(presets));
   });
 
-  test('of fine-tuning likewise', () => {
+  test('of fine-tuning has these properties, too', () => {
     const schema: Schema = finetuneJsonSchema();
     for (const { path, description } of finetuneSettings.fields)
       expect(at(path, schema)).toMatchObject({ description });
@@ -62,7 +62,7 @@ describe('the JSON Schema', () => {
     expect(at(['tasks'], schema)).toBeUndefined();
   });
 
-  test('takes a list written with commas, too', () => {
+  test('also accepts a list as text with commas', () => {
     expect(at(['data', 'train'])).toMatchObject({ anyOf: [{ type: 'array' }, { type: 'string' }], default: ['train'] });
   });
 });

@@ -15,7 +15,7 @@ test('goes to transformers and back', () => {
   expect(fromTransformersJson(toTransformersJson(config), 'f')).toEqual(config);
 });
 
-test('floats keep their decimal point, the tasks are told', () => {
+test('floats keep their decimal point, and the tasks are written', () => {
   const text = toTransformersJson(config, { on: ['matched', 'objects'], visualLosses: ['feat'] });
   expect(text).toContain('"hidden_dropout_prob": 0.0,');
   expect(text).toContain('"initializer_range": 1.0,');
@@ -31,7 +31,7 @@ test('floats keep their decimal point, the tasks are told', () => {
   });
 });
 
-test('what transformers leaves out has its default there', () => {
+test('a key that is missing has the default of transformers', () => {
   const read = fromTransformersJson('{"hidden_size": 24, "num_attention_heads": 3, "bos_token_id": null}', 'f');
   expect(read).toMatchObject({ hiddenSize: 24, visualLossNormalizer: 6.67, numQaLabels: 9500 });
 });

@@ -1,5 +1,5 @@
-// Our declarations of cuBLASLt (native/cuda/cublaslt.h) against NVIDIA's own header and library; needs no GPU.
-// scripts/check-nvidia-libraries.mjs builds and runs it where they are installed.
+// Compares our declarations of cuBLASLt (native/cuda/cublaslt.h) with NVIDIA's header and library. Needs no GPU.
+// scripts/check-nvidia-libraries.mjs builds and runs it if they are installed.
 #include <cublasLt.h>
 
 #include <cstddef>
@@ -34,7 +34,7 @@ static_assert(offsetof(ours::Heuristic, state) == offsetof(cublasLtMatmulHeurist
 static_assert(offsetof(ours::Heuristic, algorithm) == offsetof(cublasLtMatmulHeuristicResult_t, algo));
 static_assert(int{CUBLAS_STATUS_SUCCESS} == 0);
 
-// As many parameters, of the same sizes: pointers to what is opaque are pointers to either.
+// Checks that both functions have the same number of parameters with the same sizes. Opaque types may have other names.
 template <class R, class S, class... A, class... B>
 constexpr bool alike(R (*)(A...), S (*)(B...)) {
   return sizeof(R) == sizeof(S) && ((sizeof(A) == sizeof(B) && std::is_pointer_v<A> == std::is_pointer_v<B>)&&...);
@@ -52,7 +52,7 @@ void expect(const char* what, bool holds) {
   failures += !holds;
 }
 
-// NVIDIA's own way to ask for what has been set.
+// Reads a value back with NVIDIA's function.
 template <class T>
 bool reads(cublasLtMatmulDesc_t of, cublasLtMatmulDescAttributes_t attribute, T value) {
   T got{};
@@ -69,7 +69,7 @@ bool reads(cublasLtMatrixLayout_t of, cublasLtMatrixLayoutAttribute_t attribute,
   return cublasLtMatrixLayoutGetAttribute(of, attribute, &got, sizeof got, nullptr) == 0 && got == value;
 }
 
-// What a product is described by (gemm_cublaslt.cu), and what we leave as it is.
+// The attributes of a product that gemm_cublaslt.cu sets, and the defaults of the others.
 void products(const ours::Library& lt) {
   ours::Matmul matmul;
   expect("a product", lt.MatmulDescCreate(&matmul, ours::kComputeFloat32, ours::kFloat32) == 0);

@@ -1,4 +1,4 @@
-/** The CUDA device as an engine sees it, on the emulator: choice, copies, the parameters' bf16 copy, memory, errors. */
+/** The CUDA device of an engine, on the emulator: choice, copies, the bf16 copy of the parameters, memory, errors. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -36,13 +36,13 @@ describe('the choice of a device', () => {
     );
   });
 
-  test('a library that is none is an error, too', () => {
+  test('a file that is not a library is an error, too', () => {
     expect(() => Engine.create({ device: 'cuda', cudaLibrary: '/proc/self/exe' })).toThrow(
       expect.objectContaining({ code: 'NO_DEVICE', message: expect.stringMatching(/does not load|no back end/) }),
     );
   });
 
-  test('auto takes the CPU then, and says why', async () => {
+  test('auto then uses the CPU, and the description says why', async () => {
     const engine = Engine.create({ device: 'auto', cudaLibrary: missing, threads: 1 });
     engines.push(engine);
     expect(engine.device).toBe('cpu');
@@ -58,7 +58,7 @@ describe('the choice of a device', () => {
     expect(engine.activationDType).toBe('f32');
   });
 
-  test('a precision that is none is refused, also by the addon', () => {
+  test('an unknown precision is refused, also by the addon', () => {
     expect(() => Engine.create({ precision: 'float16' as 'float32' })).toThrow(
       expect.objectContaining({ code: 'BAD_ARGUMENT' }),
     );
@@ -67,7 +67,7 @@ describe('the choice of a device', () => {
 });
 
 withEmulator(describe)('on the emulator', () => {
-  test('auto takes CUDA where it works', () => {
+  test('auto uses CUDA if it works', () => {
     const engine = open({ device: 'auto' });
     expect(engine.device).toBe('cuda');
     expect(engine.description).toContain('emulated');
@@ -90,7 +90,7 @@ withEmulator(describe)('on the emulator', () => {
     },
   );
 
-  test('what its attention does not take is refused before a step, by name', async () => {
+  test('a model that its attention cannot compute is refused before a step, and the message names the reason', async () => {
     const engine = { device: 'cuda', cudaLibrary: library } as const;
     const wide = smallConfig({ hiddenSize: 136, numAttentionHeads: 1 });
     expect(() => new Pretrainer({ config: wide, adam, engine })).toThrow(
@@ -124,7 +124,7 @@ withEmulator(describe)('on the emulator', () => {
     expect(order).toEqual([...order].sort((a, b) => a - b));
   });
 
-  // Whoever writes parameters writes their bf16 copy, from which products take them.
+  // Every function that writes parameters must also write their bf16 copy, which products read.
   test('uploads, fill, fillNormal and adamUpdate keep the bf16 copy of the parameters', async () => {
     const engine = open({ precision: 'bfloat16' });
     const size = 32;
@@ -161,7 +161,7 @@ withEmulator(describe)('on the emulator', () => {
     record[2] = 1; // learning rate
     await engine.upload(tensors.record, new Int32Array(record.buffer));
     await engine.upload(tensors.chunks, Int32Array.of(0, whole[0]));
-    const decay = 0.25; // alone: w -= rate · decay · w
+    const decay = 0.25; // only decay has an effect: w -= rate · decay · w
     const [parameters, gradients] = [engine.tensor('parameters', 0, whole), engine.tensor('gradients', 0, whole)];
     engine.run('adamUpdate', [
       ...[1, 0.9, 0.999, 1e-6, decay, 0],
@@ -170,7 +170,7 @@ withEmulator(describe)('on the emulator', () => {
     expect(await product()).toBe(1.5 * size);
   });
 
-  // cuBLASLt would read it in vectors.
+  // cuBLASLt would read the bias in vectors.
   test.each(['float32', 'bfloat16'] as const)('%s: a bias may begin at any element', async (precision) => {
     const engine = open({ precision });
     for (const arena of ['parameters', 'state'] as const) engine.reserve(arena, 1 << 12);
@@ -187,7 +187,7 @@ withEmulator(describe)('on the emulator', () => {
     expect([...(await engine.readFloats(y))]).toEqual([9, 10, 12]);
   });
 
-  test('an arena that is reserved anew serves the work that is queued on it', async () => {
+  test('queued work still uses the old memory of an arena that is reserved again', async () => {
     const engine = open();
     for (const arena of ['state', 'gradients'] as const) engine.reserve(arena, 1 << 12);
     const [from, to] = [engine.tensor('gradients', 0, [8]), engine.tensor('state', 0, [8])];
@@ -212,7 +212,7 @@ withEmulator(describe)('on the emulator', () => {
     }
   });
 
-  test('more than the device has is refused with what each arena needs, and leaves it as it was', async () => {
+  test('a request for too much memory is refused with the size of each arena, and changes nothing', async () => {
     const engine = open();
     engine.reserve('state', 4096);
     expect(() => engine.reserve('workspace', 2 ** 42)).toThrow(

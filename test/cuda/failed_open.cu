@@ -1,5 +1,5 @@
-// A device whose library of products cannot be opened: the constructor throws, and no stream or event is left behind.
-// device.test.ts builds this with the emulator and without native/cuda/emulator/gemm.cc, in whose place it is.
+// Tests a device whose library of products cannot be opened: the constructor throws, and destroys all its streams and
+// events. device.test.ts builds this file with the emulator, in the place of native/cuda/emulator/gemm.cc.
 #include <cstdio>
 
 #include "cuda/device.h"

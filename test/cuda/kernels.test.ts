@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { build, buildWithFault, kernelSources, run, type Fault } from './support/programs.js';
 import { withEmulator } from '../support/emulator.js';
 
-// bench/cuda on the emulator: every kernel beside the CPU's, and the kernels with faults, which it must find.
+// Runs bench/cuda on the emulator. It compares every kernel with the CPU's kernel, and must find faults in kernels.
 const folder = mkdtempSync(join(tmpdir(), 'lxmert-kernels-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -67,13 +67,13 @@ const faults: readonly (Fault & { readonly what: string; readonly expected: RegE
 withEmulator(describe)('the kernels on the emulator', () => {
   beforeAll(() => build(join(folder, 'kernels'), kernelSources, false));
 
-  test('are the CPU kernels, in float32 and bfloat16', () => {
+  test('agree with the CPU kernels, in float32 and bfloat16', () => {
     const { stdout, status } = run(join(folder, 'kernels'), ['--check']);
     expect(stdout.split('\n').slice(1)).toEqual([expect.stringMatching(/^\d{3} kernels right, 0 wrong$/), '']);
     expect(status).toBe(0);
   });
 
-  test.each(faults)('it is found when $what ($file)', async (fault) => {
+  test.each(faults)('a fault is found: $what ($file)', async (fault) => {
     const program = join(folder, `fault-${faults.indexOf(fault)}`);
     await buildWithFault(program, kernelSources, fault);
     const { stdout, status } = run(program, ['--check']);
@@ -81,7 +81,7 @@ withEmulator(describe)('the kernels on the emulator', () => {
     expect(status).toBe(1);
   });
 
-  // Two minutes of compiling on one core: for CI, and for whom it concerns (LXMERT_SANITIZE=1).
+  // Compiling takes two minutes on one core, so this runs only in CI or with LXMERT_SANITIZE=1.
   const sanitize = process.env['LXMERT_SANITIZE'] === '1' || process.env['CI'] === 'true';
   (sanitize ? test : test.skip)('touch no memory that is not theirs (address sanitizer)', async () => {
     const program = join(folder, 'kernels-asan');

@@ -1,4 +1,4 @@
-/** The whole model on the CUDA kernels, run by the emulator: PyTorch fixtures in both precisions. */
+/** Parity of the whole model on the CUDA kernels with PyTorch fixtures, in both precisions, on the emulator. */
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { bounds, runParity } from '../../src/parity/parity.js';
@@ -18,12 +18,12 @@ withEmulator(test).each([
   expect(report.notes).toEqual([]);
   for (const { kind, worst, name: what } of report.kinds)
     expect({ kind, what, worst, within: worst <= report.tolerance }).toMatchObject({ within: true });
-  // Told apart: bfloat16 is no float32 in disguise.
+  // The errors in bfloat16 must be larger than in float32, which shows that bfloat16 was used.
   const outputs = report.kinds.find(({ kind }) => kind === 'outputs')!;
   if (precision === 'bfloat16') expect(outputs.worst).toBeGreaterThan(1e-4);
 });
 
-withEmulator(test)('a step that could not be captured as a graph is right, and is noted', () => {
+withEmulator(test)('if a step cannot be captured as a graph, its results are right, and there is a note', () => {
   const args = ['dist/cli/main.js', 'parity', 'test/fixtures/tiny', '--device', 'cuda', '--json'];
   const env = { LXMERT_CUDA_LIBRARY: emulator!, LXMERT_EMULATOR_NO_GRAPHS: '1' };
   const { stdout, status } = run(process.execPath, args, env);

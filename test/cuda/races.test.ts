@@ -6,13 +6,13 @@ import { run, type Fault } from './support/programs.js';
 import { buildWatched, instrumentedObjects, raceLibrary } from './support/instrumented.js';
 import { withEmulator } from '../support/emulator.js';
 
-// What shows in no value: data races and misaligned accesses, in kernels that tell the emulator of each load and store.
+// Data races and misaligned accesses, which may not change any value. The kernels report each load and store to the emulator.
 const folder = mkdtempSync(join(tmpdir(), 'lxmert-races-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const path = (name: string): string => join(folder, name);
 
-/** Of one launch of a kernel with a fault, in test/cuda/emulator/races.cu. */
+/** The expected output for each fault in test/cuda/emulator/races.cu. */
 const mistakes: readonly (readonly [string, RegExp])[] = [
   ['two-writers', /race on byte 0 of 4096 of device memory: thread \d+ reads .*thread \d+ wrote it .*no barrier/],
   ['two-blocks', /thread 0 of block \d wrote it \(races\.cu:\d+\); nothing orders the blocks of a launch$/],
@@ -39,7 +39,7 @@ const mistakes: readonly (readonly [string, RegExp])[] = [
 
 const attention = 'native/cuda/attention_forward.cu';
 
-/** In the project's kernels. */
+/** Faults that are made in the project's kernels. */
 const faults: readonly (Fault & { what: string; op: string; displaced?: boolean; expected: RegExp })[] = [
   {
     what: 'a barrier before the products',
@@ -87,7 +87,7 @@ const faults: readonly (Fault & { what: string; op: string; displaced?: boolean;
 const device = 'native/cuda/device.cu';
 const lanes = 'native/cuda/lanes.cu';
 
-/** What orders the streams of a device, as test/cuda/step.cu uses them. */
+/** Waits that order the streams of a device; test/cuda/step.cu needs each of them. */
 const waits = [
   [
     'the kernels wait for the upload',
@@ -119,7 +119,7 @@ const waits = [
 withEmulator(describe)('races and alignment', () => {
   beforeAll(() => instrumentedObjects());
 
-  test('kernels with one fault each, and without it', async () => {
+  test('each fault is found, and the same kernel without the fault has no finding', async () => {
     await buildWatched('races', path('races'), 'test/cuda/emulator/races.cu');
     const { stdout, stderr } = run(path('races'), []);
     expect(stderr).toBe('');
@@ -139,14 +139,14 @@ withEmulator(describe)('races and alignment', () => {
   test.each([
     ['at round places', []],
     ['at any', ['--displaced']],
-  ])('the kernels have none, with tensors %s', async (_, args) => {
+  ])('the kernels have no race, with tensors %s', async (_, args) => {
     await buildWatched('races', path('kernels'), null);
     const { stdout, stderr } = run(path('kernels'), ['--check', ...args]);
     expect(stdout.split('\n').slice(1)).toEqual([expect.stringMatching(/^\d{3} kernels right, 0 wrong$/), '']);
     expect(stderr).toBe('');
   });
 
-  test.each(faults)('it is found that $what is missing ($file)', async (fault) => {
+  test.each(faults)('a fault is found: $what is missing ($file)', async (fault) => {
     await buildWatched('races', path('faulty'), null, fault);
     const { stdout } = run(path('faulty'), [
       '--check',
@@ -157,18 +157,18 @@ withEmulator(describe)('races and alignment', () => {
     expect(stdout).toMatch(fault.expected);
   });
 
-  test('the device orders its streams', async () => {
+  test('the streams of the device have no race', async () => {
     await buildWatched('races', path('step'), 'test/cuda/step.cu');
     const { stdout, stderr } = run(path('step'), []);
     expect(stdout.replace(/^ok .*\n/gm, '') + stderr).toBe('');
   });
 
-  test.each(waits)('it is found when not: %s', async (_, fault, only) => {
+  test.each(waits)('a missing wait is found: %s', async (_, fault, only) => {
     await buildWatched('races', path('faulty-step'), 'test/cuda/step.cu', fault);
     expect(run(path('faulty-step'), [only]).stdout).toMatch(/race on byte .*; no stream or event orders the two/);
   });
 
-  test('a whole model has none, in lanes and in graphs', async () => {
+  test('a whole model has no race, in lanes and in graphs', async () => {
     const args = ['dist/cli/main.js', 'parity', 'test/fixtures/tiny', '--device', 'cuda', '--precision', 'bfloat16'];
     const { stdout, stderr } = run(process.execPath, args, { LXMERT_CUDA_LIBRARY: await raceLibrary() });
     expect(stdout + stderr).toMatch(/all within 0\.05\n$/);

@@ -1,4 +1,4 @@
-/** Whole runs on the CUDA back end, from the command line. */
+/** Whole runs on the CUDA back end, by the command line. */
 import { mkdtemp, readlink, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -25,7 +25,7 @@ const settings = {
 
 let copy: CompiledCopy;
 let folder: string;
-/** The run in float32, to its end. */
+/** A complete run in float32. */
 let whole: Awaited<ReturnType<typeof pretrain>> | undefined;
 beforeAll(async () => {
   copy = await CompiledCopy.make();
@@ -64,7 +64,7 @@ async function pretrain(out: string, { device, precision = 'float32', resume = f
 const lossesOf = async (out: string): Promise<number[]> =>
   (await metricsOf(join(folder, out))).filter(({ split }) => split === undefined).map(({ loss }) => loss as number);
 
-/** The largest difference, relative to the larger of both. */
+/** The largest difference, relative to the larger of the two numbers. */
 const apart = (a: readonly number[], b: readonly number[]): number =>
   Math.max(...a.map((value, i) => Math.abs(value - b[i]) / Math.max(Math.abs(value), Math.abs(b[i]))));
 
@@ -82,8 +82,8 @@ withEmulator(describe)('a run on CUDA', () => {
     expect(apart(got, expected)).toBeLessThan(bound);
   });
 
-  test('on a device that breaks ends with 1, says so, keeps its last checkpoint and goes on from there', async () => {
-    // Somewhere between the checkpoint of step 4 and the end.
+  test('ends with exit code 1 and a message if the device fails, keeps its last checkpoint and can be resumed', async () => {
+    // The device fails somewhere between the checkpoint of step 4 and the end.
     const broken = await pretrain('broken', { device: 'cuda', env: { LXMERT_EMULATOR_BREAKS_AT: '3000' } });
     expect(broken.code).toBe(1);
     expect(broken.errors).toMatch(/broken by LXMERT_EMULATOR_BREAKS_AT.*This process cannot use the GPU any more/s);

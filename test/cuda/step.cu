@@ -1,5 +1,6 @@
-// What a step asks of CudaDevice: a graph of recorded ops, captured without running anything, that holds the scratch space it
-// needs; and uploads beside the kernels, in order with what they feed. The test plants faults in the latter.
+// Tests what a step needs from CudaDevice: a graph of recorded ops, which is captured without running anything and
+// keeps its scratch space; and uploads that run at the same time as kernels, but before the work that reads them.
+// step.test.ts makes faults in the code of the uploads.
 #include <functional>
 #include <future>
 #include <string>
@@ -12,7 +13,7 @@ namespace lxmert::cuda {
 
 namespace {
 
-// A device with an arena, and ops on it.
+// A device with an arena and ops.
 struct Fixture {
   static constexpr int64_t kBytes = int64_t{1} << 20;
   CudaDevice device{0, Precision::Float32};
@@ -28,7 +29,7 @@ struct Fixture {
     device.ops().fill(device, args);
   }
 
-  // db = the sums of dy's columns, by way of scratch space; dW, too, behind it.
+  // db = the sums of dy's columns, which uses scratch space; dW also uses scratch space, behind that of db.
   void sumColumns(int64_t rows, int64_t columns, Floats dy, Floats db) {
     LinearBackwardWeight args{};
     args.rows = {nullptr, RowSet::All, rows, 0};
@@ -74,7 +75,7 @@ void graphsRunWhatWasCaptured() {
   }
 }
 
-// Other ops have taken a larger block since.
+// Other ops have used a larger block meanwhile.
 void graphsKeepTheirScratch() {
   Fixture f;
   const Floats dy = f.at(0, 64 * 32), db = f.at(4096, 32), wide = f.at(8192, 65536);
@@ -89,7 +90,8 @@ void graphsKeepTheirScratch() {
   CHECK(f.first(db) == 64);
 }
 
-// What each lane makes of what came before them, by way of scratch space, is read after them.
+// Each lane computes from values that were written before the lanes, with scratch space. The results are read after the
+// lanes.
 void sumInLanes(Fixture& f, float value, const Floats (&out)[2]) {
   const Floats dy = f.at(0, 64 * 32);
   f.fill(value, dy);
@@ -114,7 +116,7 @@ void lanesPartAndJoin() {
                       f.device.stream());
       f.fill(-1, f.at(32768, 2));
     }
-    f.device.wait();  // for both lanes: a race may make either of them fail
+    f.device.wait();  // waits for both lanes, because a race may make either of them fail
     for (int step = 0; step < kSteps; ++step) {
       CHECK(f.first(f.at(40960 + 2 * step, 1)) == static_cast<float>(64 * step));
       CHECK(f.first(f.at(40961 + 2 * step, 1)) == static_cast<float>(63 * step + 1));
@@ -135,7 +137,7 @@ void lanesAreCaptured() {
   }
 }
 
-// What is no op is behind both lanes, also when nobody has left them.
+// Calls that are not ops come after both lanes, even if the lanes were not ended.
 void allElseIsBehindTheLanes() {
   for (int trial = 0; trial < 20; ++trial) {
     Fixture f;
@@ -178,11 +180,11 @@ void whatCannotBeCapturedLeavesTheDeviceAsItWas() {
   CHECK(f.first(db) == 64);
 }
 
-// Steps that read the two slots in turn, each of which is filled while the step before is at work.
+// Steps that read the two slots alternately. Each slot is filled while the step before is running.
 void uploadsAheadKeepTheirOrder() {
   constexpr int kTrials = 20, kSteps = 24;
   for (int trial = 0; trial < kTrials; ++trial) {
-    Fixture f;  // a fresh arena: its zeros must not come later than the first upload
+    Fixture f;  // a new arena: it must be zeroed before the first upload
     for (int step = 0; step < kSteps; ++step) {
       float* const slot = f.at(step % 2 * 64, 1).data;
       const auto value = static_cast<float>(step + 1);
@@ -193,7 +195,7 @@ void uploadsAheadKeepTheirOrder() {
   }
 }
 
-// Copied from where it lies, some time before what is given to `after` next is called.
+// The memory is copied without staging, some time before the next callback that is given to `after` is called.
 void hostMemoryStaysUntilItIsCopied() {
   Fixture f;
   const std::shared_ptr<char> memory = f.device.hostMemory(2 * sizeof(float));

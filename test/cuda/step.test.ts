@@ -12,14 +12,14 @@ const sources = ['test/cuda/step.cu', ...cudaSources];
 const device = 'native/cuda/device.cu';
 const lanes = 'native/cuda/lanes.cu';
 
-/** What one run of the program has to say besides `ok`. */
+/** The output of one run of the program, except `ok`. */
 function complaints(program: string): string {
   const { stdout, stderr } = run(program, []);
   return stdout.replace(/^ok .*\n/gm, '') + stderr;
 }
 
-withEmulator(describe)('what a step asks of the device', () => {
-  test('graphs, and uploads beside the kernels', async () => {
+withEmulator(describe)('the device in a step', () => {
+  test('graphs, and uploads during kernels', async () => {
     const program = join(folder, 'step');
     await build(program, sources, false);
     expect(complaints(program)).toBe('');

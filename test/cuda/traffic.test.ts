@@ -6,8 +6,8 @@ import { buildWatched, instrumentedObjects } from './support/instrumented.js';
 import { root, run, type Fault } from './support/programs.js';
 import { withEmulator } from '../support/emulator.js';
 
-// What kernels make memory do, counted (docs/emulator.md, Memory traffic): kernels of which one can say it, then the
-// project's own within native/cuda/traffic.json, and with faults.
+// Counts of memory traffic (docs/emulator.md, Memory traffic): of kernels with known traffic, of the project's kernels
+// compared with native/cuda/traffic.json, and of kernels with faults.
 const folder = mkdtempSync(join(tmpdir(), 'lxmert-traffic-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -26,7 +26,7 @@ interface Launch {
   readonly worst: readonly { readonly at: string; readonly kind: string }[];
 }
 
-/** Of one launch: bytes read and written; then [requests, touched, least] of loads, stores and shared memory. */
+/** The counts of one launch: bytes read and written; then [requests, touched, least] of loads, stores and shared memory. */
 type Counted = readonly [number, number, ...(readonly [number, number, number])[]];
 const countsOf = ({ read, written, loads, stores, shared }: Launch): Counted => [
   read,
@@ -34,7 +34,7 @@ const countsOf = ({ read, written, loads, stores, shared }: Launch): Counted => 
   ...[loads, stores, shared].map(({ requests, touched, least }) => [requests, touched, least] as const),
 ];
 
-// A block of 32 warps and as many float32 numbers for each: 4 KB, 128 sectors, 4 for a warp.
+// A block of 32 warps with 32 float32 numbers for each warp: 4 KB, 128 sectors, 4 for each warp.
 const rows = [32, 128, 128] as const;
 const none = [0, 0, 0] as const;
 
@@ -49,10 +49,10 @@ const known: readonly (readonly [string, Counted])[] = [
   ['loop', [4096, 4096, [1024, 4096, 4096], rows, none]],
   ['vectors', [16384, 16384, [32, 512, 512], [32, 512, 512], none]],
   ['twoVectors', [32768, 16384, [64, 2048, 1024], [32, 512, 512], none]],
-  // 32 rows are written, a pass each, and 32 columns read: in one bank, or in all.
+  // 32 rows are written with one pass each, and 32 columns are read, which are in one bank or in all banks.
   ['transpose<kSide>', [4096, 4096, rows, rows, [64, 32 + 32 * 32, 64]]],
   ['transpose<kSide + 1>', [4096, 4096, rows, rows, [64, 64, 64]]],
-  // Four copies of 512 bytes, four passes each; then twice four matrices, of which each row begins in the same bank, or not.
+  // Four copies of 512 bytes with four passes each; then two times four matrices, whose rows begin in the same bank or not.
   ['matrices<64>', [2048, 128, [4, 64, 64], [1, 4, 4], [12, 16 + 8 * 8, 16 + 8]]],
   ['matrices<72>', [2048, 128, [4, 64, 64], [1, 4, 4], [12, 16 + 8, 16 + 8]]],
 ];
@@ -87,13 +87,13 @@ const faults: readonly (Fault & { what: string; op: string; expected: RegExp })[
   },
 ];
 
-/** Counts the ops of a program that are called so, beside their budgets. */
+/** Counts the traffic of the ops with this name in a program, and returns it with the budgets. */
 const check = (args: readonly string[]) => run(process.execPath, [join(root, 'scripts/check-traffic.mjs'), ...args]);
 
 withEmulator(describe)('memory traffic', () => {
   beforeAll(() => instrumentedObjects());
 
-  test('what kernels make memory do is counted', async () => {
+  test('the counts of kernels with known traffic are right', async () => {
     await buildWatched('traffic', join(folder, 'known'), 'test/cuda/emulator/traffic.cu');
     const { stdout, stderr } = run(join(folder, 'known'), []);
     expect(stderr).toBe('');
@@ -105,7 +105,7 @@ withEmulator(describe)('memory traffic', () => {
     ]);
   });
 
-  test('the kernels waste no more than budgeted', async () => {
+  test('the kernels waste no more than their budgets', async () => {
     await buildWatched('traffic', join(folder, 'kernels'), null);
     const { stdout, stderr, status } = check(['--program', join(folder, 'kernels')]);
     expect(stdout).toMatch(/\nadamUpdate bfloat16: adamUpdateKernel +\d+\.\d\d/);
@@ -113,7 +113,7 @@ withEmulator(describe)('memory traffic', () => {
     expect(status).toBe(0);
   });
 
-  test.each(faults)('it is found that $what ($file)', async (fault) => {
+  test.each(faults)('waste is found: $what ($file)', async (fault) => {
     await buildWatched('traffic', join(folder, 'faulty'), null, fault);
     const { stderr, status } = check(['--program', join(folder, 'faulty'), '--only', fault.op]);
     expect(stderr).toMatch(fault.expected);

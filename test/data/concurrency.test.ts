@@ -18,7 +18,7 @@ test('does all work, and only some of it at a time', async () => {
 test('rejects with the error of the first element, after all running work has ended', async () => {
   const ended: number[] = [];
   const work = async (i: number) => {
-    // The later ones end sooner.
+    // Work that begins later ends earlier.
     for (let turns = 0; turns < 40 - i; turns++) await new Promise((done) => setImmediate(done));
     ended.push(i);
     if (i % 10 === 5) throw new Error(`number ${i}`);

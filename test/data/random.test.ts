@@ -68,7 +68,7 @@ describe('RandomStream', () => {
     expect(draws(random.at(1, 2, 'words'))).toEqual(first);
   });
 
-  test('uniform lies in [0, 1) with mean 1/2', () => {
+  test('uniform is in [0, 1) with mean 1/2', () => {
     const random = new RandomStream(3).at(0, 0, 'words');
     let sum = 0;
     for (let i = 0; i < 20_000; i++) {
@@ -79,7 +79,7 @@ describe('RandomStream', () => {
     expect(sum / 20_000).toBeCloseTo(0.5, 2);
   });
 
-  test('below is even: chi-square of 7 values', () => {
+  test('below gives each number equally often: chi-square of 7 values', () => {
     const random = new RandomStream(5).at(0, 0, 'words');
     const counts = new Array<number>(7).fill(0);
     for (let i = 0; i < 70_000; i++) counts[random.below(7)]++;
@@ -87,7 +87,7 @@ describe('RandomStream', () => {
     expect(chiSquare).toBeLessThan(22.5); // 6 degrees of freedom, p = 0.001
   });
 
-  test('below stays below, for large limits too', () => {
+  test('below gives numbers below the limit, also for large limits', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 0xffffffff }), fc.nat(), (limit, sample) => {
         const value = new RandomStream(1).at(0, sample, 'order').below(limit);
@@ -109,7 +109,7 @@ describe('epochOrder', () => {
     expect(epochOrder(2, 0, 1000)).not.toEqual(epochOrder(1, 0, 1000));
   });
 
-  test('all orders of four come equally often', () => {
+  test('all orders of four samples occur equally often', () => {
     const counts = new Map<string, number>();
     for (let epoch = 0; epoch < 24_000; epoch++) {
       const order = epochOrder(1, epoch, 4).join('');

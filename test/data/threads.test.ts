@@ -1,4 +1,4 @@
-/** Threads that do one piece of work at a time: results, errors, threads that die, and the end. */
+/** Threads that do one piece of work at a time: results, errors, threads that die, and closing. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
@@ -9,7 +9,7 @@ import { ThreadedData, countThreads } from './support/threads.js';
 
 /** A piece of work for the threads of these tests. */
 interface Request {
-  /** What to do; `wait` ends once the file `until` is there. */
+  /** The kind of work; `wait` ends when the file `until` exists. */
   readonly do: 'answer' | 'refuse' | 'fail' | 'die' | 'give' | 'wait';
   readonly number?: number;
   readonly until?: string;
@@ -65,7 +65,7 @@ function open(count: number, start: object = { factor: 2 }): Threads<Request, un
   return threads;
 }
 
-/** A file that is not there yet. */
+/** The path of a file that does not exist yet. */
 const signalFile = () => join(folder, `go-${serial++}`);
 
 const answers = (numbers: readonly number[]): Request[] => numbers.map((number) => ({ do: 'answer', number }));
@@ -81,7 +81,7 @@ const settled = async (promise: Promise<unknown>): Promise<string> => {
   ]);
 };
 
-test('every piece gets its own result, from no more threads than asked for', async () => {
+test('every piece gets its result, and there are no more threads than requested', async () => {
   const threads = open(3);
   const numbers = Array.from({ length: 40 }, (_, i) => i);
   const results = await Promise.all(answers(numbers).map((request) => threads.run(request)));
@@ -98,7 +98,7 @@ test('memory moves to a thread and back without a copy', async () => {
 });
 
 describe('errors', () => {
-  test('of the work keep their code and message, and the thread goes on', async () => {
+  test('of the work keep their code and message, and the thread continues', async () => {
     const threads = open(1);
     const asked = [{ do: 'refuse', number: 7 } as const, ...answers([1]), { do: 'fail' } as const, ...answers([2])];
     const [refused, one, failed, two] = await Promise.allSettled(asked.map((request) => threads.run(request)));
@@ -165,7 +165,7 @@ describe('errors', () => {
 });
 
 describe('the end', () => {
-  test('waits for every piece that is begun; the others, and later ones, are refused', async () => {
+  test('waits for every running piece; waiting and later pieces are refused', async () => {
     const threads = open(3);
     const before = await countThreads();
     const files = [signalFile(), signalFile(), signalFile()];
@@ -186,13 +186,13 @@ describe('the end', () => {
     await threads.close();
   });
 
-  test('of threads that never had work', async () => {
+  test('threads that never had work end, too', async () => {
     const threads = open(2);
     await threads.close();
     await expect(threads.run({ do: 'answer' })).rejects.toMatchObject({ code: 'DISPOSED' });
   });
 
-  test('comes although a thread dies meanwhile', async () => {
+  test('closing ends although a thread dies meanwhile', async () => {
     const threads = open(2);
     const until = signalFile();
     const begun = threads.run({ do: 'wait', until, number: 4 });

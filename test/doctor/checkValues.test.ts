@@ -17,13 +17,13 @@ const check = async (tsv: string) => {
   return { ...file, shares };
 };
 
-test('a file that can be read', async () => {
+test('reports no damage for a good file', async () => {
   const file = await check(tsvText([0, 1, 2].map((i) => testImage(i, 3, 6))));
   expect(file).toMatchObject({ images: 3, objects: 9, featureDim: 6, remarks: [], bad: [] });
   expect(file.shares.at(-1)).toBe(1);
 });
 
-test('names every damaged image with its line, whatever is wrong with it', async () => {
+test('names every damaged image with its line, for all kinds of damage', async () => {
   const images = Array.from({ length: 12 }, (_, i) => testImage(i, 3, 6));
   const damage: Readonly<Record<number, (fields: string[]) => void>> = {
     1: (fields) =>
@@ -52,6 +52,6 @@ test('names every damaged image with its line, whatever is wrong with it', async
   ]);
 });
 
-test('no data folder', async () => {
+test('a missing data folder is an error', async () => {
   await expect(checkValues({ sources: {} })).rejects.toMatchObject({ code: 'BAD_ARGUMENT' });
 });

@@ -12,23 +12,23 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** The largest of the arenas that grow with a batch. */
+/** Bytes of the arenas whose size depends on the batch. */
 async function roomOf(more: Readonly<Record<string, string>>, steps = 0): Promise<number> {
   const flags = { data: join(folder, 'data'), device: 'cpu', 'batch-size': '8', epochs: '3', workers: '0', ...more };
   const { memory } = await planRun({ sources: { flags, preset: 'tiny' }, steps });
   return (memory.arenas.workspace ?? 0) + (memory.arenas.inputs ?? 0);
 }
 
-test('memory is that of the epoch that needs most, whenever it comes', async () => {
+test('the planned memory is that of the epoch with the largest need, even if this epoch comes late', async () => {
   const always = await roomOf({});
-  // Batches of one epoch differ a little from those of another.
+  // The limit is 0.95, because batches of different epochs differ a little in size.
   const schedules: Record<string, string>[] = [
     { 'masked-lm-from-epoch': '1' },
     { 'masked-lm-to-epoch': '1' },
     { 'qa-from-epoch': '2' },
   ];
   for (const schedule of schedules) expect(await roomOf(schedule)).toBeGreaterThan(0.95 * always);
-  // An epoch with fewer losses may need more than one with many.
+  // An epoch with fewer losses may need more memory than an epoch with many losses.
   const words = await roomOf({
     'matched-from-epoch': '2',
     'qa-from-epoch': '2',
@@ -43,7 +43,7 @@ test('an epoch after the end of the run does not count', async () => {
   expect(await roomOf({ tasks: 'maskedLm,matched,qa', 'masked-lm-from-epoch': '3' })).toBeLessThan(1.05 * without);
 });
 
-test('checkpoints that are kept for good are planned', async () => {
+test('the disk space includes checkpoints that are never removed', async () => {
   const flags = {
     data: join(folder, 'data'),
     device: 'cpu',
@@ -53,6 +53,6 @@ test('checkpoints that are kept for good are planned', async () => {
     'keep-every': '2',
   };
   const { disk } = await planRun({ sources: { flags, preset: 'tiny' }, steps: 0 });
-  // The newest, the best, three for good, and the one being written.
+  // The newest, the best, three that are never removed, and the one that is being written.
   expect(disk.checkpoints).toBe(6);
 });

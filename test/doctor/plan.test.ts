@@ -21,14 +21,14 @@ const flags = () => ({
   workers: '0',
 });
 
-test('the machine: an engine that runs', async () => {
+test('the report on the machine has memory, cores and a working engine', async () => {
   const { engine, memory, cores } = await inspectMachine({ device: 'cpu', threads: 1 });
   expect(engine).toMatchObject({ device: 'cpu', threads: 1 });
   expect(memory.available).toBeLessThanOrEqual(memory.total);
   expect(cores).toBeGreaterThan(0);
 });
 
-test('an engine that does not start is told, not thrown', async () => {
+test('if the engine does not start, the report has its error', async () => {
   const named = process.env.LXMERT_CUDA_LIBRARY;
   process.env.LXMERT_CUDA_LIBRARY = join(folder, 'none.so');
   try {
@@ -42,7 +42,7 @@ test('an engine that does not start is told, not thrown', async () => {
   }
 });
 
-test('a planned run: arenas, disk, time', async () => {
+test('the plan of a run has its arenas, disk space and time', async () => {
   const plan = await planRun({ sources: { flags: flags(), preset: 'tiny' }, steps: 2 });
   const { parameters, memory, disk, time } = plan;
   expect(memory.arenas.gradients).toBe(memory.arenas.parameters);
@@ -117,7 +117,7 @@ async function objectsOf(tsv: string): Promise<number> {
   return lines.reduce((sum, line) => sum + Number(line.split('\t')[7]), 0);
 }
 
-test('more than the machine has is told before it is taken', async () => {
+test('if a run needs more memory than the machine has, there is a warning before the memory is used', async () => {
   const huge = { ...flags(), 'hidden-size': '65536', 'num-attention-heads': '512', 'intermediate-size': '262144' };
   const { memory, time, warnings } = await planRun({ sources: { flags: huge, preset: 'base' }, steps: 1 });
   expect(memory.arenas).not.toHaveProperty('workspace');
@@ -125,7 +125,7 @@ test('more than the machine has is told before it is taken', async () => {
   expect(warnings[0]).toMatch(/memory: the run needs at least .* TB, the machine has .*--micro-batch-size/);
 });
 
-test('a workspace that does not fit is told, and no step is tried', async () => {
+test('if the workspace does not fit, there is a warning, and no step is run', async () => {
   const many = { ...flags(), 'batch-size': '128' };
   const plan = (available: number) =>
     planRun({ sources: { flags: many, preset: 'tiny' }, steps: 1, memory: { process: 1000, available } });
@@ -138,6 +138,6 @@ test('a workspace that does not fit is told, and no step is tried', async () => 
   expect(enough.warnings).toEqual([]);
 });
 
-test('it needs to know the data', async () => {
+test('a plan without a data folder is an error', async () => {
   await expect(planRun({ sources: {}, steps: 0 })).rejects.toMatchObject({ code: 'BAD_ARGUMENT' });
 });

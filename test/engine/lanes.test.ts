@@ -26,7 +26,7 @@ describe.each(backends)('lanes on $name', ({ open, options }) => {
     );
   };
 
-  test('come after what was enqueued before, and before what is enqueued later', async () => {
+  test('run after all earlier work and before all later work', async () => {
     const world = start();
     const { engine, x } = world;
     const seen: Promise<Float32Array>[] = [];
@@ -50,7 +50,7 @@ describe.each(backends)('lanes on $name', ({ open, options }) => {
     }
   });
 
-  test('a lane that fails leaves the engine as it was', async () => {
+  test('after a lane has failed, the engine works as before', async () => {
     const world = start();
     const { engine, x, rows } = world;
     const fail = (): void => {
@@ -77,10 +77,10 @@ describe.each(backends)('lanes on $name', ({ open, options }) => {
       expect(() => addon['record'](native, Float64Array.from(call), call.length)).toThrow(
         expect.objectContaining({ code: 'BAD_ARGUMENT' }),
       );
-    // A call for ranks that ends too early. CUDA has no such calls.
+    // This call that adds the gradients of ranks has too few numbers. CUDA does not support such calls.
     const code = options.device === 'cuda' ? 'UNSUPPORTED' : 'BAD_ARGUMENT';
     expect(() => addon['record'](native, Float64Array.of(-2, 1, 1), 3)).toThrow(expect.objectContaining({ code }));
-    // In any order they are harmless.
+    // These calls have no effect in any order.
     for (const lane of [2, 2, 1, 0, 0, 1, 2]) addon['enterLane'](native, lane);
     await loaded.dispose(native);
   });

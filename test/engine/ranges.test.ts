@@ -28,7 +28,7 @@ test('Ranges are a set of numbers', () => {
         const all = [...ranges];
         for (const [i, range] of all.entries()) {
           expect(range.end).toBeGreaterThan(range.begin);
-          // In order, and never two where one would do.
+          // The ranges are in order, and adjacent ranges are joined.
           if (i > 0) expect(range.begin).toBeGreaterThan(all[i - 1].end);
         }
         const gaps = ranges.gaps(begin, end).flatMap((gap) => numbers.slice(gap.begin, gap.end));

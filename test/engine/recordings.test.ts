@@ -45,7 +45,7 @@ describe.each(backends)('recordings on $name', ({ open }) => {
     await engine.synchronize();
   });
 
-  test('what cannot be recorded is an error, and leaves the engine as it was', async () => {
+  test('a call that cannot be recorded is an error, and the engine works as before', async () => {
     const { engine, x, value } = start();
     expect(() => engine.record(() => engine.run('fill', [1]))).toThrow(/fill: x is missing/);
     expect(() => engine.record(() => void engine.record(() => undefined))).toThrow(/record inside of a recording/);

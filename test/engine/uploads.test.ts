@@ -25,7 +25,7 @@ describe.each(backends)('host memory on $name', ({ open }) => {
     }
   });
 
-  test('parts of it, and two slots in turn', async () => {
+  test('parts of it can be uploaded, alternately to two slots', async () => {
     const engine = open();
     engines.push(engine);
     engine.reserve('inputs', 4096);
@@ -65,7 +65,7 @@ describe.each(backends)('host memory on $name', ({ open }) => {
     expect(() => engine.hostMemory(64)).toThrow(expect.objectContaining({ code: 'DISPOSED' }));
   });
 
-  test('of no size is refused', () => {
+  test('of 0 bytes is refused', () => {
     const engine = open();
     engines.push(engine);
     for (const bytes of [0, -1, 0.5, NaN, 2 ** 33 + 1, 2 ** 60])
@@ -74,11 +74,11 @@ describe.each(backends)('host memory on $name', ({ open }) => {
 });
 
 describe.each(backends)('uploads ahead on $name', ({ open }) => {
-  test('work that is enqueued later reads the new values, in two slots in turn', async () => {
+  test('work that is enqueued later reads the new values, with two alternating slots', async () => {
     const engine = open();
     engines.push(engine);
     for (let round = 1; round <= 3; round++) {
-      engine.reserve('inputs', 4096 * round); // its zeros come first
+      engine.reserve('inputs', 4096 * round); // the zeros must be written before the upload
       const slots = [0, 1].map((i) => engine.tensor('inputs', 1024 * i, [256]));
       const seen = Array.from({ length: 8 }, async (_, step) => {
         const slot = slots[step % 2];
@@ -91,7 +91,7 @@ describe.each(backends)('uploads ahead on $name', ({ open }) => {
     }
   });
 
-  test('two in a row to the same place are refused, because work may still read the first', async () => {
+  test('two consecutive uploads to the same place are refused, because work may still read the first', async () => {
     const engine = open();
     engines.push(engine);
     engine.reserve('inputs', 4096);
@@ -107,12 +107,12 @@ describe.each(backends)('uploads ahead on $name', ({ open }) => {
     });
     await engine.upload(high, new Float32Array(4), { ahead: true });
     await engine.upload(low, new Float32Array(4), { ahead: true });
-    await engine.upload(low, new Float32Array(4)); // in order with all else
+    await engine.upload(low, new Float32Array(4)); // this upload is in order with all other work
   });
 });
 
 describe.each(backends)('float16 on $name', ({ open }) => {
-  test('is kept in an arena of its own and read back; no op computes in it', async () => {
+  test('is stored in a separate arena and can be read; no op computes in it', async () => {
     const engine = open();
     engines.push(engine);
     engine.reserve('features', 64);

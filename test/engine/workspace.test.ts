@@ -33,7 +33,7 @@ function perform(workspace: Workspace, list: readonly Operation[]): { places: nu
 }
 
 describe('Workspace', () => {
-  test('living tensors never overlap and stay within the peak', () => {
+  test('allocated tensors never overlap, and are within the peak', () => {
     fc.assert(
       fc.property(operations, (list) => {
         const workspace = new Workspace();
@@ -51,7 +51,7 @@ describe('Workspace', () => {
     );
   });
 
-  test('a repeated plan fits exactly, with the same places from both ends', () => {
+  test('if a plan is repeated, it fits exactly, with the same places at both ends', () => {
     fc.assert(
       fc.property(operations, (list) => {
         const workspace = new Workspace();
@@ -98,7 +98,7 @@ describe('Workspace', () => {
 });
 
 describe('Workspace in lanes', () => {
-  /** Work of either lane, in any order: allocations, for both or not, and releases of what is its own. */
+  /** Work of two lanes in any order: allocations, for both lanes or for one, and releases of a lane's own tensors. */
   const lanes = fc.array(
     fc.record({
       lane: fc.nat(1),

@@ -16,7 +16,7 @@ const question = (id: number, more: object) => ({ id, image: 'a', question: 'wha
 const ten = (...some: string[]): string[] => Array.from({ length: 10 }, (_, i) => some[i % some.length]);
 
 describe('an answer vocabulary', () => {
-  test('finds answers as they are written', () => {
+  test('finds an answer only in the spelling of the list', () => {
     const { answers, idOf } = answerVocabulary(['', 'red', 'constructor', '2']);
     expect(answers.map(idOf)).toEqual([0, 1, 2, 3]);
     expect(['Red', '__proto__', 'blue'].map(idOf)).toEqual([-1, -1, -1]);
@@ -43,9 +43,9 @@ describe('an answer vocabulary', () => {
   });
 
   test.each([
-    ['nothing', [], 'no answers in it'],
+    ['an empty list', [], 'no answers in it'],
     ['a number', 3, 'a list of answers'],
-    ['an answer that is none', ['yes', 3], '[1]'],
+    ['an answer that is not a string', ['yes', 3], '[1]'],
     ['an entry without ans', [{ dsets: [] }], '[0].ans'],
     ['an answer twice', ['yes', 'no', 'yes'], '"yes" is answer 0 and answer 2'],
     [
@@ -60,13 +60,13 @@ describe('an answer vocabulary', () => {
     await refused(readAnswerVocabulary(file), 'BAD_DATA', file, words);
   });
 
-  test('a folder without one, and a path with nothing, are told apart', async () => {
+  test('the errors for a folder without a vocabulary and for a missing path differ', async () => {
     await refused(readAnswerVocabulary(fixture('scores')), 'FILE_MISSING', 'trainval_label2ans.json', 'answers build');
     await refused(readAnswerVocabulary('/nowhere'), 'FILE_MISSING', '/nowhere', 'an answer list');
   });
 });
 
-describe('building one', () => {
+describe('building a vocabulary', () => {
   const file = () =>
     put([
       question(1, { answer: 'red' }),
@@ -78,7 +78,7 @@ describe('building one', () => {
       question(7, {}),
     ]);
 
-  test('counts the main answer of each question, most frequent first, and says what they cover', async () => {
+  test('counts the main answer of each question, lists the most frequent first, and reports their coverage', async () => {
     const built = await buildAnswers({ files: [file()] });
     expect(built).toMatchObject({ answers: ['red', 'blue', 'pink'], questions: 6, covered: 5, differentAnswers: 3 });
     expect(built.share).toBe(5 / 6);
@@ -114,12 +114,12 @@ describe('building one', () => {
     expect(built).toMatchObject({ answers: ['sky'], questions: 1, share: 1, bestScore: 1 });
   });
 
-  test('needs labels', async () => {
+  test('refuses questions without labels', async () => {
     const unlabelled = put([question(1, {})]);
     await refused(buildAnswers({ files: [unlabelled] }), 'BAD_DATA', unlabelled, 'no question has labels');
   });
 
-  test('lxmert answers build writes the two files and prints what they cover', async () => {
+  test('lxmert answers build writes the two files and prints their coverage', async () => {
     const table = { answers: () => import('../../src/cli/answers.js') };
     const out = join(folder, 'built');
     const args = ['answers', 'build', fixture('scores/vqa-minival.json'), '--out', out, '--min-count', '3'];

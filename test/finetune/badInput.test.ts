@@ -1,4 +1,4 @@
-/** Questions, checkpoints and splits that do not fit each other; files that are wrong by themselves are in questions.test.ts. */
+/** Questions, checkpoints and splits that do not fit each other; questions.test.ts tests question files with errors. */
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -29,7 +29,7 @@ const usual = { ...smallModel, ...engine, threads: '1', 'batch-size': '8', 'max-
 
 const write = (name: string, value: unknown): void => writeFileSync(join(data, name), JSON.stringify(value));
 
-/** Fine-tunes and gives the notes. */
+/** Fine-tunes and returns the notes of the run. */
 async function run(out: string, flags: Readonly<Record<string, string>>, resume = false): Promise<string> {
   const notes: string[] = [];
   const sources = { flags: { ...usual, data, out: join(folder, out), train: 'train', valid: 'none', ...flags } };
@@ -67,8 +67,8 @@ const ask = (task: FinetuneTask, split: string) => ({
   splits: split.split(','),
 });
 
-describe('questions of which a picture has no features', () => {
-  test('are left out of training and counted; above the share that may be missing they are refused', async () => {
+describe('questions with a picture without features', () => {
+  test('are left out of training and counted; if their share is above the limit, the run is refused', async () => {
     for (const task of ['vqa', 'nlvr2']) {
       const notes = await run(`${task}-odd`, { task, train: 'odd', 'max-missing-share': '0.2' });
       expect(notes).toContain('train (odd): 7 questions');
@@ -90,7 +90,7 @@ describe('questions of which a picture has no features', () => {
     },
   );
 
-  test('are told by the commands', async () => {
+  test('are reported by the commands', async () => {
     const table = {
       evaluate: () => import('../../src/cli/evaluate.js'),
       predict: () => import('../../src/cli/predict.js'),
@@ -113,19 +113,19 @@ test('answers outside the list are left out and counted', async () => {
   expect(notes).toContain('1 label left out: not in the answer list; without a label of the answer list: 1 question');
 });
 
-test('labels that are missing are refused where a score is asked, and not needed for predictions', async () => {
+test('missing labels are refused for a score, and not needed for predictions', async () => {
   await refused(evaluate(ask('vqa', 'unlabelled')), 'BAD_DATA', 'unlabelled.json', '8 of 8 questions have no labels');
   await refused(run('unlabelled', { task: 'vqa', valid: 'unlabelled' }), 'BAD_DATA', 'unlabelled.json', 'no labels');
   expect((await predict(ask('vqa', 'unlabelled'))).predictions).toHaveLength(8);
 });
 
-test('an id in two splits, and a split that does not exist', async () => {
+test('an id in two splits and a split that does not exist are refused', async () => {
   const id = String(questions[0].question_id);
   await refused(predict(ask('vqa', 'train,again')), 'BAD_DATA', id, 'two of the splits train,again', 'again.json');
   await refused(evaluate(ask('vqa', 'minival')), 'BAD_ARGUMENT', 'minival', 'odd, unlabelled, again, train, valid');
 });
 
-test('doctor --check-values reads the features that a fine-tuning run would, and tells what it needs', async () => {
+test('doctor --check-values reads the features that a fine-tuning run would read, and lists the flags that it needs', async () => {
   const table = { doctor: () => import('../../src/cli/doctor.js') };
   const flags = ['--data', data, '--train', 'odd', '--valid', 'valid', '--check-values', '--steps', '0', '--json'];
   const model = Object.entries({ ...smallModel, ...engine, 'max-missing-share': '0.2' });
@@ -141,7 +141,7 @@ test('doctor --check-values reads the features that a fine-tuning run would, and
 });
 
 describe('a checkpoint', () => {
-  test('for another task, and one with no answer head', async () => {
+  test('for another task, or without an answer head, is refused', async () => {
     await refused(
       evaluate({ ...ask('vqa', 'train'), checkpoint: last('nlvr2') }),
       'BAD_CHECKPOINT',
@@ -154,7 +154,7 @@ describe('a checkpoint', () => {
     );
   });
 
-  test('for features of another width', async () => {
+  test('for features of another width is refused', async () => {
     const other = join(folder, 'narrow');
     await writeScenes({ out: other, images: 12, seed: 1, featureDim: 16, pictures: 0 });
     const words = ['features of 128 numbers', '16'];
@@ -162,20 +162,20 @@ describe('a checkpoint', () => {
     await refused(run('narrow-run', { task: 'vqa', data: other, from: last('vqa') }), 'BAD_CONFIG', ...words);
   });
 
-  test('for another answer list', async () => {
+  test('for another answer list is refused', async () => {
     const copy = join(folder, 'copy');
     cpSync(last('vqa'), copy, { recursive: true, dereference: true });
     writeFileSync(join(copy, 'answers.json'), '["yes", "no"]');
     const words = ['answers.json has 2 answers', 'the answer head has 10'];
     await refused(evaluate({ ...ask('vqa', 'train'), checkpoint: copy }), 'BAD_CHECKPOINT', ...words);
-    // A run that goes on has the answers that it began with.
+    // A resumed run keeps its answers.
     const answers = join(folder, 'others.json');
     writeFileSync(
       answers,
       JSON.stringify(['blue', 'circle', 'green', 'no', 'red', 'square', 'star', 'triangle', 'yes', 'x']),
     );
     await refused(run('vqa', { task: 'vqa', answers, 'max-steps': '3' }, true), 'BAD_CONFIG', 'answer');
-    // Rows of a head are found by the words of their answers.
+    // The rows of an answer head are matched by the words of their answers.
     const notes = await run('other-answers', { task: 'vqa', answers, from: last('vqa') });
     expect(notes).toContain('rows of 9 of 10 answers');
   });

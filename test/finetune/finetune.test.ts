@@ -57,7 +57,7 @@ async function weightsOf(out: string, name: string): Promise<Float32Array> {
   return await file.readFloat32(name);
 }
 
-/** Norm of the difference. */
+/** Euclidean norm of the difference of two vectors. */
 const distance = (a: Float32Array, b: Float32Array): number =>
   Math.sqrt(a.reduce((sum, value, i) => sum + (value - b[i]) ** 2, 0));
 
@@ -66,7 +66,7 @@ const unread = 'lxmert.encoder.x_layers.1.visn_output.dense.weight';
 const read = 'lxmert.encoder.x_layers.1.lang_output.dense.weight';
 const head = 'answer_head.logit_fc.3.weight';
 
-test('a run that was stopped goes on as if nothing had happened', async () => {
+test('a resumed run gives the results of a run that was not stopped', async () => {
   const flags = { 'hidden-dropout-prob': '0.1', 'micro-batch-size': '3', 'head-lr': '3e-3' };
   const whole = await run('whole', flags);
   expect(whole).toMatchObject({ step: 6, finished: true });
@@ -81,7 +81,7 @@ test('a run that was stopped goes on as if nothing had happened', async () => {
     expect(bytesOf('halves', file).equals(bytesOf('whole', file))).toBe(true);
 });
 
-test('the best checkpoint is that of the highest score, the first of equals', async () => {
+test('the best checkpoint has the highest score; of equal scores, the first counts', async () => {
   const { best } = await run('best', { 'valid-every': '1' });
   const scores = (await metricsOf('best')).flatMap((record) =>
     'score' in record ? [record as { step: number; score: number }] : [],
@@ -92,7 +92,7 @@ test('the best checkpoint is that of the highest score, the first of equals', as
 });
 
 describe('what is trained', () => {
-  test('what nothing reads is left alone, decay included; all else moves', async () => {
+  test('parameters that no output depends on do not change, not even by weight decay; all others change', async () => {
     await run('start', { 'max-steps': '1', valid: 'none' });
     await run('moved', { valid: 'none' });
     // The first step has learning rate 0.
@@ -101,29 +101,29 @@ describe('what is trained', () => {
       expect(await weightsOf('moved', name)).not.toEqual(await weightsOf('start', name));
   });
 
-  test('frozen parts stay as they are', async () => {
+  test('frozen parts do not change', async () => {
     await run('frozen', { valid: 'none', freeze: 'wordEmbeddings,crossLayers' });
     for (const name of [word, read]) expect(await weightsOf('frozen', name)).toEqual(await weightsOf('start', name));
     expect(await weightsOf('frozen', head)).not.toEqual(await weightsOf('start', head));
   });
 
-  test('the head can have a learning rate of its own', async () => {
+  test('the head can have another learning rate', async () => {
     await run('fast', { valid: 'none', 'max-steps': '2', 'head-lr': '1e-2' });
     await run('slow', { valid: 'none', 'max-steps': '2' });
     const [start, slow, fast] = await Promise.all(['start', 'slow', 'fast'].map((out) => weightsOf(out, head)));
     expect(distance(fast, start) / distance(slow, start)).toBeCloseTo(10, 2);
-    // The norm that the gradient is clipped by is summed in another order.
+    // The norm for clipping the gradient is summed in another order.
     expect(distance(await weightsOf('fast', word), await weightsOf('slow', word))).toBeLessThan(1e-6);
   });
 
-  test('a batch in parts is the same batch', async () => {
+  test('a batch in parts gives the same step as the whole batch', async () => {
     await run('parts', { valid: 'none', 'micro-batch-size': '3' });
     const [parts, whole] = [await weightsOf('parts', read), await weightsOf('moved', read)];
     expect(distance(parts, whole)).toBeLessThan(1e-4);
   });
 });
 
-test('evaluation, the last validation and scored predictions agree', async () => {
+test('evaluation, the last validation and the score of the predictions agree', async () => {
   const request = { task: 'vqa', checkpoint: join(folder, 'whole/checkpoints/last'), data, splits: ['valid'] } as const;
   const { evaluation, predicted } = await evaluate({ ...request, engine: { device: 'cpu', threads: 1 } });
   const last = (await metricsOf('whole')).at(-1) as { score: number };
@@ -137,7 +137,7 @@ test('evaluation, the last validation and scored predictions agree', async () =>
   }
 });
 
-test('statements about two pictures: trained, scored, asked', async () => {
+test('statements about two pictures can be trained on, scored and predicted', async () => {
   const flags = { task: 'nlvr2', from: join(folder, 'whole/checkpoints/last') };
   const notes: string[] = [];
   const { lastValidation } = await run('pairs', flags, { observer: { note: (text) => notes.push(text) } });
@@ -161,7 +161,7 @@ test('statements about two pictures: trained, scored, asked', async () => {
   await refused(model.answer(picture, 'one picture'), 'BAD_ARGUMENT', 'takes two');
 });
 
-test('a model that is asked: answers, hidden states and attention of one or of many', async () => {
+test('a model gives answers, hidden states and attention for one question or for many', async () => {
   await using model = await openModel(join(folder, 'whole'), { device: 'cpu', threads: 1, batchSize: 2 });
   const picture = (seed: number) => ({
     features: Float32Array.from({ length: (2 + seed) * 128 }, (_, i) => Math.sin(i + seed)),
@@ -191,7 +191,7 @@ test('a model that is asked: answers, hidden states and attention of one or of m
   await refused(model.match(picture(1), 'a red circle'), 'UNSUPPORTED', 'belong together');
 });
 
-describe('data of one’s own', () => {
+describe('data of the user', () => {
   const lines = (text: string) => writeFileSync(join(data, 'own.jsonl'), text);
   const own = (line: object) => `${JSON.stringify(line)}\n`;
   const images = () => {
@@ -205,7 +205,7 @@ describe('data of one’s own', () => {
     writeFileSync(join(data, 'answers.json'), '["yes", "no"]');
   });
 
-  test('lines of questions are all it takes', async () => {
+  test('a run needs no more than a file with one question a line', async () => {
     lines(
       images()
         .map((image, i) => own({ id: i, image, question: 'is it there?', answer: i % 2 ? 'yes' : 'no' }))
@@ -258,14 +258,14 @@ describe('a model that does not fit is refused', () => {
   const engine = { device: 'cpu', threads: 1 } as const;
   const checkpoint = () => join(folder, 'whole/checkpoints/last');
 
-  test('another task', () =>
+  test('a checkpoint of another task', () =>
     refused(
       evaluate({ task: 'gqa', checkpoint: checkpoint(), data, splits: ['valid'], engine }),
       'BAD_CHECKPOINT',
       'fine-tuned for vqa, not for gqa',
     ));
 
-  test('another vocabulary', async () => {
+  test('a checkpoint with another vocabulary', async () => {
     const pieces = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', ...'abcdefghijklmnopqrstuvwxyz'.split('')];
     const put = (name: string, more: readonly string[]): string => {
       writeFileSync(join(folder, name), [...pieces, ...more].join('\n'));
@@ -276,11 +276,11 @@ describe('a model that does not fit is refused', () => {
     const from = join(folder, 'few/checkpoints/last');
     expect(readFileSync(join(from, 'vocab.txt'), 'utf8')).toContain('[MASK]');
     await refused(run('more', { ...short, from, vocabulary: put('more.txt', ['it']) }), 'BAD_CONFIG', '31 words', '32');
-    // A checkpoint's own vocabulary is taken where none is named.
+    // Without --vocabulary, the checkpoint's vocabulary is used.
     expect(await run('same', { ...short, from })).toMatchObject({ finished: true });
   });
 
-  test('settings of a resumed run that differ', () =>
+  test('a resumed run with other settings', () =>
     refused(
       run(
         'whole',
@@ -291,5 +291,5 @@ describe('a model that does not fit is refused', () => {
       'loss',
     ));
 
-  test('a checkpoint that is not there', () => refused(run('none', { from: join(folder, 'nothing') }), 'FILE_MISSING'));
+  test('a missing checkpoint', () => refused(run('none', { from: join(folder, 'nothing') }), 'FILE_MISSING'));
 });

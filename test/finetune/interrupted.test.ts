@@ -1,4 +1,4 @@
-/** The command itself, in a process of its own, killed and stopped. */
+/** Runs the command in a separate process, which is killed or stopped. */
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -51,9 +51,9 @@ const finetune = (task: string, out: string, ...more: string[]): RunningProcess 
 const cutShort = (task: string, out: string, how: CutShort, ...more: string[]): RunningProcess =>
   copy.start('test/train/support/cutShort.js', [JSON.stringify(how), ...commandOf(task, out, more)]);
 
-/** A question about two pictures is two samples of a batch, so its batches are cut in another way. */
+/** NLVR2 is tested too, because a question about two pictures is two samples of a batch, which changes how batches are cut. */
 test.each(['vqa', 'nlvr2'])(
-  'killed, and resumed with workers, %s comes out bit by bit like undisturbed',
+  '%s: a run that is killed, and resumed with workers, gives the same bits as an undisturbed run',
   async (task) => {
     const straight = join(folder, `${task}-straight`);
     const first = finetune(task, straight, '--workers', '0', '--json');
@@ -77,9 +77,9 @@ test.each(['vqa', 'nlvr2'])(
   },
 );
 
-test('ends early when the score no longer grows, and stays ended', async () => {
+test('ends early when the score no longer grows, and a resumed run does not train further', async () => {
   const out = join(folder, 'early');
-  // A rate that changes nothing that float32 holds: the score stays, and the first one is the best.
+  // The learning rate is too small to change a float32 weight: the score does not change, and the first score is the best.
   const still = ['--lr', '1e-30', '--early-stop', '2', '--max-steps', '100'];
   const run = finetune('vqa', out, ...still, '--json');
   expect(await run.ended).toBe(0);

@@ -1,4 +1,4 @@
-/** Models in the forms of others are evaluated and asked like checkpoints. */
+/** Models in the file formats of other programs are evaluated and queried like checkpoints. */
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -36,7 +36,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** The weights of a checkpoint in the original's form, without anything beside them. */
+/** Writes the weights of a checkpoint in the original's format, in a folder without other files. */
 async function alone(task: string): Promise<string> {
   const converted = join(folder, `${task}-original/BEST.pth`);
   mkdirSync(dirname(converted), { recursive: true });
@@ -47,7 +47,7 @@ async function alone(task: string): Promise<string> {
   return bare;
 }
 
-test('a .pth of the original answers like the checkpoint that it was made of, when its answers are named', async () => {
+test('a .pth of the original answers like the checkpoint from which it was made, if its answer list is given', async () => {
   const bare = await alone('vqa');
   const expected = await predict({ ...ask('vqa'), checkpoint: last('vqa') });
   const answers = join(last('vqa'), 'answers.json');
@@ -58,7 +58,7 @@ test('a .pth of the original answers like the checkpoint that it was made of, wh
   await refused(predict({ ...request, answers: join(folder, 'gone.json') }), 'FILE_MISSING', 'gone.json');
   await refused(predict({ ...request, answers, attentionHeads: 5 }), 'BAD_CHECKPOINT', 'numAttentionHeads');
 
-  // A list of the original's that lies beside the weights is found.
+  // A list with the original's file name is found in the folder of the weights.
   const list = JSON.parse(readFileSync(answers, 'utf8')) as string[];
   writeFileSync(join(dirname(bare), 'trainval_label2ans.json'), JSON.stringify(list));
   expect((await predict(request)).predictions).toEqual(expected.predictions);
@@ -66,7 +66,7 @@ test('a .pth of the original answers like the checkpoint that it was made of, wh
   expect(model.answers).toEqual(list);
 });
 
-test("NLVR2's .pth needs no list of answers, and is of no other task", async () => {
+test('a .pth for NLVR2 needs no list of answers, and is refused for other tasks', async () => {
   const bare = await alone('nlvr2');
   const { predictions } = await predict({ ...ask('nlvr2'), checkpoint: last('nlvr2') });
   const request = { ...ask('nlvr2'), checkpoint: bare, attentionHeads: 2 };
@@ -74,7 +74,7 @@ test("NLVR2's .pth needs no list of answers, and is of no other task", async () 
   await refused(predict({ ...request, task: 'vqa' }), 'BAD_CHECKPOINT', 'needs 2 pictures');
 });
 
-test("a folder of transformers' answers, by command", async () => {
+test('the commands accept a folder that transformers wrote', async () => {
   const out = join(folder, 'hf');
   await convertWeights(last('vqa'), out, { parametersOf: pretrainParameters });
   const table = {
@@ -89,7 +89,7 @@ test("a folder of transformers' answers, by command", async () => {
   expect(scores[0]).toEqual(scores[1]);
 });
 
-test('what holds no weights is refused', async () => {
+test('a missing file and a file without weights are refused', async () => {
   const request = { ...ask('vqa'), checkpoint: join(folder, 'gone.pth') };
   await refused(predict(request), 'FILE_MISSING', 'gone.pth');
   writeFileSync(join(folder, 'text.pth'), 'no weights');

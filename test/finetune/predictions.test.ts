@@ -24,7 +24,7 @@ test.each<[QuestionTask, string]>([
   expect(readFileSync(out, 'utf8')).toBe(readFileSync(fixture(name), 'utf8'));
 });
 
-test("data of one's own: a list or an object a line", async () => {
+test("the user's own format: a list, or one object a line", async () => {
   const predictions = new Map([
     ['q1', 'red'],
     ['2', 'é "😀"\u007f'],
@@ -40,7 +40,7 @@ test("data of one's own: a list or an object a line", async () => {
   expect(await readPredictions('qa', lines)).toEqual(predictions);
 });
 
-test('ranked answers stand beside the official fields, which are read as before', async () => {
+test('ranked answers are an additional field; the official fields are still read', async () => {
   const ranked = [
     { answer: 'net', probability: 0.75 },
     { answer: 'fence', probability: 0.125 },
@@ -50,7 +50,7 @@ test('ranked answers stand beside the official fields, which are read as before'
   expect(await readPredictions('gqa', out)).toEqual(new Map([['07', 'net']]));
 });
 
-test('many predictions are written whole', async () => {
+test('all of many predictions are written', async () => {
   const many = Array.from({ length: 10_000 }, (_, i) => ({ id: String(i), answer: `answer ${i}` }));
   await writePredictions('vqa', out, many);
   expect(await readPredictions('vqa', out)).toEqual(new Map(many.map(({ id, answer }) => [id, answer])));
@@ -58,12 +58,12 @@ test('many predictions are written whole', async () => {
   expect(readFileSync(out, 'utf8')).toBe('[]');
 });
 
-test('an id that the form cannot hold, and a folder that is not there, are refused', async () => {
+test('an id that the format cannot represent and a missing folder are refused', async () => {
   await refused(writePredictions('vqa', out, [{ id: 'q1', answer: 'a' }]), 'BAD_ARGUMENT', '"q1"', 'whole numbers');
   await refused(writePredictions('nlvr2', join(folder, 'no/file'), []), 'FILE_MISSING', join(folder, 'no/file'));
 });
 
-describe('bad prediction files are told by file, place and field', () => {
+describe('the error for a bad prediction file names file, place and field', () => {
   test.each<[string, QuestionTask, unknown, string[]]>([
     ['an empty file', 'vqa', '', ['is empty']],
     ['an empty list', 'vqa', [], ['no predictions in it']],
@@ -86,6 +86,5 @@ describe('bad prediction files are told by file, place and field', () => {
     await refused(readPredictions(task, file), 'BAD_DATA', file, ...words);
   });
 
-  test('a file that is not there', () =>
-    refused(readPredictions('nlvr2', '/nowhere.csv'), 'FILE_MISSING', '/nowhere.csv'));
+  test('a missing file', () => refused(readPredictions('nlvr2', '/nowhere.csv'), 'FILE_MISSING', '/nowhere.csv'));
 });

@@ -1,12 +1,12 @@
 import { writeScenes } from '../../src/scenes/index.js';
 
-/** Scenes with their questions in the forms of VQA and NLVR2, without pictures. */
+/** Writes scenes with their questions in the formats of VQA and NLVR2, without pictures. */
 export async function questionScenes(folder: string, images: number, seed = 1): Promise<string> {
   await writeScenes({ out: folder, images, seed, pictures: 0 });
   return folder;
 }
 
-/** A model of a few thousand parameters, without dropout unless given. */
+/** Flags of a model with a few thousand parameters. */
 export const smallModel = {
   'hidden-size': '24',
   'num-attention-heads': '2',

@@ -10,7 +10,7 @@ afterAll(remove);
 const read = (name: string) => JSON.parse(readFileSync(fixture(name), 'utf8'));
 const lines = (values: readonly unknown[]): string => values.map((value) => `${JSON.stringify(value)}\n`).join('');
 
-/** Two questions in each form, and what must come of them. */
+/** Two questions in each format, and the expected result of reading them. */
 const vqaList = [
   {
     ...{ question_id: 458752000, img_id: 'COCO_train2014_000000458752', sent: 'What is this?' },
@@ -46,7 +46,7 @@ const gqaPublished = {
 };
 
 describe('VQA', () => {
-  test('as the original re-distributes it', async () => {
+  test('the format in which the original re-distributes it', async () => {
     const [first, second] = await questionsOf('vqa', put(vqaList));
     expect(first).toEqual({
       id: '458752000',
@@ -87,13 +87,13 @@ describe('VQA', () => {
 
   test('official questions without annotations have no labels; the pictures of test-dev are those of test2015', async () => {
     const { questions, ...rest } = officialQuestions;
-    // The subtype behind the questions.
+    // Here the field data_subtype follows the questions.
     const test = put({ questions, ...rest, data_subtype: 'test-dev2015' });
     const [first] = await questionsOf('vqa', test);
     expect(first).toMatchObject({ imageIds: ['COCO_test2015_000000458752'], labels: undefined });
   });
 
-  test('official annotations alone do for labels, and for nothing else', async () => {
+  test('official annotations alone are enough for labels, but for nothing else', async () => {
     const file = put(officialAnnotations);
     expect((await questionsOf('vqa', file, true)).map(({ id }) => id)).toEqual(['42000', '458752000']);
     await refused(questionsOf('vqa', file), 'BAD_ARGUMENT', file, 'QUESTIONS,ANNOTATIONS');
@@ -104,7 +104,7 @@ describe('VQA', () => {
 });
 
 describe('GQA', () => {
-  test('as the original re-distributes it', async () => {
+  test('the format in which the original re-distributes it', async () => {
     const questions = await questionsOf('gqa', fixture('scores/gqa-testdev.json'));
     expect(questions).toHaveLength(200);
     expect(questions[1]).toMatchObject({
@@ -114,7 +114,7 @@ describe('GQA', () => {
     });
   });
 
-  test('as published, with and without answers', async () => {
+  test('the published format, with and without answers', async () => {
     const [first, second] = await questionsOf('gqa', put(gqaPublished));
     expect(first).toMatchObject({
       id: '07333408',
@@ -127,7 +127,7 @@ describe('GQA', () => {
 });
 
 describe('NLVR2', () => {
-  test('the form of the original and that of lil-lab are the same questions', async () => {
+  test('the format of the original and that of lil-lab give the same questions', async () => {
     const published = await questionsOf('nlvr2', fixture('scores/nlvr2-dev.json'));
     expect(published).toHaveLength(200);
     expect(await questionsOf('nlvr2', fixture('scores/nlvr2-valid.json'))).toEqual(published);
@@ -138,7 +138,7 @@ describe('NLVR2', () => {
     });
   });
 
-  test('the first lines of test1 have the right numbers of sentences and groups', async () => {
+  test('the questions of the first lines of test1 have the right numbers of sentences and groups', async () => {
     const questions = await questionsOf('nlvr2', fixture('nlvr2/test1-head.json'));
     expect(questions).toHaveLength(40);
     expect(new Set(questions.map(({ id }) => statementOf(id))).size).toBe(12);
@@ -147,7 +147,7 @@ describe('NLVR2', () => {
   });
 });
 
-describe("data of one's own", () => {
+describe("the user's own format", () => {
   const own = [
     { id: 'q1', image: 'a', question: 'what colour?', answer: 'red', type: 'colour' },
     { id: 2, images: ['b'], question: 'what colour?', answers: { red: 1, pink: 0.3 } },
@@ -177,20 +177,20 @@ describe("data of one's own", () => {
     expect(fourth.labels).toBeUndefined();
   });
 
-  test('two pictures a question', async () => {
+  test('a question can have two pictures', async () => {
     const [question] = await questionsOf('qa', put([{ id: 1, images: ['a', 'b'], question: 'same?', answer: 'yes' }]));
     expect(question.imageIds).toEqual(['a', 'b']);
   });
 });
 
-test('a count tells questions and those with labels', async () => {
+test('reading returns the number of questions and the number of those with labels', async () => {
   expect(await readQuestions({ task: 'vqa', files: put(vqaList) }, () => undefined)).toEqual({
     questions: 2,
     labelled: 1,
   });
 });
 
-describe('detectTask tells the form of a file by its first question', () => {
+describe('detectTask finds the task of a file by the format of its first question', () => {
   test.each<[QuestionTask, () => string]>([
     ['vqa', () => put(vqaList)],
     ['vqa', () => put(officialQuestions)],
@@ -204,7 +204,7 @@ describe('detectTask tells the form of a file by its first question', () => {
     ['qa', () => put(lines([{ id: 1, question: 'what?', image: 'a' }]))],
   ])('%s', async (task, file) => expect(await detectTask(file())).toBe(task));
 
-  test('and refuses others', async () => {
+  test('a file in another format is refused', async () => {
     for (const content of [[{ img_id: 'a' }], {}, [], [3]]) {
       const file = put(content);
       await refused(detectTask(file), 'BAD_DATA', file);
@@ -212,7 +212,7 @@ describe('detectTask tells the form of a file by its first question', () => {
   });
 });
 
-describe('bad files are told by file, place and field', () => {
+describe('the error for a bad file names file, place and field', () => {
   const vqa = (...more: object[]) => [vqaList[0], ...more.map((fields) => ({ ...vqaList[1], ...fields }))];
   const line = { identifier: 'dev-1-0-0', sentence: 'two dogs', label: 'True' };
   const mine = { id: 1, image: 'a', question: 'what?', answer: 'red' };
@@ -321,7 +321,7 @@ describe('bad files are told by file, place and field', () => {
     await refused(questionsOf(task, file), 'BAD_DATA', file, ...words);
   });
 
-  test('a file that is not there, two files where one is expected, and none', async () => {
+  test('a missing file, two files where one is expected, and no file', async () => {
     await refused(questionsOf('gqa', '/nowhere/gqa.json'), 'FILE_MISSING', '/nowhere/gqa.json', 'GQA questions');
     await refused(questionsOf('nlvr2', 'a.json,,b'), 'BAD_ARGUMENT', 'name of a file');
     const file = fixture('scores/gqa-testdev.json');
@@ -329,7 +329,7 @@ describe('bad files are told by file, place and field', () => {
   });
 });
 
-test('reading ends when it is told to', async () => {
+test('reading ends when its signal is aborted', async () => {
   const signal = AbortSignal.abort(new Error('enough of it'));
   const reading = readQuestions({ task: 'gqa', files: put(gqaPublished), signal }, () => undefined);
   await expect(reading).rejects.toThrow('enough of it');

@@ -16,10 +16,10 @@ afterAll(remove);
 const expected = JSON.parse(readFileSync(fixture('scores/expected.json'), 'utf8'));
 const at = (name: string): string => fixture(`scores/${name}`);
 
-describe("the original's and lil-lab's scores come out exactly", () => {
+describe('the scores are exactly those of the original and of lil-lab', () => {
   const vqa = { task: 'vqa', labels: at('vqa-minival.json'), predictions: at('vqa-minival_predict.json') } as const;
 
-  test('VQA, in all and by answer type', async () => {
+  test('VQA: all questions, and by answer type', async () => {
     const score = await scoreFile(vqa);
     expect(score.accuracy).toBe(expected.vqa.accuracy);
     expect(score.questions).toBe(expected.vqa.questions);
@@ -80,7 +80,7 @@ describe('accuracy by type', () => {
     expect(score.byType).toEqual({ query: 1, obj: 1, verify: 0.5, attr: 0 });
   });
 
-  test("by the type of one's own questions, with labels of three kinds", async () => {
+  test("by the type of the user's own questions, with labels of three kinds", async () => {
     const ten = ['red', 'red', 'The red.', ...Array.from({ length: 7 }, (_, i) => `x${i}`)];
     const questions = [
       { id: 1, image: 'a', question: 'what?', answer: 'red', type: 'one' },
@@ -98,7 +98,7 @@ describe('accuracy by type', () => {
     expect(count).toBe(3);
   });
 
-  test('official VQA annotations alone do, and are scored by their rule', async () => {
+  test('official VQA annotations alone are enough, and predictions are scored by the official rule', async () => {
     const annotation = (question_id: number, answers: readonly string[]) => ({
       ...{ question_id, image_id: 1, question_type: 'what is', answer_type: 'other' },
       answers: answers.map((answer, i) => ({ answer, answer_id: i + 1 })),
@@ -107,7 +107,7 @@ describe('accuracy by type', () => {
     const annotations = [annotation(1, ten(['a cat', 'dog'])), annotation(2, ten(['a cat']))];
     const labels = put({ data_subtype: 'val2014', annotations });
     const predictions = put([1, 2].map((question_id) => ({ question_id, answer: 'cat' })));
-    // When all annotators say "a cat", "cat" is wrong: the official program normalises only where they differ.
+    // When all annotators say "a cat", "cat" is wrong: the official program normalises answers only when the annotators differ.
     expect(await scoreFile({ task: 'vqa', labels, predictions })).toMatchObject({
       accuracy: 0.5,
       byType: { other: 0.5 },
@@ -116,11 +116,11 @@ describe('accuracy by type', () => {
   });
 });
 
-describe('what is missing or too much', () => {
+describe('missing and surplus entries', () => {
   const labels = at('nlvr2-valid.json');
   const predictions = at('nlvr2-missing_predict.csv');
 
-  test('a missing prediction is an error that counts them, or a wrong answer when that is asked for', async () => {
+  test('missing predictions are an error that gives their number; on request they count as wrong answers', async () => {
     const options = { task: 'nlvr2', labels, predictions } as const;
     await refused(scoreFile(options), 'BAD_DATA', predictions, '2 of 200', 'dev-838-3-1', '--missing-wrong');
     const whole = await scoreFile({ ...options, predictions: at('nlvr2-valid_predict.csv') });
@@ -142,7 +142,7 @@ describe('what is missing or too much', () => {
     );
   });
 
-  test('labels that are missing are counted', async () => {
+  test('missing labels are counted', async () => {
     const questions = put([{ question_id: 1, img_id: 'a', sent: 'what?' }]);
     const said = put([{ question_id: 1, answer: 'net' }]);
     await refused(
@@ -164,7 +164,7 @@ describe('normalisation of VQA answers', () => {
     ['ten', '10'],
     ['twenty', 'twenty'],
     ['line\nbreak\tand tab', 'line break and tab'],
-    // Contractions, of the official list only
+    // Contractions of the official list, and no others
     ['dont', "don't"],
     ['whos there', "who's there"],
     ["couldnt've", "couldn't've"],
@@ -174,7 +174,7 @@ describe('normalisation of VQA answers', () => {
     ["somebody'd", 'somebodyd'],
     ['its', 'its'],
     ['Im', 'im'],
-    // Punctuation: a mark beside a space goes, another becomes a space
+    // Punctuation: a mark next to a space is removed, any other mark becomes a space
     ['red/blue', 'red blue'],
     ['red / blue', 'red blue'],
     ['t-shirt', 't shirt'],
@@ -182,11 +182,11 @@ describe('normalisation of VQA answers', () => {
     ['yes!', 'yes'],
     ['"stop"', 'stop'],
     ["man's", "man's"],
-    // A comma between digits removes all marks
+    // If a comma is between digits, all marks are removed
     ['1,000', '1000'],
     ['1,000 t-shirts', '1000 tshirts'],
     ['1, 000', '1 000'],
-    // Full stops stay before a digit
+    // A full stop before a digit is kept
     ['3.5', '3.5'],
     ['U.S.', 'us'],
     ['no.', 'no'],
@@ -214,7 +214,7 @@ describe('accuracy by ten annotators', () => {
     expect(annotatorAccuracy(ten(...Array.from({ length: equal }, () => 'red')), 'red')).toBeCloseTo(accuracy, 12);
   });
 
-  test('answers are normalised when the annotators differ, and compared as they are when all agree', () => {
+  test('answers are normalised when the annotators differ, and compared unchanged when all agree', () => {
     expect(annotatorAccuracy(ten('The cat', 'cat', 'cat.', 'a cat'), 'cat!')).toBe(1);
     expect(
       annotatorAccuracy(
@@ -230,7 +230,7 @@ describe('accuracy by ten annotators', () => {
     ).toBe(1);
   });
 
-  test('soft labels are the different answers with their accuracies', () => {
+  test('soft labels give each different answer its accuracy', () => {
     const labels = softLabels(['red', 'red', 'Red', 'a pink', 'pink', ...Array.from({ length: 5 }, () => 'red')]);
     expect(labels.map(({ answer }) => answer)).toEqual(['red', 'pink']);
     expect(labels[0].score).toBe(1);
@@ -238,7 +238,7 @@ describe('accuracy by ten annotators', () => {
   });
 });
 
-test('the pairs of pictures of a statement have the same group', () => {
+test('all picture pairs of one statement are in the same group', () => {
   expect(statementOf('dev-838-3-1')).toBe(statementOf('dev-838-0-1'));
   expect(statementOf('dev-838-3-1')).not.toBe(statementOf('dev-838-3-0'));
 });
@@ -256,7 +256,7 @@ describe('lxmert score', () => {
     expect(JSON.parse(out)).toMatchObject({ accuracy, consistency, questions });
   });
 
-  test('prints a table for people', async () => {
+  test('prints a table without --json', async () => {
     const { code, out } = await command(
       table,
       ...['score', 'vqa', '--labels', at('vqa-minival.json'), '--predictions', at('vqa-minival_predict.json')],

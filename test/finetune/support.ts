@@ -10,7 +10,7 @@ import type { Question, QuestionTask } from '../../src/finetune/questions/index.
 
 export const fixture = (name: string): string => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
 
-/** A temporary folder into which files are written: text as it is, other values as JSON. */
+/** A temporary folder into which files are written: text unchanged, other values as JSON. */
 export function fileFolder() {
   const folder = mkdtempSync(join(tmpdir(), 'finetune-'));
   let count = 0;
@@ -33,7 +33,7 @@ export async function questionsOf(
   return questions;
 }
 
-/** Expects a rejection with this code and every one of these words in the message. */
+/** Expects a rejection with this code, and every one of these words in the message. */
 export async function refused(promise: Promise<unknown>, code: string, ...words: string[]): Promise<void> {
   const error: unknown = await promise.then(
     () => undefined,
@@ -43,7 +43,7 @@ export async function refused(promise: Promise<unknown>, code: string, ...words:
   for (const word of words) expect((error as Error).message).toContain(word);
 }
 
-/** Runs a command and gathers what it prints. */
+/** Runs a command and returns its output. */
 export async function command(table: CommandTable, ...args: string[]) {
   let out = '';
   let err = '';

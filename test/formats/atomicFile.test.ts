@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-test('a file is replaced whole and nothing is left beside it', async () => {
+test('a file is replaced as a whole, and no temporary file remains', async () => {
   const path = join(folder, 'a.json');
   await writeFileAtomic(path, 'one');
   await writeFileAtomic(path, 'twö');
@@ -29,7 +29,7 @@ test('a file is replaced whole and nothing is left beside it', async () => {
   });
 });
 
-test('a folder appears whole, or not at all when filling it fails', async () => {
+test('a folder appears when it is complete, and never if filling it fails', async () => {
   const parent = join(folder, 'parent');
   await mkdir(parent);
   const path = join(parent, 'step');
@@ -46,7 +46,7 @@ test('a folder appears whole, or not at all when filling it fails', async () => 
   expect(await readdir(path)).toEqual(['y']);
 });
 
-test('a link is swapped, and temporaries of the dead are removed', async () => {
+test('a link is replaced, and temporary files of ended processes are removed', async () => {
   const parent = join(folder, 'links');
   await mkdir(parent);
   const link = join(parent, 'last');

@@ -2,7 +2,7 @@ import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { floatsToHalves, floatToHalf, halfToFloat } from '../../src/formats/dtypes.js';
 
-test('every half float survives the way to float and back', () => {
+test('every half float is the same after conversion to float and back', () => {
   const wrong: number[] = [];
   for (let bits = 0; bits < 0x10000; bits++) {
     const value = halfToFloat(bits);
@@ -33,9 +33,9 @@ test('rounds to the nearest half, ties to even', () => {
   expect(floatToHalf(2 ** -25 * 1.0001)).toBe(1);
 });
 
-test('many at a time come out as one by one, and the first too large one is told', () => {
+test('converting many values at a time gives the results of single conversions, and returns the index of the first value that is too large', () => {
   const edges = [0, 2 ** -24, 2 ** -25, 2 ** -14, 1, 1 + 2 ** -11, 1 + 3 * 2 ** -11, 65504].flatMap((x) => [x, -x]);
-  // Every exponent, and fractions around the middle between two halves.
+  // Values of every exponent, and values around the middle between two half floats.
   const words = Uint32Array.from({ length: 40_000 }, (_, i) => (i * 0x9e3779b1) >>> 0);
   const middles = Uint32Array.from(words, (word) => (word & 0xffffe000) | (0x0fff + (word % 3)));
   const random = [words, middles].flatMap(({ buffer }) => [...new Float32Array(buffer)]);

@@ -6,10 +6,10 @@ import { fileFolder } from '../finetune/support.js';
 const { put, remove } = fileFolder();
 afterAll(remove);
 
-/** A text longer than the 4 MiB that are read at a time, so that pieces lie across the borders of chunks. */
+/** A text longer than the 4 MiB of one read, so that values cross the borders of reads. */
 const long = 'red "circle", [x] {y}: \\ é '.repeat(40_000);
 
-test('entries and elements come whole, also across the borders of what is read at a time', async () => {
+test('entries and elements that cross the border of two reads are complete', async () => {
   const value = {
     first: [1, [2, '}']],
     list: Array.from({ length: 12 }, (_, i) => ({ i, text: `${long}${i}` })),
@@ -36,7 +36,7 @@ test('entries and elements come whole, also across the borders of what is read a
   }
 });
 
-test('lines come whole, with their numbers', async () => {
+test('lines are complete, and have their line numbers', async () => {
   const lines = ['a', '', long.repeat(5), 'é\u2028b', 'last'];
   const got: [string, number][] = [];
   await readLines(put(lines.join('\n')), 'lines', (line, number) => got.push([line, number]));

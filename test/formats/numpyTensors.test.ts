@@ -36,7 +36,7 @@ const put = (name: string, bytes: Uint8Array): string => {
   return path;
 };
 
-test('a pickle that would run something is refused by the name of that', async () => {
+test('a pickle that would run a function is refused, and the message names the function', async () => {
   const path = put('hostile.pkl', Buffer.from('\x80\x02cposix\nsystem\nX\x04\x00\x00\x00true\x85R.', 'latin1'));
   await expect(readNumpyTensors(path)).rejects.toMatchObject({
     code: 'BAD_DATA',
@@ -44,7 +44,7 @@ test('a pickle that would run something is refused by the name of that', async (
   });
 });
 
-test('pickles that are cut at any place, and one without arrays, name the file', async () => {
+test('the error for a pickle that is cut at any place, or has no arrays, names the file', async () => {
   const bytes = readFileSync(form('protocol4'));
   for (let length = 3; length < bytes.length; length += 97) {
     const path = put('cut.pkl', bytes.subarray(0, length));

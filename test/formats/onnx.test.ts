@@ -33,7 +33,7 @@ test.each([
   expect(await readOnnxMetadata(fileOf(...parts(encodeOnnxMetadata(metadata))))).toEqual(metadata);
 });
 
-test('a graph without metadata has none', async () => {
+test('the metadata of a graph without metadata are empty', async () => {
   expect(await readOnnxMetadata(fileOf(graph))).toEqual({});
 });
 
@@ -41,7 +41,7 @@ test.each([
   ['text', Buffer.from('no protobuf at all, but a text')],
   ['a graph that is cut', graph.subarray(0, graph.length - 9)],
   ['zeros', Buffer.alloc(100)],
-])('%s is refused, naming the file', async (_, bytes) => {
+])('%s is refused, and the message names the file', async (_, bytes) => {
   const path = fileOf(bytes);
   await expect(readOnnxMetadata(path)).rejects.toMatchObject({
     code: 'BAD_DATA',

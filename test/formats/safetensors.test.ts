@@ -41,7 +41,7 @@ async function openBytes(bytes: Uint8Array): Promise<SafetensorsFile> {
 }
 
 describe('reading', () => {
-  test('takes a file of the Python library, all dtypes', async () => {
+  test('reads a file that the Python library wrote, with all dtypes', async () => {
     const file = await openBytes(Buffer.from(fromPython, 'base64'));
     expect(file.metadata).toEqual({ format: 'pt' });
     expect([...(await file.readFloat32('words'))]).toEqual([1.5, -2.25, 0, Math.fround(3e38)]);
@@ -65,7 +65,7 @@ describe('reading', () => {
     await file.close();
   });
 
-  test('says which file is missing, and that a folder is none', async () => {
+  test('the message names a missing file, and says that a folder is not a file', async () => {
     await expect(SafetensorsFile.open(join(folder, 'gone'))).rejects.toMatchObject({
       code: 'FILE_MISSING',
       message: expect.stringContaining(join(folder, 'gone')),
@@ -110,14 +110,14 @@ describe('reading', () => {
     await expect(openBytes(bytes)).rejects.toMatchObject({ code: 'BAD_DATA', message: expect.stringMatching(message) });
   });
 
-  test('notices a file cut short while open', async () => {
+  test('finds that a file was cut while it was open', async () => {
     const file = await openBytes(withLength(tensor({}), eight));
     await truncate(file.path, file.entry('w').offset + 3);
     await expect(file.read('w')).rejects.toMatchObject({ code: 'BAD_DATA', message: expect.stringContaining('cut') });
     await file.close();
   });
 
-  test('damaged bytes are refused with BAD_DATA or leave a consistent file', async () => {
+  test('a file with damaged bytes is refused with BAD_DATA, or is consistent', async () => {
     const whole = Buffer.from(fromPython, 'base64');
     await fc.assert(
       fc.asyncProperty(
@@ -133,7 +133,7 @@ describe('reading', () => {
             expect(error).toMatchObject({ code: 'BAD_DATA' });
             return;
           }
-          // Accepted: then every byte after the header belongs to exactly one tensor, and every tensor can be read.
+          // The file was accepted: every byte after the header belongs to exactly one tensor, and every tensor can be read.
           let end = Math.min(...[...file.entries.values()].map(({ offset }) => offset));
           for (const entry of file.entries.values()) {
             expect(entry.offset).toBe(end);
@@ -150,7 +150,7 @@ describe('reading', () => {
     );
   });
 
-  test('any JSON as a header is refused or consistent', () => {
+  test('a file with any JSON as its header is refused or consistent', () => {
     const entry = fc.record({
       dtype: fc.constantFrom('F32', 'U8', 'BOOL', 'X', 3, null),
       shape: fc.oneof(fc.array(fc.integer({ min: -1, max: 4 }), { maxLength: 3 }), fc.anything()),
@@ -177,7 +177,7 @@ describe('writing', () => {
     return new dtypes[dtype].array(bytes.buffer);
   };
 
-  test('what is written comes back, every tensor aligned', async () => {
+  test('the written values are read again, and every tensor is aligned', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.uniqueArray(
@@ -216,7 +216,7 @@ describe('writing', () => {
     );
   });
 
-  test('takes parts in any order, and counts them', async () => {
+  test('accepts the parts of a tensor in any order, and counts them', async () => {
     const path = newPath();
     const writer = await SafetensorsWriter.create(path, [{ name: 'rows', dtype: 'F32', shape: [3, 2] }]);
     await writer.write('rows', new Float32Array([5, 6]), 4);

@@ -10,7 +10,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-/** CRC-32C bit by bit, as its polynomial says. */
+/** CRC-32C bit by bit, from its polynomial. */
 function crc32c(bytes: Uint8Array): number {
   let crc = 0xffffffff;
   for (const byte of bytes) {
@@ -25,7 +25,7 @@ const masked = (bytes: Uint8Array): number => {
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
 };
 
-/** The messages of a TFRecord file, checksums checked. */
+/** Returns the messages of a TFRecord file, and checks their checksums. */
 function messages(file: Buffer): Buffer[] {
   const found: Buffer[] = [];
   for (let at = 0; at < file.length;) {
@@ -43,7 +43,7 @@ test('the checksum is the standard one', () => {
   expect(crc32c(Buffer.from('123456789'))).toBe(0xe3069283);
 });
 
-test('version, start of the session, then a summary a step', async () => {
+test('the file has the version, the start of the session, and one summary for each step', async () => {
   const events = await EventFile.create(folder, { step: 5 });
   await events.scalars(6, { 'loss/qa': 0.5, lr: undefined, rate: 2, none: 0 });
   await events.close();
@@ -51,7 +51,7 @@ test('version, start of the session, then a summary a step', async () => {
   expect(name).toMatch(/^events\.out\.tfevents\.\d+\./);
   const [version, session, summary, ...rest] = messages(await readFile(join(folder, name)));
   expect(rest).toEqual([]);
-  // Field 1 is the wall time (9 bytes); then field 3, a string of 13.
+  // Field 1 is the wall time (9 bytes); field 3 is a string of 13 bytes.
   expect(version.subarray(9)).toEqual(Buffer.from('\x1a\x0dbrain.Event:2', 'latin1'));
   expect(Math.abs(version.readDoubleLE(1) - Date.now() / 1000)).toBeLessThan(600);
   // Field 2, step 5; field 7, { status: 1 }.
@@ -66,7 +66,7 @@ test('version, start of the session, then a summary a step', async () => {
   expect(summary.subarray(9)).toEqual(Buffer.concat([Buffer.from([0x10, 6, 0x2a, body.length]), body]));
 });
 
-test('a folder that is not there is named', async () => {
+test('the error for a missing folder names the folder', async () => {
   await expect(EventFile.create(join(folder, 'none'))).rejects.toMatchObject({
     message: expect.stringContaining(join(folder, 'none')),
   });

@@ -9,7 +9,7 @@ import { SafetensorsFile } from '../../src/formats/safetensors.js';
 
 jest.setTimeout(240_000);
 
-/** The examples of docs/api.md, as somebody runs them who has the package installed. */
+/** Runs the examples of docs/api.md as a user does who has installed the package. */
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const examples = [...readFileSync(join(root, 'docs/api.md'), 'utf8').matchAll(/```ts\n(.*?)```/gs)].map(
   ([, code]) => code,
@@ -38,7 +38,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-test('there are four, and each compiles in strict mode', () => {
+test('the page has four examples, and each compiles in strict mode', () => {
   expect(examples).toHaveLength(4);
   const files = examples.map((code, i) => {
     const file = join(folder, `example-${i}.mts`);
@@ -58,7 +58,7 @@ test('there are four, and each compiles in strict mode', () => {
   expect(status).toBe(0);
 });
 
-test('asking a model: the answer is one of the table', () => {
+test('the example that asks a model prints an answer of the table', () => {
   const { status, stdout, stderr } = runExample(0);
   expect(stderr).toBe('');
   const table = JSON.parse(readFileSync(join(folder, 'data/scenes/all_ans.json'), 'utf8')) as { ans: string }[];
@@ -66,7 +66,7 @@ test('asking a model: the answer is one of the table', () => {
   expect(status).toBe(0);
 });
 
-test('learning from samples: the loss falls, and a run begins with what was saved', async () => {
+test('the example that trains on samples: the loss falls, and a run begins with the saved weights', async () => {
   const { status, stdout, stderr } = runExample(1);
   expect(stderr).toBe('');
   expect(status).toBe(0);
@@ -91,7 +91,7 @@ test('learning from samples: the loss falls, and a run begins with what was save
   expect(begun.stderr).toMatch(/initial weights from runs\/mine: \d+ of \d+ tensors; rows of (\d+) of \1 answers\n/);
 });
 
-test("data of one's own: a run that is finished, and then left alone", () => {
+test("the example with the user's own data finishes its run, and does nothing when it is repeated", () => {
   const first = runExample(2);
   expect(first.stderr).toBe('');
   expect(first.stdout.trim().split('\n')).toHaveLength(13);
@@ -99,7 +99,7 @@ test("data of one's own: a run that is finished, and then left alone", () => {
   expect(runExample(2).stdout).toBe('runs/own/checkpoints/step-00000012\n');
 });
 
-test('a question, an answer: of a pre-trained run, with its hidden states and attention', () => {
+test('the example that loads a pre-trained run gives an answer, hidden states and attention', () => {
   const { stdout, stderr, status } = runExample(3);
   expect(stderr).toBe('');
   expect(status).toBe(0);

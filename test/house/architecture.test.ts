@@ -4,7 +4,7 @@ import { describe, expect, test } from '@jest/globals';
 
 const page = readFileSync(fileURLToPath(new URL('../../docs/architecture.md', import.meta.url)), 'utf8');
 
-/** Rooms and what each may use, as the table says. */
+/** The rooms of the table, and the rooms that each may import. */
 function readTable(): Map<string, string[]> {
   const rows = [...page.matchAll(/^\| `src\/(\w+)` \|.*\| (.*) \|$/gm)];
   const rooms = rows.map(([, room]) => room);
@@ -16,7 +16,7 @@ function readTable(): Map<string, string[]> {
   );
 }
 
-/** Arrows of the picture. */
+/** The arrows of the picture. */
 function readPicture(): Map<string, string[]> {
   const picture = /```mermaid\n([^`]*)```/.exec(page)?.[1] ?? '';
   const arrows = new Map<string, string[]>();
@@ -25,7 +25,7 @@ function readPicture(): Map<string, string[]> {
   return arrows;
 }
 
-/** Rooms that arrows lead to from a room, directly or along others. */
+/** All rooms that can be reached from a room along one or more arrows. */
 function reachable(arrows: ReadonlyMap<string, readonly string[]>, from: string): Set<string> {
   const found = new Set<string>();
   const visit = (room: string): void => {
@@ -53,7 +53,7 @@ describe('the picture of the rooms in docs/architecture.md', () => {
       expect([room, uses.filter((to) => !table.get(room)?.includes(to))]).toEqual([room, []]);
   });
 
-  test('leads along its arrows to every room that the table allows', () => {
+  test('has a path of arrows to every room that the table allows', () => {
     for (const [room, uses] of table) {
       const led = reachable(picture, room);
       expect([room, uses.filter((to) => !led.has(to))]).toEqual([room, []]);

@@ -19,7 +19,7 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
 const name = `lxmert-${version}-linux-x64`;
 
-/** The bundle is made of what is built here, compressed quickly, and unpacked in a root file system of its own. */
+/** Makes a bundle of the files built here, compresses it quickly, and unpacks it in a separate root file system. */
 let folder: string;
 const bare = (): string => join(folder, 'root');
 const unpacked = (): string => join(bare(), name);
@@ -28,14 +28,14 @@ const read = (...path: string[]): string => readFileSync(join(...path), 'utf8');
 const run = (program: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env) =>
   spawnSync(program, args, { cwd: folder, encoding: 'utf8', env });
 
-/** The paths of glibc's libraries and of nothing else that these programs are linked with. */
+/** The paths of those libraries of glibc with which these programs are linked; other libraries are left out. */
 function glibcOf(programs: readonly string[]): string[] {
   const lines = programs.flatMap((program) => run('ldd', [program]).stdout.split('\n'));
   const paths = lines.map((line) => /(\/\S+) \(0x/.exec(line)?.[1]).filter((path) => path !== undefined);
   return [...new Set(paths)].filter((path) => /^(ld-linux.*|lib(c|m|dl|pthread|rt))\.so/.test(basename(path)));
 }
 
-/** A root with a shell, glibc and /tmp. */
+/** Makes a root file system with a shell, glibc and /tmp. */
 function makeRoot(): void {
   for (const part of ['bin', 'tmp', 'proc', 'dev']) mkdirSync(join(bare(), part), { recursive: true });
   const shell = run('sh', ['-c', 'readlink -f "$(command -v dash || command -v sh)"']).stdout.trim();
@@ -48,7 +48,7 @@ function makeRoot(): void {
 
 const ENTER = 'mount --make-rprivate / && mount -t proc proc "$0/proc" && exec chroot "$0" "$@"';
 
-/** Whether this process may change into a root, with /proc in it; elsewhere the bundle runs here, in an empty environment. */
+/** Whether this process may change its root folder and mount /proc; if not, the bundle runs in this root, in an empty environment. */
 let mayEnter: boolean;
 const enter = (args: readonly string[]) =>
   run('unshare', ['--mount', 'sh', '-c', ENTER, bare(), ...args], { PATH: `${process.env['PATH']}:/usr/sbin:/sbin` });
@@ -63,7 +63,7 @@ const lxmert = (...args: string[]) => {
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'lxmert-bundle-'));
   makeRoot();
-  // `npm test` installs xz where it may.
+  // `npm test` installs xz if it has permission.
   const packed = run('sh', ['-c', 'command -v xz']).status === 0;
   const [how, out] = packed ? [['--level', '0'], folder] : [['--unpacked'], bare()];
   const made = run(process.execPath, [join(root, 'scripts/bundle.mjs'), '--as-built', '--out', out, ...how]);
@@ -77,7 +77,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-test('where there is nothing but glibc and a shell, it pre-trains as the clone does', () => {
+test('on a system with only glibc and a shell, the bundle pre-trains like the clone', () => {
   expect(lxmert('--version')).toMatchObject({ status: 0, stdout: `${version}\n`, stderr: '' });
   const flags = '--preset tiny --max-steps 2 --batch-size 4 --threads 1 --valid none'.split(' ');
   const data = ['scenes', '--images', '12', '--feature-dim', '16', '--pictures', '0', '--out'];
@@ -108,7 +108,7 @@ test('where there is nothing but glibc and a shell, it pre-trains as the clone d
   expect(losses(bare(), 'tmp/run')).toEqual(losses(folder, 'run'));
 });
 
-/** The launcher, with a stand-in for the dynamic linker that says this. */
+/** The launcher with a fake dynamic linker, which runs the given shell commands. */
 function launcherOn(linker: string) {
   const loader = join(folder, 'ld.so');
   writeFileSync(loader, `#!/bin/sh\n${linker}\n`, { mode: 0o755 });
@@ -127,20 +127,20 @@ test.each([
     'echo "cannot open --version" >&2; exit 127',
     /^lxmert: the glibc of this machine is older than 2\.33, and 2\.\d+ or/,
   ],
-])('with a glibc that is too old it says so: %s', (linker, message) => {
+])('if glibc is too old, the launcher says so: %s', (linker, message) => {
   const { status, stdout, stderr } = launcherOn(linker);
   expect(stderr).toMatch(message);
   expect(stdout).toBe('');
   expect(status).toBe(1);
 });
 
-test('it starts by a link, too', () => {
+test('the launcher also starts through a link', () => {
   expect(run('ln', ['-s', join(unpacked(), 'lxmert'), 'link']).status).toBe(0);
   expect(run(join(folder, 'link'), ['--version'])).toMatchObject({ stdout: `${version}\n`, status: 0 });
 });
 
 test.each([['/some/where'], [undefined]])(
-  'programs that it starts have the LD_LIBRARY_PATH from outside: %s',
+  'programs that the bundle starts get the LD_LIBRARY_PATH of its caller: %s',
   (outer) => {
     const env = { LXMERT_BUNDLE_STARTED: '1', LD_LIBRARY_PATH: '/bundle/lib', LXMERT_OUTER_LD_LIBRARY_PATH: outer };
     const print =
@@ -150,7 +150,7 @@ test.each([['/some/where'], [undefined]])(
   },
 );
 
-test('it holds what runs, and the licence of each part', () => {
+test('the bundle contains the files that it needs to run, and the licence of each part', () => {
   const modules = join(unpacked(), 'app/node_modules');
   const packages = readdirSync(modules).flatMap((entry) =>
     entry.startsWith('@') ? readdirSync(join(modules, entry)).map((inner) => `${entry}/${inner}`) : [entry],

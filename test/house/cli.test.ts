@@ -60,19 +60,19 @@ afterEach(() => spies.splice(0).forEach((spy) => spy.mockRestore()));
 const run = (line: string) => runCli(line.split(' ').filter(Boolean), table);
 
 describe('exit codes', () => {
-  test('0 with the result on stdout when done', async () => {
+  test('0 after success, with the result on stdout', async () => {
     expect(await run('grow fern --days 9 --json --out-dir x')).toBe(0);
     expect(JSON.parse(out)).toEqual({ plant: 'fern', days: 9, outDir: 'x' });
     expect(err).toBe('');
   });
 
-  test('1 with the message alone on stderr when failed', async () => {
+  test('1 after a failure, with only the message on stderr', async () => {
     expect(await run('grow weed')).toBe(1);
     expect(err).toBe('lxmert: weeds.tsv, line 3: no roots\n');
     expect(out).toBe('');
   });
 
-  test('1 with a hint for what was not foreseen', async () => {
+  test('1 with a hint after an unexpected error', async () => {
     expect(await run('grow bug')).toBe(1);
     expect(err).toMatch(/^lxmert: leaf is undefined\n.*--trace/);
     expect(err).not.toContain('cli.test.ts');
@@ -132,7 +132,7 @@ describe('help', () => {
     expect(err).toBe('');
   });
 
-  test('of a command tells its options and runs nothing', async () => {
+  test('of a command lists its options and runs nothing', async () => {
     expect(await run('grow weed --help')).toBe(0);
     expect(out).toContain('--out-dir');
     expect(out).toContain('[default: 7]');
@@ -140,13 +140,13 @@ describe('help', () => {
     expect(err).toBe('');
   });
 
-  test('--version prints it and loads no command', async () => {
+  test('--version prints the version and loads no command', async () => {
     expect(await runCli(['--version'], { grow: () => Promise.reject(new Error('must not load')) })).toBe(0);
     expect(out).toMatch(/^\d+\.\d+\.\d+\n$/);
   });
 });
 
-test('a positional argument that is empty is named as one', async () => {
+test('the error for an empty positional argument names the argument', async () => {
   expect(await runCli(['grow', ''], table)).toBe(2);
   expect(err).toContain('<plant> needs a value');
 });
@@ -155,12 +155,12 @@ test.each([
   ['--json=false', ''],
   ['--json=true', '"days":7'],
   ['--days 3 --days 4 --json', '"days":4'],
-])('of `%s` the last word counts', async (flags, shown) => {
+])('of an option given several times, the last value counts: `%s`', async (flags, shown) => {
   expect(await run(`grow fern ${flags}`)).toBe(0);
   expect(out).toContain(shown);
 });
 
-test('a command that runs loads no other', async () => {
+test('running a command loads no other command', async () => {
   const broken = { ...table, harvest: () => Promise.reject(new Error('must not load')) };
   expect(await runCli(['grow', 'fern'], broken)).toBe(0);
   expect(err).toBe('');

@@ -28,7 +28,7 @@ const table: CommandTable = {
 
 async function helpOf(command: readonly string[]): Promise<string> {
   let text = '';
-  // yargs prints help by console.log.
+  // yargs prints help with console.log.
   const spy = jest.spyOn(console, 'log').mockImplementation((some) => void (text += String(some)));
   try {
     expect([command, await runCli([...command, '--help'], table)]).toEqual([command, 0]);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 
-/** Whatever scripts/gpu-check.sh runs, by stand-ins that compute nothing: its order, its deadlines, its summary. */
+/** Tests order, deadlines and summary of scripts/gpu-check.sh with fake programs that compute nothing. */
 const script = fileURLToPath(new URL('../../scripts/gpu-check.sh', import.meta.url));
 
 let folder: string;
@@ -24,7 +24,7 @@ function program(path: string, text: string): void {
   writeFileSync(join(folder, path), `#!/bin/bash\n${text}\n`, { mode: 0o755 });
 }
 
-/** A stand-in for the program, with the losses of a step by device. */
+/** Writes a fake `lxmert`, which prints the given losses of a step for each device. */
 function lxmert({ cuda = 2.00001, parity = ':', bench = ':' } = {}): void {
   program(
     'bin/lxmert',
@@ -78,7 +78,7 @@ const rightSteps = [
   'instructions',
 ];
 
-test('the stage `right` runs what is worth most first, and leaves two files to carry away', () => {
+test('the stage `right` runs the most important checks first, and writes two result files', () => {
   const { status, stdout, summary } = check([]);
   expect(stdout).toMatch(/^stand-in\n== right, 240 s at most\n/);
   const { verdict, steps } = summary.stages['right'];
@@ -93,7 +93,7 @@ test('the stage `right` runs what is worth most first, and leaves two files to c
   expect(status).toBe(0);
 });
 
-test('the stage `fast` gives its figures, names what is not installed, and keeps what `right` came to', () => {
+test('the stage `fast` gives its figures, names missing programs, and keeps the results of `right`', () => {
   check(['right']);
   const { status, summary } = check(['fast']);
   expect(summary.stages['right'].verdict).toBe('ok');
@@ -110,7 +110,7 @@ test('the stage `fast` gives its figures, names what is not installed, and keeps
   expect(status).toBe(0);
 });
 
-test('a check that fails is named, the others run all the same, and the exit code says so', () => {
+test('a failed check is named and gives a failing exit code, and the other checks still run', () => {
   program('programs/kernels', 'echo WRONG; exit 3');
   const { status, stdout, summary } = check(['right']);
   expect(summary.stages['right']).toMatchObject({
@@ -122,7 +122,7 @@ test('a check that fails is named, the others run all the same, and the exit cod
   expect(status).toBe(1);
 });
 
-test('losses that are not the CPU’s fail', () => {
+test('losses that differ from those of the CPU fail', () => {
   lxmert({ cuda: 2.01 });
   const { status, summary } = check(['right']);
   expect(summary.stages['right'].steps['losses']).toMatchObject({
@@ -132,7 +132,7 @@ test('losses that are not the CPU’s fail', () => {
   expect(status).toBe(1);
 });
 
-test('a note of the engine fails the check: a step without its graph is right and slow', () => {
+test('a note of the engine fails the check, because a step without its graph is correct but slow', () => {
   const note = 'steps run op by op, which is slower: capture failed';
   lxmert({ bench: `echo '${note}' >&2` });
   const { status, summary } = check(['fast']);
@@ -140,7 +140,7 @@ test('a note of the engine fails the check: a step without its graph is right an
   expect(status).toBe(1);
 });
 
-test('what is not built leaves the stage incomplete, and says how it is built', () => {
+test('if something is not built, the stage is incomplete, and the message says how to build it', () => {
   rmSync(join(folder, 'programs/kernels'));
   const { status, summary } = check(['right']);
   expect(summary.stages['right']).toMatchObject({
@@ -150,7 +150,7 @@ test('what is not built leaves the stage incomplete, and says how it is built', 
   expect(status).toBe(1);
 });
 
-test('a stage ends at its deadline, with all that it started, and what it had no time for is named', () => {
+test('a stage and all its processes end at its deadline, and checks that did not run are named', () => {
   const pid = join(folder, 'pid');
   program('programs/kernels', `sleep 600 & echo $! >"${pid}"; wait`);
   const { status, summary } = check(['right', '--seconds', '2']);
@@ -158,7 +158,7 @@ test('a stage ends at its deadline, with all that it started, and what it had no
   expect(verdict).toBe('incomplete');
   for (const name of rightSteps)
     expect([name, steps[name]]).toEqual([name, expect.objectContaining({ outOfTime: true })]);
-  // Gone, or ended and not yet taken from the list by the process that adopted it.
+  // The process is gone, or it is a zombie that its new parent has not yet waited for.
   const stat = `/proc/${readFileSync(pid, 'utf8').trim()}/stat`;
   expect(existsSync(stat) ? readFileSync(stat, 'utf8').replace(/^.*\) /, '')[0] : 'gone').toMatch(/^(gone|Z)$/);
   expect(status).toBe(1);

@@ -15,7 +15,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** The message of the error that loading gives. */
+/** The message of the error that loading throws. */
 function messageOf(options: LoadOptions): string {
   try {
     loadAddon(options);
@@ -26,7 +26,7 @@ function messageOf(options: LoadOptions): string {
   throw new Error('the addon loaded');
 }
 
-/** A folder with an addon and what setup recorded about it. */
+/** Makes a folder with an addon and the record that setup writes about it. */
 function addonWith(name: string, record: object, contents?: string): string {
   mkdirSync(join(folder, name));
   const path = join(folder, name, 'lxmert.node');
@@ -39,7 +39,7 @@ function addonWith(name: string, record: object, contents?: string): string {
 const machine = { platform: 'linux', arch: 'x64', cpuFlags: new Set(['fma', 'avx2']) };
 const record = { platform: 'linux', arch: 'x64', march: 'native', cpuFlags: ['fma', 'avx2'] };
 
-test('the addon that setup built loads, and once', () => {
+test('the addon that setup built is loaded, and only once', () => {
   const addon = loadAddon();
   expect(addon).toBe(loadAddon());
   expect(Object.keys(addon).length).toBeGreaterThan(0);
@@ -52,7 +52,7 @@ test('a missing file', () => {
   );
 });
 
-test('LXMERT_ADDON names another file, and is named when that is wrong', () => {
+test('LXMERT_ADDON chooses another file, and the error for a bad file names the variable', () => {
   const before = process.env['LXMERT_ADDON'];
   try {
     process.env['LXMERT_ADDON'] = addonWith('other', record);
@@ -72,14 +72,14 @@ test('LXMERT_ADDON names another file, and is named when that is wrong', () => {
 });
 
 test('an addon for another CPU is refused before it is loaded', () => {
-  // Its contents would give another message if they were looked at.
+  // If the file were loaded, its contents would cause another message.
   const path = addonWith('cpu', { ...record, cpuFlags: ['fma', 'avx512f', 'avx512bw'] }, 'not an addon');
   const message = messageOf({ path, machine });
   expect(message).toContain('it may use avx512f, avx512bw, which this CPU does not have');
   expect(message).toMatch(/\n {2}3\. Build it for this one: npm run setup\n {2}4\. .*LXMERT_MARCH=/);
 });
 
-test('where the system does not tell its CPU features, loading is tried', () => {
+test('if the system does not list its CPU features, the addon is loaded without a check', () => {
   const path = addonWith('untold', { ...record, cpuFlags: ['a-feature-of-no-cpu'] });
   expect(loadAddon({ path, machine: { ...machine, cpuFlags: undefined } })).toBeDefined();
 });
@@ -97,11 +97,11 @@ test.each([
   expect(messageOf({ path: addonWith(name, record, contents), machine })).toContain('It is damaged');
 });
 
-test('a damaged record does not stop an addon that loads', () => {
+test('a damaged record does not prevent loading a good addon', () => {
   expect(loadAddon({ path: addonWith('norecord', []), machine })).toBeDefined();
 });
 
-test('how the CUDA back end is built: by a command that is there, in a clone, as a dependency and in a bundle', () => {
+test('the message says how to build the CUDA back end, with a command that exists: in a clone, in a dependency and in a bundle', () => {
   expect(buildCudaHint()).toBe('`npm run build:cuda` builds it where there is nvcc');
   const dependency = join(folder, 'node_modules', 'lxmert');
   mkdirSync(join(dependency, 'scripts'), { recursive: true });

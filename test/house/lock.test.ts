@@ -18,7 +18,7 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** A checkout of its own, so that its lock is, too. */
+/** A separate checkout, which has a separate lock. */
 let folder: string;
 let children: ChildProcess[];
 
@@ -50,7 +50,7 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** A process that takes the lock, and holds it until a file is there. */
+/** Starts a process that takes the lock, and keeps it until a file exists. */
 function hold(name: string, until = ''): { child: ChildProcess; errors: () => string } {
   const child = spawn(process.execPath, ['scripts/holder.mjs', name, until], {
     cwd: folder,
@@ -69,26 +69,26 @@ async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await sleep(5);
 }
 
-test('one at a time, and who waits says so', async () => {
+test('only one process has the lock at a time, and a waiting process says so', async () => {
   const first = hold('first', 'go');
   await until(() => log().includes('first begins'));
   const others = [hold('second'), hold('third')];
   await until(() => others.every(({ errors }) => errors() !== ''));
   for (const { errors } of others)
-    // On a machine with much other work the holder may not say in time who it is.
+    // On a busy machine, the holder may write its name too late for the message.
     expect([` (process ${first.child.pid})`, '']).toContain(
       /^setup: waiting for another setup of this folder(.*) \.\.\.\n$/.exec(errors())?.[1],
     );
   expect(log()).toEqual(['first begins']);
   appendFileSync(join(folder, 'go'), '');
   await Promise.all(others.map(({ child }) => once(child, 'close')));
-  // Each ends before another begins.
+  // Each process ends its work before another begins.
   const lines = log();
   expect(lines).toHaveLength(6);
   for (let i = 0; i < 6; i += 2) expect(lines[i + 1]).toBe(lines[i].replace('begins', 'ends'));
 });
 
-test('a holder that is killed leaves nothing behind: of two that wait, one goes on and then the other', async () => {
+test('if the holder is killed, the two waiting processes get the lock one after the other', async () => {
   const dead = hold('dead', 'never');
   await until(() => log().includes('dead begins'));
   const waiting = [hold('a'), hold('b')];

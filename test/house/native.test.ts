@@ -10,7 +10,7 @@ interface SourceList {
   readonly variables: Readonly<Record<string, readonly string[]>>;
 }
 
-/** JSON.parse takes neither comments nor trailing commas: what CMake's parser asks for, too. */
+/** JSON.parse refuses comments and trailing commas, as CMake's parser does. */
 const { variables } = JSON.parse(read('native/sources.gypi')) as SourceList;
 
 const nativeFile = /\.(cc|h|cu|cuh)$/;
@@ -21,12 +21,12 @@ const present = readdirSync(join(root, 'native'), { recursive: true, encoding: '
   .map((path) => `native/${path}`)
   .filter((path) => nativeFile.test(path));
 
-/** Names between <> or "" of a file's #include lines. */
+/** The names between <> or "" in the #include lines of a file. */
 const includesOf = (path: string): string[] =>
   [...read(path).matchAll(/^\s*#\s*include\s*[<"]([^>"]+)[>"]/gm)].map(([, name]) => name);
 
 describe('native/sources.gypi', () => {
-  test('lists every native file, and once', () => {
+  test('lists every native file exactly once', () => {
     expect([...listed].sort()).toEqual([...present].sort());
   });
 
@@ -40,33 +40,33 @@ describe('native/sources.gypi', () => {
     ['lxmert_racecheck_sources', /\.cc$/],
     ['lxmert_traffic_sources', /\.cc$/],
     ['lxmert_cuda_headers', /\.(h|cuh)$/],
-  ])('%s holds files of its kind, sorted', (name, kind) => {
+  ])('%s contains only files of its kind, sorted', (name, kind) => {
     expect(variables[name].length).toBeGreaterThan(0);
     expect(variables[name].filter((path) => !kind.test(path))).toEqual([]);
     expect(variables[name]).toEqual([...variables[name]].sort());
   });
 
-  test('binding.gyp and CMakeLists.txt name no native file and no flag of their own', () => {
+  test('binding.gyp and CMakeLists.txt list no native files and no additional flags', () => {
     for (const build of ['binding.gyp', 'CMakeLists.txt']) {
       expect(read(build)).toContain('native/sources.gypi');
       expect(read(build)).not.toMatch(/native\/\S+\.(cc|h|cu)\b|-ffast-math|-O\d/);
     }
   });
 
-  test('-ffast-math stays out: losses must tell NaN from numbers', () => {
+  test('-ffast-math is not used, because losses must distinguish NaN from numbers', () => {
     expect(variables['lxmert_cxx_flags']).not.toContain('-ffast-math');
     expect(variables['lxmert_cxx_flags']).not.toContain('-ffinite-math-only');
   });
 });
 
 describe('native headers', () => {
-  test('only native/binding knows Node-API', () => {
+  test('only native/binding uses Node-API', () => {
     const users = present.filter((path) => includesOf(path).some((name) => /napi|node_api|^node\.h$|v8/.test(name)));
     expect(users.length).toBeGreaterThan(0);
     expect(users.filter((path) => !path.startsWith('native/binding/'))).toEqual([]);
   });
 
-  test('native/engine knows neither CUDA nor the back ends nor the binding', () => {
+  test('native/engine includes nothing of CUDA, the back ends or the binding', () => {
     const engine = present.filter((path) => path.startsWith('native/engine/'));
     const foreign = engine.flatMap((path) =>
       includesOf(path)
@@ -77,12 +77,12 @@ describe('native headers', () => {
     expect(foreign).toEqual([]);
   });
 
-  test('every header is guarded', () => {
+  test('every header has an include guard', () => {
     const headers = present.filter((path) => path.endsWith('.h') || path.endsWith('.cuh'));
     expect(headers.filter((path) => !/^#(pragma once|ifndef \w+)/m.test(read(path)))).toEqual([]);
   });
 
-  test('included files of our own exist', () => {
+  test('all included files of this project exist', () => {
     const missing = present.flatMap((path) =>
       includesOf(path)
         .filter((name) => nativeFile.test(name) && /^(binding|engine|cpu|cuda|comm)\//.test(name))

@@ -17,7 +17,7 @@ interface Package {
 const pkg = JSON.parse(read('package.json')) as Package;
 
 describe('package.json', () => {
-  test('scripts name files that are there', () => {
+  test('scripts name files that exist', () => {
     const scripts = Object.values(pkg.scripts).flatMap((line) =>
       [...line.matchAll(/scripts\/\S+\.mjs/g)].map(([f]) => f),
     );
@@ -25,7 +25,7 @@ describe('package.json', () => {
     expect(scripts.filter((file) => !existsSync(join(root, file)))).toEqual([]);
   });
 
-  test('the packed files are enough to build both back ends elsewhere, and bring no tests', () => {
+  test('the package has all files to build both back ends, and no tests', () => {
     const { stdout } = spawnSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
       cwd: root,
       encoding: 'utf8',
@@ -48,12 +48,12 @@ describe('package.json', () => {
         'scripts/lib/addon.mjs',
       ]),
     );
-    // Source maps lead to sources that are not there, and the emulator is for tests.
+    // Source maps would refer to sources outside the package, and the emulator is only for tests.
     const unwanted = /^(test|src|build|node_modules|data|runs|native\/cuda\/emulator)\/|\.map$/;
     expect(paths.filter((path) => unwanted.test(path))).toEqual([]);
   });
 
-  test('the lock file belongs to it and names no place to download from', () => {
+  test('the lock file belongs to package.json and names no download address', () => {
     const lock = JSON.parse(read('package-lock.json')) as { packages: { '': Record<string, unknown> } };
     const { dependencies, devDependencies } = JSON.parse(read('package.json')) as Record<string, unknown>;
     expect(lock.packages[''].dependencies).toEqual(dependencies);
@@ -61,7 +61,7 @@ describe('package.json', () => {
     expect(read('package-lock.json')).not.toContain('"resolved": "http');
   });
 
-  test('the lock file has the packages for other systems, too: `npm ci` refuses it otherwise', () => {
+  test('the lock file also has the packages for other systems, because `npm ci` refuses it without them', () => {
     type Entry = { readonly version: string; readonly optionalDependencies?: Readonly<Record<string, string>> };
     const { packages } = JSON.parse(read('package-lock.json')) as { packages: Readonly<Record<string, Entry>> };
     const missing = Object.entries(packages).flatMap(([path, { optionalDependencies = {} }]) =>
@@ -72,7 +72,7 @@ describe('package.json', () => {
     expect(missing).toEqual([]);
   });
 
-  test('setup asks for the Node that "engines" names', () => {
+  test('setup requires the Node version that "engines" names', () => {
     const [major, minor] = /(\d+)\.(\d+)/.exec(pkg.engines.node)!.slice(1);
     expect(read('scripts/lib/setup.mjs')).toContain(`OLDEST_NODE = [${major}, ${minor}]`);
   });
@@ -103,13 +103,13 @@ describe('README.md', () => {
   });
 });
 
-test('docs/architecture.md has every room, from which the linter takes the arrows', () => {
+test('docs/architecture.md lists every room; the linter reads the allowed imports there', () => {
   const written = [...read('docs/architecture.md').matchAll(/^\| `src\/(\w+)` \|/gm)].map(([, room]) => room);
   const rooms = readdirSync(join(root, 'src'), { withFileTypes: true }).filter((entry) => entry.isDirectory());
   expect(written.sort()).toEqual(rooms.map(({ name }) => name).sort());
 });
 
-test('an import against the arrows is found', () => {
+test('the linter finds an import that the table does not allow', () => {
   const { forbidden } = createRequire(import.meta.url)('../../.dependency-cruiser.cjs') as {
     forbidden: { name: string; to: { path: string; pathNot: string[] } }[];
   };

@@ -7,7 +7,7 @@ const program = 'dist/cli/main.js';
 
 const shell = (line: string) => spawnSync('bash', ['-c', line], { cwd: root, encoding: 'utf8' });
 
-test('runs by npx in the clone', () => {
+test('runs with npx in the clone', () => {
   const { status, stdout } = shell('npx --no lxmert --version');
   expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
   expect(status).toBe(0);
@@ -26,18 +26,18 @@ test.each([
   expect(status).toBe(code);
 });
 
-test('a reader that has seen enough is no error', () => {
+test('a reader that closes the pipe early causes no error', () => {
   const { stdout, stderr } = shell(`node ${program} --help | true; echo \${PIPESTATUS[0]}`);
   expect(stderr).toBe('');
   expect(stdout).toBe('0\n');
 });
 
-test('a result that could not be written is told, and is a failure', () => {
+test('if a result cannot be written, the program says so and fails', () => {
   const { status, stderr } = shell(`node ${program} config reference > /dev/full`);
   expect(stderr).toBe('lxmert: cannot write the result to stdout: the disk is full; free some space (ENOSPC)\n');
   expect(status).toBe(1);
 });
 
-test('a message that could not be written changes no exit code', () => {
+test('if a message cannot be written, the exit code does not change', () => {
   expect(shell(`node ${program} scnes 2> /dev/full`).status).toBe(2);
 });

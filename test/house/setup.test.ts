@@ -17,7 +17,7 @@ function setup(cwd: string, env: NodeJS.ProcessEnv = {}) {
   return { status, stderr };
 }
 
-/** A project of one native and one TypeScript file around our scripts; its path has a space in it. */
+/** A project with one native file, one TypeScript file and the scripts of this project; its path contains a space. */
 let folder: string;
 const put = (path: string, text: string): void => writeFileSync(join(folder, path), text);
 
@@ -33,7 +33,7 @@ beforeEach(() => {
   ]) {
     cpSync(join(root, path), join(folder, path), { recursive: true });
   }
-  // Everything that npm brought, but our own link must not land in the folder of this clone.
+  // Links to everything that npm installed, except node_modules/.bin, into which setup writes its own link.
   mkdirSync(join(folder, 'node_modules'));
   spawnSync('bash', ['-c', `ln -s "${root}"node_modules/{*,.package-lock.json} node_modules/`], { cwd: folder });
   mkdirSync(join(folder, 'src', 'cli'), { recursive: true });
@@ -50,7 +50,7 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true }));
 
 describe('setup', () => {
-  test('builds, then does nothing, then builds again what changed, and tells what is wrong', () => {
+  test('builds, then does nothing, then rebuilds changed files, and reports errors', () => {
     const first = setup(folder);
     expect(first.stderr).toMatch(/building the native addon.*compiling TypeScript.*setup: ready/s);
     expect(first.status).toBe(0);
@@ -76,7 +76,7 @@ describe('setup', () => {
     put('src/cli/main.ts', 'export const answer = 43;\n');
     expect(setup(folder).status).toBe(0);
 
-    // An addon that another machine brought is not trusted, nor one that is damaged.
+    // An addon from another machine is built again, and so is a damaged one.
     const path = join(folder, 'build', 'Release', 'lxmert.node');
     rmSync(path);
     put('build/Release/lxmert.node', 'damaged');
@@ -93,8 +93,8 @@ describe('setup', () => {
   });
 });
 
-describe('where the system lacks something', () => {
-  /** A PATH on which only Node is. */
+describe('if the system lacks something', () => {
+  /** A PATH with only Node. */
   function bare(programs: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
     mkdirSync(join(folder, 'bin'));
     symlinkSync(process.execPath, join(folder, 'bin', 'node'));
@@ -107,7 +107,7 @@ describe('where the system lacks something', () => {
   const isRoot = process.getuid?.() === 0;
   const sudo = isRoot ? '' : 'sudo ';
 
-  test('no package manager that we know: names what is missing', () => {
+  test('without a known package manager, setup names what is missing', () => {
     const { status, stderr } = setup(folder, bare());
     expect(stderr).toContain(
       'lxmert: missing: a C++ compiler, make, Python 3 (for node-gyp), oneDNN with its headers\n',
@@ -115,13 +115,13 @@ describe('where the system lacks something', () => {
     expect(status).toBe(1);
   });
 
-  test('where it may not install, prints the one line', () => {
+  test('without permission to install, setup prints the command line to install it', () => {
     const { status, stderr } = setup(folder, bare({ dnf: 'exit 1' }));
     expect(stderr).toContain(`\n  ${sudo}dnf install -y gcc-c++ make python3 onednn-devel\n`);
     expect(status).toBe(1);
   });
 
-  test('on Debian: root installs, and updates the lists when they are not enough; others get the line', () => {
+  test('on Debian: for root, setup installs, and updates outdated package lists; for others, it prints the command line', () => {
     const env = bare({
       'apt-get': `echo "$@" >> "${folder}/apt.log"\n[ $# = 3 ] || { echo 'E: Unable to locate'; exit 100; }`,
     });
@@ -138,10 +138,10 @@ describe('where the system lacks something', () => {
     expect(stderr).toContain('See to it that "apt-get install g++ make python3 libdnnl-dev" works');
   });
 
-  test("Node's headers are not there and cannot be downloaded: one line says so, with both ways out", () => {
+  test("if Node's headers are missing and cannot be downloaded, one line says so and names both solutions", () => {
     rmSync(join(folder, 'build'), { recursive: true, force: true });
     mkdirSync(join(folder, 'node', 'bin'), { recursive: true });
-    // Nothing listens at that port.
+    // No process listens at that port.
     const offline = { npm_config_disturl: 'http://127.0.0.1:9/', npm_config_devdir: join(folder, 'headers') };
     const { status, stderr } = setup(folder, { ...offline, npm_config_nodedir: join(folder, 'node') });
     expect(status).toBe(1);
@@ -150,7 +150,7 @@ describe('where the system lacks something', () => {
     expect(line).toMatch(/npm_config_nodedir name .*, or install Node's own package of them .*libnode-dev/);
   });
 
-  test('missing npm packages: says when they cannot be installed', () => {
+  test('if missing npm packages cannot be installed, setup says so', () => {
     rmSync(join(folder, 'node_modules'), { recursive: true });
     const { status, stderr } = setup(folder, { ...bare({ npm: 'echo "no network"; exit 1' }), npm_execpath: '' });
     expect(stderr).toMatch(

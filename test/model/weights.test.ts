@@ -27,7 +27,7 @@ describe('ModelWeights', () => {
   });
   afterAll(() => engine.dispose());
 
-  test('has the names of the original, base size included', async () => {
+  test('has the parameter names of the original, also for the base size', async () => {
     const file = await SafetensorsFile.open(join(import.meta.dirname, '../fixtures/tiny/model.safetensors'));
     await file.close();
     const oneLayer = pretrainParameters(modelConfigSchema.parse({ lLayers: 1, rLayers: 1, xLayers: 1 }));
@@ -38,7 +38,7 @@ describe('ModelWeights', () => {
     expect(count(pretrainParameters(modelConfigSchema.parse({})))).toBe(228_051_752);
   });
 
-  test('query, key and value lie side by side', () => {
+  test('the weights of query, key and value are adjacent in memory', () => {
     const name = 'lxmert.encoder.layer.0.attention.self';
     const { weight, bias } = weights.qkv(name);
     expect(weight.tensor.shape).toEqual([144, 48]);
@@ -48,7 +48,7 @@ describe('ModelWeights', () => {
     expect(offsets('bias')).toEqual([0, 1, 2].map((i) => bias.tensor.offset + i * 48 * 4));
   });
 
-  test('no two parameters overlap, and gradients have the same places', () => {
+  test('no two parameters overlap, and gradients have the same offsets', () => {
     const spans = weights.parameters
       .map(({ offset, spec }) => [offset, offset + spec.shape.reduce((a, b) => a * b, 4)])
       .sort((a, b) => a[0] - b[0]);
@@ -57,7 +57,7 @@ describe('ModelWeights', () => {
     for (const { tensor, gradient } of weights.parameters) expect(gradient.offset).toBe(tensor.offset);
   });
 
-  test('ranges cover their groups and nothing else', () => {
+  test('the ranges of a group cover its parameters and nothing else', () => {
     const ranges = weights.ranges(new Set(['matched', 'qa']));
     for (const { offset, spec } of weights.parameters) {
       const inside = ranges.some(([begin, end]) => offset >= begin && offset < end);
@@ -65,7 +65,7 @@ describe('ModelWeights', () => {
     }
   });
 
-  test('initial values: N(0, deviation²), ones and zeros, by the seed alone', async () => {
+  test('initial values are N(0, deviation²), ones or zeros, and depend only on the seed', async () => {
     const read = async (name: string): Promise<Float32Array> => engine.readFloats(weights.get(name).tensor);
     await weights.initialize(7, 0.05);
     const words = await read('lxmert.embeddings.word_embeddings.weight');
@@ -87,7 +87,7 @@ describe('ModelWeights', () => {
     expect(query).not.toEqual(await read('lxmert.encoder.layer.0.attention.self.key.weight'));
   });
 
-  test('a signal ends the drawing after the parameter at hand', async () => {
+  test('a signal ends the initialisation after the current parameter', async () => {
     const valuesOf = () => Promise.all(weights.parameters.map(({ tensor }) => engine.readFloats(tensor)));
     await weights.initialize(7, 0.05);
     const before = await valuesOf();

@@ -21,7 +21,7 @@ async function copyOfTiny(): Promise<string> {
   return folder;
 }
 
-/** Rewrites a safetensors file: without the tensors whose names begin with `drop`, and with the named one changed. */
+/** Rewrites a safetensors file: removes the tensors whose names begin with `drop`, and changes the named tensor. */
 async function rewrite(
   path: string,
   { drop, name, change }: { drop?: string; name?: string; change?: (values: TensorValues) => void },
@@ -40,7 +40,7 @@ const edit = (path: string, name: string, change: (values: TensorValues) => void
   rewrite(path, { name, change });
 
 describe('parity with PyTorch', () => {
-  test('outputs, attention maps, losses, gradients and the trajectory', async () => {
+  test('outputs, attention maps, losses, gradients and the trajectory agree', async () => {
     const report = await runParity(tiny);
     expect(report.kinds.map(({ kind, compared }) => [kind, compared])).toEqual([
       ['outputs', 9],
@@ -59,7 +59,7 @@ describe('parity with PyTorch', () => {
     ['a query weight', 'lxmert.encoder.x_layers.0.visual_attention.att.query.weight', 5],
     ['a layer-norm bias', 'lxmert.encoder.visn_fc.box_layer_norm.bias', 0],
     ['an answer weight', 'answer_head.logit_fc.3.weight', 11],
-  ])('%s changed by 0.01 is seen', async (_, name, index) => {
+  ])('a change of %s by 0.01 is found', async (_, name, index) => {
     const folder = await copyOfTiny();
     await edit(join(folder, 'model.safetensors'), name, (values) => {
       (values as Float32Array)[index] += 0.01;
@@ -79,7 +79,7 @@ describe('parity with PyTorch', () => {
     expect(report.passed).toBe(false);
   });
 
-  test('gradients and trajectory may be absent, and it says so', async () => {
+  test('gradients and trajectory may be absent, and the report lists them as skipped', async () => {
     const folder = await copyOfTiny();
     await rm(join(folder, 'trajectory.json'));
     await rewrite(join(folder, 'expected.safetensors'), { drop: 'grad.' });
@@ -105,14 +105,14 @@ describe('damaged fixtures', () => {
     throw new Error('it was accepted');
   };
 
-  test('a missing folder', async () => {
+  test('a missing folder is refused', async () => {
     expect(await rejection(join(tiny, 'nowhere'))).toMatchObject({
       code: 'FILE_MISSING',
       message: expect.stringContaining('config.json'),
     });
   });
 
-  test('a config of another size names the tensor', async () => {
+  test('for a config of another size, the error names the tensor', async () => {
     const folder = await copyOfTiny();
     const path = join(folder, 'config.json');
     await writeFile(path, (await readFile(path, 'utf8')).replace('"intermediate_size": 40', '"intermediate_size": 44'));
@@ -121,7 +121,7 @@ describe('damaged fixtures', () => {
     expect(error.message).toMatch(/model\.safetensors.*intermediate\.dense.*\[40, 24\].*\[44, 24\]/);
   });
 
-  test('a truncated file', async () => {
+  test('a truncated file is refused', async () => {
     const folder = await copyOfTiny();
     await truncate(join(folder, 'batch.safetensors'), 900);
     const error = await rejection(folder);
@@ -129,7 +129,7 @@ describe('damaged fixtures', () => {
     expect(error.message).toContain('batch.safetensors');
   });
 
-  test('token ids beyond the vocabulary name the sample', async () => {
+  test('for a token id beyond the vocabulary, the error names the sample', async () => {
     const folder = await copyOfTiny();
     await edit(join(folder, 'batch.safetensors'), 'input_ids', (values) => {
       (values as BigInt64Array)[0] = 31n;

@@ -24,7 +24,7 @@ const damagedTsv = tsvText(
 const size = { 'hidden-size': '16', 'num-attention-heads': '2', 'intermediate-size': '16' };
 const steps = 12;
 
-/** A run over the folder; it ends by a signal after `until` steps. */
+/** Runs pre-training on the folder; a signal ends the run after `until` steps. */
 async function run(data: string, out: string, more: { until?: number; resume?: boolean; exclude?: string } = {}) {
   const { until, resume, exclude } = more;
   const stop = new AbortController();
@@ -45,7 +45,7 @@ async function run(data: string, out: string, more: { until?: number; resume?: b
 const stepsOf = async (out: string) => (await metricsOf(out)).map(({ step }) => step);
 const upTo = (last: number) => Array.from({ length: last }, (_, i) => i + 1);
 
-test('a picture that can no longer be read stops a run; with --exclude the run goes on without it', async () => {
+test('a picture that can no longer be read stops a run; with --exclude, the resumed run continues without the picture', async () => {
   const data = await folders.make({ ...files, 'skip.txt': 'image_5\n' });
   const [out, straight] = [join(data, 'run'), join(data, 'straight')];
   await run(data, straight);

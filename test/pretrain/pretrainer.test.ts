@@ -34,7 +34,7 @@ const options = (weights: LossWeights, step = 0): Parameters<Pretrainer['step']>
   weights,
 });
 
-/** Names of what a step changed. */
+/** The names of the parameters and moments that a step changed. */
 async function changedBy(model: Pretrainer, weights: LossWeights, batch: Batch): Promise<string[]> {
   const before = await snapshot(model);
   await model.step([batch], options(weights));
@@ -45,7 +45,7 @@ async function changedBy(model: Pretrainer, weights: LossWeights, batch: Batch):
 }
 
 describe('Pretrainer', () => {
-  test('training lowers the loss of a batch it sees again', async () => {
+  test('training on one batch again and again lowers its loss', async () => {
     const model = await freshModel();
     const batch = randomBatch(config, 1);
     const losses: number[] = [];
@@ -53,7 +53,7 @@ describe('Pretrainer', () => {
     expect(losses[29]).toBeLessThan(0.8 * losses[0]);
   });
 
-  test('a head whose task is off is not touched, decay and moments included', async () => {
+  test('the head of a disabled task does not change, not by weight decay either, and its moments do not change', async () => {
     const model = await freshModel();
     const heads = /answer_head|obj_predict_head|seq_relationship|pooler/;
     const changed = await changedBy(
@@ -66,7 +66,7 @@ describe('Pretrainer', () => {
     expect(changed).toContain('firstMoment lxmert.embeddings.word_embeddings.weight');
   });
 
-  test('one visual loss alone leaves the decoders of the others', async () => {
+  test('one visual loss alone does not change the decoders of the other visual losses', async () => {
     const model = await freshModel();
     const changed = await changedBy(model, { ...plainSum, obj: 0, feat: 0 }, randomBatch(config, 2));
     expect(changed.filter((name) => /decoder_dict\.(obj|feat)/.test(name))).toEqual([]);
@@ -74,7 +74,7 @@ describe('Pretrainer', () => {
     expect(changed).toContain('parameter obj_predict_head.transform.dense.weight');
   });
 
-  test('a task without labels has loss 0 and zero gradient, and decay goes on', async () => {
+  test('a task without labels has loss 0 and zero gradient, but weight decay still applies', async () => {
     const model = await freshModel();
     const batch = randomBatch(config, 4, { answered: 0 });
     const name = 'answer_head.logit_fc.3.weight';
@@ -86,7 +86,7 @@ describe('Pretrainer', () => {
     before.forEach((weight, i) => expect(after[i]).toBeCloseTo(weight * (1 - 1e-2 * 0.01), 6));
   });
 
-  test('a batch without masked words or objects trains the rest', async () => {
+  test('a batch without masked words or objects trains the other tasks', async () => {
     const model = await freshModel();
     const { losses, loss } = await model.step([randomBatch(config, 6, { masked: 0 })], options(plainSum));
     expect(losses.maskedLm).toBe(0);
@@ -109,7 +109,7 @@ describe('Pretrainer', () => {
     expect(Number.isFinite(loss)).toBe(true);
   });
 
-  test('steps in flight together are the same as one after the other', async () => {
+  test('steps that are enqueued together give the results of steps one after the other', async () => {
     const batches = [1, 2, 3, 4].map((seed) => randomBatch(config, seed, { samples: 3 + seed }));
     const [together, apart] = [await freshModel(), await freshModel()];
     const results = await Promise.all(batches.map((batch, step) => together.step([batch], options(plainSum, step))));
@@ -118,7 +118,7 @@ describe('Pretrainer', () => {
     expect(await snapshot(apart)).toEqual(await snapshot(together));
   });
 
-  test('evaluation has no dropout, changes nothing and counts what is right', async () => {
+  test('evaluation has no dropout, changes nothing and counts the right predictions', async () => {
     const model = await freshModel();
     const batch = randomBatch(config, 9);
     const before = await snapshot(model);
@@ -131,7 +131,7 @@ describe('Pretrainer', () => {
     expect(first.maskedLm.correct).toBeLessThanOrEqual(first.maskedLm.labelled);
   });
 
-  test('samples that the model was not made for are refused by name', async () => {
+  test('samples that do not fit the model are refused, and the message names them', async () => {
     const model = await freshModel();
     const batch = randomBatch(config, 10);
     batch.objectLabels[batch.objectOffsets[2]] = config.numObjectLabels;
@@ -156,19 +156,19 @@ describe('forward only', () => {
     expect(await workspace({ lLayers: 6, rLayers: 5, xLayers: 4 })).toBe(two);
   });
 
-  test('gives the losses of training', async () => {
+  test('gives the same losses as training', async () => {
     const model = await freshModel({ ...noDropout, lLayers: 3, rLayers: 2, xLayers: 3 });
     const trained = await model.gradients([batch], options(plainSum));
     expect(await model.evaluate(batch, plainSum)).toEqual(trained);
   });
 });
 
-describe('what nothing reads is left out', () => {
+describe('rows that no loss needs are not computed', () => {
   const answersOnly: LossWeights = { maskedLm: 0, matched: 0, obj: 0, attr: 0, feat: 0, qa: 1 };
-  // A weight so small that the words' loss is nothing, but all rows of the last layer are computed.
+  // The weight is so small that the loss of the words adds nothing, but it makes the model compute all rows of the last layer.
   const everything: LossWeights = { ...answersOnly, maskedLm: 1e-30 };
 
-  test('answers are the same', async () => {
+  test('the answers are the same', async () => {
     const model = await freshModel();
     const batch = randomBatch(config, 11, { samples: 9 });
     const logits = (weights: LossWeights): Promise<Float32Array> =>
@@ -178,7 +178,7 @@ describe('what nothing reads is left out', () => {
     expect(new Set(short).size).toBeGreaterThan(20);
   });
 
-  test('gradients are the same, dropout included', async () => {
+  test('the gradients are the same, also with dropout', async () => {
     const model = await freshModel();
     const batch = randomBatch(config, 12, { samples: 6 });
     await model.gradients([batch], options(everything, 4));

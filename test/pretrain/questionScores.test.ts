@@ -1,4 +1,4 @@
-/** The accuracy of question answering is that of the original: soft scores over all labelled questions, by data set too. */
+/** The accuracy of question answering is computed as in the original: soft scores over all labelled questions, in total and by data set. */
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -21,7 +21,7 @@ const sets = {
   mscoco: { sentf: ['a red circle'], labelf: undefined },
   vqa: {
     sentf: ['is it red?', 'is it blue?', 'what is it?', 'who is it?'],
-    // One answer is outside of the table, and one label is empty: both questions count, with score 0.
+    // One answer is not in the table, and one label is empty: both questions count, with score 0.
     labelf: [{ yes: 0.3, no: 0.6 }, { Yes: 1, no: 1 }, { circle: 1 }, {}],
   },
   gqa: { sentf: ['which color?'], labelf: [{ red: 0.9, circle: 1 }] },
@@ -52,7 +52,7 @@ async function openSource() {
   return { data, source: pretrainSource({ train: data, valid: data, seed: 1, batchSize: 4, workers: 0 }) };
 }
 
-/** A model that always gives one answer. */
+/** A model that always gives the same answer. */
 function modelOf(answer: number) {
   const tally = { lossSum: 1, count: 1, correct: 0, labelled: 1 };
   return {
@@ -67,7 +67,7 @@ test.each([
   { answer: 'yes', vqa: (0.3 + 1) / 4, gqa: 0, all: 1.3 / 5 },
   { answer: 'no', vqa: (0.6 + 1) / 4, gqa: 0, all: 1.6 / 5 },
   { answer: 'red', vqa: 0, gqa: 0.9, all: 0.9 / 5 },
-])('of a model that always says $answer', async ({ answer, vqa, gqa, all }) => {
+])('the accuracy of a model that always says $answer', async ({ answer, vqa, gqa, all }) => {
   const { data, source } = await openSource();
   try {
     const validation = await validate(modelOf(answers.indexOf(answer)), source, plainSum, {});
@@ -78,7 +78,7 @@ test.each([
   }
 });
 
-test('without question answering there is no such figure', async () => {
+test('without question answering there is no accuracy', async () => {
   const { data, source } = await openSource();
   try {
     const validation = await validate(modelOf(0), source, { ...plainSum, qa: 0 }, {});
@@ -89,7 +89,7 @@ test('without question answering there is no such figure', async () => {
   }
 });
 
-test('scores add up without rounding, and questions of no data set count for the whole alone', () => {
+test('scores are summed without rounding, and questions without a data set count only in the total', () => {
   const scores = new QuestionScores();
   expect([scores.overall, scores.bySet]).toEqual([undefined, undefined]);
   for (let i = 0; i < 16; i++) scores.add('vqa', 0.3);

@@ -10,7 +10,7 @@ import type { CutShort } from '../train/support/cutShort.js';
 import type { RunningProcess } from '../train/support/compile.js';
 import { filesOf, metricsOf, newestFiles } from '../train/support/runs.js';
 
-/** The command itself, on scenes, with the engine: a model of a few seconds, dropout on. */
+/** Runs the command on scenes with the real engine and dropout; the model is so small that a run takes a few seconds. */
 const size = {
   'hidden-size': '32',
   'num-attention-heads': '2',
@@ -18,7 +18,7 @@ const size = {
   'hidden-dropout-prob': '0.1',
   'attention-probs-dropout-prob': '0.1',
 };
-// Validation on the 12 training scenes: there are a hundred of the others.
+// Validates on the 12 training scenes, because the validation split has a hundred.
 const steps = 24;
 const length = {
   valid: 'train',
@@ -52,12 +52,12 @@ function pretrain(out: string, ...more: string[]): RunningProcess {
   return copy.start('src/cli/main.js', commandOf(out, more));
 }
 
-/** A run that is signalled when it says something. */
+/** Starts a run that gets signals when it prints a given text. */
 function cutShort(out: string, how: CutShort, ...more: string[]): RunningProcess {
   return copy.start('test/train/support/cutShort.js', [JSON.stringify(how), ...commandOf(out, more)]);
 }
 
-test('killed and resumed, the run comes out bit by bit like one that was not', async () => {
+test('a run that is killed and resumed gives the same bits as a run that was not', async () => {
   const straight = join(folder, 'straight');
   const first = pretrain(straight, '--json');
   expect(await first.ended).toBe(0);
@@ -68,7 +68,7 @@ test('killed and resumed, the run comes out bit by bit like one that was not', a
   expect(first.errors).toContain('validation after step 6: loss');
 
   const killed = join(folder, 'killed');
-  // And anywhere within what follows: the next step, a validation, a save.
+  // The random delay kills the run at any time in the work that follows: the next step, a validation, a save.
   for (const at of [' parameters', 'step-00000004', 'validation after step 6:', 'step-00000012']) {
     const run = cutShort(killed, { signals: ['SIGKILL'], at, after: 10 * Math.random() }, '--resume');
     expect(await run.ended).toBe('SIGKILL');
@@ -86,7 +86,7 @@ test('killed and resumed, the run comes out bit by bit like one that was not', a
   expect(again.errors).toContain(`is finished: all ${steps} steps are done`);
 });
 
-/** The features of a TSV as float16 has them. */
+/** Rounds the features of a TSV to float16. */
 async function roundFeatures(path: string): Promise<void> {
   const lines = (await readFile(path, 'utf8')).trimEnd().split('\n');
   const rounded = lines.map((line) => {
@@ -97,7 +97,7 @@ async function roundFeatures(path: string): Promise<void> {
   await writeFile(path, `${rounded.join('\n')}\n`);
 }
 
-test('features that lie on the device change nothing where float16 holds them, also after a kill', async () => {
+test('features on the device give the same results if they are exact in float16, also after a kill', async () => {
   const halves = join(folder, 'halves');
   await writeScenes({ out: halves, images: 12, featureDim: 16, pictures: 0 });
   for (const split of ['train', 'valid']) await roundFeatures(join(halves, `${split}.tsv`));
@@ -138,7 +138,7 @@ test('a run on a float32 store comes out bit by bit like one on the TSV', async 
 
 test('SIGTERM, told twice at once, saves and ends with 143; what is wrong ends with 1 or 2 and says so', async () => {
   const out = join(folder, 'term');
-  // A parent passes on what the whole group was told: the same wish.
+  // The second signal is a copy that a parent process forwards after the whole group got the first: it counts as the same signal.
   const run = cutShort(out, { signals: ['SIGTERM', 'SIGTERM'], at: 'step-00000004' });
   expect(await run.ended).toBe(143);
   expect(run.errors).toContain('SIGTERM: stops after this step and saves');

@@ -2,19 +2,19 @@ import { expect, test } from '@jest/globals';
 import { loadRunConfig } from '../../src/config/loadConfig.js';
 import { checkTaskMix, lossWeights, mixChanges } from '../../src/pretrain/taskMix.js';
 
-test('all on is the plain sum', async () => {
+test('with all tasks, the loss is the plain sum', async () => {
   const { tasks } = await loadRunConfig({});
   expect(lossWeights(tasks, 0, true)).toEqual({ maskedLm: 1, matched: 1, obj: 1, attr: 1, feat: 1, qa: 1 });
 });
 
-test('the paper begins QA in epoch 10, with weight 2', async () => {
+test('the mix of the paper begins QA in epoch 10, with weight 2', async () => {
   const { tasks } = await loadRunConfig({ preset: 'paper' });
   expect(lossWeights(tasks, 9, true).qa).toBe(0);
   expect(lossWeights(tasks, 10, true).qa).toBe(2);
   expect(lossWeights(tasks, 10, false).qa).toBe(0);
 });
 
-test('any subset of tasks and visual losses', async () => {
+test('any subset of tasks and visual losses is accepted', async () => {
   const { tasks } = await loadRunConfig({
     flags: { tasks: 'objects,matched', 'visual-losses': 'attr', 'attr-weight': '3' },
   });
@@ -32,7 +32,7 @@ test('a run without any loss is refused, with the reason', async () => {
   expect(() => checkTaskMix(nothing, true, 1)).toThrow(/no loss is on.*qa has weight 0/);
 });
 
-test('any task is on from one epoch up to another', async () => {
+test('any task can be limited to a range of epochs', async () => {
   const { tasks } = await loadRunConfig({
     flags: { 'masked-lm-to-epoch': '2', 'objects-from-epoch': '1', 'objects-to-epoch': '3', 'visual-losses': 'obj' },
   });
@@ -49,7 +49,7 @@ test('any task is on from one epoch up to another', async () => {
   expect(mixChanges(tasks)).toEqual([0, 1, 2, 3]);
 });
 
-test('a gap without any task is refused where the run reaches it, a task that never begins is told', async () => {
+test('epochs without any task are refused if the run reaches them; a task that never begins is reported', async () => {
   const { tasks } = await loadRunConfig({
     flags: { tasks: 'matched,qa', 'matched-to-epoch': '2', 'qa-from-epoch': '4' },
   });

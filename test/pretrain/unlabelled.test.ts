@@ -1,4 +1,4 @@
-/** Data that have nothing to learn from, or that a later validation could not use, are refused when they are opened. */
+/** Data without labels, or that a later validation could not use, are refused when they are opened. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -38,7 +38,7 @@ async function changeText(folder: string, split: string, change: (entry: Entry) 
   await writeFile(path, JSON.stringify(entries.map(change)));
 }
 
-/** Sets a column of confidences of all images to 0. */
+/** Sets a column of confidences to 0 in all images. */
 async function zero(folder: string, column: number): Promise<void> {
   for (const split of ['train', 'valid']) {
     const path = join(folder, `${split}.tsv`);
@@ -52,7 +52,7 @@ async function zero(folder: string, column: number): Promise<void> {
   }
 }
 
-/** Opens the data as a run does, and makes one step with a fake model. @returns the notes of the run */
+/** Opens the data like a run, and makes one step with a fake model. @returns the notes of the run */
 async function open(data: string, flags: Readonly<Record<string, string>>) {
   const notes: string[] = [];
   const fake = fakeParts();
@@ -107,26 +107,29 @@ describe('a task without a single label', () => {
       { 'visual-losses': 'attr' },
       /confidences of all attributes are 0/,
     ],
-  ])('is refused alone, and told once in a mix: %s', async (_, change, task, flags, reason) => {
-    const data = await dataWith(change);
-    await expect(open(data, { ...flags, tasks: task, valid: 'none' })).rejects.toMatchObject({
-      code: 'BAD_DATA',
-      message: expect.stringMatching(new RegExp(`^there is nothing to learn in epoch 0 .*${reason.source}`)),
-    });
-    const { 'visual-losses': visual, ...rest } = flags;
-    const mix = { ...rest, tasks: `matched,${task}`, valid: 'none', ...(visual && { 'visual-losses': visual }) };
-    const notes = await open(data, mix);
-    expect(notes.filter((text) => reason.test(text))).toHaveLength(1);
-    expect(notes.join('\n')).toMatch(/has nothing to learn from and stays 0/);
-  });
+  ])(
+    'is refused as the only task, and reported once if there are others: %s',
+    async (_, change, task, flags, reason) => {
+      const data = await dataWith(change);
+      await expect(open(data, { ...flags, tasks: task, valid: 'none' })).rejects.toMatchObject({
+        code: 'BAD_DATA',
+        message: expect.stringMatching(new RegExp(`^there is nothing to learn in epoch 0 .*${reason.source}`)),
+      });
+      const { 'visual-losses': visual, ...rest } = flags;
+      const mix = { ...rest, tasks: `matched,${task}`, valid: 'none', ...(visual && { 'visual-losses': visual }) };
+      const notes = await open(data, mix);
+      expect(notes.filter((text) => reason.test(text))).toHaveLength(1);
+      expect(notes.join('\n')).toMatch(/has nothing to learn from and stays 0/);
+    },
+  );
 
-  test('is refused where it is alone in a later epoch', async () => {
+  test('is refused if it is the only task of a later epoch', async () => {
     const data = await dataWith(noQuestions);
     const flags = { tasks: 'matched,qa', 'matched-to-epoch': '1', 'max-steps': '10000', valid: 'none' };
     await expect(open(data, flags)).rejects.toThrow('there is nothing to learn in epoch 1');
   });
 
-  test('good data are told nothing', async () => {
+  test('good data cause no note', async () => {
     expect((await open(scenes, { valid: 'none' })).join('\n')).not.toMatch(/nothing to learn/);
   });
 });

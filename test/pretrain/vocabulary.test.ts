@@ -1,4 +1,4 @@
-/** The vocabulary lies beside the weights: a model with its own can be opened, and goes on, where the file is gone. */
+/** A checkpoint contains its vocabulary, so that its model can be opened and its run resumed without the original file. */
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,7 @@ import { bertBaseUncased } from '../../src/text/vocabulary.js';
 
 let folder: string;
 let vocabulary: string;
-/** The first 3,000 WordPieces, so that ids beyond them do not occur. */
+/** A vocabulary of the first 3,000 WordPieces, with no ids beyond them. */
 const pieces: string[] = [];
 
 beforeAll(async () => {

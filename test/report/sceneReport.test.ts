@@ -29,7 +29,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-describe('what is asked', () => {
+describe('a probe', () => {
   let scenes: PretrainData;
   let wordPiece: WordPiece;
   beforeAll(async () => {
@@ -39,7 +39,7 @@ describe('what is asked', () => {
   afterAll(() => scenes.close());
 
   const samples = [0, 1, 2, 30, 31, 700];
-  /** The batch as it is, and what a probe makes of it. */
+  /** The original batch, and the batch that a probe makes from it. */
   async function asked(probe: Probe) {
     const maker = openBatchMaker(probe.data, { seed: 0, rates: paperRates, workers: 0 });
     const job = { samples: Uint32Array.from(samples), epoch: 0, firstSample: 0, tasks: allTasks, unmasked: true };
@@ -48,7 +48,7 @@ describe('what is asked', () => {
     return { whole, ...probe.ask(whole, samples) };
   }
 
-  test('a word: that one is hidden, nothing else', async () => {
+  test('for a word hides that word and nothing else', async () => {
     const { whole, batch, right } = await asked(hiddenWords(scenes, samples, () => 2));
     const changed = [...whole.tokenIds.keys()].filter((i) => whole.tokenIds[i] !== batch.tokenIds[i]);
     expect(changed).toEqual(samples.map((_, s) => whole.tokenOffsets[s] + 2));
@@ -59,7 +59,7 @@ describe('what is asked', () => {
     expect(batch.visualFeats).toEqual(whole.visualFeats);
   });
 
-  test.each(['obj', 'attr'] as const)('an object (%s): its feature is hidden, its box stays', async (head) => {
+  test.each(['obj', 'attr'] as const)('for an object (%s) hides its feature, but not its box', async (head) => {
     const { whole, batch, rows, right } = await asked(hiddenObjects(scenes, { samples, head, draw: reportDraws() }));
     const hidden = new Set(Array.from(rows));
     expect(hidden.size).toBe(samples.length);
@@ -73,7 +73,7 @@ describe('what is asked', () => {
     expect(batch.visualPos).toEqual(whole.visualPos);
   });
 
-  test('matching: about half of the sentences stand beside another picture, and the labels say which', () => {
+  test('for matching pairs about half of the sentences with another picture, and the labels say which', () => {
     const every = Array.from({ length: scenes.size }, (_, sample) => sample);
     const probe = matching(scenes, every, reportDraws());
     const moved = every.filter((sample) => probe.data.images[sample] !== scenes.images[sample]);
@@ -82,14 +82,14 @@ describe('what is asked', () => {
     expect(matching(scenes, every, reportDraws()).data.images).toEqual(probe.data.images);
   });
 
-  test('a wrong picture is never the right one', () => {
+  test('for matching never takes the right picture as a wrong one', () => {
     const other = withOtherPictures(scenes, reportDraws());
     expect([...other.images].filter((image, sample) => image === scenes.images[sample])).toEqual([]);
     expect(other.tokens).toBe(scenes.tokens);
   });
 });
 
-test('content words are those that the picture decides', () => {
+test('content words are those that depend on the picture', () => {
   const words = (sentence: string) => sentence.split(' ');
   const content = (sentence: string) => contentWords(words(sentence)).map((i) => words(sentence)[i]);
   expect(content('[CLS] there are two red shapes and one blue one . [SEP]')).toEqual(['two', 'red', 'one', 'blue']);
@@ -97,7 +97,7 @@ test('content words are those that the picture decides', () => {
 });
 
 describe('a report', () => {
-  test('covers all that the run was trained for, beside its floors, and comes out the same again', async () => {
+  test('covers all tasks of the run, gives their floors, and is the same when repeated', async () => {
     const options = { run, splits: ['valid'], threads: 1 };
     const report = await reportOnScenes(options);
     expect(report).toMatchObject({ data, splits: ['valid'], scenes: 100 });
@@ -116,7 +116,7 @@ describe('a report', () => {
     expect(await reportOnScenes(options)).toEqual(report);
   });
 
-  test('leaves out what the run was not trained for', async () => {
+  test('leaves out tasks that the run was not trained for', async () => {
     const out = join(folder, 'some');
     await pretrain(
       { sources: { flags: { ...flags(), out, tasks: 'matched,objects', 'visual-losses': 'attr' }, preset: 'tiny' } },
@@ -126,7 +126,7 @@ describe('a report', () => {
     expect(Object.keys(report).sort()).toEqual(['attribute', 'checkpoint', 'data', 'matching', 'scenes', 'splits']);
   });
 
-  test('says what is wrong', async () => {
+  test('names what is wrong with bad arguments', async () => {
     const wrong = async (options: Partial<Parameters<typeof reportOnScenes>[0]>, code: string, message: string) =>
       expect(reportOnScenes({ run, splits: ['valid'], ...options })).rejects.toMatchObject({
         code,
@@ -147,7 +147,7 @@ describe('a report', () => {
     await wrong({ data: other }, 'BAD_DATA', 'does not have synthetic scenes ("');
   });
 
-  test('is a table for people and one object for programs', async () => {
+  test('is printed as a table, or with --json as one object', async () => {
     let stdout = '';
     const spies = [
       jest.spyOn(process.stdout, 'write').mockImplementation((text) => ((stdout += String(text)), true)),

@@ -28,7 +28,7 @@ const run = (...args: string[]): Promise<number> =>
 const small = ['--images', '20', '--feature-dim', '8'];
 
 describe('lxmert scenes', () => {
-  test('--json prints one object and nothing else', async () => {
+  test('with --json, prints one object and nothing else', async () => {
     expect(await run('--out', join(root, 'a'), ...small, '--json')).toBe(0);
     const result = JSON.parse(stdout) as Record<string, unknown>;
     expect(Object.keys(result).sort()).toEqual(
@@ -50,7 +50,7 @@ describe('lxmert scenes', () => {
     expect(result.fineTuningMajority).toEqual({ vqa: expect.any(Number), nlvr2: 0.5 });
   });
 
-  test('prints a table otherwise', async () => {
+  test('without --json, prints a table', async () => {
     expect(await run('--out', join(root, 'a'), ...small, '--pictures', '2')).toBe(0);
     expect(stdout).toContain('20 training and 100 validation scenes');
     expect(stdout).toMatch(/^existence +\d+ +0\.\d{3} +0\.\d{3}$/m);
@@ -75,12 +75,12 @@ describe('lxmert scenes', () => {
     expect(await readdir(root)).toEqual([]);
   });
 
-  test('needs a folder', async () => {
+  test('refuses to run without a folder', async () => {
     expect(await run()).toBe(2);
     expect(stderr).toContain('out');
   });
 
-  test('fails with one line where it cannot write', async () => {
+  test('fails with one line if it cannot write', async () => {
     expect(await run('--out', '/dev/null/scenes', ...small)).toBe(1);
     expect(stderr).toMatch(/^lxmert: cannot write scenes to \/dev\/null\/scenes: .*\n$/);
   });

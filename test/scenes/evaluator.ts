@@ -1,8 +1,8 @@
 import type { Scene, SceneObject } from '../../src/scenes/world.js';
 
 /**
- * Reads a sentence of the scenes and works out from the boxes whether it is true, or what its answer is. Written
- * apart from the generator, as a reader of the files would: by its own grammar, from the words alone.
+ * Reads a sentence of the scenes, and derives from the boxes whether it is true, or what its answer is. This code shares
+ * nothing with the generator: it has its own grammar and uses only the words, like any reader of the files.
  */
 
 const number: Record<string, number> = { one: 1, two: 2, three: 3, four: 4, five: 5 };
@@ -28,7 +28,7 @@ function objects(scene: Scene, words: string): SceneObject[] {
 
 const amount = (scene: Scene, words: string): number => objects(scene, words).length;
 
-/** The only object that the words mean, or undefined when none or several fit. */
+/** The object that the words describe; undefined if no object or several fit. */
 function only(scene: Scene, words: string): SceneObject | undefined {
   const found = objects(scene, words);
   return found.length === 1 ? found[0] : undefined;
@@ -43,7 +43,7 @@ function stands(scene: Scene, one: string, relation: string, other: string): boo
   return { 'left of': ax < bx, 'right of': ax > bx, above: ay < by, below: ay > by }[relation];
 }
 
-/** Whether the whole of an object is in a half of the picture; undefined when it is across the middle. */
+/** Whether an object lies entirely in a half of the picture; undefined if it crosses the middle. */
 function inHalf(scene: Scene, words: string, half: string): boolean | undefined {
   const object = only(scene, words);
   if (!object) return undefined;
@@ -58,7 +58,7 @@ const area = ({ box }: SceneObject): number => (box[2] - box[0]) * (box[3] - box
 
 function largerThan(scene: Scene, one: string, other: string): boolean | undefined {
   const [a, b] = [only(scene, one), only(scene, other)];
-  // Sizes are two classes, not a matter of a pixel.
+  // Objects are small or large; two objects whose areas differ by a factor below 1.5 have the same size.
   return !a || !b || Math.max(area(a), area(b)) < 1.5 * Math.min(area(a), area(b)) ? undefined : area(a) > area(b);
 }
 
@@ -75,7 +75,7 @@ function judge<T>(rules: readonly Rule<T>[], scene: Scene, sentence: string): T 
 const both = (scene: Scene, [one, other]: string[]): boolean => amount(scene, one) > 0 && amount(scene, other) > 0;
 const twoCounts = (scene: Scene, [n, some, m, others]: string[]): boolean =>
   some !== others && amount(scene, some) === number[n] && amount(scene, others) === number[m];
-/** Comparing with what is not there says nothing. */
+/** Whether there are more of `some` than of `others`; a comparison with objects that are not in the picture is false. */
 const outnumber = (scene: Scene, some: string, others: string): boolean =>
   amount(scene, others) > 0 && amount(scene, some) > amount(scene, others);
 const outOfPalette = (scene: Scene, [c, d, n, words]: string[]): boolean =>
@@ -119,7 +119,7 @@ const yesNo = (truth: boolean | undefined): string | undefined =>
   truth === undefined ? undefined : truth ? 'yes' : 'no';
 const choice = (truth: boolean | undefined, first: string, second: string): string | undefined =>
   truth === undefined ? undefined : truth ? first : second;
-/** What is asked only makes sense when the other thing named is in the picture, once. */
+/** `value` if the object that the question refers to is in the picture exactly once, or if it refers to none; else undefined. */
 const given = <T>(scene: Scene, ref: string | undefined, value: T): T | undefined =>
   ref === undefined || only(scene, ref) ? value : undefined;
 const mostColor = (scene: Scene): string | undefined => {
@@ -169,10 +169,10 @@ const questionRules: readonly Rule<string>[] = [
   ],
 ];
 
-/** Whether a caption is true of a scene; undefined when it speaks of one thing where there is none or several. */
+/** Whether a caption is true of a scene; undefined if it describes one object, but no object or several fit. */
 export const isTrue = (scene: Scene, caption: string): boolean | undefined => judge(captionRules, scene, caption);
 
-/** The answer to a question; undefined when it takes for granted what is not in the picture. */
+/** The answer to a question; undefined if the question assumes an object that is not in the picture. */
 export const answer = (scene: Scene, question: string): string | undefined => judge(questionRules, scene, question);
 
 const has = (scene: Scene, words: string): boolean => amount(scene, words) > 0;

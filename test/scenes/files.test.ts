@@ -22,7 +22,7 @@ afterAll(() => rm(root, { recursive: true, force: true }));
 
 const text = (name: string, folder = out): Promise<string> => readFile(join(folder, name), 'utf8');
 
-/** The bytes of every file below a folder, by its name. */
+/** The bytes of every file below a folder, by file name. */
 async function contents(folder: string): Promise<Record<string, string>> {
   const names = await readdir(folder, { recursive: true });
   const files: Record<string, string> = {};
@@ -38,7 +38,7 @@ interface Entry {
   labelf: { vqa: Record<string, number>[] };
 }
 
-/** Decodes a line of the TSV as the original does: numpy's `frombuffer` of the base64 columns. */
+/** Decodes a line of the TSV like the original, which calls numpy's `frombuffer` on the base64 columns. */
 function decode(line: string) {
   const fields = line.split('\t');
   expect(fields).toHaveLength(10);
@@ -58,7 +58,7 @@ function decode(line: string) {
 }
 
 describe('the folder', () => {
-  test('holds the files that data.yaml names, and nothing half-done', async () => {
+  test('contains the files that data.yaml names, and no incomplete files', async () => {
     expect((await readdir(out)).sort()).toEqual(
       [
         'all_ans.json',
@@ -115,7 +115,7 @@ describe.each([
 ] as const)('%s.tsv and %s.json', (split, count) => {
   const scenes = Array.from({ length: count }, (_, index) => makeScene(0, split, index));
 
-  test('the features decode to what is in the scenes', async () => {
+  test('the decoded features match the scenes', async () => {
     const file = await text(`${split}.tsv`);
     expect(file.endsWith('\n')).toBe(true);
     const rows = file.trimEnd().split('\n').map(decode);
@@ -143,7 +143,7 @@ describe.each([
     expect(right / all).toBeLessThanOrEqual(1);
   });
 
-  test('the sentences are of these scenes, and the answers are in the answer table', async () => {
+  test('the sentences belong to these scenes, and the answers are in the answer table', async () => {
     const answers = JSON.parse(await text('all_ans.json')) as { ans: string; dsets: string[] }[];
     expect(answers.every(({ dsets }) => dsets.includes('vqa'))).toBe(true);
     const entries = JSON.parse(await text(`${split}.json`)) as Entry[];
@@ -160,14 +160,14 @@ describe.each([
   });
 });
 
-test('the split of questions has those of the training scenes, and no captions', async () => {
+test('the split of questions has the questions of the training scenes, and no captions', async () => {
   const all = JSON.parse(await text('train.json')) as Entry[];
   const questions = JSON.parse(await text('questions.json')) as Entry[];
   expect(questions).toEqual(all.map((entry) => ({ ...entry, sentf: { ...entry.sentf, captions: [] } })));
 });
 
 describe('writing again', () => {
-  test('gives the same bytes, in another folder and over the old one, and leaves other files alone', async () => {
+  test('gives the same bytes, in another folder and over the old files, and does not change other files', async () => {
     const before = await contents(out);
     const other = join(root, 'other');
     await writeScenes({ out: other, ...size });

@@ -32,7 +32,7 @@ async function questionsOf(task: QuestionTask, split: Split): Promise<Question[]
   return questions;
 }
 
-/** The scene of an image id. */
+/** The scene with the given image id. */
 function sceneOf(imageId: string): Scene {
   const [, split, index] = imageId.split('_');
   return makeScene(0, split as Split, Number(index));
@@ -41,7 +41,7 @@ function sceneOf(imageId: string): Scene {
 const sentencesOf = (questions: readonly Question[]): string[] => questions.map(({ sentence }) => sentence);
 
 describe.each(['train', 'valid'] as const)('the sets for fine-tuning (%s)', (split) => {
-  test('questions in the form of VQA have the answer that the picture gives, of a list of their own', async () => {
+  test('the answers to the questions in VQA format agree with the picture, and are in the answer list of the set', async () => {
     const questions = await questionsOf('vqa', split);
     const { answers } = await readAnswerVocabulary(join(out, 'vqa'));
     expect(answers.length).toBeLessThan(allAnswers.length);

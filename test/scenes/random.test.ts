@@ -8,7 +8,7 @@ const draw = (count: number, ...key: number[]): number[] => {
 };
 
 describe('createRandom', () => {
-  test('gives the same stream for the same key and another for any other', () => {
+  test('gives the same numbers for the same key, and different numbers for different keys', () => {
     expect(draw(50, 1, 2, 3)).toEqual(draw(50, 1, 2, 3));
     const keys = [
       [1, 2, 3],
@@ -34,15 +34,15 @@ describe('createRandom', () => {
     `);
   });
 
-  test('is uniform, also over neighbouring keys', () => {
+  test('is uniform, also across neighbouring keys', () => {
     const firsts = Array.from({ length: 20_000 }, (_, k) => createRandom(5, k).uniform());
     expect(Math.min(...firsts)).toBeGreaterThanOrEqual(0);
     expect(Math.max(...firsts)).toBeLessThan(1);
     expect(mean(firsts)).toBeCloseTo(0.5, 1.9);
     const tenths = Array.from({ length: 10 }, (_, k) => firsts.filter((x) => Math.floor(10 * x) === k).length);
-    // Standard deviation of a count is 42.
+    // The standard deviation of a count is 42.
     for (const count of tenths) expect(Math.abs(count - 2000)).toBeLessThan(220);
-    // Neighbours are not alike: the correlation's standard deviation is 0.007.
+    // Values of neighbouring keys are not correlated; the standard deviation of the correlation is 0.007.
     const products = firsts.slice(1).map((x, k) => (x - 0.5) * (firsts[k] - 0.5) * 12);
     expect(Math.abs(mean(products))).toBeLessThan(0.04);
   });
@@ -55,7 +55,7 @@ describe('createRandom', () => {
     expect(Math.abs(mean(values.map((x) => x ** 4)) - 3)).toBeLessThan(0.3);
   });
 
-  test('shuffles all items into every place, and leaves the list alone', () => {
+  test('shuffles every item into every place, and does not change the given list', () => {
     const random = createRandom(11);
     const items = [0, 1, 2, 3];
     const firsts = Array.from({ length: 4000 }, () => {

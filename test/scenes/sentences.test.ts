@@ -20,7 +20,7 @@ const questions = told.flatMap(({ sentences }) => sentences.questions);
 const captions = told.flatMap(({ sentences }) => sentences.captions);
 
 describe('captions', () => {
-  test('are four different ones a scene, and all true', () => {
+  test('are four for each scene, all different and all true', () => {
     expect(told.filter(({ sentences }) => new Set(sentences.captions).size !== captionsPerScene)).toEqual([]);
     const wrong = told.flatMap(({ scene, sentences }) =>
       sentences.captions.filter((caption) => isTrue(scene, caption) !== true).map((caption) => ({ caption, scene })),
@@ -28,7 +28,7 @@ describe('captions', () => {
     expect(wrong).toEqual([]);
   });
 
-  test('are seldom true of another picture, so that a swapped one can be told', () => {
+  test('are seldom true of another picture, so that swapped captions can be recognised', () => {
     const elsewhere = told.flatMap(({ sentences }, k) =>
       sentences.captions.map((caption) => Number(isTrue(told[(k + 1) % told.length].scene, caption) === true)),
     );
@@ -56,7 +56,7 @@ describe('captions', () => {
 });
 
 describe('questions', () => {
-  test('have the answer that the picture gives', () => {
+  test('have an answer that agrees with the picture', () => {
     const wrong = [...told, ...valid].flatMap(({ scene, sentences }) =>
       sentences.questions
         .filter((question) => answer(scene, question.sentence) !== question.answer)
@@ -65,7 +65,7 @@ describe('questions', () => {
     expect(wrong).toEqual([]);
   });
 
-  test('are at most eleven a scene, all different, more than six in the mean, of every type', () => {
+  test('are at most eleven for each scene, all different, more than six on average, and of every type', () => {
     const counts = told.map(({ sentences }) => sentences.questions.length);
     expect(told.map(({ sentences }) => new Set(sentences.questions.map(({ sentence }) => sentence)).size)).toEqual(
       counts,
@@ -75,7 +75,7 @@ describe('questions', () => {
     expect(new Set(questions.map(({ type }) => type))).toEqual(new Set(questionTypes));
   });
 
-  test('have a wording that shows their type; captions and other sentences have no type', () => {
+  test('have a wording that identifies their type; captions and other sentences have no type', () => {
     expect(questions.filter(({ sentence, type }) => questionType(sentence) !== type)).toEqual([]);
     expect(captions.filter((caption) => questionType(caption) !== undefined)).toEqual([]);
     for (const other of ['', 'what color is the cat?', 'is there a red circle', 'is there a {target}?']) {
@@ -92,7 +92,7 @@ describe('questions', () => {
     }
   });
 
-  test('have no wording that could belong to two templates', () => {
+  test('have no wording that fits two templates', () => {
     for (const { sentence } of questions) {
       const fitting = questionTemplates.filter(({ wordings }) =>
         wordings.some((w) => wordingPattern(w).test(sentence)),
@@ -117,7 +117,7 @@ describe('balance', () => {
     }
   });
 
-  test('the majority without the picture is near one over the number of answers', () => {
+  test('without the picture, the most frequent answer is right in about 1/n of the cases for n possible answers', () => {
     const asked = valid.flatMap(({ sentences }) => sentences.questions);
     const { majority, questions: counts } = languageOnlyMajority(asked);
     const chance = {
@@ -125,7 +125,7 @@ describe('balance', () => {
       counting: 1 / 3,
       color: 1 / 4,
       shape: 1 / 4,
-      // Of four colours, and larger or smaller.
+      // One of four colours, and larger or smaller.
       comparison: 3 / 8,
       place: 1 / 2,
       leftRight: 1 / 2,
@@ -153,7 +153,7 @@ describe('balance', () => {
     expect(languageOnlyMajority([])).toEqual({ questions: {}, majority: {} });
   });
 
-  // A guesser that knows the very words, from 3,000 scenes, is tried on 1,000 others.
+  // Counts the answers of 3,000 scenes by the exact words of the question, and guesses from the counts in 1,000 other scenes.
   test('other words of the question do not help to guess the answer', () => {
     const content = /red|green|blue|yellow|circle|square|triangle|star|small|large|left|right|upper|lower|above|below/g;
     const views: ((sentence: string) => string)[] = [
@@ -186,7 +186,7 @@ describe('balance', () => {
 });
 
 describe('words', () => {
-  test('are whole WordPieces of bert-base-uncased, at most 18 a sentence', async () => {
+  test('are single WordPieces of bert-base-uncased, at most 18 in a sentence', async () => {
     const pieces = new Set(await bertBaseUncased());
     const sentences = [...captions, ...questions.map(({ sentence }) => sentence)];
     const words = new Set(sentences.flatMap((sentence) => sentence.match(/\w+|[^\w\s]/g)!));
@@ -202,7 +202,7 @@ describe('words', () => {
 });
 
 describe('fill', () => {
-  test('puts words into slots, and says when one is left empty', () => {
+  test('puts words into slots, and reports an empty slot', () => {
     expect(fill('is there a {target} with the {ref}?', { target: 'star', ref: 'red one' })).toBe(
       'is there a star with the red one?',
     );
@@ -210,7 +210,7 @@ describe('fill', () => {
   });
 });
 
-test('a scene has the same sentences with a new balance', () => {
+test('a scene has the same sentences when they are made again with a new balance', () => {
   const [{ scene, sentences }] = told;
   const options = { seed: 0, split: 'train', index: 0, balance: new AnswerBalance() } as const;
   expect(makeSentences(scene, options)).toEqual(sentences);

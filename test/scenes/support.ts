@@ -9,7 +9,7 @@ export interface Told {
   readonly sentences: Sentences;
 }
 
-/** The first scenes of a split with their sentences. */
+/** Makes the first scenes of a split with their sentences. */
 export function tell(count: number, { seed = 0, split = 'train' }: { seed?: number; split?: Split } = {}): Told[] {
   const balance = new AnswerBalance();
   return Array.from({ length: count }, (_, index) => {

@@ -13,7 +13,7 @@ const overlap = (a: Box, b: Box): number =>
   Math.max(0, Math.min(a[2], b[2]) - Math.max(a[0], b[0])) * Math.max(0, Math.min(a[3], b[3]) - Math.max(a[1], b[1]));
 
 describe('makeScene', () => {
-  test('depends on seed, split and index alone', () => {
+  test('depends only on seed, split and index', () => {
     expect(makeScene(3, 'train', 7)).toEqual(scenes[7]);
     for (const other of [makeScene(4, 'train', 7), makeScene(3, 'valid', 7), makeScene(3, 'train', 8)]) {
       expect(other.objects).not.toEqual(scenes[7].objects);
@@ -61,11 +61,11 @@ describe('createDetector', () => {
   const detector = createDetector(128);
   const seen = scenes.map((scene, k) => ({ scene, found: detector.detect(scene, createRandom(1, k)) }));
 
-  /** The scene's object that a detection belongs to: the one that it covers most. */
+  /** The object of the scene that a detection covers most. */
   const under = ({ scene, box }: { scene: (typeof scenes)[number]; box: Box }) =>
     scene.objects.reduce((a, b) => (overlap(a.box, box) >= overlap(b.box, box) ? a : b));
 
-  test('finds every object once, near where it is, most certain first', () => {
+  test('finds every object once, near its true place, with the most certain detection first', () => {
     for (const { scene, found } of seen.slice(0, 500)) {
       const owners = found.map(({ box }) => under({ scene, box }));
       expect(new Set(owners).size).toBe(scene.objects.length);
@@ -81,13 +81,13 @@ describe('createDetector', () => {
     }
   });
 
-  test('is wrong as often as it says, about shape or colour, and then less certain', () => {
+  test('is wrong about shape or colour at the documented rate, and is less certain when it is wrong', () => {
     const rows = seen.flatMap(({ scene, found }) =>
       found.map((row) => ({ row, object: under({ scene, box: row.box }) })),
     );
     const wrongShape = rows.filter(({ row, object }) => shapes[row.objectId] !== object.shape);
     const wrongColor = rows.filter(({ row, object }) => colors[row.attrId] !== object.color);
-    // About 6,000 objects, 180 mistakes, standard deviation 13.
+    // About 6,000 objects with 180 mistakes; their standard deviation is 13.
     expect(Math.abs((wrongShape.length + wrongColor.length) / rows.length - misdetection)).toBeLessThan(0.011);
     expect(wrongShape.length).toBeGreaterThan(40);
     expect(wrongColor.length).toBeGreaterThan(40);
@@ -102,11 +102,11 @@ describe('createDetector', () => {
     expect(new Set(rows.map(({ row }) => row.objectConf)).size).toBeGreaterThan(rows.length / 2);
   });
 
-  test('gives features of variance about 1 from which what it saw can be read', () => {
+  test('gives features of variance about 1, from which the detected class and attribute can be recovered', () => {
     const features = seen.flatMap(({ found }) => found);
     const all = features.slice(0, 500).flatMap(({ feature }) => [...feature]);
     expect(Math.abs(mean(all.map((x) => x * x)) - 1.09)).toBeLessThan(0.2);
-    // The mean feature of each class and attribute is a template; the nearest one tells them.
+    // The mean feature of each class and attribute is a template; the nearest template gives class and attribute.
     const templates = new Map<string, Float64Array>();
     const counts = new Map<string, number>();
     const name = (k: number): string => `${features[k].objectId} ${features[k].attrId}`;

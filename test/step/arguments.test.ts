@@ -22,7 +22,7 @@ afterEach(async () => {
   for (const model of opened.splice(0)) await model.dispose();
 });
 
-/** All weights and moments, as one text to compare. */
+/** All weights and moments as one text, for comparisons. */
 async function stateOf(model: Pretrainer): Promise<string> {
   const all: string[] = [];
   for (const { name } of model.parameters)
@@ -53,7 +53,7 @@ describe('a model with weights', () => {
     ['weights.maskedLm', { weights: undefined }],
     ['weights.maskedLm', { weights: {} }],
   ];
-  test('step and gradients refuse each number that is not one', async () => {
+  test('step and gradients refuse options that are not valid numbers', async () => {
     const before = await stateOf(model);
     for (const [name, change] of wrong)
       for (const call of ['step', 'gradients'] as const)
@@ -66,7 +66,7 @@ describe('a model with weights', () => {
     expect(Number.isFinite((await model.step([batch], good)).loss)).toBe(true);
   });
 
-  test('forward, evaluate and memoryFor refuse weights that are not numbers', async () => {
+  test('forward, evaluate and memoryFor refuse loss weights that are not numbers', async () => {
     const weights = { ...plainSum, obj: NaN };
     await expect(model.evaluate(batch, weights)).rejects.toMatchObject(refused(/^weights\.obj/));
     await expect(model.forward(batch, weights, { use: async () => 1 })).rejects.toMatchObject(refused(/^weights\.obj/));
@@ -74,12 +74,12 @@ describe('a model with weights', () => {
     expect(enqueued).toBe(0);
   });
 
-  test('initialize refuses a seed that is not a whole number of 32 bits', async () => {
+  test('initialize refuses a seed that is not a 32-bit integer', async () => {
     for (const seed of notWords) await expect(model.initialize(seed as number)).rejects.toMatchObject(refused(/^seed/));
     expect(enqueued).toBe(0);
   });
 
-  test('read and write refuse unknown names and kinds, and name the parameter that was probably meant', async () => {
+  test('read and write refuse unknown names and kinds, and suggest the most similar parameter name', async () => {
     await expect(model.read('parameter', 'nope')).rejects.toMatchObject(refused(/no parameter nope/));
     await expect(model.read('parameter', 'lxmert.pooler.dense.bais')).rejects.toMatchObject(
       refused(/did you mean lxmert\.pooler\.dense\.bias\?/),
@@ -115,7 +115,7 @@ describe('a model with weights', () => {
     ],
     ['answer', ({ answers }) => ({ answers: answers.map(() => 99) }), /answer 99/],
   ];
-  test.each(damaged)('a part with a bad %s stops the whole step', async (_, change, message) => {
+  test.each(damaged)('if one part of the batch has a bad %s, no part of the step runs', async (_, change, message) => {
     const before = await stateOf(model);
     const bad = { ...batch, ...change(batch) };
     await expect(model.step([batch, bad], good)).rejects.toMatchObject({
@@ -126,7 +126,7 @@ describe('a model with weights', () => {
     expect(await stateOf(model)).toBe(before);
   });
 
-  test('a call of the model inside `use` is refused, and one after it is served', async () => {
+  test('a call of the model inside `use` is refused, and a call after `use` works', async () => {
     const calls: (() => Promise<unknown>)[] = [
       () => model.step([batch], good),
       () => model.evaluate(batch, plainSum),
@@ -151,7 +151,7 @@ describe('a model with weights', () => {
     expect(tallies).toEqual(await model.evaluate(batch, plainSum));
   });
 
-  test('steps that were called before one turned out not finite are not made, later ones are', async () => {
+  test('if a step is not finite, steps that were already enqueued are not made, but later steps are', async () => {
     const broken = { ...batch, visualFeats: batch.visualFeats.map(() => NaN) };
     const before = await stateOf(model);
     const results = await Promise.allSettled([
@@ -172,7 +172,7 @@ describe('a model with weights', () => {
 });
 
 describe('a model without weights', () => {
-  test('computes nothing, and learns nothing', async () => {
+  test('refuses to compute and to train', async () => {
     const model = make();
     const calls = [model.step([batch], good), model.gradients([batch], good), model.evaluate(batch, plainSum)];
     for (const call of calls) await expect(call).rejects.toMatchObject(refused(/has no weights: .*initialize\(seed\)/));
@@ -185,7 +185,7 @@ describe('a model without weights', () => {
     expect((await model.evaluate(batch, plainSum)).matched.count).toBe(batch.size);
   });
 
-  test('plans memory', async () => {
+  test('can still plan memory', async () => {
     expect((await make().memoryFor([batch], plainSum)).workspace).toBeGreaterThan(0);
   });
 });

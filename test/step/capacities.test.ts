@@ -4,7 +4,7 @@ import { capacitiesOf } from '../../src/step/capacities.js';
 import { Rng } from '../engine/support/rng.js';
 
 describe('capacitiesOf', () => {
-  /** A batch of samples of so many tokens and objects: what capacities depend on. */
+  /** A batch of samples with the given numbers of tokens and objects, on which capacities depend. */
   const batchWith = (tokens: readonly number[], objects: readonly number[], random: Rng): Batch => {
     const offsets = (lengths: readonly number[]): Int32Array => {
       let end = 0;
@@ -26,7 +26,7 @@ describe('capacitiesOf', () => {
   const draw = (random: Rng, samples: number, low: number, high: number): number[] =>
     Array.from({ length: samples }, () => random.int(low, high));
 
-  test('have room for all rows, and little more', () => {
+  test('are at least the number of rows, and only a little larger', () => {
     const random = new Rng(1);
     for (let samples = 1; samples < 1500; samples = Math.ceil(samples * 1.7)) {
       const batch = batchWith(draw(random, samples, 5, 20), draw(random, samples, 10, 60), random);
@@ -55,6 +55,6 @@ describe('capacitiesOf', () => {
       const batch = batchWith(draw(random, 256, 5, 20), draw(random, 256, fewest, most), random);
       seen.add(JSON.stringify(capacitiesOf(batch)));
     }
-    expect(seen.size).toBeLessThan(different / 2); // there are two slots
+    expect(seen.size).toBeLessThan(different / 2); // a step is recorded once for each of two slots
   });
 });

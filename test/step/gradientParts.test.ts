@@ -1,11 +1,11 @@
 import { expect, test } from '@jest/globals';
 import { firstPart, planParts } from '../../src/step/gradientParts.js';
 
-/** The sum of a subtree as text, in the order of its terms. */
+/** The sum of a subtree as text, in the order of its additions. */
 const tree = (first: number, count: number): string =>
   count === 1 ? `${first}` : `(${tree(first, count / 2)}+${tree(first + count / 2, count / 2)})`;
 
-/** What a rank's parts are summed to, by following the plan with texts instead of gradients. */
+/** The sums that a rank makes of its parts: follows the plan with texts instead of gradients. */
 function summed(first: number, end: number): string[] {
   const { ends, waiting } = planParts(first, end);
   const slots: string[] = [];
@@ -18,7 +18,7 @@ function summed(first: number, end: number): string[] {
   return [...slots.slice(0, waiting), gradient];
 }
 
-test.each([1, 2, 4, 8, 16])('%i parts: every rank sums its own to whole subtrees of one tree', (parts) => {
+test.each([1, 2, 4, 8, 16])('%i parts: every rank adds its parts up to complete subtrees of one tree', (parts) => {
   for (let ranks = 1; ranks <= parts; ranks++) {
     const nodes = Array.from({ length: ranks }, (_, rank) =>
       summed(firstPart({ parts, ranks }, rank), firstPart({ parts, ranks }, rank + 1)),

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { HostSlots } from '../../src/step/hostSlots.js';
 
 describe('HostSlots', () => {
-  test('gives the same memory again, unless it is too small', async () => {
+  test('returns the same memory again, unless it is too small', async () => {
     const slots = new HostSlots({ hostMemory: (bytes) => new ArrayBuffer(bytes) });
     const first = await slots.take(0, 100);
     expect(await slots.take(1, 100)).not.toBe(first);
@@ -12,7 +12,7 @@ describe('HostSlots', () => {
     expect(larger.byteLength).toBe(101);
   });
 
-  test('waits until what was staged there has been copied, or could not be', async () => {
+  test('waits until the data staged in a slot have been copied, or the copy has failed', async () => {
     const slots = new HostSlots({ hostMemory: (bytes) => new ArrayBuffer(bytes) });
     const first = await slots.take(0, 8);
     let copied: () => void = () => undefined;

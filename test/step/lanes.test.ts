@@ -1,4 +1,4 @@
-/** Language and vision in lanes, side by side, in whatever order: the same bits as one after the other. */
+/** Language and vision run in parallel lanes, in any order, and give the same bits as one after the other. */
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { plainSum } from '../../src/pretrain/losses.js';
 import { batches, disposeModels, emulated, open, train } from './training.js';
@@ -35,13 +35,13 @@ withEmulator(describe).each(['float32', 'bfloat16'] as const)('lanes in %s', (pr
       expect([name, await laned.read('gradient', name)]).toEqual([name, await plain.read('gradient', name)]);
   });
 
-  test('what they take of the workspace', async () => {
+  test('lanes need only a little more workspace', async () => {
     const [batch] = batches(1, { samples: 24 });
     const bytes = async (lanes: boolean): Promise<number> =>
       (await (await open({ ...emulated(precision), lanes }, true)).memoryFor([batch], plainSum)).workspace;
     const [without, within] = [await bytes(false), await bytes(true)];
     expect(within).toBeGreaterThan(without);
-    // Temporaries and gradients of both at a time, and little more.
+    // The workspace has the temporary tensors and gradients of both lanes at the same time, and little more.
     expect(within).toBeLessThan(1.5 * without);
   });
 });

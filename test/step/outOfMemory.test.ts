@@ -9,7 +9,7 @@ import { emulator } from '../support/emulator.js';
 const config = smallConfig();
 const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-6, weightDecay: 0.01, maxGradNorm: 1 };
 const keys = { step: 0, learningRate: 1e-3, seed: 1, weights: plainSum };
-/** Samples are all alike, so that a batch of fewer is one in proportion. */
+/** All samples have the same size, so that the memory of a batch is proportional to the number of samples. */
 const batchOf = (samples: number) => randomBatch(config, 4, { samples, tokens: [9, 9], objects: [7, 7] });
 
 const devices = [
@@ -19,7 +19,7 @@ const devices = [
 
 const sum = (memory: Readonly<Record<string, number>>): number => Object.values(memory).reduce((a, b) => a + b, 0);
 
-/** The engine refuses more than so many bytes from here on. */
+/** From now on, the engine refuses to reserve more than this number of bytes. */
 function limit(engine: Engine, bytes: number): void {
   const reserve = engine.reserve.bind(engine);
   jest.spyOn(engine, 'reserve').mockImplementation((arena, wanted) => {
@@ -41,7 +41,7 @@ describe.each(devices)('a batch that does not fit on $name', ({ engine }) => {
     return model;
   };
 
-  test('the error says what each arena needs, and the largest batch that fits, which does', async () => {
+  test('the error gives the memory of each arena and the largest batch that fits, and that batch fits', async () => {
     const [measured, model] = [await open(), await open()];
     const enough = sum(await measured.memoryFor([batchOf(40)], plainSum));
     const needed = await measured.memoryFor([batchOf(100)], plainSum);
@@ -61,7 +61,7 @@ describe.each(devices)('a batch that does not fit on $name', ({ engine }) => {
     await expect(model.step([batchOf(most)], keys)).resolves.toMatchObject({ loss: expect.any(Number) });
   });
 
-  test('features on the device are among what is needed', async () => {
+  test('the needed memory includes features on the device', async () => {
     const model = await open();
     const { resident, table } = residentBatches([batchOf(9)], config.visualFeatDim);
     await model.loadFeatures(table);
@@ -72,7 +72,7 @@ describe.each(devices)('a batch that does not fit on $name', ({ engine }) => {
     });
   });
 
-  test('not even one sample fits', async () => {
+  test('the error says so if not even one sample fits', async () => {
     const model = await open();
     limit(model.engine, sum(model.engine.memory()) + 1000);
     await expect(model.step([batchOf(9)], keys)).rejects.toMatchObject({

@@ -1,4 +1,4 @@
-/** A step that is replayed is the same, bit for bit, as one whose ops are called one by one. */
+/** A replayed step gives the same bits as a step whose ops are called one by one. */
 import { afterEach, describe, expect, test } from '@jest/globals';
 import type { Batch } from '../../src/data/batches/batch.js';
 import type { FeatureTable } from '../../src/data/features/residentFeatures.js';
@@ -16,7 +16,7 @@ const devices: [string, EngineOptions][] = [
   ...(emulator ? [['emulated cuda', emulated('float32')] as [string, EngineOptions]] : []),
 ];
 
-/** The same steps with recordings and without. */
+/** Makes the same steps with recordings and without. */
 async function compare(engine: EngineOptions, steps: readonly Step[], table?: FeatureTable): Promise<void> {
   const [replayed, eager] = [await open(engine, true), await open(engine, false)];
   if (table) for (const model of [replayed, eager]) await model.loadFeatures(table);
@@ -53,7 +53,7 @@ describe.each(devices)('recordings on %s', (_, engine) => {
     );
   });
 
-  test('accumulation: two and three parts, like and unlike', async () => {
+  test('accumulation with two and three parts of equal and different sizes', async () => {
     const splits = [
       [6, 6],
       [6, 6],
@@ -69,7 +69,7 @@ describe.each(devices)('recordings on %s', (_, engine) => {
     );
   });
 
-  test('losses that come and go', async () => {
+  test('losses that are switched on and off', async () => {
     const words = { ...plainSum, matched: 0, obj: 0, attr: 0, feat: 0, qa: 0 };
     const answers = { ...words, maskedLm: 0, qa: 1 };
     const weights = [plainSum, words, plainSum, words, plainSum, answers, words];
@@ -80,7 +80,7 @@ describe.each(devices)('recordings on %s', (_, engine) => {
     );
   });
 
-  test('features that lie on the device', async () => {
+  test('features on the device', async () => {
     const { resident, table } = residentBatches(alike(), config.visualFeatDim);
     await compare(
       engine,
@@ -89,7 +89,7 @@ describe.each(devices)('recordings on %s', (_, engine) => {
     );
   });
 
-  test('a run that goes on in another model', async () => {
+  test('a run that another model continues', async () => {
     const steps = batches(6).map((batch) => ({ parts: [batch] }));
     const whole = await train(await open(engine, true), steps);
     const first = await open(engine, true);

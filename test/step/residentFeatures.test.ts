@@ -1,4 +1,4 @@
-/** Steps on features that lie on the device are those on features that come with the batch, bit for bit. */
+/** Steps with features on the device give the same bits as steps whose batches carry the features. */
 import { afterEach, describe, expect, test } from '@jest/globals';
 import type { Batch } from '../../src/data/batches/batch.js';
 import type { EngineOptions } from '../../src/engine/index.js';
@@ -36,7 +36,7 @@ const devices: [string, EngineOptions][] = [
     : []),
 ];
 
-// Capacities repeat, so that steps are replayed; the last ones are in parts.
+// Capacities repeat, so that steps are replayed; the last batches are in parts.
 const batches = [5, 5, 5, 5, 40, 9, 9].map((samples, i) => randomBatch(config, i, { samples }));
 const { plain, resident, table } = residentBatches(batches, config.visualFeatDim);
 const steps = (all: readonly Batch[]): Batch[][] => [...all.slice(0, 5).map((batch) => [batch]), all.slice(5)];
@@ -65,7 +65,7 @@ describe.each(devices)('features on the device: %s', (_, engine) => {
     expect(expected.results.every(({ loss }) => Number.isFinite(loss))).toBe(true);
   });
 
-  test('batches of both kinds, in turn', async () => {
+  test('batches with and without their own features, alternating', async () => {
     const [model, apart] = [await open(engine), await open(engine)];
     await model.loadFeatures(table);
     const mixed = resident.map((batch, i) => (i % 2 === 0 ? batch : plain[i]));
@@ -77,7 +77,7 @@ describe('a table of features', () => {
   const cpu: EngineOptions = { device: 'cpu', threads: 1 };
   const rowBytes = 2 * config.visualFeatDim;
 
-  test('takes two bytes a number, and its batches next to nothing', async () => {
+  test('needs two bytes for each number, and its batches need almost no memory for features', async () => {
     const [model, apart] = [await open(cpu), await open(cpu)];
     await model.loadFeatures(table);
     expect(model.engine.memory().features).toBe(table.rows * rowBytes);
@@ -87,7 +87,7 @@ describe('a table of features', () => {
     expect(other.inputs - own.inputs).toBeGreaterThan(2 * objects * (4 * config.visualFeatDim - 4));
   });
 
-  test('costs a step two ops: it has no gradient', async () => {
+  test('adds only two ops to a step, because features have no gradient', async () => {
     const opsOf = async (model: Pretrainer, batch: Batch): Promise<string[]> => {
       const ops: string[] = [];
       model.engine.observer = (op) => ops.push(op);
@@ -101,7 +101,7 @@ describe('a table of features', () => {
     expect(own.filter((op) => op !== 'gatherFeatures')).toEqual(await opsOf(await open(cpu), plain[0]));
   });
 
-  test('that does not fit is refused before it is read, with what it takes', async () => {
+  test('that does not fit is refused before it is read, and the message gives its size', async () => {
     const model = await open(cpu);
     const huge = {
       ...table,
@@ -122,7 +122,7 @@ describe('a table of features', () => {
     ).resolves.toBeTruthy();
   });
 
-  test('a signal ends loading after the piece at hand, and its reading', async () => {
+  test('a signal ends loading and reading after the current piece', async () => {
     const model = await open(cpu);
     const controller = new AbortController();
     let [given, ended] = [0, false];
@@ -145,7 +145,7 @@ describe('a table of features', () => {
     expect([given, ended]).toEqual([1, true]);
   });
 
-  test('a batch that names rows which it does not have is refused, naming the sample', async () => {
+  test('that lacks rows which a batch names: the batch is refused, and the message names the sample', async () => {
     const model = await open(cpu);
     const evaluate = (batch: Batch) => model.evaluate(batch, plainSum);
     const refused = (message: RegExp) => ({ code: 'BAD_DATA', message: expect.stringMatching(message) });

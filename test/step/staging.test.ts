@@ -12,7 +12,7 @@ const keys = { step: 7, seed: 3, learningRate: 0.5, lossScale: [1, 2] };
 const make = (samples: number, seed: number) => benchBatch(config, { samples, tokens: [8, 16], objects: 6, seed });
 
 describe('stageInto', () => {
-  test('leaves nothing of an earlier batch in memory that is used again', () => {
+  test('leaves no values of an earlier batch in reused memory', () => {
     const [large, small] = [make(24, 1), make(5, 2)];
     const capacities = capacitiesOf(large);
     const bytes = stagedBytes(capacities, featureDim);
@@ -29,7 +29,7 @@ describe('stageInto', () => {
     ['features with the batch', plain[0]],
     ['features on the device', resident[0]],
   ];
-  /** Those whose length no other field is compared with: without them a batch has no rows. */
+  /** Fields with whose lengths no other field is compared: without them, a batch has no rows. */
   const counting: readonly FieldName[] = ['tokenOffsets', 'objectOffsets', 'maskedTokenRows', 'maskedObjectRows'];
 
   test.each(kinds)('refuses a batch without one of its fields: %s', (_, batch) => {
@@ -50,7 +50,7 @@ describe('stageInto', () => {
       expect(() => stageInto(buffer, { batch: without, keys, capacities, featureDim })).toThrow(
         expect.objectContaining({ code: 'INTERNAL', message: `a batch has no ${name}` }),
       );
-      // Without its rows of the table it counts as a batch that carries features, of which it has none.
+      // Without its row numbers, the batch counts as one that carries its features, and these are missing.
       const shown = name === 'residentRows' ? 'features of 0 floats an object' : name;
       const message = name === 'visualFeats' || name === 'featureTargets' ? 'features of 0 floats an object' : shown;
       expect(() => checkBatch(without, config, { tableRows: table.rows })).toThrow(
@@ -59,7 +59,7 @@ describe('stageInto', () => {
     }
   });
 
-  test('a field is refused that has too few values or too many', () => {
+  test('a field with too few or too many values is refused', () => {
     for (const [, batch] of kinds)
       for (const name of fieldNames) {
         const values = batch[name];

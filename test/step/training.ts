@@ -1,4 +1,4 @@
-/** Small models that are trained for a few steps, and what became of them. */
+/** Trains small models for a few steps, and returns their results. */
 import type { Batch } from '../../src/data/batches/batch.js';
 import type { EngineOptions } from '../../src/engine/index.js';
 import { plainSum, type LossWeights, type StepResult } from '../../src/pretrain/losses.js';
@@ -10,12 +10,12 @@ export const config = smallConfig();
 const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-6, weightDecay: 0.01, maxGradNorm: 1 };
 const models: Pretrainer[] = [];
 
-/** Of all models that were opened. */
+/** Disposes of all opened models. */
 export async function disposeModels(): Promise<void> {
   for (const model of models.splice(0)) await model.dispose();
 }
 
-/** CUDA on the emulator; a test with it is left out where there is none. */
+/** CUDA on the emulator; tests with it are skipped if there is no emulator. */
 export const emulated = (precision: 'float32' | 'bfloat16'): EngineOptions => ({
   device: 'cuda',
   precision,
@@ -36,7 +36,7 @@ export async function stateOf(model: Pretrainer): Promise<Map<string, Float32Arr
   return values;
 }
 
-/** A model that has nothing to say of how its steps run. */
+/** Opens a model; a note about how its steps run would be an error. */
 export async function open(engine: EngineOptions, recorded: boolean): Promise<Pretrainer> {
   const onNote = (text: string): void => {
     throw new Error(text);
@@ -48,7 +48,7 @@ export async function open(engine: EngineOptions, recorded: boolean): Promise<Pr
   return model;
 }
 
-/** Results of all steps, enqueued together, and the state afterwards. */
+/** The results of all steps, which are enqueued together, and the state after them. */
 export async function train(model: Pretrainer, steps: readonly Step[], first = 0) {
   const results: StepResult[] = await Promise.all(
     steps.map(({ parts, weights = plainSum }, i) =>

@@ -6,7 +6,7 @@ import { floatToHalf } from '../../src/formats/dtypes.js';
 import { roundToHalf } from '../engine/support/half.js';
 import { Rng } from '../engine/support/rng.js';
 
-/** A model that computes in a few milliseconds; every size differs, so that a mix-up shows. */
+/** A model that computes in a few milliseconds; all its sizes differ, so that a test fails if two are confused. */
 export function smallConfig(changes: Partial<ModelConfig> = {}): ModelConfig {
   return modelConfigSchema.parse({
     vocabSize: 61,
@@ -29,17 +29,17 @@ export function smallConfig(changes: Partial<ModelConfig> = {}): ModelConfig {
 export interface RandomBatchOptions {
   readonly samples?: number;
   readonly firstSample?: number;
-  /** Fewest and most tokens and objects of a sample. */
+  /** Smallest and largest numbers of tokens and of objects in a sample. */
   readonly tokens?: readonly [number, number];
   readonly objects?: readonly [number, number];
-  /** Share of tokens and of objects to predict. */
+  /** Shares of the tokens and of the objects that the model must predict. */
   readonly masked?: number;
-  /** Share of samples that are matched, and of those with an answer. */
+  /** Shares of the samples that are matched and of the samples with an answer. */
   readonly matched?: number;
   readonly answered?: number;
 }
 
-/** A batch of random samples: features N(0, 1), boxes in [0, 1], labels at random. The same seed gives the same batch. */
+/** A batch of random samples: features N(0, 1), boxes in [0, 1], random labels. The same seed gives the same batch. */
 export function randomBatch(config: ModelConfig, seed: number, options: RandomBatchOptions = {}): Batch {
   const { samples = 5, firstSample = 0, tokens = [1, 12], objects = [1, 9], masked = 0.3 } = options;
   const { matched = 0.5, answered = 0.6 } = options;
@@ -77,7 +77,7 @@ export function randomBatch(config: ModelConfig, seed: number, options: RandomBa
   };
 }
 
-/** The same samples as several batches of the given sizes, as gradient accumulation or several ranks would see them. */
+/** Splits a batch into batches of the given sizes, as for gradient accumulation or several ranks. */
 export function splitBatch(batch: Batch, sizes: readonly number[]): Batch[] {
   const total = sizes.reduce((sum, size) => sum + size, 0);
   if (total !== batch.size) throw new RangeError(`parts of ${total} samples from a batch of ${batch.size}`);
@@ -85,7 +85,7 @@ export function splitBatch(batch: Batch, sizes: readonly number[]): Batch[] {
   return sizes.map((size) => sliceBatch(batch, (first += size) - size, size));
 }
 
-/** Samples first … first + count - 1 of a batch; they keep their places in the global batch. */
+/** Samples first … first + count - 1 of a batch; they keep their positions in the global batch. */
 export function sliceBatch(batch: Batch, first: number, count: number): Batch {
   const last = first + count;
   const shifted = (offsets: Int32Array): Int32Array => offsets.slice(first, last + 1).map((o) => o - offsets[first]);
@@ -126,8 +126,8 @@ export function sliceBatch(batch: Batch, first: number, count: number): Batch {
 }
 
 /**
- * Batches whose features float16 can hold, some of them zeros, twice: as they are, and naming rows of a table. The table's
- * rows are in no order, and some belong to nobody.
+ * Batches in two forms: with their features, and with row numbers of a table that has the same features. The features are
+ * exact in float16, and some are zeros. The rows of the table are unordered, and some belong to no sample.
  */
 export function residentBatches(batches: readonly Batch[], featureDim: number) {
   const rng = new Rng(batches.length, 0xfea7);
@@ -140,7 +140,7 @@ export function residentBatches(batches: readonly Batch[], featureDim: number) {
   const all = plain.flatMap(({ visualFeats, featureTargets }) => [...visualFeats, ...featureTargets]);
   const count = all.length / featureDim;
   const rows = count + 7;
-  // A step through all rows that has no factor in common with their number.
+  // This step visits all rows, because it has no common factor with their number.
   let stride = 5;
   while (rows % stride === 0) stride += 2;
   const numbers = new Uint16Array(rows * featureDim).fill(0x7c00);

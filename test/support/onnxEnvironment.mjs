@@ -1,5 +1,5 @@
-// Jest gives each test file globals of its own. onnxruntime makes arrays of the process's own classes, and compares classes:
-// here these are the same.
+// Jest gives each test file its own globals. onnxruntime makes arrays of the classes of the process, and compares classes.
+// In this environment, the classes of the test file are those of the process.
 import { TestEnvironment } from 'jest-environment-node';
 
 export default class OnnxEnvironment extends TestEnvironment {

@@ -1,6 +1,6 @@
 /**
- * The first of five tries that is good, else the last. For what a machine with other work can spoil at any time, but not
- * five times in a row: a fault spoils them all.
+ * Returns the first good result of five tries, else the last result. It is for checks that other work on the machine can
+ * disturb now and then, but hardly five times in a row; a real fault makes all five fail.
  */
 export async function firstGood<T>(attempt: () => Promise<T>, isGood: (result: T) => boolean): Promise<T> {
   for (let left = 4; ; left--) {

@@ -61,7 +61,7 @@ describe('the vocabulary of bert-base-uncased', () => {
     );
   });
 
-  test('has the special ids of BERT', () => {
+  test('has the special token ids of BERT', () => {
     const { vocabSize, padId, unkId, clsId, sepId, maskId } = wordPiece;
     expect({ vocabSize, padId, unkId, clsId, sepId, maskId }).toEqual({
       vocabSize: 30522,
@@ -99,7 +99,7 @@ describe('encode', () => {
     expect(() => wordPiece.encode('one', 2.5)).toThrow('found 2.5');
   });
 
-  test('any text gives [CLS] … [SEP] of ids in the vocabulary', () => {
+  test('any text gives [CLS] … [SEP], with all ids in the vocabulary', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 200 }), fc.integer({ min: 2, max: 30 }), (text, most) => {
         const ids = wordPiece.encode(text, most);
@@ -115,7 +115,7 @@ describe('encode', () => {
 });
 
 describe('the final sigma', () => {
-  // Lower case as Python's str.lower gives it, which the original's tokenizer calls; transformers' fast one gives σ everywhere.
+  // Lower case as Python's str.lower, which the original's tokenizer calls; transformers' fast tokenizer gives σ everywhere.
   test.each([
     ['ΑΣ', 'α ##ς'],
     ['ΣΑΣ ΑΣ.', 'σ ##α ##ς α ##ς .'],
@@ -135,7 +135,7 @@ describe('the final sigma', () => {
   });
 });
 
-describe('a vocab.txt of one’s own', () => {
+describe('a vocab.txt of the user', () => {
   const special = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'];
   const letters = Array.from('abcdefghijklmnopqrstuvwxyz');
 
@@ -174,7 +174,7 @@ describe('a vocab.txt of one’s own', () => {
     await expect(WordPiece.load({ vocabFile: file })).rejects.toThrow(file);
   });
 
-  test('may begin with a byte order mark, which is no part of the first WordPiece', async () => {
+  test('may begin with a byte order mark, which does not become a part of the first WordPiece', async () => {
     const text = `\uFEFF${[...special, ...letters].join('\n')}\n`;
     const own = await WordPiece.load({ vocabFile: await vocabFile(text) });
     expect([own.padId, own.token(0), own.vocabSize]).toEqual([0, '[PAD]', 31]);

@@ -62,7 +62,7 @@ async function saved(): Promise<{ path: string; model: FakeModel; store: Checkpo
   return { path, model, store };
 }
 
-/** Turns one bit of a file. */
+/** Flips one bit of a file. */
 async function damage(file: string, byte: number): Promise<void> {
   const bytes = await readFile(file);
   bytes[byte] ^= 4;
@@ -104,7 +104,7 @@ test('a checkpoint without checksums is loaded; a damaged file of checksums is r
   await loadCheckpoint(path, new FakeModel());
 });
 
-test('has all documented files, and loading it restores all values', async () => {
+test('a checkpoint has all documented files, and loading it restores all values', async () => {
   const { path, model } = await saved();
   expect(path).toBe(join(folder, 'step-00000040'));
   expect((await readdir(path)).sort()).toEqual([
@@ -126,7 +126,7 @@ test('has all documented files, and loading it restores all values', async () =>
   );
 });
 
-test('is read one tensor at a time', async () => {
+test('a checkpoint is read one tensor at a time', async () => {
   const model = await trained();
   let open = 0;
   let most = 0;
@@ -164,7 +164,7 @@ describe('the store', () => {
     expect(await readdir(folder)).toEqual([]);
   });
 
-  test('after a save that fails, only the checkpoint before exists, and it is whole', async () => {
+  test('after a failed save, only the previous checkpoint exists, and it is complete', async () => {
     const { path, model, store } = await saved();
     const before = await allState(model);
     const full = new Proxy(model, {
@@ -186,7 +186,7 @@ describe('the store', () => {
     expect(await allState(other)).toEqual(before);
   });
 
-  test('repairs links that a kill left behind', async () => {
+  test('repairs wrong links that a killed process left', async () => {
     const { store, model } = await saved();
     await writeCheckpoint(store.path(50), { model, state: stateAt(50, { best: { step: 50, loss: 1 } }), files });
     await store.settle(50);
@@ -256,7 +256,7 @@ describe('kill -9 while saving', () => {
   });
   afterAll(() => copy.remove());
 
-  test('all checkpoints are whole, and the last one that was reported exists', async () => {
+  test('all checkpoints are complete, and the last reported checkpoint exists', async () => {
     let reported = 0;
     for (let round = 0; round < 12; round++) {
       const saver = copy.start('test/train/support/saver.js', [folder]);
@@ -279,7 +279,7 @@ describe('kill -9 while saving', () => {
       for (const link of ['last', 'best'])
         expect(steps).toContain(Number((await readlink(join(folder, link))).slice('step-'.length)));
     }
-    // Each round waits for one at least; the next one begins where this one was killed.
+    // Each round waits for at least one checkpoint; the next round continues from the checkpoints of this one.
     expect(reported).toBeGreaterThanOrEqual(12);
   });
 });

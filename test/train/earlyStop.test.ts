@@ -31,7 +31,7 @@ const state = async (run: string) =>
     validationsSinceBest: number;
   };
 
-/** Steps after which `patience` validations in a row were no better; undefined: never. */
+/** The step after which `patience` validations in a row were no better; undefined if there is none. */
 function expectedEnd(records: readonly Valid[], patience: number): number | undefined {
   let best = Infinity;
   let worse = 0;
@@ -45,7 +45,7 @@ function expectedEnd(records: readonly Valid[], patience: number): number | unde
 /** With this rate the loss of the fake model soon gets worse again. */
 const flags = { 'max-steps': '60', 'valid-every': '2', lr: '0.4' };
 
-test('ends, saved and finished, after N validations without a better loss', async () => {
+test('a run saves and ends as finished after N validations without a better loss', async () => {
   const whole = join(parent, 'whole');
   await fakeRun(whole, { flags });
   const records = await validations(whole);
@@ -99,7 +99,7 @@ test('when the task mix changes, the search for the best loss starts again', asy
   expect(summary.best?.step).toBe(least(late).step);
 });
 
-test('is refused without a validation', async () => {
+test('early stopping is refused without a validation', async () => {
   await expect(fakeRun(out, { flags: { valid: 'none', 'early-stop': '2' } })).rejects.toMatchObject({
     code: 'BAD_ARGUMENT',
     message: expect.stringContaining('--early-stop: it counts validations'),

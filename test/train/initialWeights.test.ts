@@ -74,7 +74,7 @@ test('if a run folder is given instead of a checkpoint, the message says so', as
   });
 });
 
-test("the original's names are taken too", async () => {
+test('the names of the original are accepted, too', async () => {
   const model = await fresh();
   const original = Object.fromEntries(
     Object.entries(encoder).map(([name, shape]) => [name.replace('lxmert', 'bert'), shape]),
@@ -132,7 +132,7 @@ test.each<[string, object, unknown]>([
   ['fewer rows than answers', { ...head, 'answer_head.logit_fc.3.bias': [2] }, ['yes', 'no', 'two']],
   ['another width', { ...head, 'answer_head.logit_fc.3.weight': [3, 5] }, ['yes', 'no', 'two']],
   ['no answer head', {}, ['yes', 'no', 'two']],
-])('%s: the answer head stays as drawn', async (_, tensors, answers) => {
+])('%s: the answer head keeps its random initial weights', async (_, tensors, answers) => {
   const model = await fresh();
   const before = await values(model, 'answer_head.logit_fc.3.weight');
   const path = await checkpoint({ ...encoder, ...(tensors as typeof head) }, answers);
@@ -141,7 +141,7 @@ test.each<[string, object, unknown]>([
   expect(await values(model, 'answer_head.logit_fc.3.weight')).toEqual(before);
 });
 
-test.each([{ a: 1 }, [1]])('answers that are no list of strings are refused: %j', async (answers) => {
+test.each([{ a: 1 }, [1]])('answers that are not a list of strings are refused: %j', async (answers) => {
   await expect(loadInitialWeights(await checkpoint(encoder, answers), await fresh())).rejects.toMatchObject({
     code: 'BAD_CHECKPOINT',
     message: expect.stringMatching(/answers\.json: expected a list of answers/),
@@ -157,7 +157,7 @@ test('a run looks for the weights of --init before it opens any data', async () 
   await expect(run).rejects.toMatchObject({ code: 'FILE_MISSING', message: expect.stringContaining(init) });
 });
 
-test('a run begins with the weights of --init, and says what it took', async () => {
+test('a run begins with the weights of --init, and says what it loaded', async () => {
   const first = join(parent, 'first');
   await fakeRun(first, { flags: { 'max-steps': '6' } });
   const out = join(parent, 'second');
@@ -165,7 +165,7 @@ test('a run begins with the weights of --init, and says what it took', async () 
     flags: { init: join(first, 'checkpoints/last'), 'max-steps': '1', seed: '3' },
   });
   expect(notes.join()).toMatch(/initial weights from .*last: 2 of 3 tensors; rows of 0 of 3 answers/);
-  // The first update has learning rate 0, so one step later they are still the same.
+  // The first update has learning rate 0, so the weights are the same after one step.
   const [a, b] = await Promise.all(
     [first, out].map(async (run) => SafetensorsFile.open(join(run, 'checkpoints/last/model.safetensors'))),
   );

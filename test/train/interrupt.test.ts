@@ -1,4 +1,4 @@
-/** Signals that come before the first step: while data are opened, features loaded, weights drawn or read. */
+/** Signals before the first step: while data are opened, features are loaded, or weights are initialised or read. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
 import { constants } from 'node:fs';
@@ -29,7 +29,7 @@ const fresh = () => join(folder, `run-${serial++}`);
 
 type Stage = 'data' | 'model' | 'features' | 'weights';
 
-/** Says what it is about to do. */
+/** A fake model that calls `reach` before each stage. */
 class WatchedModel extends FakeModel {
   constructor(private readonly reach: (stage: Stage) => void) {
     super();
@@ -65,7 +65,7 @@ function watchedParts(reach: (stage: Stage) => void): PretrainParts {
   };
 }
 
-/** A run whose signal comes when it is about to do something. */
+/** A run that gets its signal when the given stage begins. */
 async function interruptedRun(out: string, at: Stage | undefined, resume = false) {
   const controller = new AbortController();
   const reached: Stage[] = [];
@@ -88,7 +88,7 @@ describe('a signal before the first step', () => {
     expect(summary).toEqual({ step: 0, finished: false, stoppedEarly: false });
     expect(reached).toEqual(stages.slice(0, stages.indexOf(stage) + 1));
     expect(await filesOf(out)).toEqual([]);
-    // The same command again, without --resume, which nothing asks for.
+    // The same command works again without --resume, because nothing was written.
     await interruptedRun(out, undefined);
     await fakeRun(straight);
     expect(await metricsOf(out)).toEqual(await metricsOf(straight));
@@ -166,10 +166,10 @@ describe('the command, while it waits for its data', () => {
 
   const hasEnded = ({ child }: RunningProcess) => child.exitCode !== null || child.signalCode !== null;
 
-  /** Opens the pipe that stands for the sentences once the run does. */
+  /** Opens the pipe that replaces the file of sentences as soon as the run opens it. */
   async function pipeTo(run: RunningProcess, path: string): Promise<FileHandle> {
     for (;;) {
-      // ENXIO: nobody reads from it yet.
+      // ENXIO: no process reads from the pipe yet.
       const pipe = await open(path, constants.O_WRONLY | constants.O_NONBLOCK).catch(() => undefined);
       if (pipe) return pipe;
       if (hasEnded(run)) throw new Error(`ended before it read: ${run.errors}`);
@@ -202,7 +202,7 @@ describe('the command, while it waits for its data', () => {
     const silent = await pipeTo(twice, path);
     twice.kill('SIGTERM');
     await told(twice, 'SIGTERM: stops loading');
-    // Sooner it would be the same wish, told twice.
+    // A second signal that comes sooner counts as a copy of the first.
     await new Promise((done) => setTimeout(done, 600));
     twice.kill('SIGTERM');
     expect(await twice.ended).toBe('SIGTERM');

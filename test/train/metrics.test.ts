@@ -74,7 +74,7 @@ test('every line is in the file as soon as it is appended', async () => {
   await metrics.close();
 });
 
-test('is cut back to a step and keeps the validation after that step', async () => {
+test('the file is cut after a step, and keeps the validation that follows this step', async () => {
   const path = await written(35);
   expect(await cut(path, 20)).toBe(20);
   const text = await readFile(path, 'utf8');
@@ -83,7 +83,7 @@ test('is cut back to a step and keeps the validation after that step', async () 
   expect(await readFile(path, 'utf8')).toBe('');
 });
 
-test('a file longer than one read is cut at the same byte', async () => {
+test('a file longer than one read is cut at the right byte', async () => {
   const path = await written(3000);
   const whole = await readFile(path, 'utf8');
   expect(whole.length).toBeGreaterThan(200_000);
@@ -105,12 +105,12 @@ test.each(['{"step":4,"ep', '{"step":4,"epoch":0}', '\0\0\0\0', '[]\n{"step":4}\
   },
 );
 
-test('says how many steps it found when lines are missing', async () => {
+test('if lines are missing, the error gives the number of steps in the file', async () => {
   const path = await written(7);
   expect(await cut(path, 9)).toBe(7);
 });
 
-test('is read again, and the last validation is found', async () => {
+test('the file is read again, and the last validation is found', async () => {
   const path = await written(25);
   await appendFile(path, '{"step":26,');
   const all = [];

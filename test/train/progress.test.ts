@@ -52,7 +52,7 @@ test('without a terminal, it prints a line every five seconds and a last line', 
   expect(written).toHaveLength(7);
 });
 
-test('time that validation and saving take is not counted as steps', () => {
+test('the estimate of the remaining time ignores the time of validation and saving', () => {
   const { progress, written, step, wait } = progressOn({});
   step(1, 100);
   wait(3_600_000);
@@ -78,7 +78,7 @@ test('on a terminal, it rewrites one line, cuts it to the width of the terminal,
   expect(written.at(-1)).toBe('\r\x1b[K');
 });
 
-test('features on their way to the device', () => {
+test('shows the progress of loading features to the device', () => {
   const { progress, written, wait } = progressOn({});
   for (const share of [0.1, 0.2, 0.6]) {
     progress.observer.loading?.(share);
@@ -90,7 +90,7 @@ test('features on their way to the device', () => {
   );
 });
 
-test('figures and durations', () => {
+test('formats numbers and durations', () => {
   expect([0.123456, 12.345, 123.4, 12345.6, NaN].map(figure)).toEqual(['0.123', '12.3', '123', '12,346', 'NaN']);
   expect([0, 59.6, 61, 3600, 360_000].map(duration)).toEqual(['0:00', '1:00', '1:01', '1:00:00', '100:00:00']);
 });

@@ -27,10 +27,10 @@ function start(out: string, { flags, wrapper = [], ...rest }: ChildOptions = {})
   return copy.start('test/train/support/child.js', [JSON.stringify(request)], wrapper);
 }
 
-/** Slow enough to be killed anywhere. */
+/** Fake parts that are so slow that a kill can hit any stage of the run. */
 const slow: ChildOptions = { fake: { delay: 8, ballast: 20_000 } };
 
-/** A run that is killed once it has printed such a line. */
+/** A run that is killed after it has printed a line that matches. */
 async function killAt(line: string, out: string, options = slow): Promise<RunningProcess> {
   const run = start(out, { ...options, kill: { at: line } });
   expect(await run.ended).toBe('SIGKILL');
@@ -43,7 +43,7 @@ test('a run that is killed several times gives the same result as a run without 
   const killed = join(folder, 'killed');
   let kills = 0;
   for (let done = 0; ; kills++) {
-    // After 1 … 12 steps, and anywhere within what follows: the next step, a validation, a save.
+    // Killed after 1 … 12 steps, at any time in the work that follows: the next step, a validation, a save.
     const at = `step ${done + 1 + Math.floor(Math.random() * 12)}`;
     const run = start(killed, { ...slow, resume: true, kill: { at, after: Math.random() * 15 } });
     const how = await run.ended;
@@ -81,7 +81,7 @@ test('on resume, lines after the checkpoint are cut off, also an incomplete line
 
 test('after SIGTERM the run saves and ends; until then a second run cannot use the folder', async () => {
   const out = join(folder, 'term');
-  // It cannot end before it is told to, however late the other one comes.
+  // The first run cannot end before the signal, even if the second run starts late.
   const run = start(out, { heldStep: 4 });
   await run.line(/^step 2$/);
   const other = start(out, { resume: true });
@@ -98,11 +98,11 @@ test('after SIGTERM the run saves and ends; until then a second run cannot use t
   expect(rest.lines).toContain(`started ${step}`);
 });
 
-test('if the disk is full while saving, the error says so, the checkpoint before is whole, and the run continues when there is space', async () => {
+test('if the disk is full while saving, the error says so, the previous checkpoint is complete, and the run continues when there is space', async () => {
   const out = join(folder, 'full');
   const small = { fake: { ballast: 5000 } };
   await killAt('saved 6', out, { ...small, flags: { 'valid-every': '100' } });
-  // No file may become larger than 8 KiB: the run can write its settings and metrics, but not the next checkpoint of 20 KB.
+  // The limit of 8 KiB for each file lets the run write its settings and metrics, but not the next checkpoint of 20 KB.
   const limited = ['sh', '-c', 'trap "" XFSZ; ulimit -f 16; exec "$@"', 'sh'];
   const metrics = join(out, 'metrics.jsonl');
   const before = (await stat(metrics)).size;

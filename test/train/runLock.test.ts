@@ -17,7 +17,7 @@ afterAll(() => rm(parent, { recursive: true, force: true }));
 const holder = (value: object) =>
   writeFile(join(folder, lockName), JSON.stringify({ pid: process.pid, host: hostname(), since: 'then', ...value }));
 
-test('only one holder at a time; free again after release', async () => {
+test('only one process has the lock at a time, and the lock is free after its release', async () => {
   const lock = await RunLock.take(folder);
   await lock.check();
   await expect(RunLock.take(folder)).rejects.toMatchObject({
@@ -36,7 +36,7 @@ test('of many processes that try at the same time, exactly one gets the lock', a
 });
 
 test('the lock of a dead process is taken over', async () => {
-  // The number of a process that has ended may be another's by now; this one is beyond the largest.
+  // The number of an ended process may belong to a new process; this number is above the largest possible one.
   await holder({ pid: 2 ** 31 - 1 });
   const results = await Promise.allSettled(Array.from({ length: 20 }, () => RunLock.take(folder)));
   expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
@@ -44,7 +44,7 @@ test('the lock of a dead process is taken over', async () => {
 
 test('the lock of an earlier process with the same number is taken over', async () => {
   await holder({ process: 'another-boot 123' });
-  // Where the system does not tell when a process began, the number alone decides.
+  // If the system does not give the start time of a process, only its number counts.
   if (process.platform === 'linux') await (await RunLock.take(folder)).release();
   else await expect(RunLock.take(folder)).rejects.toMatchObject({ code: 'RUN_FOLDER' });
 });

@@ -4,7 +4,7 @@ import { learningRate } from '../../src/train/schedule.js';
 
 test('8 steps with a quarter of warm-up', () => {
   const rates = Array.from({ length: 9 }, (_, step) => learningRate(step, { lr: 3, totalSteps: 8, warmup: 0.25 }));
-  // By hand: up by 1/2 a step until step 2, then down by 1/6 a step.
+  // Computed by hand: the rate rises by 1/2 with each step until step 2, then falls by 1/6 with each step.
   [0, 1 / 2, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 0].forEach((share, i) =>
     expect(rates[i]).toBeCloseTo(3 * share, 12),
   );

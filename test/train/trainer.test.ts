@@ -20,7 +20,7 @@ beforeEach(() => {
 afterAll(() => rm(parent, { recursive: true, force: true }));
 
 describe('a run', () => {
-  test('writes a line for every step, and validations where they are due', async () => {
+  test('writes a line for every step, and the due validations', async () => {
     const { summary, parts, model } = await fakeRun(out);
     const records = await metricsOf(out);
     const steps = records.filter((record) => !('split' in record));
@@ -33,7 +33,7 @@ describe('a run', () => {
     expect(Object.keys(steps[0].losses as object)).toEqual(['maskedLm', 'matched', 'obj', 'attr', 'feat', 'qa']);
     expect(valid.map(({ step }) => step)).toEqual([4, 8, 12, 16, 20, 23]);
     expect(Object.keys(valid[0].accuracy as object)).toEqual(['maskedLm', 'matched', 'obj', 'attr', 'qa']);
-    // Each validation stands right after its step.
+    // The line of a validation immediately follows the line of its step.
     expect(records[4]).toMatchObject({ step: 4, split: 'valid' });
     expect(summary).toMatchObject({ step: 23, totalSteps: 23, finished: true });
     expect(summary.checkpoint).toBe(join(out, 'checkpoints', 'step-00000023'));
@@ -42,7 +42,7 @@ describe('a run', () => {
     expect(await filesOf(out)).toEqual(['checkpoints', 'config.json', 'metrics.jsonl']);
   });
 
-  test('keeps two checkpoints and the best by validation loss', async () => {
+  test('keeps the newest two checkpoints, and the one with the best validation loss', async () => {
     const { summary } = await fakeRun(out);
     const valid = (await metricsOf(out)).filter((record) => 'split' in record) as unknown as {
       step: number;
@@ -79,7 +79,7 @@ describe('a run', () => {
       return { ...data, source: { ...data.source, release } };
     };
     await pretrain({ sources: { flags: shortRun(out) } }, parts);
-    // Two parts a step, and four batches a validation.
+    // A step has two parts, and a validation four batches.
     expect(batches).toHaveLength(2 * 23 + 4 * 6);
     expect(new Set(batches).size).toBe(batches.length);
   });
@@ -120,7 +120,7 @@ describe('a run', () => {
     ).rejects.toMatchObject({ code: 'BAD_CONFIG', message: expect.stringContaining('no answer table') });
   });
 
-  test('begins QA in its epoch', async () => {
+  test('begins QA in the configured epoch', async () => {
     await fakeRun(out, { flags: { 'qa-from-epoch': '2', 'qa-weight': '2' } });
     const withQa = (await metricsOf(out)).filter(({ losses }) => 'qa' in (losses as object)).map(({ epoch }) => epoch);
     expect(Math.min(...(withQa as number[]))).toBe(2);
@@ -129,7 +129,7 @@ describe('a run', () => {
 });
 
 describe('what stops a run', () => {
-  test('a gradient that is not finite: step, loss and samples are named, the checkpoint stays', async () => {
+  test('for a gradient that is not finite, the error names step, loss and samples, and the checkpoint is kept', async () => {
     const run = fakeRun(out, { fake: { badSample: '2.3.1/b' } });
     await expect(run).rejects.toMatchObject({
       code: 'NOT_FINITE',
@@ -165,7 +165,7 @@ describe('what stops a run', () => {
   test('after a signal the current step is finished and saved, and the resumed run gives the results of a run without the signal', async () => {
     const straight = join(parent, `run-${serial++}`);
     await fakeRun(straight);
-    // Before, at and after steps with a validation (4, 8, …) and a save (6, 12, …); and before the first.
+    // Signals before, at and after steps with a validation (4, 8, …) and a save (6, 12, …), and before the first step.
     for (const stopAt of [0, 1, 3, 4, 6, 8, 11, 12, 22, 23]) {
       const stopped = join(parent, `run-${serial++}`);
       const controller = new AbortController();
@@ -199,7 +199,7 @@ describe('--resume', () => {
     expect(await metricsOf(other)).toEqual(straight);
   });
 
-  test('of a finished run does nothing and says so', async () => {
+  test('of a finished run does nothing, and says so', async () => {
     const { summary } = await fakeRun(out);
     const before = await newestFiles(out);
     const { notes, parts, summary: again } = await fakeRun(out, { resume: true });
@@ -210,7 +210,7 @@ describe('--resume', () => {
     expect(await newestFiles(out)).toEqual(before);
   });
 
-  test('takes the settings of the run, so that --out is enough', async () => {
+  test('uses the settings of the run, so that --out is enough', async () => {
     const straight = join(parent, `run-${serial++}`);
     await fakeRun(straight);
     await expect(fakeRun(out, { fake: { failAfter: 15 } })).rejects.toThrow();
@@ -218,7 +218,7 @@ describe('--resume', () => {
     expect(await metricsOf(out)).toEqual(await metricsOf(straight));
   });
 
-  test('with other settings is refused, and says which', async () => {
+  test('with other settings is refused, and the message names them', async () => {
     await expect(fakeRun(out, { fake: { failAfter: 15 } })).rejects.toThrow('cut short');
     const before = await metricsOf(out);
     await expect(
@@ -278,7 +278,7 @@ describe('--resume', () => {
     await writeFile(join(newest, 'trainer_state.json'), '{');
     await expect(fakeRun(out, { resume: true })).rejects.toMatchObject({ code: 'BAD_CHECKPOINT' });
     expect(await metricsOf(out)).toEqual(before);
-    // The one before is whole: without the damaged one, the run goes on from it.
+    // The previous checkpoint is complete: without the damaged checkpoint, the run continues from there.
     await rm(await realpath(newest), { recursive: true });
     const { summary } = await fakeRun(out, { resume: true });
     expect(summary.finished).toBe(true);
@@ -287,7 +287,7 @@ describe('--resume', () => {
 });
 
 describe('the run folder', () => {
-  test('with a run in it is not changed without --resume', async () => {
+  test('that already has a run is not changed without --resume', async () => {
     await fakeRun(out);
     const before = await newestFiles(out);
     await expect(fakeRun(out)).rejects.toMatchObject({
@@ -298,7 +298,7 @@ describe('the run folder', () => {
     expect(await readdir(out)).not.toContain('run.lock');
   });
 
-  test('may hold other things', async () => {
+  test('may contain other files', async () => {
     await mkdir(out);
     await writeFile(join(out, 'notes.txt'), 'mine');
     await fakeRun(out);

@@ -1,4 +1,4 @@
-/** No work is lost: checkpoints around validations, on request and for good, longer runs, and what a checkpoint must hold. */
+/** No work is lost: checkpoints near validations, on request, and kept for ever; longer runs; required checkpoint files. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { appendFile, mkdtemp, readFile, readdir, realpath, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -24,7 +24,7 @@ afterAll(() => rm(parent, { recursive: true, force: true }));
 
 const steps = async (run: string): Promise<readonly number[]> => (await lookIntoRun(run)).checkpoints;
 
-/** Parts whose validation fails after so many that work. */
+/** Fake parts with the given number of good validations; the next validation fails. */
 function failingValidation(works: number, fake: FakeOptions = {}): PretrainParts {
   const parts = fakeParts(fake);
   let made = 0;
@@ -57,7 +57,7 @@ describe('a validation that fails', () => {
   test('loses no step: the checkpoint of its step is saved, and the run continues from there', async () => {
     const straight = fresh();
     await fakeRun(straight);
-    // Validations after steps 4 and 8; that after step 12 fails. Saving is due after steps 6 and 12.
+    // The validations after steps 4 and 8 work; the one after step 12 fails. Saves are due after steps 6 and 12.
     await expect(run(out, { parts: failingValidation(2) })).rejects.toMatchObject({
       code: 'BAD_DATA',
       message: expect.stringMatching(
@@ -94,7 +94,7 @@ test('a kill between the line of a validation and its checkpoint does not double
   const straight = fresh();
   await fakeRun(straight);
   await expect(run(out, { parts: failingValidation(2) })).rejects.toThrow('validation after step 12');
-  // As if the process had been killed after it wrote the line, and before it saved the state.
+  // The same state as if the process had been killed after it wrote the line and before it saved.
   const line = (await readFile(join(straight, 'metrics.jsonl'), 'utf8'))
     .split('\n')
     .find((text) => text.includes('"split"') && text.startsWith('{"step":12,'));
@@ -103,7 +103,7 @@ test('a kill between the line of a validation and its checkpoint does not double
   expect(await metricsOf(out)).toEqual(await metricsOf(straight));
 });
 
-test('a request saves after the current step, and the run goes on', async () => {
+test('on request, the run saves after the current step, and continues', async () => {
   const saveRequest = { wanted: false };
   const saved: number[] = [];
   const observer: TrainObserver = {
@@ -114,7 +114,7 @@ test('a request saves after the current step, and the run goes on', async () => 
   };
   const { finished } = await run(out, { saveRequest, observer, flags: { valid: 'none' } });
   expect(finished).toBe(true);
-  // Step 9 is on its way when step 8 is recorded.
+  // Step 9 is already enqueued when step 8 is recorded.
   expect(saved).toEqual([6, 9, 12, 18, 23].map((step) => (step === 9 ? expect.any(Number) : step)));
   expect([8, 9, 10]).toContain(saved[1]);
   expect(saveRequest.wanted).toBe(false);
@@ -122,7 +122,7 @@ test('a request saves after the current step, and the run goes on', async () => 
 
 test('--keep-every keeps the checkpoint at the end of every Nth epoch', async () => {
   await run(out, { flags: { 'keep-every': '2', keep: '1', valid: 'none' } });
-  // Epochs have 5 steps.
+  // An epoch has 5 steps.
   expect(await steps(out)).toEqual([10, 20, 23]);
 });
 
@@ -276,7 +276,7 @@ test('a checkpoint or the folder of the checkpoints is refused as a run folder',
   expect(await readdir(join(out, 'checkpoints'))).not.toContain('run.lock');
 });
 
-test('a vocabulary is taken from the initial weights, unless one is given', async () => {
+test('a run uses the vocabulary of its initial weights, unless another is given', async () => {
   const folder = fresh();
   await run(folder, { flags: { 'max-steps': '1', valid: 'none' } });
   const init = await realpath(join(folder, 'checkpoints/last'));

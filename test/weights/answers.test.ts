@@ -26,7 +26,7 @@ test.each(awkward)('$answer is normalised as the original does it', ({ answer, n
   expect(normalizeAnswer(answer)).toBe(normalised);
 });
 
-test("blanks are Python's: U+FEFF is none, U+001C is one", () => {
+test('white space is defined as in Python: U+001C is white space, U+FEFF is not', () => {
   expect(normalizeAnswer('a \x1c cat \x85.')).toBe('cat');
   expect(normalizeAnswer('\ufeffcat\ufeff.')).toBe('\ufeffcat\ufeff');
 });
@@ -41,7 +41,7 @@ test('rows are found by the normalised string, as in the original', () => {
   expect(rows.map((row) => row ?? null)).toEqual(awkward.map(({ row }) => row));
 });
 
-test('a list that is not normalised itself is matched both ways, its own spelling first', () => {
+test('a normalised answer is searched first in the list as written, then among the normalised answers of the list', () => {
   expect(matchAnswers(['grey', 'Two', 'the dog', 'no'], ['gray', 'The dog', 'Grey', 'two', '2'])).toEqual([
     0,
     4,
@@ -50,7 +50,7 @@ test('a list that is not normalised itself is matched both ways, its own spellin
   ]);
 });
 
-describe('heads are those that the original makes', () => {
+describe('the initialised heads equal those of the original', () => {
   test.each(['vqa', 'gqa'])('%s', async (task) => {
     const { row, found }: { row: (number | null)[]; found: number } = readJson(transfer, `${task}.json`);
     const rows = row.map((index) => index ?? undefined);
@@ -79,7 +79,7 @@ describe('convert --answers', () => {
     return { to, report: await convertWeights(source, to, { parametersOf: pretrainParameters, ...options }) };
   };
 
-  test('carries the rows, zeroes the others, and writes the new list', async () => {
+  test('copies the rows of known answers, sets the other rows to zero, and writes the new list', async () => {
     const ours = ['The man.', 'dog', 'Yes', 'two', 'GREY'];
     const { to, report } = await convert({ answers: await write(ours), answersFrom: await write(old) });
     expect(report.answers).toEqual({ carried: 4, of: 5, zero: ['dog'] });
@@ -98,12 +98,12 @@ describe('convert --answers', () => {
       expect(await after.readFloat32(name)).toEqual(await before.readFloat32(name));
     expect(readJson(to, 'config.json')).toMatchObject({ num_qa_labels: 5 });
     expect(readJson(to, 'answers.json')).toEqual(ours);
-    // And the list that was written is taken for the next one.
+    // The next conversion uses the list that was written.
     const next = await convert({ answers: await write(['grey', 'man']) }, to);
     expect(next.report.answers).toEqual({ carried: 2, of: 2, zero: [] });
   });
 
-  test('takes the list beside the weights, or a usual one, where it is as long as the head', async () => {
+  test('uses the list in the folder of the weights, or a standard list, if its length is that of the head', async () => {
     const beside = await mkdtemp(join(folder, 'beside-'));
     await cp(from, beside, { recursive: true });
     await writeFile(join(beside, 'label2ans.json'), '{not JSON');
@@ -118,7 +118,7 @@ describe('convert --answers', () => {
     });
   });
 
-  test('refuses a list of another length for the head as it is, and a head that has no answers', async () => {
+  test('refuses a list whose length is not that of the old head, and a head without answers', async () => {
     const answers = await write(['no']);
     await expect(convert({ answers, answersFrom: await write(['yes']) })).rejects.toThrow(
       /its answer head has 11 rows, but the list has 1 answers/,

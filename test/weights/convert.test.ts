@@ -23,7 +23,7 @@ const fresh = () => mkdtemp(join(folder, 'to-'));
 const convert = (from: string, to: string, options: Partial<ConvertOptions> = {}) =>
   convertWeights(from, to, { parametersOf: pretrainParameters, ...options });
 
-describe('there and back, equal to the bit', () => {
+describe('conversion to another form and back gives the same bits', () => {
   // Of files with the same values, the first: the other forms are read in forms.test.ts.
   const models = weightCases.filter(
     ({ file, expected }, i) =>
@@ -47,7 +47,7 @@ describe('there and back, equal to the bit', () => {
     ['finetuned-vqa/BEST.pth', ''],
     ['finetuned-nlvr2/BEST.pth', ''],
     ['pretraining/Epoch20_LXRT.pth', 'module.'],
-  ])('what goes out as a .pth has the names of the original: %s', async (file, prefix) => {
+  ])('a written .pth has the names of the original: %s', async (file, prefix) => {
     const to = await fresh();
     await convert(fixture(file), join(to, 'x.pth'), { to: 'original' });
     const [ours, theirs] = await Promise.all([TorchFile.open(join(to, 'x.pth')), TorchFile.open(fixture(file))]);
@@ -85,7 +85,7 @@ describe('the class that transformers loads, and its flags', () => {
     });
   });
 
-  test('heads that are not there are switched off', async () => {
+  test('flags of missing heads are off', async () => {
     const to = await fresh();
     await part(fixture('transformers-pretraining/safetensors'), join(to, 'part'), (name) =>
       /^answer_head|decoder_dict\.attr/.test(name),
@@ -101,7 +101,7 @@ describe('the class that transformers loads, and its flags', () => {
   });
 });
 
-/** A copy of a folder without some of its tensors. */
+/** Copies a folder without some of its tensors. */
 async function part(from: string, to: string, without: (name: string) => boolean): Promise<void> {
   await mkdir(to);
   await cp(join(from, 'config.json'), join(to, 'config.json'));
@@ -110,7 +110,7 @@ async function part(from: string, to: string, without: (name: string) => boolean
   await writeSafetensors(join(to, 'model.safetensors'), kept, (name) => file.read(name));
 }
 
-describe('nothing is lost in silence', () => {
+describe('nothing is lost without a message', () => {
   test('missing encoder weights are an error, unless they are named', async () => {
     const to = await fresh();
     await part(fixture('transformers-qa/safetensors'), join(to, 'part'), (name) => name.includes('r_layers.0.output'));
@@ -130,7 +130,7 @@ describe('nothing is lost in silence', () => {
     });
   });
 
-  test('a head of which a part is missing is an error, too', async () => {
+  test('an incomplete head is an error, too', async () => {
     const to = await fresh();
     await part(
       fixture('transformers-qa/safetensors'),
@@ -142,14 +142,14 @@ describe('nothing is lost in silence', () => {
     );
   });
 
-  test('a BERT alone is no LXMERT', async () => {
+  test('weights of a BERT are not accepted as an LXMERT', async () => {
     await expect(convert(fixture('bert/bin'), join(await fresh(), 'out'))).rejects.toMatchObject({
       code: 'BAD_CHECKPOINT',
       message: expect.stringContaining('encoder weights are missing'),
     });
   });
 
-  test('a decoder that is not tied to the word table is told', async () => {
+  test('a decoder that is not tied to the word table is reported', async () => {
     const to = await fresh();
     await cp(fixture('transformers-pretraining/safetensors/config.json'), join(to, 'config.json'));
     await using file = await SafetensorsFile.open(fixture('transformers-pretraining/safetensors/model.safetensors'));
@@ -183,7 +183,7 @@ describe('nothing is lost in silence', () => {
 });
 
 describe('sizes', () => {
-  /** An encoder of a width, without a configuration: values do not matter. */
+  /** An encoder of the given width without a configuration; its values do not matter. */
   async function encoder(width: number, heads: number): Promise<string> {
     const to = await fresh();
     const specs = pretrainParameters(
@@ -206,7 +206,7 @@ describe('sizes', () => {
     return join(to, 'x.pth');
   }
 
-  test('without a config.json they are those of the shapes, and heads of 64 dimensions are assumed and told', async () => {
+  test('without a config.json, sizes come from the shapes; heads of 64 dimensions are assumed, and a note says so', async () => {
     const to = join(await fresh(), 'out');
     const { notes } = await convert(await encoder(128, 2), to);
     expect(notes.join()).toMatch(/sizes are those of the shapes; heads of 64 dimensions were assumed, 2 in all/);
@@ -223,7 +223,7 @@ describe('sizes', () => {
     });
   });
 
-  test('a width that is no multiple of 64 needs the number of heads', async () => {
+  test('a width that is not a multiple of 64 needs the number of heads', async () => {
     const from = await encoder(12, 3);
     await expect(convert(from, join(await fresh(), 'out'))).rejects.toMatchObject({
       code: 'BAD_CONFIG',
@@ -234,7 +234,7 @@ describe('sizes', () => {
     expect(readJson(to, 'config.json')).toMatchObject({ num_attention_heads: 3 });
   });
 
-  test('a config.json of another encoder is refused; label counts are those of the shapes', async () => {
+  test('a config.json of another encoder is refused; the numbers of labels come from the shapes', async () => {
     const to = await fresh();
     await cp(fixture('finetuned-vqa'), join(to, 'vqa'), { recursive: true });
     const config = readJson(to, 'vqa/config.json') as object;
@@ -246,7 +246,7 @@ describe('sizes', () => {
       code: 'BAD_CONFIG',
       message: expect.stringMatching(/says intermediateSize 99, but the shapes in .*BEST\.pth say 20/),
     });
-    // A number that no shape shows is bounded before anything is looked for.
+    // A number that does not follow from any shape is checked against a limit before tensors are searched.
     await writeFile(join(to, 'vqa/config.json'), JSON.stringify({ ...config, r_layers: 1e9 }));
     await expect(convert(join(to, 'vqa/BEST.pth'), join(to, 'more'))).rejects.toThrow(
       /says rLayers 1000000000; at most 1000/,
@@ -264,7 +264,7 @@ describe('other element types', () => {
     expect(await bytes('again')).toEqual(await bytes('low'));
   });
 
-  test('a number that float16 cannot hold is refused, and nothing is left behind', async () => {
+  test('a number that is too large for float16 is refused, and no output remains', async () => {
     const to = await fresh();
     await cp(fixture('transformers-qa/safetensors/config.json'), join(to, 'config.json'));
     await using file = await SafetensorsFile.open(fixture('transformers-qa/safetensors/model.safetensors'));
@@ -273,7 +273,7 @@ describe('other element types', () => {
       return name === 'lxmert.pooler.dense.bias' ? values.fill(70000) : values;
     });
     await expect(convert(to, join(to, 'out'), { dtype: 'F16' })).rejects.toThrow(
-      /lxmert\.pooler\.dense\.bias holds 70000, beyond float16/,
+      /lxmert\.pooler\.dense\.bias contains 70000, which is too large for float16/,
     );
     expect((await readdir(to)).sort()).toEqual(['config.json', 'model.safetensors']);
   });

@@ -14,10 +14,10 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** Files of BERT hold twelve layers; the model has nine. */
+/** Weight files of BERT have twelve layers; the model has nine language layers. */
 const isUnused = (name: string) => /^lxmert\.encoder\.layer\.(9|1\d)\./.test(name);
 
-describe('every form gives exactly what the reference code gives', () => {
+describe('the weights of every form are exactly those that the reference code reads', () => {
   test.each(weightCases)('$file', async ({ file, expected }) => {
     const found = Object.entries(await digestOfWeights(join(weightFixtures, file))).filter(
       ([name]) => !file.startsWith('bert/') || !isUnused(name),
@@ -25,10 +25,10 @@ describe('every form gives exactly what the reference code gives', () => {
     expect(Object.fromEntries(found)).toEqual(await digestOfSafetensors(join(weightFixtures, expected)));
   });
 
-  test('there are thirty-one', () => expect(weightCases).toHaveLength(31));
+  test('there are 31 test files', () => expect(weightCases).toHaveLength(31));
 });
 
-describe('a BERT goes into the language encoder', () => {
+describe('the weights of a BERT become the language encoder', () => {
   const bert = weightCases.filter(({ file }) => file.startsWith('bert/'));
 
   test.each(bert)(
@@ -78,7 +78,7 @@ describe('a BERT goes into the language encoder', () => {
   });
 });
 
-test('the list has all that a file holds, with the types as stored', async () => {
+test('the list has all tensors of a file, with their stored types', async () => {
   const { tensors } = await listWeights(join(weightFixtures, 'pretraining/float16_LXRT.pth'));
   expect(tensors).toHaveLength(155);
   expect(new Set(tensors.map(({ dtype }) => dtype))).toEqual(new Set(['F16']));
@@ -90,13 +90,13 @@ test('the list has all that a file holds, with the types as stored', async () =>
   });
 });
 
-test('the archive of a folder leaves nothing behind', async () => {
+test('reading the archive of a folder leaves no temporary files', async () => {
   const before = (await readdir(tmpdir())).filter((name) => /^lxmert-/.test(name));
   await listWeights(join(weightFixtures, 'bert/bert-base-uncased.tar.gz'));
   expect((await readdir(tmpdir())).filter((name) => /^lxmert-/.test(name))).toEqual(before);
 });
 
-test('of a run, the last checkpoint counts, and that is said', async () => {
+test('for a run folder, the last checkpoint is used, and a note says so', async () => {
   const run = join(folder, 'run');
   await cp(join(weightFixtures, 'transformers-qa/safetensors'), join(run, 'checkpoints/step-1'), { recursive: true });
   await symlink('step-1', join(run, 'checkpoints/last'));
@@ -107,7 +107,7 @@ test('of a run, the last checkpoint counts, and that is said', async () => {
 });
 
 describe('folders', () => {
-  test('without weights', async () => {
+  test('a folder without weights is refused', async () => {
     const empty = join(folder, 'empty');
     await mkdir(empty);
     await expect(openWeights(empty)).rejects.toMatchObject({
@@ -156,7 +156,7 @@ describe('folders', () => {
     await expect(openWeights(await sharded(map)())).rejects.toThrow(message);
   });
 
-  test('tensors that the index leaves out are told', async () => {
+  test('tensors that are missing in the index are reported', async () => {
     const path = await sharded(({ weight_map: { 'cls.predictions.bias': _, ...rest } }: Index) => ({
       weight_map: rest,
     }))();

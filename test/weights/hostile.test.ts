@@ -15,7 +15,7 @@ const before = process.cwd();
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'hostile-'));
-  // Code that runs would leave a file PWNED in the current folder.
+  // If code of a file runs, it creates a file PWNED in the current folder.
   process.chdir(folder);
 });
 afterAll(async () => {
@@ -46,7 +46,7 @@ describe('damaged files, and files that would run code', () => {
     expect(({} as Record<string, unknown>).polluted).toBeUndefined();
   });
 
-  test('there are 150', () => expect(cases).toHaveLength(150));
+  test('there are 150 test files', () => expect(cases).toHaveLength(150));
 
   test.each(['honest.legacy.pth', 'honest.zip.pth', 'deflated.zip.pth'])('%s has the expected values', async (file) => {
     expect(await digestOfWeights(join(hostile, file))).toEqual(
@@ -63,7 +63,7 @@ describe('damaged files, and files that would run code', () => {
     ['page.pth', 'web page'],
     ['big-endian.zip.pth', "'big'"],
     ['flipped-bit.zip.pth', 'checksum'],
-  ])('what is wrong with %s is named: %s', async (file, text) => {
+  ])('the error for %s names the fault: %s', async (file, text) => {
     await expect(openWeights(join(hostile, file)).then(listed(file))).rejects.toThrow(text);
   });
 });
@@ -91,7 +91,7 @@ describe('archives', () => {
     expect(existsSync(join(tmpdir(), 'PWNED')) || existsSync('PWNED')).toBe(false);
   };
 
-  test('that unpack to far more than their size are refused', async () => {
+  test('that unpack to much more than their size are refused', async () => {
     const path = await archive([
       ['a.txt', Buffer.alloc(80 << 20)],
       ['pytorch_model.bin', Buffer.alloc(10)],
@@ -99,13 +99,13 @@ describe('archives', () => {
     await expect(openWeights(path)).rejects.toThrow(/unpacks to more than \d+ bytes/);
   });
 
-  test('write nothing outside, and follow no links', async () => {
+  test('are unpacked without writing outside the folder and without following links', async () => {
     await refused(await archive([['../../PWNED', Buffer.from('x')]]));
     await refused(await archive([['pytorch_model.bin', { symlink: '/etc/passwd' }]]));
     await refused(await archive([['../../../pytorch_model.bin', Buffer.from('x')]]));
   });
 
-  test('with two files of a name, or cut short, are refused', async () => {
+  test('with two files of the same name, or with a missing end, are refused', async () => {
     await expect(
       openWeights(
         await archive([
@@ -122,8 +122,8 @@ describe('archives', () => {
   });
 });
 
-test('a safetensors file is one, whatever the length of its header is', async () => {
-  // Lengths whose bytes are those of a pickle, a zip, gzip, a web page and JSON.
+test('a safetensors file is recognised for any length of its header', async () => {
+  // The bytes of these lengths look like the start of a pickle, a zip, a gzip, a web page and JSON.
   for (const length of [0x80, 0x4b50, 0x8b1f, 0x213c, 0x7b, 0x0280]) {
     const header = '{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}'.padEnd(length, ' ');
     const bytes = Buffer.alloc(8 + length + 1);
@@ -135,7 +135,7 @@ test('a safetensors file is one, whatever the length of its header is', async ()
   }
 });
 
-test('a zip whose directory lies at an impossible place is refused', async () => {
+test('a zip whose directory has an impossible offset is refused', async () => {
   const bytes = readFileSync(join(hostile, 'honest.zip.pth'));
   const end = bytes.lastIndexOf('PK\u0005\u0006');
   const record = Buffer.alloc(56);
@@ -156,13 +156,13 @@ test('a zip whose directory lies at an impossible place is refused', async () =>
   }
 });
 
-test('names out of a file cannot command a terminal', () => {
+test('names from a file cannot send control sequences to a terminal', () => {
   expect(shown('a\u001b[31mb\u202ec\n')).toBe("'a\\u001b[31mb\\u202ec\\u000a'");
   expect(shown('x'.repeat(1000))).toHaveLength(123);
   expect(escaped('lxmert.émbeddings')).toBe('lxmert.émbeddings');
 });
 
-test('damaged in many ways, files are read or refused; with checksums, never read with other numbers', async () => {
+test('files with random damage are read or refused; files with checksums are never read with wrong numbers', async () => {
   const files = [
     ...['honest.legacy.pth', 'honest.zip.pth', 'honest-expected.safetensors', 'deflated.zip.pth', 'itself.zip.pth'].map(
       (name) => join(hostile, name),

@@ -9,7 +9,7 @@ import { openWeights } from '../../src/weights/index.js';
 export const fixtures = fileURLToPath(new URL('../fixtures', import.meta.url));
 export const weightFixtures = join(fixtures, 'weights');
 
-/** What a JSON file holds; the caller says what it expects. */
+/** The parsed contents of a JSON file, with the type that the caller expects. */
 export const readJson = (...path: readonly string[]) => JSON.parse(readFileSync(join(...path), 'utf8'));
 
 export interface WeightCase {
@@ -25,7 +25,7 @@ export const sha256 = (values: ArrayBufferView): string =>
     .update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
     .digest('hex');
 
-/** Shape and hash of the float32 values of each tensor, by name. */
+/** The shape and the hash of the float32 values of each tensor, by name. */
 export type Digest = Readonly<Record<string, string>>;
 
 export async function digestOfSafetensors(path: string): Promise<Digest> {
@@ -36,7 +36,7 @@ export async function digestOfSafetensors(path: string): Promise<Digest> {
   return Object.fromEntries(entries);
 }
 
-/** The same of weights of any form, by transformers' names; second copies and buffers are left out. */
+/** The same for weights of any form, by the names of transformers, without second copies and buffers. */
 export async function digestOfWeights(path: string): Promise<Digest> {
   const source = await openWeights(path);
   try {

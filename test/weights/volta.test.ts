@@ -29,7 +29,7 @@ const config = modelConfigSchema.parse({
   numQaLabels: 2,
 });
 
-/** volta's names of a parameter, as its `conversions/convert_lxmert.py` makes them; shared weights have two. */
+/** volta's names of a parameter, as its `conversions/convert_lxmert.py` makes them; shared weights have two names. */
 function voltaNames(name: string): string[] {
   const sub = (text: string) =>
     text.replace('attention.self', 'attention_self').replace('attention.output', 'attention_output');
@@ -75,7 +75,7 @@ function voltaNames(name: string): string[] {
   ];
 }
 
-/** A file in volta's layout in which every number of parameter i is i, and of its second copy i + `apart`. */
+/** A file in volta's layout in which every element of parameter i is i, and every element of its second copy i + `apart`. */
 async function voltaFile(apart: number): Promise<string> {
   const path = join(await mkdtemp(join(folder, 'file-')), 'volta.bin');
   const specs = pretrainParameters(config).flatMap(({ name, shape }, i) =>
@@ -88,7 +88,7 @@ async function voltaFile(apart: number): Promise<string> {
   return path;
 }
 
-test("every parameter in volta's layout comes to its place", async () => {
+test("every parameter in volta's layout gets the right values", async () => {
   const to = join(folder, 'out');
   const report = await convertWeights(await voltaFile(0), to, { parametersOf: pretrainParameters, heads: 2 });
   expect(report).toMatchObject({ kind: 'pretraining', missing: [], unexpected: [], misshapen: [] });
@@ -101,7 +101,7 @@ test("every parameter in volta's layout comes to its place", async () => {
   }
 });
 
-test('a second copy of shared weights that differs is told', async () => {
+test('a second copy of shared weights that differs is reported', async () => {
   const { notes } = await convertWeights(await voltaFile(0.5), join(folder, 'apart'), {
     parametersOf: pretrainParameters,
     heads: 2,

@@ -1,4 +1,4 @@
-// The messages of a block that fails: where, and which threads wait in vain.
+// Writes the message of a failed block: where it failed, and which threads wait for threads that never arrive.
 #include <algorithm>
 #include <cstring>
 
@@ -36,7 +36,7 @@ std::string Place::text() const {
 
 std::string Block::where() const { return std::string("kernel ") + launch_->name + ", block " + text(index_); }
 
-// Which threads wait in vain, where, and what the others did.
+// Names the threads that wait for others, the place where they wait, and what the other threads did.
 std::string Block::whoWaits() const {
   struct Group {
     std::string what;

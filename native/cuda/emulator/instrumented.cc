@@ -1,7 +1,7 @@
 // The functions that a compiler makes kernels call with -fsanitize=thread (before each load and store) and with
 // -fsanitize=alignment,bounds,shift,signed-integer-overflow (on a mistake). They replace the sanitizers' own libraries,
-// which support the threads of a CPU but not those of a device. Here a finding is an error of the launch. Host code calls
-// the same functions; for host code only mistakes are reported.
+// which support the threads of a CPU but not those of a device. Here a finding is an error of the launch. Host code
+// calls the same functions; for host code only mistakes are reported.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>

@@ -82,7 +82,7 @@ __forceinline__ void __stwb(T* address, T value) {
   *address = value;
 }
 
-// Really atomic, because blocks run on several threads of the CPU.
+// These functions are atomic on the CPU, because blocks run on several of its threads.
 template <class T>
 requires std::is_arithmetic_v<T> T atomicAdd(T* address, std::type_identity_t<T> value) {
   return std::atomic_ref<T>(*address).fetch_add(value);

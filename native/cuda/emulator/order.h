@@ -14,7 +14,7 @@ inline constexpr bool kRacecheck = true;
 inline constexpr bool kRacecheck = false;
 #endif
 
-// A vector clock: how far each line of work has come, as far as is known here. A line is a stream, or a host thread,
+// A vector clock: for each line of work, the latest event that is known here. A line is a stream, or a host thread,
 // which does the work of the default stream at once.
 class Clock {
  public:
@@ -65,7 +65,7 @@ class BlockOrder {
 
   // The time of what a thread does now.
   uint32_t time(int thread) const { return known_[thread].of[thread % 32]; }
-  // Whether what a thread did at this time comes before what the other thread does now.
+  // Whether the event of a thread at this time comes before the current event of the other thread.
   bool isBefore(int thread, uint32_t time, int other) const {
     return time < barrier_ || thread == other || (thread / 32 == other / 32 && time <= known_[other].of[thread % 32]);
   }

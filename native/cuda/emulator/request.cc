@@ -55,8 +55,8 @@ Request::Cost Request::sectors() const {
   return {bytes, sectors.size(), roundedUp(bytes, kSectorBytes)};
 }
 
-// Lanes with 4 bytes or less are served together, with 8 in two halves of the warp, with 16 in four quarters. In one
-// pass each bank gives one word, to any number of lanes.
+// Lanes with up to 4 bytes are served together, lanes with 8 bytes in two halves of the warp, with 16 in four quarters.
+// In one pass each bank gives one word, to any number of lanes.
 Request::Cost Request::passes() const {
   Cost cost{distinctBytes(), 0, 0};
   size_t widest = kBankBytes;

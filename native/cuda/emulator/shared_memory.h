@@ -1,4 +1,4 @@
-// The shared memory of a block. It is filled with NaN at first, so that reading what was not written is noticed. The
+// The shared memory of a block. It is filled with NaN at first, so that a read of unwritten memory is found. The
 // zones on both sides are watched by the address sanitizer, or checked after each block.
 #pragma once
 

@@ -35,7 +35,7 @@ int32_t offsetOf(const void* place) {
 }
 
 std::string sourceOf(int32_t offset) {
-  // A return address is that of the next instruction.
+  // A return address is the address of the next instruction, so the call is before it.
   const char* const place = &kAnchor + offset - 1;
   Dl_info library;
   char text[64];

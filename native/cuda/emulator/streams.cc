@@ -12,7 +12,7 @@ namespace lxmert::emulator {
 
 namespace {
 
-constexpr uint32_t kLongestFavour = 10;  // as a power of two
+constexpr uint32_t kLongestFavour = 10;  // a preference lasts less than 2^10 pieces of work
 
 thread_local std::string seen;
 std::atomic<int> living = 0;
@@ -123,7 +123,7 @@ void Streams::perform(Lock& lock, EmulatedStream& stream, Work work) {
   done_.notify_all();
 }
 
-// One stream is preferred for a while, which is drawn as well, so that other streams may fall far behind it.
+// One stream is preferred for a random number of pieces of work, so that other streams may fall far behind it.
 EmulatedStream* Streams::next() {
   std::vector<EmulatedStream*> ready;
   for (const auto& stream : streams_)

@@ -1,10 +1,10 @@
-// When the emulated device does its work: streams, events and (capture.cc) captured graphs.
+// Decides when the emulated device does its work. Implements streams, events and captured graphs (capture.cc).
 //
 // Work that is given to a stream stays there until a thread waits for it. Then the device does one piece at a time, in
 // a random order (LXMERT_EMULATOR_SEED) that respects nothing but streams and events. One stream may be far ahead of
 // another, so a missing wait gives wrong results. The default stream does its work at once.
 //
-// Captures follow CUDA's rules: a call that is not allowed during one fails and makes the capture fail.
+// Captures follow CUDA's rules: a call that is not allowed during a capture fails and makes the capture fail.
 #pragma once
 
 #include <chrono>
@@ -114,7 +114,7 @@ class Streams {
   std::vector<std::unique_ptr<EmulatedStream>> streams_;
   Random random_;
   EmulatedStream* favoured_ = nullptr;
-  uint32_t left_ = 0;  // pieces of work for which it is still preferred
+  uint32_t left_ = 0;  // number of further pieces of work for which it is preferred
 };
 
 // Gives work to a stream, or records it where the stream is being captured. An error of the work makes the stream fail,

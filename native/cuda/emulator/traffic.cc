@@ -1,5 +1,5 @@
-// Counts the memory accesses of kernels. It is linked instead of the search for races (uses.h) into the same instrumented
-// programs, and prints a line of JSON for each launch.
+// Counts the memory accesses of kernels. It is linked instead of the search for races (uses.h) into the same
+// instrumented programs, and prints a line of JSON for each launch.
 //
 // A GPU runs the lanes of a warp together, the emulator one after the other. So the nth access of a lane at one place
 // of the program (in its block) is combined with the nth access of the other lanes at that place.

@@ -1,7 +1,7 @@
-// Reports the memory accesses of kernels to one of two listeners, whichever a program is linked with: the search for
-// data races (races.cc) or the count of memory traffic (traffic.cc). Only in programs that are compiled with
-// LXMERT_RACECHECK, in which kernels report each load and store (instrumented.cc), and the emulator reports what it
-// does for them.
+// Reports the memory accesses of kernels to one of two listeners. The program is linked with one of them: the search
+// for data races (races.cc) or the count of memory traffic (traffic.cc). Only in programs that are compiled with
+// LXMERT_RACECHECK. In these programs, kernels report each load and store (instrumented.cc), and the emulator reports
+// the accesses that it makes for the kernels.
 #pragma once
 
 #include <cstddef>

@@ -4,8 +4,9 @@
 
 namespace lxmert {
 
-// y = x W^T + b. x [R, in], weight [out, in], bias [out], y [R, out]. Unlike all other ops it may leave the bias instead of
-// zeros in the inactive rows of y: no op reads them, except products, which multiply them with the zeros of a gradient.
+// y = x W^T + b. x [R, in], weight [out, in], bias [out], y [R, out]. Unlike all other ops it may leave the bias
+// instead of zeros in the inactive rows of y: no op reads them, except products, which multiply them with the zeros of
+// a gradient.
 struct LinearForward {
   Rows rows;
   int64_t in, out;

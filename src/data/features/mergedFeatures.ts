@@ -63,7 +63,7 @@ export function demandSameWidth(a: ObjectReader, b: ObjectReader): void {
   );
 }
 
-/** Opens in this thread the images of a reader of another thread. Rejects like opening the files. */
+/** Opens, in this thread, the images of a reader of another thread. Rejects with the errors of opening the files. */
 export async function openShared(shared: SharedObjects): Promise<FeatureReader | ResidentReader> {
   return shared.form === 'resident' ? new TableReader(shared) : openSharedFeatures(shared);
 }

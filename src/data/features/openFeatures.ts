@@ -14,17 +14,17 @@ export interface FeatureFilesOptions {
   readonly verifyReads?: boolean | undefined;
 }
 
-/** What one file holds. */
+/** The contents of one file with features. */
 export interface FeatureFileReport {
   readonly path: string;
   readonly images: number;
   /** Floats of one object's feature. */
   readonly featureDim: number;
-  /** What looks odd but may be right, a clause each. */
+  /** One clause for each thing that is unusual, but may be intended. */
   readonly remarks: readonly string[];
 }
 
-/** Files with features, each opened (and indexed, or loaded) once, however many splits show its images. */
+/** Files with features. Each file is opened (and indexed or loaded) only once, even if several splits use it. */
 export class FeatureFiles {
   readonly #opened = new Map<string, FeatureSource>();
   readonly #verifyReads: boolean;
@@ -34,9 +34,9 @@ export class FeatureFiles {
   }
 
   /**
-   * The images of some files as one source, and the files that were not open before. Only `close` closes the source. Files
-   * that are open stay as they are; without `inMemory`, the others are kept in memory when all are under 512 MiB together.
-   * Rejects as `openFeatureTsv` does.
+   * Returns the images of some files as one source, and reports on the files that were not open before. Only `close`
+   * closes the source. If `inMemory` is not given, newly opened files are loaded into memory if the total size of all
+   * given files is below 512 MiB. Rejects with the errors of `openFeatureTsv`.
    */
   async open(
     paths: readonly string[],
@@ -59,13 +59,13 @@ export class FeatureFiles {
     return { source: mergeSources(sources), opened };
   }
 
-  /** Idempotent. */
+  /** Closes all files. May be called again. */
   async close(): Promise<void> {
     await Promise.all([...this.#opened.values()].map(({ reader }) => reader.close()));
   }
 }
 
-/** Opens features of the form that lies at `path`: a folder is a store, a file a TSV. Another form is another branch here. */
+/** Opens the features at `path`: a folder is a store, a file is a TSV. */
 async function openFile(path: string, options: FeatureTsvOptions, verifyReads: boolean): Promise<FeatureSource> {
   const found = await stat(path).catch((error: unknown) => {
     throw readFailure(path, 'image features', error);

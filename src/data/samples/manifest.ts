@@ -16,7 +16,7 @@ export interface SplitFiles {
   readonly split: string;
   /** A feature TSV. */
   readonly features: string;
-  /** Sentences, questions or statements, in the form of the task. Official VQA has two files with a comma between them. */
+  /** The file of sentences, questions or statements for the task. Official VQA has two files, with a comma between them. */
   readonly text: string;
 }
 

@@ -31,7 +31,7 @@ export function linearForward(tape: Tape, rows: Rows, x: Tensor, { weight, bias 
   tape.engine.run('linearForward', [rows, width, out, x, weight.tensor, bias?.tensor ?? null, y]);
 }
 
-/** Only the backward pass. The weights come first, because a later op may overwrite `dy`. */
+/** Only the backward pass. The gradients of the weights are computed first, because a later op may overwrite `dy`. */
 export function linearBackward(tape: Tape, rows: Rows, x: Tensor, weights: LinearWeights, dy: Tensor): void {
   linearBackwardWeight(tape, rows, x, weights, dy);
   const dx = tape.target(x);

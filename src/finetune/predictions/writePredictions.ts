@@ -12,7 +12,7 @@ export interface RankedAnswer {
 export interface Prediction {
   readonly id: string;
   readonly answer: string;
-  /** Written as `answers` beside the official fields; the evaluators ignore it. NLVR2's lines do not have it. */
+  /** Written as the additional field `answers`, which the evaluators ignore. NLVR2's lines do not have this field. */
   readonly ranked?: readonly RankedAnswer[] | undefined;
 }
 
@@ -22,7 +22,7 @@ const block = 4096;
 /**
  * Writes a prediction file in the official form of its task, as the original's evaluators do: JSON lists with four blanks
  * of indentation, sorted keys and ASCII only; NLVR2 lines `identifier,True`. The file is replaced in one operation.
- * @throws BAD_ARGUMENT for an id that the form cannot hold; FILE_ACCESS, FILE_MISSING
+ * @throws BAD_ARGUMENT for an id that the form cannot represent; FILE_ACCESS, FILE_MISSING
  */
 export async function writePredictions(
   task: QuestionTask,

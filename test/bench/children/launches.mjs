@@ -1,5 +1,5 @@
-// Runs ops on the emulator and prints what src/bench/launches.ts says that each launches, beside what the emulator was given
-// (LXMERT_EMULATOR_TRACE): [{ op, shape, expected, given }]. The argument is the precision.
+// Runs ops on the emulator. For each op it prints the number of launches by src/bench/launches.ts, and the launches that the
+// emulator recorded (LXMERT_EMULATOR_TRACE): [{ op, shape, expected, given }]. The argument is the precision.
 import { readFileSync } from 'node:fs';
 import { benchConfig } from '../../../dist/bench/config.js';
 import { batchKernels, parameterKernels } from '../../../dist/bench/kernelCalls.js';
@@ -10,7 +10,7 @@ import { allRows, Engine } from '../../../dist/engine/index.js';
 const parameters = 2 ** 16;
 const config = benchConfig('tiny', [1, 1, 1]);
 
-/** Products with neither bias nor rows that no sample uses, of features in float32. */
+/** Products of float32 features, without bias and without unused rows. */
 const products = ['Forward', 'BackwardWeight'].map((name) => ({
   op: `linear${name}`,
   shape: 'all rows of float32, no bias',

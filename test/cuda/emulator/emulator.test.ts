@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { build, emulatorSources, run } from '../support/programs.js';
 import { withEmulator } from '../../support/emulator.js';
 
-// The emulator that the CUDA kernels run on here, by kernels of its own, without Node: see the programs beside this file.
+// Tests the emulator of the CUDA kernels with special kernels, in programs without Node (the .cu files in this folder).
 const folder = mkdtempSync(join(tmpdir(), 'lxmert-emulator-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -21,7 +21,7 @@ const programs = [
   { name: 'faults', sanitized: true },
 ];
 
-/** What one launch of the faulty kernel comes to: its line of output, or the sanitizer's finding. */
+/** The result of one launch of the faulty kernel: its line of output, or the finding of the sanitizer. */
 function outcome(fault: string, sanitized: boolean): string {
   const { stdout, stderr } = run(program('faults', sanitized), [fault]);
   return /ERROR: AddressSanitizer: [\w-]+/.exec(stderr)?.[0] ?? stdout.trim();
@@ -45,7 +45,7 @@ withEmulator(describe)('the emulator', () => {
     },
   );
 
-  test('order is that of the seed', () => {
+  test('the seed determines the order', () => {
     const of = (seed: string) => run(program('faults', false), ['order'], { LXMERT_EMULATOR_SEED: seed }).stdout;
     expect(of('5')).toBe(of('5'));
     expect(of('5')).not.toBe(of('6'));
@@ -73,7 +73,7 @@ withEmulator(describe)('the emulator', () => {
     ['copy-misaligned', /cpAsync16: an address is not aligned to 16 bytes$/],
     ['copy-outside', /cpAsync16: writes beside shared memory$/],
     ['copy-not-awaited', /: wrong values$/],
-  ])('a kernel with the fault %s is found out', (fault, expected) => {
+  ])('the fault %s of a kernel is found', (fault, expected) => {
     expect(outcome(fault, false)).toMatch(expected);
   });
 
@@ -83,7 +83,7 @@ withEmulator(describe)('the emulator', () => {
     ['shared-underrun', /AddressSanitizer: use-after-poison$/],
     ['global-overrun', /AddressSanitizer: heap-buffer-overflow$/],
     ['barrier-after-return', /threads 96-127 have returned$/],
-  ])('the fault %s under the address sanitizer', (fault, expected) => {
+  ])('the address sanitizer finds the fault %s', (fault, expected) => {
     expect(outcome(fault, true)).toMatch(expected);
   });
 });

@@ -1,5 +1,6 @@
-// A kernel with one fault, by its name: prints `right`, `wrong values`, or the error with which the launch failed.
-// emulator.test.ts says which is expected of which, and of which the address sanitizer ends the program.
+// Runs a kernel with one fault, which the argument names. Prints `right`, `wrong values`, or the error of the launch.
+// emulator.test.ts has the expected output for each fault, and the faults for which the address sanitizer ends the
+// program.
 #include <cmath>
 #include <cstring>
 #include <string>
@@ -40,7 +41,7 @@ constexpr const char* kNames[kFaults] = {
 constexpr int kThreads = 128, kWarps = kThreads / 32, kWidth = 100, kRows = 12;
 constexpr uint32_t kAll = 0xFFFFFFFFu;
 
-// Sum of the elements of a row, on all threads: a step of layer norm and of softmax.
+// Computes the sum of a row for all threads, as in layer norm and softmax.
 template <Fault fault>
 __device__ float sumOfRow(float mine, float* shared) {
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
@@ -71,7 +72,7 @@ __device__ float sumOfRow(float mine, float* shared) {
   return sum;
 }
 
-// y = x - mean(x), one block a few rows.
+// y = x - mean(x); each block computes a few rows.
 template <Fault fault>
 __global__ void centre(const float* x, float* y, int rows) {
   LXMERT_SHARED(float, shared);
@@ -93,7 +94,7 @@ template <Fault fault>
 std::string outcome() {
   std::vector<float> values(kRows * kWidth);
   for (float& v : values) v = randomFloat();
-  // A row more than is written, so that what is read behind the end is memory of ours, and NaN.
+  // There is one row more than is written, so that a read behind the last row gives NaN.
   values.resize((kRows + 1) * kWidth, NAN);
   Array<float> x(values);
   float* y;
@@ -124,7 +125,7 @@ std::string outcomeOf(const std::string& name, std::integer_sequence<int, fault.
   return result;
 }
 
-// What ptx.cuh wraps, used wrongly.
+// Wrong uses of the functions of ptx.cuh.
 __global__ void misuse(int which, const float* from) {
   LXMERT_SHARED(char, shared);
   uint32_t r[4];
@@ -135,7 +136,7 @@ __global__ void misuse(int which, const float* from) {
   if (which == 3) cpAsync16(shared + 16 * (lane + 1), from, true);
 }
 
-// A block of which a copy that nobody waited for is read.
+// A block that reads the target of a copy without waiting for the copy.
 __global__ void impatient(const float* from, float* to, bool wait) {
   LXMERT_SHARED(float, shared);
   cpAsync16(shared + 4 * threadIdx.x, from + 4 * threadIdx.x, true);
@@ -145,7 +146,7 @@ __global__ void impatient(const float* from, float* to, bool wait) {
   for (int i = 0; i < 4; ++i) to[4 * threadIdx.x + i] = shared[4 * threadIdx.x + i];
 }
 
-// The order in which the threads of a block come.
+// The order in which the threads of a block run.
 __global__ void order(int* next, int* place) { place[next[0]++] = static_cast<int>(threadIdx.x); }
 
 std::string orderOfThreads() {

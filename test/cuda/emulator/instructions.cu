@@ -1,5 +1,5 @@
-// What lanes do together, what ptx.cuh wraps and how bfloat16 is rounded, against plain loops. It compiles with nvcc,
-// too: run on a GPU, it tells whether the emulator does what the hardware does.
+// Compares operations of the lanes of a warp, the functions of ptx.cuh and the rounding of bfloat16 with plain loops.
+// It also compiles with nvcc. On a GPU it shows whether the emulator gives the same results as the hardware.
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -16,7 +16,7 @@ constexpr int kLanes = 32;
 
 enum Exchange { kXor, kIndex, kDown, kUp, kBallot, kAny, kAllOf, kExchanges };
 
-// out [kExchanges, 32] of each lane's value and argument.
+// out [kExchanges, 32]: the results for each lane's value and argument.
 template <int width>
 __global__ void exchange(const float* values, const int* arguments, uint32_t mask, float* out) {
   const int lane = static_cast<int>(threadIdx.x);
@@ -66,7 +66,7 @@ void exchanges() {
   }
 }
 
-// Two halves of a warp, each with a mask of its own, in whichever order they come.
+// Two halves of a warp with different masks, in any order.
 __global__ void halves(int* out) {
   const int lane = static_cast<int>(threadIdx.x);
   if (lane < 16)
@@ -84,7 +84,7 @@ void halvesOfAWarp() {
   for (int lane = 0; lane < kLanes; ++lane) CHECK(got[lane] == (lane < 16 ? 3 : 20) + 100 * (31 - lane));
 }
 
-// a [16, 16], b [16, 8], c [16, 8] by the layout that ptx.cuh describes.
+// a [16, 16], b [16, 8] and c [16, 8] in the layout that ptx.cuh describes.
 __global__ void product(const bf16* a, const bf16* b, const float* c, float* d) {
   const int g = static_cast<int>(threadIdx.x) / 4, t = static_cast<int>(threadIdx.x) % 4;
   const auto pair = [](bf16 low, bf16 high) { return packBf16(toFloat(low), toFloat(high)); };
@@ -127,9 +127,9 @@ void mmaIsItsLoop() {
   }
 }
 
-constexpr int kPitch = 24;  // elements from row to row of a matrix in shared memory
+constexpr int kPitch = 24;  // elements from one row of a matrix to the next in shared memory
 
-// Matrices [8, 8] one below the other in shared memory; each lane's words of each.
+// Matrices [8, 8], one below the other in shared memory; the result has each lane's words of each matrix.
 template <bool transposed>
 __global__ void fragments(const bf16* matrices, uint32_t* words) {
   LXMERT_SHARED(bf16, shared);
@@ -172,7 +172,7 @@ void ldmatrixes() {
   ldmatrixIsItsLoop<true>();
 }
 
-// Two groups of copies; every third piece is not valid.
+// Two groups of copies. Every third copy is not valid.
 __global__ void copies(const uint4* from, uint4* to) {
   LXMERT_SHARED(uint4, shared);
   const int i = static_cast<int>(threadIdx.x), n = static_cast<int>(blockDim.x);
@@ -214,7 +214,7 @@ __global__ void roundAll(const float* x, int n, bf16* y, uint32_t* packed, float
   unpacked[i] = unpackBf16(packed[i]);
 }
 
-// The nearer of the two neighbours, the even one in the middle; without a trick with bits.
+// Rounds to the nearer of the two neighbours, and to the even one in the middle, without operations on bits.
 float nearest(float x) {
   if (std::isnan(x) || std::isinf(x)) return x;
   uint32_t bits;
@@ -222,7 +222,7 @@ float nearest(float x) {
   const auto value = [](uint32_t word) {
     float f;
     std::memcpy(&f, &word, sizeof f);
-    // The place after the largest stands for infinity when distances are compared.
+    // For the comparison of distances, infinity is represented by the number after the largest.
     return std::isinf(f) ? std::copysign(std::ldexp(1.0, 128), static_cast<double>(f)) : static_cast<double>(f);
   };
   const uint32_t below = bits & 0xFFFF0000u, above = below + 0x10000u;
@@ -283,7 +283,7 @@ void atomicsLoseNothing() {
   CHECK(total.read()[0] == 300 * 64 && sum.read()[0] == 300 * 32);
 }
 
-// All the shared memory that every device gives, in three dimensions of threads and blocks.
+// Uses all shared memory that every device has, with three dimensions of threads and blocks.
 __global__ void numbers(int* out, int words) {
   LXMERT_SHARED(int, shared);
   const dim3 block = blockDim, grid = gridDim;

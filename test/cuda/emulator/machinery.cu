@@ -1,4 +1,4 @@
-// The emulator itself: order by chance, poison, limits, and the twin of the GEMM library.
+// Tests the emulator itself: random order, NaN in fresh memory, limits, and its matrix products.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -13,7 +13,8 @@ namespace lxmert::cuda {
 
 namespace {
 
-// Each thread's place in the order in which threads came; no atomics, since one block runs on one CPU thread.
+// The position of each thread in the order in which threads ran. No atomics are needed, because a block runs on one CPU
+// thread.
 __global__ void order(int* next, int* place, int barriers) {
   for (int i = 0; i < barriers; ++i) {
     __syncthreads();
@@ -37,7 +38,7 @@ void orderIsOfChance() {
       for (int& p : phase) p -= i * threads;
       orders.insert(phase);
       std::sort(phase.begin(), phase.end());
-      for (int t = 0; t < threads; ++t) CHECK(phase[t] == t);  // all of a phase before the next
+      for (int t = 0; t < threads; ++t) CHECK(phase[t] == t);  // all threads of a phase run before the next phase
     }
   }
   CHECK(orders.size() == 3 * barriers);
@@ -46,7 +47,7 @@ void orderIsOfChance() {
 __global__ void blockOrder(int* next, int* place) { place[blockIdx.x] = next[0]++; }
 
 void blocksComeInAnyOrder() {
-  constexpr int blocks = 60;  // few enough for one CPU thread
+  constexpr int blocks = 60;  // a launch with so few blocks runs on one CPU thread
   Array<int> next(std::vector<int>{0}), place(blocks);
   LXMERT_LAUNCH(blockOrder, blocks, 1, 0, nullptr, next.data(), place.data());
   std::vector<int> got = place.read();
@@ -64,7 +65,7 @@ __global__ void copyShared(float* out) {
 void memoryBeginsAsNan() {
   Array<float> fresh(100), out(64);
   for (const float value : fresh.read()) CHECK(std::isnan(value));
-  // Twice: the second launch must not see what the first one left.
+  // There are two launches, and the second must not read values of the first.
   for (int i = 0; i < 2; ++i) {
     LXMERT_LAUNCH(copyShared, 1, 64, 64 * sizeof(float), nullptr, out.data());
     for (const float value : out.read()) CHECK(std::isnan(value));
@@ -119,7 +120,7 @@ void gemmIsItsLoop(int64_t m, int64_t n, int64_t k, bool transposeA, bool transp
   if (beta != 0)
     fill(c, 2);
   else
-    std::fill(c.begin(), c.end(), fromFloat<Out>(NAN));  // must not be read
+    std::fill(c.begin(), c.end(), fromFloat<Out>(NAN));  // with beta 0, the product must not read it
   Array<In> da(a), db(b);
   Array<Out> dc(c), dBias(biases);
   constexpr DType input = sizeof(In) == 2 ? DType::BF16 : DType::F32;
@@ -137,7 +138,7 @@ void gemmIsItsLoop(int64_t m, int64_t n, int64_t k, bool transposeA, bool transp
         sum += static_cast<double>(toFloat(a[transposeA ? p * m + i : i * k + p])) *
                toFloat(b[transposeB ? j * k + p : p * n + j]);
       const double difference = toFloat(got[i * n + j]) - sum;
-      // Of one rounding, half a unit in the last place: not a mere share of the whole.
+      // The error of one rounding is half a unit in the last place of each number.
       CHECK(std::abs(difference) <= (sizeof(Out) == 2 ? 1 / 256.0 : 1e-6) * std::abs(sum) + 2e-6 * std::sqrt(k));
       error += difference * difference;
       norm += sum * sum;

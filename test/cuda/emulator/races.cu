@@ -1,6 +1,6 @@
-// What only hardware would take badly, by its name: prints what comes of the right kernel or order, then of the same with
-// the fault. Each gives the right values here, in any order in which the emulator runs it. races.test.ts says what is
-// expected; the program is built by scripts/check-races.mjs.
+// Races that give right values on the emulator, in every order. The argument names one. Prints the result of the right
+// kernel or order, then the result of the same with the fault. races.test.ts has the expected results;
+// scripts/check-races.mjs builds the program.
 #include <cstring>
 #include <functional>
 #include <string>
@@ -15,7 +15,7 @@ namespace {
 constexpr uint32_t kAll = 0xFFFFFFFFu;
 constexpr int kThreads = 64;
 
-// Threads add what they find to what is there: the order shows in nothing.
+// Threads add to the same numbers, so the order does not change the result.
 __global__ void addAll(float* sum, int steps, bool wrong) {
   const int mine = static_cast<int>(threadIdx.x);
   for (int step = 0; step < steps; ++step)
@@ -26,7 +26,7 @@ __global__ void addInBlocks(float* sum, bool wrong) {
   if (threadIdx.x == 0) sum[wrong ? 0 : blockIdx.x] += 0;
 }
 
-// The largest thread's own number, which each warp finds in its half; read by all.
+// Each warp computes the largest thread number of its half; all threads read the results.
 __global__ void barrier(float* out, bool wrong) {
   LXMERT_SHARED(float, shared);
   const int mine = static_cast<int>(threadIdx.x);
@@ -49,7 +49,7 @@ __global__ void barrierBetween(float* out, bool wrong) {
 
 enum Between { kWarp, kShuffle, kBallot, kHalves };
 
-// A lane reads what its neighbour has written.
+// A lane reads a value that its neighbour has written.
 __global__ void neighbours(float* out, Between between) {
   LXMERT_SHARED(float, shared);
   const int mine = static_cast<int>(threadIdx.x);
@@ -61,7 +61,7 @@ __global__ void neighbours(float* out, Between between) {
   out[mine] = shared[mine ^ 1];
 }
 
-// The row of another lane, by way of ldmatrix.
+// A lane reads the row of another lane with ldmatrix.
 __global__ void matrix(float* out, bool wrong) {
   LXMERT_SHARED(uint4, shared);
   const int mine = static_cast<int>(threadIdx.x);
@@ -118,7 +118,7 @@ void after(cudaStream_t stream, cudaStream_t other) {
   cudaStreamWaitEvent(stream, event);
 }
 
-// What a test works on.
+// The data of a test.
 struct World {
   Array<float> floats{std::vector<float>(1024, 1.0f)}, out{std::vector<float>(1024, 0.0f)};
   Stream first, second;
@@ -136,21 +136,21 @@ void streams(World& w, bool wrong) {
   LXMERT_LAUNCH(read, 1, 1, 0, w.second, w.floats.data(), w.out.data());
 }
 
-// A copy that may come before the kernel has read what it writes to.
+// A copy that may run before the kernel has read the target of the copy.
 void copyOverReader(World& w, bool wrong) {
   LXMERT_LAUNCH(read, 1, 1, 0, w.first, w.floats.data(), w.out.data());
   if (!wrong) after(w.second, w.first);
   cudaMemsetAsync(w.floats.data(), 0, sizeof(float), w.second);
 }
 
-// The host has waited for the stream, or for something else.
+// The host waits for the stream, or, as the fault, for something else.
 void host(World& w, bool wrong) {
   LXMERT_LAUNCH(write, 1, 1, 0, w.first, w.floats.data());
   cudaStreamSynchronize(wrong ? w.second : w.first);
   LXMERT_LAUNCH(read, 1, 1, 0, w.second, w.floats.data(), w.out.data());
 }
 
-// Two branches of a graph, launched twice. What is wrong comes back over the join, which is there.
+// Two branches of a graph, which is launched twice. The fault is in a branch, not in the join.
 void graph(World& w, bool wrong) {
   cudaGraph_t graph;
   cudaGraphExec_t executable;

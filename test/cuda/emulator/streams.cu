@@ -1,5 +1,5 @@
-// Streams, events and captures of the emulator: what nothing orders comes in any order, so that a missing wait is found, and
-// a capture is refused what CUDA refuses it.
+// Tests streams, events and captures of the emulator. Work without an order runs in any order, so a missing wait is
+// found. A capture refuses the calls that CUDA refuses.
 #include <cstring>
 #include <functional>
 #include <set>
@@ -12,7 +12,7 @@ namespace lxmert::cuda {
 
 namespace {
 
-constexpr int kTrials = 60;  // a fault that shows in one of three is missed once in 10^10
+constexpr int kTrials = 60;  // a fault that appears in one of three trials is missed with a probability of 10^-10
 
 __global__ void add(float* x, float value) { x[0] += value; }
 __global__ void sum(float* to, const float* a, const float* b) { to[0] = a[0] + b[0]; }
@@ -34,15 +34,15 @@ void workWaitsToBeWaitedFor() {
   cudaEventRecord(event, stream);
   addTo(x, 1, stream);
   CHECK(cudaEventSynchronize(event) == cudaSuccess);
-  CHECK(x.read()[0] == 2);  // no more than was waited for: nothing else runs here
+  CHECK(x.read()[0] == 2);  // only the work for which the host waited has run
   while (cudaEventQuery(event) != cudaSuccess) {
   }
   CHECK(cudaStreamSynchronize(stream) == cudaSuccess);
   CHECK(x.read()[0] == 3);
 }
 
-// The inputs of steps in two slots, each copied in while the step before works on the other: how many of the trials end
-// with a step that has read something else than its input.
+// Steps with inputs in two slots. Each input is copied while the step before uses the other slot. Returns the number of
+// trials in which a step has read a wrong input.
 enum class Missing { Nothing, WaitForTheCopy, WaitForTheReader };
 
 int wrongSteps(Missing missing) {
@@ -56,7 +56,7 @@ int wrongSteps(Missing missing) {
     for (int step = 0; step < kSteps; ++step) {
       float* slot = slots.data() + step % 2;
       inputs[step] = static_cast<float>(step + 1);
-      // Before this step's copy: all that had been given to `compute` when the copy before was.
+      // This step's copy must run after all work that was enqueued on `compute` before the last copy.
       if (step > 0 && missing != Missing::WaitForTheReader) cudaStreamWaitEvent(copies, fence);
       cudaEventRecord(fence, compute);
       cudaMemcpyAsync(slot, &inputs[step], sizeof(float), cudaMemcpyHostToDevice, copies);
@@ -89,7 +89,7 @@ void failuresGoFromStreamToStream() {
   CHECK(x.read()[0] == 11);
 }
 
-// Whoever frees memory must have waited for its last use: CUDA "may" do so.
+// A program must wait for the last use of memory before it frees the memory. (CUDA "may" wait.)
 void freedMemoryIsGone() {
   Stream stream;
   Array<float> seen(std::vector<float>{0});
@@ -103,7 +103,7 @@ void freedMemoryIsGone() {
   CHECK(cudaFree(memory) == cudaErrorInvalidValue);
 }
 
-// An error that nobody has asked for is found by the next launch of the thread, which has nothing to do with it.
+// If a thread does not query an error, its next launch returns the error, although the launch did not cause it.
 void errorsWaitToBeAskedFor() {
   Stream stream;
   Array<float> x(std::vector<float>{1});
@@ -121,7 +121,7 @@ void errorsWaitToBeAskedFor() {
   CHECK(cudaGetLastError() == cudaSuccess);
 }
 
-// x + 1, then (y = x + 10 and z = x + 100 beside each other), then x = y + z; the joining waits may be left out.
+// x + 1, then y = x + 10 and z = x + 100 in two branches, then x = y + z. The waits at the join may be left out.
 cudaError_t capture(Stream (&s)[3], Array<float> (&x)[3], bool joined, cudaGraph_t* graph) {
   Event parted, met[2];
   CHECK(cudaStreamBeginCapture(s[0], cudaStreamCaptureModeThreadLocal) == cudaSuccess);
@@ -152,21 +152,21 @@ void captureRecordsAndReplays() {
   for (int i = 0; i < 12; ++i) {
     expected = 2 * (expected + 1) + 110;
     cudaGraphLaunch(executable, s[0]);
-    if (i == 0) CHECK(x[0].read()[0] == 0);  // launched, not waited for
+    if (i == 0) CHECK(x[0].read()[0] == 0);  // launched, but the host has not waited
     CHECK(cudaStreamSynchronize(s[0]) == cudaSuccess);
     CHECK(x[0].read()[0] == expected);
   }
   addTo(x[0], 1, s[1]);
   cudaStreamSynchronize(s[1]);
-  CHECK(x[0].read()[0] == expected + 1);  // the stream is itself again
+  CHECK(x[0].read()[0] == expected + 1);  // the stream works as before the capture
   cudaGraphLaunch(executable, s[0]);
-  CHECK(cudaGraphExecDestroy(executable) == cudaSuccess);  // which a launch survives
+  CHECK(cudaGraphExecDestroy(executable) == cudaSuccess);  // the launched graph still runs to its end
   CHECK(cudaStreamSynchronize(s[0]) == cudaSuccess);
   CHECK(x[0].read()[0] == 2 * (expected + 2) + 110);
   CHECK(capture(s, x, false, &graph) == cudaErrorStreamCaptureUnjoined && !graph);
 }
 
-// Branches of a graph come in either order.
+// Branches of a graph run in either order.
 void lanesOfAGraphAreOrderedByNothing() {
   std::set<float> results;
   Stream first, second;
@@ -191,7 +191,7 @@ void lanesOfAGraphAreOrderedByNothing() {
   cudaGraphExecDestroy(executable);
 }
 
-// What one call during a capture comes to, and the end of that capture.
+// The result of one call during a capture, and the result of ending this capture.
 void expectRefused(const char* name, cudaError_t expected, const std::function<cudaError_t(cudaStream_t)>& call) {
   Stream stream;
   cudaGraph_t graph;
@@ -241,11 +241,11 @@ void capturesAreStrict() {
     CHECK(cudaStreamEndCapture(third, &graph) == cudaErrorStreamCaptureInvalidated);
     return status;
   });
-  CHECK(cudaStreamWaitEvent(other, event) == cudaErrorCapturedEvent);  // a capture's, which is over
+  CHECK(cudaStreamWaitEvent(other, event) == cudaErrorCapturedEvent);  // an event of a capture that has ended
   CHECK(cudaFree(mine) == cudaSuccess);
 }
 
-// In the thread's own mode others go on; in the global one they may not.
+// In thread-local mode other threads may make these calls; in global mode they may not.
 void modesSayWhoIsRefused() {
   for (const auto mode :
        {cudaStreamCaptureModeThreadLocal, cudaStreamCaptureModeGlobal, cudaStreamCaptureModeRelaxed}) {

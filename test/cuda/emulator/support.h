@@ -1,4 +1,4 @@
-// What the programs of this folder share: checks, random numbers, arrays on the device.
+// Shared by the programs of this folder: checks, random numbers, arrays on the device.
 #pragma once
 
 #include <cmath>
@@ -22,7 +22,7 @@ inline int failures = 0;
 
 using Test = std::pair<const char*, void (*)()>;
 
-// Those of which the name begins so.
+// Runs the tests whose names begin with the argument.
 inline int runTests(const std::vector<Test>& tests, const std::string& only = "") {
   for (const auto& [name, test] : tests) {
     if (std::string(name).rfind(only, 0) != 0) continue;
@@ -47,7 +47,7 @@ inline float randomFloat(float limit = 1) { return std::uniform_real_distributio
 
 inline int randomBelow(int n) { return std::uniform_int_distribution<int>(0, n - 1)(generator()); }
 
-// An array on the device; without values it holds what fresh memory holds.
+// An array on the device. Without values it has the contents of fresh memory.
 template <class T>
 class Array {
  public:

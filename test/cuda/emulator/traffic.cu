@@ -1,5 +1,5 @@
-// Kernels of which one can say what they make memory do: each is launched once, by the name of its launch. traffic.test.ts
-// knows what comes to be counted; the program is built with the count of traffic by scripts/lib/instrumented.mjs.
+// Kernels with known memory traffic. Each is launched once. traffic.test.ts has the expected counts;
+// scripts/lib/instrumented.mjs builds the program with the counter of traffic.
 #include <cstring>
 
 #include "cuda/ptx.cuh"
@@ -15,26 +15,26 @@ constexpr int kSide = 32;
 __device__ int lane() { return static_cast<int>(threadIdx.x) % kSide; }
 __device__ int row() { return static_cast<int>(threadIdx.x) / kSide; }
 
-// Rows in, rows out; the one or the other across.
+// Copies rows; either the reads or the writes may go by columns.
 __global__ void copyRows(const float* in, float* out) { out[threadIdx.x] = in[threadIdx.x]; }
 __global__ void readAcross(const float* in, float* out) { out[threadIdx.x] = in[lane() * kSide + row()]; }
 __global__ void writeAcross(const float* in, float* out) { out[lane() * kSide + row()] = in[threadIdx.x]; }
-// One element behind the beginning of a sector.
+// Begins one element behind the beginning of a sector.
 __global__ void readBeside(const float* in, float* out) { out[threadIdx.x] = in[threadIdx.x + 1]; }
-// All lanes the same.
+// All lanes read the same element.
 __global__ void broadcast(const float* in, float* out) { out[threadIdx.x] = in[row()]; }
-// Only the lanes before the diagonal: an instruction that some never come to.
+// Only the lanes before the diagonal: some lanes never execute the instruction.
 __global__ void someLanes(const float* in, float* out) {
   if (lane() < row()) out[threadIdx.x] = in[threadIdx.x];
 }
-// As often as there are rows: what lanes do for the nth time belongs together.
+// A loop over rows: the nth accesses of all lanes belong to one request.
 __global__ void loop(const float* in, float* out) {
   float sum = 0;
   for (int i = 0; i < kSide; ++i) sum += in[i * kSide + lane()];
   out[threadIdx.x] = sum;
 }
 
-// 16 bytes of float32 a lane, and 32 in two loads.
+// Each lane loads 16 bytes of float32 in one load, or 32 bytes in two loads.
 __global__ void vectors(const float* in, float* out) {
   float x[4];
   load<4>(in + threadIdx.x * 4, x);
@@ -46,7 +46,7 @@ __global__ void twoVectors(const float* in, bf16* out) {
   store<8>(out + threadIdx.x * 8, x);
 }
 
-// A square is turned over in shared memory, of rows of this many elements.
+// Transposes a square in shared memory, with rows of this number of elements.
 template <int kPitch>
 __global__ void transpose(const float* in, float* out) {
   LXMERT_SHARED(float, tile);
@@ -55,7 +55,7 @@ __global__ void transpose(const float* in, float* out) {
   out[threadIdx.x] = tile[lane() * kPitch + row()];
 }
 
-// Rows of bfloat16 numbers are copied by cp.async and read by ldmatrix.
+// Copies rows of bfloat16 numbers by cp.async and reads them by ldmatrix.
 template <int kPitch>
 __global__ void matrices(const bf16* in, float* out) {
   LXMERT_SHARED(bf16, tile);

@@ -5,7 +5,7 @@ import { compiler, root, writeFault, type Fault } from './programs.js';
 type BySource = Readonly<Record<string, string>>;
 export type Watcher = 'races' | 'traffic';
 
-/** What scripts/check-races.mjs has compiled: the object of each source, and flags for one more. */
+/** The objects that scripts/check-races.mjs has compiled, by source, and the flags for one more source. */
 interface InstrumentedObjects {
   readonly cuda: BySource;
   readonly watchers: Readonly<Record<Watcher, BySource>>;
@@ -46,8 +46,8 @@ async function compile(from: string, object: string, include: readonly string[] 
 }
 
 /**
- * Builds a program that is watched: of a source beside the CUDA back end, or (null) the one that checks the kernels.
- * A fault is planted in one of its sources.
+ * Builds a program with a watcher, from a source and the CUDA back end; null means the program that checks the kernels.
+ * A fault is made in a copy of one of its sources.
  */
 export async function buildWatched(
   watcher: Watcher,

@@ -12,11 +12,11 @@ const { variables } = JSON.parse(readFileSync(join(root, 'native/sources.gypi'),
   variables: Record<string, string[]>;
 };
 
-/** The emulator by itself, and the CUDA back end as it is compiled for it. */
+/** The sources of the emulator, and of the CUDA back end for the emulator. */
 export const emulatorSources = variables['lxmert_emulator_sources'];
 export const cudaSources = [...variables['lxmert_cuda_sources'], ...emulatorSources];
 
-/** The program that checks and times the kernels, with the CPU's kernels to compare with. */
+/** The sources of the program that checks and times the kernels, with the CPU's kernels for comparison. */
 export const kernelSources = [
   ...readdirSync(join(root, 'bench/cuda'))
     .filter((name) => name.endsWith('.cu'))
@@ -31,7 +31,7 @@ afterAll(() => rmSync(objectsFolder, { recursive: true }));
 let running = 0;
 const waiting: (() => void)[] = [];
 
-/** The compiler, on as many files at a time as there are cores. */
+/** Runs the compiler, on as many files at a time as there are cores. */
 export async function compiler(args: readonly string[], cwd: string): Promise<void> {
   if (running >= availableParallelism()) await new Promise<void>((go) => waiting.push(go));
   ++running;
@@ -49,7 +49,7 @@ export async function compiler(args: readonly string[], cwd: string): Promise<vo
 
 const compiled = new Map<string, Promise<string>>();
 
-/** Compiles a source once, or takes what was compiled for the libraries. */
+/** Compiles a source once, or uses the object that was compiled for the libraries. */
 function objectOf(source: string, sanitized: boolean): Promise<string> {
   if (!sanitized && cudaSources.includes(source))
     return Promise.resolve(join(root, 'build/emulator', `${source.replaceAll('/', '-')}.o`));
@@ -72,26 +72,26 @@ async function link(program: string, objects: readonly string[], sanitized: bool
   await compiler([...flags, ...objects, '-o', program, '-lboost_context', '-ldl'], root);
 }
 
-/** Builds a program on the emulator; `sanitized` with the address sanitizer. */
+/** Builds a program on the emulator; if `sanitized`, with the address sanitizer. */
 export async function build(program: string, sources: readonly string[], sanitized: boolean): Promise<void> {
   await link(program, await Promise.all(sources.map((source) => objectOf(source, sanitized))), sanitized);
 }
 
-/** A mistake made in a copy of one of the project's files. */
+/** A fault that is made in a copy of one of the project's files. */
 export interface Fault {
   readonly file: string;
-  /** What is looked for, once, and what stands there instead. */
+  /** The text to replace, which occurs once, and its replacement. */
   readonly from: string;
   readonly to: string;
-  /** The source that is compiled with it, where the file is a header. */
+  /** The source to compile, if the file is a header. */
   readonly source?: string;
 }
 
-/** Writes the faulty copy: the folder it lies in, and the source to compile, which finds it there. */
+/** Writes the faulty copy. Returns its folder, and the source to compile, which includes the copy. */
 export function writeFault(program: string, fault: Fault): { folder: string; compiled: string } {
   const { file, from, to, source = file } = fault;
   const text = readFileSync(join(root, file), 'utf8');
-  if (text.split(from).length !== 2) throw new Error(`${file} has "${from}" not once`);
+  if (text.split(from).length !== 2) throw new Error(`${file} must have "${from}" exactly once`);
   const folder = `${program}-sources`;
   mkdirSync(dirname(join(folder, file)), { recursive: true });
   writeFileSync(
@@ -101,7 +101,7 @@ export function writeFault(program: string, fault: Fault): { folder: string; com
   return { folder, compiled: source === file ? join(folder, file) : source };
 }
 
-/** The program of these sources, with a fault in one of them. */
+/** Builds a program from these sources, with a fault in one of them. */
 export async function buildWithFault(program: string, sources: readonly string[], fault: Fault): Promise<void> {
   const { folder, compiled } = writeFault(program, fault);
   const faulty = compile(compiled, `${program}.o`, ['-O1', `-I${folder}/native`]);
@@ -109,7 +109,7 @@ export async function buildWithFault(program: string, sources: readonly string[]
   await link(program, await Promise.all(objects), false);
 }
 
-/** Runs a program to its end. What a launch that fails leaves on its threads' stacks is not a leak of ours. */
+/** Runs a program to its end. Memory on the stacks of the threads of a failed launch does not count as a leak. */
 export const run = (program: string, args: readonly string[], env: Record<string, string> = {}) =>
   spawnSync(program, args, {
     encoding: 'utf8',

@@ -34,7 +34,7 @@ async function open(options: TestDataOptions, inMemory = true): Promise<Pretrain
 const all = () => Uint32Array.from({ length: data.size }, (_, i) => i);
 
 interface Asked extends Partial<Omit<AssembleJob, 'tasks'>> {
-  /** Those that are not named are on. */
+  /** Tasks that are not named are on. */
   readonly tasks?: Partial<PretrainTasks>;
   readonly rates?: Partial<MaskingRates>;
 }
@@ -47,7 +47,7 @@ async function assembleOf(from: PretrainData, { tasks, rates, ...job }: Asked = 
 
 const assemble = (asked?: Asked): Promise<Batch> => assembleOf(data, asked);
 
-/** Four standard deviations around the mean of a binomial count: a false alarm in 16,000. */
+/** Four standard deviations around the mean of a binomial count: one of 16,000 right runs fails. */
 function expectShare(count: number, of: number, share: number): void {
   const deviation = Math.sqrt(of * share * (1 - share));
   expect(Math.abs(count - of * share)).toBeLessThan(4 * deviation);
@@ -76,7 +76,7 @@ describe('assembleBatch', () => {
     expect(batch.sampleIds).toEqual(Array.from(all(), (i) => data.sampleId(i)));
   });
 
-  test('an unmasked batch has the values of the files', async () => {
+  test('an unmasked batch has exactly the values of the files', async () => {
     const batch = await assemble({ unmasked: true });
     for (let i = 0; i < data.size; i++) {
       const sample = sampleOf(batch, i);
@@ -87,7 +87,7 @@ describe('assembleBatch', () => {
       expect(sample.objects).toEqual([...record.objectIds, ...record.objectConfs]);
       expect(sample.attributes).toEqual([...record.attrIds, ...record.attrConfs]);
       expect(sample).toMatchObject({ wordRows: [], objectRows: [], matched: 1 });
-      // The colour has score 1, pink 0.3.
+      // The right colour has score 1, and pink has score 0.3.
       expect(sample.answer).toBe(i % 3 === 2 ? Math.floor(i / 3) % 5 : -1);
     }
   });
@@ -159,7 +159,7 @@ describe('assembleBatch', () => {
     expectShare(counts.kept, counts.predicted, 0.1);
   });
 
-  test('half of the sentences are of another image, and then no answer is asked for', async () => {
+  test('half of the sentences are of another image, and then the sample has no answer', async () => {
     const sentenceOf = new Map<string, number>();
     for (let i = 0; i < data.size; i++) {
       sentenceOf.set(data.tokens.subarray(data.tokenOffsets[i], data.tokenOffsets[i + 1]).join(), data.images[i]);
@@ -203,7 +203,7 @@ describe('assembleBatch', () => {
     expectShare(colour, 4000, 1 / 1.3);
   });
 
-  test('for a task that is off nothing is masked or swapped, and nothing else changes', async () => {
+  test('a task that is off masks and swaps nothing, and nothing else changes', async () => {
     const on = samplesOf(await assemble());
     const whole = samplesOf(await assemble({ unmasked: true }));
     const off = async (tasks: Partial<PretrainTasks>) => samplesOf(await assemble({ tasks }));
@@ -242,7 +242,7 @@ describe('assembleBatch', () => {
     await onDisk.close();
   });
 
-  test('sentences of one image cannot be swapped; the other tasks go on', async () => {
+  test('sentences cannot be swapped if all are of one image; the other tasks still work', async () => {
     const one = await open({ images: 1 });
     const samples = Uint32Array.of(0, 1, 2);
     const rates = { objects: 1, masked: 0, random: 1, swapped: 1 };
@@ -255,7 +255,7 @@ describe('assembleBatch', () => {
     expect(batch.visualFeats.every((x) => x >= 1 && x < 2)).toBe(true);
   });
 
-  test('two images, one with nearly all sentences: the swap is found all the same', async () => {
+  test('of two images one has nearly all sentences: a sentence of the other image is found', async () => {
     const text = (i: number) => ({
       img_id: `image_${i}`,
       sentf: { mscoco: Array.from({ length: i === 0 ? 20_000 : 1 }, (_, k) => `sentence ${k} of ${i}`) },

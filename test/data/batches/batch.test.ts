@@ -32,7 +32,7 @@ const kinds: [string, Batch][] = [
 const arraysIn = (batch: Batch) => Object.values(batch).filter((value) => ArrayBuffer.isView(value));
 
 describe.each(kinds)('%s', (_, batch) => {
-  test('all arrays of a batch are fields, and all fields are arrays that are asked for', () => {
+  test('a batch has exactly the arrays of its fields', () => {
     const ofPretraining = fieldNames.filter((name) => fieldOf(name).only === undefined);
     const names = formOf(batch).resident
       ? ofPretraining
@@ -50,7 +50,7 @@ describe.each(kinds)('%s', (_, batch) => {
       expect([...one.tokenOffsets]).toEqual([0, one.tokenIds.length]);
       expect([...one.objectOffsets]).toEqual([0, one.objectLabels.length]);
     }
-    /** What a field's values count from: the first row of each sample. */
+    /** The first row of a sample, from which some fields count. */
     const shiftOf = (name: FieldName, s: number): number => {
       const { pointsTo } = fieldOf(name);
       if (pointsTo === undefined) return 0;
@@ -65,11 +65,11 @@ describe.each(kinds)('%s', (_, batch) => {
   });
 });
 
-test('a sample of a batch is what cutting the batch by hand gives', () => {
+test('oneSample gives the same as slicing the arrays in the test', () => {
   for (let s = 0; s < host.size; s++) expect(oneSample(host, s)).toEqual(sliceBatch(host, s, 1));
 });
 
-test('one sample of a batch is a batch of its own', () => {
+test('one sample of a batch is a valid batch', () => {
   const batch = fakeBatch('x', 7);
   expect(oneSample(batch, 1)).toEqual({
     size: 1,
@@ -101,7 +101,7 @@ describe('batchOf', () => {
   const { sampleIds, tokenIds, tokenOffsets, objectOffsets, visualFeats, visualPos } = host;
   const inputs = { sampleIds, tokenIds, tokenOffsets, objectOffsets, visualFeats, visualPos };
 
-  test('of inputs alone there is nothing to predict', () => {
+  test('with inputs only, there is nothing to predict', () => {
     const objects = objectOffsets[host.size];
     expect(batchOf(inputs)).toEqual({
       ...inputs,
@@ -130,7 +130,7 @@ describe('batchOf', () => {
   });
 });
 
-test('the sample of a row, of each kind of rows', () => {
+test('finds the sample of a row, for each kind of rows', () => {
   const batch = fakeBatch('x', 7);
   const owners = (rows: Parameters<typeof sampleOfRow>[1], count: number) =>
     Array.from({ length: count }, (_, row) => sampleOfRow(batch, rows, row));

@@ -23,7 +23,7 @@ afterAll(() => threaded.remove());
 
 const open = (images: number, inMemory: boolean) => threaded.open(testData({ images }), { inMemory });
 
-/** Two splits with files of their own: one source over two. */
+/** Two splits with different files, whose sources are merged. */
 function openTwo(inMemory: boolean): Promise<PretrainData> {
   const files = testData({ images: 20 });
   const lines = files['f/train.tsv'].split('\n');
@@ -51,7 +51,7 @@ describe('batches made by worker threads', () => {
     ['from a TSV', () => open(40, false)],
     ['from two in memory', () => openTwo(true)],
     ['from two TSVs', () => openTwo(false)],
-  ])('are those of the main thread, in order, whatever their number: %s', async (_, openData) => {
+  ])('are those of the main thread, in order, with any number of workers: %s', async (_, openData) => {
     const data = await openData();
     const expected = await take(trainBatches(data, options), 9);
     const valid = await take(validBatches(data, { batchSize: 7 }));
@@ -64,7 +64,7 @@ describe('batches made by worker threads', () => {
     }
   });
 
-  test('tasks of each epoch are those of the main thread, those of batches made ahead too', async () => {
+  test('each epoch has its tasks, also in batches that are prepared in advance', async () => {
     const data = await open(40, false);
     // Seven batches an epoch.
     const tasksOn = (epoch: number): PretrainTasks => ({ ...allTasks, maskedLm: epoch === 1, qa: epoch === 0 });
@@ -79,7 +79,7 @@ describe('batches made by worker threads', () => {
     }
   });
 
-  test('memory that is given back is used again, and batches come out the same', async () => {
+  test('released memory is used again, and the batches are the same', async () => {
     const data = await open(40, false);
     const expected = await take(trainBatches(data, options), 30);
     const source = pretrainSource({ train: data, valid: data, ...options, workers: 2, workerScript });
@@ -87,18 +87,18 @@ describe('batches made by worker threads', () => {
     let i = 0;
     for await (const batch of source.train({ epoch: 0, batch: 0 })) {
       expect(batch).toEqual(expected[i++]);
-      // What was on its way before the first came back has memory of its own.
+      // Batches that were requested before the first release have new memory.
       if (i > 15) expect(batch.parts.every((part) => types.isSharedArrayBuffer(part.visualFeats.buffer))).toBe(true);
       batch.parts.forEach((part) => source.release(part));
       if (i === 30) break;
     }
-    // 90 parts have two arrays each.
+    // There are 90 parts with two arrays each.
     expect(allocated.mock.calls.length).toBeLessThan(40);
     allocated.mockRestore();
     expect(await take(source.validate())).toEqual(await take(validBatches(data, { batchSize: 6 })));
   });
 
-  test('end with the iteration, in the middle of batches too; no thread and no file stays open', async () => {
+  test('workers end with the iteration, also in the middle of an epoch; no thread is left, and no file is open', async () => {
     const data = await open(40, false);
     const before = await countThreads();
     for (let i = 0; i < 5; i++) {
@@ -110,11 +110,11 @@ describe('batches made by worker threads', () => {
     }
     // Threads of libuv's pool may have started meanwhile.
     expect(await countThreads()).toBeLessThanOrEqual(before + 4);
-    // By the data themselves.
+    // The data themselves have the file open once.
     expect(await timesOpen(data.features.path)).toBe(1);
   });
 
-  test('by default: none for features in memory, some for files', async () => {
+  test('the default number of workers is 0 for features in memory, and more for files', async () => {
     const [memory, file] = [await open(3, true), await open(3, false)];
     expect([1, 2, 8].map((cores) => defaultWorkers(memory, cores))).toEqual([0, 0, 0]);
     expect([1, 2, 4, 64].map((cores) => defaultWorkers(file, cores))).toEqual([1, 1, 3, 4]);
@@ -122,7 +122,7 @@ describe('batches made by worker threads', () => {
     expect(defaultWorkers(await openTwo(true), 4)).toBe(0);
   });
 
-  test('at most one batch more than there are workers is made ahead', async () => {
+  test('at most one batch more than there are workers is prepared in advance', async () => {
     const data = await open(40, true);
     const counted = jest.spyOn(data.features, 'numObjects');
     const source = pretrainSource({ train: data, seed: 5, batchSize: 10, workers: 2, workerScript });
@@ -130,7 +130,7 @@ describe('batches made by worker threads', () => {
     for (let i = 1; i <= 4; i++) {
       await batches.next();
       await new Promise((done) => setTimeout(done, 100));
-      // The main thread counts a batch's objects when it asks the workers for it.
+      // The main thread counts the objects of a batch when it requests the batch from the workers.
       expect(counted.mock.calls.length / 10).toBeLessThanOrEqual(i + 3);
     }
     expect(counted.mock.calls.length / 10).toBeGreaterThanOrEqual(6);
@@ -153,7 +153,7 @@ describe('errors in a worker thread', () => {
     return threaded.open({ ...files, 'f/train.tsv': lines.join('\n') });
   }
 
-  test('a damaged line comes with file, line and field, where its batch would have come', async () => {
+  test('the error of a damaged line names file, line and field, and is thrown at the place of its batch', async () => {
     const data = await damaged();
     const message = `${data.features.path}: line 31: features must be finite, found NaN for object 1, value 2`;
     const [tasks, batchSize] = [{ ...allTasks, objects: false }, 10];
@@ -195,8 +195,8 @@ describe('errors in a worker thread', () => {
       /^a thread that prepares batches died: worker exited with code: 7$/,
     ],
     ['exits when it starts', 'process.exit(7);', /^a thread that prepares batches died: worker exited with code: 7$/],
-    ['is no program', '(', /^a thread that prepares batches died: /],
-  ])('one that %s is an error for all that is asked for, and no hang', async (what, program, message) => {
+    ['cannot be parsed', '(', /^a thread that prepares batches died: /],
+  ])('if a worker %s, all requests get an error, and nothing hangs', async (what, program, message) => {
     const data = await open(10, true);
     const script = pathToFileURL(join(threaded.copy.folder, `${what.replaceAll(' ', '-')}.js`));
     await writeFile(script, program);
@@ -213,7 +213,7 @@ describe('errors in a worker thread', () => {
     await maker.close();
   });
 
-  test('a missing program', async () => {
+  test('a missing program file', async () => {
     const data = await open(10, true);
     const nowhere = pathToFileURL(join(threaded.copy.folder, 'nowhere.js'));
     await expect(take(validBatches(data, { batchSize: 4, workers: 2, workerScript: nowhere }))).rejects.toMatchObject({

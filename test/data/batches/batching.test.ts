@@ -41,7 +41,7 @@ async function take<T>(source: AsyncIterable<T>, count = Infinity): Promise<T[]>
 describe('trainBatches', () => {
   const options = { seed: 5, batchSize: 32 };
 
-  test('go through every sample once an epoch, the last partial batch left out, in another order each time', async () => {
+  test('give every sample once an epoch, in another order each time, without the last incomplete batch', async () => {
     expect(batchesPerEpoch(data.size, 32)).toBe(3);
     const batches = await take(trainBatches(data, options), 7);
     expect(batches.map(({ position }) => [position.epoch, position.batch])).toEqual([
@@ -109,7 +109,7 @@ describe('trainBatches', () => {
         objects: part.maskedObjectRows.length > 0,
         qa: part.answers.some((answer) => answer >= 0),
       }).toEqual(tasks);
-      // An epoch is that of a run with these tasks all the time.
+      // An epoch is the same as in a run that has these tasks in all epochs.
       const [always] = await take(trainBatches(data, { ...options, from: position, tasksOn: () => tasks }), 1);
       expect(always).toEqual({ position, parts });
     }
@@ -120,7 +120,7 @@ describe('trainBatches', () => {
     }
   });
 
-  test('fewer samples than a batch make one batch of all', async () => {
+  test('if there are fewer samples than a batch has, they are one batch', async () => {
     const few = await open({ images: 3 });
     expect(batchesPerEpoch(few.size, 32)).toBe(1);
     const batches = await take(trainBatches(few, options), 3);
@@ -184,8 +184,8 @@ describe('validBatches', () => {
 });
 
 describe('pretrainSource', () => {
-  test('hands over training and validation', async () => {
-    // The trainer's own type must fit.
+  test('gives training and validation batches', async () => {
+    // The type must be accepted by the trainer.
     const source: PretrainSource & TrainSource = pretrainSource({
       train: data,
       valid: data,
@@ -202,7 +202,7 @@ describe('pretrainSource', () => {
     expect((await take(source.validateAnswers())).reduce((sum, { size }) => sum + size, 0)).toBe(40);
   });
 
-  test('memory that is given back is used again, and batches come out the same', async () => {
+  test('released memory is used again, and the batches are the same', async () => {
     const source = pretrainSource({ train: data, seed: 5, batchSize: 32 });
     const expected = await take(trainBatches(data, { seed: 5, batchSize: 32 }), 9);
     const buffers = new Set<ArrayBufferLike>();
@@ -211,13 +211,13 @@ describe('pretrainSource', () => {
       expect(batch).toEqual(expected[i++]);
       buffers.add(batch.parts[0].visualFeats.buffer).add(batch.parts[0].featureTargets.buffer);
       source.release(batch.parts[0]);
-      source.release(batch.parts[0]); // twice does no harm
+      source.release(batch.parts[0]); // a second release has no effect
       if (i === 9) break;
     }
     expect(buffers.size).toBeLessThanOrEqual(8);
   });
 
-  test('memory is used again across a change of tasks, and nothing that was made ahead is lost', async () => {
+  test('memory is used again after a change of tasks, and batches that were prepared in advance are not lost', async () => {
     const tasksOn = (epoch: number): PretrainTasks => ({ ...allTasks, maskedLm: epoch === 0, objects: epoch !== 1 });
     const expected = await take(trainBatches(data, { seed: 5, batchSize: 32, tasksOn }), 9);
     const source = pretrainSource({ train: data, seed: 5, batchSize: 32, tasksOn });
@@ -242,7 +242,7 @@ describe('pretrainSource', () => {
     expect(batches.some(({ maskedTokenRows }) => maskedTokenRows.length > 0)).toBe(true);
   });
 
-  test('memory that is not given back is never used again', async () => {
+  test('memory that is not released is never used again', async () => {
     const source = pretrainSource({ train: data, seed: 5, batchSize: 32 });
     const batches = await take(source.train({ epoch: 0, batch: 0 }), 9);
     expect(batches).toEqual(await take(trainBatches(data, { seed: 5, batchSize: 32 }), 9));

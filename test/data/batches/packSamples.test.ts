@@ -16,7 +16,7 @@ const other = {
   matched: false,
 };
 
-test('packs rows sample after sample, with nothing masked', () => {
+test('packs the rows of one sample after the other, without masks', () => {
   expect(packSamples([sample, other])).toEqual({
     size: 2,
     firstSample: 0,

@@ -1,4 +1,4 @@
-/** Feature files that other programs wrote, or that lost something on their way: each is refused for what it is. */
+/** Feature files with mistakes of other programs, or damaged copies: the message names the mistake. */
 import { gzipSync } from 'node:zlib';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
@@ -26,7 +26,7 @@ async function messageOf(content: string | Uint8Array, inMemory = true): Promise
   return (error as Error).message.replace(/^\/\S*\/a\.tsv: /, '');
 }
 
-/** A file of three images, whose second line is changed. */
+/** A file with three images, whose second line is changed. */
 function withLine(changes: Changes, image: TestImage = testImage(1, 3, 16)): string {
   const fields = tsvFields(image).map((value, i) => changes[columns[i]] ?? value);
   return `${tsvText([testImage(0, 2, 16)])}${fields.join('\t')}\n${tsvText([testImage(2, 2, 16)])}`;
@@ -88,7 +88,7 @@ describe('boxes that are no pixel boxes', () => {
     }
   });
 
-  test('x, y, width, height are refused where a width is less than x, and told where it is not', async () => {
+  test('boxes as x, y, width, height are refused if a width is less than x; otherwise there is a remark', async () => {
     const small = Array.from({ length: 40 }, (_, i) => ({
       ...testImage(i, 3, 4),
       boxes: [10, 10, 20, 20, 30, 20, 60, 40, 5, 5, 90, 40],
@@ -97,21 +97,21 @@ describe('boxes that are no pixel boxes', () => {
     expect(remarks).toEqual(['every box would fit as x, y, width, height, too; x0, y0, x1, y1 are needed']);
   });
 
-  test('swapped height and width are named where boxes show them', async () => {
+  test('swapped height and width are named if boxes show the mistake', async () => {
     const image = { ...testImage(1, 3, 16), boxes: [0, 0, 150, 90, 5, 5, 190, 80, 1, 1, 20, 20] };
     expect(await messageOf(withLine({ img_h: '200', img_w: '100' }, image))).toBe(
       'line 2: img_h and img_w look swapped: boxes reach x 190 and y 90 in a picture 100 wide and 200 high (image "image_1")',
     );
   });
 
-  test('one box outside that would fit with swapped sides says both', async () => {
+  test('if one box is outside but would fit with swapped sides, the message says both', async () => {
     const image = { ...testImage(1, 3, 16), boxes: [0, 0, 150, 90, 5, 5, 90, 80, 1, 1, 20, 20] };
     expect(await messageOf(withLine({ img_h: '200', img_w: '100' }, image))).toMatch(
       /^line 2: boxes of object 0 lies outside the picture: x1 is 150, from 0 to 100 was expected; are img_h and img_w/,
     );
   });
 
-  test('boxes without area are taken and told', async () => {
+  test('boxes without area are accepted with a remark', async () => {
     const image = { ...testImage(1, 2, 4), boxes: [0, 0, 0, 0, 5, 5, 5, 9] };
     const { remarks } = await open(tsvText([testImage(0, 2, 4), image]));
     expect(remarks).toEqual(['2 boxes without area (first on line 2)']);
@@ -136,7 +136,7 @@ describe('numbers of another type', () => {
     }
   });
 
-  test('features of a detector are taken, also negative, large and all zero ones', async () => {
+  test('features of a detector are accepted, also if they are negative, large or all zeros', async () => {
     const all = [values, values.map((v) => -300 * v), values.map(() => 0), values.map((v, i) => (i === 7 ? 9e5 : v))];
     const images = all.map((features, i) => ({ ...testImage(i, 12, 32), features }));
     expect((await open(tsvText(images))).reader.featureDim).toBe(32);
@@ -153,20 +153,20 @@ describe('numbers of another type', () => {
   });
 });
 
-describe('the field and the line to blame', () => {
-  test.each(['2', '4'])('num_boxes %s where all arrays are of 3 objects', async (count) => {
+describe('the reported field and line', () => {
+  test.each(['2', '4'])('num_boxes %s if all arrays have 3 objects', async (count) => {
     expect(await messageOf(withLine({ num_boxes: count }))).toBe(
       `line 2: num_boxes is ${count}, but 5 of the 5 arrays that it counts are of 3 objects (image "image_1")`,
     );
   });
 
-  test('one array of another length than num_boxes and all others', async () => {
+  test('the one array that differs from num_boxes and all other arrays', async () => {
     expect(await messageOf(withLine({ attrs_id: tsvFields(testImage(1, 2, 16))[5] }))).toMatch(
       /^line 2: attrs_id has 24 characters of base64, 32 were expected for num_boxes 3/,
     );
   });
 
-  test('a first line that is narrower than all others', async () => {
+  test('the first line, if its features are narrower than all others', async () => {
     const text = tsvText([testImage(0, 2, 15), testImage(1, 2, 16), testImage(2, 2, 16)]);
     expect(await messageOf(text)).toBe('line 1: features has 15 floats an object, line 3 has 16 (image "image_0")');
   });
@@ -212,19 +212,19 @@ describe('image ids with invisible or wrong characters', () => {
     expect(message).toContain(said);
   });
 
-  test('a file made by joining two with byte order marks is refused at the joint', async () => {
+  test('a file that was joined from two files with byte order marks is refused at the second mark', async () => {
     const part = (i: number) => `\uFEFF${tsvText([testImage(i, 2, 4), testImage(i + 1, 2, 4)])}`;
     expect(await messageOf(part(0) + part(2))).toMatch(/^line 3: img_id .* byte order mark/);
   });
 
-  test('ids with blanks and other scripts inside are taken', async () => {
+  test('ids with blanks inside, or in other scripts, are accepted', async () => {
     const ids = ['a b', 'train2014/0001.jpg', 'Фото 1', '図_1'];
     const images = ids.map((id, i) => ({ ...testImage(i, 2, 4), id }));
     expect((await open(tsvText(images))).imageIds).toEqual(ids);
   });
 });
 
-describe('files that are no TSV', () => {
+describe('files that are not a TSV', () => {
   const text = tsvText([testImage(0, 2, 4), testImage(1, 2, 4)]);
   const zip = Buffer.concat([Buffer.from('PK\x03\x04'), Buffer.alloc(40, 1), Buffer.from(text)]);
 
@@ -254,7 +254,11 @@ describe('files that are no TSV', () => {
   test.each<[string, string, string]>([
     ['blanks for tabs', text.replaceAll('\t', '    '), 'there are blanks instead of tabs'],
     ['commas for tabs', text.replaceAll('\t', ','), 'its columns are separated by ","'],
-    ['carriage returns alone', text.replaceAll('\n', '\r'), 'its lines end with a carriage return alone'],
+    [
+      'carriage returns alone',
+      text.replaceAll('\n', '\r'),
+      'its lines end with a carriage return instead of a line feed',
+    ],
     ['zero bytes at the end', `${text}${'\0'.repeat(100)}`, 'line 3: has 1 tab-separated columns'],
     ['a heading', `${columns.join('\t')}\n${text}`, 'this line is a heading'],
     ['a number in quotation marks', text.replace('\t100\t', '\t"100"\t'), 'must not be in quotation marks'],
@@ -293,7 +297,7 @@ describe('images that may be damaged', () => {
   const bad = { ...testImage(1, 3, 16), features: testImage(1, 3, 16).features.map((v, i) => (i === 20 ? NaN : v)) };
   const text = tsvText([testImage(0, 2, 16), bad, testImage(2, 2, 16)]);
 
-  test('are kept in their place; reading one fails with line and image', async () => {
+  test('keep their place; reading one fails with line and image', async () => {
     for (const inMemory of [true, false]) {
       const file = await fileOf(text);
       const source = await openFeatureTsv(file, { ...labels, inMemory, mayFail: (id) => id === 'image_1' });
@@ -316,7 +320,7 @@ describe('images that may be damaged', () => {
     }
   });
 
-  test('are passed over when their line is no record at all', async () => {
+  test('are skipped if their line is not a record', async () => {
     const file = await fileOf(withLine({ objects_id: 'x' }));
     const source = await openFeatureTsv(file, { ...labels, mayFail: (id) => id === 'image_1' });
     expect(source.imageIds).toEqual(['image_0', 'image_2']);

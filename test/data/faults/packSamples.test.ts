@@ -8,7 +8,7 @@ const sample = (box: number) => ({
   boxes: Float32Array.of(0, 0, box, 1),
 });
 
-test('boxes may lie outside by rounding, as those of files may', () => {
+test('boxes may be outside the picture by rounding, as in files', () => {
   for (const box of [1.0000009, 1.000009, -0.000009])
     expect(packSamples([sample(box)]).visualPos[2]).toBeCloseTo(box, 6);
 });
@@ -20,11 +20,11 @@ test.each([
   [{ answer: 2 ** 31 }, 'sample a: its answer is 2147483648'],
   [{ tokenIds: [101, NaN] }, 'sample a: a token id is NaN; expected whole numbers from 0'],
   [{ tokenIds: [101, -1] }, 'sample a: a token id is -1'],
-])('a number that is no label or no token is refused: %o', (given, message) => {
+])('a number that is not a label, or not a token, is refused: %o', (given, message) => {
   expect(() => packSamples([{ ...sample(1), ...given }])).toThrow(message);
 });
 
-test('boxes beyond that are refused, and NaN', () => {
+test('boxes that are further outside are refused, and NaN, too', () => {
   for (const box of [1.00002, -0.00002, NaN, 640])
     expect(() => packSamples([sample(box)])).toThrow('sample a: a box has');
 });

@@ -1,4 +1,4 @@
-/** Text, answers and images of samples: what is refused, what is told, and what makes them the same samples. */
+/** Text, answers and images of samples: which are refused, which give notes, and when two data are the same samples. */
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { trainBatches, validBatches } from '../../../src/data/batches/batching.js';
@@ -226,7 +226,7 @@ describe('images that a run leaves out later', () => {
     expect(batches.every((batch) => batch.length === 1 && !batch[0].id.startsWith('image_5_'))).toBe(true);
   });
 
-  test('objects of other images are not taken from it', async () => {
+  test('its objects do not replace objects of other images', async () => {
     const dir = await folders.make(damaged);
     const skip = [join(dir, 'skip.txt')];
     const data = await openPretrainData({ dir, splits: 'train', wordPiece, skip, inMemory: false });
@@ -242,7 +242,7 @@ describe('images that a run leaves out later', () => {
     await data.close();
   });
 
-  test('the samples stay those that the run began with', async () => {
+  test('the samples are still the same as at the start of the run', async () => {
     const began = await samplesIdentity(await open(files));
     const dir = await folders.make(damaged);
     const later = await openPretrainData({ dir, splits: 'train', wordPiece, skip: [join(dir, 'skip.txt')] });
@@ -311,7 +311,7 @@ describe('whether samples are the same', () => {
     expect(await differs({ 'f/train.tsv': tsvText(changed), 'train.json': text })).toMatch(said);
   });
 
-  test('other sentences, another order of them, another width', async () => {
+  test('other sentences, another order of sentences, or another width: not the same', async () => {
     const texts = [0, 1, 2, 3, 4, 5].map(testText);
     expect(await differs({ 'train.json': JSON.stringify([...texts].reverse()) })).toMatch(/their order/);
     const reworded = texts.map((text, i) =>
@@ -323,7 +323,7 @@ describe('whether samples are the same', () => {
     ).toMatch(/^the samples/);
   });
 
-  test('a checksum that an earlier release saved is compared by its rule', async () => {
+  test('a checksum of an earlier release is compared by the rule of that release', async () => {
     const now = await identityOf({});
     expect(now.former).toMatch(/^[0-9a-f]{16}$/);
     expect(samplesDifference(now.former, now)).toBeUndefined();

@@ -38,7 +38,7 @@ async function numbersOf(table: FeatureTable): Promise<Float32Array> {
 
 const rounded = (values: Float32Array) => values.map((value) => halfToFloat(floatToHalf(value)));
 
-/** The batch with its features fetched from the table, as the device does. */
+/** Fetches the features of a batch from the table, as the device does. */
 function fetched({ residentRows, residentTargets, ...batch }: Batch, numbers: Float32Array, width: number): Batch {
   const fetch = (rows: Int32Array): Float32Array => {
     const values = new Float32Array(rows.length * width);
@@ -102,7 +102,7 @@ describe('residentFeatures', () => {
     return sets;
   }
 
-  /** What a set reads of an image, but for its features. */
+  /** The values that a set reads of an image, except its features. */
   async function detectionsOf(features: Pick<ObjectReader, 'read'>, image: number, width: number) {
     const rows = allocateObjectRows(2, width);
     await features.read(image, rows, 0);
@@ -142,8 +142,8 @@ describe('residentFeatures', () => {
     expect(residentFeatures([first, other]).table).toMatchObject({ rows: 2 * 5, sharedRows: 0 });
   });
 
-  test('comes in pieces of whole images', async () => {
-    const [objects, width, images] = [16, 32768, 11]; // 2 MiB each as float32
+  test('is given in pieces of whole images', async () => {
+    const [objects, width, images] = [16, 32768, 11]; // each image has 2 MiB as float32
     const line = tsvFields(testImage(0, objects, width))
       .slice(1)
       .join('\t');
@@ -158,7 +158,7 @@ describe('residentFeatures', () => {
     expect(pieces).toEqual([8, 3].map((count) => [count * objects * width, ...last]));
   });
 
-  /** All that reading a table leaves. */
+  /** All results of reading a table. */
   async function contentsOf({ table, sets }: ResidentData) {
     const pieces = await take(copies(table));
     return { pieces, detections: sets.map(({ features }) => features.shared) };
@@ -166,13 +166,13 @@ describe('residentFeatures', () => {
 
   async function* copies(table: FeatureTable) {
     for await (const piece of table.pieces()) {
-      // Threads that wrote into it would have the time.
+      // This gives the threads time to write into the piece, if they did so by mistake.
       await new Promise((done) => setTimeout(done, 5));
       yield [...piece];
     }
   }
 
-  test('is the same to the bit, whatever the number of threads that read it', async () => {
+  test('has the same bits with any number of reading threads', async () => {
     const sets = await twoSplits();
     const whole = [await threaded.open(testData({ images: 40 })), await threaded.open(testData({ images: 30 }))];
     for (const data of [sets, whole]) {
@@ -192,7 +192,7 @@ describe('residentFeatures', () => {
       expect(await take(table.pieces(), 2)).toHaveLength(2);
       // Threads of libuv's pool may have started meanwhile.
       expect(await countThreads()).toBeLessThanOrEqual(before + 4);
-      // By the data themselves.
+      // The data themselves have the file open once.
       expect(await timesOpen(data.features.path)).toBe(1);
     }
   });
@@ -200,7 +200,7 @@ describe('residentFeatures', () => {
   test('the error is that of the first damaged line, in any order of the threads', async () => {
     const files = testData({ images: 60 });
     const lines = files['f/train.tsv'].split('\n');
-    // Two of them are read at the same time, if not in the same part.
+    // Two damaged lines are read at the same time, unless they are in the same part.
     for (const i of [33, 34, 50]) {
       const image = testImage(i, 3 + (i % 4), 6);
       lines[i] = tsvFields({ ...image, features: image.features.with(6, NaN) }).join('\t');
@@ -234,11 +234,11 @@ describe('residentFeatures', () => {
     });
   });
 
-  test('all cores but one read it, unless they are many', () => {
+  test('by default all cores except one read it, but at most 8', () => {
     expect([1, 2, 8, 64].map(defaultReaders)).toEqual([1, 1, 7, 8]);
   });
 
-  test('no thread is wanted, and no memory for features', async () => {
+  test('batches need no worker threads, and no memory for features', async () => {
     const data = await threaded.open(testData());
     const { table, sets } = residentFeatures([data, data]);
     await numbersOf(table);
@@ -251,7 +251,7 @@ describe('residentFeatures', () => {
     }
   });
 
-  test('a number that float16 does not have is told with file, line and image', async () => {
+  test('a number that is too large for float16 is an error with file, line and image', async () => {
     const images = [0, 1, 2].map((i) => testImage(i, 2, 3));
     const spoilt = { ...images[1], features: images[1].features.with(4, -65505) };
     const files = { ...testData({ images: 3 }), 'f/train.tsv': tsvText([images[0], spoilt, images[2]]) };

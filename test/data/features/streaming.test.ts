@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { CompiledCopy } from '../../train/support/compile.js';
 import { TestFolders, testImage, tsvFields } from '../support/samples.js';
 
-/** Memory of a process that reads a TSV much larger than what it may take. */
+/** The memory of a process that reads a TSV which is much larger than the allowed memory. */
 const images = 320;
 const featureDim = 2048;
 
@@ -30,7 +30,7 @@ import vm from 'node:vm';
 import { openFeatureTsv } from './src/data/features/featureTsv.js';
 import { allocateObjectRows } from './src/data/features/featureSource.js';
 import { residentFeatures } from './src/data/features/residentFeatures.js';
-// Garbage is collected often: what counts is what is held.
+// Garbage is collected often, so that only used memory is measured.
 v8.setFlagsFromString('--expose-gc');
 const collect = vm.runInNewContext('gc');
 const before = process.memoryUsage.rss();
@@ -48,7 +48,7 @@ if (process.argv[3] === 'resident') {
   }
 }
 await reader.close();
-// Not resourceUsage().maxRSS: that of a new process begins with its parent's.
+// resourceUsage().maxRSS is not used, because in a new process it begins with the value of the parent.
 const peak = Number(/VmHWM:\\s*(\\d+) kB/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024;
 console.log(JSON.stringify({ images: imageIds.length, grown: peak - before }));
 `,
@@ -66,12 +66,12 @@ async function read(how: 'file' | 'memory' | 'resident'): Promise<{ images: numb
   return JSON.parse(run.lines[0]) as { images: number; grown: number };
 }
 
-test('a TSV is streamed: memory stays far below the size of the file, unless asked to hold it', async () => {
+test('a TSV is streamed: memory is far below the size of the file, unless the file should be kept in memory', async () => {
   expect(bytes).toBeGreaterThan(120e6);
   const streamed = await read('file');
   expect(streamed.images).toBe(images);
 
-  // Mostly buffers, the code, and the heap of a small program.
+  // This is mostly for buffers, code, and the heap of a small program.
   expect(streamed.grown).toBeLessThan(bytes / 2);
   const handedOn = await read('resident');
   expect(handedOn.grown).toBeLessThan(bytes / 2);

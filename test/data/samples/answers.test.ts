@@ -34,13 +34,13 @@ describe('normalizeAnswer', () => {
 });
 
 describe('AnswerTable', () => {
-  test('finds answers in any spelling', () => {
+  test('finds answers in any spelling with the same normal form', () => {
     const answers = new AnswerTable(['yes', 'gray', '2']);
     expect(answers.size).toBe(3);
     expect(['Yes.', 'grey', 'two', 'a 2', 'no', '__proto__'].map((a) => answers.idOf(a))).toEqual([0, 1, 2, 2, -1, -1]);
   });
 
-  test('refuses an answer twice', () => {
+  test('refuses an answer that occurs twice', () => {
     expect(() => new AnswerTable(['yes', 'no', 'yes'])).toThrow('"yes" is both number 0 and number 2');
   });
 });

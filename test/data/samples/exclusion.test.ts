@@ -60,7 +60,7 @@ describe('readExclusionList', () => {
     });
   });
 
-  test('any bytes: ids without blanks, or an error with the file', async () => {
+  test('any bytes give either ids without blanks, or an error with the file', async () => {
     const piece = fc.constantFrom('a', 'b', '[', ']', '"', ',', '#', ' ', '\n', '\r', '\t', '\\', '{', '\u0000', 'é');
     const text = fc.array(piece, { maxLength: 30 }).map((pieces) => Buffer.from(pieces.join('')));
     await fc.assert(
@@ -107,7 +107,7 @@ describe('images left out', () => {
       'three.txt': '# for later\n',
     });
     const exclude = ['one.txt', 'two.json', 'three.txt'].map((name) => join(dir, name));
-    // Image 90 would be more than the share that may be missing.
+    // With image 90, more than the allowed share of sentences would be missing.
     await expect(openPretrainData({ dir, splits: 'train', wordPiece })).rejects.toThrow('3 of 24 sentences are not in');
     const data = await openPretrainData({ dir, splits: 'train', wordPiece, exclude });
     expect(data.report).toMatchObject({
@@ -130,7 +130,7 @@ describe('images left out', () => {
     await data.close();
   });
 
-  test('show in the checksum of the samples, whatever the list is called', async () => {
+  test('change the checksum of the samples; the name of the list does not', async () => {
     const dir = await folders.make({
       ...testData({ images: 4 }),
       'one.txt': 'image_1\n',
@@ -151,7 +151,7 @@ describe('images left out', () => {
     expect(await checksum()).not.toBe(one);
   });
 
-  test('all of a split left out, or a list that cannot be read, is an error', async () => {
+  test('it is an error if all of a split is left out, or a list cannot be read', async () => {
     const dir = await folders.make({ ...testData({ images: 2 }), list: 'image_0\nimage_1\n' });
     const open = (...exclude: string[]) => openPretrainData({ dir, splits: 'train', wordPiece, exclude });
     await expect(open(join(dir, 'list'))).rejects.toMatchObject({

@@ -39,7 +39,7 @@ describe('data.yaml', () => {
     });
   });
 
-  test('a task takes its own key, else <task>/<split>.json, else sentences', async () => {
+  test('a task uses the key with its name, otherwise <task>/<split>.json, otherwise sentences', async () => {
     const dir = await folders.make({
       'data.yaml':
         'splits: { dev: { features: f.tsv, sentences: s.json, nlvr2: n.json }, only: { features: f.tsv, gqa: g } }',
@@ -58,7 +58,7 @@ describe('data.yaml', () => {
     await expect(text('only', 'vqa')).rejects.toThrow("the split 'only' has no 'vqa:' or 'sentences:'");
   });
 
-  test('works for a relative folder too', async () => {
+  test('works for a relative folder, too', async () => {
     const dir = await folders.make({
       'data.yaml': 'splits: { dev: { features: f.tsv } }',
       'vqa/dev.json': '[]',
@@ -74,7 +74,7 @@ describe('data.yaml', () => {
     ['all_ans.json', 'all_ans.json'],
     ['lxmert/all_ans.json', 'lxmert/all_ans.json'],
     ['other.json', undefined],
-  ])('with %s there, the answers are %s', async (file, answers) => {
+  ])('with %s in the folder, the answers are %s', async (file, answers) => {
     const dir = await folders.make({ 'data.yaml': 'splits: { a: { features: f } }', [file]: '[]' });
     const manifest = await readManifest(dir);
     expect(manifest.answers).toBe(answers === undefined ? undefined : join(dir, answers));
@@ -120,7 +120,7 @@ describe('data.yaml', () => {
 });
 
 describe('fuzzing data.yaml', () => {
-  /** What was read, or undefined when it was refused; any other end is a failure. */
+  /** The splits that were read; undefined if the text was refused. Any other result is a failure. */
   function parse(text: string) {
     try {
       return parseManifest(text, 'data.yaml');
@@ -140,7 +140,7 @@ describe('fuzzing data.yaml', () => {
     for (const count of [read.objectLabels ?? 1, read.attributeLabels ?? 1]) expect(count).toBeGreaterThanOrEqual(1);
   }
 
-  test('pieces of YAML in any order are read whole or refused', () => {
+  test('pieces of YAML in any order are read completely or refused', () => {
     const pieces = ['splits', 'features', 'sentences', 'answers', 'objectLabels', 'train', 'f.tsv', '16', '-1', '""'];
     const marks = [
       ': ',

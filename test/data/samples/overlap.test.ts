@@ -6,7 +6,7 @@ import { temporaryFolder } from '../../imports/support.js';
 const folder = temporaryFolder();
 afterAll(() => folder.remove());
 
-test('pictures are told by COCO number, by mapping and by id', async () => {
+test('pictures are compared by COCO number, by mapping and by id', async () => {
   const write = (name: string, value: unknown) => writeFileSync(folder.path(name), JSON.stringify(value));
   const sentences = (ids: readonly string[]) => ids.map((img_id) => ({ img_id, sentf: { own: ['a dog'] } }));
   write('train.json', sentences(['COCO_train2014_000000000009', '2345', '2346', 'mine', 'other']));

@@ -18,7 +18,7 @@ beforeAll(async () => {
 afterAll(() => folders.remove());
 
 describe('openPretrainData', () => {
-  test('has one sample a sentence, with tokens and answers', async () => {
+  test('has one sample for each sentence, with tokens and answers', async () => {
     const dir = await folders.make(testData({ images: 4, featureDim: 6 }));
     const data = await openPretrainData({ dir, splits: 'train', wordPiece });
     expect(data).toMatchObject({ name: 'train', size: 12, featureDim: 6, objectLabels: 16, attributeLabels: 8 });
@@ -32,7 +32,7 @@ describe('openPretrainData', () => {
         ...wordPiece.encode(sentence, 20),
       ]);
     }
-    // Question 3 is of a yellow star: yellow 1, pink 0.3; "nonsense" is not in the table.
+    // Question 3 is about a yellow star: yellow has score 1, pink 0.3, and "nonsense" is not in the table.
     expect(data.answerOffsets[9]).toBe(data.answerOffsets[11]);
     expect([...data.answerIds.subarray(data.answerOffsets[11], data.answerOffsets[12])]).toEqual([3, 5]);
     expect(data.answerScores.subarray(data.answerOffsets[11])).toEqual(Float32Array.of(1, 0.3));
@@ -65,7 +65,7 @@ describe('openPretrainData', () => {
     });
   });
 
-  test('merges spellings of an answer to the higher score and leaves out scores of 0', async () => {
+  test('joins spellings of an answer with the higher score, and leaves out scores of 0', async () => {
     const text = () => ({
       img_id: 'image_0',
       sentf: { vqa: ['how many?'] },
@@ -114,7 +114,7 @@ describe('openPretrainData', () => {
       ].join('\n'),
       'a.json': JSON.stringify([testText(0), testText(2)]),
       'b.json': JSON.stringify([testText(5)]),
-      // Image 2 of c.tsv is that of f/train.tsv: the first file gives it.
+      // Image 2 is in c.tsv and in f/train.tsv; the first file counts.
       'c.tsv': tsvText([testImage(20, 2, 6), { ...testImage(7, 1, 6), id: 'image_2' }]),
       'c.json': JSON.stringify([testText(20), testText(2)]),
     });
@@ -134,7 +134,7 @@ describe('openPretrainData', () => {
     await expect(openPretrainData({ dir, splits: 'z', wordPiece })).rejects.toThrow('known: a, b, c');
   });
 
-  test('leaves out sentences without an image, up to a share', async () => {
+  test('leaves out sentences without features of their image, up to a share', async () => {
     const files = testData({ images: 200 });
     const tsv = files['f/train.tsv'].split('\n');
     const without = (missing: number) => ({ ...files, 'f/train.tsv': tsv.slice(missing).join('\n') });
@@ -159,7 +159,7 @@ describe('openPretrainData', () => {
     expect(taken.report.sentencesWithoutImage).toBe(9);
   });
 
-  test('no sentences at all, or none with an image', async () => {
+  test('a split without sentences, or without images of its sentences, is an error', async () => {
     const files = testData({ images: 2 });
     const empty = await folders.make({ ...files, 'train.json': '[]' });
     await expect(openPretrainData({ dir: empty, splits: 'train', wordPiece })).rejects.toThrow('no sentences in it');
@@ -172,7 +172,7 @@ describe('openPretrainData', () => {
   test.each([
     ['f/train.tsv', 'FILE_MISSING'],
     ['train.json', 'FILE_MISSING'],
-  ])('without %s it says so', async (file, code) => {
+  ])('without %s there is an error', async (file, code) => {
     const dir = await folders.make(testData({ images: 2 }));
     await rm(join(dir, file));
     await expect(openPretrainData({ dir, splits: 'train', wordPiece })).rejects.toMatchObject({
@@ -181,7 +181,7 @@ describe('openPretrainData', () => {
     });
   });
 
-  test('a split without sentences is an error that names its file, also among others', async () => {
+  test('a split without sentences is an error that names its file, also if other splits have sentences', async () => {
     const dir = await folders.make({
       ...testData({ images: 3 }),
       'data.yaml': `splits: { a: { features: f/train.tsv, sentences: train.json },
@@ -200,7 +200,7 @@ describe('openPretrainData', () => {
     }
   });
 
-  test('a split whose images are missing is an error, however large the others', async () => {
+  test('a split whose images are missing is an error, even if the other splits are large', async () => {
     const dir = await folders.make({
       ...testData({ images: 200 }),
       'data.yaml': `splits: { a: { features: f/train.tsv, sentences: train.json },
@@ -252,7 +252,7 @@ describe('openPretrainData', () => {
     const dir = await folders.make(testData({ images: 5 }));
     for (const inMemory of [true, false]) {
       let looks = 0;
-      // It comes once it has been looked at so often.
+      // The signal is aborted after this number of checks.
       const open = (at: number) => {
         looks = 0;
         const throwIfAborted = () => {
@@ -263,7 +263,7 @@ describe('openPretrainData', () => {
       };
       const data = await open(Infinity);
       await data.close();
-      // The TSV and the sentences are read in two goes each, the last of which finds nothing; and five images.
+      // Two reads of the TSV and two of the sentences, of which the second finds the end of the file, and one per image.
       const all = looks;
       expect(all).toBe(inMemory ? 9 : 4);
       for (let at = 0; at < all; at++) {

@@ -34,8 +34,8 @@ function write(name: string, images: number, word: string): string {
 
 const options = () => ({ folder: cache, wordPiece, maxTokens: 20, answers });
 
-describe('samples out of caches', () => {
-  test('are those that reading the text gives, also where images are left out', async () => {
+describe('samples from caches', () => {
+  test('are the same as without a cache, also if images are left out', async () => {
     const files = [write('dogs.json', 40, 'dog'), write('cats.json', 25, 'cat')];
     const builder = new SampleBuilder({ wordPiece, maxTokens: 20, answers });
     const isTaken = (image: number) => image % 5 !== 2;
@@ -63,7 +63,7 @@ describe('samples out of caches', () => {
     expect(found.truncatedSentences).toBeGreaterThan(0);
   });
 
-  test('are made again where text, vocabulary, length or answers are others, and only then', async () => {
+  test('are made again if text, vocabulary, length or answers differ, and only then', async () => {
     const text = write('birds.json', 3, 'bird');
     const own = { ...options(), folder: folder.path('own') };
     const count = () => readdirSync(own.folder).length;
@@ -78,7 +78,7 @@ describe('samples out of caches', () => {
     expect(count()).toBe(4);
   });
 
-  test('of two that are made at once are whole, and a damaged one is made again', async () => {
+  test('two caches that are made at the same time are complete, and a damaged cache is made again', async () => {
     const text = write('fish.json', 30, 'fish');
     const own = { ...options(), folder: folder.path('twice') };
     const [a, b] = await Promise.all([cachedSentences(text, own), cachedSentences(text, own)]);

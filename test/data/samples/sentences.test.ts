@@ -30,7 +30,7 @@ async function sentences(file: string): Promise<ImageSentences[]> {
 }
 
 describe('readJsonArray', () => {
-  test('gives what JSON.parse gives, however it is written', async () => {
+  test('gives the same as JSON.parse, for any formatting', async () => {
     const file = await json('[]');
     await fc.assert(
       fc.asyncProperty(fc.array(fc.jsonValue()), fc.constantFrom(undefined, 1, '\t'), async (values, indent) => {
@@ -41,12 +41,12 @@ describe('readJsonArray', () => {
     );
   });
 
-  test('takes brackets, quotes and backslashes within strings, and a byte order mark', async () => {
+  test('accepts brackets, quotes and backslashes in strings, and a byte order mark', async () => {
     const values = ['a]b', '"', '\\', '\\"]', { '}{': ['[', '\\\\'] }, 'ü€😀'];
     expect(await elements(await json(`\ufeff \n${JSON.stringify(values)}\n `))).toEqual(values);
   });
 
-  test('takes elements that span reads', async () => {
+  test('accepts elements that are longer than one read', async () => {
     const values = Array.from({ length: 12 }, (_, i) => ({ i, text: `"${String(i)}\\`.repeat(250_000) }));
     const text = JSON.stringify(values);
     expect(text.length).toBeGreaterThan(8 * 2 ** 20);
@@ -184,7 +184,7 @@ describe('readSentences', () => {
     ]);
   });
 
-  test('anything that is read has the promised form; anything else is refused', async () => {
+  test('everything that is read has the right form; everything else is refused', async () => {
     const file = await json('');
     const record = fc.record(
       {

@@ -1,6 +1,6 @@
 import type { Batch } from '../../../src/data/batches/batch.js';
 
-/** What one sample of a batch came to, with rows counted from the sample's own. */
+/** The values of one sample of a batch, with row numbers relative to the sample. */
 export function sampleOf(batch: Batch, s: number) {
   const width = batch.visualFeats.length / batch.objectOffsets[batch.size];
   const [t0, t1] = [batch.tokenOffsets[s], batch.tokenOffsets[s + 1]];

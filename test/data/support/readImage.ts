@@ -7,7 +7,7 @@ interface ImageRecord extends ObjectRows {
   readonly numObjects: number;
 }
 
-/** Reads one image into arrays of its own. */
+/** Reads one image into new arrays. */
 export async function readImage(
   { reader, imageIds }: Pick<FeatureSource, 'reader' | 'imageIds'>,
   image: number,

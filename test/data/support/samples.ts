@@ -1,4 +1,4 @@
-/** Small data folders for tests, written as the original writes its own. */
+/** Small data folders for tests, in the file formats of the original. */
 import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -11,12 +11,12 @@ export interface TestImage {
   readonly objectConfs: readonly number[];
   readonly attrIds: readonly number[];
   readonly attrConfs: readonly number[];
-  /** In pixels, four an object. */
+  /** In pixels, four numbers for each object. */
   readonly boxes: readonly number[];
   readonly features: readonly number[];
 }
 
-/** An image whose values all differ, so that a mix-up shows. */
+/** An image whose values all differ, so that a test notices exchanged values. */
 export function testImage(number: number, objects: number, featureDim: number): TestImage {
   const range = <T>(length: number, value: (i: number) => T) => Array.from({ length }, (_, i) => value(i));
   return {
@@ -56,7 +56,7 @@ export function tsvFields(image: TestImage): string[] {
 export const tsvLine = (image: TestImage) => tsvFields(image).join('\t');
 export const tsvText = (images: readonly TestImage[]) => images.map((image) => `${tsvLine(image)}\n`).join('');
 
-/** Folders that go away with the test file. */
+/** Folders that are removed after the test file. */
 export class TestFolders {
   readonly #made: string[] = [];
 
@@ -86,7 +86,7 @@ export interface TestText {
 const colours = ['red', 'green', 'blue', 'yellow', 'purple'];
 const shapes = ['circle', 'square', 'triangle', 'star'];
 
-/** A caption set of two and a question set of one, every sentence of its own kind. */
+/** A caption set with two sentences and a question set with one. All sentences are different. */
 export function testText(number: number): TestText {
   const colour = colours[number % colours.length];
   const shape = shapes[number % shapes.length];

@@ -1,4 +1,4 @@
-/** Data opened for tests that read them by threads, whose programs must be JavaScript. */
+/** Opened data for tests with threads. The programs of threads must be JavaScript. */
 import { readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -23,12 +23,12 @@ export class ThreadedData {
     return new ThreadedData(await CompiledCopy.make(), await WordPiece.load());
   }
 
-  /** A program of `src/data`, as `workerScript` takes it. */
+  /** A program of `src/data`, for the option `workerScript`. */
   script(name: string): URL {
     return pathToFileURL(join(this.copy.folder, 'src/data', name));
   }
 
-  /** A folder with these files, its split `train` opened, from the TSV unless told otherwise. */
+  /** Writes these files into a folder and opens its split `train`; by default from the TSV. */
   async open(
     files: Readonly<Record<string, string>>,
     options: Partial<OpenPretrainOptions> = {},
@@ -59,12 +59,12 @@ export async function take<T>(source: AsyncIterable<T>, count = Infinity): Promi
   return taken;
 }
 
-/** How often this process has a file open. */
+/** The number of open handles of this process to a file. */
 export async function timesOpen(path: string): Promise<number> {
   const fds = await readdir('/proc/self/fd');
   const files = await Promise.all(fds.map((fd) => readlink(join('/proc/self/fd', fd)).catch(() => undefined)));
   return files.filter((file) => file === path).length;
 }
 
-/** Threads of this process, those of the engine and of libuv among them. */
+/** The number of threads of this process, including those of the engine and of libuv. */
 export const countThreads = async () => (await readdir('/proc/self/task')).length;

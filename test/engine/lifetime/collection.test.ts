@@ -18,8 +18,8 @@ const collect = async (mode: string): Promise<Report> => {
   return child.report;
 };
 
-describe('an engine that nobody disposes of', () => {
-  test('is collected with its memory and its threads', async () => {
+describe('an engine that is never disposed', () => {
+  test('is collected, and its memory and threads are released', async () => {
     const { threads, ended, kept } = await collect('dropped');
     // 40 engines with 33 MiB each, one after the other.
     expect(threads).toBeGreaterThan(0);
@@ -27,11 +27,11 @@ describe('an engine that nobody disposes of', () => {
     expect(kept).toBeLessThan(100);
   });
 
-  test('is collected though work is queued, without that being done', async () => {
+  test('is collected although work is queued, and the work is not done', async () => {
     expect(await collect('queued')).toEqual({ ended: true, first: true });
   });
 
-  test('is not collected while a promise waits', async () => {
+  test('is not collected while a promise is pending', async () => {
     const { value, collections, ended } = await collect('pending');
     expect(value).toBe(43);
     expect(collections).toBeGreaterThan(5);

@@ -1,5 +1,5 @@
-// The core's engine and queue on a device of the tests, and in recordings.cc its recordings. core.test.ts builds and runs them;
-// docs/engine.md says how to build them with a sanitizer.
+// Tests the core's engine and queue on a device for tests; recordings.cc tests its recordings. core.test.ts builds and
+// runs them; docs/engine.md says how to build them with a sanitizer.
 #include "fake_device.h"
 
 void testRecordings();
@@ -67,13 +67,14 @@ void wrongCallsLeaveNoTrace() {
   engine->reserve(kArena, kBytes);
   CHECK(codeOf([&] { enqueueFill(*engine, 1, kFloats + 1); }) == "BAD_ARGUMENT");
   CHECK(codeOf([&] { engine->enqueue(Engine::opCount(), nullptr, 0); }) == "BAD_ARGUMENT");
-  CHECK(codeOf([&] { engine->enqueue(opNamed("gradNorm"), nullptr, 0); }) == "UNSUPPORTED");  // an empty cell
+  CHECK(codeOf([&] { engine->enqueue(opNamed("gradNorm"), nullptr, 0); }) ==
+        "UNSUPPORTED");  // the device does not have this op
   CHECK(codeOf([&] { engine->upload({kArena, 1, nullptr, kBytes}, {}); }) == "BAD_ARGUMENT");
   CHECK(codeOf([&] { engine->read(kArena, INT64_MAX, nullptr, 1, {}); }) == "BAD_ARGUMENT");
   CHECK(synchronize(*engine) == "");
 }
 
-// As long as an upload needs it, whoever else has forgotten it.
+// Host memory stays alive as long as an upload needs it.
 void uploadsHoldHostMemory() {
   Observed observed;
   Gate gate;
@@ -113,7 +114,7 @@ void endingDropsWhatHasNotStarted() {
   engine->reserve(kArena, 2 * kBytes);  // the old memory waits for work that is dropped
   engine->synchronize([&](const Error*) { ++told; });
   gate.reached.get_future().wait();
-  // What an engine is given once it ends, it forgets at once.
+  // An engine that is ending drops new work at once.
   const auto isEnding = [&ending = *engine] {
     auto given = std::make_shared<int>();
     const std::weak_ptr<int> kept = given;
@@ -154,10 +155,10 @@ void reserveWaitsForNothing() {
   engine->reserve(kArena, kBytes);
   enqueueFill(*engine, 1);
   gate.reached.get_future().wait();
-  engine->reserve(kArena, 2 * kBytes);  // would never return if it waited
+  engine->reserve(kArena, 2 * kBytes);  // this call would never return if it waited
   {
     const std::lock_guard lock(observed.mutex);
-    CHECK(observed.live.size() == 2);  // the kernel is still at work on the old
+    CHECK(observed.live.size() == 2);  // the running kernel still uses the old memory
   }
   gate.open.set_value();
   CHECK(synchronize(*engine) == "");

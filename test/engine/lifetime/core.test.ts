@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 
-// What a real device does too rarely: kernels that fail, wait, and memory that is watched. See core.cc and recordings.cc.
+// Events that are rare on a real device: kernels that fail or wait, and checks of memory. See core.cc and recordings.cc.
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'lxmert-core-'));
 const program = join(folder, 'core');
@@ -23,7 +23,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 describe('the core, without JavaScript', () => {
-  test('runs in order, fails once, drains, drops and gives all memory back', () => {
+  test('runs work in order, keeps the first failure, drains, drops, and releases all memory', () => {
     const { status, signal, stdout } = spawnSync(program, { encoding: 'utf8', timeout: 300_000 });
     expect(stdout.split('\n').filter((line) => line !== '' && !line.startsWith('ok '))).toEqual([]);
     expect({ status, signal }).toEqual({ status: 0, signal: null });

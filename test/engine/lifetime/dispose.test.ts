@@ -9,7 +9,7 @@ interface Report {
   /** Reads that were settled when dispose returned, and when its promise resolved. */
   readonly doneAtCall: number;
   readonly doneAtDisposal: number;
-  /** Codes of the errors of calls made while it drained, and afterwards. */
+  /** Error codes of calls during the drain, and after it. */
   readonly late: Readonly<Record<string, string>>;
   readonly later: string;
   readonly threads: number;
@@ -19,7 +19,7 @@ interface Report {
 }
 
 describe('dispose', () => {
-  test('drains the queue, settles what waits, ends the threads and gives the memory back', async () => {
+  test('drains the queue, settles pending promises, ends the threads and releases the memory', async () => {
     const child = await runChild<Report>('dispose.mjs');
     expect(child).toMatchObject(endedWell);
     const { values, doneAtCall, doneAtDisposal, late, later, threads, taken, kept } = child.report;
@@ -58,7 +58,7 @@ describe('dispose', () => {
     await engine.dispose();
   });
 
-  withEmulator(test)('of an engine whose GPU has failed: the process goes on', async () => {
+  withEmulator(test)('of an engine whose GPU has failed: the process continues', async () => {
     const child = await runChild('brokenDevice.mjs', [emulator ?? '']);
     expect(child).toMatchObject(endedWell);
     expect(child.report).toEqual({ before: 'done', after: 'INTERNAL', reserve: 'INTERNAL', dispose: 'done' });

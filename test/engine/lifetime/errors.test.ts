@@ -19,7 +19,7 @@ const stillWorks = async (): Promise<void> => {
   expect(engine.memory().state).toBe(4096);
 };
 
-/** A child that may take 700 MiB of address space more than it does by itself. */
+/** A child whose limit of address space is 700 MiB above the space that it needs without engines. */
 async function runLimited(mode: string): Promise<Child<Readonly<Record<string, unknown>>>> {
   const { kibibytes } = (await runChild<{ kibibytes: number }>('limits.mjs', ['none'])).report;
   return runChild('limits.mjs', [mode], { addressSpace: kibibytes + 700 * 1024 });
@@ -30,9 +30,9 @@ interface FuzzReport {
   readonly returned: number;
   readonly resolved: number;
   readonly refused: Readonly<Record<string, number>>;
-  /** Errors without a code of ours. */
+  /** Errors without an lxmert code. */
   readonly strange: readonly string[];
-  /** What two engines read afterwards. */
+  /** The values that two engines read afterwards. */
   readonly values: readonly number[];
 }
 
@@ -41,14 +41,14 @@ describe('reserve', () => {
     ['more than any machine has', 2 ** 53 - 1],
     ['an exabyte', 2 ** 50],
     ['a little more than this machine has', totalmem() + 2 ** 30],
-  ])('%s is OUT_OF_MEMORY, which says what there is, and changes nothing', async (_, bytes) => {
+  ])('%s gives OUT_OF_MEMORY with the available memory, and changes nothing', async (_, bytes) => {
     const message = expect.stringMatching(/^arenas of \S+ GiB do not fit: .* \S+ GiB of memory/);
     const error = { name: 'LxmertError', code: 'OUT_OF_MEMORY', message };
     expect(() => engine.reserve('workspace', bytes)).toThrow(expect.objectContaining(error));
     await stillWorks();
   });
 
-  test.each([-1, 0.5, NaN, Infinity, 2 ** 53])('%d bytes is BAD_ARGUMENT', async (bytes) => {
+  test.each([-1, 0.5, NaN, Infinity, 2 ** 53])('%d bytes gives BAD_ARGUMENT', async (bytes) => {
     expect(() => engine.reserve('state', bytes)).toThrow(expect.objectContaining({ code: 'BAD_ARGUMENT' }));
     await stillWorks();
   });
@@ -58,18 +58,18 @@ describe('reserve', () => {
     const machine = limit > 0 && limit < totalmem() ? limit : totalmem();
     const share = Math.floor(0.6 * machine);
     const other = Engine.create({ device: 'cpu', threads: 1 });
-    other.reserve('state', share); // pages are taken as they are touched, and none is
+    other.reserve('state', share); // no page is touched, so no memory is used
     const held = { code: 'OUT_OF_MEMORY', message: expect.stringMatching(/other engines hold [\d.]+ GiB/) };
     expect(() => engine.reserve('workspace', share)).toThrow(expect.objectContaining(held));
     expect(() => other.reserve('workspace', share)).toThrow(expect.objectContaining({ code: 'OUT_OF_MEMORY' }));
-    other.reserve('state', share + 4096); // takes the place of the old
+    other.reserve('state', share + 4096); // replaces the old memory
     await other.dispose();
     engine.reserve('workspace', share);
     engine.reserve('workspace', 0);
     await stillWorks();
   });
 
-  test('where the system refuses memory', async () => {
+  test('the system refuses memory', async () => {
     const child = await runLimited('reserve');
     expect(child).toMatchObject(endedWell);
     expect(child.report).toMatchObject({ value: 3, refused: { code: 'OUT_OF_MEMORY' } });
@@ -77,7 +77,7 @@ describe('reserve', () => {
 });
 
 describe('a kernel that fails', () => {
-  test('makes the engine refuse all that follows with the same error', async () => {
+  test('makes the engine refuse all later work with the same error', async () => {
     const child = await runLimited('kernel');
     expect(child).toMatchObject(endedWell);
     const error = { code: 'OUT_OF_MEMORY', message: expect.stringContaining('kernel') };
@@ -96,7 +96,7 @@ describe('sources and targets', () => {
     await stillWorks();
   });
 
-  test('a source that is transferred, shrunk, changed or shared while it waits arrives as it was', async () => {
+  test('a source that is transferred, shrunk, changed or shared while it waits arrives with its old values', async () => {
     const child = await runChild('sources.mjs', [], { node: ['--expose-gc'] });
     expect(child).toMatchObject(endedWell);
     const names = ['transferred', 'transferredToWorker', 'shrunk', 'changed', 'shared', 'grown', 'dropped'];
@@ -129,7 +129,7 @@ describe('the addon itself', () => {
       );
   });
 
-  test.each([1, 2, 3])('takes arguments of every kind (seed %i)', async (seed) => {
+  test.each([1, 2, 3])('survives arguments of every kind (seed %i)', async (seed) => {
     const child = await runChild<FuzzReport>('fuzz.mjs', [String(seed), '10000']);
     expect(child).toMatchObject(endedWell);
     const { strange, values, refused, resolved, returned } = child.report;

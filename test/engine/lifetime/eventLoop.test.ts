@@ -5,10 +5,10 @@ import { randomBatch, smallConfig } from '../../support/batches.js';
 import { firstGood } from '../../support/tries.js';
 import { matrixProduct, newPretrainer, stepOptions } from './work.js';
 
-/** The share of its time that the event loop may be kept busy by work that is the engine's; by waiting for it, all. */
+/** Largest share of time in which the event loop may be busy while the engine works. If it waited, the share would be 1. */
 const free = 0.5;
 
-/** The share of the time of `work` for which the event loop did not sleep: it does not while a call waits, either. */
+/** The share of the time of `work` in which the event loop did not sleep. A call that waits counts as not sleeping. */
 async function busyShare(work: () => Promise<unknown>): Promise<number> {
   const before = performance.eventLoopUtilization();
   await work();
@@ -38,7 +38,7 @@ describe('the event loop stays free', () => {
     expect(share).toBeLessThan(free);
   });
 
-  test('while a long queue of ops runs, which is enqueued at once; promises resolve in order', async () => {
+  test('while a long queue of ops runs; promises resolve in order', async () => {
     const engine = Engine.create({ device: 'cpu', threads: 2 });
     const product = matrixProduct(engine, 1024);
     product();
@@ -67,7 +67,7 @@ describe('the event loop stays free', () => {
     expect(share).toBeLessThan(free);
   });
 
-  test('this test can fail: it measures a loop that is blocked', async () => {
+  test('this test can fail: a blocked loop is measured', async () => {
     const share = await busyShare(async () => {
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
     });

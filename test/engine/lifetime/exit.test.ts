@@ -1,10 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import { endedWell, runChild } from './runChild.js';
 
-/** Far below the ten minutes of work that are queued. */
+/** Time limit, far below the ten minutes of queued work. */
 const promptMs = 240_000;
 
-describe('a process ends while an engine is at work', () => {
+describe('a process ends while an engine works', () => {
   test.each([
     ['exit', 7],
     ['exitAtOnce', 7],
@@ -13,23 +13,23 @@ describe('a process ends while an engine is at work', () => {
     ['exitWithWorkers', 7],
     ['exception', 1],
     ['rejection', 1],
-  ])('%s: at once, with code %i', async (way, code) => {
+  ])('%s: the process ends at once, with code %i', async (way, code) => {
     const child = await runChild('exit.mjs', [way], { timeoutMs: promptMs });
     expect({ code: child.code, signal: child.signal }).toEqual({ code, signal: null });
     if (code === 7) expect(child.stderr).toBe('');
     else expect(child.stderr).toContain('Error: on purpose');
   });
 
-  test('SIGTERM: at once', async () => {
+  test('SIGTERM: the process ends at once', async () => {
     const child = await runChild('exit.mjs', ['terminated'], { timeoutMs: promptMs, terminateAt: 'at work' });
     expect(child).toMatchObject({ code: null, signal: 'SIGTERM', stderr: '' });
   });
 });
 
-describe('what keeps a process alive', () => {
+describe('whether an engine keeps its process alive', () => {
   test.each([
     ['an idle engine does not', 'idle', 'read\n'],
-    ['nor does work that nobody waits for', 'unseen', 'enqueued\n'],
+    ['work without a pending promise does not', 'unseen', 'enqueued\n'],
     ['a pending promise does', 'pending', 'enqueued\nread 5\n'],
     ['a disposal does', 'disposing', 'enqueued\ndisposed\n'],
   ])('%s', async (_, way, stdout) => {

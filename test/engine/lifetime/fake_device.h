@@ -1,4 +1,4 @@
-// For tests of the core: a device whose kernels fail, wait and count as the tests want, and an engine on it.
+// For tests of the core: a device whose kernels fail, wait and count as a test needs, and an engine on this device.
 #pragma once
 
 #include <algorithm>
@@ -30,19 +30,19 @@ inline std::atomic<int> failures{0};
     }                                                                           \
   } while (0)
 
-// Runs a test and tells how it went.
+// Runs a test and prints its result.
 inline void run(const char* name, void (*test)()) {
   const int before = failures;
   test();
   std::printf("%s %s\n", failures == before ? "ok" : "FAILED", name);
 }
 
-// What a test sees of its device, which the engine owns.
+// Observations of the device, which the engine owns.
 struct Observed {
   std::mutex mutex;
-  std::set<char*> live;         // memory that has not been given back
-  int64_t claimed = 0;          // as last told
-  std::atomic<int> kernels{0};  // that have run to their end
+  std::set<char*> live;         // memory that has not been released
+  int64_t claimed = 0;          // bytes of the last claim
+  std::atomic<int> kernels{0};  // number of finished kernels
   std::atomic<bool> used_dead{false};
   int64_t largest_arena = 1 << 20, largest_claim = 1 << 22;
   std::function<void(const Fill&)> kernel = [](const Fill&) {};
@@ -52,7 +52,7 @@ struct Observed {
   std::function<void()> capture = [] {};
 };
 
-// Its launch does what was captured.
+// A captured graph: its launch runs the captured work.
 class FakeCaptured final : public Captured {
  public:
   FakeCaptured(Observed& observed, std::vector<std::function<void()>> kernels)
@@ -148,7 +148,7 @@ inline void enqueueFill(Engine& engine, double value, int64_t floats = kFloats) 
   engine.enqueue(op, args, std::size(args));
 }
 
-// The code of what `call` throws; "" when it does not.
+// The code of the error that `call` throws; "" if it throws none.
 template <class Call>
 std::string codeOf(Call&& call) {
   try {
@@ -159,7 +159,7 @@ std::string codeOf(Call&& call) {
   return "";
 }
 
-// How an asynchronous call ends: "" or the code.
+// The result of an asynchronous call: "" or the code of its error.
 template <class Start>
 std::string outcomeOf(Start&& start) {
   std::promise<std::string> ended;
@@ -176,7 +176,7 @@ inline std::string read(Engine& engine, float* values) {
       [&](Done done) { engine.read(kArena, 0, reinterpret_cast<char*>(values), kBytes, std::move(done)); });
 }
 
-// Holds the engine's thread inside a kernel until told to go on.
+// Blocks the engine's thread inside a kernel until the promise `open` is fulfilled.
 struct Gate {
   std::promise<void> reached, open;
   std::shared_future<void> opened = open.get_future().share();

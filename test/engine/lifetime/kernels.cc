@@ -1,6 +1,6 @@
-// The CPU's kernels when memory runs out at any of their allocations: each must end with std::bad_alloc on the thread that
-// called it, also when another thread of its parallel region finds no memory. An exception that leaves such a region would
-// end the process. kernels.test.ts builds and runs this.
+// Tests the CPU's kernels if any of their allocations fails: each kernel must throw std::bad_alloc on the thread that
+// called it, also when another thread of its parallel region finds no memory. An exception that leaves such a region
+// would end the process. kernels.test.ts builds and runs this.
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -16,7 +16,7 @@ using namespace lxmert;
 
 namespace {
 
-// Allocations that still succeed; negative: all do.
+// Number of allocations that still succeed; if negative, all succeed.
 std::atomic<int64_t> left = -1;
 
 bool mayAllocate() {
@@ -71,7 +71,7 @@ struct Memory {
   }
 };
 
-// Calls a kernel with room for 0, 1, 2 … allocations, until there is room for all of them.
+// Calls a kernel with memory for 0, 1, 2 … allocations, until all succeed.
 int failuresOf(const char* name, const std::function<void()>& kernel) {
   kernel();  // OpenMP starts its threads
   for (int64_t room = 0;; ++room) {

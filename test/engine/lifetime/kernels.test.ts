@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
-// Kernels whose memory runs out: see kernels.cc.
+// Kernels whose allocations fail: see kernels.cc.
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'lxmert-oom-'));
 const program = join(folder, 'kernels');
@@ -19,7 +19,7 @@ beforeAll(() => {
 
 afterAll(() => rmSync(folder, { recursive: true }));
 
-test('a CPU kernel that finds no memory, on whatever thread, throws and does not end the process', () => {
+test('a CPU kernel whose allocation fails, on any thread, throws and does not end the process', () => {
   const { status, signal, stdout } = spawnSync(program, { encoding: 'utf8', timeout: 300_000 });
   const lines = stdout.split('\n').filter((line) => line !== '');
   expect(lines).toHaveLength(8);

@@ -1,9 +1,10 @@
-// The core's recordings on a device of the tests: replayed op by op or captured, refused once they are dead. See core.cc.
+// Tests the core's recordings on a device for tests: they are replayed op by op or captured, and refused if invalid.
+// See core.cc.
 #include "fake_device.h"
 
 namespace {
 
-// Fills the first floats with each of the values in turn.
+// Enqueues ops that fill the first floats with each of the values, one after the other.
 int64_t recordFills(Engine& engine, const std::vector<double>& values) {
   std::vector<double> calls;
   for (const double value : values)
@@ -21,7 +22,7 @@ void recordingsAreReplayed() {
     engine->reserve(kArena, kBytes);
     const int64_t recording = recordFills(*engine, {1, 2, 3});
     std::vector<float> values(kFloats);
-    CHECK(read(*engine, values.data()) == "" && values[0] == 0.0f);  // nothing has run
+    CHECK(read(*engine, values.data()) == "" && values[0] == 0.0f);  // no op has run
     for (int i = 1; i <= 3; ++i) {
       enqueueFill(*engine, 7);
       CHECK(engine->replay(recording) == "");
@@ -48,7 +49,7 @@ void deadRecordingsAreRefused() {
   engine->reserve(kArena, kBytes);
   const int64_t recording = recordFills(*engine, {1});
   engine->replay(recording);
-  engine->reserve(ArenaId::Workspace, kBytes);  // any of them
+  engine->reserve(ArenaId::Workspace, kBytes);  // reserving any arena makes recordings invalid
   CHECK(codeOf([&] { engine->replay(recording); }) == "BAD_ARGUMENT");
   const int64_t fresh = recordFills(*engine, {2});
   engine->reserve(kArena, kBytes);
@@ -56,13 +57,13 @@ void deadRecordingsAreRefused() {
   CHECK(synchronize(*engine) == "" && observed.live.size() == 2 && !observed.used_dead);
   engine->reserve(kArena, 0);
   engine->reserve(ArenaId::Workspace, 0);
-  CHECK(synchronize(*engine) == "" && observed.live.empty());  // recordings hold no memory
+  CHECK(synchronize(*engine) == "" && observed.live.empty());  // recordings do not keep memory alive
   const double cut[] = {static_cast<double>(opNamed("fill")), 6, 1}, unknown[] = {1e9, 0}, half[] = {0};
   for (const auto& [calls, count] : {std::pair{cut, 3}, {unknown, 2}, {half, 1}})
     CHECK(codeOf([&, calls = calls, count = count] { engine->record(calls, count); }) == "BAD_ARGUMENT");
 }
 
-// Costs speed, not the run, and is told once.
+// A failed capture makes the run slower but does not end it, and is reported once.
 void failedCapturesFallBack() {
   Observed observed;
   observed.makes_captures = true;

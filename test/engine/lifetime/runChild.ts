@@ -2,9 +2,9 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 
 export interface ChildOptions {
-  /** Flags of node itself. */
+  /** Flags of node. */
   readonly node?: readonly string[];
-  /** Ended by SIGKILL after this, which fails any test: a hang. */
+  /** Milliseconds after which a hanging child is ended by SIGKILL, which makes the test fail. */
   readonly timeoutMs?: number;
   /** Limit of the process's address space (ulimit -v), in KiB. */
   readonly addressSpace?: number;
@@ -17,12 +17,12 @@ export interface Child<Report> {
   readonly signal: NodeJS.Signals | null;
   readonly stdout: string;
   readonly stderr: string;
-  /** What the child printed with `report`; empty when it did not come to that. */
+  /** The values that the child printed with `report`; empty if it ended before. */
   readonly report: Report;
 }
 
 /**
- * Runs a script of ./children in a process of its own, where a crash is an exit code. It allocates from one pool of
+ * Runs a script of ./children in a separate process, where a crash gives an exit code. It allocates from one pool of
  * memory: with several, as threads come and go, freed memory stays with the process and looks like a leak.
  */
 export function runChild<Report = unknown>(
@@ -54,5 +54,5 @@ export function runChild<Report = unknown>(
   });
 }
 
-/** What a child that ended well looks like: `expect(child).toMatchObject(endedWell)`. */
+/** The properties of a child that ended without an error: `expect(child).toMatchObject(endedWell)`. */
 export const endedWell = { code: 0, signal: null, stderr: '' } as const;

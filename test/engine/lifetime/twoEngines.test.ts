@@ -37,7 +37,7 @@ const weightsOf = (model: Pretrainer): Promise<Float32Array[]> =>
 const steps = 4;
 
 describe('two engines in one process', () => {
-  test('give the same bits side by side as each alone', async () => {
+  test('give the same bits at the same time as each alone', async () => {
     const alone = [];
     for (const i of [0, 1] as const) {
       const model = await open(setups[i]);

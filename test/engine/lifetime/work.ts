@@ -1,4 +1,4 @@
-/** Work that is large enough to be seen, for tests in this process. */
+/** Work that takes a measurable time, for tests in this process. */
 import type { ModelConfig } from '../../../src/config/modelConfig.js';
 import type { Engine } from '../../../src/engine/index.js';
 import { Pretrainer } from '../../../src/pretrain/pretrainer.js';

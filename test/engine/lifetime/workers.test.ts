@@ -3,7 +3,7 @@ import { endedWell, runChild } from './runChild.js';
 
 interface Report {
   readonly rounds: number;
-  /** Workers that came as far as their work, and results that the main thread's engine had right. */
+  /** Number of workers that began to work, and of right results of the main thread's engine. */
   readonly busy: number;
   readonly mine: number;
   readonly ended: boolean;
@@ -13,9 +13,9 @@ interface Report {
 }
 
 describe('engines in worker threads', () => {
-  // `alone`: no other thread has the addon, so that Node lets go of it between the workers.
-  test.each(['main', 'alone'])('terminated while they work (%s)', async (where) => {
-    // A worker of Node takes some memory for good; a leaked engine would take more than that in every round.
+  // `alone`: no other thread has loaded the addon, so Node unloads it between the workers.
+  test.each(['main', 'alone'])('can be terminated while they work (%s)', async (where) => {
+    // Node never releases some memory of a worker. A leaked engine would use more than that in every round.
     const hardly = 40;
     const child = await runChild<Report>('workers.mjs', ['14', '4', `${hardly}`, where]);
     expect(child).toMatchObject(endedWell);

@@ -1,4 +1,4 @@
-/** A batch in parts has the gradients of the whole, dropout on: masks go with the global sample, scales with all parts. */
+/** A batch in parts has the same gradients as the whole batch, with dropout: masks depend on the global sample, scales on all parts. */
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Batch } from '../../../src/data/batches/batch.js';
 import { lossNames, plainSum, type Tallies } from '../../../src/pretrain/losses.js';
@@ -7,7 +7,7 @@ import { randomBatch, smallConfig, splitBatch } from '../../support/batches.js';
 import { distance } from '../support/finiteDifference.js';
 import { normOf } from '../support/opCase.js';
 
-/** Of float32 sums in another order, over a whole model. */
+/** Tolerance for float32 sums in another order, over a whole model. */
 const tolerance = 1e-5;
 
 const config = smallConfig({ hiddenDropoutProb: 0.2, attentionProbsDropoutProb: 0.3 });
@@ -36,7 +36,7 @@ async function gradientsOf(parts: readonly Batch[]): Promise<Result> {
 
 /** Parameters whose gradients differ by more than float32 sums in another order would. */
 function differing(a: Result, b: Result): string[] {
-  // Where a gradient is nothing but rounding (a key's bias shifts all scores alike), it is measured with the others.
+  // A gradient that is only rounding (the bias of keys) is compared with the norm of the others.
   const largest = Math.max(...[...b.gradients.values()].map(normOf));
   return [...a.gradients].flatMap(([name, values]) => {
     const wanted = b.gradients.get(name)!;
@@ -58,7 +58,7 @@ test.each([[[4, 5]], [[1, 1, 1, 1, 1, 1, 1, 1, 1]], [[7, 2]], [[2, 3, 4]]])('par
   expect(distance(all(parts), all(whole))).toBeLessThan(tolerance);
 });
 
-test('parts in another order are the same batch', async () => {
+test('parts in another order give the same gradients', async () => {
   const parts = splitBatch(batch, [2, 3, 4]);
   expect(differing(await gradientsOf(parts.toReversed()), await gradientsOf([batch]))).toEqual([]);
 });

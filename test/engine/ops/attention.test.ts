@@ -1,4 +1,4 @@
-/** What the op table does not try of attention: tensors that begin at whole vectors, and the limits of each back end. */
+/** Cases of attention that the op table does not test: tensors aligned to vectors, and the limits of each back end. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Engine } from '../../../src/engine/index.js';
 import { backends, tolerances } from '../support/backends.js';
@@ -11,7 +11,7 @@ const ops = ['attentionForward', 'attentionBackward', 'attentionMapGradient'] as
 /** `attentionMapGradient` has one kernel a back end, for whole vectors and others, which the op table tries. */
 const opsWithVectors = ops.slice(0, 2);
 
-/** One for each number of 16-row tiles and each head dimension that kernels are made for. */
+/** One case for each number of 16-row tiles and each head dimension for which there are kernels. */
 const vectorKinds: readonly AttentionKind[] = [
   { size: 'small', longest: 12, headDims: [64] },
   { size: 'small', longest: 32, headDims: [32, 48, 64, 128] },
@@ -25,7 +25,7 @@ const vectorKinds: readonly AttentionKind[] = [
   { size: 'large', longest: 20, headDims: [8] },
 ];
 
-/** Only the CPU takes these. */
+/** Cases that only the CPU supports. */
 const oversized: readonly AttentionKind[] = [
   { size: 'small', longest: 200, headDims: [8] },
   { size: 'small', longest: 4, headDims: [136, 256] },

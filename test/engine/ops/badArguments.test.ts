@@ -1,4 +1,4 @@
-/** Calls that are wrong in one number are refused, each with a code and the op's name, and nothing is written. */
+/** Calls with one wrong number are refused with a code and the op's name, and nothing is written. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { ArenaName } from '../../../src/engine/index.js';
 import { loadAddon } from '../../../src/engine/load.js';
@@ -19,7 +19,7 @@ beforeAll(() => {
 });
 afterAll(() => addon.dispose(native));
 
-/** What a call throws: its code and message; null when it is taken. */
+/** The code and message of the error that a call throws; null if it is accepted. */
 function refusal(call: () => void): { code: string; message: string } | null {
   try {
     call();
@@ -42,12 +42,12 @@ function smallCase(op: OpName): { opCase: OpCase; layout: Layout } {
   }
 }
 
-/** Numbers that no argument of a kind may be; a function takes the right one. */
+/** Numbers that are invalid for each kind of argument; a function gets the valid number. */
 const wrong: Readonly<Record<RawKind, readonly (number | ((value: number) => number))[]>> = {
   arena: [-2, 5, 6, 0.5, NaN, Infinity],
   offset: [-4, (value) => value + 1, NaN, 0.5, 2 ** 52, 2 ** 63, arenaBytes + 4, Infinity],
   elements: [-1, NaN, 0.5, 2 ** 40, 2 ** 51, 1e300, arenaBytes],
-  dtype: [-1, 1, (value) => (value === 2 ? 0 : 2), 3, 0.5, NaN], // the CPU takes no bf16
+  dtype: [-1, 1, (value) => (value === 2 ? 0 : 2), 3, 0.5, NaN], // the CPU does not support bf16
   rowSet: [-1, 7, 0.5, NaN],
   capacity: [-1, NaN, 0.5, 2 ** 28, 2 ** 40, (value) => value + arenaBytes],
   split: [-1, NaN, 0.5, 2 ** 28],
@@ -57,7 +57,7 @@ const wrong: Readonly<Record<RawKind, readonly (number | ((value: number) => num
   number: [-1, 0.5, NaN, Infinity, -Infinity, 2 ** 40],
 };
 
-/** Places of arguments that may be any number: epsilons, rates, values. */
+/** Positions of arguments that may be any number: epsilons, rates, values. */
 const reals: Readonly<Partial<Record<OpName, readonly number[]>>> = {
   layerNormForward: [2],
   tokenEmbeddingForward: [11],
@@ -67,7 +67,7 @@ const reals: Readonly<Partial<Record<OpName, readonly number[]>>> = {
   fillNormal: [0],
 };
 
-/** Tensors that may be larger or smaller: their size is what says how much there is to do. */
+/** Tensors of any size: their size determines the amount of work. */
 const sizedByCaller: Readonly<Partial<Record<OpName, readonly string[]>>> = {
   gradNorm: ['gradients'],
   adamUpdate: ['parameters', 'gradients', 'firstMoment', 'secondMoment'],
@@ -80,7 +80,7 @@ const sizedByCaller: Readonly<Partial<Record<OpName, readonly string[]>>> = {
 function wrongValues(op: OpName, argument: RawArgument): number[] {
   const { kind, value, tensor, place } = argument;
   if (kind === 'number' && reals[op]?.includes(place)) return [];
-  // Without a tensor, where it would lie says nothing.
+  // If there is no tensor, its offset is ignored.
   if (tensor === null && (kind === 'offset' || kind === 'elements')) return [-1, NaN, 0.5];
   const values = wrong[kind].map((w) => (typeof w === 'number' ? w : w(value)));
   const exactlySized = tensor && value > 0 && !sizedByCaller[op]?.includes(tensor.name);
@@ -89,7 +89,7 @@ function wrongValues(op: OpName, argument: RawArgument): number[] {
 }
 
 describe.each(opNames)('%s', (op) => {
-  test('refuses a wrong number in any place, and too few or too many, and then writes nothing', async () => {
+  test('refuses a wrong number in any place, too few and too many numbers, and then writes nothing', async () => {
     const { opCase, layout } = smallCase(op);
     const held = Object.entries(layout.before).map(([arena, words]) => ({
       arena: arenaNames.indexOf(arena as ArenaName),

@@ -1,4 +1,4 @@
-/** What kernels do with bad contents of good tensors: they stay within their outputs, and NaN does not get lost. */
+/** Kernels with invalid values in valid tensors: they write only to their outputs, and do not lose NaN. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Engine } from '../../../src/engine/index.js';
 import type { OpName } from '../../../src/engine/native.js';
@@ -12,7 +12,7 @@ import { runOp } from '../support/runCase.js';
 
 const edges = [-2147483648, -1, 0, 1, 511, 512, 513, 65535, 2147483647];
 
-/** Integers near the edges, or any bits at all. */
+/** Integers near the limits, or any bits. */
 function garbage(rng: Rng, tensor: CaseTensor): CaseTensor {
   const words = Int32Array.from(tensor.values, (value) =>
     rng.pick([() => rng.pick(edges), () => rng.uint32() | 0, () => rng.int(0, 40), () => value | 0])(),
@@ -22,7 +22,7 @@ function garbage(rng: Rng, tensor: CaseTensor): CaseTensor {
   return { ...tensor, values: tensor.dtype === 'bf16' ? floats.map(roundToBf16) : floats };
 }
 
-/** The same call with some tensors exchanged. */
+/** The same call with other values in some tensors. */
 function exchanged(args: readonly CaseArgument[], by: ReadonlyMap<CaseTensor, CaseTensor>): CaseArgument[] {
   const of = (tensor: CaseTensor | null): CaseTensor | null => (tensor ? (by.get(tensor) ?? tensor) : null);
   return args.map((arg) => {
@@ -32,7 +32,7 @@ function exchanged(args: readonly CaseArgument[], by: ReadonlyMap<CaseTensor, Ca
   });
 }
 
-/** Inputs through which NaN must come out of an op; losses see rows with a label only. */
+/** Inputs whose NaN must reach an output of the op. Losses read only rows with a label. */
 const carriers: readonly (readonly [OpName, string])[] = [
   ['linearForward', 'x'],
   ['linearForward', 'weight'],
@@ -70,7 +70,7 @@ describe.each(backends)('$name', ({ open, dtype, alignment }) => {
   });
   afterAll(() => engine.dispose());
 
-  /** Everything that an op may leave in its outputs is allowed here: only what is outside of them counts. */
+  /** Outputs may have any values here; the test checks only the memory outside of them. */
   async function strayWritesOf(op: OpName, seed: number, replace: (tensor: CaseTensor) => boolean): Promise<string[]> {
     const { args } = opTable[op](new Rng(seed), undefined, dtype);
     const rng = new Rng(seed, 2);
@@ -127,25 +127,28 @@ describe.each(backends)('$name', ({ open, dtype, alignment }) => {
     }
   });
 
-  test.each([Infinity, -Infinity])('a logit of %p makes the loss not finite or its class impossible', async (logit) => {
-    for (let seed = 0; seed < 10; seed++) {
-      const { args } = opTable.softmaxCrossEntropyForward(new Rng(seed), undefined, dtype);
-      const logits = args[3] as CaseTensor;
-      const labels = args[5] as CaseTensor;
-      const tally = args[9] as CaseTensor;
-      if ((args[1] as number) < 2 || (args[0] as { active: readonly number[] }).active.length === 0) continue;
-      const spoilt = { ...logits, values: logits.values.slice() };
-      spoilt.values[0] = logit;
-      const first = { ...labels, values: new Int32Array(labels.values.length) };
-      const changed = exchanged(
-        args,
-        new Map([
-          [logits, spoilt],
-          [labels, first],
-        ]),
-      );
-      const loss = (await runOp(engine, 'softmaxCrossEntropyForward', changed)).values(tally)[0];
-      expect(Number.isFinite(loss)).toBe(false);
-    }
-  });
+  test.each([Infinity, -Infinity])(
+    'a logit of %p makes the loss infinite or NaN, or gives its class probability 0',
+    async (logit) => {
+      for (let seed = 0; seed < 10; seed++) {
+        const { args } = opTable.softmaxCrossEntropyForward(new Rng(seed), undefined, dtype);
+        const logits = args[3] as CaseTensor;
+        const labels = args[5] as CaseTensor;
+        const tally = args[9] as CaseTensor;
+        if ((args[1] as number) < 2 || (args[0] as { active: readonly number[] }).active.length === 0) continue;
+        const spoilt = { ...logits, values: logits.values.slice() };
+        spoilt.values[0] = logit;
+        const first = { ...labels, values: new Int32Array(labels.values.length) };
+        const changed = exchanged(
+          args,
+          new Map([
+            [logits, spoilt],
+            [labels, first],
+          ]),
+        );
+        const loss = (await runOp(engine, 'softmaxCrossEntropyForward', changed)).values(tally)[0];
+        expect(Number.isFinite(loss)).toBe(false);
+      }
+    },
+  );
 });

@@ -1,4 +1,4 @@
-/** What the typed engine and its ops refuse before the addon sees it, and after a workspace or an engine has ended. */
+/** Tensors that the typed engine and its ops refuse before they call the addon, and tensors after the end of a workspace or engine. */
 import { afterEach, describe, expect, test } from '@jest/globals';
 import {
   allRows,
@@ -41,7 +41,7 @@ const withCode = (code: string): unknown => expect.objectContaining({ name: 'Lxm
 const rows = allRows(4);
 
 describe('Engine', () => {
-  test('refuses ops that it does not know, and arguments that no op takes', async () => {
+  test('refuses unknown ops, and wrong numbers of arguments', async () => {
     const engine = openEngine();
     expect(() => engine.run('noSuchOp' as OpName, [])).toThrow(withCode('UNSUPPORTED'));
     expect(() => engine.run('fill', [])).toThrow(withCode('BAD_ARGUMENT'));
@@ -91,7 +91,7 @@ describe('Engine', () => {
     }
   });
 
-  test('refuses tensors of an arena that has become smaller', async () => {
+  test('refuses tensors outside an arena that has become smaller', async () => {
     const engine = openEngine();
     const x = engine.tensor('inputs', 1024, [64]);
     engine.reserve('inputs', 1024);
@@ -246,7 +246,7 @@ describe('ops refuse tensors of other shapes', () => {
     expect(() => call(room)).toThrow(withCode('BAD_ARGUMENT'));
   });
 
-  test('crossAttention takes stacked rows only', () => {
+  test('crossAttention accepts only stacked rows', () => {
     const room = openRoom();
     expect(() =>
       crossAttention(room.tape, rows, room.of(4, 24), samplesOf(room), samplesOf(room), {

@@ -12,7 +12,7 @@ function values(seed: number, n: number): Float32Array {
   return Float32Array.from({ length: n }, () => rng.normal());
 }
 
-/** To nearest, ties to even: by arithmetic on the value, not on its bits. */
+/** Rounds to nearest, ties to even, with arithmetic on the value instead of its bits. */
 function toBFloat16(x: number): number {
   if (x === 0) return 0;
   const unit = 2 ** (Math.floor(Math.log2(Math.abs(x))) - 7);

@@ -1,4 +1,4 @@
-/** What a dropout mask may depend on: (seed, step, op instance, global sample, row in the sample, column), no more. */
+/** A dropout mask depends only on (seed, step, op instance, global sample, row in the sample, column). */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Engine } from '../../../src/engine/index.js';
 import { backends } from '../support/backends.js';
@@ -59,7 +59,7 @@ describe.each(backends)('$name', ({ open, precision, dtype }) => {
     return ids.map((_, row) => [...run.values(z).subarray(row * width, (row + 1) * width)]);
   }
 
-  /** The same from the backward: what of dResidual reaches dy. */
+  /** The same mask from the backward pass: the elements of dResidual that reach dy. */
   async function normMaskBackward(at: Keys, ids: RowIds, width = 50): Promise<number[][]> {
     const { rows, dropout } = setting(at, ids);
     const rng = new Rng(3);
@@ -102,7 +102,7 @@ describe.each(backends)('$name', ({ open, precision, dtype }) => {
     );
   }
 
-  /** The same from the backward: with one-hot gradients of the context, component i of dV of key j is M[i, j] / n. */
+  /** The same mask from the backward pass: with one-hot gradients of the context, component i of dV of key j is M[i, j] / n. */
   async function attentionMaskBackward(at: Keys, ids: RowIds): Promise<number[][][]> {
     const { rows, shape, qkv, hidden, lengthOf, placeOf } = attentionSetting(at, ids);
     const gradient = new Float32Array(rows.capacity * hidden);
@@ -133,7 +133,7 @@ describe.each(backends)('$name', ({ open, precision, dtype }) => {
       const s = offsets.findLastIndex((first) => first <= row);
       return offsets[s + 1] - offsets[s];
     };
-    /** Of a row's value. */
+    /** The number of mask values of a row. */
     const placeOf = (row: number, head: number): number => row * 3 * hidden + 2 * hidden + head * longest;
     const values = new Float32Array(rows.capacity * 3 * hidden);
     ids.forEach(([, j], row) => {
@@ -159,7 +159,7 @@ describe.each(backends)('$name', ({ open, precision, dtype }) => {
     { name: 'attention', forward: attentionMask, backward: attentionMaskBackward },
   ];
 
-  /** To what the back end's precision tells apart; kept elements are 1 / (1 - p) = 1.4286. */
+  /** Rounds to a precision that every back end has. Kept elements are 1 / (1 - p) = 1.4286. */
   const step = precision === 'bfloat16' ? 0.1 : 1e-4;
   const rounded = (mask: unknown): number[] =>
     (mask as number[][][]).flat(2).map((factor) => Number((Math.round(factor / step) * step).toFixed(4)));
@@ -185,7 +185,7 @@ describe.each(backends)('$name', ({ open, precision, dtype }) => {
       ['step', { ...keys, step: 13 }, ids],
       ['seed', { ...keys, seed: 78 }, ids],
       ['samples', keys, samples([50, 8], [51, 3], [52, 6])],
-    ])('another %s, another mask', async (_, other, otherIds) => {
+    ])('another %s gives another mask', async (_, other, otherIds) => {
       const [a, b] = [rounded(await forward(keys, ids)), rounded(await forward(other, otherIds))];
       const changed = a.filter((factor, i) => factor !== b[i]).length;
       // Independent masks differ in 2 p (1 - p) of their elements.
@@ -193,14 +193,14 @@ describe.each(backends)('$name', ({ open, precision, dtype }) => {
       expect(Math.abs(changed - mean)).toBeLessThan(5 * deviation);
     });
 
-    test('rows and columns differ among themselves', async () => {
+    test('rows have different masks, and so have columns', async () => {
       const mask = (await forward(keys, ids)) as unknown[][];
       const rows = mask.slice(0, 8).map((row) => JSON.stringify(row));
       expect(new Set(rows).size).toBe(8);
     });
   });
 
-  test('attention: heads have masks of their own', async () => {
+  test('attention: heads have different masks', async () => {
     const mask = await attentionMask(keys, samples([1, 8], [2, 8]));
     const byHead = [0, 1].map((head) => JSON.stringify(mask.map((row) => row[head])));
     expect(byHead[0]).not.toBe(byHead[1]);
@@ -215,7 +215,7 @@ describe.each(backends)('$name', ({ open, precision, dtype }) => {
     expect(new Set(kept)).toEqual(new Set([dtype === 'bf16' ? roundToBf16(factor) : factor]));
   });
 
-  test('columns are independent: neighbours are dropped together as often as for independent draws', async () => {
+  test('columns are independent: neighbours are dropped together as often as with independent draws', async () => {
     const mask = (await normMask({ ...keys, p: 0.5 }, samples([0, 100]), 130)).flat();
     for (const lag of [1, 2, 3, 4, 8, 130]) {
       const pairs = mask.length - lag;

@@ -12,7 +12,7 @@ import { opTable } from '../support/opTable.js';
 import { Rng } from '../support/rng.js';
 import { problemsOf, runOp } from '../support/runCase.js';
 
-/** Ops that may follow `linear`, forward or as a reader in the backward pass, and the operand that it makes. */
+/** Ops that read the output of `linear`, in the forward or the backward pass, and the operand with this output. */
 const readers: readonly (readonly [OpName, string])[] = [
   ['attentionForward', 'qkv'],
   ['attentionBackward', 'qkv'],

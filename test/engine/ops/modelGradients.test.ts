@@ -1,4 +1,4 @@
-/** Gradients of whole models, through the tape, against finite differences of their loss. */
+/** Compares gradients of whole models, computed by the tape, with finite differences of their loss. */
 import { afterEach, describe, expect, test } from '@jest/globals';
 import type { ModelConfig } from '../../../src/config/modelConfig.js';
 import type { Batch } from '../../../src/data/batches/batch.js';
@@ -21,7 +21,7 @@ interface Setting {
   readonly weights: LossWeights;
 }
 
-/** Weights, biases and norms at random: fresh ones would leave half of the gradients untried. */
+/** Random weights, biases and norms. With initial values half of the gradients would not be tested. */
 async function randomModel({ config }: Setting): Promise<Pretrainer> {
   const model = new Pretrainer({ config, adam, engine: { device: 'cpu', threads: 1 } });
   models.push(model);
@@ -74,7 +74,7 @@ async function wrongSlopes(setting: Setting, thorough = false): Promise<{ wrong:
     const half = whole.map((g) => (rng.chance(0.5) ? g : 0));
     for (const direction of thorough ? [whole, half] : [half]) {
       const size = normOf(direction);
-      // Nothing but rounding, as of a key's bias: any direction must be flat.
+      // The gradient is only rounding, as for the bias of keys: the loss must not change in any direction.
       const along =
         size > 1e-4 * largest ? direction.map((g) => g / size) : rng.floats(gradient.length, gradient.length ** -0.5);
       const step = 0.01;
@@ -121,7 +121,7 @@ describe('with dropout, all six losses', () => {
   });
 });
 
-test.each(lossNames)('with dropout, %s alone', async (name) => {
+test.each(lossNames)('with dropout, only %s', async (name) => {
   const { wrong } = await wrongSlopes(settingOf({}, only(name), 32));
   expect(wrong).toEqual([]);
 });

@@ -1,4 +1,4 @@
-/** A step that is not finite leaves weights and moments as they were: the device decides, by the gradient and by the losses. */
+/** A step that is not finite does not change weights and moments. The device checks the gradient and the losses. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import {
   adamUpdate,
@@ -28,7 +28,7 @@ describe.each(backends)('$name', ({ open }) => {
   });
   afterAll(() => engine.dispose());
 
-  /** One step of a linear layer under smooth L1, all of whose targets are `value`. */
+  /** One step of a linear layer with smooth L1, with `value` as all targets. */
   async function stepTowards(value: number) {
     const whole = [width * width];
     const record = engine.tensor('inputs', 0, [stepRecordWords], 'i32');
@@ -40,7 +40,7 @@ describe.each(backends)('$name', ({ open }) => {
       tensor: engine.tensor('parameters', 0, [width, width]),
       gradient: engine.tensor('gradients', 0, [width, width]),
     };
-    // One loss before and one behind it, which stay 0.
+    // There are a loss before and a loss after it, which stay 0.
     const tallies = engine.tensor('state', 0, [3, 4]);
     const tally = engine.tensor('state', 16, [4]);
     const optimizer = {
@@ -98,7 +98,7 @@ describe.each(backends)('$name: a dropout probability', ({ open, dtype }) => {
   });
   afterAll(() => engine.dispose());
 
-  /** Layer norm's forward of ones with dropout `p`: what is left of them. */
+  /** The output of layer norm for ones with dropout `p`. */
   async function droppedOnes(p: number): Promise<Float32Array> {
     const at = (offset: number, shape: number[], type: 'f32' | 'i32' | 'bf16') =>
       engine.tensor('state', offset, shape, type);
@@ -118,10 +118,13 @@ describe.each(backends)('$name: a dropout probability', ({ open, dtype }) => {
     return engine.readFloats(z);
   }
 
-  test.each([0.99999999, 1 - 2 ** -25, 1, NaN])('%p is refused: float32 rounds it to 1, or it is none', async (p) => {
-    const refused = { code: 'BAD_ARGUMENT', message: expect.stringContaining('that float32 does not round to 1') };
-    await expect(droppedOnes(p)).rejects.toMatchObject(refused);
-  });
+  test.each([0.99999999, 1 - 2 ** -25, 1, NaN])(
+    '%p is refused: float32 rounds it to 1, or it is not a probability',
+    async (p) => {
+      const refused = { code: 'BAD_ARGUMENT', message: expect.stringContaining('that float32 does not round to 1') };
+      await expect(droppedOnes(p)).rejects.toMatchObject(refused);
+    },
+  );
 
   test('the largest p below 1 in float32 drops nearly all elements, and the kept elements are finite', async () => {
     const left = await droppedOnes(1 - 2 ** -24);

@@ -1,4 +1,4 @@
-/** Where float32 is at its limits: the longest samples, large values, long sums. */
+/** Cases near the limits of float32: the longest samples, large values, long sums. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { attentionLimits, type Engine } from '../../../src/engine/index.js';
 import { backends, tolerances } from '../support/backends.js';
@@ -24,7 +24,7 @@ const allOf = (capacity: number) => ({
 });
 
 describe.each(backends)('$name', ({ open, dtype, precision }) => {
-  /** What the precision of the products allows at best, and the rounding of one number. */
+  /** The best possible error with the precision of the products, and the rounding of one number. */
   const least = precision === 'bfloat16' ? tolerances.bfloat16 : 0;
   const rounding = dtype === 'bf16' ? 2 ** -8 : 1e-6;
   let engine: Engine;
@@ -124,7 +124,7 @@ describe.each(backends)('$name', ({ open, dtype, precision }) => {
     const args = [allOf(capacity), width, 1e-12, dropout, z, null, ones, zeros, out, stats];
     const run = await runOp(engine, 'layerNormForward', args);
     const wanted = layerNormForward(s, z.values, ones.values, zeros.values);
-    // The rows themselves carry 3e-5 of rounding at 1000.
+    // At 1000 the rows themselves have a rounding error of 3e-5.
     expect(distance(run.values(out), wanted.out)).toBeLessThan(Math.max(1e-4, least));
   });
 
@@ -142,10 +142,10 @@ describe.each(backends)('$name', ({ open, dtype, precision }) => {
     expect(run.values(tally)[0] / wanted.lossSum).toBeCloseTo(1, 6);
   });
 
-  test('sigmoid cross-entropy of large logits: neither the loss of a right logit nor its gradient loses its digits', async () => {
+  test('sigmoid cross-entropy of large logits: the loss of a right logit and its gradient keep their digits', async () => {
     const values = Float32Array.of(-300, -90, -20, -6, -1e-3, 0, 1e-3, 6, 20, 90, 300);
     const classes = values.length;
-    // Row 0: every target is the class's own; row 1: every target is the other one.
+    // In row 0, the targets agree with the logits; in row 1, they are the opposite.
     const capacity = 2;
     const right = range(classes).filter((c) => values[c] > 0);
     const ids = Int32Array.from([...right, ...range(classes).filter((c) => !right.includes(c))]);

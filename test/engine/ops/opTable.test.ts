@@ -9,7 +9,7 @@ import { Rng } from '../support/rng.js';
 import { problemsOf, runOp } from '../support/runCase.js';
 import { worldSizes, type WorldSize } from '../support/world.js';
 
-/** Random calls of each op; the first of these sizes. */
+/** Number of random calls of each op, and sizes of the first calls. */
 const cases = 40;
 const firstSizes: readonly WorldSize[] = [...worldSizes, 'wide', 'wide', 'wide'];
 
@@ -19,7 +19,7 @@ const alignmentOfSteps = 256;
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array | Int32Array): Buffer =>
   Buffer.from(buffer, byteOffset, byteLength);
 
-test('the table has every op of the addon, and no other', () => {
+test('the table has exactly the ops of the addon', () => {
   expect([...opNames].sort()).toEqual([...loadAddon().opNames].sort());
 });
 

@@ -1,4 +1,4 @@
-/** The float64 references themselves: known values, and every backward against differences of its forward. */
+/** Tests of the float64 references: known values, and every backward pass compared with differences of its forward pass. */
 import { describe, expect, test } from '@jest/globals';
 import { centralDifferences, distance, dot } from '../support/finiteDifference.js';
 import { attentionBackward, attentionForward, readersOf } from '../support/reference/attention.js';
@@ -25,7 +25,7 @@ const mask = (p: number): MaskKeys => ({
   rowIds: Int32Array.from({ length: 2 * capacity }, (_, i) => (i * 7) % 5),
 });
 
-/** Checks gradients of ⟨cotangent, forward⟩ by inputs, each by differences of the forward. */
+/** Compares the gradients of ⟨cotangent, forward⟩ for inputs with differences of the forward pass. */
 function checkPair<Inputs extends Record<string, Float64Array>>(
   inputs: Inputs,
   forward: (inputs: Inputs) => Float64Array,
@@ -105,7 +105,7 @@ test.each([0, 0.4])('residual, dropout %p and layer norm', (p) => {
   );
 });
 
-test('token embedding: all but row 0 of its tables', () => {
+test('token embedding: all rows of its tables except row 0', () => {
   const keys = mask(0.3);
   const [ids, positions] = [
     [1, 0, 2, 0, 0, 2, 1, 0],

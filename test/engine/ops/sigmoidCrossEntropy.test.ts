@@ -1,4 +1,4 @@
-/** The typed call with its backward, through a tape, against differences of the loss that the device itself adds up. */
+/** Compares the typed call and its backward pass on a tape with differences of the loss that the device computes. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import {
   fill,
@@ -15,10 +15,10 @@ import { dot } from '../support/finiteDifference.js';
 import { Rng } from '../support/rng.js';
 import { recordOf } from '../support/world.js';
 
-/** Three questions in room for four; six answers in rows of eight columns. */
+/** Three questions with a capacity of four; six answers in rows of eight columns. */
 const [samples, capacity, features, classes, width] = [3, 4, 5, 6, 8];
 const lossScale = 0.25;
-/** Question 0 has two right answers, question 1 none, question 2 one that is given twice. */
+/** Question 0 has two right answers, question 1 has none, and question 2 has one that occurs twice. */
 const soft = {
   offsets: Int32Array.of(0, 2, 2, 4, 4),
   ids: Int32Array.of(5, 1, 3, 3, 0, 0),
@@ -100,7 +100,7 @@ describe.each(backends.filter(({ precision }) => precision === 'float32'))('$nam
       const slope = (lossScale * ((await lossAt(step)) - (await lossAt(-step)))) / (2 * step);
       expect(Math.abs(gradient[i] - slope)).toBeLessThan(1e-4);
     }
-    // Columns behind the classes are no answers.
+    // Columns behind the classes are not answers.
     expect([...gradient.subarray(classes * features)]).toEqual(new Array((width - classes) * features).fill(0));
   });
 });

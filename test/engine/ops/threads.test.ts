@@ -24,7 +24,7 @@ afterAll(async () => {
   for (const engine of engines.values()) await engine.dispose();
 });
 
-/** Only of many rows does every thread get some. */
+/** There must be many rows, so that every thread gets some. */
 const sizes = ['large', 'large', 'large', 'small'] as const;
 
 test.each(opNames)('%s', async (op) => {

@@ -2,21 +2,21 @@ import { describeCuda, Engine, type EngineOptions, type Precision } from '../../
 import { emulator } from '../../support/emulator.js';
 import type { FloatType } from './opCase.js';
 
-/** ‖out - ref‖ / ‖ref‖ at most, by the precision in which a back end multiplies. */
+/** The largest ‖out - ref‖ / ‖ref‖ for each precision of the products. */
 export const tolerances = { float32: 1e-5, bfloat16: 1e-2 } as const;
 
 export interface Backend {
   readonly name: string;
   readonly precision: Precision;
-  /** What activations are kept in. */
+  /** The type of stored activations. */
   readonly dtype: FloatType;
-  /** Bytes that tensors are aligned to. */
+  /** Alignment of tensors in bytes. */
   readonly alignment: number;
   readonly options: EngineOptions;
   readonly open: (threads?: number) => Engine;
 }
 
-/** Whether this processor multiplies bfloat16; an engine that asks for it is refused otherwise. */
+/** Whether this processor can multiply bfloat16. If not, an engine with bfloat16 is refused. */
 export const cpuMultipliesBFloat16 = ((): boolean => {
   try {
     void Engine.create({ device: 'cpu', precision: 'bfloat16', threads: 1 }).dispose();
@@ -45,7 +45,7 @@ function hasGpu(): boolean {
   }
 }
 
-/** What the op table is run on. */
+/** The back ends on which the op table is tested. */
 export const backends: readonly Backend[] = [
   {
     name: 'cpu',

@@ -1,4 +1,4 @@
-/** Holds what an op wrote against what was expected of it. */
+/** Compares the values that an op wrote with the expected values. */
 import { abs, fround, isFinite, isNaN, max, sqrt } from './fastMath.js';
 import type { DType } from '../../../src/engine/index.js';
 import { roundToBf16 } from './bf16.js';
@@ -6,7 +6,7 @@ import type { CaseTensor, Expectation } from './opCase.js';
 
 type Values = Float32Array | Int32Array;
 
-/** What is wrong with `actual`; nothing when ‖actual - expected‖ ≤ tolerance · ‖expected‖ and exact parts are exact. */
+/** Describes what is wrong with `actual`; empty if ‖actual - expected‖ ≤ tolerance · ‖expected‖ and exact parts are equal. */
 export function compare(tensor: CaseTensor, actual: Values, expected: Expectation, tolerance: number): string[] {
   const { values, exact = false, scale = 0 } = expected;
   const where = `${tensor.name} [${tensor.shape.join(', ')}]`;
@@ -27,7 +27,7 @@ export function compare(tensor: CaseTensor, actual: Values, expected: Expectatio
   return blocks.flatMap((block) => {
     const { norm, distance, worst } = measure(compared, values, columns, block);
     const size = max(norm, block.scale ?? 0);
-    // Written so that NaN fails.
+    // This form of the comparison fails for NaN.
     if (distance <= tolerance * size) return [];
     const named = blocks.length > 1 ? ` columns ${block.begin} to ${block.end - 1}` : '';
     return [
@@ -37,7 +37,7 @@ export function compare(tensor: CaseTensor, actual: Values, expected: Expectatio
   });
 }
 
-/** 1 where an element must be as expected to the bit. */
+/** 1 if an element must have exactly the expected bits. */
 function rigidElements(expected: Expectation): Uint8Array {
   const { values, anyInactive = false, untouched = [] } = expected;
   const rigid = anyInactive ? new Uint8Array(values.length) : inactiveElements({ ...expected, anyInactive: true });
@@ -45,7 +45,7 @@ function rigidElements(expected: Expectation): Uint8Array {
   return rigid;
 }
 
-/** 1 in inactive rows, where these may be any number. */
+/** 1 in inactive rows, if these may have any numbers. */
 function inactiveElements({ values, rows, anyInactive = false }: Expectation): Uint8Array {
   const inactive = new Uint8Array(values.length);
   if (!anyInactive || !rows || rows.capacity === 0) return inactive;
@@ -55,7 +55,7 @@ function inactiveElements({ values, rows, anyInactive = false }: Expectation): U
   return inactive;
 }
 
-/** ‖expected‖ and ‖actual - expected‖ of some columns, and the element that differs most. Infinities and NaNs are aside. */
+/** ‖expected‖ and ‖actual - expected‖ of some columns, and the element that differs most. Infinities and NaNs are left out. */
 function measure(
   actual: Values,
   expected: ArrayLike<number>,
@@ -74,6 +74,6 @@ function measure(
   return { norm: sqrt(norm), distance: sqrt(distance), worst };
 }
 
-/** To the bit of what the tensor holds; 0 and -0 are the same. */
+/** Whether two numbers have the same bits in the type of the tensor; 0 and -0 are equal. */
 const same = (actual: number, expected: number, dtype: DType): boolean =>
   actual === (dtype === 'bf16' ? roundToBf16(expected) : fround(expected)) || (isNaN(actual) && isNaN(expected));

@@ -1,4 +1,4 @@
-/** Lays the tensors of a call out in an engine's arenas, between guard zones, and reads all of it back. */
+/** Places the tensors of a call in an engine's arenas, with guard zones between them, and reads all memory back. */
 import type { Engine, Tensor } from '../../../src/engine/index.js';
 import type { OpArgument } from '../../../src/engine/encodeCall.js';
 import { floatToHalf, halfToFloat } from '../../../src/formats/dtypes.js';
@@ -10,8 +10,8 @@ const arenas = ['parameters', 'gradients', 'state', 'inputs'] as const;
 type FixedArena = (typeof arenas)[number];
 
 /**
- * Between tensors, and in outputs before a run. Both are NaN as float32 and their halves as bfloat16, so that reading them
- * shows. The first are signalling ones: arithmetic makes them quiet ones, so that adding to them shows, too.
+ * The values between tensors, and in outputs before a run. They are NaN as float32, and their halves as bfloat16, so a read
+ * is noticed. The first are signalling NaNs. Arithmetic makes them quiet, so adding to them is noticed, too.
  */
 const guardWord = 0x7fa07fad;
 const poisonWord = 0x7fc07fcb;
@@ -31,7 +31,7 @@ export interface Layout {
   readonly before: Memory;
 }
 
-/** Gives an engine arenas that any case of the table fits in. */
+/** Reserves arenas that are large enough for any case of the table. */
 export function reserveArenas(engine: Engine): void {
   for (const arena of arenas) engine.reserve(arena, 4 * arenaWords);
 }
@@ -56,11 +56,11 @@ export function placeTensors(args: readonly CaseArgument[], rng: Rng, alignment:
   return { places, before };
 }
 
-/** A tensor's elements take one half word each, or two. */
+/** Each element of a tensor has one half word, or two. */
 const halvesPerElement = ({ dtype }: CaseTensor): number => (dtype === 'bf16' || dtype === 'f16' ? 1 : 2);
 const wordsOf = (tensor: CaseTensor): number => Math.ceil((halvesPerElement(tensor) * tensor.values.length) / 2);
 
-/** Where a tensor lies, by half words. */
+/** The place of a tensor, in half words. */
 function halvesAt(words: Int32Array, tensor: CaseTensor, offset: number): Uint16Array {
   return new Uint16Array(words.buffer, words.byteOffset + 4 * offset, halvesPerElement(tensor) * tensor.values.length);
 }
@@ -78,7 +78,7 @@ function poison(tensor: CaseTensor): Uint16Array {
   );
 }
 
-/** The call as the engine takes it. */
+/** The arguments of the call for the engine. */
 export function callArguments(engine: Engine, args: readonly CaseArgument[], { places }: Layout): OpArgument[] {
   const tensor = (t: CaseTensor | null): Tensor | null => {
     if (!t) return null;
@@ -99,7 +99,7 @@ export async function upload(engine: Engine, memory: Memory): Promise<void> {
   await Promise.all(arenas.map((arena) => engine.upload(whole(engine, arena, memory[arena].length), memory[arena])));
 }
 
-/** As much of each arena as `like` has. */
+/** Reads as much of each arena as `like` has. */
 export async function download(engine: Engine, like: Memory): Promise<Memory> {
   const read = async (arena: FixedArena) =>
     [arena, await engine.read(whole(engine, arena, like[arena].length))] as const;
@@ -114,7 +114,7 @@ export function valuesOf(memory: Memory, tensor: CaseTensor, { arena, offset }: 
   return new view(memory[arena].buffer as ArrayBuffer, memory[arena].byteOffset + 4 * offset, tensor.values.length);
 }
 
-/** Writes where nothing may be written: in guard zones and inputs. */
+/** Finds forbidden writes: in guard zones and inputs. */
 export function strayWrites({ places, before }: Layout, after: Memory): string[] {
   const problems: string[] = [];
   for (const arena of arenas) {

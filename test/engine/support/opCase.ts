@@ -1,12 +1,12 @@
-/** What one run of one op is: its arguments, and what must be in memory afterwards. Knows no engine and no back end. */
+/** One run of one op: its arguments, and the expected memory after the run. This file uses neither an engine nor a back end. */
 import type { DType, RowSet } from '../../../src/engine/index.js';
 import { roundToBf16 } from './bf16.js';
 import { roundToHalf } from './half.js';
 import { sqrt } from './fastMath.js';
 
 /**
- * What an op may do to a tensor. `input`: nothing. `output`: write every element (it is poisoned before). `update`: add
- * to what is there, or change it in place. `scratch`: leave anything.
+ * How an op may change a tensor. `input`: not at all. `output`: it writes every element (all are NaN before). `update`: it adds
+ * to the values, or changes them in place. `scratch`: it may leave any values.
  */
 export type Role = 'input' | 'output' | 'update' | 'scratch';
 
@@ -15,7 +15,7 @@ export interface CaseTensor {
   readonly dtype: DType;
   readonly shape: readonly number[];
   readonly role: Role;
-  /** Before the run, of bf16 and f16 those that they can hold; of an output or scratch: how much memory it takes. */
+  /** The values before the run, rounded to the type. For an output or scratch only their number matters. */
   readonly values: Float32Array | Int32Array;
 }
 
@@ -24,7 +24,7 @@ export interface CaseRows {
   readonly capacity: number;
   readonly split: number;
   readonly record: CaseTensor | null;
-  /** The active rows, ascending. */
+  /** The active rows, in ascending order. */
   readonly active: readonly number[];
 }
 
@@ -34,32 +34,32 @@ export interface CaseDropout {
   readonly rowIds: CaseTensor | null;
 }
 
-/** In the order of the op's struct in native/engine/ops.h. */
+/** The arguments, in the order of the op's struct in native/engine/ops.h. */
 export type CaseArgument = number | boolean | null | CaseTensor | CaseRows | CaseDropout;
 
 export interface Expectation {
   /** Float64 values of the whole tensor. */
   readonly values: ArrayLike<number>;
-  /** To the bit, not within a tolerance. */
+  /** Whether the bits must be equal, without a tolerance. */
   readonly exact?: boolean;
   /**
-   * Norm of the terms that the values are sums of, where they cancel by construction (the gradient through a layer norm
-   * of one column is 0): the error is measured against it when it is larger than the norm of the values.
+   * Norm of the terms of which the values are sums, if these terms cancel by construction (the gradient of a layer norm
+   * of one column is 0). The error is relative to this norm if it is larger than the norm of the values.
    */
   readonly scale?: number;
-  /** Of a tensor of rows: what lies outside the active ones must be as expected to the bit, or ... */
+  /** For a tensor of rows: the inactive rows must have exactly the expected bits, or ... */
   readonly rows?: CaseRows;
-  /** ... may be any finite number. */
+  /** ... may have any finite numbers. */
   readonly anyInactive?: boolean;
-  /** Elements that must be as expected to the bit. */
+  /** Elements that must have exactly the expected bits. */
   readonly untouched?: readonly number[];
-  /** Columns [begin, end) to be compared as tensors of their own. */
+  /** Ranges of columns [begin, end) that are compared separately. */
   readonly blocks?: readonly { readonly begin: number; readonly end: number; readonly scale?: number }[];
 }
 
 export interface OpCase {
   readonly args: readonly CaseArgument[];
-  /** For every `output` and `update`. */
+  /** The expectation for every `output` and `update`. */
   readonly expected: ReadonlyMap<CaseTensor, Expectation>;
 }
 
@@ -81,7 +81,7 @@ export function tensorsOf(args: readonly CaseArgument[]): CaseTensor[] {
 type Values = Float32Array | Int32Array;
 type Shape = readonly number[];
 
-/** What a back end keeps its activations in. */
+/** The type in which a back end stores activations. */
 export type FloatType = 'f32' | 'bf16';
 
 function holding(dtype: FloatType, values: Values): Pick<CaseTensor, 'dtype' | 'values'> {
@@ -115,12 +115,12 @@ export function scratch(name: string, shape: Shape): CaseTensor {
   return { name, shape, values: new Float32Array(sizeOf(shape)), role: 'scratch', dtype: 'f32' };
 }
 
-/** A target of a gradient: written over, or added to `before`. */
+/** A target of a gradient. The gradient is written to it, or added to `before`. */
 export function target(name: string, shape: Shape, before: Values | null, dtype: FloatType = 'f32'): CaseTensor {
   return before ? update(name, shape, before, dtype) : output(name, shape, dtype);
 }
 
-/** What is in a target afterwards. */
+/** The expected values of a target. */
 export function added(to: CaseTensor, gradient: ArrayLike<number>): Float64Array {
   return Float64Array.from(gradient, (g, i) => g + (to.role === 'update' ? to.values[i] : 0));
 }

@@ -11,8 +11,8 @@ import { optimizerOps } from './table/optimizer.js';
 import type { MakeCase } from './world.js';
 
 /**
- * Every op of the engine (native/engine/op_table.h): how to make random calls of it, and what float64 mathematics says
- * must come out. It knows no back end; all of them are held against it.
+ * Every op of the engine (native/engine/op_table.h): functions that make random calls, and the results by float64
+ * mathematics. All back ends are compared with this table.
  */
 export const opTable: Readonly<Record<OpName, MakeCase>> = {
   ...linearOps,

@@ -1,4 +1,4 @@
-/** Calls as the flat lists of numbers that the addon takes, with what each number means: for handing in wrong ones. */
+/** Calls as the flat lists of numbers for the addon, with the meaning of each number, so that tests can make wrong calls. */
 import { arenaNames } from '../../../src/engine/tensor.js';
 import { rowSets } from '../../../src/engine/stepRecord.js';
 import type { Layout } from './memory.js';
@@ -20,9 +20,9 @@ export type RawKind =
 export interface RawArgument {
   readonly value: number;
   readonly kind: RawKind;
-  /** The tensor that it is a part of. */
+  /** The tensor to which the number belongs. */
   readonly tensor: CaseTensor | null;
-  /** Place of the argument in the op's struct. */
+  /** Position of the argument in the op's struct. */
   readonly place: number;
 }
 

@@ -1,4 +1,4 @@
-/** Runs calls on an engine, each in memory of its own between guard zones. */
+/** Runs calls on an engine, each in separate memory between guard zones. */
 import type { Engine } from '../../../src/engine/index.js';
 import type { OpName } from '../../../src/engine/native.js';
 import { compare } from './compare.js';
@@ -7,16 +7,16 @@ import type { CaseArgument, CaseTensor, OpCase } from './opCase.js';
 import { Rng } from './rng.js';
 
 export interface RunOptions {
-  /** Bytes that tensors are aligned to. */
+  /** Alignment of tensors in bytes. */
   readonly alignment?: number;
-  /** Decides where the tensors lie. */
+  /** Random numbers for the places of tensors. */
   readonly layoutSeed?: number;
 }
 
 export interface Run {
-  /** What a tensor of the call holds afterwards. */
+  /** The values of a tensor after the call. */
   readonly values: (tensor: CaseTensor) => Float32Array | Int32Array;
-  /** Writes to inputs and outside of all tensors; empty when all is well. */
+  /** Forbidden writes, to inputs and outside of all tensors; empty if there are none. */
   readonly strays: readonly string[];
 }
 
@@ -37,7 +37,7 @@ export async function runOp(
   };
 }
 
-/** What is wrong with the result of a case; empty when all is well. */
+/** Describes what is wrong with the result of a case; empty if nothing is wrong. */
 export function problemsOf({ args, expected }: OpCase, run: Run, tolerance: number): string[] {
   const untold = args.filter(
     (arg) =>

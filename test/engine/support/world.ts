@@ -1,12 +1,12 @@
-/** The rows that an op works on: a batch of samples with its step record, as the program would stage it. */
+/** The rows of an op: a batch of samples with its step record, in the form in which the program stages it. */
 import { stepRecordWords, writeStepRecord, type RowSet, type StepRecord } from '../../../src/engine/index.js';
 import { input, type FloatType, type CaseDropout, type CaseRows, type CaseTensor, type OpCase } from './opCase.js';
 import type { Rng } from './rng.js';
 
-/** Objects count from here within their sample (src/model/inputs.ts). */
+/** The row ids of objects begin here within their sample (src/model/inputs.ts). */
 const firstObjectRowId = 0x10000;
 
-/** Makes a random call; `size` says how many rows it works on, where it works on rows; `dtype` what activations are. */
+/** Makes a random call. `size` determines the number of rows, for ops on rows; `dtype` is the type of activations. */
 export type MakeCase = (rng: Rng, size?: WorldSize, dtype?: FloatType) => OpCase;
 
 export interface World {
@@ -20,12 +20,12 @@ export interface World {
   readonly tokenOffsets: CaseTensor;
   readonly objectOffsets: CaseTensor;
   rows(set: RowSet): CaseRows;
-  /** (global sample, row in the sample) of each row; zeros where inactive. */
+  /** (global sample, row in the sample) of each row; zeros for inactive rows. */
   rowIds(rows: CaseRows): CaseTensor;
 }
 
 export interface WorldOptions {
-  /** Rows of one sample in one stream, at least and at most. */
+  /** Fewest and most rows of one sample in one stream. */
   readonly shortest?: number;
   readonly longest?: number;
   readonly size?: WorldSize | undefined;
@@ -78,7 +78,7 @@ export function makeWorld(rng: Rng, options: WorldOptions = {}): World {
     maskedObjects: counts.maskedObjects,
   });
   const firstSample = rng.int(0, 1000);
-  // Past the last sample the offsets stay, as the program stages them.
+  // After the last sample the offsets do not change, as in a staged batch.
   const offsets = (name: string, list: readonly number[]): CaseTensor => {
     const values = new Int32Array(capacities.samples + 1).fill(sum(list));
     list.forEach((_, s) => (values[s] = sum(list.slice(0, s))));
@@ -142,14 +142,14 @@ const blankRecord: StepRecord = {
   lossScale: [],
 };
 
-/** A step record as the device holds it. */
+/** A step record in the layout of the device. */
 export function recordOf(fields: Partial<StepRecord>): CaseTensor {
   const words = new Int32Array(stepRecordWords);
   writeStepRecord({ ...blankRecord, ...fields }, words.buffer, 0);
   return input('record', [stepRecordWords], words);
 }
 
-/** Row sets that need no more of an op than rows. */
+/** Row sets for ops that need only rows. */
 export const anySet: readonly RowSet[] = [
   'all',
   'samples',
@@ -168,7 +168,7 @@ export function rowValues(rng: Rng, rows: CaseRows, width: number, deviation = 1
   return values;
 }
 
-/** A dropout over the rows: off half of the time, or as `p` says. */
+/** A dropout of the rows: with probability `p` if given, otherwise off in half of the cases. */
 export function makeDropout(
   rng: Rng,
   world: World,
@@ -182,10 +182,10 @@ export function makeDropout(
 /** Widths around the vector lengths of kernels. */
 export const widths = [1, 2, 7, 8, 16, 33, 64, 96, 130] as const;
 
-/** Hidden sizes (768: the base model's), with those around which kernels change their ways, and one odd. */
+/** Hidden sizes: 768 as in the base model, sizes at which kernels use other code, and an odd size. */
 const wideWidths = [256, 520, 768, 768, 1024, 1032, 1001] as const;
 
-/** A width; of many rows a large one, so that there is work for more than one thread. */
+/** A width. It is large if there are many rows, so that there is work for several threads. */
 export function widthFor(rng: Rng, rows: CaseRows, { size }: World): number {
   if (size === 'wide') return rng.pick(wideWidths);
   return rows.active.length > 200 ? rng.pick([64, 96, 130]) : rng.pick(widths);

@@ -1,4 +1,4 @@
-/** A run with fake parts in a process of its own: `node child.js '{"flags": {…}, "resume": true, "fake": {…}}'`. */
+/** A run with fake parts in a separate process: `node child.js '{"flags": {…}, "resume": true, "fake": {…}}'`. */
 import { isLxmertError } from '../../../src/errors.js';
 import { pretrain } from '../../../src/pretrain/pretrain.js';
 import { fakeParts } from './fakeParts.js';
@@ -8,9 +8,9 @@ export interface ChildRequest {
   readonly flags: Readonly<Record<string, string>>;
   readonly resume?: boolean;
   readonly fake?: FakeOptions;
-  /** Kills the process once it has said this line, so many milliseconds later; 0, the default, before anything else. */
+  /** Kills the process this many milliseconds after it has printed this line; with 0, the default, before it does more. */
   readonly kill?: { readonly at: string; readonly after?: number };
-  /** An optimizer step (from 0) whose numbers come only once SIGTERM has. */
+  /** An optimizer step (from 0) whose results are held back until SIGTERM has come. */
   readonly heldStep?: number;
 }
 
@@ -19,12 +19,12 @@ const die = () => process.kill(process.pid, 'SIGKILL');
 const say = (text: string) => {
   process.stdout.write(`${text}\n`);
   if (text !== kill?.at) return;
-  // By itself: a parent that is slow to read would come too late.
+  // The process kills itself, because a parent that reads slowly would kill it too late.
   if (kill.after) setTimeout(die, kill.after);
   else die();
 };
 const controller = new AbortController();
-/** Comes with the signal; a promise alone would keep no process running. */
+/** Resolves when the signal comes. The timer keeps the process running, which a promise alone does not do. */
 function told(): Promise<void> {
   const alive = setInterval(() => undefined, 60_000);
   return new Promise((done) =>

@@ -7,7 +7,7 @@ import { dirname, join, resolve } from 'node:path';
 
 const root = resolve(import.meta.dirname, '../../..');
 
-/** The sources as JavaScript in a folder of their own, so that tests can run them as processes and kill these. */
+/** Compiles the sources to JavaScript in a separate folder, so that tests can run them as processes and kill these processes. */
 export class CompiledCopy {
   readonly folder: string;
 
@@ -40,7 +40,7 @@ export class CompiledCopy {
     return rm(this.folder, { recursive: true, force: true });
   }
 
-  /** Starts a script of the copy. */
+  /** Starts a script of the compiled copy. */
   start(
     script: string,
     args: readonly string[],
@@ -54,12 +54,12 @@ export class CompiledCopy {
   }
 }
 
-/** A process with the lines it has printed. */
+/** A process with the lines that it has printed. */
 export class RunningProcess {
   readonly lines: string[] = [];
   errors = '';
   readonly child: ChildProcess;
-  /** Exit code, or the signal that ended it. */
+  /** The exit code, or the signal that ended the process. */
   readonly ended: Promise<number | string>;
   readonly #waiting: { pattern: RegExp; found: (line: string | undefined) => void }[] = [];
 

@@ -1,13 +1,13 @@
 /**
- * The command, which signals itself as soon as it says something on stderr: `node cutShort.js '{"signals": ["SIGKILL"],
- * "at": "saved", "after": 3}' pretrain --data …`. Nobody who watches it from outside is sure to come in time.
+ * Runs the command, and sends signals to it when it prints a given text on stderr: `node cutShort.js '{"signals": ["SIGKILL"],
+ * "at": "saved", "after": 3}' pretrain --data …`. The process signals itself, because another process may be too late.
  */
 export interface CutShort {
-  /** Sent one right after the other. */
+  /** The signals, which are sent immediately one after the other. */
   readonly signals: readonly NodeJS.Signals[];
-  /** What it says, or a part. */
+  /** The text on stderr, or a part of it. */
   readonly at: string;
-  /** Milliseconds later; 0: before anything else. */
+  /** Milliseconds between the text and the signals; with 0, the signals come before the command does more. */
   readonly after?: number;
 }
 

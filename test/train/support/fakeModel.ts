@@ -12,13 +12,13 @@ import type { StateEntry, StateKind } from '../../../src/train/trainable.js';
 export interface FakeModelOptions {
   /** Optimizer steps (from 0) whose gradient is not finite. */
   readonly notFiniteAt?: number;
-  /** Name of a sample whose every loss is NaN. */
+  /** Name of a sample all of whose losses are NaN. */
   readonly badSample?: string;
-  /** Milliseconds until a step's numbers are known. */
+  /** Milliseconds until the results of a step are known. */
   readonly delay?: number;
-  /** An optimizer step (from 0) whose numbers come no sooner than something else has. */
+  /** An optimizer step (from 0) whose results are held back until the promise is fulfilled. */
   readonly held?: { readonly step: number; readonly until: Promise<unknown> };
-  /** Elements of one more tensor, to make checkpoints larger. */
+  /** Number of elements of an additional tensor, which makes checkpoints larger. */
   readonly ballast?: number;
   readonly parameters?: readonly StateEntry[];
 }
@@ -29,11 +29,11 @@ const someParameters: readonly StateEntry[] = [
   { name: 'answer_head.logit_fc.3.weight', shape: [3, 2] },
 ];
 
-/** A few numbers under BertAdam in place of LXMERT: what comes next depends on all of its state and on the batch. */
+/** Replaces LXMERT by a few parameters with BertAdam: each result depends on the batch and on the complete state. */
 export class FakeModel implements PretrainModel {
   readonly config = modelConfigSchema.parse({});
   readonly parameters: readonly StateEntry[];
-  /** Steps enqueued whose numbers are not known yet, at most. */
+  /** The largest number of enqueued steps whose results were not yet known. */
   mostInFlight = 0;
   readonly reads: string[] = [];
   disposed = false;
@@ -148,7 +148,7 @@ export class FakeModel implements PretrainModel {
   }
 }
 
-/** A batch may be read until its numbers are known. */
+/** The model may read a batch until its results are known. */
 function demandUnreleased(parts: readonly Batch[]): void {
   if (parts.some(({ tokenIds }) => tokenIds.includes(-1))) throw new Error('a batch was released too early');
 }

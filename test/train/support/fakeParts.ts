@@ -9,14 +9,14 @@ export interface FakeDataOptions {
   readonly batchesPerEpoch?: number;
   readonly validBatches?: number;
   readonly answers?: readonly string[] | null;
-  /** Global batches served before the data fail. */
+  /** Number of global batches after which the data fail. */
   readonly failAfter?: number;
   readonly visualFeatDim?: number;
-  /** Checksum of the training samples. */
+  /** The fake checksum of the training samples. */
   readonly samples?: string;
 }
 
-/** Two samples of three words and two objects; the words tell where the batch stands. */
+/** Two samples of three words and two objects; the words encode the position of the batch. */
 export function fakeBatch(name: string, words: number): Batch {
   return {
     size: 2,
@@ -63,14 +63,14 @@ export function fakeSource({
     },
     validate: () => valid('valid'),
     validateAnswers: () => valid('answers'),
-    // Whoever still reads the batch will notice.
+    // A reader that still uses the batch gets wrong values.
     release: (batch) => void batch.tokenIds.fill(-1),
   };
 }
 
 export interface FakeOptions extends FakeModelOptions, FakeDataOptions {}
 
-/** Parts of a run that need neither data nor addon, and what came of them. */
+/** Parts of a run that need neither data nor addon, and a record of how they were used. */
 export function fakeParts(options: FakeOptions = {}): PretrainParts & { readonly models: FakeModel[]; closed: number } {
   const parts = {
     models: [] as FakeModel[],

@@ -6,7 +6,7 @@ import type { TrainObserver } from '../../../src/train/observer.js';
 import { fakeParts } from './fakeParts.js';
 import type { FakeOptions } from './fakeParts.js';
 
-/** Flags of a short run: 23 steps, 5 an epoch, validation every 4. */
+/** Flags of a short run: 23 steps, 5 steps in each epoch, a validation every 4 steps. */
 export const shortRun = (out: string): Record<string, string> => ({
   out,
   data: 'nowhere',
@@ -26,7 +26,7 @@ export interface FakeRun {
   readonly observer?: TrainObserver;
 }
 
-/** Pre-trains with fake parts in this process. */
+/** Pre-trains in this process with fake parts. */
 export async function fakeRun(out: string, { flags = {}, resume = false, fake, signal, observer = {} }: FakeRun = {}) {
   const notes: string[] = [];
   const parts = fakeParts(fake);
@@ -42,7 +42,7 @@ export async function fakeRun(out: string, { flags = {}, resume = false, fake, s
   return { summary, notes, parts, model: parts.models[0] };
 }
 
-/** The metrics of a run, without what depends on the clock. */
+/** The metrics of a run, without the values that depend on time. */
 export async function metricsOf(out: string): Promise<Record<string, unknown>[]> {
   const text = await readFile(join(out, 'metrics.jsonl'), 'utf8');
   return text
@@ -54,7 +54,7 @@ export async function metricsOf(out: string): Promise<Record<string, unknown>[]>
     });
 }
 
-/** What the newest checkpoint holds, byte for byte: the state as it is, of the other files their sums. */
+/** The exact contents of the newest checkpoint: its trainer state as text, and the checksums of its other files. */
 export async function newestFiles(out: string): Promise<Record<string, string>> {
   const names = [
     'model.safetensors',
@@ -71,7 +71,7 @@ export async function newestFiles(out: string): Promise<Record<string, string>> 
   return Object.fromEntries(await Promise.all(files)) as Record<string, string>;
 }
 
-/** What lies in a run folder, TensorBoard's event files aside. */
+/** The entries of a run folder, without TensorBoard's event files. */
 export async function filesOf(out: string): Promise<string[]> {
   return (await readdir(out)).filter((name) => !name.startsWith('events.out.tfevents.')).sort();
 }

@@ -1,4 +1,4 @@
-// The addon's own functions for the child processes of these tests: no compiled TypeScript between them and the engine.
+// The functions of the addon for the child processes of these tests, which use it without TypeScript.
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
@@ -12,7 +12,7 @@ export function enqueue(engine, op, args) {
   addon.enqueue(engine, addon.opNames.indexOf(op), Float64Array.from(args), args.length);
 }
 
-/** [arena, byte offset, elements, dtype], as ops take a tensor. */
+/** The numbers of a tensor in a call: [arena, byte offset, elements, dtype]. */
 export const tensor = (arenaNumber, offset, elements) => [arenaNumber, offset, elements, 0];
 export const none = [-1, 0, 0, 0];
 const allRows = (n) => [...none, 0, n, 0];
@@ -24,7 +24,7 @@ export function newEngine({ threads = 2, size = 1024 } = {}) {
   return engine;
 }
 
-/** One op of 2 size³ FLOP in the workspace: 20 ms or so at 1024. */
+/** One op with 2 size³ FLOP in the workspace; with size 1024 it takes about 20 ms. */
 export function product(engine, size = 1024) {
   const matrix = (i) => tensor(arena.workspace, i * 4 * size * size, size * size);
   enqueue(engine, 'linearForward', [...allRows(size), size, size, ...matrix(0), ...matrix(1), ...none, ...matrix(2)]);

@@ -1,4 +1,4 @@
-// Asks for bfloat16 on a CPU that oneDNN takes for an older one.
+// Requests bfloat16. An environment variable makes oneDNN treat the CPU as an older one.
 process.env.ONEDNN_MAX_CPU_ISA = 'AVX2';
 const { addon } = await import('./addon.mjs');
 

@@ -1,4 +1,4 @@
-// An emulated GPU that breaks at its second launch after the probe; what the engine on it does then. Argument: the emulator.
+// Tests the engine on an emulated GPU that fails at its second launch after the probe. Argument: the emulator's library.
 process.env.LXMERT_EMULATOR_BREAKS_AT = '3';
 const { addon, arena, fill } = await import('./addon.mjs');
 const { mebibyte, report } = await import('./process.mjs');

@@ -1,4 +1,4 @@
-// A worker that does to its engines whatever it can, in the way that `workerData.habit` says, until it is terminated.
+// A worker that uses engines in the way that `workerData.habit` names, until it is terminated.
 import { parentPort, workerData } from 'node:worker_threads';
 import { addon, arena, enqueue, fill, newEngine, product, tensor } from './addon.mjs';
 import { sleep } from './process.mjs';
@@ -9,7 +9,7 @@ const read = (engine) => addon.read(engine, arena.workspace, 0, new Float32Array
 const upload = (engine) => addon.upload(engine, arena.workspace, 0, new Float32Array(words).fill(1));
 
 const habits = {
-  /** Never returns to the event loop: termination comes in the middle of JavaScript or of a call. */
+  /** It never returns to the event loop, so it is terminated in the middle of JavaScript or of a call. */
   calls() {
     const engine = newEngine({ size });
     for (;;) {
@@ -18,7 +18,7 @@ const habits = {
       read(engine).catch(() => undefined);
     }
   },
-  /** Errors all the time: they are thrown, and promises reject. */
+  /** It causes errors all the time: calls throw, and promises reject. */
   errors() {
     const engine = newEngine({ size });
     for (;;) {
@@ -31,7 +31,7 @@ const habits = {
       }
     }
   },
-  /** A long queue behind promises that nobody will see. */
+  /** It has a long queue and promises that are never awaited. */
   async queue() {
     const engine = newEngine();
     for (;;) {
@@ -40,12 +40,12 @@ const habits = {
       await sleep(1);
     }
   },
-  /** Results arrive while it ends. */
+  /** Results arrive while the worker ends. */
   async results() {
     const engine = newEngine({ size });
     for (;;) await Promise.all([product(engine, size), read(engine), upload(engine), addon.synchronize(engine)]);
   },
-  /** Engines come and go; some are disposed, some dropped, memory grows under queued work. */
+  /** It makes many engines. Some are disposed and some are dropped; memory grows while work is queued. */
   async engines() {
     for (let i = 0; ; i++) {
       const engine = newEngine({ size });

@@ -1,11 +1,11 @@
-// Engines that nobody disposes. The argument says how they are dropped.
+// Engines that are never disposed. The argument says how they are dropped.
 import { addon, arena, fill, newEngine, product } from './addon.mjs';
 import { engineThreads, mebibyte, ownMiB, report, sleep, until } from './process.mjs';
 
-/** Collects until no more than these threads of engines are there: an engine ends in a finalizer, a turn later. */
+/** Collects garbage until at most this number of engine threads exist. An engine ends in a finalizer, one turn of the loop later. */
 const collect = (threads = 0) => until(() => (globalThis.gc(), engineThreads() <= threads));
 
-/** An engine with memory that it has really used, and threads that have worked. */
+/** Makes an engine whose memory and threads have been used. */
 async function usedEngine() {
   const engine = newEngine({ size: 256 });
   product(engine, 256);
@@ -14,18 +14,18 @@ async function usedEngine() {
   await addon.synchronize(engine);
 }
 
-/** Starts an engine on many products, sees its thread, and drops it. */
+/** Starts an engine with many products, checks that its thread exists, and drops the engine. */
 async function busyEngine(products) {
   const engine = newEngine();
   const before = engineThreads();
   for (let i = 0; i < products; i++) product(engine);
   const started = await until(() => engineThreads() > before);
-  product(engine); // it was there until now
+  product(engine); // keeps the engine alive until here
   return started;
 }
 
 const modes = {
-  /** One after the other, idle. */
+  /** Idle engines, one after the other. */
   async dropped() {
     await usedEngine();
     let ended = await collect();
@@ -39,7 +39,7 @@ const modes = {
     return { threads, ended, kept: ownMiB() - before };
   },
 
-  /** With work of ten minutes, which nobody waits for. */
+  /** Engines with work for ten minutes, for which no promise waits. */
   async queued() {
     const engine = newEngine();
     product(engine);
@@ -52,7 +52,7 @@ const modes = {
     return { ended, first: (await addon.synchronize(engine)) === undefined };
   },
 
-  /** With a promise that somebody waits for. */
+  /** An engine with a promise that is awaited. */
   async pending(products = 20) {
     let engine = newEngine();
     fill(engine, arena.workspace, 4, 42);
@@ -70,17 +70,17 @@ const modes = {
       await sleep(5);
     }
     const result = { value: (await values)[3], collections, ended: await collect() };
-    // The collector was slow, or the engine fast.
+    // The engine finished before garbage was collected; try again.
     return collections > 5 || products > 5000 ? result : modes.pending(4 * products);
   },
 
-  /** The collector is never called, and little else than engines would make it run. */
+  /** gc() is never called, and almost only the memory of engines makes the collector run. */
   async unasked() {
     for (let made = 1; ; made++) {
       const engine = addon.createEngine(1);
       addon.reserve(engine, arena.state, 32 * mebibyte);
-      await addon.synchronize(engine); // its thread is there
-      if (made % 100 > 0) continue; // to look makes garbage, too
+      await addon.synchronize(engine); // now its thread exists
+      if (made % 100 > 0) continue; // checking makes garbage, so it is rare
       const threads = engineThreads();
       if (made === 200 || threads < made / 2) return { made, threads };
     }

@@ -1,4 +1,4 @@
-// An engine is disposed while it is at work on large arenas.
+// An engine is disposed while it works on large arenas.
 import { addon, arena, fill, newEngine, product } from './addon.mjs';
 import { engineThreads, mebibyte, ownMiB, report, until } from './process.mjs';
 
@@ -12,7 +12,7 @@ const codeOf = (call) => {
 };
 
 const large = 200 * mebibyte;
-// The first engine brings in OpenMP, oneDNN and their memory, which stays.
+// The first engine loads OpenMP and oneDNN, whose memory is not released.
 const first = newEngine();
 product(first);
 await addon.dispose(first);

@@ -1,4 +1,4 @@
-// Ways in which a process can end while an engine is at work for about ten minutes more.
+// Ways in which a process can end while an engine has work for about ten more minutes.
 import { Worker } from 'node:worker_threads';
 import { addon, arena, fill, newEngine, product } from './addon.mjs';
 import { sleep } from './process.mjs';
@@ -66,24 +66,24 @@ const ways = {
     await sleep(20);
     say('at work');
   },
-  /** An engine that has nothing to do keeps nobody alive. */
+  /** An idle engine does not keep the process alive. */
   async idle() {
     await addon.read(engine, arena.workspace, 0, new Float32Array(4));
     say('read');
   },
-  /** Nor does one with work that nobody waits for. */
+  /** An engine with work for which no promise waits does not keep it alive either. */
   unseen() {
     work(engine, 600);
     say('enqueued');
   },
-  /** A promise does, though nothing else is left to wait for. */
+  /** A promise keeps the process alive, although nothing else does. */
   pending() {
     work(engine, 0.5);
     fill(engine, arena.workspace, 4, 5);
     addon.read(engine, arena.workspace, 0, new Float32Array(4)).then((values) => say(`read ${values[3]}`));
     say('enqueued');
   },
-  /** So does a disposal. */
+  /** A disposal keeps it alive, too. */
   disposing() {
     work(engine, 0.5);
     addon.dispose(engine).then(() => say('disposed'));
@@ -91,5 +91,5 @@ const ways = {
   },
 };
 
-// Not awaited: what keeps the process alive is to be seen.
+// This is not awaited, because the test checks what keeps the process alive.
 ways[process.argv[2]]();

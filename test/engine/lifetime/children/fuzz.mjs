@@ -1,4 +1,4 @@
-// Every function of the addon with arguments of every kind, the right ones among them. Arguments: seed, calls.
+// Calls every function of the addon with all kinds of arguments, including right ones. Arguments: seed, number of calls.
 import { addon, arena, enqueue, tensor } from './addon.mjs';
 import { report } from './process.mjs';
 
@@ -88,7 +88,7 @@ const arrays = [
   () => new (class extends Float32Array {})(8),
 ];
 
-/** The arguments of an op: often of a call that is nearly right. */
+/** The arguments of an op, which are often nearly right. */
 function opArguments() {
   const args = new Float64Array(128);
   for (let i = 0; i < args.length; i++) {
@@ -143,7 +143,7 @@ for (let i = 0; i < calls; i++) {
 }
 await Promise.all(pending);
 
-// The engines still work.
+// The engines must still work.
 const values = [];
 for (const [i, one] of engines.entries()) {
   addon.reserve(one, arena.state, 64);

@@ -1,4 +1,4 @@
-// Ten thousand of each call; memory must not grow. Arguments: the number of rounds, and the MiB that are no growth.
+// Makes ten thousand calls of each kind; memory must not grow. Arguments: the number of rounds, and the tolerated growth in MiB.
 import { addon, arena, fill, newEngine } from './addon.mjs';
 import { ownMiB, report } from './process.mjs';
 
@@ -51,7 +51,7 @@ for (const [name, call] of Object.entries(calls)) {
   };
   const count = name === 'engines' ? rounds / 10 : rounds;
   await run(count / 4);
-  // Memory that is freed may wait for a thread of the collector; what leaks does so every time.
+  // Freed memory may be returned later by a thread of the collector. A leak appears in every round.
   for (let tries = 0; tries < 5; tries++) {
     const before = ownMiB();
     await run(count);

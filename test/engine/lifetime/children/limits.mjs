@@ -1,4 +1,4 @@
-// What memory that the system refuses looks like. The argument says where; `none` tells how much this process takes by
+// Tests what happens if the system refuses memory. The argument says where; `none` prints how much memory this process uses by
 // itself. Run under a limit of address space (ulimit -v).
 import { readFileSync } from 'node:fs';
 import { addon, arena, enqueue, fill, none, tensor } from './addon.mjs';

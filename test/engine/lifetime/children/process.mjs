@@ -1,9 +1,9 @@
-// What the children of these tests measure about themselves. Loads no addon.
+// Measurements of a child process of these tests about itself. Does not load the addon.
 import { readdirSync, readFileSync } from 'node:fs';
 
 export const mebibyte = 2 ** 20;
 
-/** Memory that is this process's own, swapped out or not; pages of files come and go as the system likes. */
+/** Private memory of this process, including swapped memory. Pages of files are not counted, because the system may drop them. */
 export function ownMiB() {
   const status = readFileSync('/proc/self/status', 'utf8');
   const [resident, swapped] = ['RssAnon', 'VmSwap'].map((name) =>
@@ -12,14 +12,14 @@ export function ownMiB() {
   return resident && swapped ? (Number(resident[1]) + Number(swapped[1])) / 1024 : process.memoryUsage.rss() / mebibyte;
 }
 
-/** Threads of engines, OpenMP's among them: the system knows them by the name of their engine's thread. */
+/** The number of threads of engines, including those of OpenMP, which have the same thread name. */
 export function engineThreads() {
   let count = 0;
   for (const id of readdirSync('/proc/self/task')) {
     try {
       if (readFileSync(`/proc/self/task/${id}/comm`, 'utf8').startsWith('lxmert')) count++;
     } catch {
-      // It has ended meanwhile.
+      // The thread has ended meanwhile.
     }
   }
   return count;
@@ -27,7 +27,7 @@ export function engineThreads() {
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Waits until `condition` holds, longer than any machine needs; says whether it does. */
+/** Waits until `condition` is true, with a long time limit. Returns whether it is true. */
 export async function until(condition) {
   for (const end = performance.now() + 120_000; performance.now() < end; await sleep(5)) if (condition()) return true;
   return condition();

@@ -1,4 +1,4 @@
-// Sources of uploads whose memory goes away, is changed or is shared, while the upload waits behind other work.
+// Sources of uploads whose memory is freed, changed or shared while the upload waits for other work.
 import { Worker } from 'node:worker_threads';
 import { addon, arena, newEngine, product } from './addon.mjs';
 import { mebibyte, report, sleep } from './process.mjs';
@@ -8,8 +8,8 @@ const engine = newEngine();
 addon.reserve(engine, arena.state, 4 * words);
 
 /**
- * Uploads while the engine is busy, does `meanwhile`, and says whether all values that were there at the call arrived.
- * Where the engine was done before that, it is given more to do.
+ * Uploads while the engine is busy, calls `meanwhile`, and returns whether all values at the time of the call arrived.
+ * If the engine finished its work before, tries again with more work.
  */
 async function arrives(makeSource, meanwhile, products = 60) {
   const source = await makeSource();
@@ -67,7 +67,7 @@ const grown = () =>
     (source) => source.buffer.grow(8 * words),
   );
 
-/** The target of a read is kept, though nobody holds it. */
+/** The target of a read stays alive, although nothing else refers to it. */
 async function dropped() {
   for (let i = 0; i < 10; i++) product(engine);
   await addon.upload(engine, arena.state, 0, new Float32Array(words).fill(6));

@@ -1,6 +1,6 @@
-// Workers are terminated at random moments of their work, several at a time. Arguments: how many rounds, after how many of
-// them memory is as large as it gets, give or take so many MiB, and `main` when this thread is to use an engine meanwhile;
-// without it the addon goes when the last worker has gone.
+// Workers are terminated at random times, several at a time. Arguments: the number of rounds; the number of rounds after which
+// memory must not grow any more; the tolerance in MiB; and `main` if this thread should use an engine meanwhile. Without `main`
+// Node unloads the addon when the last worker has ended.
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { engineThreads, ownMiB, report, sleep, until } from './process.mjs';
@@ -16,7 +16,7 @@ async function startAndTerminate(habit) {
     throw error;
   });
   const isBusy = once(worker, 'message').then(() => busy++);
-  // Some while they load the addon, most in the middle of their work.
+  // Some workers are terminated while they load the addon, most in the middle of their work.
   if (Math.random() < 0.2) await sleep(Math.random() * 80);
   else await isBusy;
   await sleep(Math.random() * 60);
@@ -37,7 +37,7 @@ async function runRound(round) {
   await Promise.all(terminated);
 }
 
-// What a worker had taken may be given back late, and how much that was is of chance; a leak is there in every round.
+// The memory of a worker may be released late, and its size varies. A leak appears in every round.
 let [round, grown] = [0, Infinity];
 const runRounds = async (count) => {
   for (const end = round + count; round < end; round++) await runRound(round);

@@ -7,13 +7,13 @@ import { maskAt, type MaskKeys } from './dropout.js';
 
 type Vector = ArrayLike<number>;
 
-/** Heads take columns of the mask this far apart: the longest sample (native/engine/ops.h). */
+/** Distance of the mask columns of two heads: the longest sample (native/engine/ops.h). */
 const maskStride = 512;
 
 /** Rows [queryBegin, queryEnd) read rows [keyBegin, keyEnd). */
 export interface Reader {
   readonly sample: number;
-  /** 0: language or the only stream reads; 1: vision reads language. */
+  /** 0: language, or the only stream, reads. 1: vision reads language. */
   readonly direction: 0 | 1;
   readonly queryBegin: number;
   readonly queryEnd: number;
@@ -29,7 +29,7 @@ export interface AttentionShape {
   readonly mask: MaskKeys | null;
 }
 
-/** Who reads whom: each sample's rows themselves, or, with two streams, each stream the other. */
+/** Pairs of reading and read rows: the rows of each sample read each other, or, with two streams, each stream reads the other. */
 export function readersOf(samples: number, offsetsA: Vector, offsetsB: Vector | null, split: number): Reader[] {
   const readers: Reader[] = [];
   for (let s = 0; s < samples; s++) {
@@ -46,7 +46,7 @@ export interface Query {
   readonly reader: Reader;
   readonly head: number;
   readonly row: number;
-  /** Of the keys, in order. */
+  /** The values of the keys, in order. */
   readonly probabilities: readonly number[];
   readonly mask: readonly number[];
   readonly logSumExp: number;
@@ -72,7 +72,7 @@ function* queriesOf(s: AttentionShape, qkv: Vector): Generator<Query> {
           scores.push(dot / sqrt(s.headDim));
           mask.push(maskAt(s.mask, row, head * maskStride + key - reader.keyBegin));
         }
-        if (scores.length === 0) continue; // nobody to read: the row stays zero
+        if (scores.length === 0) continue; // no key to read: the row stays zero
         const largest = max(...scores);
         const sum = scores.reduce((total, score) => total + exp(score - largest), 0);
         const logSumExp = largest + log(sum);

@@ -19,7 +19,7 @@ const blocks = new WeakMap<MaskKeys, Map<number, readonly number[]>>();
 
 function maskBlock(keys: MaskKeys, row: number, group: number): readonly number[] {
   const { instance, seed, step, rowIds } = keys;
-  const p = fround(keys.p); // ops take it as float32
+  const p = fround(keys.p); // ops use p as float32
   const words = new Uint32Array(4);
   philox4x32([group, rowIds[2 * row + 1], rowIds[2 * row], instance], [seed, step], words);
   return Array.from(words, (word) => (word >= floor(p * 4294967296) ? 1 / (1 - p) : 0));

@@ -1,4 +1,4 @@
-/** The two embeddings (LXMERT, section 2.1) and their gradients, in float64, on top of the layer norm's reference. */
+/** The two embeddings (LXMERT, section 2.1) and their gradients, in float64. They use the reference of layer norm. */
 import { maskAt, type MaskKeys } from './dropout.js';
 import { layerNormBackward, layerNormForward, type NormShape } from './layerNorm.js';
 
@@ -14,7 +14,7 @@ export function dropped(s: NormShape, values: Vector, mask: MaskKeys | null): Fl
 
 export interface TokenInputs {
   readonly ids: Vector;
-  /** Place of each row in its sentence. */
+  /** Position of each row in its sentence. */
   readonly positions: Vector;
   readonly word: Vector;
   readonly position: Vector;
@@ -38,7 +38,7 @@ export function tokenForward(s: NormShape, t: TokenInputs, mask: MaskKeys | null
   return { out: dropped(s, out, mask), stats };
 }
 
-/** Row 0 of the word and position tables takes nothing. */
+/** Row 0 of the word and position tables gets no gradient. */
 export function tokenBackward(s: NormShape, t: TokenInputs, mask: MaskKeys | null, dOut: Vector) {
   const { dz, dGamma, dBeta, terms } = layerNormBackward(s, tokenSums(s, t), t.gamma, dropped(s, dOut, mask));
   const dWord = new Float64Array(t.word.length);

@@ -1,4 +1,4 @@
-/** to[i] = from[indices[i]] and its adjoint, in float64. Indices outside give zeros and take nothing. */
+/** to[i] = from[indices[i]] and its adjoint, in float64. Indices outside give zeros, and add nothing in the adjoint. */
 type Vector = ArrayLike<number>;
 
 export interface GatherShape {

@@ -6,15 +6,15 @@ type Vector = ArrayLike<number>;
 export interface LossShape {
   readonly active: readonly number[];
   readonly capacity: number;
-  /** Columns of a row. */
+  /** Number of columns of a row. */
   readonly width: number;
-  /** The first columns that are classes; all by default. */
+  /** Number of columns that are classes, from the first on; default: all. */
   readonly classes?: number;
 }
 
 export interface CrossEntropy {
   readonly logSumExp: Float64Array;
-  /** The first of the largest. */
+  /** The class with the largest logit; of several, the first. */
   readonly predictions: Int32Array;
   readonly rowLoss: Float64Array;
   readonly lossSum: number;
@@ -94,9 +94,9 @@ function targetsOf({ offsets, ids, scores }: SoftTargets, row: number, classes: 
 }
 
 export interface SigmoidCrossEntropy {
-  /** The first of the largest. */
+  /** The class with the largest logit; of several, the first. */
   readonly predictions: Int32Array;
-  /** Target of the prediction. */
+  /** The target of the predicted class. */
   readonly rowScore: Float64Array;
   readonly rowLoss: Float64Array;
 }

@@ -15,10 +15,10 @@ import type { Rng } from '../rng.js';
 import { makeDropout, makeWorld, rowValues, type World, type WorldSize } from '../world.js';
 import { maskKeys } from './layerNorm.js';
 
-/** What attention is tried on. */
+/** The kinds of cases for attention. */
 export interface AttentionKind {
   readonly size: WorldSize;
-  /** Rows of a sample in a stream, at most. */
+  /** Most rows of a sample in a stream. */
   readonly longest: number;
   readonly headDims: readonly number[];
 }
@@ -36,7 +36,7 @@ const kinds: readonly AttentionKind[] = [
   { size: 'wide', longest: 4, headDims: [64, 128] },
 ];
 
-// Long samples, large heads, many samples: one at a time, for the reference is slow.
+// Long samples, large heads, or many samples, but only one of these at a time, because the reference is slow.
 const kindFor = (rng: Rng, size?: WorldSize): AttentionKind =>
   rng.pick(kinds.filter((k) => size === undefined || k.size === size));
 
@@ -137,7 +137,7 @@ export const attentionCases = {
     const dContext = input('dContext', [rows.capacity, hidden], rowValues(rng, rows, hidden), dtype);
     const dQkv = output('dQkv', [rows.capacity, 3 * hidden], dtype);
     const { dQkv: values, terms } = attentionBackward(s, qkv.values, dContext.values);
-    // A query that reads one key has no gradient: dS is P (dP - Σ P dP).
+    // A query that reads only one key has no gradient: dS is P (dP - Σ P dP).
     const blocks = [0, 1, 2].map((part) => {
       const [begin, end] = [part * hidden, (part + 1) * hidden];
       return {

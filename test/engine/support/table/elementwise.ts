@@ -3,11 +3,11 @@ import { gelu, geluDerivative, tanhDerivative } from '../reference/elementwise.j
 import type { Rng } from '../rng.js';
 import { anySet, makeWorld, rowValues, widthFor, type MakeCase, type WorldSize } from '../world.js';
 
-/** y = f(x) in the active rows. In GELU's lower tail x and x erf x cancel: errors are measured against x. */
+/** y = f(x) in the active rows. In GELU's lower tail x and x erf x cancel, so errors are relative to x. */
 function forward(f: (x: number) => number): MakeCase {
   return (rng, size, dtype) => {
     const { rows, width } = shapeOf(rng, size);
-    // Far into both tails now and then.
+    // Sometimes values far in both tails.
     const x = input('x', [rows.capacity, width], rowValues(rng, rows, width, rng.pick([0.05, 1, 4, 30])), dtype);
     const y = output('y', [rows.capacity, width], dtype);
     const values = mapActive(rows, width, (i) => f(x.values[i]));
@@ -16,7 +16,7 @@ function forward(f: (x: number) => number): MakeCase {
   };
 }
 
-/** dx = dy · derivative(kept); dx may be dy. */
+/** dx = dy · derivative(kept); dx may be the same memory as dy. */
 function backward(kept: (x: number) => number, derivative: (kept: number) => number): MakeCase {
   return (rng, size, dtype) => {
     const { rows, width } = shapeOf(rng, size);
@@ -27,7 +27,7 @@ function backward(kept: (x: number) => number, derivative: (kept: number) => num
     const gradient = rowValues(rng, rows, width);
     const dy = inPlace ? update('dy = dx', shape, gradient, dtype) : input('dy', shape, gradient, dtype);
     const dx = inPlace ? dy : output('dx', shape, dtype);
-    const given = Float64Array.from(dy.values); // dx may take its place
+    const given = Float64Array.from(dy.values); // dx may overwrite it
     const expected = mapActive(rows, width, (i) => given[i] * derivative(keep.values[i]));
     const wanted = { values: expected, rows, scale: normOf(given) };
     return { args: [rows, width, keep, dy, dx], expected: new Map([[dx, wanted]]) };

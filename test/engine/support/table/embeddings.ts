@@ -58,7 +58,7 @@ function objectSetting(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32') {
   return { rows, s, o, featureBeta, boxBeta, shape, mask: maskKeys(world, dropout) };
 }
 
-/** Means of rows may be near 0: they are measured against what they are means of. */
+/** Means of rows may be near 0, so their errors are relative to the norm of the row's values. */
 const meanAndDeviation = (first: number, width: number, values: ArrayLike<number>) => [
   { begin: first, end: first + 1, scale: normOf(values) / width },
   { begin: first + 1, end: first + 2 },

@@ -3,7 +3,7 @@ import { gatherRowsForward } from '../reference/gatherRows.js';
 import type { Rng } from '../rng.js';
 import { anySet, makeWorld, widthFor, type WorldSize } from '../world.js';
 
-/** A table of float16 numbers of any size, subnormal ones and NaN among them; indices repeat, and some lie outside. */
+/** A table of float16 numbers of any size, including subnormal numbers and NaN. Indices repeat, and some are outside the table. */
 export const gatherFeaturesOps = {
   gatherFeatures(rng: Rng, size?: WorldSize, dtype: FloatType = 'f32'): OpCase {
     const world = makeWorld(rng, { size });

@@ -3,7 +3,7 @@ import { gatherRowsBackward, gatherRowsForward } from '../reference/gatherRows.j
 import type { Rng } from '../rng.js';
 import { anySet, makeWorld, rowValues, widthFor, type WorldSize } from '../world.js';
 
-/** Indices repeat, and some lie outside. */
+/** Indices repeat, and some are outside the table. */
 function setting(rng: Rng, size?: WorldSize) {
   const world = makeWorld(rng, { size });
   const rows = world.rows(rng.pick(anySet));

@@ -6,7 +6,7 @@ import { layerNormBackward, layerNormForward, type NormShape } from '../referenc
 import type { Rng } from '../rng.js';
 import { anySet, makeDropout, makeWorld, rowValues, widthFor, type World, type WorldSize } from '../world.js';
 
-/** BERT's epsilon mostly; one or two columns have no variance to speak of and need a real one. */
+/** Usually BERT's epsilon. One or two columns have almost no variance and need a larger epsilon. */
 export function epsilonFor(rng: Rng, width: number): number {
   return width <= 2 ? 0.5 : rng.pick([1e-12, 1e-12, 1e-5]);
 }
@@ -16,7 +16,7 @@ export function maskKeys(world: World, dropout: CaseDropout): MaskKeys | null {
   return p > 0 && rowIds ? { p, instance, rowIds: rowIds.values, seed: world.seed, step: world.step } : null;
 }
 
-/** What a gradient through the norm is measured against: with one or two columns nothing is left of its terms. */
+/** The norm to which errors of a gradient through layer norm are compared; with one or two columns, the terms of the gradient cancel. */
 export function cancelled(width: number, terms: ArrayLike<number>): { scale?: number } {
   return width <= 2 ? { scale: normOf(terms) } : {};
 }

@@ -25,7 +25,7 @@ function setting(rng: Rng, withRecord: boolean, size?: WorldSize, wide: readonly
   return { rows, s, shape: [rows.capacity, width], slot, scale: Math.fround(world.lossScale[slot]) };
 }
 
-/** What is in columns that stand for nothing: would change every sum that it got into. */
+/** The value in columns without a meaning. It would change every sum that includes it. */
 const behindClasses = 1000;
 
 function classification(rng: Rng, withRecord: boolean, size?: WorldSize, dtype?: FloatType) {
@@ -34,7 +34,7 @@ function classification(rng: Rng, withRecord: boolean, size?: WorldSize, dtype?:
   const classes = at.s.width;
   const s: reference.LossShape = { ...at.s, classes, width: classes + rng.pick([0, 0, 1, 6, 40]) };
   const shape = [rows.capacity, s.width];
-  // Whole numbers make ties, whose arg-max is the first.
+  // With whole numbers there are ties; the arg-max is then the first.
   const ties = rng.chance(0.2);
   const values = rowValues(rng, rows, s.width, rng.pick([0.5, 3])).map((x, i) =>
     i % s.width >= classes ? behindClasses : ties ? Math.round(x) : x,
@@ -54,7 +54,7 @@ function classification(rng: Rng, withRecord: boolean, size?: WorldSize, dtype?:
   };
 }
 
-/** Up to four targets a row, at the front of lists that are a little longer; some classes twice, some outside. */
+/** Up to four targets for each row, in lists that are a little longer. Some classes occur twice, and some are outside. */
 function softTargets(rng: Rng, rows: CaseRows, classes: number): CaseTensor[] {
   const counts = Array.from({ length: rows.capacity }, (_, row) => (rows.active.includes(row) ? rng.int(0, 4) : 0));
   const offsets = new Int32Array(rows.capacity + 1);
@@ -78,7 +78,7 @@ function multiLabel(rng: Rng, withRecord: boolean, size?: WorldSize, dtype?: Flo
   return { ...at, soft, targets: [ids.shape[0], offsets, ids, scores] };
 }
 
-/** Sums are added to what the tally holds; its last word is not touched. */
+/** Sums are added to the tally; its last word does not change. */
 function tallyAfter(before: CaseTensor, sums: readonly number[]): Float64Array {
   return Float64Array.from(before.values, (value, i) => value + (sums[i] ?? 0));
 }

@@ -13,7 +13,7 @@ import { fillNormal } from '../reference/normal.js';
 import type { Rng } from '../rng.js';
 import { makeWorld, type WorldSize } from '../world.js';
 
-/** Chunks that lie apart, touch, or are empty, in an arena of which they cover a part. */
+/** Chunks in a part of an arena. They may be adjacent, have gaps between them, or be empty. */
 function setting(rng: Rng) {
   const chunks: [number, number][] = [];
   let end = 0;
@@ -33,7 +33,7 @@ export const optimizerOps = {
     const { chunks, size, table } = setting(rng);
     const values = rng.floats(size, rng.pick([1e-6, 1, 100]));
     const inside = (i: number): boolean => chunks.some(([begin, length]) => i >= begin && i < begin + length);
-    // What lies between the chunks is nobody's gradient.
+    // The numbers between the chunks are not gradients.
     values.forEach((_, i) => (values[i] = inside(i) ? values[i] : NaN));
     const broken = rng.chance(0.15) && values.findIndex((_, i) => inside(i)) >= 0;
     if (broken) values[values.findIndex((_, i) => inside(i))] = rng.pick([NaN, Infinity, -Infinity]);
@@ -106,7 +106,7 @@ export const optimizerOps = {
   },
 };
 
-/** Elements of no chunk. */
+/** Elements that belong to no chunk. */
 function outside(chunks: reference.Chunks, size: number): number[] {
   const free = new Array<boolean>(size).fill(true);
   for (const [begin, length] of chunks) free.fill(false, begin, begin + length);
