@@ -62,7 +62,7 @@ export function writeTsv(path, bytes) {
 }
 
 export async function writeSmallTsv(path, images) {
-  const columns = kindsOfImages(8, 3).map(columnsOf);
+  const columns = kindsOfImages(32, 3).map(columnsOf);
   const file = createWriteStream(path);
   for (let image = 0; image < images; image++)
     if (!file.write(Buffer.concat([Buffer.from(idOf(image)), columns[image % KINDS]]))) await once(file, 'drain');

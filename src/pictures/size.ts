@@ -3,7 +3,7 @@ import { extname } from 'node:path';
 import { LxmertError } from '../errors.js';
 import { fileError } from '../formats/fileErrors.js';
 import { shown } from '../formats/shown.js';
-import { maxPixels } from './decode.js';
+import { maxPixels } from './input/decode.js';
 import { loadSharp } from './optionalPackages.js';
 
 /** The size of a picture in pixels. */

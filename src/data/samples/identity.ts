@@ -47,7 +47,10 @@ export async function samplesIdentity(data: IdentifiedData, signal?: AbortSignal
   const features = await featuresHash(data, images, signal);
   return {
     checksum: ['2', samples, ...(features === undefined ? [] : [features])].join(':'),
-    former: formerChecksum(data),
+    // Only checkpoints of an earlier release need it.
+    get former() {
+      return formerChecksum(data);
+    },
   };
 }
 
@@ -65,15 +68,19 @@ export function samplesDifference(saved: string, { checksum, former }: SamplesId
 }
 
 /** Numbers images in the order in which samples use them. Returns the number for each sample, [N], and the images by number. */
-function firstAppearances({ images }: SampleArrays): readonly [Int32Array, readonly number[]] {
-  const numbers = new Map<number, number>();
-  const order = Int32Array.from(images, (image) => {
-    const known = numbers.get(image);
-    if (known !== undefined) return known;
-    numbers.set(image, numbers.size);
-    return numbers.size - 1;
-  });
-  return [order, [...numbers.keys()]];
+function firstAppearances({ images, imageIds }: IdentifiedData): readonly [Int32Array, readonly number[]] {
+  const numbers = new Int32Array(imageIds.length).fill(-1);
+  const order = new Int32Array(images.length);
+  const found: number[] = [];
+  for (let i = 0; i < images.length; i++) {
+    const image = images[i];
+    if (numbers[image] < 0) {
+      numbers[image] = found.length;
+      found.push(image);
+    }
+    order[i] = numbers[image];
+  }
+  return [order, found];
 }
 
 /** The second hash; undefined if an image that would be read is left out. */
