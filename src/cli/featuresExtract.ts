@@ -85,10 +85,11 @@ export const extract = defineCommand({
       .option(
         'workers',
         integerOption('workers', {
-          min: 1,
+          min: 0,
           max: 256,
           default: 1,
-          describe: 'pictures at the same time; each takes the memory of a whole detector',
+          describe:
+            'pictures at the same time; each takes the memory of a whole detector. 0: one, without a thread of its own',
         }),
       )
       .option('skip-bad', {

@@ -37,7 +37,7 @@ test('from pictures to answers: a detector, features, a model trained on them, q
   });
   const drawn = await drawPictures(folder);
   const pictures = [drawn.landscape, drawn.portrait];
-  const extracted = ['--detector', at('d.onnx'), '--out', at('f.tsv'), '--json'];
+  const extracted = ['--detector', at('d.onnx'), '--out', at('f.tsv'), '--workers', '0', '--json'];
   const { code, out } = await command(table, 'features', 'extract', ...pictures, ...extracted);
   expect([code, JSON.parse(out)]).toMatchObject([0, { pictures: 2, skipped: 0 }]);
 
