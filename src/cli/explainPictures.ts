@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { LxmertError } from '../errors.js';
 import { explanationSvg, scaled, type ExplanationPicture } from '../explain/index.js';
@@ -7,16 +7,8 @@ import { percent } from '../figures.js';
 import type { ExplainedQuestion } from '../finetune/index.js';
 import { makeFolder } from '../formats/atomicFile.js';
 import { fileError } from '../formats/fileErrors.js';
-import { pictureSize } from '../pictures/index.js';
+import { findPictureFile, pictureEndings } from '../formats/pictureFile.js';
 import { note } from './command.js';
-
-const types: Readonly<Record<string, string>> = {
-  '.jpg': 'image/jpeg',
-  '.jpeg': 'image/jpeg',
-  '.png': 'image/png',
-  '.webp': 'image/webp',
-  '.svg': 'image/svg+xml',
-};
 
 /**
  * Draws explanations: into the file `out`, if it ends with .svg, else into a folder, one file a question.
@@ -40,7 +32,7 @@ export async function writeExplanations(
   try {
     if (!isFile) await makeFolder(out);
     for (const [i, one] of explained.entries()) {
-      const picture = pictures === undefined ? undefined : await findPicture(pictures, one.image);
+      const picture = pictures === undefined ? undefined : await findPictureFile(pictures, one.image);
       if (pictures !== undefined && !picture) missing.add(one.image);
       const path = isFile ? out : join(out, `${String(i + 1).padStart(4, '0')}-${fileName(one.id)}.svg`);
       await writeFile(path, explanationSvg(drawn(one, picture)));
@@ -52,7 +44,7 @@ export async function writeExplanations(
   if (missing.size > 0)
     note(
       `${pictures} has no picture ${[...missing][0]}${missing.size > 1 ? ` (and ${missing.size - 1} others)` : ''} ` +
-        `(${Object.keys(types).join(', ')}); its boxes are on an empty frame`,
+        `(${pictureEndings.join(', ')}); its boxes are on an empty frame`,
     );
   return files;
 }
@@ -76,17 +68,3 @@ function drawn(
 
 /** An id as a part of a file's name. */
 const fileName = (id: string): string => id.replace(/[^\p{L}\p{N}._-]/gu, '_').slice(0, 80);
-
-/** The picture of an image as a data URL. An id that leads out of the folder names no picture. */
-async function findPicture(folder: string, image: string): Promise<ExplanationPicture['picture']> {
-  if (/[/\\\0]/.test(image)) return undefined;
-  for (const [ending, type] of Object.entries(types)) {
-    const path = join(folder, image + ending);
-    if (!existsSync(path)) continue;
-    const bytes = await readFile(path).catch((error: unknown) => {
-      throw fileError(error, 'read', path);
-    });
-    return { url: `data:${type};base64,${bytes.toString('base64')}`, ...(await pictureSize(path)) };
-  }
-  return undefined;
-}

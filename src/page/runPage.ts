@@ -5,6 +5,7 @@ import type { DeviceName } from '../config/runConfig.js';
 import { LxmertError, isLxmertError } from '../errors.js';
 import { counted, whole } from '../figures.js';
 import { isThere } from '../formats/fileErrors.js';
+import { findPictureFile, type PictureFile } from '../formats/pictureFile.js';
 import { openFinetuneData } from '../finetune/openRun.js';
 import { openPretrainRun } from '../pretrain/openParts.js';
 import { reportOnScenes } from '../report/index.js';
@@ -17,7 +18,7 @@ import { configTable } from './configuration.js';
 import { readHistory, type RunHistory } from './history.js';
 import { html, type Html } from './html.js';
 import { page } from './page.js';
-import { picture, pictureFolder } from './picture.js';
+import { picture } from './picture.js';
 import {
   configuration,
   curves,
@@ -58,7 +59,9 @@ export async function runPage(options: RunPageOptions): Promise<string> {
   const history = await readHistory(run);
   const charts = chartsOf([history]);
   const task = taskOf(history);
-  const pictures = await pictureFolder(options.pictures ?? (await usualPictures(options, history)));
+  const { pictures = await usualPictures(options, history) } = options;
+  if (pictures !== undefined && !(await isThere(pictures)))
+    throw new LxmertError('FILE_MISSING', `--pictures ${pictures}: there is no such folder`);
   tell('data');
   const data = await orReason(() => dataNotes(options, history));
   tell('results');
@@ -71,7 +74,7 @@ export async function runPage(options: RunPageOptions): Promise<string> {
   if (!isReason(views))
     for (const view of [...views.gallery, ...views.worst, ...views.mostConfident])
       if (!drawn.has(view)) {
-        const files = await Promise.all(view.pictures.map(({ id }) => pictures(id)));
+        const files = await Promise.all(view.pictures.map(({ id }) => pictureOf(pictures, id)));
         drawn.set(
           view,
           view.pictures.map((one, i) => picture(one, { file: files[i], scene: isScenes })),
@@ -153,6 +156,14 @@ function damaged({ damagedLines }: RunHistory): string {
   if (damagedLines.length === 0) return '';
   const first = damagedLines.slice(0, 5).map(whole).join(', ');
   return `${counted(damagedLines.length, 'line')} of metrics.jsonl ${damagedLines.length === 1 ? 'is' : 'are'} damaged and left out (line ${first}${damagedLines.length > 5 ? ' …' : ''}).`;
+}
+
+/** Larger pictures would make the page too large. */
+const mostPictureBytes = 3_000_000;
+
+async function pictureOf(folder: string | undefined, id: string): Promise<PictureFile | undefined> {
+  const file = folder === undefined ? undefined : await findPictureFile(folder, id);
+  return file && file.url.length <= mostPictureBytes ? file : undefined;
 }
 
 interface Reason {

@@ -12,4 +12,3 @@ export { drawObjects } from './draw.js';
 export type { DrawOptions } from './draw.js';
 export { checkDetector } from './check.js';
 export type { PictureCheck } from './check.js';
-export { pictureSize, type PictureSize } from './size.js';
