@@ -17,10 +17,10 @@ Napi::Value decodeFeatures(const Napi::CallbackInfo& info) {
     if (target.type != napi_float32_array && target.type != napi_uint16_array)
       throw Error(ErrorCode::BadArgument, "target is neither a Float32Array nor a Uint16Array");
     const bool narrow = target.type == napi_uint16_array;
-    const bool decoded = cpu::decodeFeatures(reinterpret_cast<const uint8_t*>(text.data) + from, to - from,
-                                             target.size / (narrow ? 2 : 4),
-                                             narrow ? nullptr : reinterpret_cast<float*>(target.data),
-                                             narrow ? reinterpret_cast<uint16_t*>(target.data) : nullptr);
+    const bool decoded =
+        cpu::decodeFeatures(reinterpret_cast<const uint8_t*>(text.data) + from, to - from,
+                            target.size / (narrow ? 2 : 4), narrow ? nullptr : reinterpret_cast<float*>(target.data),
+                            narrow ? reinterpret_cast<uint16_t*>(target.data) : nullptr);
     return static_cast<Napi::Value>(Napi::Boolean::New(info.Env(), decoded));
   });
 }

@@ -34,8 +34,8 @@ inline void gradNormOf(Span<const float> squares, Span<const float> sums, float*
   double sum = 0;
   for (int64_t i = 0; i < squares.size; ++i) sum += squares[i];
   norm[0] = static_cast<float>(std::sqrt(sum));
-  const bool finite = std::isfinite(norm[0]) &&
-                      std::all_of(sums.data, sums.data + sums.size, [](float x) { return std::isfinite(x); });
+  const bool finite =
+      std::isfinite(norm[0]) && std::all_of(sums.data, sums.data + sums.size, [](float x) { return std::isfinite(x); });
   norm[1] = finite ? 0.0f : 1.0f;
 }
 
