@@ -92,7 +92,7 @@ export async function runPage(options: RunPageOptions): Promise<string> {
       section('results', 'Results', [
         results === undefined || isReason(results) ? html`` : results,
         results !== undefined && isReason(results) ? empty(results.reason) : html``,
-        isReason(views) ? html`` : viewResults(views),
+        isReason(views) || (results !== undefined && !isReason(results)) ? html`` : viewResults(views),
         validationResults([history]),
       ]),
       ...(isReason(views) ? [section('samples', 'Held-out samples', empty(views.reason))] : samples(views, drawn)),
