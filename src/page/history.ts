@@ -33,7 +33,7 @@ export async function readHistory(folder: string): Promise<RunHistory> {
   if (!config)
     throw new LxmertError(
       'RUN_FOLDER',
-      `${folder} holds no run: it has no ${runFiles.config}. Give the folder of --out`,
+      `${folder} is not a run: it has no ${runFiles.config}. Give the folder of --out`,
     );
   const metrics = join(folder, runFiles.metrics);
   const lines = (await isThere(metrics)) ? await readLines(metrics) : { steps: [], validations: [], damagedLines: [] };

@@ -93,7 +93,7 @@ describe('the text of the page', () => {
   test('what is no run is refused, and so are wrong options', async () => {
     const to = ['--html', join(folder, 'x.html')];
     const { code, err } = await command(table, 'report', data, ...to);
-    expect([code, err]).toEqual([1, expect.stringContaining('holds no run: it has no config.json')]);
+    expect([code, err]).toEqual([1, expect.stringContaining('is not a run: it has no config.json')]);
     expect(await command(table, 'report', run, ...to, '--samples', '-1')).toMatchObject({
       ...{ code: 2, err: expect.stringContaining('--samples must be a whole number from 0, not -1') },
     });

@@ -132,7 +132,7 @@ describe('a report', () => {
         code,
         message: expect.stringContaining(message),
       });
-    await wrong({ run: join(folder, 'nothing') }, 'RUN_FOLDER', 'holds no run');
+    await wrong({ run: join(folder, 'nothing') }, 'RUN_FOLDER', 'is not a run');
     await wrong({ checkpoint: 'best' }, 'RUN_FOLDER', 'no best checkpoint; it has checkpoints of the steps 2');
     await wrong({ splits: [] }, 'BAD_ARGUMENT', '--splits is missing');
     await wrong({ splits: ['test'] }, 'BAD_ARGUMENT', "no split 'test'");
