@@ -136,7 +136,11 @@ const faults: readonly (readonly [string, string | Buffer, RegExp])[] = [
     /line 2: boxes .*the = at its end is missing/,
   ],
   ['quotation marks', whole.replaceAll(/[^\t\n]+/g, '"$&"'), /line 1: img_id .*in quotation marks/],
-  ['carriage returns alone', whole.replaceAll('\n', '\r'), /line 1: has more .*its lines end with a carriage return instead of a line feed/],
+  [
+    'carriage returns alone',
+    whole.replaceAll('\n', '\r'),
+    /line 1: has more .*its lines end with a carriage return instead of a line feed/,
+  ],
   [
     'boxes as shares',
     allFloats(boxes, (v) => v.map((x, i) => x / (i % 2 ? 480 : 640))),
