@@ -45,7 +45,6 @@ const carriers: readonly (readonly [OpName, string])[] = [
   ['tanhBackward', 'kept'],
   ['attentionForward', 'qkv'],
   ['attentionBackward', 'dContext'],
-  ['attentionMapGradient', 'dContext'],
   ['layerNormForward', 'z'],
   ['layerNormForward', 'gamma'],
   ['layerNormBackward', 'dOut'],
