@@ -37,14 +37,14 @@ interface Printed {
   readonly explained: readonly ExplainedQuestion[];
   readonly files: readonly string[];
 }
-const parse = <T>({ out, code }: { out: string; code: number }): T => {
+const parse = ({ out, code }: { out: string; code: number }): Printed => {
   expect(code).toBe(0);
-  return JSON.parse(out) as T;
+  return JSON.parse(out) as Printed;
 };
 
 describe('lxmert explain', () => {
   test('gives words, boxes, relevancies and the answer, as the library does', async () => {
-    const { explained } = parse<Printed>(await explain('--split', 'train', '--limit', '3', '--json'));
+    const { explained } = parse(await explain('--split', 'train', '--limit', '3', '--json'));
     expect(explained).toHaveLength(3);
     await using opened = await openModel(model, { device: 'cpu', threads: 1 });
     for (const { answer, words, boxes, probability } of explained) {
@@ -58,34 +58,34 @@ describe('lxmert explain', () => {
   });
 
   test('a picture is named by its id, its questions by their numbers', async () => {
-    const all = parse<Printed>(await explain('--split', 'train', '--id', 'scene_train_00000001', '--json')).explained;
+    const all = parse(await explain('--split', 'train', '--id', 'scene_train_00000001', '--json')).explained;
     expect(all.length).toBeGreaterThan(1);
     expect(new Set(all.map(({ image }) => image))).toEqual(new Set(['scene_train_00000001']));
     const second = await explain('--split', 'train', '--id', 'scene_train_00000001', '--question', '2', '--json');
-    expect(parse<Printed>(second).explained).toEqual([all[1]]);
+    expect(parse(second).explained).toEqual([all[1]]);
     const byId = await explain('--split', 'train', '--id', all[1].id, '--json');
-    expect(parse<Printed>(byId).explained.map(({ id }) => id)).toEqual([all[1].id]);
+    expect(parse(byId).explained.map(({ id }) => id)).toEqual([all[1].id]);
   });
 
   test('any attention map of any head, and the other methods', async () => {
     const one = ['--split', 'train', '--limit', '1', '--json'];
-    const [{ attention, words, boxes }] = parse<Printed>(
+    const [{ attention, words, boxes }] = parse(
       await explain(...one, '--map', 'cross_lang_to_vision.1', '--head', '1'),
     ).explained;
     expect([attention!.length, attention![0].length]).toEqual([words.length, boxes.length]);
     for (const row of attention!) expect(row.reduce((a, b) => a + b)).toBeCloseTo(1, 5);
     expect(boxes.map(({ relevance }) => relevance)).toEqual(attention![0]);
-    const methods = await Promise.all(
-      ['relevancy', 'attention', 'rollout'].map((method) => explain(...one, '--method', method)),
-    );
-    expect(new Set(methods.map(({ out }) => out)).size).toBe(3);
+    const printed = new Set<string>();
+    for (const method of ['relevancy', 'attention', 'rollout'])
+      printed.add(JSON.stringify(parse(await explain(...one, '--method', method)).explained));
+    expect(printed.size).toBe(3);
   });
 
   test('draws boxes over the picture, or over an empty frame with a note', async () => {
     const out = join(folder, 'drawn');
     const pictures = join(data, 'pictures');
     const drawn = await explain('--split', 'train', '--limit', '2', '--out', out, '--pictures', pictures, '--json');
-    const { files } = parse<Printed>(drawn);
+    const { files } = parse(drawn);
     expect(files).toHaveLength(2);
     for (const file of files) expect(readFileSync(file, 'utf8')).toContain('href="data:image/svg+xml;base64,');
     const file = join(folder, 'one.svg');
