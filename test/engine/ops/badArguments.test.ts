@@ -116,14 +116,17 @@ describe.each(opNames)('%s', (op) => {
   });
 });
 
-test.each(['attentionForward', 'attentionBackward', 'attentionMapGradient'] as const)('%s wants a step record, also for all rows', (op) => {
-  const { opCase, layout } = smallCase(op);
-  const all = opCase.args.map((arg) =>
-    typeof arg === 'object' && arg !== null && 'set' in arg ? { ...arg, set: 'all' as const, record: null } : arg,
-  );
-  const numbers = rawArguments(all, layout).map(({ value }) => value);
-  expect(enqueue(op, numbers)).toMatchObject({ code: 'BAD_ARGUMENT', message: expect.stringContaining('record') });
-});
+test.each(['attentionForward', 'attentionBackward', 'attentionMapGradient'] as const)(
+  '%s wants a step record, also for all rows',
+  (op) => {
+    const { opCase, layout } = smallCase(op);
+    const all = opCase.args.map((arg) =>
+      typeof arg === 'object' && arg !== null && 'set' in arg ? { ...arg, set: 'all' as const, record: null } : arg,
+    );
+    const numbers = rawArguments(all, layout).map(({ value }) => value);
+    expect(enqueue(op, numbers)).toMatchObject({ code: 'BAD_ARGUMENT', message: expect.stringContaining('record') });
+  },
+);
 
 describe('the addon itself', () => {
   const numbers = new Float64Array(4);
