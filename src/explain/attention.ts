@@ -38,27 +38,37 @@ export interface Relevance {
   readonly boxes: Float64Array;
 }
 
-/** Mean over the heads of a value of each query and key. */
-function meanOverHeads(layer: LayerAttention, value: (place: number) => number): Matrix {
-  const { heads, queries, keys, start, headStride, rowStride } = layer;
+/** The mean attention of all heads: [queries, keys]. */
+export function meanAttention(layer: LayerAttention): Matrix {
+  const { heads, queries, keys, attention } = layer;
   const mean = zeros(queries, keys);
   for (let h = 0; h < heads; h++)
     for (let q = 0; q < queries; q++) {
-      const first = start + h * headStride + q * rowStride;
-      for (let k = 0; k < keys; k++) mean.values[q * keys + k] += value(first + k) / heads;
+      const first = placeOf(layer, h, q);
+      for (let k = 0; k < keys; k++) mean.values[q * keys + k] += attention[first + k] / heads;
     }
   return mean;
 }
 
-/** The mean attention of all heads: [queries, keys]. */
-export const meanAttention = (layer: LayerAttention): Matrix => meanOverHeads(layer, (place) => layer.attention[place]);
-
 /** Ā = mean over the heads of max(A ⊙ ∇A, 0), Chefer et al. 2021, equation 5: [queries, keys]. */
 export function meanRelevance(layer: LayerAttention): Matrix {
-  const { attention, gradient } = layer;
-  if (!gradient) return zeros(layer.queries, layer.keys);
-  return meanOverHeads(layer, (place) => Math.max(attention[place] * gradient[place], 0));
+  const { heads, queries, keys, attention, gradient } = layer;
+  const mean = zeros(queries, keys);
+  if (!gradient) return mean;
+  for (let h = 0; h < heads; h++)
+    for (let q = 0; q < queries; q++) {
+      const first = placeOf(layer, h, q);
+      for (let k = 0; k < keys; k++) {
+        const value = attention[first + k] * gradient[first + k];
+        if (!(value <= 0)) mean.values[q * keys + k] += value / heads; // NaN stays visible
+      }
+    }
+  return mean;
 }
+
+/** Where the row of a head and a query begins. */
+const placeOf = ({ start, headStride, rowStride }: LayerAttention, head: number, query: number): number =>
+  start + head * headStride + query * rowStride;
 
 /** Values from 0 to 1 for display: the least is 0, the largest 1. Where all are equal, none stands out: all are 0. */
 export function scaled(values: Float64Array): Float64Array {

@@ -18,7 +18,9 @@ export function identity(size: number): Matrix {
 }
 
 export function add(a: Matrix, b: Matrix): Matrix {
-  return { ...a, values: a.values.map((value, i) => value + b.values[i]) };
+  const sum = zeros(a.rows, a.columns);
+  for (let i = 0; i < sum.values.length; i++) sum.values[i] = a.values[i] + b.values[i];
+  return sum;
 }
 
 /** A B */
@@ -40,9 +42,10 @@ export function multiplyTransposed(a: Matrix, b: Matrix): Matrix {
 /** Adds a multiple of a row of `from` to row `i`. Many entries of a relevancy matrix are 0. */
 function addRow(to: Matrix, i: number, factor: number, from: Matrix, row: number): void {
   if (factor === 0) return;
-  const { columns } = to;
-  const [at, start] = [i * columns, row * columns];
-  for (let j = 0; j < columns; j++) to.values[at + j] += factor * from.values[start + j];
+  const { columns, values } = to;
+  const at = i * columns;
+  const start = row * columns;
+  for (let j = 0; j < columns; j++) values[at + j] += factor * from.values[start + j];
 }
 
 /** Each row divided by its sum. A row whose sum is 0 stays 0. */

@@ -94,7 +94,7 @@ function crossToBoxes(
  * there.
  */
 function normalised(r: Matrix): Matrix {
-  const own = identity(r.rows);
-  const gained = { ...r, values: r.values.map((value, i) => value - own.values[i]) };
-  return add(rowsToShares(gained), own);
+  const gained = { ...r, values: r.values.slice() };
+  for (let i = 0; i < r.rows; i++) gained.values[i * r.columns + i] -= 1;
+  return add(rowsToShares(gained), identity(r.rows));
 }

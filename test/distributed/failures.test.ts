@@ -93,7 +93,7 @@ test('a disk without room for the next checkpoint ends all ranks, and the checkp
   expect(codes).toEqual([1, 1]);
   expect(errorsOf(all)).toEqual([
     expect.stringMatching(
-      /^lxmert: rank 0 \(.+\): the checkpoint of step \d was not saved \(that of step \d is whole\)/,
+      /^lxmert: rank 0 \(.+\): the checkpoint of step \d was not saved \(the one of step \d is unchanged\)/,
     ),
   ]);
   expect(await saved(out)).toEqual(before);

@@ -103,7 +103,7 @@ describe.each(backends)('uploads ahead on $name', ({ open }) => {
     await engine.upload(low, new Float32Array(4), { ahead: true });
     await expect(engine.upload(both, new Float32Array(32), { ahead: true })).rejects.toMatchObject({
       code: 'BAD_ARGUMENT',
-      message: expect.stringMatching(/to the same place/),
+      message: expect.stringMatching(/the last upload had the same target/),
     });
     await engine.upload(high, new Float32Array(4), { ahead: true });
     await engine.upload(low, new Float32Array(4), { ahead: true });

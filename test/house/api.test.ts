@@ -106,5 +106,5 @@ test('the example that loads a pre-trained run gives an answer, hidden states an
   const lines = stdout.trim().split('\n');
   expect(Number(lines[0].split(' ').at(-1))).toBeGreaterThan(0);
   expect(Number(lines[1])).toBeLessThan(1);
-  expect(lines.slice(2)).toEqual(['8 96 768 192', '4 8 2', '100']);
+  expect(lines.slice(2)).toEqual(['8 96 768 192', '4 8 2', '8 2', '100']);
 });
