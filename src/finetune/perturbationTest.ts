@@ -162,7 +162,7 @@ async function testBatch(
     for (const method of testedMethods)
       for (const first of removals) {
         if (method === 'random' && first === 'least') {
-          curves.set(keyOf(part, first, method), curves.get(keyOf(part, 'most', method))!); // a random order is the same for `most` and `least`
+          curves.set(keyOf(part, first, method), curves.get(keyOf(part, 'most', method))!); // the same order
           continue;
         }
         const orders = samples.map((_, e) => {
