@@ -14,7 +14,7 @@ export interface ConfigRow {
 }
 
 export interface ConfigTable {
-  /** The preset from which the fewest settings differ. */
+  /** The preset that has the fewest settings with other values than the run. */
   readonly preset: string;
   readonly rows: readonly ConfigRow[];
 }
