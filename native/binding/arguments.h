@@ -66,7 +66,7 @@ struct Numbers {
   size_t count;
 };
 
-// Reads two arguments: a Float64Array, and the count of numbers that are used, from the first on.
+// Reads two arguments: a Float64Array, and how many numbers are used. The used numbers are the first ones of the array.
 inline Numbers numbersOf(const Napi::CallbackInfo& info, size_t index, const char* name) {
   const Bytes array = bytesOf(info, index, name);
   if (array.type != napi_float64_array)

@@ -127,7 +127,8 @@ void EngineHandle::onSettled(napi_env env, napi_value, void*, void* data) {
   pending.handle->settle(pending);
 }
 
-// While a worker is being terminated, each of these calls may fail, and this function must not throw.
+// While Node terminates a worker, each call of Node-API in this function may fail. The function must not throw even
+// then.
 void EngineHandle::settle(Pending& pending) {
   const napi_deferred deferred = pending.deferred;
   napi_value all, result = nullptr;  // `all` keeps this handle alive until the end of Node's scope around this call

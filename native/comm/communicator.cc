@@ -11,7 +11,7 @@ namespace lxmert::comm {
 
 namespace {
 
-// Floats that are added at once, so that they stay in the cache.
+// Number of floats that are added together. It is so small that they stay in the cache.
 constexpr int64_t kBlock = 4096;
 // Slices begin at multiples of this many floats: one cache line.
 constexpr int64_t kLine = 16;
@@ -78,7 +78,7 @@ void Communicator::run() {
       if (work_.empty()) return;
       work = std::move(work_.front());
       work_.pop_front();
-      if (failure_) work = nullptr;  // what follows an error is not tried
+      if (failure_) work = nullptr;  // after an error, later work is not run
     }
     std::optional<Error> error;
     try {
@@ -211,7 +211,7 @@ void Communicator::exchange(const std::vector<Transfer>& sends, const std::vecto
   for (const Transfer& each : sends) times_.bytes += static_cast<double>(each.bytes);
 }
 
-// Adds the own slice of all nodes of all ranks along the tree.
+// Adds this rank's slice of the nodes of all ranks along the tree.
 void Communicator::addNodes(const Bucket& bucket, int64_t begin, int64_t count) {
   struct Term {
     Node node;
@@ -243,7 +243,7 @@ void Communicator::addNodes(const Bucket& bucket, int64_t begin, int64_t count) 
       while (stack.size() > 1 && areSiblings(stack[stack.size() - 2].node, stack.back().node))
         add({stack.back().node.level + 1, stack.back().node.index / 2});
     }
-    // Nodes without a right sibling rise alone, until the tree has one root.
+    // The remaining nodes have no sibling. They are added from right to left, until one root remains.
     while (stack.size() > 1) add(stack[stack.size() - 2].node);
     std::memcpy(bucket.target + begin + block, stack.back().data, size * sizeof(float));
   }

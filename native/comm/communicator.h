@@ -1,8 +1,8 @@
-// Sums gradients over the ranks of a run, on a thread of its own, so that neither JavaScript nor the engine waits while
-// bytes travel. Each rank owns a slice of every bucket. It receives the sums that the other ranks made of their own parts
-// of this slice, and adds all of them along the fixed tree (part_tree.h). This is a reduce-scatter. If all ranks need the
-// whole sum, each rank then sends its slice to all others. This is an all-gather. The order of additions depends on the
-// number of parts alone, so any number of ranks gives the same bits.
+// Sums gradients over the ranks of a run. A separate thread does this, so neither JavaScript nor the engine waits while
+// bytes are sent. Each rank owns a slice of every bucket. It receives the sums that the other ranks made of their parts
+// of this slice, and adds all of them along the fixed tree (part_tree.h). This is a reduce-scatter. If all ranks need
+// the whole sum, each rank then sends its slice to all others. This is an all-gather. The order of additions depends on
+// the number of parts alone, so any number of ranks gives the same bits.
 #pragma once
 
 #include <atomic>
@@ -32,7 +32,7 @@ struct CommTimes {
 class Communicator final : public RankSums {
  public:
   Communicator(int rank, int ranks, std::unique_ptr<Transport> transport);
-  // MPI says which rank this is. Waits.
+  // A communicator over MPI, which gives the number of this rank and the number of ranks. Waits.
   static std::shared_ptr<Communicator> overMpi(std::unique_ptr<MpiTransport> mpi);
   ~Communicator() override;
   Communicator(const Communicator&) = delete;
@@ -42,16 +42,16 @@ class Communicator final : public RankSums {
 
   // Connects to the other ranks. Waits; throws RankLost.
   void open();
-  // The text of rank 0, on all ranks. Waits. Only over MPI.
+  // Returns the text of rank 0 on all ranks. Waits. Only over MPI.
   std::string shareText(const std::string& text);
-  // The number of parts of a global batch; at least as many as ranks. Before the first bucket.
+  // Sets the number of parts of a global batch, which is at least the number of ranks. Call it before the first bucket.
   void setParts(int64_t parts);
 
   void start(Bucket bucket) override;
   void gather(std::vector<OwnedFloats> pieces) override;
   void finish(const std::function<bool()>& isEnding) override;
 
-  // Ends whatever is under way, with an error where it is waited for. From any thread.
+  // Ends all work. Callers that wait for the work get an error. May be called on any thread.
   void abort();
   // Ends the connections at the end of a run. Waits.
   void close();

@@ -23,7 +23,7 @@ std::vector<LxmertMpiTransfer> plain(const std::vector<Transfer>& all) {
 
 }  // namespace
 
-// RTLD_GLOBAL: MPI opens parts of itself later, which look for the symbols of its main library.
+// RTLD_GLOBAL is needed because MPI later opens plugins, which use the symbols of its main library.
 MpiTransport::MpiTransport(const std::string& library) {
   void* opened = dlopen(library.c_str(), RTLD_NOW | RTLD_GLOBAL | RTLD_NODELETE);
   if (!opened) {

@@ -13,7 +13,8 @@ class MpiTransport final : public Transport {
   // Opens the library. Throws NoDevice when it does not load.
   explicit MpiTransport(const std::string& library);
 
-  // These two are called on one thread, before all else: MPI takes calls of one thread only.
+  // Call `start` and `shareText` before all other functions, and all functions on the same thread: MPI is initialised
+  // for calls of one thread only.
   struct Place {
     int rank, ranks;
   };

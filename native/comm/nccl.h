@@ -18,7 +18,7 @@ enum Reduction : int { kSum = 0 };
 using Result = int;  // 0: success
 using Communicator = struct CommunicatorOpaque*;
 
-// Identifies a communicator: one rank makes it, and all ranks need it to join.
+// Identifies a communicator. One rank makes the id, and all ranks need the same id to join the communicator.
 struct UniqueId {
   char bytes[128];
 };
@@ -36,8 +36,8 @@ struct UniqueId {
 LXMERT_NVIDIA_LIBRARY(LXMERT_NCCL)
 
 // Opens the library. If LXMERT_NCCL names a file, opens only that file. Otherwise tries, in this order: the system's
-// library path, the folder of the plugin, the CUDA toolkit, the file that the build noted in nccl.path, and NVIDIA's wheels
-// in Python environments. Throws NoDevice.
+// library path, the folder of the plugin, the CUDA toolkit, the file that the build noted in nccl.path, and NVIDIA's
+// wheels in Python environments. Throws NoDevice.
 const Library& open();
 
 // A text with the version and the file of the library. Needs no GPU. Throws NoDevice with a message that says what is

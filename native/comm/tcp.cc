@@ -98,7 +98,7 @@ TcpTransport::TcpTransport(int rank, int ranks, uint64_t token)
 
 TcpTransport::~TcpTransport() { close(); }
 
-// Each rank connects to the ranks below it and is called by those above.
+// Each rank connects to the ranks with lower numbers, and accepts connections from the ranks with higher numbers.
 void TcpTransport::open(const std::atomic<bool>& aborted) {
   for (int peer = 0; peer < rank_; ++peer) connectTo(peer, aborted);
   acceptPeers(ranks_ - 1 - rank_, aborted);
@@ -172,7 +172,7 @@ void TcpTransport::acceptPeers(int count, const std::atomic<bool>& aborted) {
 
 void TcpTransport::exchange(const std::vector<Transfer>& sends, const std::vector<Transfer>& receives,
                             const std::atomic<bool>& aborted) {
-  // What is left for each peer, in order.
+  // The remaining transfers for each peer, in order.
   std::vector<std::deque<Transfer>> out(ranks_), in(ranks_);
   int64_t left = 0;
   for (const Transfer& each : sends)
@@ -180,7 +180,8 @@ void TcpTransport::exchange(const std::vector<Transfer>& sends, const std::vecto
   for (const Transfer& each : receives)
     if (each.bytes > 0) in[each.peer].push_back(each), ++left;
 
-  // Moves bytes of the first transfer of a queue; returns false when the socket takes or has no more for now.
+  // Moves bytes of the first transfer of a queue. Returns false if the socket can take or give no more bytes at the
+  // moment.
   const auto move = [&](int peer, std::deque<Transfer>& queue, bool sending) {
     Transfer& first = queue.front();
     const ssize_t count = sending ? ::send(sockets_[peer], first.data, first.bytes, MSG_NOSIGNAL | MSG_DONTWAIT)

@@ -1,4 +1,4 @@
-// A socket between each two ranks. Needs nothing but the system.
+// A transport with a socket between every two ranks. It needs no library besides the system.
 #pragma once
 
 #include <memory>

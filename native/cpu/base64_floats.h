@@ -1,4 +1,4 @@
-// Decodes base64 text of little-endian float32 numbers: checks them, and narrows them to float16 where that is asked for.
+// Decodes base64 text of little-endian float32 numbers and checks the numbers. Optionally it converts them to float16.
 #pragma once
 
 #ifdef __AVX2__
@@ -30,8 +30,8 @@ constexpr std::array<uint8_t, 256> sextets() {
 
 inline constexpr std::array<uint8_t, 256> kSextets = sextets();
 
-// Decodes `groups` groups of 4 characters into 3 bytes each. May write 8 bytes more than these.
-// Returns whether all characters belong to the alphabet; '=' does not.
+// Decodes `groups` groups of 4 characters into 3 bytes each. May write up to 8 bytes after the decoded bytes.
+// Returns whether all characters belong to the alphabet of base64. '=' does not belong to it.
 inline bool decodeGroups(const uint8_t* text, int64_t groups, uint8_t* to) {
   int64_t done = 0;
 #ifdef __AVX2__
@@ -59,7 +59,7 @@ inline bool decodeGroups(const uint8_t* text, int64_t groups, uint8_t* to) {
     allValid = _mm256_and_si256(
         allValid, _mm256_or_si256(_mm256_or_si256(upper, lower), _mm256_or_si256(digit, _mm256_or_si256(plus, slash))));
     const __m256i values = _mm256_add_epi8(c, _mm256_or_si256(letters, others));
-    // Two sextets become 12 bits, two of these 24 bits.
+    // Two sextets are joined to 12 bits, and two groups of 12 bits are joined to 24 bits.
     const __m256i twelve = _mm256_maddubs_epi16(values, _mm256_set1_epi32(0x01400140));
     const __m256i twentyFour = _mm256_madd_epi16(twelve, _mm256_set1_epi32(0x00011000));
     const __m256i bytes = _mm256_permutevar8x32_epi32(_mm256_shuffle_epi8(twentyFour, order), together);
@@ -80,7 +80,8 @@ inline bool decodeGroups(const uint8_t* text, int64_t groups, uint8_t* to) {
   return any < 64;
 }
 
-// Decodes a whole text into exactly `bytes` bytes. May write 8 bytes more. Returns whether it is base64 of that length.
+// Decodes a complete text into `bytes` bytes. May write up to 8 bytes after the decoded bytes. Returns whether the text
+// is base64 of exactly `bytes` bytes.
 inline bool decodeText(const uint8_t* text, int64_t length, int64_t bytes, uint8_t* to) {
   const int64_t whole = bytes / 3;
   const int64_t left = bytes % 3;
@@ -98,12 +99,13 @@ inline bool decodeText(const uint8_t* text, int64_t length, int64_t bytes, uint8
   return true;
 }
 
-// Looks at some of the numbers, to tell whether they are of another type: see src/data/features/featureValues.ts.
+// Checks on a sample of the numbers whether they are probably of another type: see src/data/features/featureValues.ts.
 class TypeSample {
  public:
   explicit TypeSample(int64_t count) : step_(std::max<int64_t>(1, (count + 2 * kLookedAt - 1) / kLookedAt / 2) * 2) {}
 
-  // `from`: place of the first of these numbers among all; it is even. `count` is even except at the end of all.
+  // Adds the next `count` numbers. `from` is the index of the first of them among all numbers, and is even. `count` is
+  // even, except in the last call.
   void add(const float* values, int64_t from, int64_t count) {
     for (; next_ + 1 < from + count; next_ += step_) {
       const auto low = __builtin_bit_cast(uint32_t, values[next_ - from]);
@@ -137,11 +139,12 @@ class TypeSample {
   double sum_ = 0, squares_ = 0;
 };
 
-// Decodes base64 of `count` float32 numbers into floats, or into float16 where `halves` is given. Returns false where
-// anything is, or may be, wrong: another length, a character of no alphabet, a number that is not finite, beyond 1e6 or
-// beyond float16, or numbers that look like another type. The target's contents are undefined then.
+// Decodes base64 of `count` float32 numbers. Writes float16 numbers to `halves` if it is not null, and otherwise
+// float32 numbers to `floats`. Returns false if something is or may be wrong: the text has another length or a
+// character outside the alphabet; a number is not finite, is beyond 1e6 (for float32) or is too large for float16; or
+// the numbers look like numbers of another type. In this case the contents of the target have no meaning.
 inline bool decodeFeatures(const uint8_t* text, int64_t length, int64_t count, float* floats, uint16_t* halves) {
-  constexpr int64_t kPiece = 3072;  // floats; their bytes are whole groups of 3
+  constexpr int64_t kPiece = 3072;  // number of floats; a multiple of 3, so that their bytes are complete groups of 3
   alignas(32) uint8_t bytes[4 * kPiece + 32];
   alignas(32) float piece[kPiece];
   const float largest = halves ? 65504.0f : 1e6f;

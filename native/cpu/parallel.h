@@ -93,7 +93,8 @@ void zeroInactive(const Rows& rows, T* data, int64_t width) {
   }
 }
 
-// Sums over rows into `width` columns. Each thread has a partial sum; these are added in the order of the threads.
+// Sums over rows into `width` columns. Each thread has a partial sum. The partial sums are added in the order of the
+// threads.
 class ColumnSums {
  public:
   explicit ColumnSums(int64_t width) : stride_((width + 15) / 16 * 16), sums_(omp_get_max_threads() * stride_, 0.0f) {}

@@ -26,8 +26,8 @@ interface Member {
 const isLoopback = (address: string): boolean => /^(::ffff:)?127\.|^::1$/.test(address);
 
 /**
- * The meeting place of all ranks, in the process of rank 0: it passes small values around, and notices ranks that are lost.
- * Everything that it sends goes to all ranks in the same order.
+ * The server in the process of rank 0 to which all ranks connect. It exchanges small values among the ranks, and
+ * detects lost ranks. All ranks receive its messages in the same order.
  */
 export class Hub {
   readonly port: number;
@@ -57,7 +57,7 @@ export class Hub {
     server.on('connection', (socket) => this.#greet(socket));
   }
 
-  /** @throws RANK_LOST when nobody may listen on the port */
+  /** Opens the port and waits for connections. @throws FILE_ACCESS if the port cannot be opened */
   static async listen(options: HubOptions): Promise<Hub> {
     const server = createServer();
     await new Promise<void>((resolve, reject) => {
@@ -70,18 +70,18 @@ export class Hub {
     return new Hub(server, typeof address === 'object' && address ? address.port : options.port, options);
   }
 
-  /** Waits until all ranks have taken leave, or the run has failed. */
+  /** Waits until all ranks have sent `bye` or the run has failed, and then ends all connections. */
   async close(): Promise<void> {
     await this.#left;
     this.end();
   }
 
-  /** Ends at once. */
+  /** Ends all connections at once. */
   end(): void {
     clearTimeout(this.#waiting);
     this.#pulse.end();
     this.#server.close();
-    // A rank that hangs would never close its end.
+    // The sockets are destroyed, because a rank that hangs would never close its side of the connection.
     for (const { socket } of this.#members.values()) socket.destroySoon();
     for (const socket of this.#strangers) socket.destroy();
   }
@@ -157,7 +157,8 @@ export class Hub {
     const all = [...this.#members.values()].sort((a, b) => a.rank - b.rank);
     if (all.length < this.#options.ranks || all.some(({ address }) => !address)) return;
     clearTimeout(this.#waiting);
-    // Where all are on this host, its own address does; otherwise one that others can reach.
+    // If all ranks are on this host, they use its loopback address. Otherwise they use an address that other hosts can
+    // reach.
     const inside = all.every(({ socket }) => isLoopback(socket.remoteAddress ?? ''));
     const addresses = all.map(({ address }) => {
       const [local, reachable = local] = (address?.host ?? '').split(' ');

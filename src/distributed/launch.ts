@@ -7,21 +7,22 @@ export interface LaunchOptions {
   readonly ranks: number;
   /** Program and arguments of a rank. */
   readonly command: readonly string[];
-  /** Calls `forward` with each signal that the ranks are to get. */
+  /** Must call `forward` with each signal that the ranks must receive. */
   readonly onSignal: (forward: (signal: NodeJS.Signals) => void) => void;
-  /** Milliseconds that the other ranks have to end after one has failed. */
+  /** Milliseconds in which the other ranks must end after one rank has failed. */
   readonly grace?: number | undefined;
 }
 
 export interface LaunchResult {
   readonly exitCode: number;
-  /** What happened, where no rank was left to say it. */
+  /** A message for the case that signals ended all ranks, so that no rank could print one. */
   readonly silent?: string | undefined;
 }
 
 /**
- * Starts the ranks of a run as processes of this machine and waits for all of them. Signals go to rank 0, which tells the
- * others. When a rank fails the others end by themselves; those that do not are killed.
+ * Starts the ranks of a run as processes of this machine and waits for all of them. Signals are sent to rank 0, which
+ * informs the other ranks. If a rank fails, the other ranks end by themselves. Ranks that have not ended after `grace`
+ * are killed.
  */
 export async function launchRanks({ ranks, command, onSignal, grace = 6000 }: LaunchOptions): Promise<LaunchResult> {
   const [program, ...args] = command;

@@ -8,14 +8,15 @@ import type { LaunchOptions, LaunchResult } from './launch.js';
 import { launched } from './placement.js';
 
 /**
- * When a rank ends with an error, mpirun waits so many seconds, sends SIGTERM to the others, waits as long again, and sends
- * SIGKILL. By itself it waits 1 s, and rank 0 may need more to print the message of the run.
+ * Seconds of `odls_base_sigkill_timeout`. If a rank ends with an error, mpirun waits for this time, sends SIGTERM to
+ * the other ranks, waits for the same time again, and sends SIGKILL. The default of mpirun is 1 s, but rank 0 may need
+ * more time to print the message of the run.
  */
 const killTimeout = 4;
 
 /**
- * Starts the ranks by `mpirun` and waits for it. A signal goes to rank 0, which tells the others: mpirun would kill them
- * soon after it.
+ * Starts the ranks by `mpirun` and waits for its end. Signals are sent to rank 0, which informs the other ranks. They
+ * are not sent to mpirun, because mpirun would kill the ranks soon after a signal.
  * @throws NO_DEVICE when there is no mpirun of Open MPI
  */
 export async function launchByMpi({ ranks, command, onSignal }: LaunchOptions): Promise<LaunchResult> {
@@ -36,7 +37,7 @@ export async function launchByMpi({ ranks, command, onSignal }: LaunchOptions): 
     ],
     {
       stdio: 'inherit',
-      // A signal of the terminal goes to this process alone.
+      // Signals of the terminal then reach this process and not mpirun.
       detached: true,
       env: {
         ...process.env,

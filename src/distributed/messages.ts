@@ -5,13 +5,13 @@ import type { ErrorCode } from '../errors.js';
 
 /** Why a run with several ranks fails. */
 export interface Failure {
-  /** The rank at fault; undefined: all ranks found the same. */
+  /** The rank that caused the failure; undefined: all ranks had the same error. */
   readonly rank?: number | undefined;
   readonly code: ErrorCode;
   readonly message: string;
 }
 
-/** A signal that came to a rank, or was requested there. */
+/** A request of one rank to end the run, for example because it received a signal. */
 export interface Stop {
   readonly rank: number;
   readonly reason: string;
@@ -41,16 +41,16 @@ export type FromRank =
   | { readonly type: 'beat' }
   | { readonly type: 'bye' };
 
-/** From the hub to a rank; all ranks get all but beats in the same order. */
+/** From the hub to a rank. All ranks receive the messages, except `beat`, in the same order. */
 export type FromHub =
   | { readonly type: 'token'; readonly token: string }
   | {
       readonly type: 'welcome';
       readonly hosts: readonly string[];
-      /** By rank; the address of rank 0 is the one at which the reader reached the hub. */
+      /** By rank. For rank 0, the receiver instead uses the host at which it reached the hub. */
       readonly addresses: readonly { readonly host: string; readonly port: number }[];
     }
-  /** The values of all ranks; none for a rank that is not to receive them. */
+  /** The values of all ranks; an empty list for a rank that must not receive them. */
   | { readonly type: 'values'; readonly key: string; readonly values: readonly unknown[] }
   | { readonly type: 'stop'; readonly stop: Stop }
   | { readonly type: 'save' }
@@ -62,7 +62,7 @@ export function send(socket: Socket, message: FromRank | FromHub): void {
   if (socket.writable) socket.write(`${JSON.stringify(message)}\n`);
 }
 
-/** Calls `receive` with each message that comes. What is no message ends the connection. */
+/** Calls `receive` with each message. A line that is not JSON ends the connection. */
 export function onMessages(socket: Socket, receive: (message: unknown) => void): void {
   let pieces: string[] = [];
   socket.setEncoding('utf8');

@@ -1,47 +1,51 @@
 import { LxmertError } from '../errors.js';
 import { firstHost } from './nodeList.js';
 
-/** How gradients travel between ranks. */
+/** How gradients are sent between ranks. */
 export type Transport = 'mpi' | 'sockets';
 
-/** One of several processes that make a run together. */
+/** This process as one of the ranks of a run. */
 export interface Placement {
   readonly kind: 'rank';
-  /** Over MPI both are 0 and 1 here if only MPI knows them. */
+  /** The number of this rank. Over MPI, `joinRanks` uses the numbers that MPI gives instead of `rank` and `ranks`. */
   readonly rank: number;
   readonly ranks: number;
-  /** Who started the processes, for messages. */
+  /** The program that started the processes, for messages. */
   readonly launcher: string;
   readonly transport: Transport;
-  /** Where rank 0 waits for the others; undefined: MPI tells. Port 0: rank 0 takes a free one and tells its launcher. */
+  /**
+   * The address at which rank 0 waits for the other ranks; undefined: rank 0 sends its address over MPI. If the port is
+   * 0, rank 0 uses a free port and sends its number to the launcher.
+   */
   readonly meeting?: { readonly host: string; readonly port: number } | undefined;
 }
 
-/** What a process is to do: make the run alone, start so many ranks, or be one of them. */
+/** The task of a process: to make the run alone, to start the ranks, or to be one of the ranks. */
 export type Role = { readonly kind: 'alone' } | { readonly kind: 'launch'; readonly ranks: number } | Placement;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
 export interface RoleOptions {
-  /** `--ranks`; it beats the environment. */
+  /** `--ranks`, which has priority over the environment. */
   readonly ranks?: number | undefined;
-  /** Whether MPI can be used: the library that speaks it is there. */
+  /** Whether MPI can be used, because `lxmert_mpi.so` exists. */
   readonly hasMpi: boolean;
   /** `--transport`. */
   readonly transport?: Transport | undefined;
 }
 
-/** Variables of our own launcher. */
+/** The environment variables that the launcher of lxmert sets. */
 export const launched = {
   rank: 'LXMERT_RANK',
   ranks: 'LXMERT_RANKS',
   meeting: 'LXMERT_MEETING',
-  /** Only under `mpirun` as our launcher starts it: where rank 0 writes the number of its process. */
+  /** The file into which rank 0 writes its process id. Set only if the launcher of lxmert started `mpirun`. */
   pidFile: 'LXMERT_RANK_0_PID_FILE',
 } as const;
 
 /**
- * What the flag and the variables of the launchers say. A process of a Slurm allocation that `srun` did not start is alone.
+ * The role of this process, from the flag and from the variables of the launchers. A process in a Slurm allocation that
+ * `srun` did not start makes its run alone.
  * @throws BAD_ARGUMENT naming the variable, or what is missing
  */
 export function roleOf(env: Environment, { ranks, hasMpi, transport }: RoleOptions): Role {
@@ -114,7 +118,7 @@ function meetingIn(env: Environment): Placement['meeting'] {
   return { host, port: whole(env, 'MASTER_PORT') };
 }
 
-/** The first host of the step, and a port that is the same on all its ranks and another for another step. */
+/** The first host of the step, and a port that all ranks of the step compute alike. Other steps have other ports. */
 function slurmMeeting(env: Environment): Placement['meeting'] {
   const list = env['SLURM_STEP_NODELIST'] ?? env['SLURM_JOB_NODELIST'];
   if (list === undefined) return undefined;

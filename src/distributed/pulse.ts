@@ -1,4 +1,4 @@
-/** Notices who has not been heard of for too long. */
+/** Sends heartbeats, and detects peers that have been silent for too long. */
 export class Pulse<K> {
   readonly #heard = new Map<K, number>();
   readonly #timer: NodeJS.Timeout;
@@ -6,13 +6,15 @@ export class Pulse<K> {
 
   /**
    * @param limit milliseconds of silence
-   * @param beat called at least five times as often
+   * @param beat sends a heartbeat; called at least five times in `limit` milliseconds
+   * @param silent called with the key of a peer that has been silent for longer than `limit`
    */
   constructor(limit: number, beat: () => void, silent: (key: K) => void) {
     const interval = Math.min(1000, limit / 5);
     this.#timer = setInterval(() => {
       const now = performance.now();
-      // This process itself was held up, so it heard of nobody meanwhile.
+      // If this process itself did not run for a while, it could not receive heartbeats, so all peers get the time
+      // again.
       const heldUp = now - this.#ticked > 3 * interval;
       this.#ticked = now;
       beat();

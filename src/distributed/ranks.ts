@@ -13,13 +13,13 @@ export interface JoinOptions {
   readonly version: string;
   /** Seconds after which a silent rank counts as lost. */
   readonly timeout: number;
-  /** Seconds to wait for all ranks to come; default 300. */
+  /** Seconds to wait until all ranks are connected; default 300. */
   readonly patience?: number | undefined;
   readonly bucketBytes?: number | undefined;
   readonly shardOptimizer?: boolean | undefined;
-  /** Called by rank 0 with the port at which it waits. */
+  /** Called on rank 0 with the port at which it waits for the other ranks. */
   readonly listening?: ((port: number) => void) | undefined;
-  /** Called when the run is to end on all ranks. */
+  /** Called when a signal requests that all ranks end. */
   readonly stopping?: ((reason: string) => void) | undefined;
   readonly saving?: (() => void) | undefined;
 }
@@ -38,7 +38,7 @@ export class Ranks implements TrainRanks {
   readonly bucketBytes: number | undefined;
   readonly shardOptimizer: boolean | undefined;
   readonly saveRequest: SaveRequest = { wanted: false };
-  /** Resolves when the run has failed, on whatever rank. */
+  /** Resolves when the run has failed on any rank. */
   readonly failed: Promise<LxmertError>;
   readonly #channel: Channel;
   readonly #common = new WeakSet<object>();
@@ -97,7 +97,8 @@ export class Ranks implements TrainRanks {
   }
 
   async agree(): Promise<void> {
-    // All ranks get signals and answers in the same order, so the state at the answer is the same on all of them.
+    // All ranks receive signals and answers in the same order. So all ranks have the same state when the answer
+    // arrives.
     let [stop, save] = [false, false];
     await this.#send('agree', null, () => {
       stop = this.#stop !== undefined;
@@ -117,7 +118,7 @@ export class Ranks implements TrainRanks {
     return error;
   }
 
-  /** A signal has come to this rank. */
+  /** Asks all ranks to end, because this rank has received a signal. */
   requestStop(reason: string, exitCode: number): void {
     this.#channel.tell({ type: 'stop', stop: { rank: this.rank, reason, exitCode } });
   }
@@ -127,13 +128,13 @@ export class Ranks implements TrainRanks {
   }
 
   /**
-   * Ends the run on all ranks because of an error on this one, unless it has failed already.
-   * @returns the error by which the run ends, the same on all ranks, and whether this rank is the one to print it
+   * Ends the run on all ranks because of an error on this rank, unless the run has already failed.
+   * @returns the error by which the run ends, which is the same on all ranks, and whether this rank must print it
    */
   async conclude(error: unknown): Promise<{ readonly error: unknown; readonly prints: boolean }> {
     const own = isLxmertError(error) ? error : undefined;
     const message = error instanceof Error ? error.message : String(error);
-    // A connection that broke says little; the hub knows more within a moment.
+    // The error of a broken connection does not give the cause. The hub usually sends the cause soon after.
     if (own?.code === 'RANK_LOST') await Promise.race([this.failed, pause(2000, undefined, { ref: false })]);
     const isCommon = own !== undefined && this.#common.has(own);
     this.#channel.tell({
@@ -143,17 +144,17 @@ export class Ranks implements TrainRanks {
     const verdict = await Promise.race([this.failed, pause(3000, undefined, { ref: false })]);
     this.communicator.abort();
     this.#channel.end();
-    // Rank 0 prints, unless it is the one that is lost.
+    // Rank 0 prints. If rank 0 is lost, the first other rank of each host prints.
     const prints = this.#channel.hubIsLost ? this.#isFirstOfHost() : this.rank === 0;
     return { error: isCommon ? error : (verdict ?? error), prints: verdict === undefined || prints };
   }
 
-  /** Whether no other rank of this host, besides rank 0, comes before this one. */
+  /** Whether this rank is the first rank of its host, without rank 0. */
   #isFirstOfHost(): boolean {
     return this.hosts.findIndex((host, rank) => rank > 0 && host === this.hosts[this.rank]) === this.rank;
   }
 
-  /** Waits until all ranks have come to the end of the run, and ends the connections. @throws the error of a rank that failed */
+  /** Waits until all ranks have finished the run, and ends the connections. @throws the error of a rank that failed */
   async close(): Promise<void> {
     await this.#channel.leave();
     if (this.#channel.failure) throw this.#channel.failure;
@@ -161,7 +162,8 @@ export class Ranks implements TrainRanks {
   }
 
   async #send(name: string, value: unknown, settled: () => void, to?: 'rank 0'): Promise<readonly unknown[]> {
-    // Another rank that was stopped before this call does not answer any more.
+    // If the run is being stopped before `begin`, other ranks may not make this call any more, and it would wait
+    // forever.
     if (!this.#training) this.signal.throwIfAborted();
     const count = this.#counts.get(name) ?? 0;
     this.#counts.set(name, count + 1);
@@ -175,7 +177,7 @@ class Channel {
   hosts: readonly string[] = [];
   onStop: (stop: Stop) => void = () => undefined;
   onSave: () => void = () => undefined;
-  /** Whether rank 0 is gone or does not answer. */
+  /** Whether rank 0 has ended or does not respond. */
   hubIsLost = false;
   readonly failed: Promise<LxmertError>;
   readonly token: Promise<string>;
@@ -229,7 +231,7 @@ class Channel {
     return result;
   }
 
-  /** Rejects all exchanges that wait. */
+  /** Rejects all exchanges that have no answer yet. */
   giveUp(reason: unknown): void {
     for (const { reject } of this.#waiting.values()) reject(reason);
     this.#waiting.clear();
@@ -296,8 +298,9 @@ class Channel {
 }
 
 /**
- * Meets the other ranks of a run and connects to them.
- * @throws RANK_LOST when not all ranks come; BAD_CONFIG when they do not fit together; NO_DEVICE when MPI does not load
+ * Connects to the other ranks of a run.
+ * @throws RANK_LOST if not all ranks connect; BAD_CONFIG if the ranks differ in version or number; NO_DEVICE if MPI
+ *   does not load
  */
 export async function joinRanks(placement: Placement, options: JoinOptions): Promise<Ranks> {
   const { version, timeout, patience = 300, listening } = options;
@@ -345,7 +348,7 @@ async function overMpi(): Promise<Communicator> {
 interface Place {
   readonly host: string;
   readonly port: number;
-  /** Only ranks of this machine may try it. */
+  /** The name of a host. Only ranks on this host may use the address. */
   readonly only?: string;
 }
 
@@ -357,7 +360,7 @@ const placesOf = (port: number): Place[] => [
 const orderedPlaces = (places: readonly Place[]): Place[] =>
   places.filter(({ only }) => only === undefined || only === hostname());
 
-/** Addresses of this machine that others may reach. */
+/** Addresses of this machine that other machines may be able to reach. */
 function outsideAddresses(): string[] {
   return Object.values(networkInterfaces())
     .flatMap((list) => list ?? [])
@@ -366,7 +369,10 @@ function outsideAddresses(): string[] {
     .map(({ address }) => address);
 }
 
-/** Connects to one of the places; tries again until `patience` seconds have passed. */
+/**
+ * Connects to the first address that accepts a connection. Tries all of them again until `patience` seconds have
+ * passed.
+ */
 async function reach(places: readonly Place[], patience: number): Promise<Socket> {
   const end = performance.now() + patience * 1000;
   let why = 'there is no address to try';

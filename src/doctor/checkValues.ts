@@ -8,11 +8,11 @@ import { LxmertError, isLxmertError } from '../errors.js';
 
 export interface CheckRequest {
   /**
-   * Describes the run whose data are checked: its folder and its splits, validation included. The flag `task` says that it
-   * fine-tunes.
+   * Describes the run whose data are checked: its data folder and its splits, including those for validation. With the
+   * flag `task`, the run is a fine-tuning run.
    */
   readonly sources: Omit<ConfigSources, 'saved'>;
-  /** Called now and then; `share` of the file that is done, from 0 to 1. */
+  /** Called after each image. `share` is the finished share of the file, from 0 to 1. */
   readonly progress?: ((path: string, share: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -20,28 +20,29 @@ export interface CheckRequest {
 /** An image that cannot be read. */
 export interface BadImage {
   readonly imageId: string;
-  /** File, line, field and what is wrong with it. */
+  /** A message with the file, the line, the field and the problem. */
   readonly problem: string;
 }
 
-/** What a full reading of one feature file found. */
+/** The result of reading one feature file completely. */
 export interface FileCheck {
   readonly path: string;
-  /** Images that were found, damaged ones included. */
+  /** Number of images, including damaged images. */
   readonly images: number;
   readonly objects: number;
-  /** Floats of one object's feature. */
+  /** Number of floats of one object's feature. */
   readonly featureDim: number;
-  /** What looks odd but may be right, a clause each. */
+  /** Unusual properties of the file that may be intended; each is a clause of a message. */
   readonly remarks: readonly string[];
-  /** In the order of the file. */
+  /** The images that cannot be read, in the order of the file. */
   readonly bad: readonly BadImage[];
 }
 
 /**
- * Reads every number of the feature files that a run would open, and goes on behind images that are damaged.
- * @throws BAD_ARGUMENT (no data folder, unknown split), BAD_CONFIG, FILE_MISSING, FILE_ACCESS; BAD_DATA where a file as a whole
- *   is no feature TSV; the signal's reason
+ * Reads every number of the feature files that a run would open. After a damaged image, it continues with the next
+ * image.
+ * @throws BAD_ARGUMENT (no data folder, unknown split), BAD_CONFIG, FILE_MISSING, FILE_ACCESS; BAD_DATA for a file
+ *   that is not a feature TSV; the signal's reason
  */
 export async function checkValues({ sources, progress, signal }: CheckRequest): Promise<FileCheck[]> {
   const { task } = sources.flags ?? {};

@@ -11,18 +11,18 @@ import { LxmertError } from '../errors.js';
 export interface RunFile {
   readonly path: string;
   readonly what: 'features' | 'text' | 'answers' | 'exclusion list' | 'vocabulary';
-  /** The splits that need it. */
+  /** The splits that need the file. */
   readonly splits: readonly string[];
-  /** Of the file, or of all files of the folder; undefined where nothing is there. */
+  /** The size of the file, or of all files of a feature store; undefined if nothing is found at the path. */
   readonly bytes?: number | undefined;
-  /** Of features: a store, or a TSV that is read directly. */
+  /** Only for features: a store, or a TSV that the run reads directly. */
   readonly form?: 'store' | 'tsv' | undefined;
 }
 
 /**
- * The files that a run would open, whether they are there or not.
- * @throws BAD_ARGUMENT (no data folder, unknown split), BAD_CONFIG, FILE_MISSING for the data folder itself; BAD_DATA for its
- *   `data.yaml`
+ * The files that a run would open. Files that do not exist are also listed.
+ * @throws BAD_ARGUMENT (no data folder, unknown split), BAD_CONFIG, FILE_MISSING for the data folder itself; BAD_DATA
+ *   for its `data.yaml`
  */
 export async function runFiles(sources: Omit<ConfigSources, 'saved'>): Promise<readonly RunFile[]> {
   const { task } = sources.flags ?? {};
@@ -61,8 +61,8 @@ async function sizeOf(path: string, what: RunFile['what']): Promise<Pick<RunFile
   return { bytes: sizes.reduce((sum, size) => sum + size, 0), form: 'store' };
 }
 
-/** Bytes of a TSV that one number of a feature takes: base64 of four bytes. */
+/** Bytes that one number of a feature needs in a TSV, which has base64 of four bytes. */
 const TSV_NUMBER = 16 / 3;
 
-/** Bytes of a float16 store of a TSV; the columns beside the features are a hundredth of both. */
+/** Estimated bytes of the float16 store of a TSV. In both, the data other than features are about a hundredth. */
 export const storeBytesOf = (tsvBytes: number): number => Math.round((tsvBytes / TSV_NUMBER) * 2);

@@ -1,17 +1,17 @@
 import type { TrainSource } from '../train/index.js';
 
-/** Batches that are not measured: the first ones start threads and fill memory that later ones use again. */
+/** The first batches are not measured, because they start threads and allocate memory that later batches use again. */
 const FIRST = 6;
 const MOST_BATCHES = 40;
 const MOST_SECONDS = 4;
 
-/** How fast the batches of a run are made while no device takes them. */
+/** How fast the batches of a run are made while no device computes. */
 export interface DataRate {
   readonly samplesPerSecond: number;
   readonly batches: number;
 }
 
-/** Makes the first batches of a run, as fast as they come. */
+/** Makes the first batches of a run without training steps between them, and measures their rate. */
 export async function measureData(source: TrainSource, batchSize: number): Promise<DataRate> {
   let [taken, started] = [0, 0];
   for await (const { parts } of source.train({ epoch: 0, batch: 0 })) {

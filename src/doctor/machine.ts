@@ -4,16 +4,16 @@ import { basename, dirname, join } from 'node:path';
 import { addonFile, describeCuda, describeNccl, Engine } from '../engine/index.js';
 import { isLxmertError } from '../errors.js';
 
-/** The engine of this machine. */
+/** The engine of this machine, or the reason why it does not start. */
 export type EngineReport =
   { readonly device: string; readonly threads: number; readonly addon: AddonReport } | { readonly error: string };
 
 export interface AddonReport {
-  /** What setup wrote beside the addon; absent for an addon that setup did not build. */
+  /** The compiler, from the file that setup writes beside the addon; absent if setup did not build the addon. */
   readonly compiler?: string;
-  /** Value of -march. */
+  /** The value of -march, from the same file. */
   readonly march?: string;
-  /** File name of the oneDNN library in use, with its version; absent where the system does not list it. */
+  /** File name, with the version, of the oneDNN library in use; absent if the system does not list loaded libraries. */
   readonly oneDnn?: string;
 }
 
@@ -29,13 +29,13 @@ export interface MachineReport {
   readonly nccl: NcclReport;
 }
 
-/** The CUDA device and its libraries in words, or what is missing. */
+/** A text about the CUDA device and its libraries, or about what is missing. */
 export type CudaReport = { readonly device: string } | { readonly missing: string };
 
-/** The library for communication among several GPUs in words, or what is missing. One GPU does not need it. */
+/** A text about NCCL, which several GPUs need to communicate, or about what is missing. One GPU does not need NCCL. */
 export type NcclReport = { readonly library: string } | { readonly missing: string };
 
-/** In bytes. */
+/** The memory of the machine in bytes. */
 export interface MachineMemory {
   /** The most that the process may use: the machine's memory, or the limit of its container. */
   readonly total: number;
@@ -48,7 +48,7 @@ export interface DoctorEngineOptions {
   readonly threads?: number | undefined;
 }
 
-/** Describes this machine. An engine that does not start is reported, not thrown. */
+/** Describes this machine. If the engine does not start, the report has the error, and nothing is thrown. */
 export async function inspectMachine(options: DoctorEngineOptions = {}): Promise<MachineReport> {
   return {
     node: process.versions.node,

@@ -15,20 +15,20 @@ import { measureData } from './dataRate.js';
 import type { DataRate } from './dataRate.js';
 
 export interface PlanRequest {
-  /** The flag `task` is there for a fine-tuning run. */
+  /** Describes the planned run. With the flag `task`, it is a fine-tuning run. */
   readonly sources: Omit<ConfigSources, 'saved'>;
-  /** Optimizer steps to measure, after one that does not count; 0: none. */
+  /** Number of optimizer steps to measure, after one step that is not measured; 0: no step is made. */
   readonly steps: number;
   readonly observer?: TrainObserver | undefined;
-  /** Memory to plan with; measured once the data are open, unless given. */
+  /** The memory for which the run is planned. Default: measured after the data are opened. */
   readonly memory?: HostMemory | undefined;
 }
 
-/** In bytes. */
+/** The memory of the host in bytes. */
 export interface HostMemory {
-  /** Memory of this process once the data were open: program, data and batches in preparation. */
+  /** Memory of this process after the data were opened: program, data and batches in preparation. */
   readonly process: number;
-  /** Memory available once the data were open, that of this process included. */
+  /** Memory available after the data were opened, including the memory of this process. */
   readonly available: number;
 }
 
@@ -38,41 +38,44 @@ export interface RunPlan {
   readonly batchesPerEpoch: number;
   readonly totalSteps: number;
   readonly memory: HostMemory & {
-    /** The engine's memory by arena. Inputs and workspace are absent when the other arenas do not fit already. */
+    /** The engine's memory by arena. If the other arenas already do not fit, inputs and workspace are absent. */
     readonly arenas: Readonly<Partial<Record<ArenaName, number>>>;
     readonly total: number;
   };
   readonly disk: {
     readonly checkpoint: number;
-    /** Most at one time: those kept, the best, and the one being written. */
+    /**
+     * The largest number of checkpoints at one time: those that are kept, the best one, and the one that is being
+     * written.
+     */
     readonly checkpoints: number;
-    /** Metrics and TensorBoard events of all steps, about. */
+    /** Estimated size of the metrics and the TensorBoard events of all steps. */
     readonly logs: number;
     readonly total: number;
-    /** Free space where the run folder is or will be; absent when the run names none. */
+    /** Free space on the disk of the run folder, which may not exist yet; absent if the run names no folder. */
     readonly free?: number | undefined;
   };
-  /** Measured on the first batches of the epoch with the most losses; absent when nothing was measured. */
+  /** Measured on the first batches of the epoch with the most losses; absent if no step was made. */
   readonly time?:
     | {
         readonly steps: number;
         readonly secondsPerStep: number;
         readonly samplesPerSecond: number;
         readonly secondsPerEpoch: number;
-        /** Training alone: validations and checkpoints come on top. */
+        /** Time of all training steps. Validations and checkpoints need additional time. */
         readonly secondsInAll: number;
       }
     | undefined;
-  /** Of training and validation: how many sentences have an image. */
+  /** For training and for validation: how many sentences have an image. */
   readonly coverage: readonly DataCoverage[];
-  /** How fast batches are made; absent when nothing was measured. */
+  /** How fast batches are made; absent if no step was made. */
   readonly data?: DataRate | undefined;
   readonly warnings: readonly string[];
 }
 
 /**
- * Plans a run that is described like one of `pretrain`, or of `finetune`. Memory is summed up before it is taken: if the machine does not
- * have as much, the plan says so and nothing is measured.
+ * Plans a run of `pretrain` or of `finetune`. The needed memory is computed before it is allocated. If the machine does
+ * not have enough memory, the plan has a warning, and no step is made.
  * @throws what `pretrain` or `finetune` throws for a bad description or bad data
  */
 export async function planRun({ sources, steps, observer, memory: given }: PlanRequest): Promise<RunPlan> {
@@ -131,18 +134,21 @@ interface Measured {
   readonly seconds?: number | undefined;
 }
 
-/** Batches of each mix with which memory is planned; batches differ little in size. */
+/**
+ * Number of batches of each mix of tasks for which memory is computed. A few are enough, because their sizes differ
+ * little.
+ */
 const planningBatches = 4;
 
 /**
- * The largest arenas that the steps of any epoch need, by the first batches of each mix of tasks, and the time of a step with
- * the most losses, if they fit.
+ * Computes the largest arenas that the steps of any epoch need, from the first batches of each mix of tasks. If the
+ * arenas fit into memory, it also measures the time of a step with the most losses.
  */
 async function measure(run: PlannedRun, steps: number, fits: (arenas: Arenas) => boolean): Promise<Measured> {
   const { mixes, table, settings } = run;
   const model = await run.openModel();
   try {
-    // Room alone is enough: the values of features do not matter for time and memory.
+    // The table of features is allocated but not loaded: time and memory do not depend on the values of the features.
     if (table) await model.reserveFeatures(table);
     let arenas: Arenas = {};
     for (const mix of mixes)
@@ -171,7 +177,7 @@ async function timeSteps(
     times.push((performance.now() - start) / 1000);
     parts.forEach((part) => run.source.release(part));
   }
-  // The first step also reserves the workspace, and its data are in no cache yet.
+  // The first step is left out. It also allocates the workspace, and its data are not in a cache yet.
   const sorted = times.slice(1).sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)];
 }
@@ -189,7 +195,10 @@ async function* firstBatches({ source }: PlannedRun, epoch: number, count: numbe
 const largest = (a: Arenas, b: Readonly<Record<ArenaName, number>>): Readonly<Record<ArenaName, number>> =>
   recordOf(keysOf(b), (name) => Math.max(a[name] ?? 0, b[name]));
 
-/** A step's line in `metrics.jsonl` and its TensorBoard events have about 300 bytes each; more with more losses. */
+/**
+ * Bytes of the logs of a step. Its line in `metrics.jsonl` and its TensorBoard events have about 300 bytes each, and
+ * more if there are more losses.
+ */
 const LOG_BYTES = 1024;
 
 async function planDisk(
@@ -233,7 +242,7 @@ function warningsOf(memory: RunPlan['memory'], disk: RunPlan['disk']): string[] 
   ];
 }
 
-/** Data that come slower than the device takes them hold the run up. */
+/** A warning if batches are made more slowly than the device computes, because then the device must wait for data. */
 function slowData(data: DataRate | undefined, time: RunPlan['time']): string[] {
   if (!data || !time || data.samplesPerSecond >= time.samplesPerSecond) return [];
   return [

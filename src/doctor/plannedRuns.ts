@@ -19,30 +19,30 @@ import type { TrainableModel } from '../step/trainableModel.js';
 import { totalSteps } from '../train/index.js';
 import type { TrainObserver, TrainSettings, TrainSource } from '../train/index.js';
 
-/** The losses of an epoch in which the mix of tasks changes. */
+/** An epoch in which the set of losses changes. */
 export interface TaskMix {
   readonly epoch: number;
   /** How many losses are on. */
   readonly losses: number;
 }
 
-/** A run that is planned: its settings, its data, opened, and how to get its model. */
+/** A planned run: its settings, its opened data, and a function that opens its model. */
 export interface PlannedRun {
   readonly settings: TrainSettings & { readonly out?: string | undefined; readonly validates: boolean };
   readonly source: TrainSource;
   readonly table?: FeatureTable | undefined;
   readonly parameters: readonly ParameterSpec[];
   readonly mixes: readonly TaskMix[];
-  /** Of training and validation: how many sentences have an image. */
+  /** For training and for validation: how many sentences have an image. */
   readonly coverage: readonly DataCoverage[];
-  /** The model on its device. */
+  /** Opens the model on its device. */
   readonly openModel: () => Promise<PlannedModel>;
   readonly close: () => Promise<void>;
 }
 
 type ArenaSizes = Readonly<Record<ArenaName, number>>;
 
-/** What planning asks of a model. */
+/** The functions of a model that planning needs. */
 export interface PlannedModel {
   reserveFeatures(table: FeatureTable): Promise<void>;
   memoryFor(parts: readonly Batch[], mix: TaskMix): Promise<ArenaSizes>;
@@ -54,7 +54,7 @@ export interface PlannedModel {
 
 type Sources = Omit<ConfigSources, 'saved'>;
 
-/** A pre-training run as described, its data open. */
+/** Opens the data of the pre-training run that `sources` describes. */
 export async function planPretraining(sources: Sources, observer: TrainObserver | undefined): Promise<PlannedRun> {
   const described = await loadRunConfig(sources);
   const config = { ...described, data: { ...described.data, folder: folderOf(described.data) } };
@@ -80,7 +80,7 @@ export async function planPretraining(sources: Sources, observer: TrainObserver 
   });
 }
 
-/** A fine-tuning run likewise. */
+/** Opens the data of the fine-tuning run that `sources` describes. */
 export async function planFinetuning(sources: Sources, observer: TrainObserver | undefined): Promise<PlannedRun> {
   const described = await loadFinetuneConfig(sources);
   const config = { ...described, data: { ...described.data, folder: folderOf(described.data) } };

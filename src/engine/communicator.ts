@@ -54,7 +54,7 @@ export class Communicator {
     return settled(translated(() => this.#addon.shareText(this.native, text)));
   }
 
-  /** Sets the number of parts of a global batch, at least the number of ranks. Must be called before the first sum. */
+  /** Sets the number of parts of a global batch (at least the number of ranks). Must be called before the first sum. */
   setParts(parts: number): void {
     translated(() => this.#addon.setParts(this.native, parts));
   }
@@ -74,7 +74,10 @@ export class Communicator {
   }
 }
 
-/** The library for MPI: the file in LXMERT_MPI_LIBRARY, or the one of `npm run build:mpi`; undefined if there is none. */
+/**
+ * The path of the library for MPI. If LXMERT_MPI_LIBRARY names a file, it is this file; otherwise the file that `npm
+ * run build:mpi` makes. undefined if the file does not exist.
+ */
 export function mpiLibrary(named = process.env['LXMERT_MPI_LIBRARY']): string | undefined {
   const file = named ? resolve(named) : join(packageRoot, 'build', 'Release', 'lxmert_mpi.so');
   return existsSync(file) ? file : undefined;

@@ -2,8 +2,8 @@ import type { NativeAddon, NativeEngine } from './native.js';
 import type { Precision } from './device.js';
 
 /**
- * An addon that uses no memory and does no work. An engine with this addon passes its op calls only to the observer, and
- * reads give zeros. Activations have the type of the precision, as on CUDA.
+ * An addon that allocates no memory and computes nothing. In an engine with this addon, only the observer receives the
+ * op calls, and a read does not change its target. Activations have the type of the precision, as on CUDA.
  */
 export function dryAddon(addon: NativeAddon, precision: Precision): NativeAddon {
   const nothing = (): void => undefined;

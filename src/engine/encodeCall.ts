@@ -2,8 +2,8 @@ import { rowSets, type Rows } from './stepRecord.js';
 import { arenaNames, elements, type DType, type Tensor } from './tensor.js';
 
 /**
- * Dropout of one op: its probability, the number of the op in the step, and (sample, row in the sample) of each row,
- * [rows, 2] i32.
+ * Dropout of one op. `p` is its probability, and `instance` is the number of the op in the step. `rowIds` has the
+ * sample of each row and the row in this sample: [rows, 2] i32.
  */
 export interface Dropout {
   readonly p: number;

@@ -1,10 +1,10 @@
-/** From `begin` up to, but not including, `end`. */
+/** The numbers from `begin` to `end - 1`. */
 export interface Range {
   readonly begin: number;
   readonly end: number;
 }
 
-/** A set of numbers, stored as ranges in order, with gaps between them. */
+/** A set of numbers. It is stored as a list of ranges in ascending order, with a gap between any two ranges. */
 export class Ranges implements Iterable<Range> {
   #list: Range[];
 
@@ -51,15 +51,15 @@ export class Ranges implements Iterable<Range> {
     return gaps.#list;
   }
 
-  /** The lowest range that has at least `size` numbers, or the highest such range. */
+  /** Of the ranges with at least `size` numbers, returns the lowest one or the highest one, as `end` says. */
   find(size: number, end: 'lowest' | 'highest'): Range | undefined {
     const fits = (range: Range): boolean => range.end - range.begin >= size;
     return end === 'lowest' ? this.#list.find(fits) : this.#list.findLast(fits);
   }
 
   /**
-   * The neighbouring ranges for which `wanted` holds, and their place in the list; if there are none, the place to
-   * insert one.
+   * The ranges for which `wanted` is true, which must be neighbours in the list, and the index of the first one. If
+   * there is no such range, `at` is the index at which a new range must be inserted.
    */
   #span(wanted: (range: Range) => boolean, begin: number): { at: number; ranges: readonly Range[] } {
     const ranges = this.#list.filter(wanted);

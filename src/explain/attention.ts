@@ -1,8 +1,9 @@
 import { zeros, type Matrix } from './matrix.js';
 
 /**
- * The attention of one layer in one direction, for one sample: the probability that head `h` gives key `k` for query `q` is
- * `attention[start + h × headStride + q × rowStride + k]`. The gradient of the answer's logit has the same places.
+ * The attention of one layer in one direction, for one sample: the probability that head `h` gives key `k` for query
+ * `q` is `attention[start + h × headStride + q × rowStride + k]`. The gradient of the answer's logit has the same
+ * places.
  */
 export interface LayerAttention {
   readonly heads: number;
@@ -12,7 +13,7 @@ export interface LayerAttention {
   readonly headStride: number;
   readonly rowStride: number;
   readonly attention: Float32Array;
-  /** Absent where nothing needs it. */
+  /** Absent if the explanation does not need it. */
   readonly gradient?: Float32Array | undefined;
 }
 
@@ -21,7 +22,7 @@ export interface CrossAttention {
   readonly languageToVision: LayerAttention;
   readonly visionToLanguage: LayerAttention;
   readonly language: LayerAttention;
-  /** The last layer's does not lead to the answer. */
+  /** Absent in the last layer, where it has no effect on the answer. */
   readonly vision?: LayerAttention | undefined;
 }
 
@@ -32,7 +33,7 @@ export interface SampleAttention {
   readonly cross: readonly CrossAttention[];
 }
 
-/** How much each word and each box counts: [tokens] and [boxes]. */
+/** How much each word and each box counts for the answer: [tokens] and [boxes]. */
 export interface Relevance {
   readonly words: Float64Array;
   readonly boxes: Float64Array;

@@ -2,15 +2,18 @@
 import { meanAttention, type LayerAttention, type Relevance, type SampleAttention } from './attention.js';
 import { add, firstRow, identity, multiply, multiplyTransposed, rowsToShares, type Matrix } from './matrix.js';
 
-/** What [CLS] attends to in the last cross-modality layer, mean over the heads: words in self-attention, boxes in cross-attention. */
+/**
+ * The attention of [CLS] in the last cross-modality layer, as the mean over the heads: self-attention gives the words,
+ * and cross-attention gives the boxes.
+ */
 export function rawAttention({ cross }: SampleAttention): Relevance {
   const last = cross[cross.length - 1];
   return { words: withoutCls(meanAttention(last.language)), boxes: firstRow(meanAttention(last.languageToVision)) };
 }
 
 /**
- * Attention rollout (Abnar and Zuidema 2020, arXiv 2005.00928) of each stream: the product of its self-attention layers, each
- * with the residual connection. The cross-attention of the last layer leads from words to boxes.
+ * Attention rollout (Abnar and Zuidema 2020, arXiv 2005.00928) of each stream: the product of its self-attention
+ * layers, each with the residual connection. The cross-attention of the last layer leads from words to boxes.
  */
 export function rollout({ language, vision, cross }: SampleAttention): Relevance {
   const last = cross[cross.length - 1];
@@ -23,12 +26,14 @@ export function rollout({ language, vision, cross }: SampleAttention): Relevance
 
 const rolledOut = (layers: readonly LayerAttention[], size: number): Matrix => layers.reduce(through, identity(size));
 
-/** One more layer: half of a row is its own, by the residual connection, and half is what it attends to. */
+/**
+ * Adds one layer: half of each row is the row itself (the residual connection), and half is the attention of the row.
+ */
 function through(before: Matrix, layer: LayerAttention): Matrix {
   return multiply(rowsToShares(add(meanAttention(layer), identity(layer.queries))), before);
 }
 
-/** The row of [CLS]. That it attends to itself says nothing. */
+/** The row of [CLS]. The value of [CLS] for itself explains nothing, so it becomes 0. */
 function withoutCls(matrix: Matrix): Float64Array {
   const words = firstRow(matrix);
   words[0] = 0;

@@ -39,7 +39,9 @@ export function multiplyTransposed(a: Matrix, b: Matrix): Matrix {
   return product;
 }
 
-/** Adds a multiple of a row of `from` to row `i`. Many entries of a relevancy matrix are 0. */
+/**
+ * Adds `factor` times a row of `from` to row `i`. A factor of 0 is common in relevancy matrices, so it returns at once.
+ */
 function addRow(to: Matrix, i: number, factor: number, from: Matrix, row: number): void {
   if (factor === 0) return;
   const { columns, values } = to;
@@ -59,5 +61,5 @@ export function rowsToShares({ rows, columns, values }: Matrix): Matrix {
   return shares;
 }
 
-/** The first row: what [CLS] gets from each column. */
+/** The first row, which is the row of [CLS]. */
 export const firstRow = ({ columns, values }: Matrix): Float64Array => values.slice(0, columns);

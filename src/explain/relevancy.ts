@@ -1,7 +1,7 @@
 /**
  * Relevancy of words and boxes for an answer: Chefer, Gur and Wolf 2021, "Generic Attention-model Explainability for
- * Interpreting Bi-Modal and Encoder-Decoder Transformers", arXiv 2103.15679, section 3. t stands for words (text), v for boxes
- * (vision). R_tv, for example, says how much each box counts for each word.
+ * Interpreting Bi-Modal and Encoder-Decoder Transformers", arXiv 2103.15679, section 3. t stands for words (text), v
+ * for boxes (vision). R_tv, for example, says how much each box counts for each word.
  */
 import {
   meanRelevance,
@@ -20,14 +20,14 @@ export interface RelevancyMatrices {
   readonly vv: Matrix;
 }
 
-/** Is told the matrices after each step, such as `language.0` and `cross.1.self_vision`. */
+/** Called with the matrices after each step. `step` is for example `language.0` or `cross.1.self_vision`. */
 export type OnStep = (step: string, r: RelevancyMatrices) => void;
 
 /** How much each word and each box counts for the answer, which the model reads from [CLS], the first word. */
 export function relevancy(sample: SampleAttention, onStep: OnStep = () => undefined): Relevance {
   const { tt, tv } = relevancyMatrices(sample, onStep);
   const words = firstRow(tt);
-  words[0] = 0; // that [CLS] counts for itself says nothing
+  words[0] = 0; // the value of [CLS] for itself explains nothing
   return { words, boxes: firstRow(tv) };
 }
 
@@ -48,7 +48,7 @@ function relevancyMatrices({ language, vision, cross }: SampleAttention, onStep:
   language.forEach((layer, i) => step(`language.${i}`, languageSelfAttention(r, layer)));
   vision.forEach((layer, i) => step(`vision.${i}`, visionSelfAttention(r, layer)));
   cross.forEach((layer, i) => {
-    // The answer is read from a word, so the last layer's attention of boxes does not lead to it.
+    // The answer is read from a word, so in the last layer the attention of the boxes has no effect on the answer.
     const isLast = i === cross.length - 1;
     step(`cross.${i}.cross`, { ...r, ...crossToWords(r, layer), ...(isLast ? undefined : crossToBoxes(r, layer)) });
     step(`cross.${i}.self_language`, languageSelfAttention(r, layer.language));
@@ -90,8 +90,8 @@ function crossToBoxes(
 }
 
 /**
- * Equations 8 and 9: the rows of R - I as shares, plus I. A row of R - I that is 0 stays 0: the authors' code divides 0 by 0
- * there.
+ * Equations 8 and 9: each row of R - I is divided by its sum, and then I is added. A row of R - I that is 0 stays 0.
+ * The authors' code divides 0 by 0 for such a row.
  */
 function normalised(r: Matrix): Matrix {
   const gained = { ...r, values: r.values.slice() };

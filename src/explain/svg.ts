@@ -15,7 +15,9 @@ export interface ExplanationPicture {
   readonly title: string;
   readonly words: readonly ShadedWord[];
   readonly boxes: readonly ShadedBox[];
-  /** The picture as a data URL, and its size in pixels; without it the boxes are drawn on an empty frame of 4 to 3. */
+  /**
+   * The picture as a data URL, and its size in pixels. If it is absent, boxes are drawn on an empty frame of 4 to 3.
+   */
   readonly picture?: { readonly url: string; readonly width: number; readonly height: number } | undefined;
 }
 
@@ -24,7 +26,7 @@ const width = 480;
 const letter = 8.4; // the width of a letter of a monospace font of 14 pixels
 const lineHeight = 24;
 
-/** The explanation as an SVG picture that needs no other file. Texts may hold anything: they become no markup. */
+/** The explanation as an SVG picture that needs no other file. All texts are escaped, so no text can become markup. */
 export function explanationSvg({ title, words, boxes, picture }: ExplanationPicture): string {
   const frame = { width, height: picture ? Math.round((width * picture.height) / picture.width) : (width * 3) / 4 };
   const lines = wordLines(words);
@@ -38,7 +40,7 @@ export function explanationSvg({ title, words, boxes, picture }: ExplanationPict
     `  <g transform="translate(0 ${lineHeight})">`,
     `    <rect width="${width}" height="${frame.height}" fill="#eeeeee"/>`,
     ...(picture ? [`    <image width="${width}" height="${frame.height}" href="${escaped(picture.url)}"/>`] : []),
-    // The most relevant come last, so that no other box hides them.
+    // The most relevant boxes are drawn last, so that no other box hides them.
     ...[...boxes].sort((a, b) => a.share - b.share).map((box) => `    ${boxRect(box, frame.height)}`),
     '  </g>',
     ...lines.flatMap((line, i) => line.map((word) => `  ${wordText(word, lineHeight * (i + 1) + frame.height + 4)}`)),
@@ -58,7 +60,7 @@ interface PlacedWord extends ShadedWord {
   readonly x: number;
 }
 
-/** The words from left to right, as many in a line as fit. */
+/** The words from left to right; each line has as many words as fit. */
 function wordLines(words: readonly ShadedWord[]): PlacedWord[][] {
   const lines: PlacedWord[][] = [[]];
   let x = 4;
@@ -88,7 +90,7 @@ const widthOf = (text: string): number => lettersOf(text) * letter + 6;
 const fitted = (title: string): number => number(Math.min(width - 8, lettersOf(title) * letter));
 const number = (value: number): number => Number(value.toFixed(2));
 
-/** Text as XML has it. Characters that XML cannot hold are replaced. */
+/** Text escaped for XML. Characters that XML does not allow become U+FFFD. */
 export function escaped(text: string): string {
   const entities: Readonly<Record<string, string>> = {
     '&': '&amp;',

@@ -8,9 +8,9 @@ import { InferenceModel } from './inference.js';
 import { openQuestionData, type QuestionData } from './questionData.js';
 import type { TrainedWeightsOptions } from './trainedWeights.js';
 
-/** A model, and questions for it. */
+/** Says which model is opened, and which questions it gets. */
 export interface AskedRequest extends TrainedWeightsOptions {
-  /** What kind of questions; that of the model's fine-tuning unless given. */
+  /** The kind of the questions. Default: the task for which the model was fine-tuned. */
   readonly task?: FinetuneTask | undefined;
   /** A checkpoint, a run (its best checkpoint is used), or weights of another form (`openTrainedWeights`). */
   readonly checkpoint: string;
@@ -19,7 +19,9 @@ export interface AskedRequest extends TrainedWeightsOptions {
   readonly splits: readonly string[];
   /** Use only the first `limit` questions of each split. */
   readonly limit?: number | undefined;
-  /** A BERT vocab.txt. Default: that of the checkpoint, or of bert-base-uncased if the checkpoint has none. */
+  /**
+   * A BERT vocab.txt. Default: the vocabulary of the checkpoint, or of bert-base-uncased if the checkpoint has none.
+   */
   readonly vocabulary?: string | undefined;
   readonly engine?: EngineOptions | undefined;
   /** Whether every question must have labels. Default: false. */
@@ -30,15 +32,15 @@ export interface AskedRequest extends TrainedWeightsOptions {
 export interface Asked {
   readonly model: InferenceModel;
   readonly data: QuestionData;
-  /** Rows of the answer head. */
+  /** The answer of each row of the answer head. */
   readonly answers: readonly string[];
   readonly wordPiece: WordPiece;
 }
 
 /**
  * Opens a model and questions that fit it, and closes both after `use`.
- * @throws BAD_CHECKPOINT when the checkpoint is for another task, width or number of pictures; what opening data throws;
- *   the signal's reason
+ * @throws BAD_CHECKPOINT when the checkpoint is for another task, width or number of pictures; what opening data
+ *   throws; the signal's reason
  */
 export async function withAsked<T>(request: AskedRequest, use: (asked: Asked) => Promise<T>): Promise<T> {
   const { checkpoint, data: dir, splits, limit, labelled, signal, engine } = request;
@@ -58,7 +60,10 @@ export async function withAsked<T>(request: AskedRequest, use: (asked: Asked) =>
   }
 }
 
-/** Checks that the model can answer questions of the task. @throws BAD_CHECKPOINT; BAD_ARGUMENT when nothing says what kind of questions */
+/**
+ * Checks that the model can answer questions of the task.
+ * @throws BAD_CHECKPOINT; BAD_ARGUMENT if neither the request nor the model names the task
+ */
 function abilities({ answers, task: trained, heads, path }: InferenceModel, given: FinetuneTask | undefined) {
   const bad = (problem: string): LxmertError => new LxmertError('BAD_CHECKPOINT', `${path}: ${problem}`);
   if (heads.pictures === undefined) throw bad('it has no answer head; `lxmert finetune` makes one');

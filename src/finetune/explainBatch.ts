@@ -4,20 +4,20 @@ import type { LayerAttention, SampleAttention } from '../explain/index.js';
 import type { InferenceModel, MapsAndGradients } from './inference.js';
 import { bestRow } from './rank.js';
 
-/** The attention behind the answer to one question. */
+/** An answer to one question, with the attention that led to it. */
 export interface ExplainedAnswer {
-  /** Of all answers: [answers] */
+  /** The logits of all answers: [answers] */
   readonly logits: Float32Array;
-  /** The row of the answer head whose logit the gradients are of. */
+  /** The row of the answer head. The gradients are those of its logit. */
   readonly answer: number;
   readonly attention: SampleAttention;
 }
 
 /**
- * Answers the questions of a batch, with all attention on the way to the answers and its gradients: one forward and one
- * backward pass.
+ * Answers the questions of a batch. Also returns all attention that has an effect on the answers, with its gradients.
+ * Makes one forward and one backward pass.
  * @param answers the row of the answer to explain, for each question; undefined: the answer that the model gives
- * @throws UNSUPPORTED for a model of two pictures a question
+ * @throws UNSUPPORTED for a model that takes two pictures for each question, or that has no answer head
  */
 export async function explainBatch(
   model: InferenceModel,
@@ -36,7 +36,7 @@ export async function explainBatch(
     ...numbered('language', lLayers),
     ...numbered('vision', rLayers),
     ...['cross_lang_to_vision', 'cross_vision_to_lang', 'cross_self_language'].flatMap((n) => numbered(n, xLayers)),
-    ...numbered('cross_self_vision', xLayers - 1), // that of the last layer leads to no answer
+    ...numbered('cross_self_vision', xLayers - 1), // in the last layer it has no effect on the answer
   ];
   const chosen: number[] = [];
   const made = await model.explain(batch, names, (logits) => {
@@ -58,7 +58,7 @@ export async function explainBatch(
 
 const numbered = (name: string, layers: number): string[] => Array.from({ length: layers }, (_, i) => `${name}.${i}`);
 
-/** The attention of one sample, as views on that of the batch. */
+/** The attention of one sample, as views into the arrays of the batch. */
 function sampleAttention(
   { starts, heads, side, maps, gradients }: MapsAndGradients,
   { lLayers, rLayers, xLayers }: InferenceModel['config'],

@@ -8,46 +8,50 @@ import { questionBatches } from './questionSource.js';
 import { probabilityOf } from './rank.js';
 
 export interface ExplainRequest extends AskedRequest {
-  /** The id of a question, or of a picture, whose questions are then explained. All questions, up to `limit`, unless given. */
+  /**
+   * The id of a question, or of a picture, all of whose questions are then explained. Default: all questions of the
+   * splits, up to `limit`.
+   */
   readonly id?: string | undefined;
-  /** Only this question of the picture `id`, from 1 on in the order of the data. */
+  /** Explains only this question of the picture `id`, counted from 1 in the order of the data. */
   readonly question?: number | undefined;
   /** Default: `relevancy`. */
   readonly method?: ExplanationMethod | undefined;
-  /** Show this attention map instead. */
+  /** Uses this attention map instead of a method. */
   readonly map?: MapChoice | undefined;
-  /** Questions that the device takes at once; default 32. */
+  /** Number of questions in a batch; default 32. */
   readonly batchSize?: number | undefined;
 }
 
 export interface MapChoice {
-  /** Its name, such as `cross_lang_to_vision.4` (`OpenedModel.attention`). */
+  /** The name of the map, such as `cross_lang_to_vision.4` (`OpenedModel.attention`). */
   readonly name: string;
-  /** From 0 on; undefined: the mean of all heads. */
+  /** The head, counted from 0; undefined: the mean of all heads. */
   readonly head?: number | undefined;
 }
 
-/** Why a question was answered so. */
+/** The answer to a question, and how much each word and each box counts for it. */
 export interface ExplainedQuestion {
   readonly id: string;
-  /** The picture. */
+  /** The id of the picture. */
   readonly image: string;
   readonly answer: string;
   readonly probability: number;
-  /** The answers that count as right and are in the model's list. */
+  /** The right answers that are in the model's answer list. */
   readonly labels: readonly string[];
   /** WordPieces, [CLS] and [SEP] included. */
   readonly words: readonly { readonly text: string; readonly relevance: number }[];
-  /** Boxes as x0, y0, x1, y1 in shares of the picture. */
+  /** Each box is x0, y0, x1, y1 as shares of the picture. */
   readonly boxes: readonly { readonly box: readonly number[]; readonly relevance: number }[];
-  /** The attention map that was asked for: rows are queries. */
+  /** The attention map `map` of the request: one row for each query, one column for each key. */
   readonly attention?: readonly (readonly number[])[] | undefined;
 }
 
 /**
  * Explains the answers to some questions of a split.
- * @throws BAD_ARGUMENT for an id that the split does not have, a question that the picture does not have, or a map or head that
- *   the model does not have; UNSUPPORTED for a model of two pictures; what `withAsked` throws
+ * @throws BAD_ARGUMENT for an id that the split does not have, a question that the picture does not have, or a map or
+ *   head that the model does not have; UNSUPPORTED for a model that takes two pictures for each question; what
+ *   `withAsked` throws
  */
 export function explainQuestions(request: ExplainRequest): Promise<ExplainedQuestion[]> {
   const { id, limit, map } = request;
@@ -95,7 +99,7 @@ async function explainOneBatch(
   return result;
 }
 
-/** The questions to explain, as places in the data. */
+/** The questions to explain, as positions in the data. */
 function chosen(data: QuestionData, { id, question }: ExplainRequest): number[] {
   const all = Array.from({ length: data.size }, (_, i) => i);
   if (id === undefined) return all;
@@ -147,8 +151,8 @@ function demandMap(config: Model['config'], { name, head = 0 }: MapChoice): { ki
 }
 
 /**
- * One map of one sample, and how much each of its keys gets: from [CLS] where words attend, from all boxes on average where
- * boxes attend.
+ * One attention map of one sample, and the relevance of each key. If the queries are words, the relevance is the
+ * attention of [CLS] to the key. If the queries are boxes, it is the mean attention of all boxes to the key.
  */
 async function attentionMap(
   model: Model,

@@ -23,33 +23,36 @@ import { bestRow } from './rank.js';
 export const removedParts = ['words', 'boxes'] as const;
 export type RemovedPart = (typeof removedParts)[number];
 
-/** The ways that are compared. With `random` the order of removal is left to chance. */
+/** The methods that are compared. `random` removes in a random order. */
 export const testedMethods = [...explanationMethods, 'random'] as const;
 export type TestedMethod = ExplanationMethod | 'random';
 
 export interface PerturbationRequest extends AskedRequest {
-  /** Questions, drawn by chance from the splits; default 500. All, where there are fewer. */
+  /** Number of questions, drawn at random from the splits; default 500. If the splits have fewer, all are used. */
   readonly questions?: number | undefined;
-  /** Of the choice of questions, and of what is left to chance; default 0. */
+  /** Seed for the choice of questions and for all random orders; default 0. */
   readonly seed?: number | undefined;
-  /** Questions that the device takes at once; default 32. */
+  /** Number of questions in a batch; default 32. */
   readonly batchSize?: number | undefined;
-  /** Questions done so far, of so many. */
+  /** Called after each batch: `done` of `of` questions are finished. */
   readonly progress?: ((done: number, of: number) => void) | undefined;
 }
 
 /** How the accuracy falls while words or boxes are removed in the order of one explanation. */
 export interface PerturbationCurve {
   readonly part: RemovedPart;
-  /** `most`: the most relevant first (positive test; lower is better). `least`: the least relevant (negative; higher). */
+  /**
+   * `most`: the most relevant are removed first (positive test; a lower area is better). `least`: the least relevant
+   * are removed first (negative test; a higher area is better).
+   */
   readonly first: Removal;
   readonly method: TestedMethod;
-  /** Mean score of the answers at each of the shares. */
+  /** Mean score of the answers at each removed share. */
   readonly accuracy: readonly number[];
   /** Area under this curve, and its standard error over the questions. */
   readonly area: number;
   readonly error: number;
-  /** The area less that of `relevancy` for the same questions, and its standard error. */
+  /** The area minus the area of `relevancy` for the same questions: mean and standard error over the questions. */
   readonly beyondRelevancy: { readonly mean: number; readonly error: number };
 }
 
@@ -61,14 +64,15 @@ export interface PerturbationReport {
   /** The shares of the words or boxes that are removed. */
   readonly removed: readonly number[];
   readonly curves: readonly PerturbationCurve[];
-  /** Median time of an explanation by relevancy, in forward passes of the same questions. */
+  /** Time of an explanation by relevancy, divided by the time of a forward pass of the same questions: the median. */
   readonly forwardsPerExplanation: number;
 }
 
 /**
- * The perturbation test: which explanation says best what the answers depend on. A score is that of the model's answer, as
- * the labels have it. [CLS], [SEP] and at least one box always stay; boxes are removed with their features.
- * @throws UNSUPPORTED for a model of two pictures; what `withAsked` throws
+ * The perturbation test. It measures which method finds the words and boxes on which the answers depend. The score of a
+ * question is the score that its label gives to the model's answer. [CLS], [SEP] and at least one box are never
+ * removed. A box is removed together with its features.
+ * @throws UNSUPPORTED for a model that takes two pictures for each question; what `withAsked` throws
  */
 export function perturbationTest(request: PerturbationRequest): Promise<PerturbationReport> {
   const { questions: most = 500, seed = 0, batchSize = 32, splits, progress, signal } = request;
@@ -128,7 +132,7 @@ function curvesOf(scores: ReadonlyMap<string, number[][]>): PerturbationCurve[] 
   );
 }
 
-/** The scores of each question of a batch at each step, by part, order and method. */
+/** The scores of each question of a batch at each step, by part, order and method (`keyOf`). */
 async function testBatch(
   model: Asked['model'],
   batch: Batch,
@@ -158,7 +162,7 @@ async function testBatch(
     for (const method of testedMethods)
       for (const first of removals) {
         if (method === 'random' && first === 'least') {
-          curves.set(keyOf(part, first, method), curves.get(keyOf(part, 'most', method))!); // chance has no first
+          curves.set(keyOf(part, first, method), curves.get(keyOf(part, 'most', method))!); // the same order
           continue;
         }
         const orders = samples.map((_, e) => {
@@ -194,7 +198,7 @@ function removableOf({ tokenIds, boxes }: Sample, part: RemovedPart): number[] {
   return Array.from({ length: Math.max(0, tokenIds.length - 2) }, (_, i) => i + 1);
 }
 
-/** A sample without some of its words or boxes; those that stay keep their order. */
+/** A sample without some of its words or boxes. The others keep their order. */
 function without(sample: Sample, part: RemovedPart, removed: readonly number[]): Sample {
   const gone = new Set(removed);
   if (part === 'words') return { ...sample, tokenIds: Array.from(sample.tokenIds).filter((_, i) => !gone.has(i)) };
@@ -206,7 +210,7 @@ function without(sample: Sample, part: RemovedPart, removed: readonly number[]):
   };
 }
 
-/** The score of an answer of an example, 0 where it is not among the right ones. */
+/** The score that the label of an example gives to an answer; 0 if the answer is not in the label. */
 function scoreOf({ targetOffsets, targetIds, targetScores }: Batch, example: number, answer: number): number {
   if (!targetOffsets || !targetIds || !targetScores) return 0;
   for (let i = targetOffsets[example]; i < targetOffsets[example + 1]; i++)

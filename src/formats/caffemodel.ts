@@ -21,14 +21,16 @@ export interface CaffeLayer {
 
 const field = (type: string, id: number, rule?: 'repeated') => ({ type, id, ...(rule && { rule }) });
 
-/** The fields of `NetParameter` that hold layers, in Caffe's present form and in its first. */
+/**
+ * The numbers of the fields of `NetParameter` that hold layers: in the current form of Caffe, and in the first form.
+ */
 const layerField = 100;
 const firstLayerField = 2;
 
-/** The `eps` of a batch norm that names none. */
+/** The `eps` of a batch norm that does not give one. */
 const usualEpsilon = 1e-5;
 
-/** The part of Caffe's caffe.proto that holds weights. A packed list of floats is read as the bytes that it is. */
+/** The part of Caffe's caffe.proto that describes weights. `data` is a packed list of floats, and is read as bytes. */
 const schema = protobuf.Root.fromJSON({
   nested: {
     Shape: { fields: { dim: field('int64', 1, 'repeated') } },
@@ -71,15 +73,16 @@ interface LayerMessage {
   readonly batchNormParam?: { readonly eps?: number };
 }
 
-/** Bytes that hold the tag and the length of any field. */
+/** The largest number of bytes of the tag and the length of a field. */
 const tagBytes = 20;
 
-/** No layer's message is longer: protobuf allows no more. */
+/** The largest message that protobuf allows, in bytes. */
 const maxLayerBytes = 2 ** 31 - 1;
 
 /**
- * The layers with weights of a `.caffemodel`, a binary `NetParameter`. Everything else is passed over.
- * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA where the file is cut short, is no such message, or is of Caffe's first form
+ * The layers with weights of a `.caffemodel`, which is a binary `NetParameter`. Everything else in the file is ignored.
+ * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA if the file is cut short, is not a `NetParameter`, or is of Caffe's
+ *   first form
  */
 export async function readCaffeLayers(path: string): Promise<readonly CaffeLayer[]> {
   const file = await RegularFile.open(path);

@@ -8,9 +8,9 @@ import { shown } from './shown.js';
 const npyMagic = Buffer.from([0x93, ...Buffer.from('NUMPY')]);
 
 /**
- * Reads an npy file. The header is a Python dict of three known keys; it is matched, not evaluated. An array of objects is a
- * pickle.
- * @param place for messages: the file, and the name inside it where it is an archive
+ * Reads an npy file. Its header is a Python dict with three known keys. A regular expression reads the header, and no
+ * Python code is evaluated. If the array has objects, the file contains them as a pickle.
+ * @param place for messages: the file, and for an archive also the name in the archive
  * @throws BAD_DATA
  */
 export function readNpy(file: Uint8Array, place: string): NumpyArray {

@@ -3,7 +3,7 @@ import type { Dtype, TensorValues } from './dtypes.js';
 import { PickleFault, PickleFloat, PickleObject } from './pickle.js';
 import type { PickleValue } from './pickle.js';
 
-/** A type of numpy's numbers (`f`, `i`, `u`, `b`), its bytes and byte order; `O` is any object. */
+/** An element type of numpy: its letter (`f`, `i`, `u`, `b`, or `O` for objects), its bytes and its byte order. */
 export class NumpyDtype extends PickleObject {
   readonly kind = 'numpy dtype';
 
@@ -20,15 +20,15 @@ export class NumpyDtype extends PickleObject {
   }
 }
 
-/** An array of numpy: numbers as bytes, or objects. */
+/** An array of numpy. Its elements are numbers, in `bytes`, or objects, in `objects`. */
 export class NumpyArray extends PickleObject {
   readonly kind = 'numpy array';
   dtype: NumpyDtype;
   shape: readonly number[] = [0];
-  /** Columns first. */
+  /** Whether the numbers are in Fortran order, in which the first index changes fastest. */
   fortran = false;
   bytes: Uint8Array = new Uint8Array(0);
-  /** Of an array of objects. */
+  /** The elements of an array of objects; undefined for an array of numbers. */
   objects: readonly PickleValue[] | undefined;
 
   constructor(dtype: NumpyDtype) {
@@ -41,7 +41,7 @@ export class NumpyArray extends PickleObject {
   }
 }
 
-/** A dtype of numpy by its name, such as `<f4`; undefined for one that is not read here. */
+/** The dtype of numpy with a name such as `<f4`; undefined if this module cannot read the dtype. */
 export function numpyDtype(name: string): NumpyDtype | undefined {
   const found = /^([<>|=]?)([fiub])([1248])$/.exec(name);
   if (found) {
@@ -69,7 +69,7 @@ const readers: Readonly<Record<string, Reader>> = {
   b1: (view, at) => view.getUint8(at),
 };
 
-/** The bytes as little-endian numbers in row-major order, as one copy where they are not so already. */
+/** The bytes as little-endian numbers in row-major order. They are copied only if their order is different. */
 function plainBytes({ dtype, shape, fortran, bytes, count }: NumpyArray): Uint8Array {
   const size = dtype.bytes;
   const axes = shape.filter((length) => length !== 1).length;
@@ -87,7 +87,7 @@ function plainBytes({ dtype, shape, fortran, bytes, count }: NumpyArray): Uint8A
   return result;
 }
 
-/** Numbers of an array, as an array of the given type. @throws a PickleFault for an array of objects */
+/** The numbers of an array, as an array that `make` makes. @throws a PickleFault for an array of objects */
 function convert<T extends Float32Array | Int32Array>(array: NumpyArray, make: (length: number) => T): T {
   const { letter, bytes: size } = array.dtype;
   const read = readers[`${letter}${size}`];
@@ -106,7 +106,7 @@ function convert<T extends Float32Array | Int32Array>(array: NumpyArray, make: (
 
 export const numpyFloats = (array: NumpyArray): Float32Array => convert(array, (n) => new Float32Array(n));
 
-/** Float32, or the bits of float16 where the array is float16. @throws a PickleFault */
+/** The numbers of an array as float32; for a float16 array, the bits of its numbers. @throws a PickleFault */
 export function numpyFeatures(array: NumpyArray): Float32Array | Uint16Array {
   if (array.dtype.letter !== 'f' || array.dtype.bytes !== 2 || array.objects !== undefined) return numpyFloats(array);
   const bytes = plainBytes(array);
@@ -115,14 +115,14 @@ export function numpyFeatures(array: NumpyArray): Float32Array | Uint16Array {
   return halves;
 }
 
-/** Whole numbers. @throws a PickleFault for an array of others or of objects */
+/** The whole numbers of an array. @throws a PickleFault for an array of floats or of objects */
 export function numpyIntegers(array: NumpyArray): Int32Array {
   if (array.objects === undefined && array.dtype.letter === 'f')
     throw new PickleFault(`it is an array of ${array.dtype.name}, where whole numbers were expected`);
   return convert(array, (n) => new Int32Array(n));
 }
 
-/** The number of a scalar or of an array of one element; undefined for anything else. */
+/** The number in a scalar or in an array of one element; undefined for all other values. */
 export function numberOf(value: PickleValue | undefined): number | undefined {
   if (typeof value === 'number') return value;
   if (typeof value === 'bigint') return Number(value);
@@ -135,13 +135,13 @@ export function numberOf(value: PickleValue | undefined): number | undefined {
   return undefined;
 }
 
-/** Element types of tensors, by numpy's. */
+/** The element type of a tensor, for each element type of numpy. */
 const tensorTypes: Readonly<Record<string, Dtype>> = {
   ...{ f8: 'F64', f4: 'F32', f2: 'F16' },
   ...{ i8: 'I64', i4: 'I32', i2: 'I16', i1: 'I8', u1: 'U8', b1: 'BOOL' },
 };
 
-/** The numbers of an array in their own type. @throws a PickleFault for a type that tensors do not have */
+/** The numbers of an array, without a conversion. @throws a PickleFault for a type that tensors do not have */
 export function numpyTensor(array: NumpyArray): { readonly dtype: Dtype; readonly values: TensorValues } {
   const { letter, bytes: size, name } = array.dtype;
   const dtype = array.objects === undefined ? tensorTypes[`${letter}${size}`] : undefined;

@@ -1,4 +1,4 @@
-/** Tensors in a pickled dict of numpy arrays, as detectron2 writes weights. */
+/** A tensor in a pickled dict of numpy arrays. detectron2 writes its weights in this form. */
 import { LxmertError } from '../errors.js';
 import type { Dtype, TensorValues } from './dtypes.js';
 import { NumpyArray, numpyTensor } from './numpy.js';
@@ -15,10 +15,10 @@ export interface NumpyTensor {
   readonly values: TensorValues;
 }
 
-/** A file may have so many bytes: it is read whole. */
+/** The largest size of a file in bytes, because the file is read at once. */
 const maxBytes = 0x7fffffff;
 
-/** Whether a file begins with a pickle, and not with the magic number of `torch.save`. */
+/** Whether a file begins with a pickle that is not the magic number of `torch.save`. */
 export async function isPlainPickle(path: string): Promise<boolean> {
   const file = await RegularFile.open(path);
   try {
@@ -30,7 +30,8 @@ export async function isPlainPickle(path: string): Promise<boolean> {
 }
 
 /**
- * The arrays of a pickled dict, or of the dict under `model` in it, as detectron2 writes. Nothing of the file is run.
+ * The arrays of a pickled dict in the form of detectron2. If the dict has a dict under the key `model`, the arrays are
+ * those of the inner dict. No code of the file is run.
  * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA naming the file and what is wrong with it
  */
 export async function readNumpyTensors(path: string): Promise<readonly NumpyTensor[]> {

@@ -5,11 +5,11 @@ import { imageSize } from 'image-size';
 import { LxmertError } from '../errors.js';
 import { fileError } from './fileErrors.js';
 
-/** A picture as a page or an SVG includes it. */
+/** A picture in the form in which a page or an SVG includes it. */
 export interface PictureFile {
   /** The bytes as a data URL. */
   readonly url: string;
-  /** Pixels, as the picture is shown: turned as EXIF says. */
+  /** Size in pixels of the picture as it is shown, which means after the rotation that EXIF asks for. */
   readonly width: number;
   readonly height: number;
 }
@@ -30,8 +30,9 @@ const firstTurned = 5;
 
 /**
  * Reads the picture of an image from a folder: `<image id>.jpg`, `.jpeg`, `.png`, `.webp` or `.svg`.
- * @returns undefined if there is no such file, and for an id that would lead out of the folder
- * @throws BAD_DATA for a file that is no picture; FILE_ACCESS
+ * @returns undefined if there is no such file, or if the id has a slash, a backslash or a NUL and could leave the
+ *   folder
+ * @throws BAD_DATA for a file that is not a picture; FILE_ACCESS
  */
 export async function findPictureFile(folder: string, imageId: string): Promise<PictureFile | undefined> {
   if (/[/\\\0]/.test(imageId)) return undefined;
@@ -50,7 +51,7 @@ function sizeOf(bytes: Buffer, path: string): Pick<PictureFile, 'width' | 'heigh
     if (width > 0 && height > 0)
       return orientation < firstTurned ? { width, height } : { width: height, height: width };
   } catch {
-    // Told below, with the file.
+    // The error below names the file.
   }
   throw new LxmertError(
     'BAD_DATA',

@@ -2,13 +2,13 @@ import { loadAddon } from '../engine/load.js';
 import { translated } from '../engine/native.js';
 
 /**
- * Decodes base64 of little-endian float32 numbers, as a feature TSV has them, into float32, or into the bits of the nearest
- * float16 numbers. The numbers are checked on the way.
- * @param text the base64 is its bytes from `from` to `to - 1`
- * @param target as long as there are numbers
- * @returns false where something is wrong or may be: the text is not base64 of that many numbers, one of them is not finite, is
- *   beyond 1e6 or what float16 can hold, or they look like numbers of another type. `target` is undefined then, and the caller
- *   finds out what is wrong.
+ * Decodes the base64 text of little-endian float32 numbers in a feature TSV, and checks the numbers. The result is
+ * float32 numbers, or the bits of the nearest float16 numbers.
+ * @param text contains the base64 text in its bytes from `from` to `to - 1`
+ * @param target has one element for each expected number
+ * @returns false if something is or may be wrong: the text is not base64 of that many numbers; a number is not
+ *   finite, is beyond 1e6 or is too large for float16; or the numbers look like numbers of another type. In this case
+ *   the content of `target` has no meaning, and the caller must find the cause.
  */
 export function decodeFeatures(
   text: Uint8Array,

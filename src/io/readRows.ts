@@ -22,9 +22,10 @@ export class RowPlan {
   }
 
   /**
-   * Adds a run of `count` numbers. They are read from byte `position` of the open file `fd`, and written to a target from
-   * element `start` on.
-   * @param half whether the file has float16 numbers, which are converted to float32; otherwise 4-byte numbers are copied
+   * Adds a run of `count` numbers. They are read from byte `position` of the open file `fd`, and written to a target
+   * from element `start` on.
+   * @param half whether the file has float16 numbers, which are converted to float32; otherwise 4-byte numbers are
+   *   copied
    */
   add(fd: number, position: number, count: number, half: boolean, target: number, start: number): void {
     if (this.#count + numbersOfRun > this.#numbers.length) {
@@ -43,10 +44,10 @@ export class RowPlan {
   }
 
   /**
-   * Reads all runs, in order, on another thread. Until the promise settles, the files must stay open, and the targets must
-   * not be used.
-   * @returns -1 if all was read. A number from 0 is the run before whose end its file ends. A number below -1 is -1 minus the
-   *   system's error number
+   * Reads all runs, in order, on another thread. Until the promise settles, the files must stay open, and the targets
+   * must not be used.
+   * @returns -1 if all runs were read. A number of at least 0 is the index of a run whose file is too short. A number
+   *   below -1 is -1 minus the error number of the system
    */
   read(targets: readonly Target[]): Promise<number> {
     return translated(() => loadAddon().readRows(this.#numbers, this.#count, targets));

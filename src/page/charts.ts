@@ -4,30 +4,30 @@ import type { RunHistory } from './history.js';
 /** One line of a chart. */
 export interface Series {
   readonly label: string;
-  /** Number of the run, from 0: it gives the colour where a chart shows several runs. */
+  /** Number of the run, from 0. If a chart shows several runs, it gives the colour of the line. */
   readonly run: number;
   /** A value for each training step is noisy, so the page can smooth it. Values of validations are shown as points. */
   readonly kind: 'steps' | 'validations';
   /** Steps, ascending. */
   readonly x: readonly number[];
-  /** null: not a finite number. */
+  /** null: the value is not a finite number. */
   readonly y: readonly (number | null)[];
 }
 
 export interface Chart {
   readonly id: string;
   readonly title: string;
-  /** What the values are, such as `samples/s`. */
+  /** The unit of the values, such as `samples/s`. */
   readonly unit: string;
-  /** The axis of the values is logarithmic. */
+  /** Whether the axis of the values is logarithmic. */
   readonly log?: boolean;
   readonly series: readonly Series[];
 }
 
-/** Most points of a line. Longer lines are averaged over neighbouring steps. */
+/** The largest number of points of a line. In longer lines, neighbouring steps are averaged. */
 const mostPoints = 2000;
 
-/** Averages neighbouring points, so that at most `mostPoints` are left. A mean over no finite number is null. */
+/** Averages neighbouring points, so that at most `mostPoints` are left. If none of them is finite, the mean is null. */
 export function thinned(x: readonly number[], y: readonly (number | null)[]): Pick<Series, 'x' | 'y'> {
   const width = Math.ceil(x.length / mostPoints);
   if (width <= 1) return { x, y };
@@ -43,7 +43,7 @@ export function thinned(x: readonly number[], y: readonly (number | null)[]): Pi
 
 const finite = (value: unknown): number | null => (typeof value === 'number' && Number.isFinite(value) ? value : null);
 
-/** The charts of some runs, laid over each other. Charts without a value are left out. */
+/** The charts of some runs. Each chart shows the lines of all runs. Charts without a value are left out. */
 export function chartsOf(runs: readonly RunHistory[]): Chart[] {
   const labelled = (label: string, run: number): string => (runs.length > 1 ? `${runs[run].name}: ${label}` : label);
   const stepsOf = (label: string, value: (step: RunHistory['steps'][number]) => unknown): Series[] =>
@@ -102,7 +102,9 @@ export function chartsOf(runs: readonly RunHistory[]): Chart[] {
   return charts.filter(({ series }) => series.some(({ y }) => y.some((value) => value !== null)));
 }
 
-/** The weight of each loss at each step: 0 while its task is off. Only for runs with several losses. */
+/**
+ * The weight of each loss at each step; it is 0 while the task of the loss is off. Only for runs with several losses.
+ */
 function taskMix(
   runs: readonly RunHistory[],
   losses: readonly string[],
@@ -122,7 +124,7 @@ function taskMix(
   return [{ id: 'task-mix', title: 'Task mix', unit: 'weight of the loss; 0 while the task is off', series }];
 }
 
-/** All names of some records, in the order of their first use. */
+/** The keys of all records, each key once, in the order in which they first occur. */
 const namesIn = (records: readonly unknown[]): string[] => [
   ...new Set(records.filter(isRecord).flatMap((record) => Object.keys(record))),
 ];

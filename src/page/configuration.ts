@@ -6,24 +6,24 @@ import { isRecord } from '../records.js';
 
 /** One setting of a run. */
 export interface ConfigRow {
-  /** Its path in the description, such as `optimizer.lr`. */
+  /** The path of the setting in the configuration, such as `optimizer.lr`. */
   readonly key: string;
   readonly value: string;
-  /** The preset's value; undefined when it is the same. */
+  /** The value in the preset; undefined if the run has the same value. */
   readonly preset?: string | undefined;
 }
 
 export interface ConfigTable {
-  /** The preset from which the fewest settings differ. */
+  /** The preset that has the fewest settings with other values than the run. */
   readonly preset: string;
   readonly rows: readonly ConfigRow[];
 }
 
-/** What a run is given, and no preset can say. */
+/** Settings that belong to one run and that no preset has. */
 const ownKeys: ReadonlySet<string> = new Set(['task', 'out', 'from', 'init', 'seed', 'device', 'threads']);
 const isOwn = (key: string): boolean => ownKeys.has(key) || key.startsWith('data.folder');
 
-/** The settings of a run beside those of the preset that is nearest to it. */
+/** The settings of a run, and the values of the preset that differs from them in the fewest settings. */
 export async function configTable(config: ConfigTree): Promise<ConfigTable> {
   const own = flat(config);
   const candidates = await presetsFor(config);
@@ -39,7 +39,9 @@ export async function configTable(config: ConfigTree): Promise<ConfigTable> {
   };
 }
 
-/** A preset leaves open what the data give, such as the number of answers. */
+/**
+ * A setting that follows from the data, such as the number of answers, is undefined in a preset and does not differ.
+ */
 const differs = (value: string, preset: string | undefined): boolean => preset !== undefined && value !== preset;
 
 async function presetsFor({ task }: ConfigTree): Promise<(readonly [string, ReadonlyMap<string, string>])[]> {
@@ -54,7 +56,7 @@ async function presetsFor({ task }: ConfigTree): Promise<(readonly [string, Read
   return Promise.all(tables);
 }
 
-/** The values of a tree by path, as JSON; the settings of the schema first, in its order. */
+/** The values of a tree as JSON, by path. The settings of the schemas come first, in the order of the schemas. */
 function flat(tree: ConfigTree): Map<string, string> {
   const all = new Map<string, string>();
   const visit = (value: unknown, path: readonly string[]): void => {

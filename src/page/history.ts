@@ -7,7 +7,7 @@ import { readScalars } from '../formats/tensorBoard.js';
 import { isRecord } from '../records.js';
 import { lookIntoRun, runFiles, type StepRecord, type ValidRecord } from '../train/index.js';
 
-/** What a run folder records of its course. */
+/** What the files of a run folder say about the run: its settings, steps, validations and checkpoints. */
 export interface RunHistory {
   /** Last part of the folder's path. */
   readonly name: string;
@@ -16,7 +16,7 @@ export interface RunHistory {
   readonly config: ConfigTree;
   readonly steps: readonly StepRecord[];
   readonly validations: readonly ValidRecord[];
-  /** Line numbers of `metrics.jsonl` that are no records, from 1. */
+  /** Numbers, from 1, of the lines of `metrics.jsonl` that are not valid records. */
   readonly damagedLines: readonly number[];
   /** Steps that have a checkpoint, ascending. */
   readonly checkpoints: readonly number[];
@@ -25,7 +25,7 @@ export interface RunHistory {
 }
 
 /**
- * Reads a run folder. The run may still be going on: a line that is being written is left out.
+ * Reads a run folder. The run may still be training: an incomplete last line of `metrics.jsonl` is left out.
  * @throws RUN_FOLDER if the folder holds no run; FILE_ACCESS
  */
 export async function readHistory(folder: string): Promise<RunHistory> {
@@ -68,7 +68,7 @@ async function readLines(path: string): Promise<Pick<RunHistory, 'steps' | 'vali
   } catch (error) {
     throw fileError(error, 'read', path);
   }
-  // A run that is going on may be writing the last line.
+  // The run may be writing the last line now, so an incomplete last line is not damage.
   if (torn) damagedLines.pop();
   return { steps, validations, damagedLines };
 }

@@ -1,4 +1,4 @@
-/** A piece of HTML. Only `html` makes it, so text from data cannot become markup. */
+/** A piece of HTML. Make it with `html`, which escapes text, so that text from data cannot become markup. */
 export interface Html {
   readonly markup: string;
 }
@@ -22,15 +22,20 @@ function rendered(value: Value): string {
   return 'markup' in value ? value.markup : value.map(rendered).join('');
 }
 
-/** HTML from a template. Strings and numbers are escaped, also in attributes in quotes; lists are joined; `undefined` and `false` are empty. */
+/**
+ * HTML from a template. Strings and numbers are escaped, so they can also be used in quoted attributes. Lists are
+ * joined, and `undefined` and `false` become empty text.
+ */
 export function html(parts: TemplateStringsArray, ...values: readonly Value[]): Html {
   return { markup: parts.reduce((all, part, i) => all + rendered(values[i - 1]) + part) };
 }
 
-/** Text that is markup already: our own scripts, styles and pictures. Never give it text from data. */
+/**
+ * Makes HTML of text that is already markup: our own scripts, styles and pictures. Never call it with text from data.
+ */
 export const trusted = (markup: string): Html => ({ markup });
 
-/** Data for a script of the page. The characters that could end the element are written as escapes of JSON. */
+/** Data for a script of the page. The characters that could end the script element are written as JSON escapes. */
 export const jsonScript = (id: string, data: unknown): Html => ({
   markup: `<script type="application/json" id="${escaped(id)}">${JSON.stringify(data).replace(/[<>&\u2028\u2029]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)}</script>`,
 });

@@ -13,11 +13,11 @@ export interface PageParts {
 const own = (name: string): string => fileURLToPath(new URL(`../../assets/report/${name}`, import.meta.url));
 const uPlot = (name: string): string => createRequire(import.meta.url).resolve(`uplot/dist/${name}`);
 
-/** Text of a script or style that stands in the page. */
+/** The text of a script or style, so that it can be put into the page. */
 const asset = async (path: string): Promise<Html> =>
   trusted((await readFile(path, 'utf8')).replace(/<\/(?=script|style)/gi, '<\\/'));
 
-/** One self-contained page: styles, scripts and data are in it, and it asks for nothing from the network. */
+/** One self-contained page. It contains its styles, scripts and data, and loads nothing from the network. */
 export async function page({ title, charts, sections }: PageParts): Promise<string> {
   const [script, plot, styles, plotStyles] = await Promise.all([
     asset(own('report.js')),

@@ -3,18 +3,18 @@ import type { PictureView } from '../report/sampleView.js';
 import { paintedObject } from '../scenes/index.js';
 import { html, trusted, type Html } from './html.js';
 
-/** The frame in which boxes are drawn, where the picture's size is not known. */
+/** The size of the drawing. Without a picture file, boxes are drawn in a frame of this width and height. */
 const frame = { width: 400, height: 300 } as const;
 
 export interface PictureOptions {
   readonly file: PictureFile | undefined;
-  /** The objects are shapes of synthetic scenes, and are drawn as such. */
+  /** Whether the objects are those of a synthetic scene. Without a file, they are then drawn as shapes. */
   readonly scene: boolean;
-  /** Names of object classes, by number; a number is shown where there is none. */
+  /** Names of object classes, by number. A class without a name is shown as its number. */
   readonly classNames?: readonly string[] | undefined;
 }
 
-/** A picture with the boxes of its objects: over the file, as shapes of a scene, or in an empty frame. */
+/** A picture of the objects: as boxes over the picture file, as shapes of a scene, or as boxes in an empty frame. */
 export function picture({ id, boxes, objects, attributes }: PictureView, options: PictureOptions): Html {
   const { file, scene, classNames } = options;
   const { width } = frame;

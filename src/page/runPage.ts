@@ -33,15 +33,17 @@ import {
 
 export interface RunPageOptions {
   readonly run: string;
-  /** Data folder; default: that of the run. */
+  /** Data folder; default: the data folder of the run. */
   readonly data?: string | undefined;
   /** Default: the run's validation splits. */
   readonly splits?: readonly string[] | undefined;
-  /** Folder of pictures, `<image id>.<jpg, png, webp or svg>`; default: `pictures` in the data folder, if there is one. */
+  /**
+   * Folder of pictures, `<image id>.<jpg, png, webp or svg>`; default: `pictures` in the data folder, if there is one.
+   */
   readonly pictures?: string | undefined;
-  /** Samples of the gallery; 0: no sample is shown, and the model is not opened. */
+  /** Number of samples in the gallery; 0: no sample is shown, and the model is not opened. */
   readonly samples: number;
-  /** Most questions among which mistakes are looked for. */
+  /** The largest number of questions on which the model is tested to find mistakes. */
   readonly questions: number;
   readonly device?: DeviceName | undefined;
   readonly threads?: number | undefined;
@@ -51,7 +53,7 @@ export interface RunPageOptions {
 const mistakesShown = 6;
 
 /**
- * The report of a run as one self-contained page of HTML. What cannot be shown is replaced by the reason.
+ * The report of a run as one self-contained page of HTML. If a part cannot be shown, the page gives the reason instead.
  * @throws RUN_FOLDER if there is no run; FILE_MISSING for a folder of pictures that was named
  */
 export async function runPage(options: RunPageOptions): Promise<string> {
@@ -142,7 +144,7 @@ export async function comparisonPage(runs: readonly string[]): Promise<string> {
   });
 }
 
-/** Runs whose folders have the same last part are named by their folders. */
+/** If the folders of two runs have the same last part, each of these runs gets the path of its folder as its name. */
 function distinctNames(histories: readonly RunHistory[]): RunHistory[] {
   const seen = histories.map(({ name }) => name);
   return histories.map((history) =>
@@ -158,7 +160,7 @@ function damaged({ damagedLines }: RunHistory): string {
   return `${counted(damagedLines.length, 'line')} of metrics.jsonl ${damagedLines.length === 1 ? 'is' : 'are'} damaged and left out (line ${first}${damagedLines.length > 5 ? ' …' : ''}).`;
 }
 
-/** Larger pictures would make the page too large. */
+/** Pictures with longer data URLs are left out, so that the page does not become too large. */
 const mostPictureBytes = 3_000_000;
 
 async function pictureOf(folder: string | undefined, id: string): Promise<PictureFile | undefined> {
@@ -172,7 +174,10 @@ interface Reason {
 
 const isReason = (value: unknown): value is Reason => typeof value === 'object' && value !== null && 'reason' in value;
 
-/** A part of the page, or the reason why it is empty. An error that is no LxmertError is a fault of the program. */
+/**
+ * The result of `make`, or the reason why there is none. It passes on every error that is not an LxmertError, because
+ * such an error is a bug.
+ */
 async function orReason<T>(make: () => Promise<T>): Promise<T | Reason> {
   try {
     return await make();
@@ -195,7 +200,7 @@ async function viewsOf(options: RunPageOptions, history: RunHistory): Promise<Sa
   return questionViews({ ...counts, run, config, data, splits, engine: { device, threads: threads || undefined } });
 }
 
-/** What the run told of its data when it began. */
+/** The notes on the data that the run printed at its start. */
 async function dataNotes(options: RunPageOptions, history: RunHistory): Promise<readonly string[]> {
   const notes: string[] = [];
   const controls = { observer: { note: (text: string) => void notes.push(text) } };

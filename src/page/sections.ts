@@ -14,7 +14,7 @@ export const section = (id: string, title: string, content: Html | readonly Html
     ${content}
   </section>`;
 
-/** A place that is empty, and why. */
+/** A line that is shown instead of a part of the page. It gives the reason why the part is empty. */
 export const empty = (reason: string): Html => html`<p class="quiet">${reason}</p>`;
 
 /** The most important figures of a run. */
@@ -43,7 +43,7 @@ export function tiles({ steps, validations, checkpoints }: RunHistory): Html {
   </dl>`;
 }
 
-/** The places of the charts; the script of the page draws them. */
+/** An empty element for each chart. The script of the page draws the charts in these elements. */
 export function curves(charts: readonly Chart[]): Html {
   if (charts.length === 0) return empty('The run has no step yet, so there are no curves.');
   return html`<div class="controls">
@@ -65,7 +65,7 @@ export function curves(charts: readonly Chart[]): Html {
     </div>`;
 }
 
-/** The last value of each line, for readers who do not see the chart. */
+/** The last values of the first lines as text, for readers who do not see the chart. */
 function lastValues(series: Chart['series']): string {
   const values = series.slice(0, 8).flatMap(({ label, x, y }) => {
     const at = y.findLastIndex((value) => value !== null);
@@ -104,7 +104,7 @@ export function table(
   </div>`;
 }
 
-/** Results on scenes, beside what can be guessed. */
+/** The accuracies on scenes, beside the accuracies of guesses. */
 export function sceneResults(report: SceneReport): Html {
   const { words, objectClass, attribute, matching, questions } = report;
   const all: readonly (readonly [string, Score | undefined])[] = [
@@ -125,7 +125,7 @@ export function sceneResults(report: SceneReport): Html {
   );
 }
 
-/** Accuracies over the samples that were looked at, beside a guess. */
+/** The accuracies on some samples, beside the accuracies of guesses. */
 export function viewResults({ split, checkpoint, scores }: SampleViews): Html {
   if (scores.length === 0) return empty('The samples have no label, so there is no accuracy.');
   return table(
@@ -148,7 +148,7 @@ export function validationResults(runs: readonly RunHistory[]): Html {
   );
 }
 
-/** The settings, with those that differ from the nearest preset first to see. */
+/** The settings, in which those that differ from the nearest preset are marked. */
 export function configuration({ preset, rows }: ConfigTable): Html {
   const changed = rows.filter((row) => row.preset !== undefined).length;
   return html`<p>
@@ -187,7 +187,7 @@ type Pictures = ReadonlyMap<SampleView, readonly Html[]>;
 const gallery = (views: readonly SampleView[], pictures: Pictures): Html =>
   html`<div class="gallery">${views.map((view) => sample(view, view, pictures))}</div>`;
 
-/** Mistakes: only what belongs to the answer is shown. */
+/** Samples with wrong answers. Only the answer is shown, without the hidden word and the matching. */
 const mistakeGallery = (views: readonly SampleView[], pictures: Pictures): Html =>
   html`<div class="gallery">
     ${views.map((view) => sample(view, { ...view, hidden: undefined, match: undefined }, pictures))}

@@ -27,16 +27,17 @@ export const isExplanation = (folder: string): boolean => existsSync(join(folder
 
 /** An explained row of the batch. */
 interface Example {
-  /** The begin of the names of its tensors. */
+  /** The first part of the names of the tensors of this example. */
   readonly example: number | string;
   readonly row: number;
   readonly answer: number;
-  /** Layers of the vision stream, where not those of the model. */
+  /** Number of layers of the vision stream. Default: the number in the model's configuration. */
   readonly r_layers?: number;
 }
 
 /**
- * Compares explanations with a reference's. Model and batch are in the folder, or beside it in `finetune-vqa`.
+ * Compares explanations with those of a reference. The model and the batch are in `folder`, or in the folder
+ * `finetune-vqa` beside it.
  * @throws LxmertError that names the file, and the tensor or key that is missing or malformed
  */
 export async function compareExplanations(folder: string, engine: EngineOptions): Promise<Comparison[]> {
@@ -45,7 +46,7 @@ export async function compareExplanations(folder: string, engine: EngineOptions)
   for (const file of [weights, outputs, after]) await file?.close();
   const comparisons: Comparison[] = [];
   const samples = samplesOf(batch.batch);
-  // Each number of vision layers is a model of its own.
+  // For each number of vision layers, a separate model is opened.
   const examples = await readExamples(join(folder, listFile), batch.samples);
   for (const rLayers of new Set(examples.map(({ r_layers }) => r_layers))) {
     const own = examples.filter(({ r_layers }) => r_layers === rLayers);
@@ -96,7 +97,7 @@ async function readExamples(path: string, samples: number): Promise<readonly Exa
   return value.examples as readonly Example[];
 }
 
-/** Everything that the reference has of one example. */
+/** Compares all values of one example that the reference file contains. */
 async function compareExample(
   file: SafetensorsFile,
   prefix: string,
@@ -155,7 +156,7 @@ function layersOf({ language, vision, cross }: SampleAttention): [name: string, 
   ];
 }
 
-/** [heads × queries × keys] */
+/** The values of a layer without the padding of its rows: [heads × queries × keys]. */
 function withoutPadding({ heads, queries, keys, start, headStride, rowStride }: LayerAttention, values: Float32Array) {
   const own: number[] = [];
   for (let h = 0; h < heads; h++)

@@ -10,15 +10,15 @@ import { openDetector } from './detector.js';
 import { recordOf } from './extract/journalStore.js';
 import { findPictures } from './input/findPictures.js';
 
-/** How near a detector comes to published features of one picture. */
+/** How well a detector's features of one picture agree with published features. */
 export interface PictureCheck {
   readonly id: string;
-  /** Published objects, and those that have a found object with an IoU of at least 0.5. */
+  /** The number of published objects, and the number of those that match a found object with an IoU of at least 0.5. */
   readonly objects: number;
   readonly matched: number;
-  /** Mean IoU of each published box and the nearest found one. */
+  /** The mean over the published boxes of the IoU with the nearest found box. */
   readonly overlap: number;
-  /** Of the matched objects: the share with the same class, and the mean absolute difference of the features. */
+  /** Among the matched objects: the share with the same class, and the mean absolute difference of the features. */
   readonly sameClass: number;
   readonly featureDistance: number;
 }

@@ -1,19 +1,19 @@
 import { LxmertError } from '../errors.js';
 import type { OpenDetectorOptions } from './detection.js';
 
-/** How many objects of a picture are wanted. */
+/** How many objects the features of a picture must have. */
 export interface ObjectCounts {
-  /** Fewer are an error. */
+  /** Fewer objects are an error. */
   readonly least: number;
   readonly most: number;
-  /** Objects that score this much are wanted, as far as `least` and `most` allow. */
+  /** Objects with at least this score are taken, but at least `least` and at most `most` objects. */
   readonly threshold: number;
 }
 
 /**
  * The counts of a detector, changed by options.
- * @param available objects that the detector can give at most
- * @throws BAD_ARGUMENT for counts that cannot be had
+ * @param available the largest number of objects that the detector can give
+ * @throws BAD_ARGUMENT if the options contradict each other, or if the detector cannot give so many objects
  */
 export function countsOf(
   { least: ownLeast, most: ownMost, threshold }: ObjectCounts,

@@ -1,9 +1,11 @@
 import type { PictureSource } from './input/decode.js';
 import type { Prepared } from './input/prepare.js';
 
-/** The objects that a detector found in a picture, the most certain first. What a detector does not tell is undefined. */
+/**
+ * The objects that a detector found in a picture, the most certain first. A value that it does not give is undefined.
+ */
 export interface Detection {
-  /** Pixels of the picture. */
+  /** Size of the picture in pixels. */
   readonly width: number;
   readonly height: number;
   /** x1, y1, x2, y2 in pixels: [N × 4]. */
@@ -21,15 +23,15 @@ export interface Detection {
 export interface PreparedPicture extends Prepared {
   /** For messages. */
   readonly path: string;
-  /** Of the picture as it was. */
+  /** Size in pixels of the picture before it was resized. */
   readonly original: { readonly width: number; readonly height: number };
 }
 
-/** What a detector file says, without the detector. */
+/** What a detector file says about the detector. The detector itself is not loaded. */
 export interface DetectorDescription {
-  /** What features depend on: those of two identities are not put into one file. */
+  /** Everything on which the features depend, as text. Features of two identities must not be in one file. */
   readonly identity: string;
-  /** Counts of classes, where the detector tells them. */
+  /** Numbers of classes and of attributes; undefined if the detector does not give them. */
   readonly objects: number | undefined;
   readonly attributes: number | undefined;
   /**
@@ -48,12 +50,12 @@ export interface Detector extends DetectorDescription {
 export interface OpenDetectorOptions {
   /** CPU threads; 0 (default): all cores. */
   readonly threads?: number | undefined;
-  /** Objects of a picture; default: as the recipe says. */
+  /** Smallest and largest number of objects of a picture; default: those of the recipe. */
   readonly minObjects?: number | undefined;
   readonly maxObjects?: number | undefined;
-  /** Objects that score this much are wanted, as far as the two counts allow; default: as the recipe says. */
+  /** Objects with at least this score are taken, as far as the two numbers allow; default: the score of the recipe. */
   readonly threshold?: number | undefined;
-  /** Instead of objects: the cells of a backbone's map, this many in a row and in a column. */
+  /** Makes grid features of a backbone's map instead of objects: this many cells in a row and in a column. */
   readonly grid?: number | undefined;
 }
 

@@ -6,7 +6,7 @@ import { describeRecipe, openRecipe } from './recipeDetector.js';
 const isYaml = (path: string): boolean => ['.yaml', '.yml'].includes(extname(path).toLowerCase());
 
 /**
- * Reads what a detector file says: the `.onnx` of `importDetector`, or the YAML of a detector of one's own.
+ * Reads the description in a detector file: the `.onnx` of `importDetector`, or the YAML of the user's own detector.
  * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA for a file that is neither; BAD_ARGUMENT
  */
 export const describeDetector = (path: string, options: OpenDetectorOptions = {}): Promise<DetectorDescription> =>

@@ -9,26 +9,29 @@ import { loadSharp } from './optionalPackages.js';
 import { renderSvg } from './renderSvg.js';
 
 export interface DrawOptions {
-  /** The picture that the features are of. */
+  /** The picture from which the features were made. */
   readonly picture: string;
-  /** `.svg` or `.png`; one that is there is replaced. */
+  /** The file to write, `.svg` or `.png`. An existing file is replaced. */
   readonly out: string;
-  /** Files with the names of classes and attributes, a line each; of several names with commas between them the first is shown. */
+  /**
+   * Files with the names of classes and attributes, one line for each class. If a line has several names with commas
+   * between them, the first name is shown.
+   */
   readonly classes?: string | undefined;
   readonly attributes?: string | undefined;
-  /** Objects to draw, the most certain first; default: all. */
+  /** The number of objects to draw, the most certain first; default: all. */
   readonly most?: number | undefined;
 }
 
-/** No picture file that is drawn on is larger. */
+/** The largest PNG, in bytes, on which boxes are drawn. */
 const maxPictureBytes = 2 ** 28;
 
 const colours = ['#e6194b', '#3cb44b', '#4363d8', '#f58231', '#911eb4', '#008080', '#9a6324', '#800000'];
 
 /**
- * Draws a picture with the boxes, classes and attributes that a feature store has of it.
+ * Draws a picture with its boxes, classes and attributes from a feature store.
  * @returns the number of objects that are drawn
- * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA; BAD_ARGUMENT for an `out` of another form; UNSUPPORTED without sharp
+ * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA; BAD_ARGUMENT if `out` has another ending; UNSUPPORTED without sharp
  */
 export async function drawObjects(
   store: string,
@@ -52,14 +55,14 @@ export async function drawObjects(
     .toBuffer();
   if (png.length > maxPictureBytes) throw new LxmertError('BAD_DATA', `${picture}: it is too large to be drawn on`);
   const objects = image!.objects.slice(0, most);
-  // A store may have images of both kinds; a box in pixels is larger than one pixel.
+  // Some images of a store may have boxes as shares, and others in pixels. A box in pixels has values above 1.
   const shares = manifest.boxesAsShares > 0 && objects.every(({ box }) => box.every((value) => value <= 1));
   const svg = drawing({ width, height, png }, objects, { shares, classNames, attributeNames });
   await writeFileAtomic(out, ending === '.svg' ? svg : await renderSvg(svg));
   return objects.length;
 }
 
-/** The names in a file of the published lists' form, or nothing. */
+/** The first name of each line of a file in the form of the published lists; undefined without a file. */
 async function namesIn(path: string | undefined): Promise<readonly string[] | undefined> {
   if (path === undefined) return undefined;
   const lines = (await readText(path, 'names of classes')).split('\n').map((line) => line.trim());

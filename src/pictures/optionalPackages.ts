@@ -3,9 +3,9 @@ import type sharp from 'sharp';
 import { LxmertError } from '../errors.js';
 import { systemCode } from '../formats/fileErrors.js';
 
-/** Packages that only pictures need, and the line that installs each. npm does not install them with lxmert. */
+/** Packages that only pictures need, and the command that installs each. npm does not install them with lxmert. */
 const installs = {
-  // Its install script fetches CUDA's libraries, and fails where it cannot.
+  // Without the variable, its install script downloads CUDA's libraries, and fails if it cannot.
   'onnxruntime-node': 'ONNXRUNTIME_NODE_INSTALL=skip npm install onnxruntime-node@1',
   sharp: 'npm install sharp@0.35',
 } as const;

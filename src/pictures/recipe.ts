@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { LxmertError } from '../errors.js';
 import { readOnnxMetadata } from '../formats/onnx.js';
 
-/** The recipes by which published features are made; they must not be mixed. docs/pictures.md compares them. */
+/** The recipes by which published features are made. Features of two recipes must not be mixed (docs/pictures.md). */
 export const recipes = ['caffe', 'd2', 'transformers'] as const;
 export type RecipeName = (typeof recipes)[number];
 
@@ -13,30 +13,34 @@ const count = z.number().int().positive();
 
 const recipeSchema = z.strictObject({
   recipe: z.enum(recipes),
-  /** The picture's shorter side becomes `minSize` pixels, unless the longer would pass `maxSize`. */
+  /**
+   * The shorter side of the picture becomes `minSize` pixels, unless the longer side would be longer than `maxSize`.
+   */
   minSize: count,
   maxSize: count,
-  /** Subtracted from blue, green and red; then the difference is divided by `std`. */
+  /** The mean of blue, green and red is subtracted, and the difference is divided by `std`. */
   mean: z.tuple([z.number(), z.number(), z.number()]),
   std: z.tuple([positive, positive, positive]),
   /** Classes without the background. */
   objects: count,
   attributes: count,
   featureDim: count,
-  /** Proposals by objectness: how many before suppression and after. */
+  /** The largest number of proposals before suppression, and after it. */
   preNms: count,
   postNms: count,
-  /** IoU of the last suppression; they are tried in turn until `minDetections` boxes are left. */
+  /**
+   * IoU thresholds of the last suppression. They are tried one after the other, until `minDetections` boxes are left.
+   */
   nms: z.array(positive).min(1),
-  /** The score from which on boxes are wanted, where their number is left open. */
+  /** Boxes with at least this score are taken, as far as `minDetections` and `maxDetections` allow. */
   threshold: z.number().min(0).max(1),
   minDetections: count,
   maxDetections: count,
-  /** SHA-256 of the graph: features of two detectors are not mixed. */
+  /** SHA-256 of the graph. It prevents that features of two detectors are mixed. */
   graph: z.string(),
 });
 
-/** What makes features of a detector: written into its `.onnx`. */
+/** All settings that the features of a detector depend on. The `.onnx` of the detector contains them. */
 export type Recipe = Readonly<z.infer<typeof recipeSchema>>;
 
 export const toMetadata = (recipe: Recipe): Record<string, string> => ({ [metadataKey]: JSON.stringify(recipe) });

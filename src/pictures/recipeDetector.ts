@@ -12,7 +12,7 @@ import { openSession } from './session.js';
 
 const outputs = [ports.boxes, ports.features, ports.objectIds, ports.objectConf, ports.attrIds, ports.attrConf];
 
-/** Reads what the file of `importDetector` says. @throws FILE_MISSING, FILE_ACCESS, BAD_DATA, BAD_ARGUMENT */
+/** Reads the description in a file of `importDetector`. @throws FILE_MISSING, FILE_ACCESS, BAD_DATA, BAD_ARGUMENT */
 export async function describeRecipe(path: string, options: OpenDetectorOptions): Promise<DetectorDescription> {
   const recipe = await readRecipe(path);
   return description(recipe, options);
@@ -35,7 +35,10 @@ const countsFrom = (
   options: OpenDetectorOptions,
 ): ReturnType<typeof countsOf> => countsOf({ least: minDetections, most: maxDetections, threshold }, postNms, options);
 
-/** Opens a detector that `importDetector` made. @throws as `describeRecipe`; UNSUPPORTED when a package is not installed */
+/**
+ * Opens a detector that `importDetector` made.
+ * @throws as `describeRecipe`; UNSUPPORTED when a package is not installed
+ */
 export async function openRecipe(path: string, options: OpenDetectorOptions): Promise<Detector> {
   const recipe = await readRecipe(path);
   const described = description(recipe, options);

@@ -5,12 +5,13 @@ import { loadOnnxRuntime } from './optionalPackages.js';
 
 /** Opens an ONNX graph. @throws FILE_MISSING, FILE_ACCESS, BAD_DATA; UNSUPPORTED when onnxruntime is not installed */
 export async function openSession(path: string, threads = 0): Promise<InferenceSession> {
-  // onnxruntime's own error does not tell a file that is missing from one that is no graph.
+  // onnxruntime gives the same error for a missing file and for a file that is not a graph, so the file is opened here
+  // first.
   await (await RegularFile.open(path)).close();
   const { InferenceSession } = await loadOnnxRuntime();
   return InferenceSession.create(path, {
     intraOpNumThreads: threads,
-    // Warnings on the graph concern the one who made it, not the one who runs it.
+    // Only errors are logged. Warnings about the graph are for its author and not for the user.
     logSeverityLevel: 3,
   }).catch((error: unknown) => {
     throw new LxmertError('BAD_DATA', `${path}: onnxruntime does not take it: ${messageOf(error)}`, { cause: error });

@@ -26,7 +26,7 @@ import { findTrainedRun, openTrained, type TrainedRun } from './trained.js';
 export interface PretrainViewOptions extends SampleViewOptions {
   /** Run folder. */
   readonly run: string;
-  /** Data folder; default: that of the run. */
+  /** Data folder; default: the data folder of the run. */
   readonly data?: string | undefined;
   /** Default: the run's validation splits. */
   readonly splits?: readonly string[] | undefined;
@@ -34,14 +34,15 @@ export interface PretrainViewOptions extends SampleViewOptions {
   readonly threads?: number | undefined;
 }
 
-/** Samples of one forward pass. */
+/** Number of samples of one forward pass. */
 const batchSize = 64;
 const wordGuesses = 5;
 const answerGuesses = 3;
 
 /**
- * What a pre-trained checkpoint says about validation samples: one hidden word, matching with the sample's own and with another
- * picture, answers. What the run was not trained for is left out. All random choices come from one fixed seed.
+ * The predictions of a pre-trained checkpoint for validation samples: one hidden word, whether the sentence matches its
+ * own picture and whether it matches another picture, and the answers. A task on which the run was not trained is left
+ * out. All random choices come from one fixed seed.
  * @throws RUN_FOLDER, BAD_CHECKPOINT; BAD_ARGUMENT without data or without a validation split; what opening data throws
  */
 export async function pretrainViews(options: PretrainViewOptions): Promise<SampleViews> {
@@ -162,7 +163,7 @@ async function viewsOfBatch(
   });
 }
 
-/** The logits of a head by sample. */
+/** The logits of a head, as a function of the row. */
 async function logitsOf(
   model: Pretrainer,
   batch: Batch,

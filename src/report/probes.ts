@@ -27,8 +27,8 @@ export interface Probe {
   /** The head that gives the answer. */
   readonly head: Exclude<LossName, 'feat'>;
   /**
-   * Hides in a complete batch what the model must predict. Returns for each sample the row of the head's prediction, and the
-   * right value.
+   * Hides the values of a complete batch that the model must predict. Returns for each sample the row of the head's
+   * prediction, and the right value.
    */
   readonly ask: (batch: Batch, samples: readonly number[]) => Asked;
 }
@@ -37,7 +37,7 @@ export interface Asked {
   readonly batch: Batch;
   /** Rows of the head's predictions; [samples]. */
   readonly rows: ArrayLike<number>;
-  /** [samples] */
+  /** The right values; [samples]. */
   readonly right: ArrayLike<number>;
 }
 
@@ -98,7 +98,10 @@ export function hiddenWords(
   return { data, samples, head: 'maskedLm', ask };
 }
 
-/** Asks for the class or attribute of one object of every picture. Its feature is hidden; everything else does not change. */
+/**
+ * Asks for the class or attribute of one object of every picture. Its feature is hidden; everything else does not
+ * change.
+ */
 export function hiddenObjects(
   data: PretrainData,
   { samples, head, draw }: { readonly samples: readonly number[]; readonly head: 'obj' | 'attr'; readonly draw: Draw },

@@ -23,7 +23,7 @@ export interface QuestionViewOptions extends SampleViewOptions {
   /** Run folder of a fine-tuning. */
   readonly run: string;
   readonly config: FinetuneConfig;
-  /** Data folder; default: that of the run. */
+  /** Data folder; default: the data folder of the run. */
   readonly data?: string | undefined;
   /** Default: the run's validation splits. */
   readonly splits?: readonly string[] | undefined;
@@ -34,7 +34,7 @@ const batchSize = 32;
 const answerGuesses = 3;
 
 /**
- * What a fine-tuned model answers to validation questions.
+ * The answers of a fine-tuned model to validation questions.
  * @throws RUN_FOLDER, BAD_CHECKPOINT; BAD_ARGUMENT without data or without a validation split; what opening data throws
  */
 export async function questionViews(options: QuestionViewOptions): Promise<SampleViews> {

@@ -11,22 +11,25 @@ export interface PictureView {
   readonly id: string;
   /** x0, y0, x1, y1 as shares of the picture. */
   readonly boxes: readonly (readonly number[])[];
-  /** Class of each object, as the detector said. */
+  /** The class that the detector gave to each object. */
   readonly objects: readonly number[];
   readonly attributes: readonly number[];
 }
 
-/** A sample that the model has not trained on, with what the model says about it. */
+/** A validation sample, with the predictions of the model for it. */
 export interface SampleView {
   readonly id: string;
   /** WordPieces of the sentence, without [CLS] and [SEP]. */
   readonly words: readonly string[];
   readonly pictures: readonly PictureView[];
-  /** One word that was hidden behind [MASK]: its place in `words`, and the five most likely words. */
+  /** One word that was replaced by [MASK]: its position in `words`, and the five most likely words. */
   readonly hidden?: { readonly place: number; readonly guesses: readonly Guess[] } | undefined;
   /** Probability that sentence and picture belong together: with its own picture, and with the picture `otherId`. */
   readonly match?: { readonly own: number; readonly other: number; readonly otherId: string } | undefined;
-  /** Of a question: the right answers, the most likely ones, and the probability of the best right answer. */
+  /**
+   * Only for a question: the right answers, the most likely answers, and the probability of the most likely right
+   * answer.
+   */
   readonly answer?: AnswerView | undefined;
 }
 
@@ -57,7 +60,7 @@ export function softmax(logits: Float32Array, count = logits.length): Float64Arr
   return exps.map((value) => value / sum);
 }
 
-/** The `count` most likely rows, most likely first. */
+/** The `count` most likely rows, in descending order of their probability. */
 export function bestGuesses(
   probabilities: Float64Array,
   textOf: (row: number) => string,
@@ -71,15 +74,15 @@ export function bestGuesses(
 export const spread = (size: number, count: number): number[] =>
   Array.from({ length: Math.min(size, count) }, (_, i) => Math.floor((i * size) / Math.min(size, count)));
 
-/** Samples to look at, and the mistakes among more samples. */
+/** Samples for the gallery, and the accuracies and the mistakes on a larger number of samples. */
 export interface SampleViews {
-  /** The splits, with commas between. */
+  /** The names of the splits, separated by commas. */
   readonly split: string;
   readonly checkpoint: string;
   readonly gallery: readonly SampleView[];
-  /** Accuracies over many samples, beside a guess. */
+  /** The accuracies of the model, beside those of a guess. */
   readonly scores: readonly ViewScore[];
-  /** Number of questions among which the mistakes were looked for. */
+  /** Number of questions on which the model was tested to find mistakes. */
   readonly asked: number;
   /** Wrong answers with the lowest probability of the right answer, worst first. */
   readonly worst: readonly SampleView[];
@@ -87,7 +90,9 @@ export interface SampleViews {
   readonly mostConfident: readonly SampleView[];
 }
 
-/** The accuracy of the model on a task, and that of always giving the most frequent answer; both from 0 to 1. */
+/**
+ * The accuracy of the model on a task, and the accuracy of always giving the most frequent answer; both from 0 to 1.
+ */
 export interface ViewScore {
   readonly task: string;
   readonly asked: number;
@@ -96,11 +101,11 @@ export interface ViewScore {
 }
 
 export interface SampleViewOptions {
-  /** Samples of the gallery. */
+  /** Number of samples in the gallery. */
   readonly samples: number;
-  /** Most samples over which accuracies are measured, and most questions among which mistakes are looked for. */
+  /** The largest number of samples for the accuracies, and the largest number of questions for the mistakes. */
   readonly questions: number;
-  /** Mistakes of each kind. */
+  /** Number of mistakes of each kind. */
   readonly mistakes: number;
 }
 
@@ -125,7 +130,10 @@ export function mistakesIn(
   };
 }
 
-/** The accuracies of some samples by task. A question counts as right if the most likely answer is one of its right answers. */
+/**
+ * The accuracies of some samples by task. A question counts as right if the most likely answer is one of its right
+ * answers.
+ */
 export function scoresOf(views: readonly SampleView[]): ViewScore[] {
   const words = views.flatMap(({ words: all, hidden }) =>
     hidden ? [{ right: [all[hidden.place]], said: hidden.guesses[0].text }] : [],
@@ -158,7 +166,7 @@ export function scoresOf(views: readonly SampleView[]): ViewScore[] {
   ];
 }
 
-/** How many lists hold the entry that most of them hold. */
+/** The number of lists that contain the most frequent entry. */
 function mostFrequent(lists: readonly (readonly string[])[]): number {
   const counts = new Map<string, number>();
   for (const list of lists) for (const entry of new Set(list)) counts.set(entry, (counts.get(entry) ?? 0) + 1);

@@ -17,9 +17,9 @@ import type { CheckpointLink } from './trained.js';
 export interface SceneReportOptions {
   /** Run folder. */
   readonly run: string;
-  /** Which checkpoint; default: the best by validation loss. */
+  /** Which checkpoint; default: the checkpoint with the lowest validation loss. */
   readonly checkpoint?: CheckpointLink | undefined;
-  /** Data folder with scenes; default: that of the run. */
+  /** Data folder with scenes; default: the data folder of the run. */
   readonly data?: string | undefined;
   /** The splits; default: the run's validation splits. */
   readonly splits?: readonly string[] | undefined;
@@ -28,7 +28,9 @@ export interface SceneReportOptions {
   readonly onProgress?: (what: string) => void;
 }
 
-/** The accuracy of the model, and the accuracy of a guess without the model or without the picture; both from 0 to 1. */
+/**
+ * The accuracy of the model, and the accuracy of a guess without the model or without the picture; both from 0 to 1.
+ */
 export interface Score {
   /** Number of questions. */
   readonly asked: number;
@@ -49,15 +51,18 @@ export interface SceneReport {
   /** Class and attribute of one object whose feature is hidden; floor: always the most frequent class or attribute. */
   readonly objectClass?: Score;
   readonly attribute?: Score;
-  /** Whether sentence and picture belong together; half of the sentences are swapped; floor: always the more frequent case. */
+  /**
+   * Whether sentence and picture belong together; half of the sentences are swapped; floor: always the more frequent
+   * case.
+   */
   readonly matching?: Score;
   /** Questions, by type and in `all`; floor: always the most frequent answer of the question's template. */
   readonly questions?: Readonly<Partial<Record<QuestionType | 'all', Score>>>;
 }
 
 /**
- * Measures a run's checkpoint on a split of synthetic scenes. Only the predicted word, object or sentence is hidden or
- * swapped. All random choices come from one fixed seed, so two reports can be compared.
+ * Measures the accuracies of a run's checkpoint on a split of synthetic scenes. Only the value that the model must
+ * predict is hidden or swapped. All random choices come from one fixed seed, so two reports can be compared.
  * @throws RUN_FOLDER, BAD_CHECKPOINT; BAD_DATA if the data are not synthetic scenes; what opening data throws
  */
 export async function reportOnScenes(options: SceneReportOptions): Promise<SceneReport> {
@@ -187,7 +192,10 @@ async function openScenes(folder: string, splits: readonly string[], reading: Re
   }
 }
 
-/** Hides one random content word of each caption, and measures the model with the caption's picture and with another one. */
+/**
+ * Hides one random content word of each caption, and measures the model with the caption's picture and with another
+ * one.
+ */
 async function wordScore(model: Pretrainer, { data, wordPiece, captions }: Scenes): Promise<Score> {
   const draw = reportDraws();
   const places = new Map<number, number>();

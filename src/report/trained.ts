@@ -21,13 +21,13 @@ export type CheckpointLink = (typeof checkpointLinks)[number];
 
 /** The files of a run's model. */
 export interface TrainedRun {
-  /** The description of the run. */
+  /** The configuration of the run. */
   readonly config: RunConfig;
   /** Folder of the checkpoint. */
   readonly checkpoint: string;
   /** The answer of each row of the answer head; undefined if the model cannot answer questions. */
   readonly answers: readonly string[] | undefined;
-  /** The vocabulary of the model, for `WordPiece.load`; undefined for that of bert-base-uncased. */
+  /** The vocabulary file of the model, for `WordPiece.load`; undefined: the vocabulary of bert-base-uncased. */
   readonly vocabFile: string | undefined;
 }
 

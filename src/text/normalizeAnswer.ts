@@ -19,15 +19,19 @@ const synonyms = new Map([
 
 const articles = ['a ', 'an ', 'the '];
 
-/** The blanks of Python's `str.strip`. JavaScript's `trim` also removes U+FEFF, and does not remove ASCII's separators. */
+/**
+ * The blanks that Python's `str.strip` removes. JavaScript's `trim` is different: it also removes U+FEFF, and it does
+ * not remove U+001C to U+001F and U+0085.
+ */
 const blanks = '[\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]+';
 const outerBlanks = new RegExp(`^${blanks}|${blanks}$`, 'g');
 
 const strip = (text: string) => text.replace(outerBlanks, '');
 
 /**
- * The form in which answers are compared, as in the original: lower case, without one full stop at the end, without
- * articles at the beginning ("a", "an", "the", in this order, each once), number words as digits.
+ * The form in which answers are compared, as in the original. The text is in lower case. One full stop at the end is
+ * removed. The articles "a", "an" and "the" are removed from the beginning, in this order and each at most once. Number
+ * words become digits.
  */
 export function normalizeAnswer(answer: string): string {
   let text = answer.toLowerCase();

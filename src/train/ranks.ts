@@ -19,7 +19,7 @@ export interface TrainRanks {
   readonly bucketBytes?: number | undefined;
   /** Whether each rank updates and stores the optimizer's state of a slice of the parameters only. */
   readonly shardOptimizer?: boolean | undefined;
-  /** Aborted on all ranks at the same call of `agree`; before `begin` at once. */
+  /** Aborted on all ranks at the same call of `agree`. Before `begin`, a signal aborts it at once. */
   readonly signal: AbortSignal;
   readonly saveRequest: SaveRequest;
   /** `rank 1 (host b)` */
@@ -28,15 +28,17 @@ export interface TrainRanks {
   exchange<T>(name: string, value: T): Promise<readonly T[]>;
   /** Gives rank 0 the values of all ranks, in their order. The other ranks receive an empty list. */
   gather<T>(name: string, value: T): Promise<readonly T[]>;
-  /** Takes signals and requests for a checkpoint into account that have come to any rank; the same on all of them. */
+  /**
+   * Applies the signals and the requests for a checkpoint that any rank has received. All ranks apply the same ones.
+   */
   agree(): Promise<void>;
-  /** From here on signals wait for `agree`. */
+  /** After this call, signals have no effect until the next call of `agree`. */
   begin(): Promise<void>;
-  /** Marks an error that every rank throws, so that it is not laid to the charge of one of them. */
+  /** Marks an error that all ranks throw, so that the message does not name one rank as the cause. */
   common(error: LxmertError): LxmertError;
 }
 
-/** Values that the ranks made in turns, as one list: the first of rank 0, the first of rank 1, and so on. */
+/** Joins the values of all ranks into one list: the first value of rank 0, the first value of rank 1, and so on. */
 export async function gatherTurns<T>(
   ranks: TrainRanks | undefined,
   name: string,
@@ -46,15 +48,15 @@ export async function gatherTurns<T>(
   return inTurns(await ranks.exchange(name, own));
 }
 
-/** Lists that the ranks made in turns, as one list. */
+/** Joins one list for each rank into one list: the first value of each list, then the second of each, and so on. */
 export function inTurns<T>(all: readonly (readonly T[])[]): readonly T[] {
   const total = all.reduce((sum, list) => sum + list.length, 0);
   return Array.from({ length: total }, (_, i) => all[i % all.length][Math.floor(i / all.length)]);
 }
 
 /**
- * The items of this rank, while the ranks take them in step: a signal reaches all of them between the same two items,
- * and ends the list.
+ * The items of this rank. All ranks wait for each other before each item. So a signal has its effect on all ranks
+ * between the same two items, and ends the list.
  */
 export async function* inStep<T>(ranks: TrainRanks | undefined, items: AsyncIterable<T>): AsyncGenerator<T> {
   if (!ranks) {
@@ -75,10 +77,13 @@ export async function* inStep<T>(ranks: TrainRanks | undefined, items: AsyncIter
   }
 }
 
-/** What must be the same on all ranks when a run begins: named values. */
+/** Named values that must be the same on all ranks when a run begins. */
 export type Facts = Readonly<Record<string, unknown>>;
 
-/** @throws BAD_CONFIG on all ranks, naming what differs from rank 0 */
+/**
+ * Compares the facts of all ranks.
+ * @throws BAD_CONFIG on all ranks, naming the facts that differ from those of rank 0
+ */
 export async function demandSameFacts(ranks: TrainRanks, facts: Facts): Promise<void> {
   const [first, ...others] = await ranks.exchange('facts', facts);
   const lines = others.flatMap((theirs, i) => {
@@ -103,7 +108,7 @@ export async function demandSameFacts(ranks: TrainRanks, facts: Facts): Promise<
 
 const shown = (value: unknown): string => (value === undefined ? 'nothing' : JSON.stringify(value));
 
-/** The share of this process in every global batch; undefined: all of it, in one part. */
+/** The share of this process in every global batch; undefined: this process has the complete batch, as one part. */
 export function batchShare(
   { gradientParts }: { readonly gradientParts?: number | undefined },
   ranks: TrainRanks | undefined,

@@ -15,7 +15,7 @@ export const runFiles = { config: 'config.json', metrics: 'metrics.jsonl', check
 
 /** The contents of a run folder. */
 export interface RunContents {
-  /** The description with which the run was started; absent when the run ended before it was written. */
+  /** The configuration of the run; absent if the run ended before it wrote its configuration. */
   readonly config?: ConfigTree | undefined;
   /** Steps with a checkpoint, ascending. */
   readonly checkpoints: readonly number[];
@@ -24,7 +24,7 @@ export interface RunContents {
 
 /**
  * Reads the contents of a run folder without changing it. A folder that does not exist has no contents.
- * @throws RUN_FOLDER for a checkpoint, or the folder of the checkpoints, instead of their run; FILE_ACCESS
+ * @throws RUN_FOLDER if the folder is a checkpoint or the folder of a run's checkpoints; FILE_ACCESS
  */
 export async function lookIntoRun(folder: string): Promise<RunContents> {
   const names = await readdir(folder).catch((error: unknown): string[] => {
@@ -39,7 +39,7 @@ export async function lookIntoRun(folder: string): Promise<RunContents> {
   };
 }
 
-/** Refuses a checkpoint's folder, or the folder around the checkpoints, where a run folder is expected. */
+/** Throws RUN_FOLDER if the folder is a checkpoint or the folder of a run's checkpoints. */
 function demandNoCheckpoint(folder: string, names: readonly string[]): void {
   const isCheckpoint = names.includes(checkpointFiles.model);
   const holdsCheckpoints = !names.includes(runFiles.config) && names.some((name) => stepOfName(name) !== undefined);
@@ -85,8 +85,8 @@ export class RunFolder implements RunPlace {
   }
 
   /**
-   * Makes the folder if there is none, and takes its lock. Without `resume` it must not hold a run.
-   * @throws RUN_FOLDER (in use, or a run is there), FILE_ACCESS
+   * Makes the folder if it does not exist, and locks it. Without `resume`, the folder must not contain a run.
+   * @throws RUN_FOLDER (the folder is in use, or contains a run), FILE_ACCESS
    */
   static async open(path: string, { resume }: { readonly resume: boolean }): Promise<RunFolder> {
     try {
@@ -105,7 +105,7 @@ export class RunFolder implements RunPlace {
     }
   }
 
-  /** State of the newest checkpoint, or undefined when there is none. @throws BAD_CHECKPOINT, FILE_MISSING */
+  /** State of the newest checkpoint; undefined if there is no checkpoint. @throws BAD_CHECKPOINT, FILE_MISSING */
   async newestState(): Promise<TrainerState | undefined> {
     return newestState(this.path);
   }
@@ -119,7 +119,7 @@ export class RunFolder implements RunPlace {
   }
 }
 
-/** State of the newest checkpoint of a run, or undefined. */
+/** State of the newest checkpoint of a run; undefined if there is no checkpoint. */
 export async function newestState(folder: string): Promise<TrainerState | undefined> {
   const checkpoints = join(folder, runFiles.checkpoints);
   const step = (await listCheckpoints(checkpoints)).at(-1);

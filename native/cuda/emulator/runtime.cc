@@ -20,7 +20,8 @@ using namespace lxmert::emulator;
 namespace {
 
 constexpr size_t kAlignment = 256;
-// Bytes behind each allocation that must not change. The address sanitizer has zones of its own.
+// The number of guard bytes after each allocation, which must not change. The address sanitizer adds its own guard
+// bytes, so with it the number is 0.
 constexpr size_t kBehind = LXMERT_ASAN ? 0 : 256;
 constexpr unsigned char kBehindByte = 0xA5;
 constexpr int kCapability[2] = {12, 0};  // the supported capability with the least shared memory
@@ -165,8 +166,8 @@ cudaError_t cudaMalloc(void** result, size_t bytes) {
   return cudaSuccess;
 }
 
-// CUDA's cudaFree may wait for running work or not. This one fills the memory with NaN, which running work then reads,
-// and then waits.
+// CUDA's documents do not say whether cudaFree waits for running work. This function first fills the memory with NaN,
+// so that running work reads NaN, and then waits for that work.
 cudaError_t cudaFree(void* address) {
   if (const cudaError_t refused = refusedInCapture(); refused != cudaSuccess) return refused;
   if (!address) return cudaSuccess;
@@ -196,7 +197,7 @@ cudaError_t cudaMallocHost(void** result, size_t bytes) {
   return told(*result ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 
-// CUDA's reference does not allow null here, as it does for cudaFree.
+// CUDA's reference allows null for cudaFree, but not for cudaFreeHost.
 cudaError_t cudaFreeHost(void* address) {
   if (const cudaError_t refused = refusedInCapture(); refused != cudaSuccess) return refused;
   if (!address) return told(cudaErrorInvalidValue);

@@ -21,8 +21,8 @@ export class AnswerTable {
     }
     const ids = new Map<string, number>();
     for (const [id, answer] of answers.entries()) if (normalizeAnswer(answer) === answer) ids.set(answer, id);
-    // The normal form of an entry such as "Yes" gets the index of this entry, unless the normal form is also an entry, or
-    // an earlier entry has the same normal form.
+    // An entry such as "Yes" is not its own normal form. Its normal form "yes" gets the index of this entry if neither
+    // an entry "yes" nor an earlier entry with this normal form exists.
     for (const [id, answer] of answers.entries()) {
       const normal = normalizeAnswer(answer);
       if (!ids.has(normal)) ids.set(normal, id);
@@ -58,8 +58,8 @@ function findTwice(answers: readonly string[]): readonly [number, number] | unde
 }
 
 /**
- * Reads `all_ans.json`: `[{"ans": "yes", "dsets": ["vqa", "gqa"]}, …]`, or a list of strings. The position is the index.
- * `dsets` is not used and may be missing. Rejects with FILE_MISSING, FILE_ACCESS or BAD_DATA.
+ * Reads `all_ans.json`: `[{"ans": "yes", "dsets": ["vqa", "gqa"]}, …]`, or a list of strings. The position is the
+ * index. `dsets` is not used and may be missing. Rejects with FILE_MISSING, FILE_ACCESS or BAD_DATA.
  */
 export async function readAnswerTable(file: string): Promise<AnswerTable> {
   const parsed = await readJson(file, 'the answer table');

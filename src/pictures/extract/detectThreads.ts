@@ -9,19 +9,19 @@ export interface ThreadDetector {
 }
 
 export interface ThreadOptions {
-  /** Threads with a detector each; 0: the calling thread detects. */
+  /** The number of threads. Each has its own detector. 0: the calling thread detects. */
   readonly workers: number;
   /** The threads' program; default: `detectWorker.js` beside this module. */
   readonly workerScript: URL | undefined;
 }
 
-/** Detectors that work beside each other. */
+/** Several detectors that work at the same time. */
 export interface Detectors {
   detect(picture: PreparedPicture): Promise<Detection>;
   close(): Promise<void>;
 }
 
-/** onnxruntime blocks the thread that calls it, so that detectors run on threads of their own. */
+/** Opens the detectors. onnxruntime blocks the thread that calls it, so each detector runs on a separate thread. */
 export async function openDetectors(
   detector: ThreadDetector,
   { workers, workerScript: script = new URL('./detectWorker.js', import.meta.url) }: ThreadOptions,

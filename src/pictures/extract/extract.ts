@@ -14,23 +14,26 @@ import { journalIsLeft, openJournal } from './journal.js';
 import { storeOfJournal } from './journalStore.js';
 
 export interface ExtractOptions extends OpenDetectorOptions {
-  /** A detector that `importDetector` made, or the YAML of a detector of one's own. */
+  /** A detector that `importDetector` made, or the YAML of the user's own detector. */
   readonly detector: string;
-  /** Pictures that are worked on at the same time, by a thread and a copy of the detector each; default 1. 0: no threads. */
+  /**
+   * The number of pictures that are processed at the same time; default 1. Each has a thread with a copy of the
+   * detector. 0: the calling thread detects.
+   */
   readonly workers?: number | undefined;
   readonly workerScript?: URL | undefined;
-  /** Of a feature store's features; default float16. */
+  /** The number type of the features in a feature store; default float16. */
   readonly dtype?: StoreDtype | undefined;
-  /** Leave pictures out of which no features can be made, instead of stopping at the first. */
+  /** Whether a picture for which no features can be made is left out. Otherwise the first such picture is an error. */
   readonly skipBad?: boolean | undefined;
   readonly onProgress?: ((progress: ExtractProgress) => void) | undefined;
 }
 
 export interface ExtractProgress {
-  /** Pictures that are done, those of earlier processes included, of all. */
+  /** The number of finished pictures, including those of earlier processes, and the number of all pictures. */
   readonly done: number;
   readonly pictures: number;
-  /** Seconds until all are done, at the rate so far. */
+  /** Estimated seconds until all pictures are finished, from the mean speed of this process. */
   readonly secondsLeft: number;
 }
 
@@ -43,17 +46,17 @@ export interface ExtractReport {
   readonly picturesPerSecond: number;
 }
 
-/** Errors of a picture itself. */
+/** Whether the error is about one picture, so that the other pictures can still be processed. */
 const badPicture = (error: unknown): error is LxmertError =>
   isLxmertError(error) && ['BAD_DATA', 'FILE_MISSING', 'FILE_ACCESS'].includes(error.code);
 
 /**
- * Makes features of pictures: the original's TSV where `out` ends in `.tsv`, else a feature store. Each picture is written as
- * soon as it is done, in the order of the pictures. A process that is killed leaves `OUT.part`; the same call continues it, and
- * ends with the same bytes.
+ * Makes features of pictures: the original's TSV if `out` ends in `.tsv`, otherwise a feature store. Each picture is
+ * written as soon as it is finished, in the order of the pictures. If the process is killed, the same call continues
+ * from `OUT.part`, and the result has the same bytes as without the interruption.
  * @param paths files, folders, globs and zips
- * @throws as `findPictures`, `openDetector`, `openJournal`; BAD_ARGUMENT when `out` is there; BAD_DATA naming a picture, unless
- *   bad ones are skipped
+ * @throws as `findPictures`, `openDetector`, `openJournal`; BAD_ARGUMENT if `out` exists; BAD_DATA naming a bad
+ *   picture, unless `skipBad` is set
  */
 export async function extractFeatures(
   paths: readonly string[],
@@ -73,7 +76,7 @@ export async function extractFeatures(
   if (finished && !(toStore && (await journalIsLeft(out))))
     throw new LxmertError('BAD_ARGUMENT', `${out} is there already; remove it, or name another with --out`);
   const pictures = await findPictures(paths);
-  // 0 stands for all cores, which the workers share.
+  // Without a number of threads (undefined or 0), the workers share all cores.
   const share = Math.max(1, Math.floor(availableParallelism() / Math.max(1, workers)));
   const threads = given.threads === undefined || given.threads === 0 ? share : given.threads;
   const options: OpenDetectorOptions = { ...given, threads };
@@ -104,7 +107,7 @@ export async function extractFeatures(
     }
     const seconds = (performance.now() - start) / 1000;
     if (toStore && finished) {
-      // An earlier process was killed when only this was left to do.
+      // An earlier process was killed after it had made the store and before it removed the journal.
       await journal.remove();
     } else if (toStore) {
       const { objects = 1600, attributes = 400 } = description;
@@ -134,7 +137,10 @@ interface Detected {
   readonly result: Detection | Error;
 }
 
-/** Detects the objects of pictures, some at the same time; results come in order. One more picture than there are workers is prepared. */
+/**
+ * Detects the objects of pictures. Up to `workers` + 1 pictures are in progress at the same time. The results come in
+ * the order of the pictures.
+ */
 async function* detections(
   pictures: readonly PictureFile[],
   { description, detectors, workers }: DetectionOptions,
@@ -155,7 +161,7 @@ async function* detections(
       yield await ahead.shift()!;
     }
   } finally {
-    // After an error nothing goes on working.
+    // After an error, waits until no picture is in progress any more.
     await Promise.all(ahead);
   }
 }

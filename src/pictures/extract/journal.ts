@@ -9,20 +9,20 @@ import { regionTsvLine } from '../../formats/regionTsv.js';
 import type { RegionRecord } from '../../formats/regionTsv.js';
 
 /**
- * The features that are made so far: `OUT.part`, a feature TSV with a line for each picture. It outlives a process that is
- * killed, and the same call goes on with it.
+ * The features of the finished pictures: `OUT.part`, a feature TSV with a line for each picture. If the process is
+ * killed, the file stays, and the same call continues from it.
  */
 export interface Journal {
   readonly path: string;
   /** Ids of the pictures that an earlier process finished. */
   readonly ids: ReadonlySet<string>;
-  /** Adds a line. @throws FILE_ACCESS; the lines before are kept */
+  /** Adds a line. @throws FILE_ACCESS; the earlier lines are kept */
   add(record: RegionRecord): Promise<void>;
-  /** Gives the journal the name `out`: it is the result. */
+  /** Renames the journal to `out`, because the journal itself is the result. */
   rename(): Promise<void>;
-  /** Removes the journal: the result was made of it. */
+  /** Removes the journal after the result was made from it. */
   remove(): Promise<void>;
-  /** Leaves the journal, so that it can be continued. */
+  /** Closes the journal and keeps it, so that a later call can continue it. */
   close(): Promise<void>;
 }
 
@@ -30,8 +30,8 @@ const newline = 0x0a;
 const tab = 0x09;
 
 /**
- * Begins a journal, or continues one that an earlier process left. A line that was cut short is written again.
- * @param identity what the features depend on; a journal of another identity is not continued
+ * Begins a journal, or continues the journal of an earlier process. An incomplete last line is cut off.
+ * @param identity everything on which the features depend; a journal with another identity is not continued
  * @throws FILE_ACCESS, FILE_MISSING; BAD_ARGUMENT when the journal was begun with another detector or other settings
  */
 export async function openJournal(out: string, identity: string): Promise<Journal> {
@@ -74,7 +74,7 @@ export async function openJournal(out: string, identity: string): Promise<Journa
       },
       remove: async () => {
         await file.close();
-        // In this order: the note alone is not continued.
+        // The note is removed last: a note without a journal is not continued.
         await rm(part, { force: true });
         await rm(note, { force: true });
       },
@@ -89,7 +89,7 @@ export async function openJournal(out: string, identity: string): Promise<Journa
 /** Whether an earlier process was killed between making the result and removing the journal. */
 export const journalIsLeft = (out: string): Promise<boolean> => isThere(`${out}.part.detector`);
 
-/** Ids of the lines that are whole, and where the last of them ends. */
+/** The ids of the complete lines, and the byte at which the last complete line ends. */
 async function wholeLines(path: string): Promise<{ ids: ReadonlySet<string>; end: number }> {
   const ids = new Set<string>();
   let [end, at] = [0, 0];

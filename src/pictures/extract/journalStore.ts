@@ -8,16 +8,16 @@ import type { RecordSource, SourceItem } from '../../data/store/writeStore.js';
 
 export interface JournalStoreOptions {
   readonly dtype: StoreDtype;
-  /** Classes of the detector. */
+  /** Numbers of classes and of attributes of the detector. */
   readonly objectLabels: number;
   readonly attributeLabels: number;
   readonly source: StoreSource;
-  /** Pictures without features, to be noted in the manifest. */
+  /** Pictures without features, which the manifest lists. */
   readonly skipped: readonly SkippedRecord[];
 }
 
 /**
- * Makes a feature store of a journal. A process that is killed leaves the part that is done; the same call continues it.
+ * Makes a feature store from a journal. If the process is killed, the same call continues from the finished part.
  * @throws as `writeStore`
  */
 export const storeOfJournal = (
@@ -50,7 +50,7 @@ export const storeOfJournal = (
   return writeStore(out, records, { dtype, ...limits, settings: skipped });
 };
 
-/** Reads a line of a feature TSV that has all ten columns. The place is for messages. */
+/** Reads a line of a feature TSV. The line must have all ten columns. `place` is for messages. */
 export function recordOf(line: string, place: string): ImageRecord {
   const [id, height, width, objects, objectConfs, attrs, attrConfs, count, boxes, features] = line.split('\t');
   const bytes = (text: string): ArrayBuffer => Uint8Array.from(Buffer.from(text, 'base64')).buffer;

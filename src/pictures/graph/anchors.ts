@@ -4,7 +4,10 @@ import type { GraphBuilder, Value } from './builder.js';
 /** Boxes around a point: [sizes × ratios][x1, y1, x2, y2]. */
 type Anchors = readonly (readonly number[])[];
 
-/** detectron2's anchors: sizes outside, ratios of height to width inside; centred on the point, not rounded. */
+/**
+ * detectron2's anchors. The outer order is by size, the inner order by the ratio of height to width. Anchors are
+ * centred on the point and not rounded.
+ */
 export function cellAnchors(sizes: readonly number[], ratios: readonly number[]): Anchors {
   return sizes.flatMap((size) =>
     ratios.map((ratio) => {
@@ -15,18 +18,19 @@ export function cellAnchors(sizes: readonly number[], ratios: readonly number[])
   );
 }
 
-/** The side of the square that Caffe's anchors are made of. */
+/** The side, in pixels, of the square from which Caffe's anchors are made. */
 const base = 16;
 
-/** Rounds as numpy does: a half goes to the even neighbour. */
+/** Rounds as numpy does: a half is rounded to the even neighbour. */
 const rounded = (value: number): number => {
   const floor = Math.floor(value);
   return value - floor === 0.5 ? floor + (floor % 2) : Math.round(value);
 };
 
 /**
- * Caffe's anchors (`generate_anchors.py`): ratios of height to width outside, sizes inside. A square of 16 × 16 pixels is
- * given each ratio, rounded, and multiplied. Its centre is 7.5, 7.5, and its last pixel belongs to it.
+ * Caffe's anchors (`generate_anchors.py`). The outer order is by the ratio of height to width, the inner order by size.
+ * A square of 16 × 16 pixels is changed to each ratio, its sides are rounded, and it is then scaled to each size. The
+ * centre of all anchors is 7.5, 7.5, and the last pixel belongs to the anchor.
  */
 export function caffeAnchors(sizes: readonly number[], ratios: readonly number[]): Anchors {
   const centre = (base - 1) / 2;

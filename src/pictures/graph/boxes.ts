@@ -20,13 +20,14 @@ const edgesOf = (g: GraphBuilder, boxes: Value): Edges => ({
   y2: column(g, boxes, 3),
 });
 
-/** No box grows by more than from 16 to 1000 pixels: detectron2's `scale_clamp`. */
+/** The largest growth of a side, as a logarithm: from 16 to 1000 pixels (detectron2's `scale_clamp`). */
 const maxGrowth = Math.log(1000 / 16);
 
 /**
  * Moves and stretches boxes [N, 4] by deltas [N, 4]: x and y as shares of width and height, the sizes as logarithms.
- * @param weights what each kind of delta was multiplied by in training
- * @param plusOne Caffe's geometry: the last pixel belongs to a box, and growth has no bound. Else detectron2's
+ * @param weights the numbers by which the four deltas were multiplied in training
+ * @param plusOne true: Caffe's geometry, in which the last pixel belongs to a box and growth has no limit; false:
+ *   detectron2's
  */
 export function applyDeltas(
   g: GraphBuilder,
@@ -62,8 +63,8 @@ export const clip = (g: GraphBuilder, boxes: Value, limits: Value): Value =>
   g.op('Min', [g.op('Max', [boxes, g.floats([0])]), limits]);
 
 /**
- * The rows of boxes [N, 4] whose sides are large enough: [M], in order. In Caffe's geometry a side of `least` pixels is
- * enough; in detectron2's it must be longer.
+ * The rows of the boxes [N, 4] whose sides are large enough: [M], in ascending order. In Caffe's geometry a side must
+ * have at least `least` pixels. In detectron2's geometry it must be longer than `least`.
  * @param least [1]
  */
 export function rowsOfSize(
@@ -82,9 +83,9 @@ export const rowsWhere = (g: GraphBuilder, values: Value): Value =>
   g.op('Reshape', [g.op('NonZero', [g.op('Reshape', [values, g.ints([-1])])]), g.ints([-1])]);
 
 export interface Suppression {
-  /** Boxes of a class to keep at most: [1] of int64. */
+  /** The largest number of boxes to keep of a class: [1] of int64. */
   readonly most: Value;
-  /** A box goes when its IoU with a better one is above this; in Caffe's geometry also when it is equal. */
+  /** A box is removed if its IoU with a better box is above the threshold; in Caffe's geometry also if it is equal. */
   readonly threshold: number;
   readonly plusOne: boolean;
 }
@@ -100,8 +101,9 @@ function floatBelow(value: number): number {
 }
 
 /**
- * Non-maximum suppression of boxes [N, 4] for each class of scores [C, N] by itself.
- * @returns [M, 3] of int64: 0, class, row; the best rows of a class first. Of equal scores the first row counts as better
+ * Non-maximum suppression of boxes [N, 4] by scores [C, N], separately for each class.
+ * @returns [M, 3] of int64: 0, class, row; the best rows of a class first. If scores are equal, the first row is the
+ *   better one
  */
 export function suppressEach(
   g: GraphBuilder,

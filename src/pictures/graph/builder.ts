@@ -1,6 +1,6 @@
 import type { OnnxAttribute, OnnxNode, OnnxTensor, OnnxValues } from '../../formats/onnx.js';
 
-/** A tensor of the graph, by its name. */
+/** The name of a tensor of the graph. */
 export type Value = string;
 
 export const int = (value: number): OnnxAttribute => ({ int: value });
@@ -12,20 +12,20 @@ export const ints = (...values: number[]): OnnxAttribute => ({ ints: values });
 export interface GraphBuilder {
   readonly nodes: readonly OnnxNode[];
   readonly weights: readonly OnnxTensor[];
-  /** A constant of float32 with its own name. */
+  /** A float32 constant with the given name. */
   weight(name: string, dims: readonly number[], values: Float32Array): Value;
-  /** A small constant of float32; of the shape [values] unless `dims` are given. */
+  /** A small float32 constant. Its shape is `dims`; default: one dimension with all values. */
   floats(values: readonly number[], dims?: readonly number[]): Value;
-  /** A small constant of int64, in the same way. `dims` of [] make a scalar. */
+  /** A small int64 constant, with its shape as for `floats`. If `dims` is [], the constant is a scalar. */
   ints(values: readonly number[], dims?: readonly number[]): Value;
-  /** A node with one output, of the name `output` if that is given. */
+  /** Adds a node with one output. `output` is the name of the output; default: a new name. */
   op(
     op: string,
     inputs: readonly Value[],
     attributes?: Readonly<Record<string, OnnxAttribute>>,
     output?: string,
   ): Value;
-  /** The two outputs of a node that has two, such as TopK. */
+  /** Adds a node with two outputs, such as TopK, and returns both outputs. */
   op2(op: string, inputs: readonly Value[], attributes?: Readonly<Record<string, OnnxAttribute>>): [Value, Value];
 }
 

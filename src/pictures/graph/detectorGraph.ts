@@ -9,15 +9,15 @@ import { proposalsOf } from './proposals.js';
 import { regionFeatures, trunk } from './resnet.js';
 import { selectByClass, selectMoved } from './selection.js';
 
-/** The graph's inputs and outputs, by what they are. */
+/** The names of the graph's inputs and outputs. */
 export const ports = {
   /** The prepared picture, [1, 3, H, W]: blue, green, red. */
   image: 'image',
-  /** Pixels of the original picture to one of the prepared: y, x. */
+  /** How many pixels of the original picture one pixel of the prepared picture covers: y, x. */
   scale: 'scale',
   /** How many boxes to choose: at least, at most. */
   counts: 'counts',
-  /** The score from which on boxes are chosen, as far as `counts` allow. */
+  /** Boxes with at least this score are chosen, as far as `counts` allows. */
   threshold: 'threshold',
   boxes: 'boxes',
   features: 'features',
@@ -27,7 +27,7 @@ export const ports = {
   attrConf: 'attr_conf',
 } as const;
 
-/** Values inside of the graph that can be made outputs, to compare them with a reference step by step. */
+/** Values inside the graph that can also be outputs, so that a test can compare each step with a reference. */
 export const stages = [
   'stem',
   'res4',
@@ -54,9 +54,10 @@ export interface DetectorGraph {
 }
 
 /**
- * A whole detector as one graph: Faster R-CNN on a ResNet C4 trunk, with an attribute head. Widths, depth and class counts
- * are those of the weights. The settings say in whose geometry: Caffe's (bottom-up-attention) or detectron2's.
- * @param withStages makes the values of `stages` outputs, too
+ * A complete detector as one graph: Faster R-CNN on a ResNet C4 trunk, with an attribute head. The weights give the
+ * widths, the depth and the numbers of classes. The settings choose the geometry of Caffe (bottom-up-attention) or of
+ * detectron2.
+ * @param withStages whether the values of `stages` are also outputs
  * @throws BAD_DATA for weights that are missing or of other shapes
  */
 export async function detectorGraph(
@@ -127,7 +128,7 @@ function stagePort(name: Stage): OnnxModel['outputs'][number] {
   return { name, type: name.endsWith('_ids') ? 'int64' : 'float32', dims };
 }
 
-/** The farthest that a box may reach, [1, 4]: the size of the picture, or in Caffe's geometry its last pixel. */
+/** The largest coordinates of a box, [1, 4]: the size of the picture, or in Caffe's geometry its last pixel. */
 function limitsOf(g: GraphBuilder, { plusOne }: GraphSettings): Value {
   const shape = g.op('Cast', [g.op('Shape', [ports.image])], { to: int(1) });
   const size = (axis: number) =>

@@ -7,12 +7,12 @@ import type { GraphBuilder, Value } from './builder.js';
 import { linear, withBias } from './layers.js';
 
 export interface Heads {
-  /** Of all classes but the background: [P, C]. */
+  /** The scores of all classes except the background: [P, C]. */
   readonly classScores: Value;
-  /** [P, 4 × C], or [P, 4] for deltas that all classes share; absent where boxes are not moved. */
+  /** [P, 4 × C], or [P, 4] if all classes share the deltas; undefined if boxes are not moved. */
   readonly boxDeltas: Value | undefined;
   readonly sharedDeltas: boolean;
-  /** Of all attributes but the background: [P, A]. */
+  /** The scores of all attributes except the background: [P, A]. */
   readonly attrScores: Value;
   readonly objects: number;
   readonly attributes: number;
@@ -20,7 +20,7 @@ export interface Heads {
 }
 
 /**
- * Classes, moves of boxes, and attributes of regions.
+ * The heads for regions: scores of classes, deltas that move boxes, and scores of attributes.
  * @param features [P, F]
  */
 export async function headsOf(
@@ -38,17 +38,17 @@ export async function headsOf(
   const attr = await withBias(weights, name('attr_score'), [-1, fcAttr.kernel.shape[0]]);
   const classLogits = linear(g, features, name('cls_score'), cls, 'head.class_logits');
   const allScores = g.op('Softmax', [classLogits], { axis: int(1) }, 'head.class_scores');
-  // Caffe's stored boxes are not moved, so its deltas are not read.
+  // In Caffe's recipe, boxes are not moved, so the weights of the deltas are not read.
   const { boxDeltas, sharedDeltas } = backgroundFirst
     ? { boxDeltas: undefined, sharedDeltas: false }
     : await boxDeltasOf(g, weights, features, { name, objects, width });
-  // The most likely class, also the background.
+  // The most likely class, which may be the background.
   const best = g.op('ArgMax', [classLogits], { axis: int(1), keepdims: int(0) });
   const table = g.weight(`${name('cls_embedding')}.weight`, embedding.shape, embedding.values);
   const joined = g.op('Concat', [features, gather(g, table, best)], { axis: int(1) });
   const hidden = g.op('Relu', [linear(g, joined, name('fc_attr'), fcAttr)]);
   const attrLogits = linear(g, hidden, name('attr_score'), attr, 'head.attr_logits');
-  // In Caffe the background takes part in the softmax; in the others it does not.
+  // In Caffe's recipe the softmax of the attributes includes the background; in the other recipes it does not.
   const softmax = (of: Value) => g.op('Softmax', [of], { axis: int(1) }, 'head.attr_scores');
   const attrScores = backgroundFirst
     ? allButFirst(g, softmax(attrLogits))
@@ -63,7 +63,7 @@ export async function headsOf(
   };
 }
 
-/** The columns of [N, C] behind the first. */
+/** All columns of [N, C] except the first. */
 const allButFirst = (g: GraphBuilder, values: Value): Value =>
   g.op('Slice', [values, g.ints([1]), g.ints([Number.MAX_SAFE_INTEGER]), g.ints([1])]);
 

@@ -5,14 +5,15 @@ import type { DetectorWeights, Weight } from '../import/weight.js';
 import { int, ints } from './builder.js';
 import type { GraphBuilder, Value } from './builder.js';
 
-/** A kernel and a bias: a convolution, or a linear layer. */
+/** The kernel and the bias of a convolution or of a linear layer. */
 export interface Layer {
   readonly kernel: Weight;
   readonly bias: Float32Array;
 }
 
 /**
- * Reads a convolution without a bias and the batch norm after it (stored statistics) as one convolution.
+ * Reads a convolution without a bias and the batch norm after it, and returns both as one convolution. The batch norm
+ * uses its stored statistics.
  * @throws BAD_DATA as `DetectorWeights.get`, and for a variance below 0
  */
 export async function foldedConv(weights: DetectorWeights, name: string, shape: readonly number[]): Promise<Layer> {
@@ -37,7 +38,7 @@ export async function foldedConv(weights: DetectorWeights, name: string, shape: 
   return { kernel: { shape: full, values: kernel }, bias };
 }
 
-/** Reads a layer that has a bias of its own. */
+/** Reads a layer that has a bias. */
 export async function withBias(weights: DetectorWeights, name: string, shape: readonly number[]): Promise<Layer> {
   const kernel = await weights.get(`${name}.weight`, shape);
   return { kernel, bias: (await weights.get(`${name}.bias`, [kernel.shape[0]])).values };

@@ -7,17 +7,17 @@ import type { GraphBuilder, Value } from './builder.js';
 import { conv, withBias } from './layers.js';
 import { stride } from './resnet.js';
 
-/** What the graph knows of the picture. */
+/** Values of the picture in the graph. */
 export interface PictureValues {
   /** res4's map: [1, C, H / 16, W / 16]. */
   readonly map: Value;
-  /** The farthest that a box may reach, [1, 4]: x, y, x, y. */
+  /** The largest coordinates of a box, [1, 4]: x, y, x, y. */
   readonly limits: Value;
-  /** Pixels of the original picture to one of the prepared: [2], y, x. */
+  /** How many pixels of the original picture one pixel of the prepared picture covers: [2], y, x. */
   readonly scale: Value;
 }
 
-/** Boxes that may hold something, best first: [P, 4] in pixels of the prepared picture. */
+/** Proposals: boxes that probably contain an object, best first; [P, 4] in pixels of the prepared picture. */
 export async function proposalsOf(
   g: GraphBuilder,
   weights: DetectorWeights,
@@ -36,7 +36,8 @@ export async function proposalsOf(
   const anchorDeltas = await withBias(weights, `${name}.anchor_deltas`, [count * 4, width, 1, 1]);
   const t = g.op('Relu', [conv(g, map, `${name}.conv`, hidden, { padding: 1 })]);
   const scored = conv(g, t, `${name}.objectness_logits`, objectness, { output: 'rpn.logits' });
-  // Caffe scores the background of each anchor, too, in front. The difference ranks as the softmax of the two does.
+  // In Caffe each anchor has two scores, and the scores of the background come first. The difference of the two scores
+  // gives the same order as their softmax.
   const channels = (from: number) => g.op('Slice', [scored, g.ints([from]), g.ints([from + count]), g.ints([1])]);
   const logits = byAnchor(g, scores === count ? scored : g.op('Sub', [channels(count), channels(0)]), 1);
   const deltas = byAnchor(g, conv(g, t, `${name}.anchor_deltas`, anchorDeltas, { output: 'rpn.deltas' }), 4);
@@ -53,7 +54,8 @@ export async function proposalsOf(
     return gather(g, boxes, rows, 'proposals.boxes');
   };
   if (plusOne) {
-    // Small boxes go first, then all but the best; the least side is one of the original picture.
+    // First the small boxes are removed, then all but the best boxes. The smallest side is in pixels of the original
+    // picture.
     const boxes = moved(grid, deltas);
     const least = g.op('Div', [g.floats([proposal_generator.min_size]), g.op('Gather', [scale, g.ints([0])])]);
     const large = rowsOfSize(g, boxes, { least, plusOne });
@@ -66,7 +68,10 @@ export async function proposalsOf(
   return kept(gather(g, boxes, filled), gather(g, topLogits, filled));
 }
 
-/** The values of a map [1, A × each, H, W], cell by cell and anchor by anchor: [H × W × A, each], or a vector for each = 1. */
+/**
+ * The values of a map [1, A × each, H, W] in the order of cells, and within a cell in the order of anchors: [H × W × A,
+ * each]. If `each` is 1, the result is [H × W × A].
+ */
 const byAnchor = (g: GraphBuilder, map: Value, each: number): Value =>
   g.op('Reshape', [
     g.op('Transpose', [map], { perm: ints(0, 2, 3, 1) }),

@@ -4,7 +4,7 @@ import { float, int, ints } from './builder.js';
 import type { GraphBuilder, Value } from './builder.js';
 import { conv, foldedConv } from './layers.js';
 
-/** Pixels of the picture to a cell of the feature map. */
+/** How many pixels of the picture a cell of the feature map covers, along each axis. */
 export const stride = 16;
 
 /** Convolution stages up to res4: from the picture [1, 3, H, W] to [1, C, H / 16, W / 16]. */
@@ -39,7 +39,7 @@ export async function trunk(
 }
 
 /**
- * Features of regions: pooled from the map, then res5, then the mean over cells.
+ * Features of regions. Each region is pooled from the map, passes through res5, and is averaged over its cells.
  * @param map [1, C, H / 16, W / 16]
  * @param proposals [P, 4] in pixels of the prepared picture
  * @returns [P, F]
@@ -50,7 +50,7 @@ export async function regionFeatures(
   { roi_box_head: { pooler_resolution: size, res5halve }, resnets }: GraphSettings,
   { map, proposals }: { readonly map: Value; readonly proposals: Value },
 ): Promise<Value> {
-  // Each region begins with the number of its picture: 0, the only one.
+  // The first column of a region is the number of its picture. There is only one picture, with the number 0.
   const rois = g.op('Pad', [proposals, g.ints([0, 1, 0, 0])]);
   const pooled = g.op(
     'MaxRoiPool',
@@ -74,7 +74,7 @@ interface StageOptions {
   readonly output: string;
 }
 
-/** Bottleneck blocks, as many as there are weights of. */
+/** A stage of bottleneck blocks. The weights give the number of blocks. */
 async function residualStage(
   g: GraphBuilder,
   weights: DetectorWeights,

@@ -5,31 +5,34 @@ import type { GraphBuilder, Value } from './builder.js';
 import { bestOf } from './heads.js';
 import type { Heads } from './heads.js';
 
-/** What the selection chooses from, and how many it is to choose. */
+/** The proposals from which the selection chooses, and how many it chooses. */
 export interface Candidates {
   readonly heads: Heads;
   /** [P, 4] in pixels of the prepared picture. */
   readonly proposals: Value;
   readonly limits: Value;
-  /** Pixels of the original picture to one of the prepared, [1, 4]: x, y, x, y. */
+  /** How many pixels of the original picture one pixel of the prepared picture covers, [1, 4]: x, y, x, y. */
   readonly scale: Value;
-  /** [1] of int64 each. */
+  /** The smallest and the largest number of objects, each [1] of int64. */
   readonly least: Value;
   readonly most: Value;
-  /** Objects that score this much are wanted, as far as `least` and `most` allow: [1]. */
+  /** Objects with at least this score are chosen, as far as `least` and `most` allow: [1]. */
   readonly threshold: Value;
 }
 
 export interface Selection {
   /** The chosen proposals, [M], in the order of the result. */
   readonly rows: Value;
-  /** Of all proposals: boxes in pixels of the original picture [P, 4], classes [P], scores of these classes [P]. */
+  /** For all proposals: boxes in pixels of the original picture [P, 4], classes [P], scores of these classes [P]. */
   readonly boxes: Value;
   readonly classes: Value;
   readonly scores: Value;
 }
 
-/** How many values [N] reach the threshold, at least `least` and at most `most` and N: [1] each, before and after. */
+/**
+ * How many of the values [N] reach the threshold, and this number limited to at least `least`, at most `most` and at
+ * most N; each [1].
+ */
 function countOf(g: GraphBuilder, values: Value, { least, most, threshold }: Candidates): [Value, Value] {
   const reached = g.op('Cast', [g.op('GreaterOrEqual', [values, threshold])], { to: int(7) });
   const count = g.op('ReduceSum', [reached], { keepdims: int(1) });
@@ -37,8 +40,9 @@ function countOf(g: GraphBuilder, values: Value, { least, most, threshold }: Can
 }
 
 /**
- * detectron2's way: one class for each proposal, its box moved as the class says, one suppression over all of them. The
- * thresholds are tried in turn until enough boxes are left. Where none leaves enough, those that the last one leaves come out.
+ * detectron2's selection. Each proposal gets one class, and its box is moved by the deltas of this class. One
+ * suppression covers the boxes of all classes. Its thresholds are tried one after the other, until enough boxes are
+ * left. If no threshold leaves enough boxes, the result is the boxes that the last threshold leaves.
  */
 export function selectMoved(g: GraphBuilder, settings: GraphSettings, candidates: Candidates): Selection {
   const { heads, proposals, limits, least, most } = candidates;
@@ -55,7 +59,8 @@ export function selectMoved(g: GraphBuilder, settings: GraphSettings, candidates
       );
   const moved = applyDeltas(g, proposals, deltas, settings.roi_box_head.bbox_reg_weights, settings.plusOne);
   const boxes = clip(g, moved, limits);
-  // The rows of each threshold, filled up with -1 to one length, so that one of them can be chosen.
+  // The rows that each threshold leaves. They are padded with -1 to the same length, so that `Where` can choose among
+  // them.
   const tries = settings.roi_heads.nms_thresh_test.map((threshold) => {
     const rows = suppress(g, boxes, scores, { most, threshold, plusOne: settings.plusOne });
     const padded = g.op('Pad', [rows, g.op('Concat', [g.ints([0]), most], { axis: int(0) }), g.ints([-1], [])]);
@@ -74,9 +79,10 @@ export function selectMoved(g: GraphBuilder, settings: GraphSettings, candidates
 }
 
 /**
- * Caffe's way, that of the published features: suppression for each class by itself, over the proposals as they are. A
- * proposal ranks by the best score that is left to it. As in the original script, proposals keep their order where their
- * number needed no correction, and are sorted by rank where it did.
+ * Caffe's selection, which made the published features. Proposals are not moved, and each class has a separate
+ * suppression. The rank of a proposal is the best of its scores that suppression leaves. As in the original script, if
+ * the number of proposals that reach the threshold is between `least` and `most`, the proposals keep their order.
+ * Otherwise they are sorted by rank.
  */
 export function selectByClass(g: GraphBuilder, settings: GraphSettings, candidates: Candidates): Selection {
   const { heads, proposals, least, most } = candidates;

@@ -7,7 +7,7 @@ import { isFolderThere } from '../../weights/index.js';
 import { epsilon } from './weight.js';
 import type { NamedWeight } from './weight.js';
 
-/** Layers with a kernel and a bias: Caffe's name, detectron2's name. */
+/** Layers with a kernel and a bias: from Caffe's name to detectron2's name. */
 const layers: Readonly<Record<string, string>> = {
   'rpn_conv/3x3': 'proposal_generator.rpn_head.conv',
   rpn_cls_score: 'proposal_generator.rpn_head.objectness_logits',
@@ -21,10 +21,10 @@ const layers: Readonly<Record<string, string>> = {
 
 const branches: Readonly<Record<string, string>> = { '1': 'shortcut', '2a': 'conv1', '2b': 'conv2', '2c': 'conv3' };
 
-/** Such as `4b22_branch2a`: stage, block, branch. A block is a letter, or b and a number. */
+/** Matches for example `4b22_branch2a`: stage, block, branch. A block is a letter, or the letter b and a number. */
 const placePattern = /^([2-5])([a-z])(\d*)_branch(1|2a|2b|2c)$/;
 
-/** The name of a convolution of the trunk, by what stands behind `res`, `bn` or `scale` in Caffe's. */
+/** detectron2's name of a convolution. `place` is the part of Caffe's name after `res`, `bn` or `scale`. */
 function convolution(place: string): string | undefined {
   if (place === '_conv1' || place === 'conv1') return 'backbone.stem.conv1';
   const match = placePattern.exec(place);
@@ -36,8 +36,8 @@ function convolution(place: string): string | undefined {
 }
 
 /**
- * The tensors of a `.caffemodel` of bottom-up-attention, by detectron2's names but in Caffe's orders: the background first,
- * and two scores for each anchor.
+ * The tensors of a `.caffemodel` of bottom-up-attention. The names are detectron2's, but the values keep Caffe's order:
+ * the background is the first class, and each anchor has two scores.
  * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA for a file that is damaged, of another form or of another detector
  */
 export async function readCaffeWeights(path: string): Promise<ReadonlyMap<string, NamedWeight>> {
@@ -48,7 +48,7 @@ export async function readCaffeWeights(path: string): Promise<ReadonlyMap<string
   return known;
 }
 
-/** Weights of the other recipes are no `.caffemodel`; the message says to which recipe they belong. */
+/** Throws BAD_DATA for weights of another recipe, which are not a `.caffemodel`. The message names the right recipe. */
 async function refuseOtherForms(path: string): Promise<void> {
   const belongs = 'expected a .caffemodel; these weights belong to the recipe transformers or d2';
   if (await isFolderThere(path)) throw new LxmertError('BAD_DATA', `${path}: it is a folder; ${belongs}`);
@@ -81,7 +81,7 @@ function tensorsOf(layer: CaffeLayer, path: string): [string, NamedWeight][] {
         'BAD_DATA',
         `${path}: the batch norm ${shown(name)} has an eps of ${layer.epsilon}; expected ${epsilon}`,
       );
-    // Sums of a moving average: the third blob says how much they weigh.
+    // The first two blobs are sums of a moving average, and the third blob is the weight by which they must be divided.
     const weigh = blobs.length > 2 ? blobs[2].values[0] : 1;
     const average = (values: Float32Array) => values.map((value) => (weigh === 0 ? 0 : value / weigh));
     return [...part(`${conv}.norm.running_mean`, 0, average), ...part(`${conv}.norm.running_var`, 1, average)];

@@ -6,8 +6,8 @@ import { readCaffeWeights } from './caffeWeights.js';
 import type { DetectorWeights, NamedWeight } from './weight.js';
 
 /**
- * Opens a detector's weights. `caffe` takes a `.caffemodel`; the other recipes take transformers' folder, a file of tensors,
- * or detectron2's pickle.
+ * Opens a detector's weights. `caffe` takes a `.caffemodel`; the other recipes take transformers' folder, a file of
+ * tensors, or detectron2's pickle.
  * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA for a file that is damaged or belongs to another recipe
  */
 export async function openDetectorWeights(path: string, recipe: RecipeName): Promise<DetectorWeights> {
@@ -67,7 +67,10 @@ function weightsOf(
   };
 }
 
-/** The shape that was found, without the leading ones of Caffe's older files, if it is as expected. */
+/**
+ * The shape `found`, if it is as expected; otherwise undefined. Older Caffe files have extra leading dimensions of size
+ * 1, which are removed.
+ */
 function fitted(found: readonly number[], expected: readonly number[]): readonly number[] | undefined {
   const extra = found.length - expected.length;
   if (extra < 0 || found.slice(0, extra).some((size) => size !== 1)) return undefined;

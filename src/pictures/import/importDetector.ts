@@ -14,23 +14,29 @@ import type { SettingChanges } from './settings.js';
 
 export interface ImportDetectorOptions extends SettingChanges {
   readonly recipe: RecipeName;
-  /** A `config.yaml` of transformers' detector. By default that recipe takes the one in the folder of the weights, if there is one. */
+  /**
+   * A `config.yaml` of transformers' detector. The recipe `transformers` uses the `config.yaml` in the folder of the
+   * weights by default, if there is one.
+   */
   readonly config?: string | undefined;
-  /** Also make the values inside of the graph its outputs, to compare them with a reference. */
+  /**
+   * Whether the values inside the graph (`stages`) are also outputs, so that a test can compare them with a reference.
+   */
   readonly withStages?: boolean | undefined;
 }
 
 export interface ImportedDetector {
   readonly recipe: Recipe;
-  /** Of the file. */
+  /** Size of the file. */
   readonly bytes: number;
   readonly notes: readonly string[];
 }
 
 /**
  * Writes a detector as one ONNX graph, with its recipe in the file's metadata.
- * @param from for `caffe` a `.caffemodel`; for the others transformers' folder (`config.yaml` and `pytorch_model.bin` or
- *   `model.safetensors`), or a file of its weights, also detectron2's pickle of the same layers
+ * @param from for `caffe`, a `.caffemodel`. For the other recipes, transformers' folder (`config.yaml` and
+ *   `pytorch_model.bin` or `model.safetensors`), a file of weights from this folder, or detectron2's pickle of the same
+ *   layers
  * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA for weights or a configuration that do not fit; BAD_ARGUMENT
  */
 export async function importDetector(
@@ -72,7 +78,7 @@ export async function importDetector(
   }
 }
 
-/** The configuration file that counts. transformers' own, beside its weights, does not count under another recipe. */
+/** The configuration file to use. Only the recipe `transformers` uses the `config.yaml` beside the weights. */
 async function configOf(from: string, { recipe, config }: ImportDetectorOptions): Promise<string | undefined> {
   if (recipe === 'caffe' && config !== undefined)
     throw new LxmertError(

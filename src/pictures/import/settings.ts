@@ -9,10 +9,10 @@ const count = z.number().int().positive();
 const four = z.array(positive).length(4);
 const three = z.array(z.number()).length(3);
 
-/** A section that may be absent: then all its fields have their defaults. */
+/** A section that may be absent. If it is absent, all its fields have their defaults. */
 const section = <T extends z.ZodRawShape>(shape: T) => z.object(shape).prefault({} as never);
 
-/** The published values in which the recipes differ. */
+/** The published values that are different in each recipe. */
 interface Published {
   readonly minSize: number;
   readonly maxSize: number;
@@ -29,7 +29,8 @@ const published: Readonly<Record<RecipeName, Published>> = {
 };
 
 /**
- * The part of `config.yaml` of transformers' detector that the weights do not tell. Keys that are not named here are ignored.
+ * The keys of `config.yaml` of transformers' detector whose values do not follow from the weights. Other keys are
+ * ignored.
  */
 const schemaOf = ({ minSize, maxSize, nms, minSide }: Published) =>
   z.object({
@@ -82,7 +83,7 @@ const schemaOf = ({ minSize, maxSize, nms, minSide }: Published) =>
 
 type Values = z.infer<ReturnType<typeof schemaOf>>;
 
-/** All that a graph is made of besides weights. */
+/** All values, besides the weights, that determine a graph. */
 export interface GraphSettings extends Values {
   /** Caffe's geometry: the last pixel belongs to a box. */
   readonly plusOne: boolean;
@@ -90,7 +91,7 @@ export interface GraphSettings extends Values {
   readonly backgroundFirst: boolean;
 }
 
-/** What flags say; it takes the place of what the configuration says. */
+/** Values of flags. They replace the values of the configuration. */
 export interface SettingChanges {
   readonly minSize?: number | undefined;
   readonly maxSize?: number | undefined;
@@ -100,8 +101,10 @@ export interface SettingChanges {
 }
 
 /**
- * The settings of a recipe: published values, then those of a `config.yaml` of transformers' detector, then changes.
- * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA naming file, line and key; BAD_ARGUMENT for values that contradict each other
+ * The settings of a recipe. The published values are replaced by those of a `config.yaml` of transformers' detector,
+ * and these are replaced by `changes`.
+ * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA naming file, line and key; BAD_ARGUMENT for values that contradict each
+ *   other
  */
 export async function graphSettings(
   recipe: RecipeName,

@@ -4,7 +4,7 @@ export interface Weight {
   readonly values: Float32Array;
 }
 
-/** A tensor that can be read. */
+/** A tensor of a file, whose values are read on demand. */
 export interface NamedWeight {
   readonly shape: readonly number[];
   /** The name in the file, for messages. */
@@ -16,10 +16,10 @@ export interface NamedWeight {
 export interface DetectorWeights {
   readonly path: string;
   has(name: string): boolean;
-  /** What the file calls a tensor. */
+  /** The name of a tensor in the file. */
   nameInFile(name: string): string;
   /**
-   * A tensor of that shape; -1 stands for any size.
+   * Reads a tensor, which must have the given shape; -1 means any size.
    * @throws BAD_DATA naming the tensor that is missing, has another shape, or holds a value that is not finite
    */
   get(name: string, shape: readonly number[]): Promise<Weight>;

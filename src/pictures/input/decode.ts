@@ -4,29 +4,32 @@ import { shown } from '../../formats/shown.js';
 import { loadSharp } from '../optionalPackages.js';
 import type { Pixels } from './prepare.js';
 
-/** Pictures with more pixels are refused: those of 16,384 × 16,384. */
+/** The largest number of pixels of a picture. A picture of 16,384 × 16,384 pixels is refused. */
 export const maxPixels = 0x4000 * 0x4000 - 1;
 
-/** Ends of the names of pictures in folders. */
+/** The endings of picture files. In folders and zips, other files are ignored. */
 export const pictureEndings: readonly string[] = ['.jpg', '.jpeg', '.png', '.webp'];
 
 /** Where a picture is. */
 export interface PictureSource {
-  /** The file, for messages; of a picture in a zip the zip and the name. */
+  /** The file, for messages. For a picture in a zip, the zip and the name in it. */
   readonly path: string;
-  /** Reads the file's bytes, where `path` is not the name of a file. */
+  /** Reads the bytes of the picture. Absent if `path` is the name of a file. */
   readonly read?: (() => Promise<Uint8Array>) | undefined;
 }
 
 /**
- * Decodes a JPEG, PNG or WebP, of an animation the first frame, to red, green and blue of 8 bits. As OpenCV's `imread`:
- * turned as EXIF says, the alpha channel dropped, grey repeated, 16 bits cut to 8; colour profiles are passed over.
- * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA naming the file, where it is no picture, cut short or too large; UNSUPPORTED
+ * Decodes a JPEG, PNG or WebP to red, green and blue of 8 bits. Of an animation, it decodes the first frame. As in
+ * OpenCV's `imread`, the picture is rotated as EXIF says, the alpha channel is dropped, grey is copied to the three
+ * channels, 16 bits are reduced to 8, and colour profiles are ignored.
+ * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA naming the file if it is not a picture, is cut short or is too large;
+ *   UNSUPPORTED
  */
 export async function decodePicture({ path, read }: PictureSource): Promise<Pixels> {
   const sharp = await loadSharp();
   const bytes = await read?.();
-  // sharp's own error does not tell a file that is missing from one that is no picture.
+  // sharp gives the same error for a missing file and for a file that is not a picture, so the file is opened here
+  // first.
   if (!bytes) await (await RegularFile.open(path)).close();
   try {
     const picture = sharp(bytes ?? path, {
@@ -52,7 +55,7 @@ export async function decodePicture({ path, read }: PictureSource): Promise<Pixe
   }
 }
 
-/** Grey, three times for each pixel. */
+/** Copies the first channel of each pixel to three channels. */
 function repeated(data: Uint8Array, channels: number, pixels: number): Uint8Array {
   const result = new Uint8Array(3 * pixels);
   for (let i = 0; i < pixels; i++) result.fill(data[i * channels], 3 * i, 3 * i + 3);

@@ -10,17 +10,18 @@ import type { ZipEntry } from '../../formats/zip.js';
 import { pictureEndings } from './decode.js';
 import type { PictureSource } from './decode.js';
 
-/** A picture to make features of. */
+/** A picture from which features are made. */
 export interface PictureFile extends PictureSource {
   /** The file's name without its ending. */
   readonly id: string;
 }
 
 /**
- * The pictures that paths name, in their order: files; of folders all JPEG, PNG and WebP files in them and below, by name; of a
- * `.zip` the same; and of a glob such as `photos/*.jpg` those that it matches, by name.
- * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA for a damaged zip; BAD_ARGUMENT for two pictures of one id, a name that a feature
- *   file cannot hold, or a folder, zip or glob without pictures
+ * The pictures that the paths name, in the order of the paths. A path may be a file. A folder or a `.zip` gives all
+ * JPEG, PNG and WebP files in it and in its subfolders, sorted by name. A glob such as `photos/*.jpg` gives the
+ * pictures that it matches, sorted by name.
+ * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA for a damaged zip; BAD_ARGUMENT for two pictures of one id, a name that
+ *   a feature file cannot hold, or a folder, zip or glob without pictures
  */
 export async function findPictures(paths: readonly string[]): Promise<readonly PictureFile[]> {
   const found: (PictureSource & { readonly name: string })[] = [];
@@ -89,7 +90,7 @@ async function picturesInZip(path: string): Promise<NamedSource[]> {
   const file = await RegularFile.open(path);
   try {
     const entries = [...(await readZipDirectory(file)).values()].filter(
-      // macOS puts a file of the same name beside each, in a folder of its own.
+      // For each file, a zip of macOS also has a file with metadata, whose name begins with `__MACOSX/` or `._`.
       ({ name }) => isPicture(name) && !/(^|\/)(__MACOSX\/|\._)/.test(name),
     );
     return entries
@@ -100,7 +101,7 @@ async function picturesInZip(path: string): Promise<NamedSource[]> {
   }
 }
 
-/** No picture in a zip is larger when unpacked. */
+/** The largest size, in bytes, of an unpacked picture in a zip. */
 const maxEntryBytes = 2 ** 30;
 
 async function readEntry(path: string, entry: ZipEntry): Promise<Uint8Array> {

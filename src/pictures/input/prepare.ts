@@ -5,28 +5,31 @@ import type { Raster, Size } from './resize.js';
 /** A decoded picture. */
 export type Pixels = Raster;
 
-/** A picture as a detector takes it. */
+/** A picture in the form of the detector's input. */
 export interface Prepared extends Size {
   /** Blue, green, red, one plane after the other: [3, height, width]. */
   readonly image: Float32Array;
-  /** Pixels of the original picture to one of the prepared. */
+  /** How many pixels of the original picture one pixel of the prepared picture covers. */
   readonly scale: { readonly x: number; readonly y: number };
 }
 
-/** How a picture is resized: to which size, and by which factor where the recipe has one for both axes. */
+/** The size to which a picture is resized, and the factor, if the recipe uses the same factor for both axes. */
 export interface Target extends Size {
   readonly factor: number | undefined;
 }
 
 type Sizes = Pick<Recipe, 'recipe' | 'minSize' | 'maxSize'>;
 
-/** The size that a recipe resizes a picture to: the shorter side becomes `minSize` unless the longer would pass `maxSize`. A side may come out as 0. */
+/**
+ * The size to which a recipe resizes a picture. The shorter side becomes `minSize`, unless the longer side would then
+ * be longer than `maxSize`. A side of the result may be 0.
+ */
 export const targetSize = (size: Size, recipe: Sizes): Target =>
   recipe.recipe === 'caffe'
     ? caffeSize(size, recipe)
     : { ...shorterSide(size, recipe.minSize, recipe.maxSize), factor: undefined };
 
-/** detectron2's `ResizeShortestEdge`, which transformers has, too. A side may come out as 0. */
+/** detectron2's `ResizeShortestEdge`, which transformers also uses. A side of the result may be 0. */
 export function shorterSide({ width, height }: Size, minSize: number, maxSize: number): Size {
   const scale = minSize / Math.min(width, height);
   let [w, h] = height < width ? [scale * width, minSize] : [minSize, scale * height];
@@ -39,26 +42,27 @@ export function shorterSide({ width, height }: Size, minSize: number, maxSize: n
   return { width: Math.floor(w + 0.5), height: Math.floor(h + 0.5) };
 }
 
-/** `_get_image_blob` of bottom-up-attention, and the rounding of OpenCV's `resize`. */
+/** The size as in `_get_image_blob` of bottom-up-attention, with the rounding of OpenCV's `resize`. */
 function caffeSize({ width, height }: Size, { minSize, maxSize }: Sizes): Target {
   const [shorter, longer] = [Math.min(width, height), Math.max(width, height)];
   const factor = rounded((minSize / shorter) * longer) > maxSize ? maxSize / longer : minSize / shorter;
   return { width: rounded(width * factor), height: rounded(height * factor), factor };
 }
 
-/** To the nearest whole number; a half goes to the even neighbour. */
+/** Rounds to the nearest whole number; a half is rounded to the even neighbour. */
 function rounded(value: number): number {
   const floor = Math.floor(value);
   return value - floor === 0.5 ? floor + (floor % 2) : Math.round(value);
 }
 
 /**
- * Resizes a picture as its recipe does, turns red, green, blue into blue, green, red, subtracts the mean and divides.
+ * Resizes a picture as its recipe says, changes the channel order from red, green, blue to blue, green, red, subtracts
+ * the mean and divides by `std`.
  *
- * - `transformers`: torch's bilinear `interpolate`. The channel order is that of the weights; the original program reads
- *   local files in the other order.
+ * - `transformers`: torch's bilinear `interpolate`. The channels have the order of the weights. The original program
+ *   reads local files in the other order.
  * - `d2`: Pillow's bilinear resizing, on bytes.
- * - `caffe`: OpenCV's, after the mean was subtracted.
+ * - `caffe`: OpenCV's bilinear resizing, after the mean is subtracted.
  */
 export function preparePicture(
   pixels: Pixels,
@@ -77,7 +81,7 @@ export function preparePicture(
   };
   const normalised = (level: number, channel: number) => (level - mean[channel]) / std[channel];
   if (factor !== undefined) {
-    // The tables are for red, green and blue, the mean for blue, green and red.
+    // The tables are in the order red, green, blue. The mean is in the order blue, green, red.
     const levels = [2, 1, 0].map((channel) => Float32Array.from({ length: 256 }, (_, level) => level - mean[channel]));
     const resized = resizeAsOpenCv(pixels, size, factor, levels);
     return planes(resized.data, (level, channel) => level / std[channel]);

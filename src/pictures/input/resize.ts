@@ -1,11 +1,11 @@
-/** Red, green, blue, one number each, row by row. */
+/** A picture of red, green and blue: three numbers for each pixel, row by row. */
 export interface Raster<Values extends Uint8Array | Float32Array = Uint8Array> {
   readonly width: number;
   readonly height: number;
   readonly data: Values;
 }
 
-/** What each byte counts as, for red, green and blue: three tables of 256 numbers. */
+/** The number that replaces each byte: three tables of 256 numbers, for red, green and blue. */
 export type Levels = readonly Float32Array[];
 
 const plainLevels: Levels = [0, 1, 2].map(() => Float32Array.from({ length: 256 }, (_, level) => level));
@@ -15,7 +15,7 @@ export interface Size {
   readonly height: number;
 }
 
-/** Where the values of a row of the result come from, and with which share of the second. */
+/** For each cell of the result along one axis: the two source cells that are mixed, and the share of the second. */
 interface Taps {
   readonly first: Int32Array;
   readonly second: Int32Array;
@@ -24,7 +24,7 @@ interface Taps {
 
 const { fround } = Math;
 
-/** @param place the place in the source, in cells, of each cell of the result */
+/** @param place gives the position in the source, in cells, of each cell of the result */
 function taps(from: number, to: number, place: (i: number) => number): Taps {
   const [first, second, share] = [new Int32Array(to), new Int32Array(to), new Float32Array(to)];
   for (let i = 0; i < to; i++) {
@@ -36,7 +36,7 @@ function taps(from: number, to: number, place: (i: number) => number): Taps {
   return { first, second, share };
 }
 
-/** Without antialiasing: each value is made of four. */
+/** Bilinear resizing without antialiasing: each value of the result is mixed from four values. */
 function bilinear({ width, data }: Raster, size: Size, x: Taps, y: Taps, levels: Levels): Raster<Float32Array> {
   const result = new Float32Array(3 * size.width * size.height);
   let at = 0;
@@ -60,15 +60,15 @@ function bilinear({ width, data }: Raster, size: Size, x: Taps, y: Taps, levels:
 export function resizeAsTorch(picture: Raster, size: Size): Raster<Float32Array> {
   const along = (from: number, to: number): Taps => {
     const scale = fround(from / to);
-    // Torch's kernels multiply and subtract with one rounding at the end.
+    // Torch's kernels multiply and subtract in one operation, which rounds only once.
     return taps(from, to, (i) => fround(scale * (i + 0.5) - 0.5));
   };
   return bilinear(picture, size, along(picture.width, size.width), along(picture.height, size.height), plainLevels);
 }
 
 /**
- * As OpenCV's `resize` of floats with one factor for both axes: bilinear, no antialiasing. Places are worked out by the
- * factor, not by the sizes, in float64.
+ * As OpenCV's `resize` of floats with one factor for both axes: bilinear, no antialiasing. Positions are computed in
+ * float64 from the factor and not from the sizes.
  */
 export function resizeAsOpenCv(picture: Raster, size: Size, factor: number, levels: Levels): Raster<Float32Array> {
   const along = (from: number, to: number): Taps => taps(from, to, (i) => (i + 0.5) / factor - 0.5);
@@ -78,14 +78,19 @@ export function resizeAsOpenCv(picture: Raster, size: Size, factor: number, leve
 /** Bits of the fixed-point weights of Pillow's 8-bit resizing. */
 const precision = 22;
 
-/** For each cell of the result: the first cell of the source, and the fixed-point weights of `width` cells from there on. */
+/**
+ * For each cell of the result: the first cell of the source, and the fixed-point weights of `width` cells from there
+ * on.
+ */
 interface Windows {
   readonly from: Int32Array;
   readonly width: number;
   readonly weights: Int32Array;
 }
 
-/** A triangle over the source cells of each cell of the result, wider than two cells when the picture shrinks. */
+/**
+ * Triangular weights over the source cells of each cell of the result. If the picture shrinks, the triangle is wider.
+ */
 function windows(from: number, to: number): Windows {
   const scale = from / to;
   const support = Math.max(1, scale);
@@ -99,7 +104,8 @@ function windows(from: number, to: number): Windows {
       Math.max(0, 1 - Math.abs((k + first - centre + 0.5) / support)),
     );
     const sum = shares.reduce((a, b) => a + b, 0);
-    // The last cells of a window may lie outside of the source: a window begins earlier there, with weights of 0.
+    // At the end of the source, a window begins earlier, so that it stays inside the source. The added cells have
+    // weight 0.
     starts[i] = Math.min(first, from - width);
     const offset = i * width + first - starts[i];
     for (const [k, share] of shares.entries()) weights[offset + k] = Math.trunc(0.5 + (share / sum) * 2 ** precision);
@@ -107,7 +113,10 @@ function windows(from: number, to: number): Windows {
   return { from: starts, width, weights };
 }
 
-/** As Pillow's `resize` with `BILINEAR`: antialiased when it shrinks, 8 bits after each of the two passes. */
+/**
+ * As Pillow's `resize` with `BILINEAR`: antialiased if the picture shrinks, rounded to 8 bits after each of the two
+ * passes.
+ */
 export function resizeAsPillow({ width, height, data }: Raster, size: Size): Raster {
   let rows = data;
   if (width !== size.width) {
@@ -127,7 +136,7 @@ export function resizeAsPillow({ width, height, data }: Raster, size: Size): Ras
   return { ...size, data: result };
 }
 
-/** Values from `start` on, `step` apart, mixed by the weights of window `i`. */
+/** The weighted sum of values with the weights of window `i`. The values begin at `start` and are `step` apart. */
 function mixed(values: Uint8Array, start: number, step: number, { width, weights }: Windows, i: number): number {
   let sum = 1 << (precision - 1);
   for (let k = 0; k < width; k++) sum = (sum + values[start + k * step] * weights[i * width + k]) | 0;

@@ -3,7 +3,7 @@ import { demandEnough } from '../counts.js';
 import type { ObjectCounts } from '../counts.js';
 import type { Detection } from '../detection.js';
 
-/** Numbers of an output: N rows. */
+/** The numbers of an output of the graph: one row for each found object. */
 export interface Found {
   readonly values: Float32Array;
   readonly rows: number;
@@ -13,7 +13,7 @@ export interface Found {
 export interface FoundObjects {
   readonly boxes: Found;
   readonly features: Found;
-  /** A score of each object, or of each object and class. */
+  /** One score for each object, or one score for each object and class. */
   readonly scores: Found | undefined;
   readonly classes: Found | undefined;
   readonly attributeScores: Found | undefined;
@@ -25,12 +25,12 @@ export interface ChooseOptions {
   /** For messages. */
   readonly picture: string;
   readonly original: { readonly width: number; readonly height: number };
-  /** What boxes are multiplied by to be pixels of the original picture. */
+  /** The factors by which boxes are multiplied to give pixels of the original picture. */
   readonly scale: { readonly x: number; readonly y: number };
   readonly wrong: (key: keyof FoundObjects, problem: string) => LxmertError;
 }
 
-/** Chooses objects by score, the best first, and brings their boxes into the picture. @throws BAD_DATA */
+/** Chooses objects by score, the best first, and clips their boxes to the picture. @throws BAD_DATA */
 export function chooseObjects(
   found: FoundObjects,
   { counts, picture, original, scale, wrong }: ChooseOptions,
@@ -79,7 +79,9 @@ interface Best {
   readonly scores: Float32Array | undefined;
 }
 
-/** Of scores of all classes, [N, C], the best and its class; else what the two outputs say. */
+/**
+ * The class and the score of each object. From scores of all classes, [N, C], it takes the best score and its class.
+ */
 function bestOf(scores: Found | undefined, classes: Found | undefined): Best {
   if (!scores || scores.columns === 1) return { classes: classes?.values, scores: scores?.values };
   const [ids, best] = [new Float32Array(scores.rows), new Float32Array(scores.rows)];

@@ -15,7 +15,7 @@ import { prepareOwn } from './prepareOwn.js';
 import { readOwnSettings } from './settings.js';
 import type { OwnSettings } from './settings.js';
 
-/** Reads the YAML of a detector of one's own. @throws FILE_MISSING, FILE_ACCESS, BAD_DATA, BAD_ARGUMENT */
+/** Reads the YAML of the user's own detector. @throws FILE_MISSING, FILE_ACCESS, BAD_DATA, BAD_ARGUMENT */
 export async function describeOwn(path: string, options: OpenDetectorOptions): Promise<DetectorDescription> {
   return description(await readOwnSettings(path), options);
 }
@@ -46,7 +46,7 @@ async function fileHash(path: string): Promise<string> {
   return hash.digest('hex');
 }
 
-/** Opens a detector of one's own. @throws as `describeOwn`; UNSUPPORTED when a package is not installed */
+/** Opens the user's own detector. @throws as `describeOwn`; UNSUPPORTED when a package is not installed */
 export async function openOwn(path: string, options: OpenDetectorOptions): Promise<Detector> {
   const settings = await readOwnSettings(path);
   const described = await description(settings, options);
@@ -99,7 +99,10 @@ type OutputKey = keyof OwnSettings['outputs'];
 const wrong = ({ path, outputs }: OwnSettings, key: string, problem: string): LxmertError =>
   new LxmertError('BAD_DATA', `${path}: outputs.${key}: ${shown(outputs[key as OutputKey] ?? key)} ${problem}`);
 
-/** The names of the graph's input and of the outputs to be computed. @throws BAD_DATA for names that the graph does not have */
+/**
+ * The names of the graph's input and of the outputs to compute.
+ * @throws BAD_DATA for names that the graph does not have
+ */
 function portsOf(
   { inputNames, outputNames }: InferenceSession,
   settings: OwnSettings,

@@ -6,7 +6,10 @@ import { shorterSide } from '../input/prepare.js';
 import { resizeAsPillow, resizeAsTorch } from '../input/resize.js';
 import type { OwnSettings } from './settings.js';
 
-/** Decodes, resizes and normalises a picture as the YAML says. @throws as `decodePicture`; BAD_DATA for one that is too narrow */
+/**
+ * Decodes, resizes and normalises a picture as the YAML says.
+ * @throws as `decodePicture`; BAD_DATA for a picture that is too narrow
+ */
 export async function prepareOwn(picture: PictureSource, input: OwnSettings['input']): Promise<PreparedPicture> {
   const pixels = await decodePicture(picture);
   const size = 'width' in input.size ? input.size : shorterSide(pixels, input.size.shorter, input.size.longer);

@@ -46,7 +46,7 @@ const schema = z.strictObject({
   attributes: count.optional(),
 });
 
-/** What the YAML of a detector of one's own says; docs/pictures.md describes each key. */
+/** The content of the YAML of the user's own detector. docs/pictures.md describes each key. */
 export interface OwnSettings extends Readonly<z.infer<typeof schema>> {
   /** The YAML, for messages. */
   readonly path: string;
@@ -55,7 +55,7 @@ export interface OwnSettings extends Readonly<z.infer<typeof schema>> {
 }
 
 /**
- * Reads the YAML of a detector of one's own.
+ * Reads the YAML of the user's own detector.
  * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA naming file, line and key
  */
 export async function readOwnSettings(path: string): Promise<OwnSettings> {
