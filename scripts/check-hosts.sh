@@ -61,8 +61,10 @@ echo 'two hosts: the same bits as one process'
 
 start "$one" 0 --max-steps 1000000 --save-every 1 --out "$folder/cut"
 start "$two" 1 --max-steps 1000000 --save-every 1 --out "$folder/cut"
+began=$SECONDS
 until grep -q 'saved' "$folder/rank-0.err"; do
   kill -0 "${pids[0]}" 2>/dev/null || fail 'rank 0 ended too early'
+  ((SECONDS - began < 60)) || fail 'rank 0 saves no checkpoint'
   sleep 0.1
 done
 ip -n "$two" link set to-one down
@@ -82,8 +84,10 @@ grep -h '^lxmert:' "$folder"/rank-*.err || fail 'no rank says why it ended'
 [[ $(grep -c '^lxmert:' "$folder/rank-1.err") == 1 ]] || fail 'rank 1 does not print one message'
 "${lxmert[@]}" "${flags[@]}" --resume --ranks 1 --max-steps 1000001 --out "$folder/cut" >"$folder/rank-0.out" 2>"$folder/rank-0.err" &
 pids=($!)
-until grep -q 'goes on after step' "$folder/rank-0.err"; do
+resumed=$SECONDS
+until grep -q 'continues after step' "$folder/rank-0.err"; do
   kill -0 "${pids[0]}" 2>/dev/null || fail 'the checkpoint cannot be resumed'
+  ((SECONDS - resumed < 60)) || fail 'the resumed run does not say where it continues'
   sleep 0.1
 done
 kill -KILL "${pids[0]}"

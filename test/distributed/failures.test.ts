@@ -98,7 +98,7 @@ test('a disk without room for the next checkpoint ends all ranks, and the checkp
   ]);
   expect(await saved(out)).toEqual(before);
   const last = runs.start(['pretrain', '--out', out, '--resume', '--ranks', '1']);
-  await told(last, /goes on after step [^]*saved /);
+  await told(last, /continues after step [^]*saved /);
   last.kill('SIGTERM');
   expect(await last.ended).toBe(143);
 });
