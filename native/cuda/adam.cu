@@ -1,10 +1,10 @@
 // BertAdam over chunks of the arenas (all tensors at once): no bias correction, decoupled weight decay on everything.
 //
 //   g ← g · min(1, maxNorm / (norm + 1e-6)),  m ← β1 m + (1 - β1) g,  v ← β2 v + (1 - β2) g²
-//   w ← w - lr (m / (√v + ε) + decay · w),  and the bf16 copy of w, where there is one
+//   w ← w - lr (m / (√v + ε) + decay · w),  and the bf16 copy of w, if there is one
 //
-// norm[1] is not 0 when the gradient's norm or a sum of a loss is not finite: then nothing changes. The update moves
-// 28 bytes a parameter, 30 with the copy.
+// norm[1] is not 0 if the norm of the gradient or the sum of a loss is not finite. In this case the update changes
+// nothing. The update moves 28 bytes for each parameter, or 30 bytes with the copy.
 #include "cuda/device.h"
 #include "cuda/kernels.h"
 #include "cuda/reduce.cuh"
@@ -22,7 +22,7 @@ struct Chunk {
   int64_t begin, end;
 };
 
-// Chunk i of [begin, length], cut to the size of the arena.
+// Chunk i of the list, which has (begin, length) for each chunk. The chunk is cut at the end of the arena.
 __device__ __forceinline__ Chunk chunkAt(const Ints& chunks, int64_t i, int64_t size) {
   const int64_t begin = Rows::clamp(chunks.data[2 * i], size);
   return {begin, begin + Rows::clamp(chunks.data[2 * i + 1], size - begin)};

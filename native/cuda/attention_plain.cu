@@ -41,8 +41,8 @@ struct Shared {
   }
 };
 
-// Calls use(i, j, left_i · right_j) for all rows i and j, by whole warps; j also takes values behind the last row, up
-// to a multiple of 32.
+// Calls use(i, j, left_i · right_j) for all rows i and j. All lanes of a warp make each call, so j also takes values
+// after the last row, up to a multiple of 32.
 template <class T, class Use>
 __device__ __forceinline__ void eachDot(int columns, const Matrix<const T>& left, const Matrix<const T>& right,
                                         float* stage, Use&& use) {
@@ -66,7 +66,7 @@ __device__ __forceinline__ void eachDot(int columns, const Matrix<const T>& left
   __syncthreads();
 }
 
-// out_i = Σ_j weight(i, j) rows_j for i < out.rows. Written for the first `active` of these rows.
+// Computes out_i = Σ_j weight(i, j) rows_j for i < out.rows, and writes only the first `active` of these rows.
 template <class T, class Weight>
 __device__ __forceinline__ void combine(int columns, const Matrix<const T>& rows, const Matrix<T>& out, int active,
                                         Weight&& weight) {
@@ -189,7 +189,7 @@ __global__ void __launch_bounds__(kThreads)
   combine(c.headDim, of.q, dK, h.key.active, [&](int j, int i) { return at(i, j); });
 }
 
-// G alone: the gradient of the probabilities before dropout. Shared memory holds 32 rows of V.
+// Computes only G, the gradient of the probabilities before dropout. Shared memory contains 32 rows of V.
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     plainMapGradientKernel(AttentionCall c, const T* qkv, const T* dContext, AttentionMaps maps) {

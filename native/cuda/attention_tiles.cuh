@@ -1,4 +1,4 @@
-// Products of a head's small matrices on tensor cores; one warp computes 16 rows of the result. Matrices lie in shared
+// Products of a head's small matrices on tensor cores. One warp computes 16 rows of the result. Matrices are in shared
 // memory as bfloat16 rows of kDim + 8 elements. The 8 additional elements shift each row by four banks, so that the
 // eight rows of an ldmatrix are in different banks. Fragments are those of mma16816 (ptx.cuh): lane 4 g + t has columns
 // 2t, 2t + 1 of rows g and g + 8.
@@ -101,7 +101,7 @@ __device__ __forceinline__ void toOperands(const float (&from)[2 * kTiles][4], u
     }
 }
 
-// Of the values w[0 … 3] of four neighbouring lanes, lane t gets every lane's w[t].
+// Transposes w[0 … 3] of four neighbouring lanes: lane t receives the w[t] of each of the four lanes.
 __device__ __forceinline__ void transposeQuad(uint32_t (&w)[4], int t) {
   const auto swap = [](uint32_t& low, uint32_t& high, bool upper, int distance) {
     const uint32_t other = __shfl_xor_sync(0xFFFFFFFFu, upper ? low : high, distance);
@@ -170,8 +170,8 @@ struct TileMask {
   }
 };
 
-// Calls body(D, N) with the smallest kDim ≥ columns of a head, and kTiles ≥ 16-row tiles of a sample, for which there
-// are kernels.
+// Calls body(D, N). D is the smallest kDim for which there are kernels and which is at least the number of columns of a
+// head. N is the smallest such kTiles that is at least the number of 16-row tiles of a sample.
 template <class Body>
 void withTiles(const AttentionCall& c, Body&& body) {
   const auto least = []<int... kOptions>(std::integer_sequence<int, kOptions...>, int n, auto&& then) {

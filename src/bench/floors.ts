@@ -43,8 +43,8 @@ export interface FloorsReport extends Rates {
 const nothing = { calls: 0, launches: 0, flops: 0, bytes: 0, milliseconds: 0 };
 
 /**
- * The least time, by op, that a pre-training step could take on a device with these rates. It is computed from the
- * step's op calls, which are counted without a device.
+ * For each op, the shortest possible time in a pre-training step on a device with these rates. The time is computed
+ * from the op calls of the step. A dry run counts the calls, so no device is needed.
  */
 export async function stepFloors(options: FloorsOptions): Promise<FloorsReport> {
   const { config, tokens, objects, precision = 'bfloat16', device = 'cuda', rates = h200 } = options;

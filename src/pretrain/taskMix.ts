@@ -23,7 +23,7 @@ export function mixChanges({ on, schedule }: Tasks): readonly number[] {
   return [...new Set([0, ...ends])].sort((a, b) => a - b);
 }
 
-/** The weights of the losses in an epoch (from 0); 0 for a loss that is off in it. */
+/** The weights of the losses in an epoch (counted from 0). The weight of a loss that is off in this epoch is 0. */
 export function lossWeights(tasks: Tasks, epoch: number, hasAnswers: boolean): LossWeights {
   const on = tasksOn(tasks, epoch, hasAnswers);
   const isOn = (name: LossName): boolean =>
@@ -38,10 +38,10 @@ export function lossWeights(tasks: Tasks, epoch: number, hasAnswers: boolean): L
 type Unlabelled = Readonly<Partial<Record<LossName, string>>>;
 
 /**
- * Checks that there is something to learn in every epoch of a run.
- * @param epochs of the run; an epoch that is not completed counts
+ * Checks that every epoch of a run has a loss that is on and has labels.
+ * @param epochs the number of epochs of the run, including an epoch that is not completed
  * @returns notes for the user: tasks that begin after the end of the run, losses without labels
- * @throws BAD_CONFIG when all losses of an epoch are off; BAD_DATA when none that is on has a label
+ * @throws BAD_CONFIG if all losses of an epoch are off; BAD_DATA if no loss that is on has a label
  */
 export function checkTaskMix(
   tasks: Tasks,
@@ -78,7 +78,7 @@ interface Mix {
   readonly unlabelled: Unlabelled;
 }
 
-/** Why a task teaches nothing in an epoch, in words. */
+/** The reasons, as text, why the losses of a task are off or have no label in an epoch. */
 function whyOff(task: TaskName, { tasks, epoch, hasAnswers, unlabelled }: Mix): string[] {
   const { from, to = Infinity } = tasks.schedule[task];
   if (task === 'qa' && !hasAnswers) return ['the data have no answer table (all_ans.json), so qa is off'];

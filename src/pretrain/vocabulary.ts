@@ -5,12 +5,13 @@ import { findVocabulary, hinting } from '../train/index.js';
 import type { TrainObserver } from '../train/index.js';
 import type { DescribedRun } from './parts.js';
 
-/** The text of a `vocab.txt`: one WordPiece a line, in the order of their ids. */
+/** The text of a `vocab.txt`: one WordPiece for each line, in the order of the ids. */
 export const vocabularyText = (pieces: readonly string[]): string => `${pieces.join('\n')}\n`;
 
 /**
- * Returns the vocabulary file of a run: the given file, or by default that of the initial weights, because the word table
- * has a row for each of its WordPieces. If this file no longer exists, a resumed run uses that of its checkpoint.
+ * Returns the vocabulary file of a run: the given file, or by default the file of the initial weights, because their
+ * word table has a row for each WordPiece of this file. If the file no longer exists, a resumed run uses the vocabulary
+ * of its checkpoint.
  * @param checkpoint the checkpoint from which a resumed run continues
  * @returns undefined for the vocabulary of bert-base-uncased
  */
@@ -31,8 +32,9 @@ export async function vocabularyOf(
 }
 
 /**
- * Compares the vocabulary of the checkpoint from which a run continues with that of its data.
- * @throws BAD_CHECKPOINT when a row of the word table would mean another WordPiece than it was trained for
+ * A resumed run continues from a checkpoint. This function compares the vocabulary of the checkpoint with that of the
+ * data.
+ * @throws BAD_CHECKPOINT if the two vocabularies have different WordPieces for a row of the word table
  */
 export async function demandSameVocabulary(checkpoint: string, now: readonly string[] | undefined): Promise<void> {
   const file = await findVocabulary(checkpoint);

@@ -19,7 +19,10 @@ interface Holder {
   readonly host: string;
   /** When the lock was taken, as text for the user. */
   readonly since: string;
-  /** Distinguishes a process from a later one with the same number; absent where the system does not say. */
+  /**
+   * The start of the process, which distinguishes it from a later process with the same number; absent if the system
+   * does not give it.
+   */
   readonly process?: string | undefined;
 }
 
@@ -45,7 +48,7 @@ export class RunLock {
   readonly #text: string;
   readonly #times: LockTimes;
   readonly #timer: NodeJS.Timeout;
-  /** When the lock was last seen to be ours (`performance.now()`). */
+  /** The last time (`performance.now()`) at which a check showed that this process has the lock. */
   #seen = performance.now();
   #beat: Promise<void> = Promise.resolve();
 
@@ -60,9 +63,9 @@ export class RunLock {
   }
 
   /**
-   * Takes the lock of a folder. If the folder is locked, the lock is taken over if its process has ended, or if its process
-   * is on another host and has not rewritten the lock for `staleAfter`.
-   * @throws RUN_FOLDER naming the process that holds it; FILE_ACCESS
+   * Takes the lock of a folder. If the folder is locked, the lock is taken over if its process has ended, or if its
+   * process is on another host and has not rewritten the lock for `staleAfter`.
+   * @throws RUN_FOLDER naming the process that has the lock; FILE_ACCESS
    */
   static async take(folder: string, times: LockTimes = lockTimes): Promise<RunLock> {
     const path = join(folder, lockName);
@@ -94,8 +97,8 @@ export class RunLock {
   }
 
   /**
-   * Does the same check, but only if heartbeats are late. A process that was suspended, or could not reach the disk, may
-   * have lost its lock meanwhile. This is fast enough to be called after every step.
+   * Calls `check`, but only if heartbeats are late. A process that was suspended, or could not reach the disk, may have
+   * lost its lock in that time. This function is fast enough to be called after every step.
    */
   async checkIfLate(): Promise<void> {
     if (performance.now() - this.#seen > this.#times.staleAfter / 2) await this.check();
@@ -136,9 +139,10 @@ interface Claim {
 }
 
 /**
- * Makes the file `path` with the text of the claim, unless a living process holds it. A stale lock is replaced under a
- * second lock whose name is a hash of the stale text, so one process replaces it, and only while that text is still
- * there. The second lock can become stale too; it is then treated in the same way.
+ * Makes the lock file `path` with the text of the claim, unless a running process has this lock. To replace a stale
+ * lock, a process first takes a second lock, whose name is a hash of the stale text. So only one process replaces the
+ * stale lock, and only if its text has not changed. If the second lock becomes stale, too, it is replaced in the same
+ * way.
  */
 async function takeFile(path: string, claim: Claim): Promise<void> {
   for (let tries = 0; tries < mostTries; tries++) {
@@ -166,8 +170,8 @@ async function takeFile(path: string, claim: Claim): Promise<void> {
 }
 
 /**
- * Makes a file with its contents in one operation, so that nobody ever reads an empty lock.
- * @returns undefined when it was made; else the time on the file server, in milliseconds
+ * Makes a file with its contents in one operation, so that no process can read an empty lock.
+ * @returns undefined if the file was made; otherwise the current time of the file server, in milliseconds
  */
 async function created(path: string, text: string): Promise<number | undefined> {
   const mine = temporaryBeside(path);

@@ -143,8 +143,8 @@ export function some(names: readonly string[]): string {
 }
 
 /**
- * Finds second copies of a weight that differ from it, such as a decoder that was not tied to the word table. The model
- * stores such a pair only once, so the copy is lost. Returns a note for each lost copy.
+ * Finds second copies of a weight that differ from the weight, such as a decoder that was not tied to the word table.
+ * The model stores the weight only once, so a different copy is lost. Returns a note for each lost copy.
  */
 export async function unequalCopies(source: WeightSource): Promise<readonly string[]> {
   const unequal: string[] = [];

@@ -9,12 +9,17 @@ import type { EncodedRecord } from './record.js';
 import { fieldBits } from './storeForm.js';
 import type { StoreDtype } from './storeForm.js';
 
-/** Room for the header, which is written last: the number of rows is not known before. A multiple of 64. */
+/**
+ * Bytes reserved for the header, a multiple of 64. The header is written last, because it contains the number of rows.
+ */
 const HEADER_BYTES = 1024;
-/** Features are gathered up to this and written at once. */
+/** Size of a buffer for features. A full buffer is written to the file. */
 const BUFFER_BYTES = 8 * 2 ** 20;
 
-/** The tensors beside `features`: name, type, numbers of one object, and the bit of `fields` that a record must have. */
+/**
+ * The tensors besides `features`: name, type, how many numbers an object has, and the bit of `fields`. A tensor is
+ * written only if a record has its bit; 0: it is always written.
+ */
 const columns = [
   { name: 'boxes', dtype: 'F32', width: 4, bit: 0 },
   { name: 'object_confs', dtype: 'F32', width: 1, bit: fieldBits.object_confs },
@@ -24,8 +29,9 @@ const columns = [
 ] as const;
 
 /**
- * Writes one shard: a safetensors file with features, boxes, classes and confidences of some images, one object a row. Images
- * are added one by one; features go to the file, all else waits in memory (32 bytes an object).
+ * Writes one shard: a safetensors file with features, boxes, classes and confidences of some images. Each object is one
+ * row. Images are added one by one. Features are written to the file soon, and all other values are kept in memory
+ * until `finish` (32 bytes for each object).
  */
 export class ShardWriter {
   readonly path: string;
@@ -64,12 +70,12 @@ export class ShardWriter {
     }
   }
 
-  /** Objects so far. */
+  /** Number of objects added so far. */
   get rows(): number {
     return this.#rows;
   }
 
-  /** Bytes of features so far. */
+  /** Bytes of the features added so far. */
   get featureBytes(): number {
     return this.#end + this.#filled - HEADER_BYTES;
   }
@@ -91,7 +97,7 @@ export class ShardWriter {
     return row;
   }
 
-  /** Writes all else and the header, and syncs. @returns the file's size */
+  /** Writes the other tensors and the header, syncs and closes the file. @returns the size of the file */
   async finish(): Promise<number> {
     try {
       await this.#flush();
@@ -101,7 +107,8 @@ export class ShardWriter {
         tensors[name] = { dtype, shape, data_offsets: [from - HEADER_BYTES, to - HEADER_BYTES] };
       };
       const type = this.#dtype === 'float16' ? 'F16' : 'F32';
-      // Float16 features with an odd count of numbers leave what follows unaligned; the form allows it.
+      // If there is an odd count of float16 numbers, the next tensor is not aligned to 4 bytes. Safetensors allows
+      // this.
       place('features', type, [this.#rows, this.#featureDim], HEADER_BYTES, this.#end);
       for (const { name, dtype, width, bit } of columns) {
         if (bit !== 0 && (this.#fields & bit) === 0) continue;
@@ -124,7 +131,7 @@ export class ShardWriter {
     }
   }
 
-  /** Closes and leaves an unfinished file. */
+  /** Closes the file without finishing it. The unfinished file is not removed. */
   async abort(): Promise<void> {
     await this.#writing.catch(() => undefined);
     await this.#file.close().catch(() => undefined);
@@ -140,7 +147,7 @@ export class ShardWriter {
     }
   }
 
-  /** Begins to write what is gathered, once what was gathered before is written. */
+  /** Waits until the other buffer is written, and then begins to write the filled buffer. */
   async #flush(): Promise<void> {
     await this.#writing.catch((error: unknown) => {
       throw fileError(error, 'write', this.path);

@@ -9,8 +9,8 @@ import { officialVqaPart, readOfficialVqa, readOriginalVqa } from './vqa.js';
 export interface ReadQuestionsOptions {
   readonly task: QuestionTask;
   /**
-   * The file. Official VQA needs two files, the questions and their annotations, in any order. A string may name several
-   * files with commas between them.
+   * The file. Official VQA needs two files, the questions and their annotations, in any order. A string may name
+   * several files with commas between them.
    */
   readonly files: string | readonly string[];
   /** Accept an official annotation file without its question file; sentences are then empty. Default: false. */
@@ -18,7 +18,7 @@ export interface ReadQuestionsOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What was read. */
+/** Numbers of the questions that were read. */
 export interface QuestionCount {
   readonly questions: number;
   /** Number of questions that have labels, including empty labels. */
@@ -27,7 +27,9 @@ export interface QuestionCount {
 
 type Reader = (file: string, onQuestion: OnQuestion, signal?: AbortSignal) => Promise<void>;
 
-/** The readers of each form, for a file that is a JSON list, and for a JSON object or one object a line. */
+/**
+ * The readers of each task. `list` reads a JSON list. `object` reads one JSON object, or one JSON object for each line.
+ */
 const readers: Readonly<Record<QuestionTask, { readonly list: Reader; readonly object: Reader | undefined }>> = {
   vqa: { list: readOriginalVqa, object: undefined },
   gqa: { list: readOriginalGqa, object: readPublishedGqa },
@@ -48,9 +50,9 @@ export function fileNames(files: string | readonly string[]): readonly string[] 
 }
 
 /**
- * Reads the questions of one file, one at a time, in the order of the file. The file may have any of these forms: VQA, GQA
- * and NLVR2 of the original's repository, official VQA, GQA's question files, lil-lab's JSON lines of NLVR2, and the user's
- * own data (`qa`). docs/finetuning.md describes the forms.
+ * Reads the questions of one file, one at a time, in the order of the file. The file may have any of these forms: VQA,
+ * GQA and NLVR2 of the original's repository, official VQA, GQA's question files, lil-lab's JSON lines of NLVR2, and
+ * the user's own data (`qa`). docs/finetuning.md describes the forms.
  * @throws BAD_DATA naming file, line or element, and field, also for an id that occurs twice and for a file without
  * questions; BAD_ARGUMENT, FILE_MISSING, FILE_ACCESS, the signal's reason, or what `onQuestion` throws
  */
