@@ -13,6 +13,7 @@
 #include <string>
 
 #include "cpu/kernels.h"
+#include "cpu/packed_weights.h"
 #include "cpu/product.h"
 
 namespace lxmert::cpu {
@@ -112,11 +113,20 @@ class CpuDevice final : public Device {
     madvise(memory, bytes, MADV_HUGEPAGE);
     return static_cast<char*>(memory);
   }
-  void release(char* memory, int64_t bytes) override { munmap(memory, bytes); }
+  void release(char* memory, int64_t bytes) override {
+    forgetPacked(memory, bytes);
+    munmap(memory, bytes);
+  }
 
   void begin() override { omp_set_num_threads(threads_); }
-  void copyIn(char* device, const HostBytes& host) override { std::memcpy(device, host.data, host.size); }
-  void copyOut(char* host, const char* device, int64_t bytes) override { std::memcpy(host, device, bytes); }
+  void copyIn(char* device, const HostBytes& host) override {
+    unpackTouched(device, host.size);
+    std::memcpy(device, host.data, host.size);
+  }
+  void copyOut(char* host, const char* device, int64_t bytes) override {
+    unpackTouched(device, bytes);
+    std::memcpy(host, device, bytes);
+  }
 
   const OpColumn& ops() const override { return column_; }
   std::string name() const override { return "cpu"; }

@@ -2,7 +2,11 @@
 //
 // Backward: dx = dy W, dW = dy^T x, db = Σ_rows dy. Inactive rows are zeros, so a product may include the inactive rows
 // that lie between active rows.
+#include <algorithm>
+#include <vector>
+
 #include "cpu/kernels.h"
+#include "cpu/packed_weights.h"
 #include "cpu/parallel.h"
 #include "cpu/product.h"
 
@@ -34,6 +38,7 @@ Blocks blocksOf(const Rows& rows) {
 
 void linearForward(Device& device, const LinearForward& a) {
   const Blocks blocks = blocksOf(a.rows);
+  const auto packed = packedAt(a.weight.data, a.out, a.in);
   for (int i = 0; i < blocks.count; ++i) {
     const auto [begin, end] = blocks.block[i];
     multiply({.m = end - begin,
@@ -45,7 +50,8 @@ void linearForward(Device& device, const LinearForward& a) {
               .transposeB = true,
               .bias = a.bias.data,
               .c = a.y.data + begin * a.out,
-              .accumulate = false},
+              .accumulate = false,
+              .packed = packed ? packed->data : nullptr},
              device.precision());
   }
   zeroInactive(a.rows, a.y.data, a.out);
@@ -53,6 +59,13 @@ void linearForward(Device& device, const LinearForward& a) {
 
 void linearBackwardInput(Device& device, const LinearBackwardInput& a) {
   const Blocks blocks = blocksOf(a.rows);
+  const float* weight = a.weight.data;
+  thread_local std::vector<float> plain;
+  if (const auto packed = packedAt(weight, a.out, a.in)) {
+    plain.resize(std::max<size_t>(plain.size(), a.out * a.in));
+    unpackTo(*packed, a.out, a.in, plain.data());
+    weight = plain.data();
+  }
   for (int i = 0; i < blocks.count; ++i) {
     const auto [begin, end] = blocks.block[i];
     multiply({.m = end - begin,
@@ -60,7 +73,7 @@ void linearBackwardInput(Device& device, const LinearBackwardInput& a) {
               .k = a.out,
               .a = a.dy.data + begin * a.out,
               .transposeA = false,
-              .b = a.weight.data,
+              .b = weight,
               .transposeB = false,
               .bias = nullptr,
               .c = a.dx.data + begin * a.in,

@@ -20,6 +20,7 @@
 #include <tuple>
 #include <vector>
 
+#include "cpu/packed_weights.h"
 #include "cpu/parallel.h"
 
 namespace lxmert::cpu {
@@ -47,14 +48,24 @@ const uint16_t* toBFloat16(const float* from, int64_t n, std::vector<uint16_t>& 
   return to;
 }
 
-using Shape = std::tuple<int64_t, int64_t, int64_t, bool, bool, bool, bool, Precision>;
+using Shape = std::tuple<int64_t, int64_t, int64_t, bool, bool, bool, bool, bool, Precision>;
 
 Shape shapeOf(const Product& p, Precision precision) {
-  return {p.m, p.n, p.k, p.transposeA, p.transposeB, p.bias != nullptr, p.accumulate, precision};
+  return {p.m, p.n, p.k, p.transposeA, p.transposeB, p.bias != nullptr, p.accumulate, p.packed != nullptr, precision};
+}
+
+memory::data_type typeOf(Precision precision) {
+  return precision == Precision::BFloat16 ? memory::data_type::bf16 : memory::data_type::f32;
 }
 
 memory::desc matrix(int64_t rows, int64_t columns, bool transpose, memory::data_type type) {
   return {{rows, columns}, type, transpose ? memory::dims{1, rows} : memory::dims{columns, 1}};
+}
+
+// The layout of packed_weights.h for B [k, n].
+memory::desc packedMatrix(int64_t k, int64_t n, Precision precision) {
+  using tag = memory::format_tag;
+  return {{k, n}, typeOf(precision), precision == Precision::BFloat16 ? tag::BA16a64b2a : tag::BA16a64b};
 }
 
 struct Compiled {
@@ -62,9 +73,20 @@ struct Compiled {
   dnnl::matmul primitive;
 };
 
+dnnl::matmul::primitive_desc describe(const memory::desc& a, const memory::desc& b, const memory::desc& bias,
+                                      const memory::desc& c, const dnnl::primitive_attr& attributes,
+                                      const dnnl::engine& engine) {
+#if DNNL_VERSION_MAJOR >= 3
+  return {engine, a, b, bias, c, attributes};
+#else
+  return {bias ? dnnl::matmul::desc(a, b, bias, c) : dnnl::matmul::desc(a, b, c), attributes, engine};
+#endif
+}
+
 Compiled compile(const Product& p, Precision precision, const dnnl::engine& engine) {
-  const auto type = precision == Precision::BFloat16 ? memory::data_type::bf16 : memory::data_type::f32;
-  const memory::desc a = matrix(p.m, p.k, p.transposeA, type), b = matrix(p.k, p.n, p.transposeB, type);
+  const auto type = typeOf(precision);
+  const memory::desc a = matrix(p.m, p.k, p.transposeA, type);
+  const memory::desc b = p.packed ? packedMatrix(p.k, p.n, precision) : matrix(p.k, p.n, p.transposeB, type);
   const memory::desc c = matrix(p.m, p.n, false, memory::data_type::f32);
   const memory::desc bias = p.bias ? matrix(1, p.n, false, memory::data_type::f32) : memory::desc();
   dnnl::primitive_attr attributes;
@@ -73,12 +95,7 @@ Compiled compile(const Product& p, Precision precision, const dnnl::engine& engi
     sum.append_sum(1.0f);
     attributes.set_post_ops(sum);
   }
-#if DNNL_VERSION_MAJOR >= 3
-  const dnnl::matmul::primitive_desc description(engine, a, b, bias, c, attributes);
-#else
-  const dnnl::matmul::primitive_desc description(
-      p.bias ? dnnl::matmul::desc(a, b, bias, c) : dnnl::matmul::desc(a, b, c), attributes, engine);
-#endif
+  const auto description = describe(a, b, bias, c, attributes, engine);
   return {description, dnnl::matmul(description)};
 }
 
@@ -95,7 +112,7 @@ class Matmul {
     const auto& description = found->second.description;
     const bool rounded = precision == Precision::BFloat16;
     const void* a = rounded ? static_cast<const void*>(toBFloat16(p.a, p.m * p.k, a_)) : p.a;
-    const void* b = rounded ? static_cast<const void*>(toBFloat16(p.b, p.k * p.n, b_)) : p.b;
+    const void* b = p.packed ? p.packed : rounded ? static_cast<const void*>(toBFloat16(p.b, p.k * p.n, b_)) : p.b;
     std::unordered_map<int, memory> arguments{{DNNL_ARG_SRC, of(description.src_desc(), a)},
                                               {DNNL_ARG_WEIGHTS, of(description.weights_desc(), b)},
                                               {DNNL_ARG_DST, of(description.dst_desc(), p.c)}};
@@ -174,6 +191,15 @@ void sgemm(const Product& p) {
                 "oneDNN matrix product failed with status " + std::to_string(failed));
 }
 
+// Copies a matrix to another layout.
+void reorder(const memory::desc& from, const void* source, const memory::desc& to, void* target) {
+  const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  dnnl::stream stream(engine);
+  memory input(from, engine, const_cast<void*>(source)), output(to, engine, target);
+  dnnl::reorder(input, output).execute(stream, input, output);
+  stream.wait();
+}
+
 }  // namespace
 
 int64_t productRows(int64_t rows, int64_t capacity) { return std::min((rows + 15) / 16 * 16, capacity); }
@@ -185,6 +211,31 @@ bool multipliesBFloat16() {
   return (has & wanted) == wanted;
 }
 
+bool canPack(int64_t k, int64_t n, Precision precision) {
+  if (n % kPackedRows != 0 || k % (precision == Precision::BFloat16 ? 32 : 16) != 0) return false;
+  // oneDNN is asked which layout it prefers. It prefers this one with AVX-512.
+  const auto type = typeOf(precision);
+  const memory::desc any({k, n}, type, memory::format_tag::any);
+  try {
+    return describe(matrix(kPackedRows, k, false, type), any, {}, matrix(kPackedRows, n, false, memory::data_type::f32),
+                    {}, {dnnl::engine::kind::cpu, 0})
+               .weights_desc() == packedMatrix(k, n, precision);
+  } catch (const dnnl::error&) {
+    return false;
+  }
+}
+
+void pack(const float* weight, int64_t n, int64_t k, Precision precision, void* packed) {
+  std::vector<uint16_t> rounded;
+  const bool rounds = precision == Precision::BFloat16;
+  const void* plain = rounds ? static_cast<const void*>(toBFloat16(weight, n * k, rounded)) : weight;
+  reorder(matrix(k, n, true, typeOf(precision)), plain, packedMatrix(k, n, precision), packed);
+}
+
+void unpackTo(const PackedWeight& weight, int64_t n, int64_t k, float* plain) {
+  reorder(packedMatrix(k, n, weight.precision), weight.data, matrix(k, n, true, memory::data_type::f32), plain);
+}
+
 void multiply(const Product& p, Precision precision) {
   if (p.m == 0 || p.n == 0) return;
   if (p.k == 0) {
@@ -193,7 +244,7 @@ void multiply(const Product& p, Precision precision) {
     return;
   }
   const bool wholePages = p.transposeB && !p.transposeA && p.k % 1024 == 0;
-  if (precision == Precision::Float32 && !wholePages) return sgemm(p);
+  if (precision == Precision::Float32 && !wholePages && !p.packed) return sgemm(p);
   try {
     thread_local Matmul matmul;
     matmul.run(p, precision);

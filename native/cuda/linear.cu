@@ -90,4 +90,7 @@ void linearBackwardWeight(Device& base, const LinearBackwardWeight& a) {
   });
 }
 
+// Products on CUDA take weights as they are.
+void packWeight(Device&, const PackWeight&) {}
+
 }  // namespace lxmert::cuda

@@ -37,7 +37,8 @@ class Device;
   OP(gradNorm, GradNorm)                                       \
   OP(adamUpdate, AdamUpdate)                                   \
   OP(fill, Fill)                                               \
-  OP(fillNormal, FillNormal)
+  OP(fillNormal, FillNormal)                                   \
+  OP(packWeight, PackWeight)
 
 struct OpColumn {
 #define OP(name, Args) void (*name)(Device&, const Args&) = nullptr;

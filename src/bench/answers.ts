@@ -68,6 +68,7 @@ export async function benchAnswers(options: AnswersBenchOptions): Promise<Answer
   const pretrainer = new Pretrainer({ config, adam, engine: { device: 'cpu', threads, precision } });
   try {
     await pretrainer.initialize(seed);
+    await pretrainer.packWeights();
     const rates = new RateMeter(pretrainer.engine);
     const measured: { ours: number[]; theirs: number[] }[] = [];
     for (const [index, batch] of batches.entries()) {

@@ -122,7 +122,7 @@ export async function launch(ranks: number, { restarts = 0, minRanks, transport 
     if (exitCode === 0 || stopped || isUsage || left === 0) return exitCode;
     count = Math.max(minRanks ?? count, count - 1);
     note(
-      `lxmert: the run failed; it goes on with ${count} ${count === 1 ? 'rank' : 'ranks'} (restart ${restarts - left + 1} of ${restarts})`,
+      `lxmert: the run failed; restarting it with ${count} ${count === 1 ? 'rank' : 'ranks'} (restart ${restarts - left + 1} of ${restarts})`,
     );
   }
 }

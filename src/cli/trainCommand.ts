@@ -103,7 +103,9 @@ function describeSummary(summary: TrainSummary): string[] {
     finished
       ? stoppedEarly
         ? `Stopped early after step ${whole(step)}${of(totalSteps)}: the validation did not get better.`
-        : `All ${whole(step)} steps are done.`
+        : step === 1
+          ? 'The only step is done.'
+          : `All ${whole(step)} steps are done.`
       : `Stopped after step ${whole(step)}${of(totalSteps)}; --resume continues the run.`,
     ...(lastValidation
       ? [`Validation after step ${whole(lastValidation.step)}: loss ${figure(lastValidation.loss)}`]

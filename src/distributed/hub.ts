@@ -93,7 +93,10 @@ export class Hub {
     socket.on('close', () => {
       this.#strangers.delete(socket);
       if (rank !== undefined && this.#members.get(rank)?.left === false)
-        this.#lose(rank, 'is gone: its process ended without a word (killed, out of memory?), or its host did');
+        this.#lose(
+          rank,
+          'is gone: its process ended without an error message (was it killed, or out of memory?), or its host is down',
+        );
     });
     send(socket, { type: 'token', token: this.token });
     onMessages(socket, (received) => {
@@ -111,7 +114,10 @@ export class Hub {
       send(socket, { type: 'fail', failure: { rank, code: 'BAD_CONFIG', message } });
       this.#fail({ rank, code: 'BAD_CONFIG', message: `${host}: ${message}` });
     };
-    if (ranks !== expected) refuse(`believes in ${ranks} ranks, rank 0 in ${expected}`);
+    if (ranks !== expected)
+      refuse(
+        `was started as one of ${ranks} ranks, and rank 0 as one of ${expected}; start all ranks with the same number`,
+      );
     else if (version !== ours) refuse(`is lxmert ${version}, rank 0 is ${ours}; all ranks must be the same version`);
     else if (this.#members.has(rank)) refuse(`there are two ranks ${rank}`);
     else {
@@ -199,7 +205,7 @@ export class Hub {
     const missing = Array.from({ length: this.#options.ranks }, (_, i) => i).filter((i) => !this.#members.has(i));
     this.#fail({
       code: 'RANK_LOST',
-      message: `ranks ${missing.join(', ')} did not come to the meeting place within ${this.#options.patience / 1000} s`,
+      message: `ranks ${missing.join(', ')} did not connect to rank 0 within ${this.#options.patience / 1000} s; were all ranks started, and can they reach this host?`,
     });
   }
 

@@ -208,7 +208,7 @@ class Channel {
     );
     socket.on('error', () => undefined);
     socket.on('close', () => {
-      if (!this.#left) this.#loseHub('is gone: its process ended, or its host did');
+      if (!this.#left) this.#loseHub('is gone: its process ended, or its host is down');
       this.#allLeft();
     });
     onMessages(socket, (message) => this.#take(message as FromHub));

@@ -124,7 +124,8 @@ export type OpName =
   | 'gradNorm'
   | 'adamUpdate'
   | 'fill'
-  | 'fillNormal';
+  | 'fillNormal'
+  | 'packWeight';
 
 /** Turns a native error into an LxmertError with the same code. */
 function asLxmertError(error: unknown): unknown {

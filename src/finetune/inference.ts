@@ -138,6 +138,7 @@ export class InferenceModel {
       });
       try {
         await loadAll(weights, model);
+        await model.packWeights();
       } catch (error) {
         await model.dispose();
         throw error;

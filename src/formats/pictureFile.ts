@@ -55,6 +55,6 @@ function sizeOf(bytes: Buffer, path: string): Pick<PictureFile, 'width' | 'heigh
   }
   throw new LxmertError(
     'BAD_DATA',
-    `${path}: its size cannot be read, so it is no whole picture; replace or remove it`,
+    `${path}: its size cannot be read, so the file is not a complete picture; replace or remove it`,
   );
 }

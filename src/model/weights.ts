@@ -4,6 +4,7 @@ import {
   elements,
   fill,
   fillNormal,
+  packWeight,
   type Engine,
   type LayerNormWeights,
   type LinearWeights,
@@ -25,6 +26,9 @@ export interface StoredParameter extends Parameter {
 function roomOf({ shape: [rows, ...row], roomRows = rows }: ParameterSpec): number[] {
   return [roomRows, ...row];
 }
+
+/** Whether a linear layer may have this weight. Query, key and value are one weight; boxes are not multiplied by `linear`. */
+const isLinear = (name: string): boolean => /\.weight$/.test(name) && !/\.(query|key|value|box_fc)\.weight$/.test(name);
 
 /** All weights of a model and their gradients, at fixed places of two arenas. The names are those of transformers. */
 export class ModelWeights {
@@ -82,6 +86,19 @@ export class ModelWeights {
       return this.#place(`${name}.qkv.${part}`, offset, [3 * spec.shape[0], ...spec.shape.slice(1)]);
     };
     return { weight: fused('weight'), bias: fused('bias') };
+  }
+
+  /**
+   * Lays the weights of all linear layers out for forward products (`packWeight`). The word table stays as it is, because
+   * embeddings read it, too; the box weights, too.
+   */
+  pack(): void {
+    for (const { name, tensor } of this.parameters) {
+      if (name.endsWith('.query.weight'))
+        packWeight(this.engine, this.qkv(name.replace(/\.query\.weight$/, '')).weight.tensor);
+      else if (isLinear(name) && this.has(name.replace(/weight$/, 'bias')) && tensor.shape.length === 2)
+        packWeight(this.engine, tensor);
+    }
   }
 
   /** The word-embedding table as the decoder of word logits, and its bias, including the additional rows of zeros. */

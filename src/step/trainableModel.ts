@@ -73,6 +73,7 @@ export class TrainableModel<L extends string, Outputs> {
   readonly #inUse = new AsyncLocalStorage<Use>();
   /** Parameters that have no value yet. A dry run computes nothing, so its parameters need no values. */
   readonly #unset: Set<string>;
+  #packed = false;
   #queue: Promise<unknown> = Promise.resolve();
   /** Whether the last update was made; undefined once that is known. A later step waits for it before its own update. */
   #lastUpdate: Promise<boolean> | undefined;
@@ -122,6 +123,7 @@ export class TrainableModel<L extends string, Outputs> {
   async initialize(seed: number, signal?: AbortSignal): Promise<void> {
     demandUint32('seed', seed);
     return this.#inOrder(async () => {
+      this.#demandPlain();
       await this.weights.initialize(seed, this.config.initializerRange, signal);
       this.#state.clearMoments();
       await this.engine.synchronize();
@@ -162,6 +164,28 @@ export class TrainableModel<L extends string, Outputs> {
       await this.#state.write(kind, name, values);
       if (kind === 'parameter') this.#unset.delete(name);
     });
+  }
+
+  /**
+   * Lays the weights out for forward passes, which become faster and need no more memory. With bfloat16, the weights are
+   * rounded, and half of their memory is released. The model can then no longer be trained.
+   */
+  packWeights(): Promise<void> {
+    return this.#inOrder(async () => {
+      this.#demandSet();
+      this.#packed = true;
+      this.weights.pack();
+      await this.engine.synchronize();
+    });
+  }
+
+  /** @throws UNSUPPORTED after `packWeights` */
+  #demandPlain(): void {
+    if (this.#packed)
+      throw new LxmertError(
+        'UNSUPPORTED',
+        'the weights of this model were laid out for forward passes (packWeights), so it cannot be trained; open it again',
+      );
   }
 
   /**
@@ -311,6 +335,7 @@ export class TrainableModel<L extends string, Outputs> {
     if (update) this.#lastUpdate = own;
     try {
       const started = await this.#inOrder(async () => {
+        this.#demandPlain();
         this.#demandSet();
         parts.forEach((part) => this.#memory.check(part));
         const own = addCounts(this.lossNames, parts.map(this.#objective.counts));

@@ -1,5 +1,5 @@
 /** Ranks that die, hang or do not fit together, in processes of their own. */
-import { readdir, readFile } from 'node:fs/promises';
+import { cp, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { RunningProcess } from '../train/support/compile.js';
@@ -46,8 +46,8 @@ test('our launcher ends all ranks of which one was killed, and starts them again
   await told(run, /saved .*step-/);
   const lock = JSON.parse(await readFile(join(out, 'run.lock'), 'utf8')) as { readonly pid: number };
   process.kill(lock.pid, 'SIGKILL');
-  await told(run, /goes on with 1 rank \(restart 1 of 1\)/);
-  await told(run, /goes on with 1 rank[^]*saved .*step-/);
+  await told(run, /restarting it with 1 rank \(restart 1 of 1\)/);
+  await told(run, /restarting it with 1 rank[^]*saved .*step-/);
   run.kill('SIGTERM');
   expect(await run.ended).toBe(143);
 });
@@ -69,6 +69,27 @@ test('data that one rank cannot open end all ranks, with its message', async () 
   });
   expect(await Promise.all(all.map(({ ended }) => ended))).toEqual([1, 1]);
   expect(errorsOf(all)).toEqual([expect.stringMatching(/^lxmert: rank 1 \(.+\): .*nowhere: there is no such file/)]);
+});
+
+test('features that become unreadable on one rank end all ranks, with its message; the checkpoint stays', async () => {
+  const out = runs.fresh();
+  // A store, because a TSV of this size is read once, at the start.
+  const [shared, own] = [join(runs.folder, 'stored'), join(runs.folder, 'own-copy')];
+  await cp(join(runs.folder, 'scenes'), shared, { recursive: true });
+  const store = join(shared, 'train.store');
+  const description = await readFile(join(shared, 'data.yaml'), 'utf8');
+  const labels = (kind: string): string => new RegExp(`${kind}Labels: (\\d+)`).exec(description)![1];
+  const classes = ['--classes', labels('object'), '--attributes', labels('attribute')];
+  const from = join(shared, 'train.tsv');
+  expect(await runs.start(['features', 'import', from, '--out', store, ...classes]).ended).toBe(0);
+  await writeFile(join(shared, 'data.yaml'), description.replace('train.tsv', 'train.store'));
+  await cp(shared, own, { recursive: true });
+  const all = await runs.startEach(2, runs.flags(out, '--data', shared, '--save-every', '1'), { 1: ['--data', own] });
+  await told(all[0], /saved .*step-/);
+  await truncate(join(own, 'train.store', 'shard-00000.safetensors'), 1000);
+  expect(await Promise.all(all.map(({ ended }) => ended))).toEqual([1, 1]);
+  expect(errorsOf(all)).toEqual([expect.stringMatching(/^lxmert: rank 1 \(.+\): .*shard-00000\.safetensors.*: /)]);
+  expect(await saved(out)).toContain('last');
 });
 
 test('a loss that is not finite stops all ranks before the update, with one message that names rank and sample', async () => {

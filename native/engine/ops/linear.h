@@ -72,4 +72,19 @@ struct LinearBackwardWeight {
   }
 };
 
+// Lays weight [out, in] out for forward products, in place. Its values stay, but are rounded to bfloat16 if products are
+// computed in bfloat16. Afterwards only linearForward, linearBackwardInput and copies may use the weight.
+struct PackWeight {
+  int64_t in, out;
+  Floats weight;
+
+  static PackWeight read(ArgReader& r) {
+    PackWeight a{};
+    a.in = r.dim("in");
+    a.out = r.dim("out");
+    a.weight = r.tensor<float>("weight", a.out * a.in);
+    return a;
+  }
+};
+
 }  // namespace lxmert

@@ -127,7 +127,7 @@ async function readConfig(path: string, schema: ReturnType<typeof schemaOf>): Pr
   if (!parsed.success) {
     const [{ path: keys, message }] = parsed.error.issues;
     const names = keys.map(String);
-    throw new LxmertError('BAD_DATA', `${path}:${lineOf(names)}: ${names.join('.') || 'the whole'}: ${message}`);
+    throw new LxmertError('BAD_DATA', `${path}:${lineOf(names)}: ${names.join('.') || 'the settings'}: ${message}`);
   }
   if (Object.keys(root ?? {}).every((key) => !(key in schema.shape)))
     throw new LxmertError(

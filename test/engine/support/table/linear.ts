@@ -49,4 +49,12 @@ export const linearOps = {
     if (dBias) expected.set(dBias, { values: added(dBias, gradients.dBias) });
     return { args: [rows, s.in, s.out, accumulateWeight, accumulateBias, x, dy, dWeight, dBias], expected };
   },
+
+  /** The values of the weight stay; `packing.test.ts` tests products with it. */
+  packWeight(rng: Rng): OpCase {
+    const [out, width] = [64 * rng.int(1, 4), 32 * rng.int(1, 6)];
+    const values = rng.floats(out * width, 0.3);
+    const weight = target('weight', [out, width], values);
+    return { args: [width, out, weight], expected: new Map([[weight, { values }]]) };
+  },
 };
