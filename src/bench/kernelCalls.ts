@@ -64,7 +64,7 @@ export function chunkList(elements: number): Int32Array {
   return Int32Array.from({ length: (2 * elements) / chunk }, (_, i) => (i % 2 === 0 ? (i / 2) * chunk : chunk));
 }
 
-/** The ops that are timed: all ops of the table. */
+/** The ops that are timed: all ops of the table but `packWeight`, which no step calls. */
 export function kernelOps(config: ModelConfig): OpName[] {
   return [...new Set([...batchKernels(config), ...parameterKernels(chunk)].map(({ op }) => op))];
 }

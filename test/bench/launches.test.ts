@@ -29,7 +29,8 @@ withEmulator(test).each(['float32', 'bfloat16'])('each op launches what the tabl
   });
   expect({ stderr, status }).toEqual({ stderr: '', status: 0 });
   const launched = JSON.parse(stdout) as Launched[];
-  expect(new Set(launched.map(({ op }) => op))).toEqual(new Set(opNames));
+  // `packWeight` launches nothing on CUDA.
+  expect(new Set(launched.map(({ op }) => op))).toEqual(new Set(opNames.filter((op) => op !== 'packWeight')));
   expect(launched.filter(({ expected, given }) => given.length !== expected)).toEqual([]);
   // An op needs no copies and fills besides its kernels and products.
   expect(launched.flatMap(({ given }) => given).filter((line) => !/^(kernel|product)/.test(line))).toEqual([]);
