@@ -99,7 +99,8 @@ inline bool decodeText(const uint8_t* text, int64_t length, int64_t bytes, uint8
   return true;
 }
 
-// Checks on a sample of the numbers whether they are probably of another type: see src/data/features/featureValues.ts.
+// Checks a sample of the numbers, to find out whether the bytes are probably numbers of another type: see
+// src/data/features/featureValues.ts.
 class TypeSample {
  public:
   explicit TypeSample(int64_t count) : step_(std::max<int64_t>(1, (count + 2 * kLookedAt - 1) / kLookedAt / 2) * 2) {}

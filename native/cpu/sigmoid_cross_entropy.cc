@@ -40,7 +40,7 @@ void sigmoidCrossEntropyForward(Device&, const SigmoidCrossEntropyForward& a) {
   parallelRows(a.rows, a.classes * 8, [&](int64_t row) {
     const float* logits = a.logits.data + row * a.width;
     float loss = 0, largest = -std::numeric_limits<float>::infinity(), score = 0;
-    int64_t prediction = -1;  // does not change if every logit is NaN
+    int64_t prediction = -1;  // keeps this value if every logit is NaN
     eachBlock(a.targets, row, a.classes, [&](int64_t first, int64_t count, const float* t) {
       const float* l = logits + first;
       float sum = 0, top = -std::numeric_limits<float>::infinity();

@@ -29,7 +29,8 @@ __device__ __forceinline__ void targetsAt(const SoftTargets& targets, const Segm
   }
 }
 
-// For a part of a row: Σ h, the largest logit, its first class (-1: every logit is NaN), and the target of that class.
+// For a part of a row: Σ h, the largest logit, the first class that has it (-1 if every logit is NaN), and the target
+// of that class.
 struct RowPart {
   float loss = 0, largest = -INFINITY, score = 0;
   int place = -1;
