@@ -13,7 +13,7 @@ std::string text(const uint3& i) {
   return "(" + std::to_string(i.x) + ", " + std::to_string(i.y) + ", " + std::to_string(i.z) + ")";
 }
 
-// Writes sorted numbers as "3, 5-9, 31".
+// Writes sorted numbers in the form "3, 5-9, 31".
 std::string ranges(const std::vector<int>& numbers) {
   std::string result;
   for (size_t i = 0; i < numbers.size();) {
