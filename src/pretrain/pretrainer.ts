@@ -13,8 +13,8 @@ export class Pretrainer extends TrainableModel<LossName, PretrainOutputs> {
   }
 
   /**
-   * The answer of the model to each sample, dropout off: the row of the answer head with the largest logit, the first of
-   * equal ones, -1 if the logits are not numbers. [samples]
+   * The answer of the model to each sample, computed without dropout: the row of the answer head with the largest
+   * logit; the first such row if several are equal, and -1 if the logits are not numbers. [samples]
    * @throws LxmertError BAD_DATA
    */
   answer(batch: Batch): Promise<Int32Array> {

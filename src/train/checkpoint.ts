@@ -16,7 +16,7 @@ import type { TrainerState } from './trainerState.js';
 export const checkpointFiles = {
   model: 'model.safetensors',
   config: 'config.json',
-  /** Moments. The number in the name allows for more than one file. */
+  /** Moments. The number in the name makes more than one file possible. */
   optimizer: 'optimizer-00000.safetensors',
   state: 'trainer_state.json',
   /** Answers in the order of the answer head's rows; absent when the data have no answer table. */
@@ -72,7 +72,7 @@ export async function giveMoments(model: StoredModel): Promise<void> {
   for (const kind of moments) for (const { name } of model.parameters) await model.read(kind, name);
 }
 
-/** Replaces the trainer state of a checkpoint, in one operation, and nothing else. */
+/** Replaces only the trainer state of a checkpoint, in one operation. */
 export function rewriteTrainerState(folder: string, state: TrainerState): Promise<void> {
   return writeFileAtomic(join(folder, checkpointFiles.state), formatTrainerState(state));
 }

@@ -48,7 +48,7 @@ async function shareSteps({ settings, training, ranks }: TrainOptions): Promise<
   await model.share({ rank, ranks: count, parts: gradientParts, ...sharingOf(ranks) });
 }
 
-/** Checks that all ranks begin with the same. */
+/** Checks that all ranks begin with the same facts. */
 async function beginTogether({ settings, training, ranks }: TrainOptions): Promise<void> {
   if (!ranks) return;
   const { bucketBytes, shardOptimizer } = ranks;
@@ -178,7 +178,7 @@ class Trainer {
   }
 }
 
-/** Joins the texts of the ranks that found a loss that is not finite. Each rank has searched its own samples. */
+/** Joins the texts of the ranks that found a loss that is not finite. Each rank has searched only its own samples. */
 async function overRanks(ranks: TrainRanks, found: NonFinite): Promise<string> {
   const all = await ranks.exchange('nonFinite', found);
   const named = all.map(({ text, isLoss }, i) => ({ text: `${text} (${ranks.nameOf(i)})`, isLoss }));
