@@ -12,7 +12,7 @@ export interface CaffeBlob {
 /** A layer that has weights. */
 export interface CaffeLayer {
   readonly name: string;
-  /** Such as `Convolution`. */
+  /** The type of the layer, for example `Convolution`. */
   readonly type: string;
   /** The `eps` of a batch norm. */
   readonly epsilon: number;
@@ -80,7 +80,8 @@ const tagBytes = 20;
 const maxLayerBytes = 2 ** 31 - 1;
 
 /**
- * The layers with weights of a `.caffemodel`, which is a binary `NetParameter`. Everything else in the file is ignored.
+ * The layers with weights of a `.caffemodel`, which is a binary `NetParameter`. All other parts of the file are
+ * ignored.
  * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA if the file is cut short, is not a `NetParameter`, or is of Caffe's
  *   first form
  */

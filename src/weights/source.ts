@@ -24,7 +24,7 @@ export interface SourceTensor extends FileTensor {
 export interface WeightSource {
   /** The path as the user gave it. */
   readonly path: string;
-  /** Where the configuration and the answers beside the weights are. */
+  /** The folder that has the configuration and the answers beside the weights. */
   readonly folder: string;
   readonly layout: Layout;
   /** Whether the path is a folder. Its `config.json` then describes exactly these weights. */

@@ -115,7 +115,7 @@ function numbered(value: unknown, file: string): string[] {
 
 /**
  * Writes `trainval_ans2label.json` and `trainval_label2ans.json` into a folder, which is made if missing.
- * @throws BAD_ARGUMENT for answers that make no vocabulary; FILE_ACCESS, FILE_MISSING
+ * @throws BAD_ARGUMENT for an empty list or an answer that occurs twice; FILE_ACCESS, FILE_MISSING
  */
 export async function writeAnswerVocabulary(folder: string, answers: readonly string[]): Promise<void> {
   answerVocabulary(answers);

@@ -16,7 +16,7 @@ export interface ScoreFileOptions {
 
 /**
  * Scores a prediction file of any model, as the official programs do.
- * @throws BAD_DATA when labels or predictions are missing or occur twice; what reading throws
+ * @throws BAD_DATA if labels or predictions are missing or occur twice; the errors of reading
  */
 export async function scoreFile({
   task,
