@@ -83,8 +83,8 @@ export function benchBatch(config: ModelConfig, { samples, tokens, objects, seed
 }
 
 /**
- * Checks memory for the features, which are in the batch and in two input slots, before minutes are spent on drawing
- * them.
+ * Checks that there is enough memory for the features, which are in the batch and in two input slots. This check comes
+ * first, because drawing the features can take minutes.
  */
 function checkMemory(floats: number, samples: number): void {
   const needed = 3 * 4 * floats * (1 + maskedShare);

@@ -2,7 +2,7 @@ import { allRows, bytesOf, fill, type Engine, type OpArgument, type OpName, type
 import { fillWithNoise, noiseWidth } from './kernel.js';
 import { timeCalls } from './timing.js';
 
-/** Rates of this machine, measured with the engine. The bench compares times with them. */
+/** Rates of this machine, measured with the engine. The benchmark compares times with them. */
 export interface Rates {
   /** Matrix products in the engine's precision, GFLOP/s. */
   readonly sgemmGflops: number;
@@ -35,9 +35,9 @@ const copyWidth = 1024;
 const takes = 2;
 
 /**
- * Measures an engine's rates with the engine's own ops: products with `linearForward`, copies with `gatherRowsForward` of
- * all rows in order. It can measure between other work. It uses the engine's workspace, so no other tensor may be there
- * meanwhile. The best measurement counts.
+ * Measures an engine's rates with the engine's own ops: products with `linearForward`, copies with `gatherRowsForward`
+ * of all rows in order. Measurements are possible between other work. They use the engine's workspace, so no other
+ * tensor may be in it during a measurement. The best measurement counts.
  */
 export class RateMeter {
   /** Bytes by which the measurements enlarged the workspace. */

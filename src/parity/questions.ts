@@ -64,7 +64,9 @@ async function compareOutputs(fixture: Fixture, model: Finetuner): Promise<Compa
   });
 }
 
-/** Compares the logits of a model without hidden states, which computes only what has an effect on [CLS]. */
+/**
+ * Compares the logits of a model without hidden states. Such a model does only the work that has an effect on [CLS].
+ */
 async function compareLogits(fixture: Fixture, model: Finetuner): Promise<Comparison[]> {
   return model.forward(fixture.batch.batch, weights, {
     use: async ({ logits }) => {
