@@ -1,6 +1,7 @@
-// `node scripts/check-warnings.mjs [COMPILER]` compiles every C++ and CUDA source, also those of tests, with warnings as errors. The
-// default compiler is the one that LXMERT_LINT_CXX names. Compilers differ in their warnings, so only this one decides, and no other
-// build stops at a warning. The script writes only a record of the sources that were found to be without warnings.
+// `node scripts/check-warnings.mjs [COMPILER]` compiles every C++ and CUDA source, including those of tests, with
+// warnings as errors. The default compiler is the one that LXMERT_LINT_CXX names. Compilers give different warnings, so
+// only warnings of this compiler are errors. No other build stops at a warning. The script writes only a record of the
+// sources that were found to be without warnings.
 import { spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

@@ -13,7 +13,7 @@ namespace lxmert::cuda {
 
 namespace {
 
-// A device with an arena and ops.
+// A device with an arena, and functions that call ops.
 struct Fixture {
   static constexpr int64_t kBytes = int64_t{1} << 20;
   CudaDevice device{0, Precision::Float32};
@@ -29,7 +29,7 @@ struct Fixture {
     device.ops().fill(device, args);
   }
 
-  // db = the sums of dy's columns, which uses scratch space; dW also uses scratch space, behind that of db.
+  // db = the sums of dy's columns, which uses scratch space; dW also uses scratch space, after that of db.
   void sumColumns(int64_t rows, int64_t columns, Floats dy, Floats db) {
     LinearBackwardWeight args{};
     args.rows = {nullptr, RowSet::All, rows, 0};
@@ -75,7 +75,7 @@ void graphsRunWhatWasCaptured() {
   }
 }
 
-// Other ops have used a larger block meanwhile.
+// In the meantime, other ops have used a larger block.
 void graphsKeepTheirScratch() {
   Fixture f;
   const Floats dy = f.at(0, 64 * 32), db = f.at(4096, 32), wide = f.at(8192, 65536);
