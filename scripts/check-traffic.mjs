@@ -1,9 +1,9 @@
 // Counts the memory traffic of the CUDA kernels on the emulator (docs/emulator.md, Memory traffic). Each op of bench/cuda runs
 // once, with the shapes of a small step of the base model. The counts are compared with the budgets in native/cuda/traffic.json.
-//   node scripts/check-traffic.mjs prints a table; fails if a kernel wastes more than its budget node
-//   scripts/check-traffic.mjs --places also prints the source lines at which each kernel wastes most node
-//   scripts/check-traffic.mjs --update writes the counts as the new budgets node scripts/check-traffic.mjs --program
-//   FILE --only NAME runs only the ops of this name, in a program that is already built
+//   node scripts/check-traffic.mjs               prints a table; fails if a kernel wastes more than its budget
+//   node scripts/check-traffic.mjs --places      also prints the source lines at which each kernel wastes most
+//   node scripts/check-traffic.mjs --update      writes the counts as the new budgets
+//   node scripts/check-traffic.mjs --program FILE --only NAME    runs only the ops of this name, in a program that is built
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { buildInstrumented, canInstrument } from './lib/instrumented.mjs';

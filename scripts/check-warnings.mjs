@@ -37,7 +37,7 @@ function flags() {
     ...[...cxx, ...defines.map((name) => `-D${name}`), '-DLXMERT_RACECHECK', `-march=${march}`],
     // The same flags as in scripts/lib/mpi.mjs.
     ...['-DOMPI_SKIP_MPICXX', '-DMPICH_SKIP_MPICXX'],
-    // Some warnings, such as for a value that is not set, need the optimiser. Only nvcc knows `#pragma unroll`.
+    // Some warnings, such as for a value that is not set, need the optimiser. Only nvcc supports `#pragma unroll`.
     ...['-O1', '-Werror', '-Wno-unknown-pragmas', '-fPIC', '-I', 'native', ...system],
   ];
 }

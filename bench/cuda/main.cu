@@ -4,7 +4,7 @@
 // Without --check, --displaced, --bench and --once the program does --check and --bench. The exit code is 1 when a
 // kernel is wrong.
 //   --check      compares the kernels
-//   --displaced  compares with tensors that begin one element behind an aligned address
+//   --displaced  compares with tensors that begin one element after an aligned address
 //   --only       restricts --check and --once to the ops whose names begin with NAME
 //   --bench      measures
 //   --json       also writes the measurements to FILE

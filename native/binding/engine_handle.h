@@ -1,5 +1,5 @@
-// The handle of one engine for JavaScript: the core's Engine, the promises that wait for it, and the thread-safe
-// function that passes results to the JavaScript thread. docs/engine.md describes its behaviour for users.
+// The handle of one engine for JavaScript. It has the core's Engine, the promises that wait for this engine, and the
+// thread-safe function that passes results to the JavaScript thread. docs/engine.md describes its behaviour for users.
 //
 // Lifetimes: a pending promise keeps a reference to the handle, so an engine in use is never collected. `close` ends an
 // engine. It is called when the engine is collected or disposed of, and when its worker or the process ends. `close`

@@ -83,7 +83,7 @@ const float* transposed(const Block& from, int64_t rows, int64_t columns, std::v
   return buffer.data();
 }
 
-// The result of C = A B: a block whose rows need not be a whole number of vectors.
+// The result of C = A B: a block. The length of its rows may be any number of elements.
 struct ProductInto {
   float* to;
   int64_t stride, rows, columns;

@@ -1,12 +1,12 @@
 // Matrix products by oneDNN, in one of two ways.
 //
 // `dnnl_sgemm` works for any shape without preparation. In float32 it is faster if each thread of the engine calls it
-// for a separate block. If oneDNN divided the product among threads, they would wait for each other. But if both
-// operands are read along k (y = x W^T) and the distance of rows is a whole number of pages (k is a multiple of 1024
-// floats), all rows use the same sets of the caches.
+// for a separate block. If oneDNN divided the product among threads, they would wait for each other. But all rows use
+// the same sets of the caches if both operands are read along k (y = x W^T) and the distance of rows is a whole number
+// of pages (k is a multiple of 1024 floats).
 //
-// In this case, and for bfloat16, the matmul primitive is used. oneDNN compiles it for each shape, so compiled
-// primitives are kept, and callers round the number of rows up (`productRows`), so that there are few shapes.
+// In this case, and for bfloat16, the matmul primitive is used. oneDNN compiles this primitive for each shape, so
+// compiled primitives are kept. Callers round the number of rows up (`productRows`), so that there are few shapes.
 #include "cpu/product.h"
 
 #include <dnnl.h>

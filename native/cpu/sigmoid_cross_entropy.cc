@@ -2,8 +2,8 @@
 //   h(l, t) = -t log σ(l) - (1 - t) log(1 - σ(l)) = |l| (1 - t) + log(1 + e) where l ≥ 0, else |l| t + log(1 + e),
 // e = exp(-|l|). No term is negative, so nothing cancels, and e never overflows.
 //
-// Backward, in place: l_c becomes scale · (σ(l_c) - t_c); inactive rows and the columns behind the classes become
-// zeros. With q = e / (1 + e): σ(l) - t = (1 - t) - q where l ≥ 0, else q - t.
+// Backward, in place: l_c becomes scale · (σ(l_c) - t_c); inactive rows and the columns after the classes become zeros.
+// With q = e / (1 + e): σ(l) - t = (1 - t) - q where l ≥ 0, else q - t.
 #include <algorithm>
 #include <limits>
 

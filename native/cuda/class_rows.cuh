@@ -12,8 +12,8 @@ constexpr int kMostClassThreads = 512;
 inline int classThreads(int64_t classes) { return classes <= 512 ? 32 : classes <= 4096 ? 128 : kMostClassThreads; }
 
 // Calls body(c, l) for this thread's logits, in ascending order. It reads 16 bytes at a time where they are aligned,
-// and single logits before the first aligned place and after the last one, because a row of 30,522 bfloat16 numbers may
-// begin at any even address. `l` is an array of float32, of length V or 1.
+// and single logits before the first aligned place and after the last one. This is needed because a row of 30,522
+// bfloat16 numbers may begin at any even address. `l` is an array of float32, of length V or 1.
 template <class T, class Body>
 __device__ __forceinline__ void eachClass(const T* row, int classes, Body&& body) {
   constexpr int V = kWide<T>;

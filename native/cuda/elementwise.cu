@@ -41,8 +41,8 @@ struct Tanh {
   __device__ static float gradient(float y, float dy) { return dy * (1.0f - y * y); }
 };
 
-// One block works on one row. y may be in the same memory as x, and dx in the same memory as dy, because each thread
-// reads its elements before it writes them.
+// One block works on one row. y may be in the same memory as x, and dx in that of dy, because each thread reads its
+// elements before it writes them.
 template <class Function, class T, int V>
 __global__ void __launch_bounds__(kRowThreads) forwardKernel(const ElementwiseForward a) {
   blockRows(a.rows, [&](int64_t row, bool active) {

@@ -87,7 +87,7 @@ class ArgReader {
   // A size. The limit keeps products of three sizes far below 2^63.
   int64_t dim(const char* name, int64_t min = 1) { return integer(name, min, kMaxDim); }
   bool flag(const char* name) { return integer(name, 0, 1) != 0; }
-  // Refuses numbers that are not finite: they would spread through everything that a kernel writes.
+  // Refuses numbers that are not finite, because they would spread to all results of a kernel.
   double real(const char* name) {
     const double value = take(name);
     if (!std::isfinite(value)) fail(name, "is " + textOf(value) + ", expected a finite number");

@@ -61,8 +61,8 @@ class Engine {
   void share(const double* args, size_t count);
 
   // Binds op calls and returns the number of the recording; enqueues nothing. Each call is written as the op's number,
-  // the count of its arguments, and the arguments. kLaneChange instead of an op's number has a lane as its argument,
-  // kShare a Share and its arguments.
+  // the count of its arguments, and the arguments. Instead of an op's number there may be kLaneChange, whose argument
+  // is a lane, or kShare, whose arguments are a Share and its arguments.
   int64_t record(const double* calls, size_t count);
   // Enqueues the calls of a recording. Throws BadArgument when an arena has been reserved since it was made. Returns a
   // note about an earlier replay, once: "" or why the device could not capture it.

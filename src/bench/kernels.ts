@@ -27,7 +27,7 @@ export interface KernelsBenchOptions {
   readonly threads: readonly number[];
   /** `float32` by default. */
   readonly precision?: Precision | undefined;
-  /** Number of parameters for the ops on parameters, a multiple of 65,536; by default more than any cache holds. */
+  /** Number of parameters for the ops on parameters, a multiple of 65,536; by default more than fit into any cache. */
   readonly parameters?: number | undefined;
   /** Measures only these ops. */
   readonly ops?: readonly string[] | undefined;

@@ -21,7 +21,7 @@ export const productWeightBytes = 4 * Math.max(...products.map(([width, out]) =>
 
 /**
  * The number of rows begins at `fewest` and is doubled until a call takes `longEnough` milliseconds, or until there are
- * `most` rows. On CUDA, `most` rows are more than a GPU's cache holds.
+ * `most` rows. On CUDA, `most` rows are more than fit into a GPU's cache.
  */
 const sizes = {
   cpu: { product: { fewest: 192, most: 1536, longEnough: 20 }, copy: { fewest: 16384, most: 16384, longEnough: 0 } },

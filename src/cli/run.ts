@@ -18,7 +18,7 @@ function version(): string {
 
 const wrong = (message: string): LxmertError => new LxmertError('BAD_ARGUMENT', message);
 
-/** Adds to each argument that yargs does not know the option that was probably meant. */
+/** Adds the option that was probably meant to each argument that is no option. */
 function explainUnknown(unknown: string, options: readonly string[]): string {
   const names = unknown.split(', ');
   // yargs reports `--no-such` a second time, as `noSuch`.

@@ -54,8 +54,8 @@ export function openThreads<Request, Result>(options: ThreadsOptions): Threads<R
     // Flags of the process are not passed to threads: some (such as --input-type) are not allowed there.
     execArgv: [],
   });
-  // Pieces wait in this list and not in the pool. If a thread has died, the pool starts no other thread for waiting pieces,
-  // and its `close` would end threads in the middle of their work.
+  // Pieces wait in this list and not in the pool. If a thread has ended, the pool starts no other thread for waiting
+  // pieces, and its `close` would end threads in the middle of their work.
   const waiting: Piece<Request, Result>[] = [];
   const atWork = new Map<Piece<Request, Result>, Promise<void>>();
   /** The reason why no more work is done; undefined while the threads can be used. */

@@ -29,7 +29,7 @@ import { formatTask, taskFile, vocabularyFile, vocabularyIn } from './taskFile.j
 import { validate } from './validation.js';
 
 export interface FinetuneRequest extends RunControls {
-  /** Where the settings come from. The setting `task` gives the form of the questions. */
+  /** The sources of the settings. The setting `task` gives the form of the questions. */
   readonly sources: Omit<ConfigSources, 'saved'>;
   /** Continue from the newest checkpoint of the run folder; start from step 0 if there is none. */
   readonly resume?: boolean;

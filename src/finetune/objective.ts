@@ -42,7 +42,7 @@ export interface FinetuneObjectiveOptions {
    */
   readonly pictures: 1 | 2;
   readonly loss: AnswerLoss;
-  /** Groups of parameters that do not change, not even by weight decay. */
+  /** Groups of parameters that do not change: even weight decay is not applied to them. */
   readonly freeze?: ReadonlySet<string> | undefined;
   /** Learning rate of the head, divided by that of the other parameters; 1 by default. */
   readonly headRate?: number | undefined;

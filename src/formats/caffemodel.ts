@@ -22,7 +22,7 @@ export interface CaffeLayer {
 const field = (type: string, id: number, rule?: 'repeated') => ({ type, id, ...(rule && { rule }) });
 
 /**
- * The numbers of the fields of `NetParameter` that hold layers: in the current form of Caffe, and in the first form.
+ * The numbers of the fields of `NetParameter` that contain layers: in the current form of Caffe, and in the first form.
  */
 const layerField = 100;
 const firstLayerField = 2;

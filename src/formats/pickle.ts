@@ -1,7 +1,7 @@
 /**
  * A reader of Python pickles that builds only plain values. It never calls or imports Python code. A global on the
- * allow-list is stored as its name, and `PickleHooks` decide what a call of this global gives. Memory is bounded by the
- * length of the input: a length in the input is compared with the number of remaining bytes before it is used.
+ * allow-list is stored as its name, and `PickleHooks` determine the result of a call of this global. Memory is bounded
+ * by the length of the input: a length in the input is compared with the number of remaining bytes before it is used.
  */
 import { LxmertError } from '../errors.js';
 import { shown } from './shown.js';

@@ -11,7 +11,7 @@ export interface ImportOptions {
   readonly format?: FormName | undefined;
   /** Whether to leave bad records out and list them in the manifest. By default the first bad record is an error. */
   readonly skipBad?: boolean | undefined;
-  /** Classes that the detector knows; default 1600 and 400 (Visual Genome). */
+  /** Numbers of classes of the detector; default 1600 and 400 (Visual Genome). */
   readonly objectLabels?: number | undefined;
   readonly attributeLabels?: number | undefined;
   /** Bytes of features of a shard; default 512 MiB. */

@@ -88,7 +88,7 @@ async function compareSteps(fixture: Fixture, model: Finetuner): Promise<Compari
   return [...losses, ...gradients, ...trajectory, ...(await compareAfter(fixture, model, before))];
 }
 
-/** Reads the parameters that the reference never changes, not even by weight decay. */
+/** Reads the parameters that the reference never changes: even weight decay is not applied to them. */
 async function untouched({ trajectory }: Fixture, model: Finetuner): Promise<ReadonlyMap<string, Float32Array>> {
   const before = new Map<string, Float32Array>();
   for (const name of trajectory?.no_gradient ?? []) before.set(name, await model.read('parameter', name));

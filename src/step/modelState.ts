@@ -43,7 +43,7 @@ interface UpdateWork {
 
 /**
  * The state arena: the report of a step (sums of each loss, gradient norm), the optimizer's lists of chunks, and
- * BertAdam's two moments. With `OptimizerSlices` it holds the moments of this rank's slices only.
+ * BertAdam's two moments. With `OptimizerSlices` it contains only the moments of this rank's slices.
  */
 export class ModelState {
   /** Sums of each loss, [losses, 4], in the order of the loss record. */

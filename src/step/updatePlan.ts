@@ -38,7 +38,7 @@ export interface UpdatePlan {
 /**
  * Plans the update of some ranges of the parameters.
  * @param usual ranges with the usual learning rate
- * @param own ranges with a learning rate of their own
+ * @param own ranges with a separate learning rate
  * @param bytes length of the arena of the parameters
  */
 export function planUpdate(

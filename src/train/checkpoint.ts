@@ -39,7 +39,7 @@ export interface CheckpointContents {
 /**
  * Writes a checkpoint. At any instant `folder` exists with all its files, or not at all. Tensors are copied from the
  * device to the file one at a time.
- * @throws FILE_ACCESS (disk full); nothing is left behind then
+ * @throws FILE_ACCESS (disk full); no file remains in this case
  */
 export async function writeCheckpoint(folder: string, contents: CheckpointContents): Promise<void> {
   const { model, state, files } = contents;
@@ -87,9 +87,9 @@ export async function readTrainerState(folder: string): Promise<TrainerState> {
 }
 
 /**
- * Runs `read`. If it fails because a file of a run's newest checkpoint is missing or damaged, the error also says what the
- * user can do.
- * @throws what `read` throws
+ * Runs `read`. It can fail because a file of a run's newest checkpoint is missing or damaged. In this case the error
+ * also says what the user can do.
+ * @throws the errors of `read`
  */
 export async function hinting<T>(folder: string, read: () => Promise<T>): Promise<T> {
   try {

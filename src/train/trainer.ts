@@ -17,7 +17,7 @@ import { after, stopsEarly } from './trainerState.js';
 /**
  * Runs the optimizer steps of a run, from its start or a checkpoint, to its end or a signal.
  * @throws BAD_ARGUMENT if the source gives a wrong batch, before anything is computed with that batch;
- *   NOT_FINITE, and what model, source and files throw
+ *   NOT_FINITE, and the errors of model, source and files
  */
 export async function train(options: TrainOptions): Promise<TrainSummary> {
   demandCount('batchesPerEpoch of the data source', options.training.source.batchesPerEpoch);

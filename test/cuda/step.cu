@@ -1,6 +1,6 @@
-// Tests what a step needs from CudaDevice: a graph of recorded ops, which is captured without running anything and
-// keeps its scratch space; and uploads that run at the same time as kernels, but before the work that reads them.
-// step.test.ts makes faults in the code of the uploads.
+// Tests the functions of CudaDevice that a step needs. One is a graph of recorded ops: the capture must run no op, and
+// the graph must keep its scratch space. The other one is uploads: they run at the same time as kernels, but before the
+// work that reads them. step.test.ts makes faults in the code of the uploads.
 #include <functional>
 #include <future>
 #include <string>
@@ -184,7 +184,7 @@ void whatCannotBeCapturedLeavesTheDeviceAsItWas() {
 void uploadsAheadKeepTheirOrder() {
   constexpr int kTrials = 20, kSteps = 24;
   for (int trial = 0; trial < kTrials; ++trial) {
-    Fixture f;  // a new arena: it must be zeroed before the first upload
+    Fixture f;  // a new arena: it must be filled with zeros before the first upload
     for (int step = 0; step < kSteps; ++step) {
       float* const slot = f.at(step % 2 * 64, 1).data;
       const auto value = static_cast<float>(step + 1);

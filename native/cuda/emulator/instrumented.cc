@@ -66,7 +66,7 @@ void __tsan_func_exit() {}
 void __tsan_vptr_update(void**, void*) {}
 void __tsan_vptr_read(void**) {}
 
-// Where the function was called, and where its caller's variables begin.
+// The place where the function was called, and the address at which its caller's variables begin.
 #define LXMERT_TELL(use, how, address, bytes) \
   use(how, address, bytes, __builtin_return_address(0), __builtin_frame_address(0))
 #define LXMERT_USE(how, address, bytes) LXMERT_TELL(use, how, address, bytes)

@@ -51,7 +51,7 @@ export const tsvNames: FieldNames = {
 };
 
 export interface RecordLimits {
-  /** Classes that the detector knows. */
+  /** Numbers of classes of the detector. */
   readonly objectLabels: number;
   readonly attributeLabels: number;
   readonly names?: FieldNames | undefined;

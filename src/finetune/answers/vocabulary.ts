@@ -35,8 +35,9 @@ export function answerVocabulary(answers: readonly string[], source = 'answers')
 }
 
 /**
- * Reads an answer vocabulary: a folder with `trainval_label2ans.json` or `trainval_ans2label.json` (both must agree), or a
- * file with a list of answers, an object of answers and labels, or the pre-training's list of `{ans, dsets}`.
+ * Reads an answer vocabulary. It may be a folder with `trainval_label2ans.json` or `trainval_ans2label.json`; if there
+ * are both, they must agree. It may also be a file with a list of answers, an object of answers and labels, or the
+ * pre-training's list of `{ans, dsets}`.
  * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA naming the place
  */
 export async function readAnswerVocabulary(path: string): Promise<AnswerVocabulary> {

@@ -6,7 +6,7 @@ import type { MissingPredictions, Score } from './score.js';
 
 export interface ScoreFileOptions {
   readonly task: QuestionTask;
-  /** Files with labels: questions in any form that `readQuestions` knows, or official VQA annotations alone. */
+  /** Files with labels: questions in any form that `readQuestions` can read, or official VQA annotations alone. */
   readonly labels: string | readonly string[];
   /** A prediction file in the official form. */
   readonly predictions: string;

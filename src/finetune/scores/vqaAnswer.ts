@@ -53,8 +53,9 @@ export function trimVqaAnswer(answer: string): string {
 }
 
 /**
- * Normalises an answer as the official evaluation does if the annotators of the question disagree: removes punctuation
- * and articles, converts the text to lower case and number words to digits, and adds the apostrophes of contractions.
+ * Normalises an answer as the official evaluation does if the annotators of the question disagree. It removes
+ * punctuation and articles, converts the text to lower case and number words to digits, and adds the apostrophes of
+ * contractions.
  */
 export function normalizeVqaAnswer(answer: string): string {
   return withoutArticles(withoutPunctuation(trimVqaAnswer(answer)));

@@ -20,8 +20,8 @@ export interface PictureSource {
 
 /**
  * Decodes a JPEG, PNG or WebP to red, green and blue of 8 bits. If the file is an animation, it decodes the first
- * frame. As in OpenCV's `imread`, the picture is rotated as EXIF says, the alpha channel is dropped, grey is copied to
- * the three channels, 16 bits are reduced to 8, and colour profiles are ignored.
+ * frame. As in OpenCV's `imread`, the picture is rotated as EXIF says, and the alpha channel is dropped. Grey is copied
+ * to the three channels, 16 bits are reduced to 8, and colour profiles are ignored.
  * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA naming the file if it is not a picture, is cut short or is too large;
  *   UNSUPPORTED
  */

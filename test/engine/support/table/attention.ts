@@ -90,7 +90,7 @@ function mapsAfter(
   return values;
 }
 
-/** The tensors of the maps of a call, and what is in them afterwards. Only stacked rows have a second direction. */
+/** The tensors of the maps of a call, and their values after the call. Only stacked rows have a second direction. */
 function makeMaps(
   rng: Rng,
   { rows, s, samples }: ReturnType<typeof setting>,
