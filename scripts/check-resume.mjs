@@ -1,7 +1,7 @@
 // Interrupts a pre-training run at random moments by SIGKILL, SIGTERM or SIGINT, and resumes it each time. At the end,
-// the script compares the run with a run that was not interrupted: `node scripts/check-resume.mjs [INTERRUPTIONS]
-// [SEED]`, by default 20 and 1. All metrics except the rate, and all files of the newest and the best checkpoint, must
-// be the same bits.
+// the script compares the run with a run that was not interrupted. All metrics except the rate, and all files of the newest
+// and the best checkpoint, must be the same bits.
+//   node scripts/check-resume.mjs [INTERRUPTIONS] [SEED]       by default 20 and 1
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
-// `npm test` runs setup, then every test. Arguments are passed to jest: `npm test -- test/engine`, `npm test -- -t
-// "layer norm"`.
+// `npm test` runs setup, then every test. Arguments are passed to jest:
+// `npm test -- test/engine`, `npm test -- -t "layer norm"`.
 import { ensureEmulatorForTests } from './lib/emulator.mjs';
 import { alone } from './lib/lock.mjs';
 import { at, root } from './lib/paths.mjs';

@@ -1,5 +1,5 @@
-// Attention on tensor cores, backward. P is computed again from Q, K and L = log Σ exp(S), which forward has kept: P =
-// exp(S - L), and with G = dO V^T ∘ M
+// Attention on tensor cores, backward. P is computed again from Q, K and L = log Σ exp(S), which forward has kept:
+// P = exp(S - L), and with G = dO V^T ∘ M
 //
 //   dV = (P ∘ M)^T dO,  dS = P ∘ (G - rowsum(P ∘ G)) / √d,  dQ = dS K,  dK = dS^T Q
 //

@@ -53,9 +53,9 @@ __device__ __forceinline__ void blockRows(const Rows& rows, Body&& body) {
   for (int64_t row = blockIdx.x; row < rows.capacity; row += gridDim.x) body(row, active.has(row));
 }
 
-// `threads` threads share a row. This function processes the vectors of one thread, a few at a time: it calls `load(i,
-// c)` for each of these vectors (columns c … c + V), then `use(i, c)` for each. So several loads are in flight at once.
-// nvcc does not move a load before a store, because both might have the same address.
+// `threads` threads share a row. This function processes the vectors of one thread, a few at a time: for each of these
+// vectors (columns c … c + V) it calls `load(i, c)`, and then for each of them `use(i, c)`. So several loads are in flight at
+// once. nvcc does not move a load before a store, because both might have the same address.
 constexpr int kVectorsAtOnce = 4;
 template <int V, class Load, class Use>
 __device__ __forceinline__ void eachVector(int thread, int threads, int64_t begin, int64_t end, Load&& load,

@@ -13,8 +13,8 @@ namespace lxmert::cuda {
 
 namespace {
 
-// For a part of a row: its largest logit, the first class that has it (-1 if all logits are NaN), and Σ exp(l -
-// largest).
+// For a part of a row: its largest logit, the first class that has it (-1 if all logits are NaN), and
+// Σ exp(l - largest).
 struct Part {
   float largest = -INFINITY, sum = 0;
   int place = -1;

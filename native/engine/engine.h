@@ -92,7 +92,7 @@ class Engine {
   void upload(const Upload& upload, Done done);
   void read(ArenaId arena, int64_t offset, char* host, int64_t bytes, Done done);
   void synchronize(Done done);
-  // Begins to measure the time of each op, from zero, or stops to measure it. This happens when the queue reaches this
+  // Begins to measure the time of each op, from zero, or stops measuring. This happens when the queue reaches this
   // command.
   void profile(bool on);
   // Writes the number of calls and the seconds of each op so far: 2 opCount() numbers. `out` must stay valid until

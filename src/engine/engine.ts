@@ -317,8 +317,8 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Begins to measure the time of every op, from zero, or stops to measure it. This costs two readings of a clock for
-   * each op.
+   * Begins to measure the time of every op, from zero, or stops measuring. This costs two readings of a clock for each
+   * op.
    */
   profile(on: boolean): void {
     translated(() => this.#addon.profile(this.#native, on));
