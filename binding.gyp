@@ -7,7 +7,7 @@
       "sources": ["<@(lxmert_sources)"],
       "include_dirs": ["native", "<!(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["<@(lxmert_defines)"],
-      # Node's own flags forbid exceptions and run-time types, and name an older C++.
+      # The flags of Node forbid exceptions and run-time types, and set an older version of C++.
       "cflags!": ["-fno-exceptions"],
       "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++14", "-std=gnu++17", "-std=gnu++20"],
       "cflags_cc": ["<@(lxmert_cxx_flags)", "-march=<!(node -p \"process.env.LXMERT_MARCH || 'native'\")"],

@@ -9,7 +9,7 @@ const nodeGlobals = Object.fromEntries(
   ]),
 );
 
-/** What belongs to the program at the top: the rooms below tell their news through values and callbacks. */
+/** Only the command line may use these. The other rooms report through return values and callbacks. */
 const belongsToCli = [
   {
     selector: "MemberExpression[object.name='process'][property.name='argv']",
@@ -49,14 +49,15 @@ export default tseslint.config(
     extends: [tseslint.configs.strictTypeChecked],
     languageOptions: { parserOptions: { project: './tsconfig.json', tsconfigRootDir: import.meta.dirname } },
     rules: {
-      // Typed arrays are indexed everywhere, within bounds that the types cannot know.
+      // Typed arrays are indexed in many places, within bounds that the types do not contain.
       '@typescript-eslint/no-non-null-assertion': 'off',
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
-      // An element of an array counts as present (no noUncheckedIndexedAccess), so the check for it looks needless.
+      // Without noUncheckedIndexedAccess, the type of an array's element does not include undefined, so this rule would
+      // report a check for undefined as unnecessary.
       '@typescript-eslint/no-unnecessary-condition': 'off',
       '@typescript-eslint/consistent-type-imports': 'error',
       '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
-      // An async method may wait for nothing where an interface asks for a promise: its errors are rejections.
+      // If an interface requires a promise, a method may be async without an await, so that its errors are rejections.
       '@typescript-eslint/require-await': 'off',
       '@typescript-eslint/no-confusing-void-expression': 'off',
       '@typescript-eslint/no-unused-vars': ['error', { varsIgnorePattern: '^_', argsIgnorePattern: '^_' }],
@@ -64,7 +65,8 @@ export default tseslint.config(
     },
   },
   {
-    // Tests read JSON and hand in what the types forbid; the types of @huggingface/tokenizers do not resolve in ESM.
+    // Tests read JSON and pass values that the types forbid. The types of @huggingface/tokenizers do not resolve in
+    // ESM.
     files: ['test/**/*.ts', 'src/text/wordPiece.ts'],
     rules: Object.fromEntries(
       [

@@ -6,7 +6,7 @@ export default {
   roots: ['<rootDir>/test'],
   testMatch: ['**/*.test.ts'],
   extensionsToTreatAsEsm: ['.ts'],
-  // Relative imports are written with `.js`, as Node wants them after compilation.
+  // Relative imports end in `.js`, because Node needs this ending after compilation.
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
   transform: {
     '^.+\\.ts$': [
@@ -18,8 +18,8 @@ export default {
       },
     ],
   },
-  // Half of the longest tests wait for processes that they started; on two cores jest would take one.
+  // Half of the longest tests wait for processes that they started. On two cores, jest would use one worker by default.
   maxWorkers: Math.max(2, availableParallelism() - 1),
-  // Ends what hangs, not what is slow: the machine may have other work.
+  // The limit is for tests that hang. It is so long that slow tests pass, because the machine may run other programs.
   testTimeout: 600_000,
 };

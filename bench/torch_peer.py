@@ -1,4 +1,4 @@
-"""The other side of `--peer-python`: one JSON object a line, in and out (src/bench/peer.ts)."""
+"""The program that `--peer-python` starts. It reads and writes one JSON object a line (src/bench/peer.ts)."""
 
 import json
 import os
@@ -18,7 +18,7 @@ def answer(**fields):
 
 
 def peak_memory():
-    """Bytes at most: of the device's memory where it was used, else of the resident set."""
+    """The largest number of bytes: of the device's memory if it was used, otherwise of the resident set."""
     import torch
 
     if torch.cuda.is_initialized():
@@ -28,9 +28,9 @@ def peak_memory():
 
 
 def serve(prepare):
-    """Reads the set-up, then runs `prepare(setup)(request)` for each request, timed, until told to end.
+    """Reads the set-up. Then runs `prepare(setup)(request)` for each request, and measures its time, until a request has `end`.
 
-    `prepare` may give the function together with words on how it runs.
+    `prepare` may return the function together with a text that describes how it runs.
     """
     import torch
 

@@ -1,9 +1,9 @@
 """A training step of transformers' LXMERT in PyTorch, for `lxmert bench step --peer-python`.
 
 The step does the same work as our step, but on padded rows, as the public code does: all five tasks, or the answer head of VQA
-or NLVR2 on the pooled output, with dropout, gradient clipping and AdamW. On the CPU it runs eagerly. On CUDA it is timed
-eager and compiled, each with the model's own attention and with PyTorch's fused attention (SDPA), if transformers offers
-that. The fastest configuration is then measured.
+or NLVR2 on the pooled output, with dropout, gradient clipping and AdamW. On the CPU it runs eagerly. On CUDA its time is
+measured eager and compiled, each with the model's own attention and with PyTorch's fused attention (SDPA), if transformers
+offers SDPA. The fastest configuration is then measured again.
 """
 
 import sys

@@ -1,10 +1,10 @@
 // `npm run bundle` makes build-bundle/lxmert-<version>-linux-x64.tar.xz. It runs on Linux on x86-64 with glibc 2.34 or newer, and
 // needs no Node, compiler, network or root. docs/bundle.md describes its contents.
-//   npm run bundle -- --level 0        compresses quickly and less: the compression level of xz, 9 by default
-//   npm run bundle -- --out FOLDER     another folder than build-bundle
+//   npm run bundle -- --level 0        compresses faster, but less: the compression level of xz, 9 by default
+//   npm run bundle -- --out FOLDER     writes to this folder and not to build-bundle
 //   npm run bundle -- --unpacked       makes only the folder and no archive, so it does not need xz
 //   npm run bundle -- --as-built       uses the addon that is already built; installs and builds nothing
-//   LXMERT_MARCH=native npm run bundle    for the CPU of this machine; x86-64-v3 unless set
+//   LXMERT_MARCH=native npm run bundle    builds for the CPU of this machine; the default is x86-64-v3
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { archive, assemble } from './lib/bundle.mjs';

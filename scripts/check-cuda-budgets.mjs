@@ -1,7 +1,7 @@
-// `node scripts/check-cuda-budgets.mjs` compares the registers and spilled bytes of each kernel on each target, as ptxas reports
-// them, with native/cuda/budgets.json. `--update` writes the reported numbers as the new budgets. The check fails when a kernel
-// has more registers or spills than its budget, when a kernel has no budget, and when the nvcc that the budgets name warns.
-// Attention and layer norm may not spill at all.
+// `node scripts/check-cuda-budgets.mjs` compares the registers and spilled bytes of each kernel on each target, as
+// ptxas reports them, with native/cuda/budgets.json. `--update` writes the reported numbers as the new budgets. The
+// check fails when a kernel has more registers or spills than its budget, when a kernel has no budget, and when the
+// version of nvcc that the budgets name gives a warning. Attention and layer norm must not spill registers.
 import { writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { ensureCuda, nvccVersion } from './lib/cuda.mjs';
@@ -84,7 +84,7 @@ await main(async () => {
   if (process.argv.includes('--update')) write(kernels);
   const budgets = readJson(budgetsPath) ?? { kernels: {}, nvcc: null };
   const problems = problemsOf(kernels, budgets);
-  // Compilers differ in their warnings. Only those of the compiler that the budgets name count.
+  // Compilers give different warnings. Only warnings of the compiler that the budgets name make the check fail.
   if (budgets.nvcc === nvccVersion())
     problems.push(...[...reports.values()].flatMap((report) => report.match(/^.*\bwarning\b.*$/gm) ?? []));
   problems.forEach((problem) => say(`cuda: ${problem}`));

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Runs one job on two hosts and then cuts the network between them. The hosts are two network namespaces of this machine
-# with addresses and names of their own, which this script makes and removes. Needs root, `ip` (Debian: iproute2), `unshare`
+# with separate addresses and names. This script makes and removes them. Needs root, `ip` (Debian: iproute2), `unshare`
 # and `npm run setup`.
 #
-# 1. Two ranks, one on each host, leave the same weights as one process.
+# 1. Two ranks, one on each host, must give the same weights as one process.
 # 2. One host is cut off in the middle of a run. Both ranks must end within the rank timeout and 10 seconds, with one message
-#    on each side of the cut, and the last checkpoint must be whole.
+#    on each side of the cut, and the last checkpoint must be complete.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 lxmert=("$(command -v node)" "$PWD/dist/cli/main.js")
@@ -35,7 +35,7 @@ ip -n "$two" link set to-one up
 flags=(pretrain --data "$folder/scenes" --preset tiny --device cpu --batch-size 8 --gradient-parts 4 --valid none
   --hidden-size 32 --num-attention-heads 2 --intermediate-size 32 --rank-timeout "$timeout")
 
-# Starts a rank on a host: name of the host, number of the rank, then flags. The number of its process comes into `pids`.
+# Starts a rank on a host. Arguments: name of the host, number of the rank, then flags. Adds its process id to `pids`.
 start() {
   local host=$1 rank=$2
   shift 2

@@ -1,14 +1,15 @@
 #!/usr/bin/env node
 /**
- * Checks the data path at the original's size, by hand:
+ * Checks the data path with data of the original's size. Run it by hand:
  *
  *   node scripts/check-large-data.mjs [tsv gz zip npz lmdb hdf5 start soak] [--gigabytes 2] [--folder DIR] [--python python3]
  *
- * tsv … hdf5: makes a file of that form and imports it; prints the rate and the most resident memory of the import. Of the
- * TSV's store, Python's safetensors reads some images. start: opens 180,000 images and 9.18 million sentences, with and without
- * the cache. soak: takes batches of a million sentences and prints how memory grows. Without names it does everything.
- * Each file is removed before the next is made. LMDB and HDF5 need a Python with numpy and lmdb or h5py; where it has not, the
- * script says so and goes on. Needs the compiled package (`npm run setup`).
+ * tsv … hdf5: makes a file of that form and imports it; prints the rate and the largest resident memory of the import.
+ * Python's safetensors reads some images of the TSV's store. start: opens 180,000 images and 9.18 million sentences,
+ * with and without the cache. soak: takes batches of a million sentences and prints how memory grows. Without names it
+ * does all parts. Each file is removed before the next one is made. LMDB and HDF5 need a Python with numpy and lmdb or
+ * h5py. If these modules are missing, the script prints this and continues with the next part. Needs the compiled
+ * package (`npm run setup`).
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -39,7 +40,7 @@ const folder = mkdtempSync(join(values.folder, 'lxmert-large-'));
 const program = fileURLToPath(new URL('data/largeDataProcess.mjs', import.meta.url));
 const python = fileURLToPath(new URL('data/big_files.py', import.meta.url));
 
-/** Runs a part in a process of its own, so that its memory is its own. */
+/** Runs a part in a separate process, so that only the memory of this part is measured. */
 function child(...args) {
   return new Promise((resolve, reject) => {
     const run = spawn(process.execPath, [program, ...args], { stdio: 'inherit' });

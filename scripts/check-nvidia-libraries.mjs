@@ -1,6 +1,7 @@
-// `node scripts/check-nvidia-libraries.mjs` compares our declarations of cuBLASLt and NCCL with NVIDIA's headers, links test programs
-// with the real libraries, and opens the libraries as a run does. It needs no GPU. A library that is not installed is installed
-// in build-cuda/venv. If that fails, the check says that it is left out.
+// `node scripts/check-nvidia-libraries.mjs` compares our declarations of cuBLASLt and NCCL with NVIDIA's headers, links
+// test programs with the real libraries, and opens the libraries as a run does. It needs no GPU. A library that is not
+// installed is installed in build-cuda/venv. If that fails, the script prints that the check of this library is left
+// out.
 import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { findLibrary, folder, nvcc, nvccVersion, nvidiaLibraries } from './lib/cuda.mjs';

@@ -1,5 +1,5 @@
-// Searches for data races and misaligned accesses of the CUDA kernels on the emulator, also if they do not change a result
-// (docs/emulator.md).
+// Searches for data races and misaligned accesses of the CUDA kernels on the emulator, even if they do not change a
+// result (docs/emulator.md).
 //   node scripts/check-races.mjs                      every kernel, in both precisions
 //   node scripts/check-races.mjs test/cuda/step.cu    another program, which uses the device or has its own kernels
 //   node scripts/check-races.mjs --library            builds the library instead, and prints how to use it

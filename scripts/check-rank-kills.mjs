@@ -1,8 +1,8 @@
-// Interrupts a pre-training run on several ranks at random moments, and resumes it each time on another number of ranks, with
-// or without a sharded optimizer: `node scripts/check-rank-kills.mjs [EVENTS] [SEED]`, 20 and 1 unless given. An event kills
-// one rank (SIGKILL), stops one rank (SIGSTOP), or ends all ranks with a checkpoint (SIGTERM to the launcher). At the end
-// compares the run with one that was not interrupted, on one rank. All metrics except the rate, and all files of the
-// newest and the best checkpoint, must be the same bits.
+// Interrupts a pre-training run on several ranks at random moments, and resumes it each time on another number of
+// ranks, with or without a sharded optimizer: `node scripts/check-rank-kills.mjs [EVENTS] [SEED]`, by default 20 and 1.
+// An event kills one rank (SIGKILL), stops one rank (SIGSTOP), or ends all ranks with a checkpoint (SIGTERM to the
+// launcher). At the end, the script compares the run with a run on one rank that was not interrupted. All metrics
+// except the rate, and all files of the newest and the best checkpoint, must be the same bits.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -43,7 +43,7 @@ function ranksOf({ child }) {
   }
 }
 
-/** Waits until the run has written so many lines of metrics more than there were when it began, or has ended. */
+/** Waits until the run has written this number of new lines of metrics since its start, or has ended. */
 async function doneMore(run, out, count) {
   let first;
   while (run.child.exitCode === null) {

@@ -1,6 +1,7 @@
-// Interrupts a pre-training run at random moments by SIGKILL, SIGTERM or SIGINT, and resumes it each time. At the end
-// compares it with a run that was not interrupted: `node scripts/check-resume.mjs [INTERRUPTIONS] [SEED]`, 20 and 1 unless
-// given. All metrics except the rate, and all files of the newest and the best checkpoint, must be the same bits.
+// Interrupts a pre-training run at random moments by SIGKILL, SIGTERM or SIGINT, and resumes it each time. At the end,
+// the script compares the run with a run that was not interrupted. All metrics except the rate, and all files of the newest
+// and the best checkpoint, must be the same bits.
+//   node scripts/check-resume.mjs [INTERRUPTIONS] [SEED]       by default 20 and 1
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,11 +36,11 @@ const pretrain = (out, ...more) =>
     ...more,
   );
 
-/** Waits until the run has done so many steps more than there were when it started, or has ended. */
+/** Waits until the run has done this number of new steps since its start, or has ended. */
 async function doneMore(run, out, steps) {
   let first;
   while (run.child.exitCode === null) {
-    // It says how many parameters there are once the metrics are cut back to its checkpoint.
+    // The program prints the number of parameters after it has cut the metrics back to its checkpoint.
     if (first === undefined && / parameters/.test(run.errors)) first = lines(out).length;
     if (first !== undefined && lines(out).length >= first + steps) return;
     await sleep(2);

@@ -60,7 +60,7 @@ run() {
 }
 run alone env
 run pmix srun --mpi=pmix -n 2 -N 1 -O
-# Both nodes are this host, but with other names, so the address of the meeting place is given.
+# Both nodes are this host, but with other names, so the address at which rank 0 waits for the other ranks is given.
 MASTER_ADDR=127.0.0.1 MASTER_PORT=29517 run sockets srun -n 4 -N 2 -O
 for out in pmix sockets; do
   cmp "$folder/alone/checkpoints/last/model.safetensors" "$folder/$out/checkpoints/last/model.safetensors"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Hold a run's TensorBoard events, as TensorBoard itself reads them, against its metrics.jsonl.
+"""Compares the TensorBoard events of a run, as TensorBoard reads them, with the metrics.jsonl of the run.
 
 usage: check-tensorboard.py RUN        (needs the tensorboard package)
 """

@@ -1,6 +1,7 @@
-// `node scripts/check-warnings.mjs [COMPILER]` compiles every C++ and CUDA source, also those of tests, with warnings as errors. The
-// default compiler is the one that LXMERT_LINT_CXX names. Compilers differ in their warnings, so only this one decides, and no other
-// build stops at a warning. The script writes only a record of the sources that were found to be without warnings.
+// `node scripts/check-warnings.mjs [COMPILER]` compiles every C++ and CUDA source, including those of tests, with
+// warnings as errors. The default compiler is the one that LXMERT_LINT_CXX names. Compilers give different warnings, so
+// only warnings of this compiler are errors. No other build stops at a warning. The script writes only a record of the
+// sources that were found to be without warnings.
 import { spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -36,7 +37,7 @@ function flags() {
     ...[...cxx, ...defines.map((name) => `-D${name}`), '-DLXMERT_RACECHECK', `-march=${march}`],
     // The same flags as in scripts/lib/mpi.mjs.
     ...['-DOMPI_SKIP_MPICXX', '-DMPICH_SKIP_MPICXX'],
-    // Some warnings, such as for a value that is not set, need the optimiser. Only nvcc knows `#pragma unroll`.
+    // Some warnings, such as for a value that is not set, need the optimiser. Only nvcc supports `#pragma unroll`.
     ...['-O1', '-Werror', '-Wno-unknown-pragmas', '-fPIC', '-I', 'native', ...system],
   ];
 }

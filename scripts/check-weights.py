@@ -84,7 +84,7 @@ def models():
                 low = load_file(f"{at}/{dtype}/model.safetensors")
                 full = load_file(f"{at}/ours/model.safetensors")
                 check(f"{name}: {dtype} is rounded as torch does", all(torch.equal(low[k], full[k].to(half)) for k in full))
-            # The .pth in both readers of torch, and what torch writes of it in either form.
+            # Both readers of torch load the .pth, and torch writes it again in both forms.
             state = torch.load(f"{at}/original/m_LXRT.pth", weights_only=True)
             check(f"{name}: torch.load takes the .pth", len(state) >= len(full))
             if cls is LxmertForPreTraining:
@@ -152,7 +152,7 @@ def large(folder=None):
             size = os.path.getsize(path)
             ways = ("plain", "one by one", "whole", "tensors")
             runs = {how: [] for how in ways}
-            # In turns, so that whatever else the machine does slows all of them.
+            # The ways take turns, so that other work of the machine slows all of them.
             for how in 3 * ways:
                 said = subprocess.run(["node", "--input-type=module", "-e", program, how, path], capture_output=True, text=True, check=True)
                 runs[how].append(json.loads(said.stdout))
@@ -164,7 +164,7 @@ def large(folder=None):
                       f"{memory / read:.2f} of the {read / 1e6:.1f} MB read", flush=True)
                 if how == "tensors":
                     check(f"{form}: memory at most 1.3 x the tensors", memory <= 1.3 * read)
-            # Like beside like: all tensors in memory beside all bytes in memory, one buffer beside one buffer.
+            # Only similar ways are compared: all tensors in memory with all bytes in memory, one buffer with one buffer.
             ratio = times["tensors"] / times["whole"]
             check(f"{form}: within 2 x of reading the file", ratio <= 2, f"{ratio:.2f} x")
             print(f"        piece by piece {times['one by one'] / times['plain']:.2f} x of reading into one buffer")
@@ -196,7 +196,7 @@ def answers(*files):
 
 
 def original(checkout):
-    """Tiny models of the original's own classes: saved by torch, brought here and back, and loaded by the classes again."""
+    """Converts tiny models that torch has saved from the original's classes, and converts them back. The classes then load them."""
     import types
 
     for name in ("boto3", "requests", "botocore", "botocore.exceptions"):  # only its downloader uses them

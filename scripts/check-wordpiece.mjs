@@ -38,7 +38,7 @@ const files = [
   },
 ];
 
-/** Large enough that no sentence is cut. */
+/** It is so large that no sentence is cut. */
 const MOST_TOKENS = 10_000;
 
 async function check() {

@@ -1,7 +1,8 @@
-// Shows that two checkouts compute the same bits: `node scripts/compare-checkouts.mjs OLD NEW [STEPS]`.
-// OLD and NEW are folders of checkouts in which `npm run setup` has run. Each checkout trains on the same scenes, several
-// times with other settings, and runs the parity fixtures. All lines of metrics.jsonl (without samplesPerSecond), all
-// files of every checkpoint and all parity figures that OLD has must be equal. STEPS is 300 unless given.
+// Checks that two checkouts compute the same bits: `node scripts/compare-checkouts.mjs OLD NEW [STEPS]`.
+// OLD and NEW are folders of checkouts in which `npm run setup` has run. Each checkout trains on the same scenes,
+// several times with other settings, and runs the parity fixtures. All lines of metrics.jsonl (without
+// samplesPerSecond), all files of every checkpoint and all parity figures that OLD has must be equal. STEPS is 300 by
+// default.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';

@@ -1,5 +1,5 @@
-// `npm run lint` runs all static checks of the code, also if one of them fails. `-- --fix` corrects what can be corrected
-// automatically.
+// `npm run lint` runs all static checks of the code, even if one of them fails. `-- --fix` corrects faults that can be
+// corrected automatically.
 import { spawnSync } from 'node:child_process';
 import { at, filesBelow, root } from './lib/paths.mjs';
 import { say } from './lib/process.mjs';
@@ -28,13 +28,13 @@ const checks = [
   {
     name: 'clang-format',
     command: ['clang-format', ...(fix ? ['-i'] : ['--dry-run', '-Werror']), ...native],
-    // npm does not install this tool; CI does.
+    // npm does not install this tool, but CI installs it.
     skip: native.length === 0 || !onPath('clang-format') ? 'not installed (apt-get install clang-format)' : '',
   },
   {
     name: 'warnings',
     command: [process.execPath, at('scripts', 'check-warnings.mjs')],
-    // Compilers differ in their warnings, so CI names one.
+    // Compilers give different warnings, so CI names one compiler.
     skip: process.env.LXMERT_LINT_CXX ? '' : 'no compiler is named (LXMERT_LINT_CXX=g++-12 npm run lint)',
   },
 ];

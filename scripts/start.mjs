@@ -1,5 +1,5 @@
-// `npm start` trains a model in a fresh clone: setup, synthetic scenes, pre-training, a report of what the model has learnt, and
-// fine-tuning with and without the pre-trained model.
+// `npm start` trains a model in a new clone: setup, synthetic scenes, pre-training, a report of what the model has
+// learnt, and fine-tuning with and without the pre-trained model.
 import { existsSync, readFileSync } from 'node:fs';
 import { chance, lastScore, shareTable } from './lib/comparison.mjs';
 import { at, readJson, root } from './lib/paths.mjs';
@@ -13,7 +13,7 @@ const RUN = 'runs/first';
 // With --resume a stopped run continues, and a finished run prints that it is finished.
 const common = ['--data', DATA, '--resume'];
 
-/** Scenes are written once. */
+/** Scenes are written only once. */
 const SCENES = ['scenes', '--out', DATA];
 /** The first part of pre-training has only questions (docs/scenes.md says why). */
 const BEGIN = ['pretrain', ...common, '--out', QUESTIONS, '--preset', 'tiny', '--train', 'questions', '--tasks', 'qa'];

@@ -1,4 +1,5 @@
-// `npm test`: setup, then every test. Arguments go to jest: `npm test -- test/engine`, `npm test -- -t "layer norm"`.
+// `npm test` runs setup, then every test. Arguments are passed to jest:
+// `npm test -- test/engine`, `npm test -- -t "layer norm"`.
 import { ensureEmulatorForTests } from './lib/emulator.mjs';
 import { alone } from './lib/lock.mjs';
 import { at, root } from './lib/paths.mjs';
@@ -12,7 +13,8 @@ await main(async () => {
   await alone(ensureBundlePackagesForTests);
   const jest = at('node_modules', 'jest', 'bin', 'jest.js');
   const node = ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning'];
-  // Tests run many small loops, and other programs may use the machine. A thread that spins while it waits would delay others.
+  // Tests run many small loops, and other programs may use the machine. A thread that waits actively would delay
+  // others.
   process.env.OMP_WAIT_POLICY ??= 'passive';
   process.exitCode = await runForeground(process.execPath, [...node, jest, ...process.argv.slice(2)], { cwd: root });
 });

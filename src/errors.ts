@@ -3,9 +3,9 @@ export type ErrorCode =
   | 'BAD_ARGUMENT' // a value given to a function or flag
   | 'BAD_CONFIG' // a wrong configuration, or settings that cannot be combined
   | 'BAD_DATA' // the contents of a file
-  | 'BAD_CHECKPOINT' // a checkpoint or fixture that does not fit
+  | 'BAD_CHECKPOINT' // a checkpoint or fixture that does not fit the model
   | 'FILE_MISSING'
-  | 'FILE_ACCESS' // unreadable, unwritable, disk full
+  | 'FILE_ACCESS' // a file or folder that cannot be read or written, or a full disk
   | 'RUN_FOLDER' // a run folder that is in use or belongs to another run
   | 'NOT_FINITE' // NaN or infinity in a loss or gradient
   | 'NO_DEVICE'
@@ -13,7 +13,7 @@ export type ErrorCode =
   | 'DISPOSED' // an engine or tensor was used after it was disposed
   | 'UNSUPPORTED' // an op that this back end does not have
   | 'ADDON' // the native addon is missing or does not load
-  | 'RANK_LOST' // another process of the run is gone, hangs, or has failed
+  | 'RANK_LOST' // another process of the run has ended, does not respond, or has failed
   | 'INTERNAL';
 
 /**
@@ -30,7 +30,7 @@ export class LxmertError extends Error {
   }
 }
 
-/** True for errors of lxmert, also if they come from another realm (worker threads, jest). */
+/** True for errors of lxmert, even if another realm made them (worker threads, jest). */
 export function isLxmertError(error: unknown): error is LxmertError {
   return typeof error === 'object' && error !== null && (error as { name?: unknown }).name === 'LxmertError';
 }

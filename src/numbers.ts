@@ -16,17 +16,17 @@ export function demandUint32(name: string, value: unknown): asserts value is num
   demand(fits, name, `a whole number from 0 to ${maxUint32}`, value);
 }
 
-/** A number from 0 that float32 holds as a finite number. */
+/** A number from 0 on that is finite in float32. */
 export function demandNotNegative(name: string, value: unknown): asserts value is number {
   demand(isFloat32(value) && (value as number) >= 0, name, 'a finite number from 0', value);
 }
 
-/** A number above 0 that float32 holds as a finite number above 0. */
+/** A number above 0 that is finite and above 0 in float32. */
 export function demandPositive(name: string, value: unknown): asserts value is number {
   demand(isFloat32(value) && Math.fround(value as number) > 0, name, 'a finite number above 0 in float32', value);
 }
 
-/** A number from 0 that stays below 1 in float32. */
+/** A number from 0 on that is below 1 in float32. */
 export function demandShare(name: string, value: unknown): asserts value is number {
   const fits = isFloat32(value) && (value as number) >= 0 && Math.fround(value as number) < 1;
   demand(fits, name, 'a number from 0 and below 1 in float32', value);

@@ -18,9 +18,9 @@ const smoothing = /** @type {HTMLInputElement} */ (document.getElementById('smoo
 const smoothingValue = /** @type {HTMLOutputElement} */ (document.getElementById('smoothing-value'));
 
 /**
- * Exponential moving average, corrected for its start, as TensorBoard's. Gaps stay gaps.
+ * Exponential moving average, corrected for its start, as in TensorBoard. Missing values stay missing.
  * @param {(number | null | undefined)[]} values
- * @param {number} factor from 0, nothing, to below 1
+ * @param {number} factor from 0 (no smoothing) to below 1
  */
 function smoothed(values, factor) {
   let sum = 0;
@@ -39,7 +39,7 @@ const shown = (value) =>
     ? String(Number(value.toPrecision(4)))
     : value.toExponential(2);
 
-/** The values of a chart as uPlot takes them: all steps, then the values of each line. @param {Chart} chart */
+/** The values of a chart in the form for uPlot: all steps, then the values of each line. @param {Chart} chart */
 function columnsOf(chart) {
   const factor = Number(smoothing.value);
   const tables = chart.series.map(({ kind, x, y }) => [x, kind === 'steps' && factor > 0 ? smoothed(y, factor) : y]);

@@ -1,4 +1,5 @@
-// Every op with the shapes of a pre-training step: how its arguments are made, and the least that it must compute.
+// The cases of every op with the shapes of a pre-training step: a function that makes its arguments, and the smallest
+// amount of work that it must do.
 #pragma once
 
 #include <functional>
@@ -19,8 +20,8 @@ struct Shape {
 
 struct Case {
   std::string name;
-  double flops;  // of products
-  // Makes the arguments of a call. The returned function calls the op of a column with them.
+  double flops;  // floating-point operations of products
+  // Makes the arguments of a call. The returned function calls the op of a column of the op table with these arguments.
   std::function<std::function<void()>(Tensors&, Device&, const OpColumn&)> bind;
 };
 

@@ -1,4 +1,4 @@
-// Attention among objects, and across both streams.
+// The cases of attention: among objects, and across both streams.
 #include "world.h"
 
 namespace lxmert::bench {

@@ -1,4 +1,4 @@
-// The first ops of the encoders: embeddings of tokens and of objects.
+// The cases of the first ops of the encoders: embeddings of tokens and of objects.
 #include "world.h"
 
 namespace lxmert::bench {

@@ -1,4 +1,4 @@
-// Losses, and their backward passes, which write the gradient over the logits.
+// The cases of losses, and of their backward passes, which write the gradient over the logits.
 #include <algorithm>
 
 #include "world.h"

@@ -1,4 +1,4 @@
-// Ops on rows: layer norm, GELU, tanh, gathering.
+// The cases of ops on rows: layer norm, GELU, tanh, gathering.
 #include "world.h"
 
 namespace lxmert::bench {

@@ -1,5 +1,5 @@
-// The kernels with which the device is compared: those of the CPU back end, which the op table's tests compare with
-// float64, and plain loops for products, so that no library is needed.
+// The kernels with which the device is compared: those of the CPU back end, which the tests of the op table compare
+// with float64. Products are simple loops, so that no library is needed.
 #include "cases.h"
 #include "cpu/kernels.h"
 
@@ -12,7 +12,7 @@ void zeroInactive(const Rows& rows, float* data, int64_t width) {
     if (!rows.isActive(row)) std::fill(data + row * width, data + (row + 1) * width, 0.0f);
 }
 
-// All rows, as the device computes them: no op reads inactive rows of y.
+// Computes all rows, as the device does. No op reads inactive rows of y.
 void linearForward(Device&, const LinearForward& a) {
 #pragma omp parallel for
   for (int64_t row = 0; row < a.rows.capacity; ++row)
@@ -54,7 +54,7 @@ void linearBackwardWeight(Device&, const LinearBackwardWeight& a) {
 
 OpColumn column() {
   OpColumn result;
-  // Products are those of this file; cpu/ uses oneDNN for them.
+  // Products are those of this file, because cpu/ uses oneDNN for them.
   using namespace cpu;
 #define OP(name, Args) result.name = &name;
   LXMERT_OPS(OP)

@@ -4,7 +4,7 @@
 // Without --check, --displaced, --bench and --once the program does --check and --bench. The exit code is 1 when a
 // kernel is wrong.
 //   --check      compares the kernels
-//   --displaced  compares with tensors that begin one element behind an aligned address
+//   --displaced  compares with tensors that begin one element after an aligned address
 //   --only       restricts --check and --once to the ops whose names begin with NAME
 //   --bench      measures
 //   --json       also writes the measurements to FILE
@@ -181,8 +181,8 @@ void writeJson(const char* path, const std::string& rates, const std::vector<Lin
   file << "\n]}\n";
 }
 
-// Writes the whole file again after each batch size. So a run that is stopped early leaves the results of the batch
-// sizes before.
+// Writes the whole file again after each batch size. So if a run is stopped early, the file has the results of the
+// finished batch sizes.
 void bench(const char* json) {
   std::vector<Line> lines;
   std::string rates;
@@ -198,7 +198,7 @@ void bench(const char* json) {
     std::printf("\n%s: copies %.0f GB/s, products %.1f TFLOP/s\n", nameOf(precision), copies * 1e-9, products * 1e-12);
     std::printf("%-40s %6s %6s %10s %10s %10s %7s %8s\n", "kernel", "batch", "tokens", "us", "MB", "GFLOP", "of copy",
                 "of prod.");
-    const bool all = precision == Precision::BFloat16;  // float32 is measured for parity only
+    const bool all = precision == Precision::BFloat16;  // float32 is only for parity, so its speed is not measured
     for (const int64_t batch : all ? std::vector<int64_t>{32, 128, 256, 512, 1024} : std::vector<int64_t>{256}) {
       for (const int64_t tokens : {12, 20})
         for (const Case& c : casesOf(baseShape(batch, tokens))) {

@@ -15,20 +15,21 @@ namespace lxmert::bench {
 
 enum class Role {
   In,
-  Weight,   // read; lies in the parameter arena
+  Weight,   // read; it is in the parameter arena
   Updated,  // a weight that is also written, together with its bfloat16 copy
-  Table,    // a weight of which a call reads only some rows: its bytes are not counted
+  Table,    // a weight of which a call reads only some rows; its bytes are not counted
   Sparse,   // activations of which a call reads only some rows
   Out,      // filled with NaN before the call
   InOut,
-  SparseInOut,  // a call adds to some of its rows: its bytes are not counted
+  SparseInOut,  // a call adds to some of its rows; its bytes are not counted
   Scratch,      // written, but not compared
 };
 
 class Tensors {
  public:
-  // On the host, values that the device has in bfloat16 are rounded to it. On the device each tensor lies at a multiple
-  // of 256 bytes, or, if `displaced`, one element behind it, which is the smallest alignment that an op may require.
+  // On the host, values that the device has in bfloat16 are rounded to it. On the device each tensor begins at a
+  // multiple of 256 bytes. If `displaced` is true, it begins one element later, which is the smallest alignment that an
+  // op may require.
   Tensors(Device& device, DType dtype, bool displaced = false)
       : device_(device), dtype_(dtype), displaced_(displaced) {}
 
@@ -39,7 +40,7 @@ class Tensors {
   // The bits of float16 numbers.
   Halves halves(int64_t n, Role role);
 
-  // Computes on the host what a backward pass needs of its forward pass, before the device gets its copy.
+  // Computes on the host the results of the forward pass that a backward pass needs, before the device gets its copy.
   template <class Work>
   void prepare(Work&& work) {
     if (!onDevice_) work(device_);
@@ -58,7 +59,7 @@ class Tensors {
   };
   Difference compare();
 
-  // The fewest bytes that the op must read and write.
+  // The smallest number of bytes that the op must read and write.
   int64_t bytes() const;
 
  private:

@@ -1,4 +1,4 @@
-"""Measures PyTorch on the work of this project's kernels, with the shapes of bench/cuda/main.cu.
+"""Measures the time that PyTorch needs for the work of this project's kernels, with the shapes of bench/cuda/main.cu.
 
     python3 bench/cuda/torch_kernels.py [OUT.json] [--device cuda|cpu] [--batches 32,128,256]
 

@@ -1,5 +1,5 @@
-// The addon's functions, as src/engine/native.ts declares them. They check arguments, call the core, and turn its
-// results into promises and its errors into JavaScript errors. They do nothing else.
+// The addon's functions, as src/engine/native.ts declares them. Each function only checks its arguments, calls the
+// core, and turns the core's results into promises and its errors into JavaScript errors.
 #include <dlfcn.h>
 
 #include <algorithm>

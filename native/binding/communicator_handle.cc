@@ -17,7 +17,8 @@ using comm::Communicator;
 
 constexpr napi_type_tag kRanksTag = {0x6c786d6572742d72ull, 0x616e6b732d303031ull};
 
-// A communicator. Before the ranks are connected, it has only the transport, from which the communicator is then made.
+// A communicator. Before the ranks are connected, this structure has only the transport. The communicator is made from
+// the transport when the ranks are connected.
 struct Holder {
   std::shared_ptr<Communicator> ranks;
   std::unique_ptr<comm::TcpTransport> tcp;
@@ -138,7 +139,7 @@ Napi::Value openMpi(const Napi::CallbackInfo& info) {
   });
 }
 
-// shareText(communicator, text): Promise<string>. The result is the text of rank 0. Only over MPI.
+// shareText(communicator, text): Promise<string>. The result is the text of rank 0. Works only over MPI.
 Napi::Value shareText(const Napi::CallbackInfo& info) {
   return translated(info, [&] {
     const auto shared = std::make_shared<std::string>(textOf(info, 1, "text"));

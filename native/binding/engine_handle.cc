@@ -110,7 +110,7 @@ napi_value EngineHandle::wait(const Held& held, bool last, const Start& start) {
       napi_call_threadsafe_function(toJs, pending, napi_tsfn_nonblocking);
     });
   } catch (...) {
-    // The caller has not received this promise. Settling the promise frees the memory that Node keeps for it.
+    // The caller has not received this promise. It is settled here only to free the memory that Node keeps for it.
     if (pending->deferred) napi_resolve_deferred(env_, pending->deferred, held.result);
     forget(pending);
     throw;

@@ -1,9 +1,9 @@
-// The handle of one engine for JavaScript: the core's Engine, the promises that wait for it, and the thread-safe
-// function that passes results to the JavaScript thread. docs/engine.md describes its behaviour for users.
+// The handle of one engine for JavaScript. It has the core's Engine, the promises that wait for this engine, and the
+// thread-safe function that passes results to the JavaScript thread. docs/engine.md describes its behaviour for users.
 //
-// Lifetimes: a waiting promise holds the handle, so an engine in use is never collected. An engine ends in `close`:
-// when it is collected, when it is disposed of, or when its worker or the process ends. Work that has not started is
-// dropped then, and the engine's thread is joined. No callback comes after that.
+// Lifetimes: a pending promise keeps a reference to the handle, so an engine in use is never collected. `close` ends an
+// engine. It is called when the engine is collected or disposed of, and when its worker or the process ends. `close`
+// drops work that has not started, and joins the engine's thread. No callback comes after that.
 //
 // All members run on the JavaScript thread.
 #pragma once
@@ -23,10 +23,10 @@ class EngineHandle;
 
 // The open engines of one JavaScript thread: the main thread, or a worker.
 //
-// A worker always runs its cleanup hooks. The process runs them only when it has nothing left to do. At process.exit
-// and after an uncaught exception it does not: it destroys objects of the libraries (oneDNN's generated code, for one)
-// while threads may still be using them. `endWithProcess` therefore closes the engines at the `exit` event, which comes
-// earlier.
+// A worker always runs its cleanup hooks. The main thread runs them only if the process ends because no work is left.
+// At process.exit and after an uncaught exception it does not run them. Instead, the static objects of libraries (for
+// example oneDNN's generated code) are destroyed while threads may still be using them. `endWithProcess` therefore
+// closes the engines at the `exit` event, which comes earlier.
 class Engines {
  public:
   // Throws DISPOSED when the process is ending.
@@ -57,7 +57,8 @@ class EngineHandle {
   // The engine, or a DISPOSED error.
   Engine& engine();
 
-  // Calls Engine::reserve and tells the garbage collector the new size, so that it looks for unused engines in time.
+  // Calls Engine::reserve and reports the new size to the garbage collector, so that unused engines are collected early
+  // enough.
   void reserve(ArenaId arena, int64_t bytes);
 
   // The objects that a promise keeps alive until it is settled, and the value to which it resolves.
@@ -76,7 +77,7 @@ class EngineHandle {
 
  private:
   friend class Engines;
-  // A promise that waits. The engine's thread writes `error`; everything else happens on the JavaScript thread.
+  // A pending promise. The engine's thread writes `error`. Only the JavaScript thread uses the other members.
   struct Pending {
     EngineHandle* handle = nullptr;
     bool last = false;  // dispose

@@ -16,7 +16,7 @@ namespace lxmert::binding {
 
 namespace {
 
-// One run: `count` numbers from byte `position` of file `fd` on, to `target`.
+// One run: `count` numbers of file `fd`, which begin at byte `position` and are written to `target`.
 struct Run {
   int fd;
   int64_t position;

@@ -3,7 +3,8 @@
 //   g ← g · min(1, maxNorm / (norm + 1e-6)),  m ← β1 m + (1 - β1) g,  v ← β2 v + (1 - β2) g²
 //   w ← w - lr (m / (√v + ε) + decay · w)
 //
-// norm[1] is not 0 when the gradient's norm or a sum of a loss is not finite: then nothing changes.
+// norm[1] is not 0 if the norm of the gradient or the sum of a loss is not finite. In this case the update changes
+// nothing.
 #include <algorithm>
 #include <cmath>
 

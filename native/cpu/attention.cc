@@ -2,7 +2,7 @@
 //
 //   S = Q K^T / √d,  P = softmax(S),  O = (P ∘ M) V,   M the dropout mask
 //
-// Backward, from Q, K and the kept log-sum-exp L: P = exp(S - L), and with G = dO V^T ∘ M
+// Backward, computed from Q, K and the log-sum-exp L, which forward has kept: P = exp(S - L), and with G = dO V^T ∘ M
 //
 //   dV = (P ∘ M)^T dO,  dS = P ∘ (G - rowsum(P ∘ G)),  dQ = dS K / √d,  dK = dS^T Q / √d
 //
@@ -62,8 +62,8 @@ struct Block {
   int64_t stride;
 };
 
-// Returns a block whose rows are a whole number of vectors: the given block if its rows are that already, else a padded
-// copy in `buffer`.
+// Returns a block in which each row is a whole number of vectors. This is the given block if its rows already have such
+// a length, and otherwise a padded copy in `buffer`.
 Block padded(const Block& from, int64_t rows, int64_t columns, std::vector<float>& buffer) {
   const int64_t width = padToLanes(columns);
   if (width == columns) return from;
@@ -83,7 +83,7 @@ const float* transposed(const Block& from, int64_t rows, int64_t columns, std::v
   return buffer.data();
 }
 
-// The result of C = A B: a block whose rows need not be a whole number of vectors.
+// The result of C = A B: a block. The length of its rows may be any number of elements.
 struct ProductInto {
   float* to;
   int64_t stride, rows, columns;
@@ -124,8 +124,8 @@ struct Context {
   Block value(const Head& h) const { return {qkv + h.key * stride + 2 * hidden + h.head * shape.headDim, stride}; }
 };
 
-// The score of a padded key. Its exp is nearly 0, and the sum of the exps of the other keys is at least 1, so a padded
-// key does not change the softmax.
+// The score of a padded key. Its exponential is nearly 0, and the sum of the exponentials of the other keys is at least
+// 1, so a padded key does not change the softmax.
 constexpr float kNoKey = -1e30f;
 
 // Scaled scores [queries, keys padded].
@@ -200,7 +200,7 @@ void backwardHead(const Context& c, const AttentionBackward& a, const Head& h, S
       g[j] *= t.mask[j];
       dot += p[j] * g[j];
     }
-    // g becomes the gradient of the scores, and p the probabilities after dropout.
+    // Replaces g by the gradient of the scores, and p by the probabilities after dropout.
 #pragma omp simd
     for (int64_t j = 0; j < columns; ++j) {
       g[j] = c.scale * p[j] * (g[j] - dot);
@@ -258,7 +258,7 @@ void attentionForward(Device&, const AttentionForward& a) {
   const Context context(a.shape, a.qkv.data);
   forEachHead(a.shape, [&](const Head& h, Scratch& scratch) {
     if (h.queries > 0 && h.keys > 0) return forwardHead(context, a, h, scratch);
-    // No query or no key: the result is zeros.
+    // Without queries or keys the result is zeros.
     zeroBlock(a.context.data + h.query * context.hidden + h.head * a.shape.headDim, context.hidden, h.queries,
               a.shape.headDim);
     zeroBlock(a.logSumExp.data + h.query * a.shape.heads + h.head, a.shape.heads, h.queries, 1);

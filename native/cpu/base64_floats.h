@@ -99,7 +99,8 @@ inline bool decodeText(const uint8_t* text, int64_t length, int64_t bytes, uint8
   return true;
 }
 
-// Checks on a sample of the numbers whether they are probably of another type: see src/data/features/featureValues.ts.
+// Checks a sample of the numbers, to find out whether the bytes are probably numbers of another type: see
+// src/data/features/featureValues.ts.
 class TypeSample {
  public:
   explicit TypeSample(int64_t count) : step_(std::max<int64_t>(1, (count + 2 * kLookedAt - 1) / kLookedAt / 2) * 2) {}
@@ -140,9 +141,9 @@ class TypeSample {
 };
 
 // Decodes base64 of `count` float32 numbers. Writes float16 numbers to `halves` if it is not null, and otherwise
-// float32 numbers to `floats`. Returns false if something is or may be wrong: the text has another length or a
-// character outside the alphabet; a number is not finite, is beyond 1e6 (for float32) or is too large for float16; or
-// the numbers look like numbers of another type. In this case the contents of the target have no meaning.
+// float32 numbers to `floats`. Returns false if there is a fault, or if there may be one: the text has another length
+// or a character outside the alphabet; a number is not finite, is beyond 1e6 (for float32) or is too large for float16;
+// or the numbers are probably of another type. In this case the contents of the target have no meaning.
 inline bool decodeFeatures(const uint8_t* text, int64_t length, int64_t count, float* floats, uint16_t* halves) {
   constexpr int64_t kPiece = 3072;  // number of floats; a multiple of 3, so that their bytes are complete groups of 3
   alignas(32) uint8_t bytes[4 * kPiece + 32];

@@ -57,8 +57,8 @@ std::string gibibytes(int64_t bytes) {
 }
 
 // Counts the arena bytes of all engines of this process. The system reserves memory for a page only when the process
-// first touches the page. So it would grant larger arenas than the machine has memory for, and later kill the process
-// in the middle of a step.
+// first touches the page. So it would allow arenas that are larger than the machine's memory, and would kill the
+// process later, in the middle of a step.
 class ArenaBudget {
  public:
   void change(int64_t from, int64_t to) {

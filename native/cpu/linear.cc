@@ -19,7 +19,7 @@ struct Blocks {
   int count;
 };
 
-// The rows to multiply. Usually this is one block, from the first row to a little behind the last active row. The rows
+// The rows to multiply. Usually this is one block, from the first row to a row soon after the last active row. The rows
 // in the gap between language and vision rows are zeros. There are two blocks if the gap has more than a quarter of the
 // number of rows of both blocks, as in a small batch.
 Blocks blocksOf(const Rows& rows) {

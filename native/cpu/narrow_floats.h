@@ -9,18 +9,19 @@
 
 namespace lxmert::cpu {
 
-// The bits of the float16 number nearest to a number of at most 65504; ties go to the even one.
+// The bits of the float16 number that is nearest to a number of at most 65504. If two are equally near, it is the even
+// one.
 inline uint16_t halfOfFloat(float value) {
   const auto bits = __builtin_bit_cast(uint32_t, value);
   const auto sign = static_cast<uint16_t>(bits >> 16 & 0x8000u);
   const uint32_t magnitude = bits & 0x7FFFFFFFu;
-  // 2^-14 is the least normal float16. Below it the numbers are multiples of 2^-24. The addition rounds to those:
-  // the last bit of a float32 from 0.5 to 1 is 2^-24.
+  // 2^-14 is the smallest normal float16. Below it, the float16 numbers are multiples of 2^-24. The addition rounds to
+  // such a multiple, because the last bit of a float32 from 0.5 to 1 is 2^-24.
   if (magnitude < 0x38800000u) {
     const float shifted = __builtin_bit_cast(float, magnitude) + 0.5f;
     return static_cast<uint16_t>(sign | (__builtin_bit_cast(uint32_t, shifted) - 0x3F000000u));
   }
-  // Half a unit less one is added, and one more where the last bit kept is odd.
+  // Adds half a unit of the last kept bit, less one. If the last kept bit is odd, adds one more.
   return static_cast<uint16_t>(sign | (magnitude - 0x38000000u + 0xFFFu + (magnitude >> 13 & 1u)) >> 13);
 }
 

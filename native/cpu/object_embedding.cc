@@ -51,7 +51,7 @@ void objectEmbeddingBackward(Device&, const ObjectEmbeddingBackward& a) {
   const ObjectEmbeddingShape& s = a.shape;
   const Segments segments = s.rows.active();
   const int64_t w = s.width;
-  // The partial sums of a thread lie in one row: dγ_f, dβ_f, dγ_b, dβ_b, db_b, dW_b.
+  // The partial sums of a thread are in one row: dγ_f, dβ_f, dγ_b, dβ_b, db_b, dW_b.
   ColumnSums sums(9 * w);
   parallelFor(activeCount(segments), 1 + 4096 / w, [&](int64_t begin, int64_t end) {
     std::vector<float> projected(w), half(w), mask(maskSize(w), 1.0f), dBox(w);

@@ -1,5 +1,5 @@
-// How the CPU kernels divide rows among threads: in contiguous blocks by thread number. With the same number of threads
-// the results are therefore the same in every run.
+// The CPU kernels divide rows among threads in contiguous blocks, in the order of the thread numbers. With the same
+// number of threads the results are therefore the same in every run.
 #pragma once
 
 #include <omp.h>
@@ -42,8 +42,8 @@ struct Range {
 
 inline Range shareOf(int64_t n, int thread, int threads) { return {n * thread / threads, n * (thread + 1) / threads}; }
 
-// Calls body(begin, end) on each thread, over [0, n); small work stays on one thread. Throws what a body throws, after
-// all threads have ended.
+// Divides [0, n) among the threads, and calls body(begin, end) on each thread. If there is little work, only one thread
+// does it. If a body throws, the exception is thrown again after all threads have ended.
 template <class Body>
 void parallelFor(int64_t n, int64_t grain, Body&& body) {
   const int threads = static_cast<int>(std::clamp<int64_t>(n / std::max<int64_t>(grain, 1), 1, omp_get_max_threads()));
@@ -93,8 +93,8 @@ void zeroInactive(const Rows& rows, T* data, int64_t width) {
   }
 }
 
-// Sums over rows into `width` columns. Each thread has a partial sum. The partial sums are added in the order of the
-// threads.
+// Sums over rows, for each of `width` columns. Each thread computes a partial sum. The partial sums are added in the
+// order of the threads.
 class ColumnSums {
  public:
   explicit ColumnSums(int64_t width) : stride_((width + 15) / 16 * 16), sums_(omp_get_max_threads() * stride_, 0.0f) {}

@@ -1,6 +1,6 @@
 // Philox (engine/philox.h) for several consecutive counters at once: as many as a vector register has 64-bit lanes. The
-// lower half of a lane has one of a counter's four words. The upper half may have any value, because the product reads
-// only 32 bits.
+// lower half of a lane contains one of the four words of a counter. The upper half may have any value, because the
+// product reads only the lower 32 bits.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,7 @@ namespace detail {
 // The 64-bit products of the lower halves.
 inline __attribute__((always_inline)) PhiloxWords timesLow(PhiloxWords a, uint32_t factor) {
 #if defined(__AVX512F__)
-  // With _mm512_mul_epu32 GCC 12 warns that a register of its own header is not initialized.
+  // With _mm512_mul_epu32, GCC 12 gives a wrong warning: that a register in GCC's own header is not initialized.
   return reinterpret_cast<PhiloxWords>(
       _mm512_maskz_mul_epu32(0xFF, reinterpret_cast<__m512i>(a), _mm512_set1_epi64(factor)));
 #elif defined(__AVX2__)

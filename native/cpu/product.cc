@@ -1,12 +1,12 @@
 // Matrix products by oneDNN, in one of two ways.
 //
 // `dnnl_sgemm` works for any shape without preparation. In float32 it is faster if each thread of the engine calls it
-// for a separate block; oneDNN's threads would wait for each other. But if both operands are read along k (y = x W^T)
-// and the distance of rows is a whole number of pages (k is a multiple of 1024 floats), all rows use the same sets of
-// the caches.
+// for a separate block. If oneDNN divided the product among threads, they would wait for each other. But all rows use
+// the same sets of the caches if both operands are read along k (y = x W^T) and the distance of rows is a whole number
+// of pages (k is a multiple of 1024 floats).
 //
-// In this case, and for bfloat16, the matmul primitive is used. oneDNN compiles it for each shape, so compiled
-// primitives are kept, and callers round the number of rows up (`productRows`), so that there are few shapes.
+// In this case, and for bfloat16, the matmul primitive is used. oneDNN compiles this primitive for each shape, so
+// compiled primitives are kept. Callers round the number of rows up (`productRows`), so that there are few shapes.
 #include "cpu/product.h"
 
 #include <dnnl.h>
@@ -30,7 +30,7 @@ namespace {
 using dnnl::memory;
 
 constexpr int64_t kVector = 16;
-constexpr int64_t kSmallProduct = 1 << 15;  // multiply-adds that one thread finishes before it could wake another
+constexpr int64_t kSmallProduct = 1 << 15;  // multiply-adds that take less time than waking another thread
 
 // Rounds to nearest, ties to even; a NaN stays a NaN.
 const uint16_t* toBFloat16(const float* from, int64_t n, std::vector<uint16_t>& buffer) {
@@ -174,7 +174,7 @@ dnnl_status_t sgemmBlock(const Product& p, const Range& rows, const Range& colum
   return status;
 }
 
-// Inside a parallel region oneDNN uses only the calling thread.
+// Inside a parallel region, oneDNN uses only the thread that calls it.
 void sgemm(const Product& p) {
   const int threads = p.m * p.n * p.k < kSmallProduct ? 1 : omp_get_max_threads();
   const Grid grid = gridOf(p, threads);

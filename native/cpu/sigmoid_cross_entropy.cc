@@ -2,8 +2,8 @@
 //   h(l, t) = -t log σ(l) - (1 - t) log(1 - σ(l)) = |l| (1 - t) + log(1 + e) where l ≥ 0, else |l| t + log(1 + e),
 // e = exp(-|l|). No term is negative, so nothing cancels, and e never overflows.
 //
-// Backward, in place: l_c becomes scale · (σ(l_c) - t_c); inactive rows and the columns behind the classes become
-// zeros. With q = e / (1 + e): σ(l) - t = (1 - t) - q where l ≥ 0, else q - t.
+// Backward, in place: l_c becomes scale · (σ(l_c) - t_c); inactive rows and the columns after the classes become zeros.
+// With q = e / (1 + e): σ(l) - t = (1 - t) - q where l ≥ 0, else q - t.
 #include <algorithm>
 #include <limits>
 
@@ -40,7 +40,7 @@ void sigmoidCrossEntropyForward(Device&, const SigmoidCrossEntropyForward& a) {
   parallelRows(a.rows, a.classes * 8, [&](int64_t row) {
     const float* logits = a.logits.data + row * a.width;
     float loss = 0, largest = -std::numeric_limits<float>::infinity(), score = 0;
-    int64_t prediction = -1;  // does not change if every logit is NaN
+    int64_t prediction = -1;  // keeps this value if every logit is NaN
     eachBlock(a.targets, row, a.classes, [&](int64_t first, int64_t count, const float* t) {
       const float* l = logits + first;
       float sum = 0, top = -std::numeric_limits<float>::infinity();

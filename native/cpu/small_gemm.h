@@ -37,7 +37,7 @@ inline __attribute__((always_inline)) void tile(const SmallGemm& g, int64_t i, i
     for (int v = 0; v < kVectors; ++v) row[v] = *reinterpret_cast<const Lanes*>(b + v * kLanes);
 #if defined(__AVX512F__)
     for (int v = 0; v < kVectors; ++v)
-      __asm__("" : "+v"(row[v]));  // keeps the value in a register; the compiler would load it again for each row
+      __asm__("" : "+v"(row[v]));  // keeps the value in a register, so that it is not loaded again for each row
 #endif
     for (int r = 0; r < kRows; ++r) {
       const float x = a[r * g.aRow];
@@ -71,7 +71,7 @@ inline void smallGemm(const SmallGemm& g) {
 
 namespace detail {
 
-// Swaps the off-diagonal quarters of every block of 2 kHalf rows and columns.
+// Swaps the two off-diagonal quarters of each block. A block has 2 kHalf rows and 2 kHalf columns.
 template <int kHalf>
 inline __attribute__((always_inline)) void swapQuarters(Lanes (&rows)[kLanes]) {
   typedef int32_t Order __attribute__((vector_size(kLanes * sizeof(int32_t))));

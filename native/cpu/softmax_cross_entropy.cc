@@ -1,7 +1,7 @@
 // loss = Σ_rows w (log Σ_c exp(l_c) - l_label) over rows whose label is a class.
 //
 // Backward, in place: l_c becomes scale · w · (exp(l_c - logSumExp) - [c = label]). Rows without a label, inactive rows
-// and the columns behind the classes become zeros.
+// and the columns after the classes become zeros.
 #include <cmath>
 
 #include "cpu/kernels.h"

@@ -1,8 +1,8 @@
 // out = dropout(LN(word[id] + position[p] + type[0])).
 //
-// Backward: the gradient goes through dropout and layer norm (the sum is looked up again) and is added to the rows of
-// the tables. Row 0 of each table, the original's padding index, gets nothing. Each thread works on its own columns, so
-// equal ids do not conflict.
+// Backward: the gradient of the sum of embeddings is computed through dropout and layer norm (the sum itself is
+// computed again) and added to the rows of the tables. Row 0 of a table is the original's padding index, so nothing is
+// added to it. Each thread works on its own columns, so equal ids do not conflict.
 #include "cpu/dropout.h"
 #include "cpu/kernels.h"
 #include "cpu/layer_norm.h"

@@ -1,4 +1,4 @@
-// Converts float16 numbers to float32, exactly.
+// Converts float16 numbers to float32, without rounding.
 #pragma once
 
 #ifdef __F16C__

@@ -15,7 +15,7 @@ namespace lxmert::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kPartsOfChunk = 4;  // blocks that share a chunk of adamUpdate
+constexpr int kPartsOfChunk = 4;  // blocks among which adamUpdate divides a chunk
 constexpr int kNormThreads = 512;
 
 struct Chunk {
@@ -28,7 +28,7 @@ __device__ __forceinline__ Chunk chunkAt(const Ints& chunks, int64_t i, int64_t 
   return {begin, begin + Rows::clamp(chunks.data[2 * i + 1], size - begin)};
 }
 
-// The difference is NaN for NaN and for infinities.
+// The difference is NaN if the value is NaN or infinite.
 __device__ __forceinline__ bool isFinite(float x) { return x - x == 0; }
 
 __device__ __forceinline__ bool isAligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
@@ -72,7 +72,7 @@ __global__ void __launch_bounds__(kNormThreads) normKernel(const GradNorm a) {
   a.norm.data[1] = isFinite(norm) && broken == 0 ? 0.0f : 1.0f;
 }
 
-// The host computes these numbers, because many devices have few units for double precision.
+// The host computes these numbers in double precision, because many devices have few units for double precision.
 struct Decay {
   float beta1, beta2, rest1, rest2;
 
@@ -93,7 +93,7 @@ struct Step : Decay {
         rate(a.record->learningRate) {}
 };
 
-// Updates this thread's parameters of [begin, end).
+// Updates the parameters of [begin, end) that belong to this thread.
 template <int V>
 __device__ __forceinline__ void update(const AdamUpdate& a, const Step& s, bf16* copy, int64_t begin, int64_t end) {
   const int64_t first = begin + (static_cast<int64_t>(blockIdx.y) * kThreads + threadIdx.x) * V;

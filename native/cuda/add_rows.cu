@@ -1,9 +1,9 @@
-// table[key of i] += from[i] for every active row i, where keys repeat.
+// table[key of i] += from[i] for every active row i. Keys may repeat.
 //
 // Two kernels. The first puts the rows in the order of their keys; rows with equal keys keep their order. The place of
-// a row is the number of rows before it, which is found by comparing all pairs: a few microseconds for the few thousand
-// rows of a batch. The second has one block for the first row of each key. It sums all rows of that key and adds the
-// sum to the table.
+// a row is the number of rows that come before it. This number is found by comparing all pairs of rows, which should
+// take a few microseconds for the few thousand rows of a batch. The second has one block for the first row of each key.
+// It sums all rows of that key and adds the sum to the table.
 #include "cuda/add_rows.h"
 
 #include "cuda/rows.cuh"
@@ -12,12 +12,12 @@ namespace lxmert::cuda {
 
 namespace {
 
-constexpr int32_t kNoKey = 0x7FFFFFFF;  // sorts behind all keys
+constexpr int32_t kNoKey = 0x7FFFFFFF;  // larger than all keys, so it comes last
 constexpr int kSumWarps = 8, kSumThreads = kSumWarps * kLanes;
 constexpr int kTile = 256;      // columns of a block
 constexpr int kRowsAtOnce = 4;  // rows that a warp reads before it adds them
-// Columns of a lane at a time, for either type. With 8, the two 16-byte halves of a lane would use banks of other
-// lanes.
+// The columns that a lane reads at a time, for both types. With 8 columns, the two 16-byte halves of a lane would use
+// banks of other lanes.
 constexpr int kColumns = kWide<float>;
 
 __device__ __forceinline__ int32_t keyOf(const RowKeys& keys, const ActiveRows& active, int64_t row) {

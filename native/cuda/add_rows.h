@@ -1,5 +1,5 @@
-// Adds each row to the row of a table that its key names. Keys may repeat. The sums use no atomics, so repeated calls
-// give the same bits.
+// Adds each row to the row of a table that its key names. Keys may repeat. The sums use no atomic operations, so
+// repeated calls give the same bits.
 #pragma once
 
 #include "cuda/device.h"

@@ -1,6 +1,6 @@
 // Scaled dot-product attention within samples: S = Q K^T / √d, O = (softmax(S) ∘ M) V with the dropout mask M, and its
 // gradients. This file has the ops and their limits, and chooses the kernel for a call: on tensor cores
-// (attention_forward.cu, attention_backward.cu) or in plain arithmetic (attention_plain.cu).
+// (attention_forward.cu, attention_backward.cu) or without them, in float32 (attention_plain.cu).
 #include "cuda/attention.h"
 
 #include <cmath>

@@ -1,21 +1,23 @@
 // Shared by the attention kernels: the arguments of a call, and the choice of the head and the sample that a block
 // computes.
 //
-// A block computes one head of one sample in one direction. Only the device knows how many rows that sample has;
-// launches depend on the host's bounds for it, AttentionShape::longestA and longestB. One block writes each row of a
-// gradient: in cross-attention the direction that reads a stream's queries writes its dQ, and the direction that reads
-// its keys and values writes its dK and dV. These are different columns.
+// A block computes one head of one sample in one direction. The number of rows of that sample is stored only on the
+// device. Launches depend on the upper bounds that the host gives: AttentionShape::longestA and longestB. No two blocks
+// write the same element of a gradient. In cross-attention, the direction that reads the queries of a stream writes dQ
+// of this stream. The direction that reads its keys and values writes dK and dV. These are different columns.
 //
-// Each element is read once and written once, so the lower bound is a number of bytes. For 256 samples of 36 objects,
-// 12 heads of 64, in bfloat16: 57 MB forward (qkv 42.5, context 14.2, L 0.4) and 100 MB backward (qkv and its gradient
-// 42.5 each, dContext 14.2, L 0.4). With 12 tokens it is a third of that, for both directions of cross-attention four
-// thirds. At 4.8 TB/s these are 12 and 21 µs for the objects, or 21,000 and 37,000 cycles.
+// The lower bound of the time follows from the bytes that must be moved, if each element is read once and written once.
+// For 256 samples of 36 objects and 12 heads of 64 columns, in bfloat16, these are 57 MB forward (qkv 42.5, context
+// 14.2, L 0.4) and 100 MB backward (qkv and its gradient 42.5 each, dContext 14.2, L 0.4). For 12 tokens instead of 36
+// objects it is a third of that. For both directions of cross-attention together it is four thirds. At 4.8 TB/s, the
+// bytes for the objects take 12 and 21 µs, or 21,000 and 37,000 cycles.
 //
 // Other costs, in cycles of each of an H200's 132 multiprocessors, forward and backward: products (padded to 48 x 48)
 // 5,000 and 13,000 at the rate of mma.sync; shared memory 10,000 and 25,000; Philox 4,000 each; exponentials 3,400
 // each. They overlap with each other and with the loads. The 8 blocks of a multiprocessor (5 backward) keep up to 110
-// KB (90 KB) of loads in flight; latency times bandwidth needs 30 KB. So 1.3 times the bound should be possible, and
-// shared memory is the most likely limit. All of this is computed, not measured.
+// KB (90 KB) of loads in flight. To use the whole bandwidth at the latency of the memory, 30 KB are enough. So 1.3
+// times the lower bound should be possible, and shared memory is the most likely limit. All of this is computed, not
+// measured.
 #pragma once
 
 #include <algorithm>
@@ -28,7 +30,7 @@ namespace lxmert::cuda {
 // The rows of a sample in one stream, and the columns of a head.
 constexpr int kLongestSample = 128, kWidestHead = 128;
 
-// Additional blocks, behind those of the heads, that clear the inactive rows.
+// The number of additional blocks, after the blocks of the heads, that write zeros to the inactive rows.
 constexpr int kClearingBlocks = 64;
 
 LXMERT_HOST_DEVICE int roundUp(int n, int to) { return (n + to - 1) / to * to; }
@@ -41,7 +43,7 @@ struct AttentionCall {
   int samples, heads, headDim, hidden;
   int longestA, longestB, longest;
   int blocks;         // number of blocks that compute heads
-  bool wholeVectors;  // the rows of each head begin at a multiple of 16 bytes and have a multiple of 16 bytes
+  bool wholeVectors;  // the address and the length of the rows of each head are multiples of 16 bytes
   float scale;        // 1 / √headDim
   bool dropout;
   float keepScale;  // 1 / (1 - p)
@@ -53,20 +55,20 @@ struct AttentionMaps {
   float *a, *b;
   int side;
 
-  // Those of one direction and one head of one sample.
+  // The probabilities of one direction and one head of one sample.
   __device__ __forceinline__ float* at(int direction, int64_t head) const {
     float* const map = direction == 0 ? a : b;
     return map ? map + head * side * side : nullptr;
   }
 };
 
-// Rows of a packed stream. Results are written for the first `active` of them; the others stay zero.
+// Rows of a packed stream. Results are written only for the first `active` of these rows; the other rows stay zero.
 struct SampleRows {
   int begin, count, active;
 };
 
-// The ends of the active rows of one stream, or of both. Like Rows::active, but without an array, which the compiler
-// would not keep in registers.
+// The ends of the active rows of one stream, or of both. Rows::active gives the same in an array. This structure has no
+// array, because the compiler would not keep an array in registers.
 struct ActiveEnds {
   int64_t firstEnd, secondBegin, secondEnd;
 
@@ -84,7 +86,8 @@ struct Head {
   SampleRows query, key;
 };
 
-// A sample's rows in the stream with rows [first, end), cut to the stream's capacity and to the host's bound.
+// The rows of a sample in the stream with rows [first, end), cut to the capacity of the stream and to the host's upper
+// bound.
 __device__ __forceinline__ SampleRows sampleRows(const int32_t* offsets, int sample, int first, int end, int longest,
                                                  int64_t activeEnd) {
   const int capacity = end - first;
@@ -94,7 +97,7 @@ __device__ __forceinline__ SampleRows sampleRows(const int32_t* offsets, int sam
   return {first + begin, count, static_cast<int>(Rows::clamp(activeEnd - first - begin, count))};
 }
 
-// The block's head. False when its sample lies beyond the batch.
+// Finds the head of the block. Returns false if the number of its sample is not in the batch.
 __device__ __forceinline__ bool headOf(const AttentionCall& c, int block, Head& h) {
   const int directions = c.offsetsB ? 2 : 1;
   h.head = block % c.heads;
@@ -112,7 +115,7 @@ __device__ __forceinline__ bool headOf(const AttentionCall& c, int block, Head& 
   return true;
 }
 
-// Writes zeros to [begin, end). This is the `part`-th of `parts` blocks that do so.
+// Writes zeros to [begin, end). `parts` blocks share this work, and this block has the number `part`.
 template <class T>
 __device__ __forceinline__ void clear(T* begin, T* end, int part, int parts) {
   const int64_t thread = int64_t{part} * blockDim.x + threadIdx.x, threads = int64_t{parts} * blockDim.x;
@@ -128,7 +131,7 @@ __device__ __forceinline__ void clear(T* begin, T* end, int part, int parts) {
   for (int64_t i = thread; i < end - middleEnd; i += threads) middleEnd[i] = fromFloat<T>(0.0f);
 }
 
-// Writes zeros to the inactive rows, in the blocks behind those of the heads.
+// Writes zeros to the inactive rows, in the blocks after the blocks of the heads.
 template <class T>
 __device__ __forceinline__ void clearInactive(const AttentionCall& c, T* rows, int width) {
   const int part = static_cast<int>(blockIdx.x) - c.blocks;
@@ -160,8 +163,8 @@ struct QueryMask {
 };
 
 // The kernels on tensor cores (attention_forward.cu, attention_backward.cu): the shared memory that a launch needs, and
-// the launch. The kernels of plain arithmetic (attention_plain.cu) take float32, and calls for which the others need
-// more shared memory than there is.
+// the launch. The kernels without tensor cores (attention_plain.cu) are used for float32, and for calls for which the
+// kernels on tensor cores need more shared memory than the device has.
 size_t tensorForwardBytes(const AttentionCall& call);
 size_t tensorBackwardBytes(const AttentionCall& call);
 void tensorForward(CudaDevice& device, const AttentionCall& call, const AttentionForward& a);
@@ -171,7 +174,7 @@ template <class T>
 void plainForward(CudaDevice& device, const AttentionCall& call, const AttentionForward& a);
 template <class T>
 void plainBackward(CudaDevice& device, const AttentionCall& call, const AttentionBackward& a);
-// The only kernel of this op: it serves explanations, not training.
+// The only kernel of this op, because the op is used for explanations, not for training.
 template <class T>
 void plainMapGradient(CudaDevice& device, const AttentionCall& call, const AttentionMapGradient& a);
 

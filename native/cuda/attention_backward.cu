@@ -1,12 +1,12 @@
-// Attention on tensor cores, backward, by recomputation from Q, K and the kept L = log Σ exp(S): P = exp(S - L), and
-// with G = dO V^T ∘ M
+// Attention on tensor cores, backward. P is computed again from Q, K and L = log Σ exp(S), which forward has kept:
+// P = exp(S - L), and with G = dO V^T ∘ M
 //
 //   dV = (P ∘ M)^T dO,  dS = P ∘ (G - rowsum(P ∘ G)) / √d,  dQ = dS K,  dK = dS^T Q
 //
 // A block computes one head of one sample in one direction. First each warp takes 16 queries: S, G, P and dS stay in
-// its registers, and it computes dQ from them. Then P ∘ M and dS are written to shared memory, over K and V, which are
-// no longer needed. Now each warp takes 16 keys and sums dV and dK over all queries. So no two warps add to the same
-// element.
+// its registers, and it computes dQ from them. Then P ∘ M and dS are written to shared memory, in place of K and V,
+// which are no longer needed. Now each warp takes 16 keys and sums dV and dK over all queries. So no two warps add to
+// the same element.
 #include "cuda/attention_tiles.cuh"
 
 namespace lxmert::cuda {
@@ -69,7 +69,7 @@ __global__ void __launch_bounds__(32 * kTiles, residentBlocks(kDim <= 64 ? 16 : 
   cpAsyncCommit();
 
   const Lane l;
-  const int first = static_cast<int>(threadIdx.x) / 32 * 16;  // first of this warp's queries, later of its keys
+  const int first = static_cast<int>(threadIdx.x) / 32 * 16;  // the first row of this warp's queries, later of its keys
   const TileMask mask(c, h, first);
   float kept[2] = {};  // L of rows g and g + 8
 #pragma unroll
@@ -92,7 +92,7 @@ __global__ void __launch_bounds__(32 * kTiles, residentBlocks(kDim <= 64 ? 16 : 
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         const float e = 8 * n + 2 * l.t + i % 2 < keys ? __expf(p[n][i] * c.scale - kept[i / 2]) : 0.0f;
-        p[n][i] = bits >> i & 1 ? e : -e;  // the sign marks a dropped probability
+        p[n][i] = bits >> i & 1 ? e : -e;  // the negative sign marks a dropped probability
         g[n][i] = bits >> i & 1 ? g[n][i] * c.keepScale : 0.0f;
         dot[i / 2] += p[n][i] * g[n][i];
       }

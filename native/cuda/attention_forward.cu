@@ -1,17 +1,17 @@
-// Attention on tensor cores, forward. A block computes one head of one sample in one direction, and a warp 16 of its
-// queries:
+// Attention on tensor cores, forward. A block computes one head of one sample in one direction, and each warp computes
+// 16 of its queries:
 //
 //   S = Q K^T / √d,  P = softmax(S),  L = log Σ exp(S),  O = (P ∘ M) V,   M the dropout mask
 //
-// Q, K and V are loaded into shared memory at once. S, P and O stay in registers, in float32 until they become
-// operands. P is not divided by its sum; O is divided at the end.
+// All of Q, K and V is loaded into shared memory at the beginning. S, P and O stay in registers. They are float32 until
+// they become operands of a product. P is not divided by its sum; O is divided at the end.
 #include "cuda/attention_tiles.cuh"
 
 namespace lxmert::cuda {
 
 namespace {
 
-// Writes the probabilities before dropout, where they were requested.
+// Writes the probabilities before dropout, if they were requested.
 template <int kTiles>
 __device__ __forceinline__ void writeMap(const Head& h, float* map, int side, int first,
                                          const float (&p)[2 * kTiles][4], const float (&inverse)[2]) {
@@ -60,7 +60,7 @@ __global__ void __launch_bounds__(32 * kTiles, residentBlocks(kForwardWarps<kDim
   __syncthreads();
   if (first >= queries) return;
 
-  float p[2 * kTiles][4] = {};  // of rows g and g + 8; first the scores, then the probabilities
+  float p[2 * kTiles][4] = {};  // of rows g and g + 8: first the scores, then the probabilities
   multiplyRows<kDim, kTiles>(p, q + first * kPitch<kDim>, k, keys);
   float largest[2] = {-INFINITY, -INFINITY}, sum[2] = {};
 #pragma unroll

@@ -1,4 +1,4 @@
-// Attention in plain float32 arithmetic, forward and backward:
+// Attention in float32, without tensor cores, forward and backward:
 //
 //   S = Q K^T / √d,  P = softmax(S),  L = log Σ exp(S),  O = (P ∘ M) V,   M the dropout mask
 //   P = exp(S - L),  G = dO V^T ∘ M,  dS = P ∘ (G - rowsum(P ∘ G)) / √d,  dV = (P ∘ M)^T dO,  dQ = dS K,  dK = dS^T Q
@@ -14,7 +14,7 @@ namespace lxmert::cuda {
 namespace {
 
 constexpr int kThreads = 128, kWarps = kThreads / 32;
-constexpr int kRowsAtOnce = 4;  // rows of the left matrix that share one read of each element of the right one
+constexpr int kRowsAtOnce = 4;  // rows of the left matrix for which each element of the right matrix is read only once
 
 // Rows of a matrix in global memory.
 template <class T>

@@ -15,9 +15,9 @@ template <int kDim>
 constexpr int kPitch = kDim + 8;
 
 // The minimum number of blocks per multiprocessor (for __launch_bounds__), chosen so that enough warps keep loads in
-// flight. With a smaller number, ptxas uses more registers than is useful. Without a number, it spills registers so
-// that one more block fits. On 12.0, the shared memory (100 KB) is enough for only 12 such warps; a larger number would
-// cause spills.
+// flight. With a smaller number, ptxas uses more registers than are useful. Without a number, ptxas spills registers to
+// make room for one more block. On 12.0, the shared memory (100 KB) is enough for only 12 such warps; a larger number
+// would cause spills.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1200
 constexpr int kMostWarps = 12;
 #else
@@ -33,7 +33,7 @@ struct Lane {
 };
 
 // Copies rows [rows, kDim] of a head into shared memory, asynchronously. Writes zeros to the rows from `rows` to
-// `padded` and to the columns behind headDim.
+// `padded` and to the columns from headDim on.
 template <int kDim>
 __device__ __forceinline__ void loadRows(const AttentionCall& c, const bf16* from, int64_t stride, int rows, int padded,
                                          bf16* to) {
@@ -151,8 +151,9 @@ __device__ __forceinline__ float overRow(float x, Op&& op) {
   return op(x, __shfl_xor_sync(0xFFFFFFFFu, x, 2));
 }
 
-// The dropout masks of 16 query rows, in the layout of the accumulators. Four keys need one call of Philox and belong
-// to two lanes. The even lane makes the call for row g, the odd lane for row g + 8, and they exchange the bits.
+// The dropout masks of 16 query rows, in the layout of the accumulators. One call of Philox gives the numbers of four
+// keys, and these keys belong to two lanes. The even lane makes the call for row g, the odd lane for row g + 8, and
+// they exchange the bits.
 struct TileMask {
   bool upper;
   QueryMask mask;
@@ -170,8 +171,8 @@ struct TileMask {
   }
 };
 
-// Calls body(D, N). D is the smallest kDim for which there are kernels and which is at least the number of columns of a
-// head. N is the smallest such kTiles that is at least the number of 16-row tiles of a sample.
+// Calls body(D, N). D is the smallest value of kDim that has kernels and is not less than the number of columns of a
+// head. N is the smallest value of kTiles that has kernels and is not less than the number of 16-row tiles of a sample.
 template <class Body>
 void withTiles(const AttentionCall& c, Body&& body) {
   const auto least = []<int... kOptions>(std::integer_sequence<int, kOptions...>, int n, auto&& then) {

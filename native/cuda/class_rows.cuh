@@ -1,4 +1,5 @@
-// How a block reads one row of logits, [width] float32 or bfloat16, of which the first `classes` count.
+// The functions with which a block reads one row of logits: [width] numbers, float32 or bfloat16. Only the first
+// `classes` of them are used.
 #pragma once
 
 #include "cuda/rows.cuh"
@@ -7,12 +8,12 @@ namespace lxmert::cuda {
 
 constexpr int kMostClassThreads = 512;
 
-// Threads of a block: each gets a few vectors of the row.
+// The number of threads of a block. Each thread processes a few vectors of the row.
 inline int classThreads(int64_t classes) { return classes <= 512 ? 32 : classes <= 4096 ? 128 : kMostClassThreads; }
 
-// body(c, l) for this thread's logits, ascending: 16 bytes at a time where they are aligned, single logits before the
-// first aligned place and after the last (a row of 30,522 bfloat16 numbers begins at any even address). `l` is an array
-// of float32, of length V or 1.
+// Calls body(c, l) for this thread's logits, in ascending order. It reads 16 bytes at a time where they are aligned,
+// and single logits before the first aligned place and after the last one. This is needed because a row of 30,522
+// bfloat16 numbers may begin at any even address. `l` is an array of float32, of length V or 1.
 template <class T, class Body>
 __device__ __forceinline__ void eachClass(const T* row, int classes, Body&& body) {
   constexpr int V = kWide<T>;

@@ -11,13 +11,14 @@ namespace {
 
 constexpr int kTargets = 6, kGroups = 16;
 constexpr int kWarps = 8;             // warps of a block of partial sums
-constexpr int64_t kRowsOfBlock = 64;  // chosen so that each multiprocessor gets several blocks at the model's widths
+constexpr int64_t kRowsOfBlock = 64;  // gives each multiprocessor several blocks at the model's widths
 
 struct Targets {
   ColumnTarget of[kTargets];
 };
 
-// A warp reads 32 neighbouring columns. The warps of a block share the partial sums of these, which are added in order.
+// A warp reads 32 neighbouring columns. The partial sums of these columns are divided among the warps of a block, and
+// the results are added in the order of the warps.
 __global__ void __launch_bounds__(kLanes* kGroups)
     sumPartialsKernel(const float* partial, int64_t blocks, int64_t columns, const Targets targets, bool accumulate) {
   LXMERT_SHARED(float, sums);
@@ -45,8 +46,8 @@ constexpr int kSumsPitch = kLanes + kLanes / V;
 template <int V>
 constexpr int kSumsOfWarp = V* kSumsPitch<V>;
 
-// partial [row blocks, columns]. A lane has V neighbouring columns. The warps of a block share its rows, and their sums
-// are added in order, so the sum of a column does not depend on V.
+// Computes partial [row blocks, columns]. A lane has V neighbouring columns. The rows of a block are divided among its
+// warps, and their sums are added in the order of the warps, so the sum of a column does not depend on V.
 template <class T, int V>
 __global__ void __launch_bounds__(kLanes* kWarps)
     partialColumnSums(const T* __restrict__ values, int64_t rows, int64_t columns, float* __restrict__ partial) {
@@ -82,8 +83,8 @@ void sumBlocks(CudaDevice& device, const Values& values, int64_t rows, int64_t c
                float* partial) {
   static_assert(V <= kWarps, "each thread adds up one column at most");
   constexpr int64_t kWidth = kLanes * V;
-  // Row blocks are along x, because a grid may have 2^31 - 1 blocks along x and 65,535 along y. The latter are enough
-  // for two million columns.
+  // Row blocks are along x, because a grid may have 2^31 - 1 blocks along x, but only 65,535 along y. The blocks along
+  // y are enough for two million columns.
   const dim3 grid(blocks, static_cast<unsigned>((columns + kWidth - 1) / kWidth));
   LXMERT_LAUNCH((partialColumnSums<T, V>), grid, kLanes * kWarps, kWarps * kSumsOfWarp<V> * sizeof(float),
                 device.stream(), values.as<const T>(), rows, columns, partial);

@@ -1,5 +1,5 @@
-// Computes the sum over the rows for each column, with the same bits each time. First every block adds its rows (this
-// file). Then the partial sums are added in the order of the blocks (column_sums.h).
+// Computes the sum over the rows for each column. Repeated calls give the same bits. First every block adds its rows
+// (this file). Then the partial sums are added in the order of the blocks (column_sums.h).
 #pragma once
 
 #include "cuda/column_sums.h"

@@ -7,13 +7,14 @@
 
 namespace lxmert::cuda {
 
-// The most blocks that make partial sums: three for each multiprocessor of a large device, for which layer norm's
-// backward leaves registers. More blocks would write more partial sums to be read again, and gain nothing.
+// The maximum number of blocks that compute partial sums: three for each multiprocessor of a large device, because the
+// registers of a multiprocessor are enough for three blocks of layer norm's backward. More blocks would only write more
+// partial sums, which must be read again.
 constexpr int64_t kMostPartials = 384;
 
 struct ColumnTarget {
   float* data;
-  int64_t first, count;  // columns of the partial sums
+  int64_t first, count;  // the columns of the partial sums that belong to this target
 };
 
 // target (=, +=) Σ over blocks of its columns of partial [blocks, columns], for at most 6 targets.

@@ -24,7 +24,8 @@ Completions::~Completions() {
 
 void Completions::add(cudaStream_t stream, Then then) {
   const cudaEvent_t event = freshEvent();
-  // On a failed device, recording the event fails. Waiting for it fails, too, and there `then` gets the error.
+  // On a failed device, recording the event fails. Waiting for the event fails, too, and `then` gets the error of the
+  // wait.
   if (event) cudaEventRecord(event, stream);
   {
     const std::lock_guard lock(mutex_);
@@ -33,7 +34,7 @@ void Completions::add(cudaStream_t stream, Then then) {
   wake_.notify_one();
 }
 
-// Null when the device cannot make one.
+// Null if the device cannot make an event.
 cudaEvent_t Completions::freshEvent() {
   cudaEvent_t event = nullptr;
   {

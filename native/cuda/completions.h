@@ -15,14 +15,14 @@ namespace lxmert::cuda {
 
 class Completions {
  public:
-  // Takes null, or the error with which the device failed. Called on the thread of the completions.
+  // Gets null, or the error with which the device failed. It is called on the thread of the completions.
   using Then = std::function<void(const Error*)>;
 
   explicit Completions(int ordinal);
   // Waits for the running callback; drops the callbacks that have not started.
   ~Completions();
 
-  // Calls `then` when everything that is in the stream now is done.
+  // Calls `then` when all work that is now in the stream is done.
   void add(cudaStream_t stream, Then then);
 
  private:

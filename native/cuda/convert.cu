@@ -1,4 +1,5 @@
-// to[i] = bfloat16(from[i]), rounded to nearest even; four elements a thread at a time where the addresses allow it.
+// to[i] = bfloat16(from[i]), rounded to nearest even. A thread converts four elements at a time if the addresses allow
+// it.
 #include "cuda/convert.h"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// The part of cuBLASLt that this program calls. It is declared here so that building needs neither NVIDIA's headers nor
-// the library. The library is opened at run time; if it is missing, the error says how to get it. test/cuda/cublaslt.cc
+// The part of cuBLASLt that this program calls. It is declared here, so a build needs neither NVIDIA's headers nor the
+// library. The library is opened at run time. If it is missing, the error says how to get it. test/cuda/cublaslt.cc
 // compares these declarations with NVIDIA's own header.
 #pragma once
 

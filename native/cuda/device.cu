@@ -45,7 +45,7 @@ CudaDevice::CudaDevice(int ordinal, Precision precision)
 // Errors of a failed device are ignored: nothing can be done about them here.
 CudaDevice::~CudaDevice() {
   cudaSetDevice(ordinal_);
-  // The callbacks of the completions hold memory from which the device may still be copying.
+  // The callbacks of the completions own memory from which the device may still be copying.
   cudaStreamSynchronize(stream_);
   cudaStreamSynchronize(ahead_);
   completions_.reset();
@@ -53,7 +53,7 @@ CudaDevice::~CudaDevice() {
 
 void CudaDevice::use() const { check(cudaSetDevice(ordinal_), "choosing the GPU"); }
 
-// The bf16 copy of the parameters lies behind them.
+// The bf16 copy of the parameters begins where the parameters end.
 int64_t CudaDevice::bytesFor(ArenaId arena, int64_t bytes) const {
   const bool copied = arena == ArenaId::Parameters && precision_ == Precision::BFloat16;
   return copied ? aligned(bytes) + bytes / 2 : bytes;
@@ -98,7 +98,7 @@ char* CudaDevice::allocate(ArenaId arena, int64_t bytes) {
   return memory;
 }
 
-// Waits for the work that may use this memory. cudaFree may wait, but its reference does not promise it.
+// Waits for the work that may use this memory. cudaFree may wait, too, but its documentation does not guarantee this.
 void CudaDevice::release(char* memory, int64_t) {
   cudaSetDevice(ordinal_);
   lanes_.settle();
@@ -133,8 +133,8 @@ void CudaDevice::copyIn(char* device, const HostBytes& host) {
   updateShadow(device, host.size);
 }
 
-// The copy waits for the work enqueued before the last copy ahead, and for the zeroing of a fresh arena. All later work
-// waits for the copy.
+// The copy waits for work that was enqueued before the previous copy of this kind, and, if an arena is new, until it is
+// filled with zeros. All work that is enqueued later waits for the copy.
 void CudaDevice::copyInAhead(char* device, const HostBytes& host) {
   lanes_.leave();
   bool zeroing;
@@ -170,7 +170,8 @@ void CudaDevice::after(Done done) {
   completions_->add(stream_, std::move(done));
 }
 
-// Captures on a separate stream, because other threads may enqueue on the device's stream: they zero arenas.
+// Captures on a separate stream, because other threads may enqueue work on the device's stream: they fill arenas with
+// zeros.
 std::unique_ptr<Captured> CudaDevice::capture(const std::function<void()>& work) {
   lanes_.leave();
   struct Capture {

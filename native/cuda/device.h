@@ -48,7 +48,7 @@ class CudaDevice final : public Device {
   // The following members are for kernels, on the engine's thread.
   cudaStream_t stream() const { return lanes_.stream(); }
   const Limits& limits() const { return limits_; }
-  // Enqueues a matrix product on that stream.
+  // Enqueues a matrix product on the stream above.
   void multiply(const Gemm& gemm) { gemms_->run(stream(), scratch<char>(gemms_->workspaceBytes()), gemm); }
   // Device memory, aligned to 256 bytes, that an op may use until its kernels have run. An op may call this several
   // times.
@@ -84,15 +84,15 @@ class CudaDevice final : public Device {
   Limits limits_{};
   OpColumn column_;
   const Stream stream_, captured_, ahead_;
-  const Event fence_;   // recorded at each copy ahead, behind all work that was enqueued before it
-  const Event copied_;  // recorded behind the last copy ahead
+  const Event fence_;   // recorded at each copy ahead, after all work that was enqueued before it
+  const Event copied_;  // recorded after the last copy ahead
   const std::unique_ptr<Gemms> gemms_ = openGemms();
   Lanes lanes_{stream_};
   Staging staging_;
   mutable std::mutex mutex_;  // guards the members below
-  bool zeroing_ = false;      // an arena is being zeroed since the last copy ahead
+  bool zeroing_ = false;      // whether filling an arena with zeros was enqueued after the last copy ahead
   std::vector<Block> allocated_;
-  std::vector<Block> parameters_;  // arenas with a bf16 copy behind them; `bytes` does not include the copy
+  std::vector<Block> parameters_;  // arenas that are followed by a bf16 copy; `bytes` does not include the copy
   int64_t held_ = 0;
   std::unique_ptr<Completions> completions_;  // must be the last member, because its thread uses the members above
 };

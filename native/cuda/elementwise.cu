@@ -13,7 +13,8 @@ struct Normal {
 };
 
 // Computes Φ and φ as on the CPU (cpu/math.h): erf by Abramowitz & Stegun 7.1.26 (absolute error 1.5e-7), and Φ of a
-// negative x without cancellation. Φ and φ use the same exponential, so that memory, not arithmetic, limits the speed.
+// negative x without cancellation. Φ and φ use the same exponential, so that the speed is limited by memory and not by
+// computation.
 __device__ __forceinline__ Normal normal(float x) {
   const float a = fabsf(x) * 0.70710678118654752f;
   const float e = __expf(-a * a);
@@ -40,8 +41,8 @@ struct Tanh {
   __device__ static float gradient(float y, float dy) { return dy * (1.0f - y * y); }
 };
 
-// One block works on one row. y may be the same memory as x, and dx as dy: each thread reads its elements before it
-// writes.
+// One block works on one row. y may be in the same memory as x, and dx in that of dy, because each thread reads its
+// elements before it writes them.
 template <class Function, class T, int V>
 __global__ void __launch_bounds__(kRowThreads) forwardKernel(const ElementwiseForward a) {
   blockRows(a.rows, [&](int64_t row, bool active) {

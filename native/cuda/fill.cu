@@ -18,7 +18,7 @@ unsigned blocksFor(int64_t n) {
 __device__ __forceinline__ int64_t firstElement() { return static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; }
 __device__ __forceinline__ int64_t allThreads() { return static_cast<int64_t>(gridDim.x) * kThreads; }
 
-// Writes single elements up to the first 16-byte boundary and behind the last one, and 16 bytes at a time between.
+// Writes single elements before the first 16-byte boundary and after the last one, and 16 bytes at a time between them.
 template <class T>
 __global__ void __launch_bounds__(kThreads) fillKernel(T* x, int64_t n, float value) {
   constexpr int V = kWide<T>;

@@ -22,7 +22,8 @@ __device__ __forceinline__ void fromHalves(const Packed<uint16_t, V>& packed, fl
   }
 }
 
-// One warp works on one row. Indices of the table's elements are 64-bit: there may be more than 2^31.
+// One warp works on one row. Indices of the table's elements have 64 bits, because the table may have more than 2^31
+// elements.
 template <class T, int V>
 __global__ void __launch_bounds__(kRowThreads) gatherFeaturesKernel(const GatherFeatures a) {
   warpRows(a.rows, [&](int64_t row, bool active) {

@@ -2,7 +2,7 @@
 
 namespace lxmert::cuda {
 
-// The error of a failed device is ignored: nothing can be done about it here.
+// The error of a failed device is ignored, because nothing can be done about it here.
 Lanes::~Lanes() { cudaStreamSynchronize(side_); }
 
 void Lanes::enter(int lane) {

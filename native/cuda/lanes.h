@@ -17,7 +17,7 @@ class Lanes {
   ~Lanes();
   Lanes(const Lanes&) = delete;
 
-  // Sends later work to lane 1 or 2. Both lanes run after everything enqueued before them, and there is no order
+  // Sends later work to lane 1 or 2. Both lanes run after all work that was enqueued before them, and there is no order
   // between them. Lane 0 ends both lanes: later work runs after them.
   void enter(int lane);
   // Like enter(0), but does not throw. The next call that waits for the device reports its error.
@@ -30,7 +30,8 @@ class Lanes {
 
   // The scratch memory of each lane that a captured graph needs to keep.
   using Memory = std::array<std::shared_ptr<char>, 2>;
-  // beginCapture makes `main` another stream and fixes the scratch space; endCapture undoes both and frees all of it.
+  // beginCapture replaces `main` by another stream and prevents the scratch space from growing. endCapture undoes both
+  // and frees the parts of the scratch space that ops have taken.
   Memory beginCapture(cudaStream_t main);
   void endCapture(cudaStream_t main);
 

@@ -27,7 +27,7 @@ __global__ void __launch_bounds__(kRowThreads)
     const RowMask mask(a.dropout, row);
     const LoadedRow<T, V, K> before(columns, z);
     const LoadedRow<T, V, K> residual(columns, hasResidual ? at<T>(a.residual, row * a.width) : z);
-    // Rounded to T, as the backward pass will read it.
+    // Rounded to T, because the backward pass will read the rounded value.
     const MadeRow sum(columns, [&](int k, int c, float(&x)[V]) {
       before.get(k, c, x);
       mask.apply<V>(c, x);

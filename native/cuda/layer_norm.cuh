@@ -1,5 +1,6 @@
 // Layer norm of one row by one warp. It is used by the op layerNorm and by the two embedding ops, which end with a
-// layer norm: out = (z - μ) / σ · γ + β; with x̂ = (z - μ) / σ and g = dOut γ: dz = (g - mean(g) - x̂ mean(g x̂)) / σ.
+// layer norm. Forward: out = (z - μ) / σ · γ + β.
+// Backward, with x̂ = (z - μ) / σ and g = dOut γ: dz = (g - mean(g) - x̂ mean(g x̂)) / σ.
 #pragma once
 
 #include "cuda/column_sums.cuh"

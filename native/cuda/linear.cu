@@ -18,7 +18,7 @@ constexpr DType dtypeOf() {
   return sizeof(T) == sizeof(float) ? DType::F32 : DType::BF16;
 }
 
-// The input features are F32 even where all other activations are bf16.
+// The input features are F32 even if all other activations are bf16.
 template <class T>
 const T* operand(CudaDevice& device, const Values& values, int64_t count) {
   if (values.dtype == dtypeOf<T>()) return values.as<const T>();
@@ -28,8 +28,8 @@ const T* operand(CudaDevice& device, const Values& values, int64_t count) {
   return converted;
 }
 
-// A parameter in the type of the operands. One outside the parameter arena (in tests) has no bf16 copy and is
-// converted.
+// A parameter in the type of the operands. A parameter outside the parameter arena (in tests) has no bf16 copy, so it
+// is converted here.
 template <class T>
 const T* parameter(CudaDevice& device, const Floats& master, int64_t count) {
   if (!master) return nullptr;
@@ -37,7 +37,7 @@ const T* parameter(CudaDevice& device, const Floats& master, int64_t count) {
   return operand<T>(device, {master, DType::F32}, count);
 }
 
-// A bias at an address that a product accepts.
+// A bias at an address that a product accepts: the given one, or a copy.
 template <class T>
 const T* biasOf(CudaDevice& device, const Floats& master, int64_t count) {
   const T* bias = parameter<T>(device, master, count);

@@ -71,7 +71,8 @@ __global__ void __launch_bounds__(kRowThreads)
   });
 }
 
-// Computes dx and the means of each active row: those of the feature's norm, then those of the box's norm.
+// Computes dx and the means of each active row: first the means of the layer norm of the feature, then those of the
+// layer norm of the box.
 template <class T, int V, int K>
 __global__ void __launch_bounds__(kRowThreads)
     objectRowsBackwardKernel(const ObjectEmbeddingBackward a, const Columns<V, K> columns, float4* means) {
@@ -109,7 +110,7 @@ constexpr int kSumsOfColumn = 8;
 constexpr int kColumnThreads = 64;
 constexpr int64_t kColumnBlocks = 256;
 
-// A thread has V columns of every gridDim.y-th row.
+// A thread computes V columns of every gridDim.y-th row.
 template <class T, int V>
 __global__ void __launch_bounds__(kColumnThreads)
     objectColumnsBackwardKernel(const ObjectEmbeddingBackward a, const float4* means, float* partial) {

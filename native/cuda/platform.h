@@ -1,5 +1,5 @@
-// Everything of CUDA that kernel files use, under nvcc and on the emulator (g++, without the toolkit): the language,
-// bfloat16, dynamic shared memory and launches. Kernel files include nothing else of CUDA.
+// All parts of CUDA that kernel files use, both with nvcc and on the emulator (g++, without the toolkit): the language,
+// bfloat16, dynamic shared memory and launches. Kernel files include no other file of CUDA.
 #pragma once
 
 #include <cstddef>
@@ -19,8 +19,8 @@
 
 namespace lxmert::cuda {
 
-// Dynamic shared memory that a launch may use without a request, and the most that every supported device grants on
-// request (99 KB on compute capability 12.0; the others have more).
+// The dynamic shared memory that a launch may use without a request, and the largest amount that every supported device
+// gives on request (99 KB, on compute capability 12.0; the other devices give more).
 constexpr size_t kSharedBytesUnasked = 48 * 1024;
 constexpr size_t kSharedBytesMost = 99 * 1024;
 
@@ -53,7 +53,7 @@ __host__ __device__ __forceinline__ bf16 fromFloat<bf16>(float x) {
   return toBf16(x);
 }
 
-// Two bfloat16 numbers in a word, in the order of tensor cores: the first in the low half.
+// Two bfloat16 numbers in a word, in the order of tensor cores: the first one is in the lower half.
 __device__ __forceinline__ uint32_t packBf16(float low, float high) {
 #ifdef __CUDACC__
   const __nv_bfloat162 both = __floats2bfloat162_rn(low, high);
@@ -95,7 +95,8 @@ void launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 blo
     status = cudaGetLastError();
   }
   if (status != cudaSuccess)
-    // The error may be that of an earlier kernel: the first call after it returns it.
+    // The error may come from an earlier kernel, because the first call after a failed kernel returns the error of the
+    // kernel.
     throw Error(ErrorCode::Internal, std::string(name) + ": the launch failed: " + cudaGetErrorName(status) + ": " +
                                          cudaGetErrorString(status) + kDeviceIsLost);
 }

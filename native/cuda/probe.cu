@@ -9,7 +9,7 @@ namespace lxmert::cuda {
 namespace {
 
 constexpr int kAnswer = 42;
-constexpr int kLeastMajor = 8;  // the first with bf16 tensor cores and cp.async
+constexpr int kLeastMajor = 8;  // the first compute capability with bf16 tensor cores and cp.async
 
 __global__ void answer(int* out) { *out = kAnswer; }
 
@@ -21,7 +21,7 @@ std::string reasonOf(cudaError_t status) {
 
 std::string version(int number) { return std::to_string(number / 1000) + '.' + std::to_string(number % 1000 / 10); }
 
-// Runs a tiny kernel. Returns "", or why it does not run.
+// Runs a very small kernel. Returns "", or the reason why the kernel does not run.
 std::string tryKernel() {
   int* device = nullptr;
   int host = 0;
@@ -62,8 +62,8 @@ Gpu findGpu(int ordinal) {
   if (ordinal >= count)
     missing("there is no GPU number " + std::to_string(ordinal) + ", only " + std::to_string(count) + " from 0 on");
 
-  // This is checked before the GPU is used. If it fails, `auto` uses the CPU, and then no memory of the GPU should be
-  // reserved.
+  // This is checked before the GPU is used. If the check fails, `auto` uses the CPU, and in this case no memory of the
+  // GPU should be reserved.
   requireGemms();
 
   cudaDeviceProp properties;

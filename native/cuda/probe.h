@@ -15,8 +15,8 @@ struct Gpu {
   int driver, runtime;  // CUDA versions: 1000 major + 10 minor
 };
 
-// Makes the GPU current for this thread and runs a tiny kernel on it, because a GPU may be listed and still not work.
-// Throws NoDevice with what is missing and how to get it.
+// Makes the GPU current for this thread and runs a very small kernel on it, because the driver may list a GPU that does
+// not work. Throws NoDevice, whose message says what is missing and how to get it.
 Gpu findGpu(int ordinal);
 
 // Returns a text that describes the GPU.

@@ -43,8 +43,9 @@ __device__ __forceinline__ void ldmatrixX4Trans(uint32_t (&r)[4], const void* sh
                : "memory");
 }
 
-// Copies 16 bytes asynchronously; both addresses are aligned to 16. When not `valid`, it writes 16 zeros and reads
-// nothing. This thread may read them after cpAsyncWait, other threads after a barrier behind that.
+// Copies 16 bytes asynchronously; both addresses must be aligned to 16 bytes. If `valid` is false, it writes 16 zeros
+// and does not read. This thread may read the bytes after cpAsyncWait. Other threads may read them after a barrier that
+// follows cpAsyncWait.
 __device__ __forceinline__ void cpAsync16(void* shared, const void* global, bool valid) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(sharedAddress(shared)),
                "l"(__cvta_generic_to_global(global)), "r"(valid ? 16 : 0)
@@ -54,7 +55,7 @@ __device__ __forceinline__ void cpAsync16(void* shared, const void* global, bool
 // Ends a group of copies.
 __device__ __forceinline__ void cpAsyncCommit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
-// Waits for all of this thread's groups except the latest `pending`.
+// Waits for all groups of this thread except the last `pending` groups.
 template <int pending>
 __device__ __forceinline__ void cpAsyncWait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory");

@@ -17,7 +17,7 @@ __device__ __forceinline__ float warpSum(float x) {
   return x;
 }
 
-// Every thread gets the sum. `shared` holds one float a warp. It may be used again only after a barrier.
+// Every thread gets the sum. `shared` has one float for each warp. It may be used again only after a barrier.
 __device__ __forceinline__ float blockSum(float x, float* shared) {
   x = warpSum(x);
   if (laneOf() == 0) shared[threadIdx.x / kLanes] = x;
@@ -27,8 +27,8 @@ __device__ __forceinline__ float blockSum(float x, float* shared) {
   return sum;
 }
 
-// Thread 0 gets the sum; the other threads get a part of it. `shared` holds one double a thread. blockDim.x must be a
-// power of two.
+// Thread 0 gets the sum; the other threads get a part of it. `shared` has one double for each thread. blockDim.x must
+// be a power of two.
 __device__ __forceinline__ double blockSumDouble(double x, double* shared) {
   shared[threadIdx.x] = x;
   for (unsigned half = blockDim.x / 2; half > 0; half /= 2) {
@@ -38,7 +38,7 @@ __device__ __forceinline__ double blockSumDouble(double x, double* shared) {
   return shared[threadIdx.x];
 }
 
-// The same for N sums at once. `shared` holds N doubles a thread.
+// The same for N sums at once. `shared` has N doubles for each thread.
 template <int N>
 __device__ __forceinline__ void blockSumsDouble(double (&x)[N], double* shared) {
   const unsigned threads = blockDim.x;

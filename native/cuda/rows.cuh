@@ -1,5 +1,5 @@
 // One warp works on one row, and a lane has the same columns of every row. A row of a usual width stays in registers
-// from its first use to its last; a row of another width is read again for each use.
+// until its last use. A row of another width is read again for each use.
 #pragma once
 
 #include <algorithm>
@@ -14,8 +14,8 @@ namespace lxmert::cuda {
 constexpr int kRowThreads = 128;
 constexpr int kRowWarps = kRowThreads / kLanes;
 
-// The number of blocks of `warps` warps that loop over rows. At least one, because some kernels write results for no
-// rows.
+// The number of blocks of `warps` warps that loop over rows. It is at least one, because some kernels write results
+// even if there are no rows.
 inline unsigned rowBlocks(int64_t rows, int warps = kRowWarps, int64_t most = 1 << 20) {
   return static_cast<unsigned>(std::clamp<int64_t>((rows + warps - 1) / warps, 1, most));
 }
@@ -37,7 +37,7 @@ class ActiveRows {
   Segment second_{0, 0};
 };
 
-// Calls body(row, active) on each warp, in strides, for all rows.
+// Calls body(row, active) once for each row. The warps take the rows in turn.
 template <class Body>
 __device__ __forceinline__ void warpRows(const Rows& rows, Body&& body) {
   const ActiveRows active(rows);
@@ -46,16 +46,16 @@ __device__ __forceinline__ void warpRows(const Rows& rows, Body&& body) {
     body(row, active.has(row));
 }
 
-// Calls body(row, active) on each block, in strides, for all rows.
+// Calls body(row, active) once for each row. The blocks take the rows in turn.
 template <class Body>
 __device__ __forceinline__ void blockRows(const Rows& rows, Body&& body) {
   const ActiveRows active(rows);
   for (int64_t row = blockIdx.x; row < rows.capacity; row += gridDim.x) body(row, active.has(row));
 }
 
-// Processes a thread's vectors of a row that `threads` threads share, a few at a time: it calls `load(i, c)` for each
-// of the columns c … c + V, then `use(i, c)` for each. So several loads are in flight at once. nvcc does not move a
-// load before a store by itself, because both might have the same address.
+// `threads` threads share a row. This function processes the vectors of one thread, a few at a time: for each of these
+// vectors (columns c … c + V) it calls `load(i, c)`, and then for each of them `use(i, c)`. So several loads are in flight at
+// once. nvcc does not move a load before a store, because both might have the same address.
 constexpr int kVectorsAtOnce = 4;
 template <int V, class Load, class Use>
 __device__ __forceinline__ void eachVector(int thread, int threads, int64_t begin, int64_t end, Load&& load,
@@ -101,8 +101,9 @@ struct Columns {
   }
 };
 
-// Calls body(Columns<V, K>) with the best V and K for rows at these addresses. V is 4 also for bfloat16 rows: weights
-// are float32, and a lane with 8 columns would read 16 of each 32 bytes at a time, and touch every sector twice.
+// Calls body(Columns<V, K>) with the best V and K for rows at these addresses. V is 4 for bfloat16 rows, too. The
+// weights are float32, and a lane with 8 columns would read only 16 of their 32 bytes at a time, so every sector would
+// be accessed twice.
 template <class Body>
 void withColumns(int64_t columns, std::initializer_list<const void*> places, Body&& body) {
   constexpr int V = kWide<float>;

@@ -1,6 +1,7 @@
-// Scratch space of ops: one block of device memory. An op takes parts of it from the front, and all of it is free again
-// after the op. Work runs in order on one stream, so the next op may use it at once. It grows when an op needs more
-// than there is, and growing waits for the device; after the first step it no longer grows.
+// Scratch space of ops: one block of device memory. An op takes parts of the block from its beginning, and the whole
+// block is free again after the op. Work runs in order on one stream, so the next op may use the block at once. The
+// scratch space grows if an op needs more than there is. To grow, it waits for the device. After the first step it no
+// longer grows.
 //
 // A captured graph keeps the block that it was captured with, even if the ops use another one by the time it is
 // launched.

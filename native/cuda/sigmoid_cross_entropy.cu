@@ -2,8 +2,8 @@
 //   h(l, t) = -t log σ(l) - (1 - t) log(1 - σ(l)) = |l| (1 - t) + log(1 + e) where l ≥ 0, else |l| t + log(1 + e),
 // e = exp(-|l|). No term is negative, so nothing cancels, and e never overflows.
 //
-// Backward, in place: l_c becomes scale · (σ(l_c) - t_c); inactive rows and the columns behind the classes become
-// zeros. With q = e / (1 + e): σ(l) - t = (1 - t) - q where l ≥ 0, else q - t.
+// Backward, in place: l_c becomes scale · (σ(l_c) - t_c); inactive rows and the columns after the classes become zeros.
+// With q = e / (1 + e): σ(l) - t = (1 - t) - q where l ≥ 0, else q - t.
 //
 // One block works on one row and reads the logits once. A row has few targets (VQA: ten at most), so each thread
 // compares the class of every target with its own classes. All threads read the same target at the same time.
@@ -29,7 +29,8 @@ __device__ __forceinline__ void targetsAt(const SoftTargets& targets, const Segm
   }
 }
 
-// For a part of a row: Σ h, the largest logit, its first class (-1: every logit is NaN), and the target of that class.
+// For a part of a row: Σ h, the largest logit, the first class that has it (-1 if every logit is NaN), and the target
+// of that class.
 struct RowPart {
   float loss = 0, largest = -INFINITY, score = 0;
   int place = -1;

@@ -58,7 +58,7 @@ __global__ void __launch_bounds__(kRowThreads) smoothL1BackwardKernel(const Smoo
         unpack(targets[i], t);
 #pragma unroll
         for (int j = 0; j < V; ++j) {
-          float d = p[j] - t[j];  // NaN stays
+          float d = p[j] - t[j];  // NaN stays NaN
           d = d < -1.0f ? -1.0f : d;
           d = d > 1.0f ? 1.0f : d;
           p[j] = scale * d;

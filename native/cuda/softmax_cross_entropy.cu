@@ -1,10 +1,10 @@
 // loss = Σ_rows w (log Σ_c exp(l_c) - l_label) over rows whose label is a class.
 //
 // Backward, in place: l_c becomes scale · w · (exp(l_c - logSumExp) - [c = label]). Rows without a label, inactive rows
-// and the columns behind the classes become zeros.
+// and the columns after the classes become zeros.
 //
-// One block works on one row. It reads the logits once, keeping their maximum and the sum of exponentials as it goes,
-// and never stores a probability.
+// One block works on one row. It reads the logits once, and updates their maximum and the sum of exponentials while it
+// reads. It never stores a probability.
 #include "cuda/class_rows.cuh"
 #include "cuda/kernels.h"
 #include "cuda/tally.h"
@@ -13,12 +13,13 @@ namespace lxmert::cuda {
 
 namespace {
 
-// For a part of a row: its largest logit, the first class that has it (-1: all are NaN), and Σ exp(l - largest).
+// For a part of a row: its largest logit, the first class that has it (-1 if all logits are NaN), and
+// Σ exp(l - largest).
 struct Part {
   float largest = -INFINITY, sum = 0;
   int place = -1;
 
-  // Adds logits of higher classes than all before.
+  // Adds logits whose classes are higher than those of all logits added before.
   template <int V>
   __device__ __forceinline__ void add(int c, const float (&l)[V]) {
     float top = l[0];
@@ -83,7 +84,7 @@ __global__ void __launch_bounds__(kMostClassThreads)
       const bool labelled = label >= 0 && label < classes;
       a.logSumExp.data[row] = part.largest + logSum;
       a.predictions.data[row] = part.place;
-      // In this order of terms the loss of a confident row does not cancel.
+      // With this order of the terms, the loss is accurate even if the probability of the label is almost 1.
       a.rowLoss.data[row] = labelled ? weight * (part.largest - toFloat(logits[label]) + logSum) : 0.0f;
     }
     __syncthreads();

@@ -9,10 +9,11 @@ namespace {
 constexpr int64_t kMebibyte = int64_t{1} << 20;
 // The most bytes of one copy. A larger upload or download is done in parts.
 constexpr int64_t kPart = 128 * kMebibyte;
-// The most bytes of all downloads that wait. The next download then waits for one of them.
+// The maximum number of bytes of all downloads that are not finished. If a download would exceed it, it waits until
+// others are finished.
 constexpr int64_t kMostPinned = 512 * kMebibyte;
 
-// A power of two, so that a buffer fits later copies, too.
+// A power of two, so that the buffer is large enough for most later copies, too.
 int64_t sizeFor(int64_t bytes) {
   int64_t size = kMebibyte;
   while (size < bytes) size *= 2;
@@ -95,7 +96,7 @@ Staging::Pinned Staging::takeForDownload(int64_t bytes) {
     }
     if (pinned_ == 0 || pinned_ + size <= kMostPinned) break;
     if (free_.empty()) {
-      given_.wait(lock);  // until a download ends
+      given_.wait(lock);  // waits until a download ends
       continue;
     }
     pinned_ -= free_.back().bytes;  // this buffer is too small

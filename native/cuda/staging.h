@@ -1,5 +1,5 @@
 // Copies between host and device through pinned memory, which the device reads and writes without the CPU. Copies do
-// not block the engine's thread, unless they need more bytes than the pinned memory has.
+// not block the engine's thread if the pinned memory has enough bytes for them.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 
 namespace lxmert::cuda {
 
-// Zeroed pinned memory.
+// Pinned memory that is filled with zeros.
 std::shared_ptr<char> pinned(int64_t bytes);
 
 class Staging {
@@ -22,10 +22,10 @@ class Staging {
   Staging(const Staging&) = delete;
   ~Staging();
 
-  // Memory that `stays` is copied from its place. All else goes through two buffers in turn: one is filled while the
-  // device copies from the other.
+  // Memory that `stays` is copied directly. All other memory is first copied into one of two buffers, in turn: one
+  // buffer is filled while the device copies from the other.
   void upload(cudaStream_t stream, char* device, const HostBytes& host);
-  // The values are at `host` before the next callback that is added to `completions`.
+  // The values are at `host` before the next callback that is added to `completions` is called.
   void download(cudaStream_t stream, Completions& completions, char* host, const char* device, int64_t bytes);
 
  private:

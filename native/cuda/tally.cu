@@ -8,7 +8,7 @@ namespace lxmert::cuda {
 
 namespace {
 
-constexpr int kThreads = 1024;  // of the one block: a row each of 1,024 rows at a time
+constexpr int kThreads = 1024;  // of the one block: each thread takes one row of 1,024 rows at a time
 constexpr int kSums = 3;
 
 __global__ void __launch_bounds__(kThreads) addToTallyKernel(const LossRows loss, float* tally) {

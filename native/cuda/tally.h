@@ -1,4 +1,4 @@
-// The sums of a loss over its rows, added to its tally in one fixed order.
+// Sums a loss over its rows and adds the sums to its tally. The order of the additions is fixed.
 #pragma once
 
 #include "cuda/device.h"
@@ -6,11 +6,12 @@
 
 namespace lxmert::cuda {
 
-// What a loss computed for each row, [R] each. Pointers that a loss does not need are null.
+// The values that a loss has computed for each row, [R] each. Pointers that a loss does not need are null.
 struct LossRows {
   Rows rows;
   const float* rowLoss;  // 0 in rows that do not count
-      // For a classification with one label a row (outside [0, classes): none): the arg-maxes and the labels.
+      // For a classification with one label for each row: the arg-maxes and the labels. A label outside [0, classes)
+      // means that the row has no label.
   const int32_t* predictions = nullptr;
   const int32_t* labels = nullptr;
   int64_t classes = 0;

@@ -1,8 +1,8 @@
 // out = dropout(LN(word[id] + position[p] + type[0])).
 //
-// Backward: the gradient goes through dropout and layer norm (the sum is looked up again) into the scratch tensor, and
-// from there it is added to the rows of the tables. Row 0 of each table, the original's padding index, gets nothing.
-// The tables are always the float32 parameters.
+// Backward: the gradient of the sum of embeddings is computed through dropout and layer norm (the sum itself is
+// computed again) and written to the scratch tensor. From there it is added to the rows of the tables. Row 0 of a table
+// is the original's padding index, so nothing is added to it. The tables are always the float32 parameters.
 #include "cuda/add_rows.h"
 #include "cuda/dropout.cuh"
 #include "cuda/kernels.h"

@@ -20,7 +20,7 @@ bool aligned(int64_t width, std::initializer_list<const void*> places) {
   return width % V == 0;
 }
 
-// V elements of T in the form that they have in memory. For bf16 this needs half the registers of float32.
+// V elements of T in the same form as in memory. For bf16 this needs half as many registers as float32.
 template <class T, int V>
 struct Packed {
   static constexpr int kWords = V * static_cast<int>(sizeof(T)) / 4;
@@ -87,8 +87,8 @@ __device__ __forceinline__ Packed<T, V> pack(const float (&x)[V]) {
   return packed;
 }
 
-// Stores to global memory. nvcc may turn an assignment of 16 bytes into four stores of 4 bytes, each to a part of every
-// sector that the warp writes (it does so with BertAdam's moments, for one). __stwb is always one instruction.
+// Stores to global memory. nvcc may turn an assignment of 16 bytes into four stores of 4 bytes. Then each store writes
+// only a part of every sector (nvcc does this, for example, with BertAdam's moments). __stwb is always one instruction.
 template <int V, class T>
 __device__ __forceinline__ void store(T* p, const float (&x)[V]) {
   const Packed<T, V> packed = pack<T>(x);

@@ -1,4 +1,5 @@
-// The six memories of an engine. Every tensor is a place in one of them; the engine allocates no other device memory.
+// The six arenas of an engine. The memory of every tensor is in one of them. The engine allocates no other device
+// memory.
 #pragma once
 
 #include <array>
@@ -18,7 +19,7 @@ using ArenaSizes = std::array<int64_t, kArenas>;
 struct Arena {
   char* base = nullptr;
   int64_t bytes = 0;
-  std::shared_ptr<char> memory;  // released by its last owner: this arena, or work that was enqueued on it
+  std::shared_ptr<char> memory;  // released by its last owner: this arena, or enqueued work that uses the memory
 };
 
 template <class T>

@@ -1,5 +1,5 @@
 // Reads the arguments of one op call from a flat list of numbers. TypeScript has already checked them and gives better
-// messages; this file checks again whatever could corrupt memory.
+// messages. This file checks again all arguments that could corrupt memory.
 #pragma once
 
 #include <cmath>
@@ -87,7 +87,7 @@ class ArgReader {
   // A size. The limit keeps products of three sizes far below 2^63.
   int64_t dim(const char* name, int64_t min = 1) { return integer(name, min, kMaxDim); }
   bool flag(const char* name) { return integer(name, 0, 1) != 0; }
-  // Refuses numbers that are not finite: they would spread through everything that a kernel writes.
+  // Refuses numbers that are not finite, because they would spread to all results of a kernel.
   double real(const char* name) {
     const double value = take(name);
     if (!std::isfinite(value)) fail(name, "is " + textOf(value) + ", expected a finite number");
@@ -100,7 +100,8 @@ class ArgReader {
     return rounded;
   }
   float probability(const char* name) {
-    // Kernels compute with the float32 value: 0.99999999 would become 1, and 1 / (1 - p) infinite.
+    // The float32 value is checked, because kernels compute with it: 0.99999999 would become 1, and 1 / (1 - p) would
+    // be infinite.
     const double p = take(name);
     const auto rounded = static_cast<float>(p);
     if (!(p >= 0 && rounded < 1))
@@ -156,7 +157,7 @@ class ArgReader {
 
   static Values valuesAt(const Place& p) { return {{reinterpret_cast<float*>(p.data), p.size}, p.dtype}; }
 
-  // With all digits: std::to_string writes six of them, and 0.99999999 as 1.000000.
+  // Writes all digits. std::to_string writes only six digits after the point, so 0.99999999 would become 1.000000.
   static std::string textOf(double value) {
     char text[32];
     std::snprintf(text, sizeof(text), "%.17g", value);

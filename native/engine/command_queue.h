@@ -1,4 +1,4 @@
-// A thread that runs commands in the order in which they were pushed.
+// A thread that runs commands in the order in which they were added.
 #pragma once
 
 #include <atomic>
@@ -14,15 +14,16 @@ class CommandQueue {
  public:
   using Command = std::function<void()>;
 
-  // The new thread calls `begin` first. Throws OutOfMemory when the system gives no thread.
+  // The new thread calls `begin` first. Throws OutOfMemory if the system cannot create a thread.
   explicit CommandQueue(Command begin);
-  // Runs what is queued, then ends the thread.
+  // Runs all queued commands, then ends the thread.
   ~CommandQueue();
 
   void push(Command command);
-  // Drops what has not started and everything that is pushed later. Does not wait. May be called again.
+  // Drops the commands that have not started, and all commands that are added later. Does not wait. May be called
+  // again.
   void drop();
-  // Calls `drop` and waits for the command that is running. Not to be called on the queue's own thread.
+  // Calls `drop` and waits for the command that is running. Must not be called on the thread of the queue.
   void abort();
   // Whether `drop` or `abort` has been called. A long command may check this and end early.
   bool isDropping() const { return dropping_; }

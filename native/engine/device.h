@@ -1,6 +1,6 @@
 // The interface between the engine and a back end: memory, copies, and the back end's column of the op table. `claim`,
-// `allocate` and `release` are called from any thread, everything else from the engine's thread, in the order in which
-// it was enqueued.
+// `allocate` and `release` may be called from any thread. All other functions are called from the engine's thread, in
+// the order in which the work was enqueued.
 //
 // A device may be asynchronous: it does its work in order, but later. `after` reports when the work is done.
 #pragma once
@@ -18,8 +18,8 @@ namespace lxmert {
 // The type of activations and of the operands of products. Parameters, gradients and moments are always float32.
 enum class Precision : int32_t { Float32, BFloat16 };
 
-// Reports how an asynchronous call ended: null, or the error. Called once, on the engine's thread or on a thread of its
-// device; not at all if the engine ends first.
+// Reports how an asynchronous call ended: null, or the error. It is called once, on the engine's thread or on a thread
+// of its device. It is not called if the engine ends first.
 using Done = std::function<void(const Error*)>;
 
 // Work that a device can launch as a whole: a CUDA graph.
@@ -40,13 +40,15 @@ class Device {
  public:
   virtual ~Device() = default;
 
-  // Announces the sizes that the engine's arenas will have. Throws OutOfMemory when the machine has not enough memory.
+  // Announces the sizes that the engine's arenas will have. Throws OutOfMemory if the machine does not have enough
+  // memory.
   virtual void claim(const ArenaSizes& sizes) { (void)sizes; }
-  // Zeroed memory for an arena, aligned to 256 bytes. Throws OutOfMemory.
+  // Memory for an arena, filled with zeros and aligned to 256 bytes. Throws OutOfMemory.
   virtual char* allocate(ArenaId arena, int64_t bytes) = 0;
   virtual void release(char* memory, int64_t bytes) = 0;
 
-  // Zeroed host memory from which the device copies directly. Called from any thread. Throws OutOfMemory.
+  // Host memory, filled with zeros, from which the device copies directly. May be called from any thread. Throws
+  // OutOfMemory.
   virtual std::shared_ptr<char> hostMemory(int64_t bytes) {
     char* memory = static_cast<char*>(std::calloc(bytes, 1));
     if (!memory)
@@ -65,13 +67,15 @@ class Device {
   virtual void copyInAhead(char* device, const HostBytes& host) { copyIn(device, host); }
   // `host` holds the values when the next callback given to `after` is called.
   virtual void copyOut(char* host, const char* device, int64_t bytes) = 0;
-  // Calls `done` when everything enqueued so far is done, with its error if it failed. Callbacks keep their order.
+  // Calls `done` when all work that has been enqueued so far is done. If this work failed, `done` gets the error.
+  // Callbacks are called in the order of these calls.
   virtual void after(Done done) { done(nullptr); }
-  // Waits for everything enqueued so far.
+  // Waits for all work that has been enqueued so far.
   virtual void wait() {}
 
-  // Turns the ops that `work` calls into one launch, without running them. They have been run once before. Returns null
-  // if this has no advantage on the device. Throws Error if it fails; the device can then be used as before.
+  // Turns the ops that `work` calls into one launch, without running them. The same ops must have been run once before.
+  // Returns null on a device for which one launch has no advantage. Throws Error if it fails; the device can then be
+  // used as before.
   virtual std::unique_ptr<Captured> capture(const std::function<void()>& work) {
     (void)work;
     return nullptr;

@@ -74,7 +74,8 @@ void Engine::reserve(ArenaId id, int64_t bytes) {
       fresh.base = fresh.memory.get();
       fresh.bytes = bytes;
     }
-    // The old memory is released after the work on it has run, and before the first work on the new memory.
+    // The old memory is released after the work that uses it has run, and before the first work that uses the new
+    // memory.
     if (arena.memory) queue_.push([old = arena.memory] {});
   } catch (...) {
     device_->claim(before);
@@ -96,7 +97,7 @@ char* Engine::place(const char* what, ArenaId id, int64_t offset, int64_t bytes)
   return arenas_[static_cast<int>(id)].base + offset;
 }
 
-// Runs work on the engine's thread. After the first failure the engine refuses everything that follows.
+// Runs work on the engine's thread. After the first failure the engine refuses all later work.
 template <class Work>
 void Engine::guarded(Work&& work) {
   if (failure_) return;
@@ -111,7 +112,7 @@ void Engine::guarded(Work&& work) {
   }
 }
 
-// Failures are reported in the order of the calls, too.
+// Failures, too, are reported in the order of the calls.
 void Engine::finish(Done done) {
   if (!failure_) return device_->after(std::move(done));
   device_->after([done = std::move(done), failure = *failure_](const Error*) { done(&failure); });
@@ -253,7 +254,7 @@ void Engine::forget(int64_t number) {
 }
 
 // The first replay calls the ops one by one, so that they allocate scratch space and other things that they need once.
-// If the engine must end, it stops between two ops.
+// If the engine is being closed, the replay stops between two ops.
 void Engine::play(Recording& recording) {
   const auto canLaunch = [&] { return recording.captured || (recording.ran && captures_ && capture(recording)); };
   if (!timer_.on() && canLaunch()) return recording.captured->launch();
@@ -264,7 +265,7 @@ void Engine::play(Recording& recording) {
   recording.ran = true;
 }
 
-// A capture that fails makes the run slower but does not end it: from then on the ops are called one by one.
+// A failed capture makes the run slower but does not end it: after the failure, the ops are called one by one.
 bool Engine::capture(Recording& recording) {
   try {
     recording.captured = device_->capture([&] {
@@ -299,7 +300,7 @@ void Engine::upload(const Upload& u, Done done) {
   char* target = place("upload", u.arena, u.offset, u.bytes);
   const auto copy = u.ahead ? &Device::copyInAhead : &Device::copyIn;
   const HostBytes source{u.host, u.bytes, u.memory != nullptr};
-  // An asynchronous device has finished with the memory when it calls `done`.
+  // An asynchronous device does not use the memory any more when it calls `done`.
   queue_.push([=, this, memory = u.memory, done = std::move(done)] {
     if (source.size > 0) guarded([&] { (*device_.*copy)(target, source); });
     finish([memory, done](const Error* error) { done(error); });
@@ -322,7 +323,7 @@ void Engine::dispose(Done done) {
     try {
       device_->claim({});
     } catch (const Error&) {
-      // A device that has failed may refuse this, too. Then there is nothing to release.
+      // A device that has failed may refuse this call, too. In that case nothing has to be released.
     }
     device_->after([done](const Error*) { done(nullptr); });
   });

@@ -2,7 +2,8 @@
 // in the order of the calls, on the engine's thread or on a thread of its device. The engine depends neither on
 // JavaScript nor on CUDA.
 //
-// All members must be called from one thread, that of the owner. Only the queue's commands run on another thread.
+// All members must be called from the thread that made the engine. Only the commands of the queue run on another
+// thread.
 #pragma once
 
 #include <functional>
@@ -29,7 +30,7 @@ class Engine {
 
   static constexpr int kLaneChange = -1;
   static constexpr int kShare = -2;
-  // The kinds of calls of kShare, with their arguments. A place is an arena and an offset in bytes.
+  // The kinds of calls of kShare. The comments list their arguments. A place is an arena and an offset in bytes.
   enum class Share {
     Add,      // count, target, a, b: target = a + b, floats
     Copy,     // count, target, source: floats
@@ -42,8 +43,8 @@ class Engine {
   static int opCount();
   static const char* opName(int op);
 
-  // Gives an arena a new size, zeroed. Its contents are lost, but work that is already enqueued still uses the old
-  // memory. Does not wait. If it fails, everything is as before.
+  // Gives an arena new memory of this size, filled with zeros. The contents of the arena are lost, but work that is
+  // already enqueued still uses the old memory. Does not wait. If it fails, the arena does not change.
   void reserve(ArenaId arena, int64_t bytes);
   // Bytes of all arenas.
   int64_t reserved() const;
@@ -54,27 +55,27 @@ class Engine {
   // Sends later ops to a lane: Device::enterLane. Uploads, reads and all other calls that are not ops end the lanes.
   void enterLane(double lane);
 
-  // The ranks of the run, for the calls of kShare. Only on the CPU.
+  // Sets the ranks of the run, for the calls of kShare. Works only on the CPU.
   void join(std::shared_ptr<RankSums> ranks);
   // Enqueues a call of kShare.
   void share(const double* args, size_t count);
 
   // Binds op calls and returns the number of the recording; enqueues nothing. Each call is written as the op's number,
-  // the count of its arguments, and the arguments. kLaneChange instead of an op's number has a lane as its argument,
-  // kShare a Share and its arguments.
+  // the count of its arguments, and the arguments. Instead of an op's number there may be kLaneChange, whose argument
+  // is a lane, or kShare, whose arguments are a Share and its arguments.
   int64_t record(const double* calls, size_t count);
   // Enqueues the calls of a recording. Throws BadArgument when an arena has been reserved since it was made. Returns a
   // note about an earlier replay, once: "" or why the device could not capture it.
   std::string replay(int64_t recording);
-  // Returns the note about an earlier replay without a new replay. Called after all enqueued work is done, it misses
-  // none.
+  // Returns the note about an earlier replay without a new replay. If it is called after all enqueued work is done, no
+  // note can come later.
   std::string takeNote();
   // Forgets a recording after the replays that are already enqueued.
   void forget(int64_t recording);
 
   // Host memory to upload from, 1 byte to 8 GiB: Device::hostMemory. An upload from it keeps it alive.
   std::shared_ptr<char> hostMemory(int64_t bytes);
-  // The hostMemory block that contains these bytes; null when none does.
+  // The hostMemory block that contains these bytes; null if they are in no block.
   std::shared_ptr<char> hostMemoryAt(const char* bytes, int64_t size);
   // Throws BadArgument unless the bytes lie in the arena.
   void checkPlace(const char* what, ArenaId arena, int64_t offset, int64_t bytes) const;
@@ -84,16 +85,18 @@ class Engine {
     int64_t offset;
     const char* host;
     int64_t bytes;
-    // false: in order with all else. true: Device::copyInAhead.
+    // false: in order with all other work. true: Device::copyInAhead.
     bool ahead = false;
     std::shared_ptr<char> memory = nullptr;  // the hostMemory block that contains the bytes, or null
   };
   void upload(const Upload& upload, Done done);
   void read(ArenaId arena, int64_t offset, char* host, int64_t bytes, Done done);
   void synchronize(Done done);
-  // Starts timing each op from zero, or stops, when the queue reaches this command.
+  // Begins to measure the time of each op, from zero, or stops measuring. This happens when the queue reaches this
+  // command.
   void profile(bool on);
-  // Calls and seconds of each op so far: 2 opCount() numbers. `out` must stay valid until `done`.
+  // Writes the number of calls and the seconds of each op so far: 2 opCount() numbers. `out` must stay valid until
+  // `done` is called.
   void readProfile(double* out, int64_t count, Done done);
   // Releases the arenas after the work that is already enqueued. Nothing may be enqueued afterwards.
   void dispose(Done done);
@@ -130,10 +133,10 @@ class Engine {
   int64_t lastRecording_ = 0;
   std::mutex noteMutex_;
   std::string note_;              // guarded by noteMutex_: the note that the next replay returns
-  bool captures_ = true;          // engine's thread only: until a capture fails
-  std::optional<Error> failure_;  // engine's thread only: the first error; all later work is skipped
+  bool captures_ = true;          // used on the engine's thread only: true until a capture fails
+  std::optional<Error> failure_;  // used on the engine's thread only: the first error; all later work is skipped
   OpTimer timer_{opCount()};      // engine's thread only
-  CommandQueue queue_;            // last: its thread uses the members above
+  CommandQueue queue_;            // must be the last member, because its thread uses the members above
 };
 
 }  // namespace lxmert

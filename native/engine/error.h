@@ -28,7 +28,7 @@ inline const char* codeName(ErrorCode code) {
   return "INTERNAL";
 }
 
-// Plugins throw this type and the addon catches it. Its visibility makes it the same type in both libraries.
+// Plugins throw this type and the addon catches it. The visibility attribute makes it the same type in both libraries.
 class __attribute__((visibility("default"))) Error : public std::runtime_error {
  public:
   Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code(code) {}

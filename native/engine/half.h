@@ -1,5 +1,6 @@
-// Converts the bits of an IEEE float16 to float32, exactly. It uses integers only, so that it is the same on every
-// device and on the emulator, which has no float16 type. Reading the number from memory costs more than converting it.
+// Converts the bits of an IEEE float16 to float32, exactly. It computes with integers only, so that the result is the
+// same on every device and on the emulator, which has no float16 type. Reading the number from memory costs more than
+// converting it.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
-// The op table: each op once, with the type of its arguments. A back end fills its column with kernels; calling an op
-// that it left empty is a typed error. An op's place in the list is its number in JavaScript.
+// The op table: each op once, with the type of its arguments. A back end fills its column of the table with kernels. A
+// call of an op for which it has no kernel gives a typed error. The position of an op in the list is its number in
+// JavaScript.
 #pragma once
 
 #include "engine/ops.h"

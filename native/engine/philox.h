@@ -1,5 +1,5 @@
 // Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) turns a counter into four
-// random words and keeps no state. All back ends share it, so a dropout mask is the same everywhere.
+// random words and keeps no state. All back ends use this code, so a dropout mask is the same on every device.
 #pragma once
 
 #include <cstdint>

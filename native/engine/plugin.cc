@@ -5,7 +5,7 @@
 namespace lxmert {
 
 const Plugin& openPlugin(const std::string& path) {
-  // Never closed: threads of its libraries may outlive every engine.
+  // The library is never closed, because threads of its libraries may still run after all engines have ended.
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (!library) {
     const char* why = dlerror();

@@ -17,24 +17,26 @@ struct DeviceOptions {
 
 // What the library's one C function returns.
 struct Plugin {
-  // kPluginAbi of the headers that the library was built with. The other fields are valid only if it equals ours.
+  // kPluginAbi of the headers that the library was built with. The other fields are valid only if this number equals
+  // kPluginAbi of the addon.
   uint64_t abi;
   // Describes the device and the libraries it uses. Throws NoDevice with what is missing and how to get it.
   std::string (*describe)(int ordinal);
-  // Describes the library for communication among several devices, which one device does not need. Throws NoDevice.
+  // Describes the library for communication among several devices. A run on one device does not need this library.
+  // Throws NoDevice.
   std::string (*describeNccl)();
   // Throws NoDevice.
   std::unique_ptr<Device> (*open)(const DeviceOptions& options);
 };
 
-// Throws NoDevice when there is no such library, or when it does not fit this addon. A library is never closed.
+// Throws NoDevice if there is no such library, or if it does not fit this addon. A library is never closed.
 const Plugin& openPlugin(const std::string& path);
 
 using PluginEntry = const Plugin* (*)();
 constexpr const char* kPluginEntry = "lxmertPlugin";
 
-// A fingerprint of everything that both sides must agree on: the op table, the sizes of its arguments, and a number,
-// which must be raised when a change of the engine's headers changes neither.
+// A hash of everything that must be the same in the addon and in the library: the op table, the sizes of its arguments,
+// and a number. Increase this number when a change of the engine's headers does not change the table or the sizes.
 constexpr uint64_t pluginAbi() {
   uint64_t hash = 14695981039346656037ull;  // FNV-1a
   const auto add = [&](uint64_t value) { hash = (hash ^ value) * 1099511628211ull; };

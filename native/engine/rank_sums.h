@@ -10,8 +10,8 @@ namespace lxmert {
 
 // A range of floats to sum over all ranks.
 struct Bucket {
-  float* target;              // where the sum goes; `size` floats
-  std::vector<float*> nodes;  // one summand for each node of the tree that this rank holds; `size` floats each
+  float* target;              // the target of the sum; `size` floats
+  std::vector<float*> nodes;  // one summand for each node of the tree that this rank has; `size` floats each
   int64_t size;
   // Empty: every rank receives the whole sum. Otherwise rank r receives the floats from slices[r] to slices[r + 1] only,
   // and the rest of its target is undefined. The first slice begins at 0, and the last one ends at `size`.

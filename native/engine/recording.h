@@ -1,4 +1,5 @@
-// Op calls that are bound once and run many times. Replaying them saves the host the work of a step.
+// Op calls that are bound once and run many times. With a replay, the host does not have to check and bind the calls of
+// each step again.
 #pragma once
 
 #include <array>
@@ -22,7 +23,8 @@ class Recording {
     for (int i = 0; i < kArenas; ++i) arenas_[i] = arenas[i].memory;
   }
 
-  // Whether the arenas still have the memory that the calls were bound to. Does not keep that memory alive.
+  // Whether the arenas still have the memory to which the calls were bound. A recording does not keep that memory
+  // alive.
   bool fits(const Arena (&arenas)[kArenas]) const {
     for (int i = 0; i < kArenas; ++i)
       if (arenas_[i].owner_before(arenas[i].memory) || arenas[i].memory.owner_before(arenas_[i])) return false;
@@ -31,7 +33,7 @@ class Recording {
 
   const std::vector<Call>& calls() const { return calls_; }
 
-  // For the engine's thread: whether the calls have been run once, and what the device has captured of them.
+  // Used on the engine's thread: whether the calls have been run once, and the graph that the device has captured.
   bool ran = false;
   std::unique_ptr<Captured> captured;
 

@@ -1,6 +1,6 @@
 // The numbers of a step that change from batch to batch. They are in device memory, where kernels read them, so no
-// launch depends on them. So a recorded sequence of launches can be used for every batch within its row capacities.
-// src/engine/stepRecord.ts writes the same layout.
+// launch depends on them. Therefore a recorded sequence of launches can be used for every batch that fits into its row
+// capacities. src/engine/stepRecord.ts writes the same layout.
 #pragma once
 
 #include <cstdint>
@@ -20,12 +20,12 @@ struct StepRecord {
   int32_t visionRows;
   int32_t maskedTokens;
   int32_t maskedObjects;
-  float lossScale[kLossSlots];  // d total / d (sum of one loss): its weight over its count in the global batch
+  float lossScale[kLossSlots];  // d total / d (sum of one loss): weight of the loss / its count in the global batch
 };
 static_assert(sizeof(StepRecord) == 16 * 4, "src/engine/stepRecord.ts writes 16 words");
 
-// A set of rows: it says which count of the step record gives the number of active rows. `Stacked` has language rows
-// from row 0 and vision rows from row `split`.
+// A set of rows. Its kind determines which count of the step record is the number of active rows. `Stacked` has
+// language rows from row 0 on and vision rows from row `split` on.
 enum class RowSet : int32_t { All, Samples, Language, Vision, Stacked, MaskedTokens, MaskedObjects, Count };
 
 struct Segment {

@@ -1,6 +1,7 @@
 'use strict';
-// The launcher set LD_LIBRARY_PATH for this process, which has read it already. Programs that this process starts get the value
-// from before the launcher. If this file runs again (in a worker thread), it does nothing.
+// The launcher has set LD_LIBRARY_PATH for this process, which has read the variable already. Programs that this
+// process starts get the value that the variable had before the launcher. If this file runs again (in a worker thread),
+// it does nothing.
 if (process.env.LXMERT_BUNDLE_STARTED !== undefined) {
   const before = process.env.LXMERT_OUTER_LD_LIBRARY_PATH;
   if (before === undefined) delete process.env.LD_LIBRARY_PATH;

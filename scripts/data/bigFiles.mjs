@@ -1,4 +1,7 @@
-/** Writes large feature files in the forms that the import reads, made up of a few images that are repeated under other ids. */
+/**
+ * Writes large feature files in the forms that the import reads. The files contain a few images, which are repeated
+ * with different ids.
+ */
 import { once } from 'node:events';
 import { createWriteStream, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -35,13 +38,13 @@ export function kindsOfImages(dim = DIM, objects = OBJECTS) {
   });
 }
 
-/** The columns of a TSV behind the id. */
+/** The columns of a TSV after the id. */
 const columnsOf = ({ features, boxes, ids, confs, objects }) =>
   Buffer.from(
     `\t480\t640\t${base64(ids)}\t${base64(confs)}\t${base64(ids)}\t${base64(confs)}\t${objects}\t${base64(boxes)}\t${base64(features)}\n`,
   );
 
-/** Writes pieces until `bytes` bytes are there. @returns images */
+/** Writes pieces until there are `bytes` bytes. @returns the number of images */
 async function writeUntil(path, bytes, pieceOf, end = []) {
   const file = createWriteStream(path);
   let [written, image] = [0, 0];
@@ -70,20 +73,22 @@ export async function writeSmallTsv(path, images) {
   await once(file, 'finish');
 }
 
-/** Members of gzip may follow each other. */
+/** a gzip file may consist of several members */
 export function writeGzip(path, bytes) {
   const columns = kindsOfImages().map((kind) => gzipSync(columnsOf(kind), { level: 1 }));
   return writeUntil(path, bytes, (image) => [gzipSync(idOf(image), { level: 1 }), columns[image % KINDS]]);
 }
 
-/** A zip with one deflated TSV of less than 4 GB: pieces that end on a byte follow each other. */
+/**
+ * A zip with one deflated TSV of less than 4 GB. Deflated pieces can be joined, because each of them ends at a byte.
+ */
 export async function writeZip(path, bytes) {
   const deflated = (text) => deflateRawSync(text, { level: 1, finishFlush: constants.Z_FULL_FLUSH });
   const texts = kindsOfImages().map(columnsOf);
   const columns = texts.map(deflated);
   const name = Buffer.from('features/train2014_obj36.tsv');
   let [crc, size, packed] = [0, 0, 0];
-  /** Flags say that checksum and sizes follow the data. */
+  /** these flags mean that checksum and sizes follow the data */
   const header = (signature, more) => {
     const common = Buffer.alloc(26);
     common.writeUInt16LE(20, 0);
@@ -127,7 +132,7 @@ export async function writeZip(path, bytes) {
   );
 }
 
-/** An array as numpy saves it. */
+/** An array in the form in which numpy saves it. */
 function npy(descr, shape, values) {
   const text = `{'descr': '${descr}', 'fortran_order': False, 'shape': (${shape.join(', ')}${shape.length === 1 ? ',' : ''}), }`;
   const header = `${text.padEnd(Math.ceil((11 + text.length) / 64) * 64 - 11)}\n`;
@@ -177,7 +182,7 @@ export async function writeNpzFolder(path, bytes) {
   return image;
 }
 
-/** Sentences of some images, as pre-training reads them, from a list of made-up words. */
+/** Sentences of some images, in the form that pre-training reads, from a list of invented words. */
 export async function writeSentences(path, { images, sentencesPerImage }) {
   const random = randomOf(7);
   const letters = 'etaoinshrdlu';

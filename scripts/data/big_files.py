@@ -1,4 +1,4 @@
-"""Writes large LMDB (as volta has them) and HDF5 files (as VL-T5 has them); reads a store with the public safetensors library.
+"""Writes large LMDB files (in volta's form) and HDF5 files (in VL-T5's form); reads a store with the public safetensors library.
 
 python3 big_files.py lmdb|hdf5 OUT BYTES; python3 big_files.py read STORE
 """

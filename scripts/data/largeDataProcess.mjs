@@ -1,4 +1,4 @@
-/** A part of `check-large-data.mjs`, in a process of its own. */
+/** The program of the separate process in which `check-large-data.mjs` runs a part. */
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadRunConfig } from '../../dist/config/loadConfig.js';
@@ -50,7 +50,7 @@ async function start(name, folder) {
   await data.close();
 }
 
-/** Slope of the line nearest to some points. */
+/** Slope of the line that fits some points best. */
 function slopeOf(points) {
   const mean = (i) => points.reduce((sum, point) => sum + point[i], 0) / points.length;
   const [x, y] = [mean(0), mean(1)];

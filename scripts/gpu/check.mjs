@@ -77,7 +77,7 @@ function describeDevice(lxmert) {
   try {
     seen = JSON.parse(told.stdout).cuda;
   } catch {
-    // The message is in `missing`.
+    // the message is in `missing`
   }
   const gpus = driver.status === 0 ? driver.stdout.trim().split('\n') : [];
   return { gpus, device: seen.device, missing: seen.missing };
@@ -94,7 +94,7 @@ async function runStep(step, context, deadline) {
   rmSync(log, { force: true });
   const start = performance.now();
   const result = (rest) => ({ ...rest, seconds: Math.round((performance.now() - start) / 100) / 10 });
-  // An emulated device is slow, so there only the stage has a deadline, not the step.
+  // An emulated device is slow, so on it only the stage has a deadline, not the step.
   const until = context.tiny ? deadline : Math.min(deadline, start + step.seconds * 1000);
   if (until - start < 1000) return { outOfTime: true, seconds: 0 };
   for (const item of step.commands) {

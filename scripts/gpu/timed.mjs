@@ -23,7 +23,7 @@ export async function runTimed(command, { log, seconds, env = process.env, stdou
       try {
         process.kill(-child.pid, name);
       } catch {
-        // The process has ended meanwhile.
+        // The process has ended in the meantime.
       }
     };
     let last;

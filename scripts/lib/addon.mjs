@@ -26,7 +26,10 @@ function sourcesFingerprint() {
   return fingerprint([at('binding.gyp'), ...files], [march, headers, process.platform, process.arch]);
 }
 
-/** Loads the addon in a separate process, because a faulty addon may end the process. Returns what went wrong, or ''. */
+/**
+ * Loads the addon in a separate process, because a faulty addon may end the process. Returns a text about the failure,
+ * or ''.
+ */
 export function tryAddon(path) {
   const result = spawnSync(process.execPath, ['-e', 'require(process.argv[1])', path], { encoding: 'utf8' });
   if (result.status === 0) return '';
@@ -105,11 +108,11 @@ async function build(sources) {
   writeFileSync(recordPath, `${JSON.stringify(record, null, 2)}\n`);
 }
 
-/** Compiles and links everything that is out of date. Returns why the result does not load, or ''. */
+/** Compiles and links all files that are out of date. Returns the reason why the result does not load, or ''. */
 async function make(title) {
   const nodeGyp = join(dirname(require.resolve('node-gyp/package.json')), 'bin', 'node-gyp.js');
   const headers = await nodeDirArguments(nodeGyp);
-  // A damaged addon would be newer than its object files, so make would not link it again.
+  // A damaged addon is newer than its object files, so make would not link it again.
   rmSync(addonPath, { force: true });
   await runStep(title, process.execPath, [nodeGyp, 'configure', 'build', '--jobs=max', '--loglevel=warn', ...headers], {
     cwd: root,

@@ -83,7 +83,7 @@ function writeLauncher(file, values) {
 /**
  * Makes the folder of the bundle.
  * @param {import('./bundleAddon.mjs').BuiltAddon} addon
- * @param {string} out the folder that it lies in
+ * @param {string} out the folder in which it is made
  * @returns {{ folder: string, glibc: string, absent: { name: string, build: string }[] }} the folder, the oldest glibc that it runs on,
  * and the plugins that are not in it
  */

@@ -14,8 +14,8 @@ const MARCH = 'x86-64-v3';
 const SOURCES = ['native', 'scripts', 'binding.gyp', 'package.json'];
 
 /**
- * @typedef {{ folder: string, march: string, programs: string }} BuiltAddon the folder of lxmert.node and its record, its -march,
- * and the folder of the programs that check a GPU with its kernels, where they are built
+ * @typedef {{ folder: string, march: string, programs: string }} BuiltAddon the folder of lxmert.node and its record,
+ * its -march, and the folder in which the programs that check a GPU with its kernels are built
  */
 
 /** The addon that is already built in the clone. @returns {BuiltAddon} */

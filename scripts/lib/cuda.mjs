@@ -33,7 +33,7 @@ function compilation() {
     sources: [...variables.lxmert_cuda_sources, ...variables.lxmert_cuda_toolkit_sources],
     flags: [
       ...variables.lxmert_cuda_flags,
-      // With this the library runs on all systems on which a bundle runs.
+      // With this file the library runs on all systems on which a bundle runs.
       ...['-include', 'scripts/lib/older-libstdc++.h'],
       ...targets(variables.lxmert_cuda_targets).map((target) => `-gencode=arch=compute_${target},code=sm_${target}`),
     ],
@@ -85,7 +85,7 @@ async function compileAll(sources, flags, extra, record) {
       const start = performance.now();
       const { inputs, report } = await compile(source, flags);
       record.objects[source] = { inputs, report, fingerprint: fingerprint(inputs, extra) };
-      writeFileSync(recordPath, JSON.stringify(record)); // written after each file, so that an interruption loses little
+      writeFileSync(recordPath, JSON.stringify(record)); // after each file, so that an interruption costs little work
       say(`cuda: ${source}: ${((performance.now() - start) / 1000).toFixed(1)} s`);
     }
   };
@@ -119,7 +119,7 @@ async function ensureObjects(sources, flags) {
 
 /**
  * Builds the library unless it is up to date.
- * @returns {Promise<{ built: boolean, reports: Map<string, string> }>} what ptxas said, by source file
+ * @returns {Promise<{ built: boolean, reports: Map<string, string> }>} the output of ptxas, by source file
  */
 export async function ensureCuda() {
   const version = nvccVersion();
@@ -207,7 +207,7 @@ export function findLibrary({ file }) {
   return null;
 }
 
-/** Notes the paths of libraries for the plugin, in case the system does not find them. */
+/** Writes the paths of libraries into files for the plugin, in case the system does not find the libraries. */
 function noteLibraries() {
   for (const library of Object.values(nvidiaLibraries)) {
     const found = findLibrary(library);

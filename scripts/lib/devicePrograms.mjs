@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { at, readJson } from './paths.mjs';
 
-/** The sources of the program that checks and times every kernel. */
+/** The sources of the program that checks every kernel and measures its time. */
 export const benchSources = () =>
   readdirSync(at('bench', 'cuda'))
     .filter((name) => name.endsWith('.cu'))

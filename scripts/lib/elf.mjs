@@ -43,7 +43,7 @@ export function newestSymbols(files, family) {
   const versions = files.flatMap((file) => {
     const listed = outputOf('objdump', ['-p', file]);
     if (listed === null) throw new StepError(`objdump does not read ${file}`);
-    // Only the versions that the file needs: those that it defines are listed before.
+    // Takes only the versions that the file needs. The versions that it defines are listed before them.
     const asked = /Version References:.*/s.exec(listed)?.[0] ?? '';
     return [...asked.matchAll(new RegExp(`\\b${family}_([\\d.]+)`, 'g'))].map(([, version]) => version);
   });

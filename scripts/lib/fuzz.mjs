@@ -81,8 +81,8 @@ const damages = {
 /**
  * Reads damaged copies of files.
  * @param options.list returns `[{name, shape, dtype, sha256}]` for a file, or throws an LxmertError
- * @returns counts, the slowest case in milliseconds, and what failed: other errors, a slow case, or changed numbers
- *   in a form with checksums
+ * @returns counts, the time of the slowest case in milliseconds, and the failures: other errors, a slow case, or
+ *   changed numbers in a form with checksums
  */
 export async function fuzz({ files, work, cases, seed, list, slowestAllowed = 10_000, onProgress = () => undefined }) {
   const random = randomOf(seed);
@@ -106,7 +106,8 @@ export async function fuzz({ files, work, cases, seed, list, slowestAllowed = 10
     for (let times = 1 + place(3); times > 0; times--) {
       const name = pick(names);
       done.push(name);
-      // Damage is made mostly in headers, where it has more effects than in numbers, which are most of a file.
+      // Most faults are put into headers, because they have more effects there than in numbers, which are most of a
+      // file.
       const front = random() < 0.5 ? Math.min(damaged.length, 4096) : damaged.length;
       const [head, tail] = [damaged.subarray(0, front), damaged.subarray(front)];
       const backwards = isZip && random() < 0.4;

@@ -10,8 +10,8 @@ const WAIT_MS = 250;
 const ANSWER_MS = 2000;
 
 /**
- * The name of a socket in Linux's abstract namespace, which is not a file. Only one process can listen at a name, and the
- * kernel frees the name when that process ends for any reason. So no stale lock can remain.
+ * The name of a socket in Linux's abstract namespace, which is not a file. Only one process can listen at a name. When
+ * this process ends, for any reason, the kernel frees the name. So no stale lock can remain.
  */
 function nameOf(what) {
   const { dev, ino } = statSync(root);

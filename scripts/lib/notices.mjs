@@ -21,7 +21,7 @@ function npmNotice(folder) {
   return `${heading(`${name} ${version} (npm), ${license ?? 'licence in its own text'}`)}${texts.join('\n\n') || `Its package names the licence ${license} and brings no text of it.`}\n`;
 }
 
-/** The licence file of Node, which covers everything in Node. */
+/** The licence file of Node, which covers all parts of Node. */
 function nodeNotice() {
   const prefix = join(process.execPath, '..', '..');
   const places = [
@@ -39,7 +39,7 @@ function nodeNotice() {
   return `${heading(`Node.js ${process.versions.node}`)}${text}\n`;
 }
 
-/** The Debian package that a file came with. */
+/** The Debian package to which a file belongs. */
 function packageOf(file) {
   for (const path of [file, file.replace(/^\/usr/, ''), realpathSync(file)]) {
     const found = outputOf('dpkg-query', ['-S', path])?.split(': ')[0].split(',')[0];
@@ -78,7 +78,7 @@ function libraryNotices(files) {
 }
 
 /**
- * The licences of everything in a bundle, as one text.
+ * The licences of all parts of a bundle, as one text.
  * @param {{ modules: readonly string[], libraries: readonly string[], plugins: readonly { name: string, notice: string }[] }} contents
  * folders of npm packages, files of shared libraries, and plugins
  */

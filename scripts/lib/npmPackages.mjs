@@ -40,8 +40,8 @@ export async function ensureNpmPackages() {
 }
 
 /**
- * `npx lxmert` searches node_modules/.bin and then the registry. npm makes no link there for the package of the current
- * folder, so this function makes it.
+ * `npx lxmert` searches node_modules/.bin and then the registry. npm makes no link in this folder for the package of
+ * the current folder, so this function makes the link.
  */
 export function ensureBinLink() {
   const target = '../../dist/cli/main.js';

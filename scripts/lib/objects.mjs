@@ -6,7 +6,7 @@ import { compiler, march, probeCompiler } from './compiler.mjs';
 import { at, fingerprint, readJson, root } from './paths.mjs';
 import { say, StepError, tailOf } from './process.mjs';
 
-/** Flags to compile for the emulator. Only nvcc knows `#pragma unroll`. */
+/** Flags to compile for the emulator. Only nvcc supports `#pragma unroll`. */
 export const emulatorFlags = () => [
   ...readJson(at('native', 'sources.gypi')).variables.lxmert_cxx_flags,
   ...[`-march=${march}`, '-fPIC', '-Wno-unknown-pragmas', '-I', 'native'],
@@ -58,7 +58,7 @@ export class Objects {
     this.#record = readJson(this.#recordPath) ?? {};
   }
 
-  /** @param {string} source a path in the checkout; test/cuda/support/programs.ts knows the names, too */
+  /** @param {string} source a path in the checkout; test/cuda/support/programs.ts uses the same names */
   path(source) {
     return join(this.folder, `${source.replaceAll('/', '-')}.o`);
   }

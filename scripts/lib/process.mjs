@@ -4,7 +4,7 @@ import { constants } from 'node:os';
 /** Number of last lines of a failed step that are shown. */
 const TAIL_LINES = 40;
 
-/** A failed step. `message` says what failed, and `hint` says what the user can do. */
+/** The error of a failed step. `message` says what failed, and `hint` says what the user can do. */
 export class StepError extends Error {
   /**
    * @param {string} message

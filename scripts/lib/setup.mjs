@@ -22,7 +22,7 @@ function checkMachine() {
   }
 }
 
-/** Installs and builds everything that is missing in the checkout. Fast if nothing has changed. */
+/** Installs and builds all parts that are missing in the checkout. This is fast if nothing has changed. */
 export async function setup() {
   const start = performance.now();
   checkMachine();

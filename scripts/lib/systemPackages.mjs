@@ -10,7 +10,10 @@ export function onPath(name) {
   return (process.env.PATH ?? '').split(delimiter).some((folder) => folder !== '' && existsSync(join(folder, name)));
 }
 
-/** What the system must have to build the addon, and the package of each package manager. */
+/**
+ * The programs and libraries that the system must have to build the addon, with the name of the package for each
+ * package manager.
+ */
 const NEEDS = [
   {
     what: 'a C++ compiler',
@@ -40,7 +43,7 @@ const NEEDS = [
   },
 ];
 
-/** What the system must have for the emulator of the CUDA back end, which only tests need. */
+/** The libraries that the system must have for the emulator of the CUDA back end, which only tests need. */
 const EMULATOR_NEEDS = [
   {
     what: 'Boost.Context',
@@ -49,7 +52,7 @@ const EMULATOR_NEEDS = [
   },
 ];
 
-/** What the system must have to pack a bundle. */
+/** The programs that the system must have to pack a bundle. */
 const BUNDLE_NEEDS = [
   {
     what: 'xz',
@@ -65,7 +68,7 @@ const INSTALL = {
   pacman: 'pacman -S --needed',
 };
 
-/** Installs Debian packages as root. Updates the package lists only if the installation fails without. */
+/** Installs Debian packages as root. Updates the package lists only if the installation fails without an update. */
 export async function aptInstall(packages) {
   const apt = (...args) => ['-o', 'DPkg::Lock::Timeout=300', ...args];
   const options = { cwd: root, env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } };
@@ -81,7 +84,10 @@ export async function aptInstall(packages) {
   }
 }
 
-/** Checks compiler, make, Python and oneDNN. As root on Debian it installs what is missing; otherwise it prints the command. */
+/**
+ * Checks compiler, make, Python and oneDNN. As root on Debian it installs the missing packages; otherwise it prints the
+ * command that installs them.
+ */
 export async function ensureSystemPackages() {
   await ensure(NEEDS);
   checkCompiler();

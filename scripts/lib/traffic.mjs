@@ -2,13 +2,15 @@
  * The ratios that have a budget. Each is divided by the least possible value:
  * - `moved` (of an op): the bytes that DRAM moves if nothing leaves the cache during a launch, divided by the bytes that the
  *   op must move
- * - `loads`, `stores` (of a kernel): the sectors that requests touch, divided by the sectors that as many bytes fill
- * - `again`: all sectors that requests touch, divided by the number of different sectors: how often a cache serves a sector
+ * - `loads`, `stores` (of a kernel): the number of sectors that requests access, divided by the smallest number of
+ *   sectors for as many bytes
+ * - `again`: the number of sectors that requests access, divided by the number of different sectors: how often each
+ *   sector is read from a cache
  * - `shared`: passes over the banks of shared memory, divided by the passes without conflicts
  */
 export const MEASURES = ['moved', 'loads', 'stores', 'again', 'shared'];
 
-/** Tolerance for budgets, because compilers may remove different repeated loads. */
+/** Tolerance for budgets. It is needed because each compiler may remove other repeated loads. */
 const TOLERANCE = 0.03;
 
 const SECTOR_BYTES = 32;
@@ -39,7 +41,10 @@ function sum(launches) {
   };
 }
 
-/** An op, then its kernels. The bytes of products and copies are not counted, so an op with one of them has no row of its own. */
+/**
+ * An op, then its kernels. The bytes of products and copies are not counted, so an op with one of them has no row for
+ * the op, only rows for its kernels.
+ */
 function rowsOf({ op, precision, bytes: least, launches }) {
   const key = `${op} ${precision}`;
   const isKernel = ({ loads, stores }) => loads.requests + stores.requests > 0;

@@ -1,4 +1,4 @@
-// What the scripts that interrupt training runs have in common.
+// Functions that are shared by the scripts that interrupt training runs.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync } from 'node:fs';
@@ -27,7 +27,7 @@ export function lxmert(...args) {
   return run;
 }
 
-/** The lines of metrics.jsonl of a run; none where there is no such file. */
+/** The lines of metrics.jsonl of a run; an empty list if there is no such file. */
 export function metricsLines(out) {
   try {
     return readFileSync(join(out, 'metrics.jsonl'), 'utf8').trimEnd().split('\n').filter(Boolean);
@@ -36,7 +36,10 @@ export function metricsLines(out) {
   }
 }
 
-/** What must be the same in two runs: the metrics without the rate, and a checksum of each file of both checkpoints. */
+/**
+ * The results that must be the same in two runs: the metrics without the rate, and a checksum of each file of both
+ * checkpoints.
+ */
 export function outcome(out) {
   const metrics = metricsLines(out).map((line) => JSON.stringify({ ...JSON.parse(line), samplesPerSecond: undefined }));
   const files = ['last', 'best'].flatMap((link) => {

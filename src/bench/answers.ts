@@ -13,7 +13,7 @@ import { timed, timesOf, type Times } from './statistics.js';
 import { peerSetup } from './step.js';
 
 const seed = 9595;
-/** Required by the model, but nothing is trained. */
+/** The model requires these options, but the benchmark trains nothing. */
 const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-6, weightDecay: 0, maxGradNorm: 0 };
 
 export interface AnswersBenchOptions {
@@ -36,7 +36,7 @@ export interface BatchReport {
   readonly batch: number;
   readonly questionsPerSecond: number;
   readonly milliseconds: Times;
-  /** The least FLOPs that an answer needs. */
+  /** The smallest number of FLOPs that an answer needs. */
   readonly gflopPerQuestion: number;
   readonly gflops: number;
   readonly sgemmShare: number;
@@ -52,7 +52,7 @@ export interface AnswersReport extends Rates {
   readonly peer?: { readonly name: string; readonly peakMemoryBytes: number; readonly memoryRatio: number };
 }
 
-/** Times answering questions: the forward pass with only the answer head, and reading its scores back. */
+/** Measures the time of answering questions: the forward pass with only the answer head, and the read of its scores. */
 export async function benchAnswers(options: AnswersBenchOptions): Promise<AnswersReport> {
   const { config, tokens, objects, peerPython, onProgress: tell = () => undefined } = options;
   const machine = thisMachine();
@@ -77,7 +77,7 @@ export async function benchAnswers(options: AnswersBenchOptions): Promise<Answer
       for (let i = 0; i < options.warmup + options.steps; i++) {
         const counts = i >= options.warmup;
         if (counts) await rates.measure();
-        // Measuring the rates has filled the caches with other data, and the peer has been asleep.
+        // The measurement of the rates has filled the caches with other data, and the peer has been idle.
         await answer(pretrainer, batch);
         const our = await timed(() => answer(pretrainer, batch));
         if (counts) ours.push(our);

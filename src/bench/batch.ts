@@ -21,9 +21,9 @@ const maskedShare = 0.15;
 const featureBlock = 65537;
 
 /**
- * A batch of random samples with the shape of real data. Sentence lengths are spread evenly over their range. 15 % of
- * the words (never [CLS] or [SEP]) and of the objects are to be predicted, half of the sentences are swapped, and
- * samples that are not swapped have an answer.
+ * A batch of random samples with the shape of real data. Sentence lengths are spread evenly over their range. The model
+ * must predict 15 % of the words (never [CLS] or [SEP]) and of the objects. Half of the sentences are swapped. Samples
+ * that are not swapped have an answer.
  * @throws LxmertError BAD_ARGUMENT for lengths that the model does not take; OUT_OF_MEMORY
  */
 export function benchBatch(config: ModelConfig, { samples, tokens, objects, seed }: BenchBatchOptions): Batch {
@@ -83,8 +83,8 @@ export function benchBatch(config: ModelConfig, { samples, tokens, objects, seed
 }
 
 /**
- * Checks memory for the features, which are in the batch and in two input slots, before minutes are spent on drawing
- * them.
+ * Checks that there is enough memory for the features, which are in the batch and in two input slots. This check comes
+ * first, because drawing the features can take minutes.
  */
 function checkMemory(floats: number, samples: number): void {
   const needed = 3 * 4 * floats * (1 + maskedShare);

@@ -17,7 +17,7 @@ export type BenchTask = (typeof benchTasks)[number];
 
 /** Number of answers of the heads of fine-tuning: those of VQA 2.0; false and true. */
 const answersOf = { vqa: 3129, nlvr2: 2 } as const;
-/** Number of right answers of a question of VQA, about the mean of the training split. */
+/** Number of right answers of a question of VQA. It is about the mean of the training split. */
 const targetsOfQuestion = 3;
 
 /** A model and a batch for it. */
@@ -60,7 +60,7 @@ const opened = (model: Pretrainer | Finetuner, trainStep: BenchedModel['trainSte
   trainStep,
 });
 
-/** Random questions with right answers, nothing masked. */
+/** Random questions with right answers. Nothing is masked. */
 function questionBatch(
   config: ModelConfig,
   { samples, ...options }: Omit<BenchBatchOptions, 'seed'>,

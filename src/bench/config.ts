@@ -1,7 +1,7 @@
 import { modelConfigSchema, type ModelConfig } from '../config/modelConfig.js';
 import { presets } from '../config/presets.js';
 
-/** The model sizes for benches. */
+/** The model sizes for benchmarks. */
 export const benchPresets = ['base', 'tiny'] as const;
 export type BenchPreset = (typeof benchPresets)[number];
 

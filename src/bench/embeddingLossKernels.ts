@@ -102,7 +102,8 @@ export function losses(config: ModelConfig): Kernel[] {
     ];
   };
   const answers = config.numQaLabels;
-  // The words of a sample are used as its scored answers. They are valid entries of targets, and not many more.
+  // The words of a sample are used as its scored answers. They are valid entries of the targets, and their number is
+  // not much larger than in real data.
   const scored = (s: KernelSpace): OpArgument[] => {
     const { tokenIds, tokens } = s.batch;
     const [entries] = tokenIds.shape;

@@ -28,14 +28,17 @@ export interface OpFloor extends OpWork {
   readonly op: OpName;
   /** Kernels launched on CUDA. */
   readonly launches: number;
-  /** Sum over the calls of the larger of two times: FLOPs over the product rate, and bytes over the copy rate. */
+  /**
+   * Sum over the calls of the larger of two times: FLOPs divided by the product rate, and bytes divided by the copy
+   * rate.
+   */
   readonly milliseconds: number;
 }
 
 export interface FloorsReport extends Rates {
   readonly batch: number;
   readonly precision: Precision;
-  /** The longest first. */
+  /** The op with the longest time comes first. */
   readonly ops: readonly OpFloor[];
   readonly total: Omit<OpFloor, 'op'>;
 }

@@ -66,10 +66,10 @@ function answerHead({ hiddenSize: h, numQaLabels }: ModelConfig, n: RowCounts): 
 }
 
 /**
- * FLOPs of the matrix products of one pre-training step with all tasks, forward and backward, on real rows only: those
- * that the mathematics needs, without repetitions of an implementation. The gradient of each of a product's two inputs
- * costs as much as the product; features and boxes are data and have no gradient. Base model, 12 tokens and 36 objects:
- * 27.0 GFLOP a sample.
+ * FLOPs of the matrix products of one pre-training step with all tasks, forward and backward, on real rows only. Only
+ * the products that the mathematics needs are counted, not those that an implementation repeats. The gradient of each
+ * of a product's two inputs costs as much as the product; features and boxes are data and have no gradient. Base model,
+ * 12 tokens and 36 objects: 27.0 GFLOP a sample.
  */
 export function pretrainFlops(config: ModelConfig, n: RowCounts): number {
   const h = config.hiddenSize;
@@ -83,9 +83,9 @@ export function pretrainFlops(config: ModelConfig, n: RowCounts): number {
 }
 
 /**
- * FLOPs of the matrix products that an answer depends on, forward. The pooler reads only the first row of each
+ * FLOPs of the matrix products on which an answer depends, forward. The pooler reads only the first row of each
  * sentence. So the last cross-modality layer needs the cross-attention of the language stream, the keys and values of
- * its self-attention, and everything else for that one row.
+ * its self-attention, and all other products only for that one row.
  */
 export function answerFlops(config: ModelConfig, n: RowCounts): number {
   return objectInputs(config, n) + answerLayers(config, n);

@@ -13,7 +13,7 @@ import type { StagedBatch } from '../step/staging.js';
 
 /** A float32 operand with more elements is filled with one value. */
 const largest = 2 ** 22;
-/** How many random numbers are summed for each value of `fillWithNoise`. */
+/** The number of random numbers that are summed for each value of `fillWithNoise`. */
 export const noiseWidth = 64;
 const alignment = 64;
 
@@ -46,7 +46,10 @@ export class KernelSpace {
     return this.#filled(this.engine.workspace.allocate(shape, 'f32', 'bottom'));
   }
 
-  /** Weights for products, in the arena of which the engine keeps a copy in its precision. */
+  /**
+   * Weights for products. They are in the parameter arena, because the engine keeps a copy of this arena in its
+   * precision.
+   */
   weights(...shape: number[]): Tensor {
     const tensor = this.engine.tensor('parameters', this.parameterBytes, shape);
     this.parameterBytes += Math.ceil(bytesOf(tensor) / alignment) * alignment;
@@ -65,7 +68,7 @@ export class KernelSpace {
     return tensor;
   }
 
-  /** float16 numbers. They are not initialized, which costs a kernel the same time. */
+  /** float16 numbers. They are not initialized, because the time of a kernel does not depend on their values. */
   halves(...shape: number[]): Tensor {
     return this.engine.workspace.allocate(shape, 'f16', 'bottom');
   }

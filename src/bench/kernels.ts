@@ -23,13 +23,13 @@ export interface KernelsBenchOptions {
   readonly batches: readonly number[];
   readonly tokens: readonly [number, number];
   readonly objects: number;
-  /** Numbers of threads, 0: one for each core; each is measured. On CUDA only the first one is used. */
+  /** Numbers of threads; each is measured. 0 means one thread for each core. On CUDA only the first number is used. */
   readonly threads: readonly number[];
   /** `float32` by default. */
   readonly precision?: Precision | undefined;
-  /** Number of parameters for the ops on parameters, a multiple of 65,536; by default more than any cache holds. */
+  /** Number of parameters for the ops on parameters, a multiple of 65,536; by default more than fit into any cache. */
   readonly parameters?: number | undefined;
-  /** Only these ops. */
+  /** Measures only these ops. */
   readonly ops?: readonly string[] | undefined;
   readonly onProgress?: (line: string) => void;
 }
@@ -45,7 +45,7 @@ export interface KernelReport extends Speed {
 
 export interface KernelsReport {
   readonly kernels: readonly KernelReport[];
-  /** By thread count. */
+  /** Results by number of threads. */
   readonly rates: readonly (Rates & { readonly threads: number })[];
   readonly precision: Precision;
   /** A text that describes the device. */
@@ -54,7 +54,8 @@ export interface KernelsReport {
 }
 
 /**
- * Times every op of the table by itself, by shape, batch size and number of threads, and the device's own rates.
+ * Measures the time of every op of the table alone, for each shape, batch size and number of threads, and the rates of
+ * the device.
  * @throws LxmertError BAD_ARGUMENT
  */
 export async function benchKernels(options: KernelsBenchOptions): Promise<KernelsReport> {

@@ -10,7 +10,7 @@ const several: Partial<Record<OpName, (args: readonly OpArgument[], activations:
   linearBackwardWeight: ([, , , , , x, , , dBias], activations) =>
     1 + (dBias === null ? 0 : 2) + rounding(x, activations),
   layerNormBackward: () => 2,
-  tokenEmbeddingBackward: () => 6, // rows, sums of gamma and beta, two tables of two kernels each
+  tokenEmbeddingBackward: () => 6, // rows; sums of gamma and beta; two kernels for each of two tables
   objectEmbeddingBackward: () => 3,
   gatherRowsBackward: () => 2,
   softmaxCrossEntropyForward: () => 2,

@@ -6,8 +6,8 @@ export interface Machine {
   readonly cpu: string;
   readonly cores: number;
   /**
-   * Load average of the last minute. If it is much above the bench's own threads, other programs disturb the
-   * measurement.
+   * Load average of the last minute. If it is much larger than the number of threads of the benchmark, other programs
+   * disturb the measurement.
    */
   readonly load: number;
 }
@@ -27,7 +27,7 @@ export function peakMemory(): number {
     const kilobytes = /^VmHWM:\s*(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
     if (kilobytes !== undefined) return 1024 * Number(kilobytes);
   } catch {
-    // Without /proc this is the best estimate.
+    // without /proc this is the best estimate
   }
   return 1024 * process.resourceUsage().maxRSS;
 }

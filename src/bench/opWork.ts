@@ -21,7 +21,7 @@ export interface OpWork {
 const isTensor = (arg: OpArgument): arg is Tensor => typeof arg === 'object' && arg !== null && 'arena' in arg;
 const isRows = (arg: OpArgument): arg is Rows => typeof arg === 'object' && arg !== null && 'set' in arg;
 
-/** How many of the rows a batch fills. */
+/** The number of rows that a batch fills. */
 function activeRows({ set, capacity }: Rows, n: RowCounts): number {
   const counts = {
     all: capacity,
@@ -36,7 +36,7 @@ function activeRows({ set, capacity }: Rows, n: RowCounts): number {
   return counts[set];
 }
 
-/** Operands that a call both reads and writes, by their place in the call. */
+/** Operands that a call both reads and writes, by their position in the call. */
 const inPlace: Partial<Record<OpName, readonly number[]>> = {
   layerNormForward: [4], // z
   softmaxCrossEntropyBackward: [4], // logits
@@ -47,8 +47,8 @@ const inPlace: Partial<Record<OpName, readonly number[]>> = {
 };
 
 /**
- * Ops that look rows up in a table. A call touches at most as many rows of the table as the call has rows itself. Any
- * operand of such an op that has more rows is the table.
+ * Ops that read rows of a table. A call uses at most as many rows of the table as the call has rows. If an operand of
+ * such an op has more rows, it is the table.
  */
 const lookUps: readonly OpName[] = [
   'tokenEmbeddingForward',

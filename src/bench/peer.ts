@@ -8,10 +8,12 @@ import { LxmertError } from '../errors.js';
 /** The package's `bench` folder: two folders above this file, compiled or not. */
 const scripts = fileURLToPath(new URL('../../bench/', import.meta.url));
 
-/** The environment as the user set it. The engine sets OpenMP variables for itself, which are not for the peer. */
+/**
+ * The environment variables of the user. The engine sets OpenMP variables for this process; the peer must not get them.
+ */
 const environment = { ...process.env };
 
-/** Number of lines of a failed peer's stderr that are shown. */
+/** The number of lines of stderr that are shown if a peer fails. */
 const shownLines = 12;
 
 /** The first message of a peer, when it is ready. */
@@ -20,8 +22,9 @@ interface Greeting {
 }
 
 /**
- * Runs the same work in another program, for comparison: a child process that takes one JSON object a line (first the
- * set-up, then requests) and answers each with one, as bench/torch_peer.py does. Between requests it sleeps.
+ * Runs the same work in another program, for comparison. The program is a child process that reads one JSON object a
+ * line (first the set-up, then requests) and answers each with one JSON object, as bench/torch_peer.py does. Between
+ * requests it waits without using the CPU.
  */
 export class Peer {
   readonly name: string;
@@ -34,7 +37,7 @@ export class Peer {
 
   /**
    * Starts `script` of the bench folder and waits until it is ready.
-   * @throws LxmertError BAD_ARGUMENT when the Python does not start or lacks a module
+   * @throws LxmertError BAD_ARGUMENT if Python does not start or a module is missing
    */
   static async start(python: string, script: string, setup: object): Promise<Peer> {
     const path = `${scripts}${script}`;

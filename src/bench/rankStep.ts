@@ -19,9 +19,9 @@ export interface RankBenchOptions {
   readonly warmup: number;
   /** CPU threads of each rank, and of the process that makes the step alone; 0: one for each core. */
   readonly threads: number;
-  /** Parts of a batch whose gradients are made on their own; one for each rank unless given. */
+  /** Number of parts of a batch whose gradients are computed separately; by default one for each rank. */
   readonly gradientParts?: number | undefined;
-  /** This process and the other ranks; absent: this process has no others. */
+  /** The connection to the other ranks; absent if there is only this process. */
   readonly sharing?: Omit<StepSharing, 'parts'> | undefined;
   readonly onProgress?: (line: string) => void;
 }
@@ -42,15 +42,15 @@ export interface RankBenchReport {
   readonly alone: Speed;
   /** The same number of samples on all ranks, with parts. */
   readonly shared: Speed;
-  /** How many times as fast as `alone`. */
+  /** The speed divided by the speed of `alone`. */
   readonly ratio: number;
-  /** Of rank 0, means of a step; absent without other ranks. */
+  /** Mean times of a step on rank 0; absent if there are no other ranks. */
   readonly communication?:
     | {
         readonly sentBytes: number;
         /** Time in which values were sent, received and added. */
         readonly milliseconds: number;
-        /** The part of it that did not pass during the backward pass: the step waited. */
+        /** The part of this time in which the step waited, because it did not pass during the backward pass. */
         readonly waitingMilliseconds: number;
         readonly notHidden: number;
       }
@@ -59,8 +59,8 @@ export interface RankBenchReport {
 }
 
 /**
- * Times pre-training steps on all ranks, and in turns with them the same steps in the process of rank 0 alone, while the
- * other ranks wait. So other load on the machine affects both.
+ * Measures the time of pre-training steps on all ranks. In turn with them, it measures the same steps in the process of
+ * rank 0 alone, while the other ranks wait. So other load on the machine affects both measurements.
  * @returns the report on rank 0, undefined on other ranks
  * @throws LxmertError BAD_ARGUMENT; RANK_LOST
  */

@@ -2,7 +2,7 @@ import { allRows, bytesOf, fill, type Engine, type OpArgument, type OpName, type
 import { fillWithNoise, noiseWidth } from './kernel.js';
 import { timeCalls } from './timing.js';
 
-/** Rates of this machine, measured with the engine. The bench compares times with them. */
+/** Rates of this machine, measured with the engine. The benchmark compares times with them. */
 export interface Rates {
   /** Matrix products in the engine's precision, GFLOP/s. */
   readonly sgemmGflops: number;
@@ -21,7 +21,7 @@ export const productWeightBytes = 4 * Math.max(...products.map(([width, out]) =>
 
 /**
  * The number of rows begins at `fewest` and is doubled until a call takes `longEnough` milliseconds, or until there are
- * `most` rows. On CUDA, `most` rows are more than a GPU's cache holds.
+ * `most` rows. On CUDA, `most` rows are more than fit into a GPU's cache.
  */
 const sizes = {
   cpu: { product: { fewest: 192, most: 1536, longEnough: 20 }, copy: { fewest: 16384, most: 16384, longEnough: 0 } },
@@ -35,9 +35,9 @@ const copyWidth = 1024;
 const takes = 2;
 
 /**
- * Measures an engine's rates with the engine's own ops: products with `linearForward`, copies with `gatherRowsForward` of
- * all rows in order. It can measure between other work. It uses the engine's workspace, so no other tensor may be there
- * meanwhile. The best measurement counts.
+ * Measures an engine's rates with the engine's own ops: products with `linearForward`, copies with `gatherRowsForward`
+ * of all rows in order. Measurements are possible between other work. They use the engine's workspace, so no other
+ * tensor may be in it during a measurement. The best measurement counts.
  */
 export class RateMeter {
   /** Bytes by which the measurements enlarged the workspace. */

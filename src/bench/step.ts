@@ -12,10 +12,12 @@ import { adam, learningRate, seed } from './recipe.js';
 import { opReports, type OpReport, type PeerReport } from './report.js';
 import { timed, timesOf, type Times } from './statistics.js';
 
-/** The original pads every sentence to this many tokens; here a longer sentence raises the number. */
+/**
+ * The original pads every sentence to this number of tokens. In this benchmark, a longer sentence increases the number.
+ */
 const paddedTokens = 20;
 
-/** Where a bench runs. */
+/** The device and threads of a benchmark. */
 export type BenchDevice = 'cpu' | 'cuda';
 
 export interface StepBenchOptions {
@@ -48,7 +50,9 @@ export interface StepBenchOptions {
 export interface StepReport extends Rates {
   readonly samplesPerSecond: number;
   readonly gflops: number;
-  /** `gflops` over the rate of large matrix products of the same precision, measured between the steps. */
+  /**
+   * `gflops` divided by the rate of large matrix products of the same precision, which is measured between the steps.
+   */
   readonly sgemmShare: number;
   /** High-water mark of the process without the memory for measuring rates; on CUDA, the memory of the arenas. */
   readonly peakMemoryBytes: number;
@@ -65,16 +69,17 @@ export interface StepReport extends Rates {
   readonly device: string;
   readonly machine: Machine;
   /**
-   * Notes of the engine, such as a failed capture. With one, the times are not those of a training run. Usually none.
+   * Notes of the engine, such as a failed capture. If there is one, the times are not those of a training run. Usually
+   * there is none.
    */
   readonly notes: readonly string[];
-  /** `memoryRatio`: our peak over the peer's. */
+  /** `memoryRatio`: our peak divided by the peer's peak. */
   readonly peer?: PeerReport & { readonly peakMemoryBytes: number; readonly memoryRatio: number };
 }
 
 /**
- * Times steps on one random batch: of pre-training with all five tasks, or of fine-tuning. Measurements of the rates, our
- * step and the peer's step alternate, so that other load on the machine affects all of them.
+ * Measures the time of steps on one random batch: of pre-training with all five tasks, or of fine-tuning. Measurements
+ * of the rates, our step and the peer's step alternate, so that other load on the machine affects all of them.
  * @throws LxmertError BAD_ARGUMENT
  */
 export async function benchStep(options: StepBenchOptions): Promise<StepReport> {
@@ -165,8 +170,8 @@ class StepRun {
   }
 
   /**
-   * Measures the machine's rates, then one step. On CUDA ops are timed in `profileStep`, because timing waits for each
-   * op.
+   * Measures the machine's rates, then one step. On CUDA the time of each op is measured in `profileStep`, because this
+   * measurement waits for each op.
    */
   async measure(): Promise<number> {
     await this.#rates.measure();

@@ -1,8 +1,8 @@
 import type { Engine, OpArgument, OpName, Recording } from '../engine/index.js';
 
 /**
- * Calls are repeated until together they take this many milliseconds, so that the clock's precision and the time of
- * enqueuing have little influence.
+ * Calls are repeated until all calls together take this number of milliseconds, so that the clock's precision and the
+ * time of enqueuing have little influence.
  */
 const lasting = 10;
 const mostCalls = 1000;

@@ -69,7 +69,7 @@ function layersOf(text: string): Layers {
   return layers as unknown as Layers;
 }
 
-/** Options of all benches. */
+/** Options of all benchmarks. */
 const commonOptions = (yargs: Argv<GlobalOptions>) =>
   yargs
     .option('preset', { choices: benchPresets, default: 'base' as const, describe: 'size of the model' })
@@ -174,7 +174,7 @@ interface RankBenchArguments extends RankArguments, Omit<Parameters<typeof bench
   readonly peerPython?: string | undefined;
 }
 
-/** A step on several ranks beside the same step in one process. */
+/** Compares a step on several ranks with the same step in one process. */
 async function timeRanks(args: RankBenchArguments, json: boolean): Promise<void> {
   if (
     args.task !== 'pretrain' ||
@@ -183,7 +183,7 @@ async function timeRanks(args: RankBenchArguments, json: boolean): Promise<void>
     args.peerPython !== undefined
   )
     throw new LxmertError('BAD_ARGUMENT', '--ranks works with --task pretrain on the CPU in float32, without a peer');
-  // All cores would be used by each of the ranks.
+  // Each of the ranks would use all cores.
   const threads = args.threads === 0 ? 1 : args.threads;
   await inRanks(
     args,

@@ -17,7 +17,7 @@ const megabytes = (bytes: number): string => `${Math.round(bytes / 2 ** 20)} MiB
 const spread = ({ median, min, max }: Times): string =>
   `${fixed(median)} ms (fastest ${fixed(min)}, slowest ${fixed(max)})`;
 
-/** Columns of right-aligned cells; the first `left` of them left-aligned. */
+/** Columns of cells. The first `left` columns are left-aligned, and the others are right-aligned. */
 function table(header: readonly string[], rows: readonly (readonly string[])[], left: number): string[] {
   const all = [header, ...rows];
   const widths = header.map((_, i) => Math.max(...all.map((row) => row[i].length)));
@@ -179,7 +179,10 @@ export function answersLines(report: AnswersReport): string[] {
   ];
 }
 
-/** @param demand samples a second that an H200 could take at most, by the least time of each op */
+/**
+ * @param demand the largest number of samples a second that an H200 could process, computed from the shortest possible
+ * time of each op
+ */
 export function dataLines(report: BenchDataReport, demand: number, precision: string): string[] {
   const { images, featureDim, objectsPerImage, workers, cores } = report;
   const rate = (samples: number, bytes: number) => `${fixed(samples, 0)} samples/s, ${fixed(bytes / 1e9, 2)} GB/s`;

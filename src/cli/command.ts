@@ -12,11 +12,11 @@ import { maxThreads } from '../config/runConfig.js';
 import { LxmertError } from '../errors.js';
 
 export interface GlobalOptions {
-  /** Also print the stack of an error. */
+  /** Whether to print the stack of an error, too. */
   trace: boolean;
 }
 
-/** A command of the table, whatever its options are. */
+/** A command of the table, with any options. */
 export type Command = CommandModule<GlobalOptions, never>;
 
 export interface CommandDefinition<T> {
@@ -24,7 +24,7 @@ export interface CommandDefinition<T> {
   readonly command: string;
   /** One line for the list of commands. */
   readonly describe: string;
-  /** Declares the options; their types reach the handler. */
+  /** Declares the options. The handler gets their types. */
   readonly builder: (yargs: Argv<GlobalOptions>) => Argv<T>;
   readonly handler: (args: ArgumentsCamelCase<T>) => void | Promise<void>;
 }
@@ -76,14 +76,17 @@ interface NumberSpec extends Range {
   readonly default?: number;
 }
 
-/** A yargs option whose value is checked to be a number. It has no yargs type, so that an error can show what was typed. */
+/**
+ * A yargs option whose value is checked to be a number. It has no yargs type, so that an error can show the text that
+ * the user typed.
+ */
 export interface NumberOption<T> {
   readonly requiresArg: true;
   readonly describe: string;
   readonly coerce: (given: unknown) => T;
 }
 
-/** The error for `--no-FLAG` where the flag needs a value. */
+/** The error for `--no-FLAG` if the flag needs a value. */
 export const noSwitch = (flag: string): LxmertError =>
   new LxmertError('BAD_ARGUMENT', `--no-${flag}: --${flag} needs a value and cannot be switched off`);
 
@@ -136,8 +139,8 @@ export const threadsOption = integerOption('threads', {
 
 const shown = (given: unknown): string => (typeof given === 'string' ? JSON.stringify(given) : String(given));
 
-/** Lets a command take several positional values. yargs would take only the last one otherwise. */
+/** Makes a command accept several positional values. Without this, yargs would take only the last one. */
 export const severalPositionals = { 'dot-notation': false, 'duplicate-arguments-array': true } as const;
 
-/** Of a flag that is given more than once, the last value. With `severalPositionals` such a flag is a list. */
+/** The last value of a flag that is given more than once. With `severalPositionals` such a flag is a list. */
 export const lastOf = (given: string | string[]): string => (Array.isArray(given) ? (given.at(-1) ?? '') : given);

@@ -6,7 +6,7 @@ import { percent, whole } from './trainProgress.js';
 
 const dtypes = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
 
-/** Where the original's code keeps its answers, relative to the current folder. */
+/** The file in which the original's code stores its answers, relative to the current folder. */
 const originalAnswers = 'data/lxmert/all_ans.json';
 
 export const command = defineCommand({

@@ -4,7 +4,7 @@ import { importDetector, recipes } from '../pictures/index.js';
 import { check } from './detectorCheck.js';
 import { defineCommand, integerOption, jsonOption, note, print, printJson } from './command.js';
 
-/** Sides of pictures, and counts of boxes, that a detector is made for at most. */
+/** The largest sides of pictures, and the largest numbers of boxes, for which a detector can be made. */
 const maxSide = 16_384;
 const maxBoxes = 100_000;
 

@@ -28,7 +28,7 @@ export const check = defineCommand({
     const all = {
       overlap: mean((one) => one.overlap),
       matched: mean((one) => one.matched / one.objects),
-      // Of a picture without matched objects nothing is known.
+      // Without matched objects, there are no figures about a picture.
       sameClass: mean((one) => (one.matched === 0 ? 0 : one.sameClass)),
       featureDistance: mean((one) => (one.matched === 0 ? 0 : one.featureDistance)),
     };

@@ -28,7 +28,7 @@ export const command = defineCommand({
       .option('json', jsonOption),
   handler: async (args) => {
     const { isFinetuning, sources } = eitherRunSources(args, 'lxmert doctor');
-    // A wrong flag is refused here, before anything is measured.
+    // A wrong flag is refused here, before any measurement.
     const { device, threads } = await (isFinetuning ? loadFinetuneConfig(sources) : loadRunConfig(sources));
     const machine = await inspectMachine({ device, threads });
     const planned = sources.flags?.data !== undefined || sources.file !== undefined;
@@ -122,7 +122,7 @@ const tellCoverage = ({
   (images === undefined ? '' : `; ${counted(images, 'image')} with sentences`) +
   (withoutSentences ? `, ${whole(withoutSentences)} without` : '');
 
-/** Number of damaged images that the text names; `--json` has all. */
+/** Number of damaged images that the text names. The output with `--json` has all of them. */
 const mostNamed = 50;
 
 function tellValues(files: readonly FileCheck[]): string[] {

@@ -28,7 +28,7 @@ export const command = defineCommand({
       args,
       async (ranks) => {
         const request = { ...questionRequest(args, ranks), labelled: true };
-        // The other ranks make their part of the predictions; rank 0 has them all.
+        // The other ranks make only their part of the predictions. Rank 0 has all predictions.
         if (ranks && ranks.rank > 0) await predict(request);
         else return evaluate({ ...request, skipMissing: args.skipMissing });
         return undefined;

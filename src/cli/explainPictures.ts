@@ -11,7 +11,8 @@ import { findPictureFile, pictureEndings } from '../formats/pictureFile.js';
 import { note } from './command.js';
 
 /**
- * Draws explanations: into the file `out`, if it ends with .svg, else into a folder, one file a question.
+ * Draws explanations. If `out` ends with .svg, it is the file for one explanation; otherwise it is a folder with one
+ * file for each question.
  * @returns the files
  * @throws BAD_ARGUMENT for several explanations and one file; FILE_ACCESS, FILE_MISSING
  */
@@ -55,7 +56,7 @@ function drawn(
 ): ExplanationPicture {
   const shares = (items: readonly { readonly relevance: number }[]): Float64Array =>
     scaled(Float64Array.from(items, ({ relevance }) => relevance));
-  // [CLS] and [SEP] are no words of the question.
+  // [CLS] and [SEP] are not words of the question.
   const inner = words.slice(1, -1);
   const [ofWords, ofBoxes] = [shares(inner), shares(boxes)];
   return {

@@ -3,7 +3,10 @@ import { removals } from '../explain/index.js';
 import { removedParts, testedMethods } from '../finetune/index.js';
 import type { ExplainedQuestion, PerturbationReport } from '../finetune/index.js';
 
-/** An explanation for people. A bar is as long as the word or box is relevant, beside the most relevant of its kind. */
+/**
+ * An explanation as text. The length of a bar shows how relevant the word or box is, compared with the most relevant
+ * word or box.
+ */
 export function explanationLines(explained: ExplainedQuestion): string[] {
   const { id, image, answer, probability, labels, words, boxes } = explained;
   const bars = (items: readonly { readonly name: string; readonly relevance: number }[]): string[] => {
@@ -26,7 +29,7 @@ export function explanationLines(explained: ExplainedQuestion): string[] {
   ];
 }
 
-/** The result of the perturbation test for people. */
+/** The result of the perturbation test as text. */
 export function perturbationTable({
   checkpoint,
   splits,

@@ -136,7 +136,7 @@ function infoLines(store: string, { manifest, bytes, objectsPerImage, image }: S
   ];
 }
 
-/** At most 20 rows: neighbours are put together where there are more. */
+/** The table has at most 20 rows. If there are more numbers, neighbouring numbers are joined to one row. */
 function histogram(counts: StoreInfo['objectsPerImage']): (readonly [string, number])[] {
   if (counts.length <= 20) return counts.map(([objects, images]) => [String(objects), images]);
   const [least, largest] = [counts[0][0], counts[counts.length - 1][0]];

@@ -17,7 +17,7 @@ import {
 /** Milliseconds between two lines of progress. */
 const interval = 10_000;
 
-/** No picture has more objects. */
+/** The largest number of objects of a picture. */
 const maxObjectsOfAll = 100_000;
 
 /** `lxmert features extract` */

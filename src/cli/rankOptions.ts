@@ -50,7 +50,7 @@ export const rankOptions = {
   }),
 } as const satisfies Record<string, Options>;
 
-/** Options of a command that may run in several processes and makes no gradients. */
+/** Options of a command that may run in several processes and computes no gradients. */
 export const sharingOptions = {
   ranks: rankOptions.ranks,
   transport: rankOptions.transport,

@@ -3,21 +3,21 @@ import { note } from './command.js';
 import { join, launch, roleBy, type RankArguments } from './rankOptions.js';
 import { listenToSignals } from './runSignals.js';
 
-/** What a process does as one of several ranks. */
+/** The work of a process that is one of several ranks. */
 export interface RankWork<T> {
   readonly ignoreHangup?: boolean | undefined;
   /** @param isFirst whether this is rank 0, which prints and writes */
   readonly work: (ranks: Ranks, isFirst: boolean) => Promise<T>;
-  /** After the work, when all ranks have finished. */
+  /** Called after the work, when all ranks have finished. */
   readonly finish?: ((result: T, ranks: Ranks) => void) | undefined;
-  /** Rank 0 only: a signal came to a rank. */
+  /** Called only on rank 0: a rank has received a signal. */
   readonly stopping: (reason: string) => void;
   readonly saving?: (() => void) | undefined;
-  /** Before anything is printed, and at the end. */
+  /** Called before anything is printed, and at the end. */
   readonly release?: (() => void) | undefined;
 }
 
-/** Milliseconds that a rank has to end after the run has failed on another one. */
+/** Milliseconds in which a rank must end after the run has failed on another rank. */
 const failedGrace = 5000;
 
 /**
@@ -48,7 +48,7 @@ export async function asRank<T>(args: RankArguments, placement: Placement, use: 
     shown.rank = ranks.rank;
     if (signals.exitCode !== undefined) stop('a signal', signals.exitCode);
     void ranks.failed.then((error) => {
-      // Ends a rank that is stuck, where nothing else does.
+      // Ends a rank that hangs, if it does not end in another way.
       setTimeout(() => {
         if (isFirst() && !told) note(`lxmert: ${error.message}`);
         process.exit(1);
@@ -76,9 +76,9 @@ export async function asRank<T>(args: RankArguments, placement: Placement, use: 
 }
 
 /**
- * Makes the work alone, or as one of several ranks; or starts the ranks of this machine, which make it.
- * @param work makes a result with the other ranks
- * @param finish takes the result of a process alone, or of rank 0
+ * Does the work alone, or as one of several ranks; or starts the ranks of this machine, which do the work.
+ * @param work computes a result together with the other ranks
+ * @param finish gets the result, in a process alone or on rank 0
  */
 export async function inRanks<T>(
   args: RankArguments,
@@ -90,7 +90,7 @@ export async function inRanks<T>(
   else if (role.kind === 'alone') await finish(await work(undefined));
   else
     await asRank(args, role, {
-      // Rank 0 writes before the ranks part, so that an error in writing is that of all of them.
+      // Rank 0 writes before the ranks close their connections, so that an error in writing ends all ranks.
       work: async (ranks, isFirst) => {
         const result = await work(ranks);
         if (isFirst) await finish(result);

@@ -82,7 +82,7 @@ function demandWhole(name: string, value: number): void {
     throw new LxmertError('BAD_ARGUMENT', `${name} must be a whole number from 0, not ${value}`);
 }
 
-/** Writes a page, and says where. @throws FILE_ACCESS */
+/** Writes a page, and prints its path. @throws FILE_ACCESS */
 export async function writePage(path: string, text: string): Promise<void> {
   await writeFileAtomic(path, text).catch((error: unknown) => {
     throw fileError(error, 'write', path);

@@ -18,10 +18,10 @@ function version(): string {
 
 const wrong = (message: string): LxmertError => new LxmertError('BAD_ARGUMENT', message);
 
-/** Adds to each argument that yargs does not know the option that was probably meant. */
+/** Adds the option that was probably meant to each argument that is no option. */
 function explainUnknown(unknown: string, options: readonly string[]): string {
   const names = unknown.split(', ');
-  // yargs names `--no-such` a second time as `noSuch`.
+  // yargs reports `--no-such` a second time, as `noSuch`.
   const camelCase = new Set(
     names.filter((n) => n.includes('-')).map((n) => n.replace(/-+(\w)/g, (_, c: string) => c.toUpperCase())),
   );
@@ -100,7 +100,10 @@ function report(error: unknown, { trace, usage }: { trace: boolean; usage: strin
   return lines.join('\n');
 }
 
-/** The names of the commands to load: the chosen one, or all of them for `--help`. @throws BAD_ARGUMENT when none is chosen */
+/**
+ * The names of the commands to load: the chosen one, or all of them for `--help`. @throws BAD_ARGUMENT if no command is
+ * chosen
+ */
 function commandsToLoad(args: readonly string[], chosen: string | undefined, table: CommandTable): readonly string[] {
   const names = Object.keys(table);
   if (chosen !== undefined) return Object.hasOwn(table, chosen) ? [chosen] : [];
@@ -125,7 +128,7 @@ async function unknownCommand(chosen: string, names: readonly string[]): Promise
 /**
  * Runs one command line.
  *
- * @param args what follows the program's name
+ * @param args the arguments after the program's name
  * @returns the exit code: 0 done, 1 failed, 2 wrong usage
  */
 export async function runCli(args: readonly string[], table: CommandTable): Promise<number> {

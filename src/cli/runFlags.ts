@@ -32,7 +32,7 @@ export function flagOf({ kind, choices, description, default: value, path }: Con
 export interface RunFlags {
   readonly settings: RunSettings;
   readonly presets: readonly string[];
-  /** Settings without a flag, because the command line gives them in another way. */
+  /** Settings that have no flag, because the command line gives them in another way. */
   readonly without?: readonly string[] | undefined;
 }
 

@@ -10,8 +10,8 @@ type EndingSignal = keyof typeof endings;
 const saving = ['SIGUSR1', 'SIGUSR2'] as const;
 
 /**
- * Milliseconds in which a second signal counts as the same one. A terminal and `timeout` signal the whole process group, and
- * a parent such as `npm start` passes the signal on as well.
+ * Milliseconds in which a second signal counts as the same one. A terminal and `timeout` send a signal to the whole
+ * process group, and a parent such as `npm start` forwards the same signal again.
  */
 const sameSignal = 500;
 
@@ -38,9 +38,10 @@ export interface RunSignals {
 }
 
 /**
- * Listens to signals. The first SIGINT, SIGTERM or SIGHUP aborts the run. A second SIGINT or SIGTERM ends the process at
- * once, even if its threads are blocked. SIGUSR1 and SIGUSR2 request a checkpoint. If npm or npx started the process and has
- * ended, the run ends as after SIGTERM: they start it through /bin/sh, and some shells do not pass signals on.
+ * Listens to signals. The first SIGINT, SIGTERM or SIGHUP aborts the run. A second SIGINT or SIGTERM ends the process
+ * at once, even if its threads are blocked. SIGUSR1 and SIGUSR2 request a checkpoint. If npm or npx started the process
+ * and has ended, the run ends as after SIGTERM. This is needed because npm and npx start the process through /bin/sh,
+ * and some shells do not forward signals.
  */
 export function listenToSignals(options: RunSignalOptions): RunSignals {
   const controller = new AbortController();

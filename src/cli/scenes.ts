@@ -6,7 +6,7 @@ import { defineCommand, integerOption, jsonOption, print, printJson } from './co
 
 const keys = [...questionTypes, 'all'] as const;
 
-/** The summary as lines of text: what was written, and the score of guessing without the picture. */
+/** The summary as lines of text: the files that were written, and the score of guessing without the picture. */
 function table(out: string, summary: ScenesSummary): string[] {
   const number = (value: number): string => value.toLocaleString('en-US');
   const share = (value: number | undefined): string => (value === undefined ? '-' : value.toFixed(3)).padStart(8);

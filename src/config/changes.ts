@@ -4,7 +4,9 @@ import { configFields } from './fields.js';
 import type { ConfigField } from './fields.js';
 import type { ConfigTree } from './presets.js';
 
-/** Settings that may change when a run is resumed: where and how it runs, not what it computes. */
+/**
+ * Settings that may change when a run is resumed. They determine where and how the run computes, but not its results.
+ */
 const free = new Set([
   'out',
   // The contents of these files are covered by the checksum of the samples, which is compared.
@@ -12,7 +14,7 @@ const free = new Set([
   'data.vocabulary',
   'data.exclude',
   'data.maxMissingShare',
-  // It leaves images out and does not change the order of the others.
+  // This setting leaves images out and does not change the order of the other images.
   'data.excludeLater',
   'data.workers',
   'device',

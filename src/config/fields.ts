@@ -17,7 +17,7 @@ export interface ConfigField {
 
 const kebab = (name: string) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 
-/** Flags with another name than the field. */
+/** Flags whose name is not the name of the field. */
 const flagNames: Readonly<Record<string, string>> = {
   'data.folder': 'data',
   'tasks.on': 'tasks',
@@ -37,7 +37,7 @@ interface Unwrapped {
   readonly default?: unknown;
 }
 
-/** Removes the wrappers of a type (default, optional, checks) and returns what they say. */
+/** Removes the wrappers of a type (default, optional, checks) and returns their description and default. */
 function unwrap(type: z.core.$ZodType): Unwrapped {
   const description = z.globalRegistry.get(type)?.description ?? '';
   if (type instanceof z.ZodDefault) {
@@ -95,7 +95,10 @@ function collect(shape: Shape, parents: readonly string[]): ConfigField[] {
 export interface RunSettings {
   /** In the order of the schema. */
   readonly fields: readonly ConfigField[];
-  /** The names known at a place of the description (`[]` is the top), or undefined where there is no object. */
+  /**
+   * The names of the settings at a place of the description (`[]` is the top); undefined if there is no object at this
+   * place.
+   */
   readonly knownKeys: (path: readonly string[]) => readonly string[] | undefined;
 }
 

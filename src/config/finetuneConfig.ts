@@ -27,7 +27,7 @@ export type FinetuneTask = (typeof finetuneTasks)[number];
 export const isFinetuneTask = (name: unknown): name is FinetuneTask =>
   (finetuneTasks as readonly unknown[]).includes(name);
 
-/** How the answers of a question become a loss; `src/finetune/objective.ts` says what each computes. */
+/** The losses for the answers of a question. `src/finetune/objective.ts` describes each of them. */
 export const answerLossNames = ['soft', 'hard', 'classes'] as const;
 
 /** Parts of the model that can be frozen. */
@@ -49,7 +49,7 @@ const modelShape = recordOf(keysOf(modelConfigSchema.shape), (name) => {
   return description === undefined ? open : open.describe(description);
 });
 
-/** Everything that describes a fine-tuning run. The defaults are those of the original's VQA. */
+/** All settings of a fine-tuning run. The defaults are those of the original's VQA. */
 export const finetuneConfigSchema = z
   .strictObject({
     task: z.enum(finetuneTasks).describe('form of the questions'),
@@ -149,6 +149,9 @@ export const finetunePresets = {
     data: { train: ['train'], valid: ['valid'] },
   },
   tiny,
-  /** The same without `from`: a model with the sizes of pre-training's `tiny`, which begins from random weights. */
+  /**
+   * The same, but without `from`: the model has the sizes of pre-training's preset `tiny` and begins from random
+   * weights.
+   */
   tinyScratch: { ...tiny, model: presets.tiny.model },
 } as const satisfies Record<string, ConfigTree>;

@@ -4,8 +4,8 @@ import { presetNames } from './presets.js';
 import { runConfigSchema } from './runConfig.js';
 
 /**
- * JSON Schema (draft 2020-12) of a YAML file that describes a run, for editors. Every setting may be left out, a list
- * may be written `a,b`, and `preset` names a preset.
+ * JSON Schema (draft 2020-12) of a YAML file that describes a run, for editors. Every setting is optional. A list may
+ * have the form `a,b`. The key `preset` names a preset.
  */
 export const runJsonSchema = (): object => jsonSchema(runConfigSchema, presetNames, 'A run of lxmert pretrain');
 

@@ -20,9 +20,9 @@ export interface ConfigSources {
   readonly flags?: Readonly<Record<string, string | undefined>> | undefined;
   /** A YAML or JSON file. */
   readonly file?: string;
-  /** Overrides the file's own `preset`. */
+  /** Overrides the `preset` that the file gives. */
   readonly preset?: string;
-  /** The description that a run to be resumed was started with. */
+  /** The description with which the run that is resumed was started. */
   readonly saved?: ConfigTree | undefined;
 }
 

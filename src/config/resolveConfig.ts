@@ -26,7 +26,8 @@ const what: Readonly<Record<keyof DataFacts, string>> = {
 };
 
 /**
- * Fills in the sizes that the data determine. A given table may be larger than the data need. The feature width must be equal.
+ * Fills in the sizes that the data determine. A size in the description may be larger than the data need, except the
+ * width of features, which must be equal.
  * @throws BAD_CONFIG naming the setting
  */
 export function resolveRunConfig(config: RunConfig, facts: DataFacts): ResolvedRunConfig {

@@ -21,7 +21,7 @@ export const namesOf = <T extends z.ZodType<string>>(name: T) =>
   z.array(name).refine((names) => new Set(names).size === names.length, 'a name is given twice');
 /** The forms of initial weights, for help. */
 export const weightForms = "a checkpoint, a transformers or BERT folder, or a .pth of the original's";
-/** The setting for encoder weights that initial weights may lack. */
+/** The setting for encoder weights that may be missing in the initial weights. */
 export const allowMissing = namesOf(z.string().min(1))
   .default([])
   .describe('encoder weights that the initial weights may lack: names, or patterns with *');
@@ -71,7 +71,7 @@ export const dataShape = {
   vocabulary: path.optional().describe('a BERT vocab.txt; default: that of bert-base-uncased'),
 };
 
-/** Settings of how the data are read. */
+/** Settings for reading the data. */
 export const readingShape = {
   residentFeatures: z
     .boolean()
@@ -125,7 +125,10 @@ export const courseShape = {
   keepEvery: count.optional().describe('never remove the checkpoint at the end of every Nth epoch'),
 };
 
-/** Products depend on the number of CPU threads. A run that is to have the same bits everywhere has one, unless it says how many. */
+/**
+ * The results of matrix products depend on the number of CPU threads. A run that must give the same bits on every
+ * machine uses one thread, unless its description gives a number.
+ */
 export const recordedThreads = ({
   gradientParts,
   threads,
@@ -154,7 +157,7 @@ export function checkCourse(
     complain(['microBatchSize'], `it is larger than batchSize (${config.batchSize})`);
 }
 
-/** Everything that describes a pre-training run. The defaults are those of the paper (sections 3.3 and 4.1). */
+/** All settings of a pre-training run. The defaults are those of the paper (sections 3.3 and 4.1). */
 export const runConfigSchema = z
   .strictObject({
     out: path.optional().describe('run folder'),

@@ -4,7 +4,7 @@ import { keysOf } from '../records.js';
 interface LossDescription {
   /** For help: `weight of the <title>`. */
   readonly title: string;
-  /** What the accuracy counts, for tables; absent for a regression, which has no accuracy. */
+  /** The things that the accuracy counts, as text for tables; absent for a regression, which has no accuracy. */
   readonly accuracy?: string;
 }
 

@@ -27,7 +27,7 @@ const keys: readonly (readonly [keyof ModelConfig, string, number?])[] = [
   ['initializerRange', 'initializer_range'],
 ];
 
-/** Keys that transformers declares as floats: it accepts `1.0` but not `1`. */
+/** Keys that transformers declares as floats. For them, transformers accepts `1.0` but not `1`. */
 const floatKeys = new Set([
   'hidden_dropout_prob',
   'attention_probs_dropout_prob',
@@ -35,7 +35,7 @@ const floatKeys = new Set([
   'initializer_range',
 ]);
 
-/** The tasks of the training, for transformers' `task_*` and `visual_*_loss` keys. */
+/** The tasks with which the model was trained, for transformers' `task_*` and `visual_*_loss` keys. */
 export interface TrainedTasks {
   readonly on: readonly TaskName[];
   readonly visualLosses: readonly VisualLossName[];

@@ -29,8 +29,8 @@ export async function* ahead<T, R>(
 }
 
 /**
- * Returns all results in order, or throws the first error. It waits for every promise first. So no work is running, or
- * writes into memory that is released, when the error is thrown.
+ * Returns all results in order, or throws the first error. It waits for every promise first. So when the error is
+ * thrown, no work is running that could write into released memory.
  */
 export async function allSettled<T>(promises: readonly Promise<T>[]): Promise<T[]> {
   const settled = await Promise.allSettled(promises);

@@ -41,7 +41,7 @@ export class Growable<T extends NumberArray> {
     this.#values = this.#copy(Math.max(needed, Math.ceil(this.#values.length * 1.5)), this.#length);
   }
 
-  /** Copies values. (`slice` would not give an array in shared memory.) */
+  /** Copies values. (The result of `slice` would not be in shared memory.) */
   #copy(length: number, filled: number): T {
     const copy = this.#allocate(length);
     copy.set(this.#values.subarray(0, filled));

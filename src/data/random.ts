@@ -53,7 +53,10 @@ export const purposes = { order: 0, matching: 1, words: 2, objects: 3, answer: 4
 
 export type Purpose = keyof typeof purposes;
 
-/** A sequence of random numbers for each (seed, epoch, sample, purpose). `at` selects a sequence and goes to its start. */
+/**
+ * A sequence of random numbers for each (seed, epoch, sample, purpose). `at` selects a sequence and begins at its
+ * start.
+ */
 export class RandomStream {
   readonly #key: Uint32Array;
   readonly #counter = new Uint32Array(4);

@@ -8,7 +8,7 @@ export interface ThreadsOptions {
   readonly what: string;
   /** The program of the threads. Its default export must be made by `threadProgram`. */
   readonly script: URL;
-  /** Given to each thread when it starts. */
+  /** The value that each thread gets when it starts. */
   readonly start: unknown;
   /** Largest number of threads. A thread is started only when there is work for it. */
   readonly count: number;
@@ -17,8 +17,8 @@ export interface ThreadsOptions {
 /** Threads that each do one piece of work at a time. Idle threads do not keep the process alive. */
 export interface Threads<Request, Result> {
   /**
-   * Runs a piece of work in a thread. `memory` is transferred to the thread instead of being copied. Rejects with the error
-   * of the work, or with INTERNAL if the thread died; another thread then does the later pieces.
+   * Runs a piece of work in a thread. `memory` is transferred to the thread instead of being copied. Rejects with the
+   * error of the work, or with INTERNAL if the thread has ended; another thread then does the later pieces.
    */
   run(request: Request, memory?: readonly ArrayBuffer[]): Promise<Result>;
   /** Ends each thread after its current piece of work. All other pieces reject with DISPOSED. May be called more than once. */
@@ -54,11 +54,11 @@ export function openThreads<Request, Result>(options: ThreadsOptions): Threads<R
     // Flags of the process are not passed to threads: some (such as --input-type) are not allowed there.
     execArgv: [],
   });
-  // Pieces wait in this list and not in the pool. If a thread has died, the pool starts no other thread for waiting pieces,
-  // and its `close` would end threads in the middle of their work.
+  // Pieces wait in this list and not in the pool. If a thread has ended, the pool starts no other thread for waiting
+  // pieces, and its `close` would end threads in the middle of their work.
   const waiting: Piece<Request, Result>[] = [];
   const atWork = new Map<Piece<Request, Result>, Promise<void>>();
-  /** Why no more work is done; undefined while the threads can be used. */
+  /** The reason why no more work is done; undefined while the threads can be used. */
   let ended: LxmertError | undefined;
   let closed: Promise<void> | undefined;
 
@@ -87,7 +87,8 @@ export function openThreads<Request, Result>(options: ThreadsOptions): Threads<R
     }
   }
 
-  // A thread died before it got work, for example because it could not start. Without this, its pieces would wait forever.
+  // A thread has ended before it got work, for example because it could not start. Without this handler, its pieces
+  // would wait forever.
   pool.on('error', (error) => {
     ended ??= died(error);
     for (const { reject } of [...waiting.splice(0), ...atWork.keys()]) reject(ended);
@@ -123,7 +124,8 @@ export interface Parcel<Result> {
 
 /**
  * Makes the default export of a thread's program. `begin` gets the value `start` and returns the function that does the
- * work. An error of `begin` is the reply to every piece of work; an error of the function is the reply to its piece.
+ * work. If `begin` throws an error, this error is the reply to every piece of work. If the function throws an error, it
+ * is the reply to that piece.
  */
 export function threadProgram<Program extends { start: unknown; request: unknown; result: unknown }>(
   begin: (start: Program['start']) => Promise<(request: Program['request']) => Promise<Parcel<Program['result']>>>,
@@ -148,7 +150,10 @@ function sendError(error: unknown): SentError {
   return { code: isLxmertError(error) ? error.code : undefined, message, stack };
 }
 
-/** Makes the error again. `what` is the work of the thread, for the message of an error without an lxmert code. */
+/**
+ * Makes the error again from the values in the message. `what` is the work of the thread; it is used in the message of
+ * an error without an lxmert code.
+ */
 function receiveError({ code, message, stack }: SentError, what: string): LxmertError {
   const cause = Object.assign(new Error(message), { stack });
   return code === undefined

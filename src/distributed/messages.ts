@@ -32,7 +32,7 @@ export type FromRank =
       readonly type: 'value';
       readonly key: string;
       readonly value: unknown;
-      /** Who receives the values of all ranks; all ranks unless given. */
+      /** The ranks that receive the values of all ranks; by default all ranks. */
       readonly to?: 'rank 0' | undefined;
     }
   | { readonly type: 'stop'; readonly stop: Stop }

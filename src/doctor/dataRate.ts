@@ -5,7 +5,7 @@ const FIRST = 6;
 const MOST_BATCHES = 40;
 const MOST_SECONDS = 4;
 
-/** How fast the batches of a run are made while no device computes. */
+/** The rate at which the batches of a run are made while no device computes. */
 export interface DataRate {
   readonly samplesPerSecond: number;
   readonly batches: number;

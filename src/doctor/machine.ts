@@ -37,7 +37,7 @@ export type NcclReport = { readonly library: string } | { readonly missing: stri
 
 /** The memory of the machine in bytes. */
 export interface MachineMemory {
-  /** The most that the process may use: the machine's memory, or the limit of its container. */
+  /** The largest amount that the process may use: the machine's memory, or the limit of its container. */
   readonly total: number;
   /** Memory that is free, or used only by caches. */
   readonly available: number;

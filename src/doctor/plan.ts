@@ -68,7 +68,7 @@ export interface RunPlan {
     | undefined;
   /** For training and for validation: how many sentences have an image. */
   readonly coverage: readonly DataCoverage[];
-  /** How fast batches are made; absent if no step was made. */
+  /** The rate at which batches are made; absent if no step was made. */
   readonly data?: DataRate | undefined;
   readonly warnings: readonly string[];
 }
@@ -76,7 +76,7 @@ export interface RunPlan {
 /**
  * Plans a run of `pretrain` or of `finetune`. The needed memory is computed before it is allocated. If the machine does
  * not have enough memory, the plan has a warning, and no step is made.
- * @throws what `pretrain` or `finetune` throws for a bad description or bad data
+ * @throws the errors of `pretrain` or `finetune` for an invalid description or invalid data
  */
 export async function planRun({ sources, steps, observer, memory: given }: PlanRequest): Promise<RunPlan> {
   const isFinetuning = sources.flags?.task !== undefined;

@@ -11,19 +11,22 @@ export type Precision = (typeof precisions)[number];
 export interface EngineOptions {
   /** `auto` is CUDA if CUDA works, otherwise the CPU. */
   readonly device?: 'auto' | 'cpu' | 'cuda' | undefined;
-  /** Default `float32`. The CPU stores activations in float32 with either. */
+  /** Default `float32`. The CPU stores activations in float32 with both values. */
   readonly precision?: Precision | undefined;
   /** CPU threads; 0: one for each core that the process may use. */
   readonly threads?: number | undefined;
-  /** File of the CUDA back end. Default: LXMERT_CUDA_LIBRARY; without that the file that `npm run build:cuda` makes. */
+  /**
+   * File of the CUDA back end. Default: LXMERT_CUDA_LIBRARY, or, if this is not set, the file that `npm run build:cuda`
+   * makes.
+   */
   readonly cudaLibrary?: string | undefined;
   /** Whether independent work runs at the same time on CUDA; default true. The results are the same in both cases. */
   readonly lanes?: boolean | undefined;
   /** Called once if the device cannot capture recorded ops as a graph and runs them one by one. */
   readonly onNote?: ((text: string) => void) | undefined;
   /**
-   * Opens no device and uses no memory. `Engine.observer` gets the op calls as they would be for CUDA or `cpu`. This is
-   * for counting work.
+   * Opens no device and uses no memory. `Engine.observer` gets the op calls as they would be for this device. It is for
+   * counting work without doing it.
    */
   readonly dryRun?: boolean | undefined;
 }
@@ -72,7 +75,7 @@ export function describeCuda(): string {
 }
 
 /**
- * Describes the NCCL that several GPUs would use; one GPU needs none.
+ * Describes the NCCL library that several GPUs would use. One GPU needs no NCCL.
  * @throws LxmertError NO_DEVICE with what is missing; ADDON
  */
 export function describeNccl(): string {

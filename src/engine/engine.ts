@@ -27,7 +27,7 @@ export interface Recording {
   readonly reservations: number;
 }
 
-/** A tensor whose values one of the ranks has. */
+/** A tensor whose values are on one of the ranks. */
 export interface OwnedTensor {
   readonly owner: number;
   readonly tensor: Tensor;
@@ -35,10 +35,10 @@ export interface OwnedTensor {
 
 /**
  * One device with one queue of work. Op calls check their arguments, enqueue and return at once. Only `await read()`
- * and `await synchronize()` wait, and arithmetic never blocks the event loop.
+ * and `await synchronize()` wait, and computations never block the event loop.
  *
- * Memory is six arenas, sized by `reserve`. After an op has failed the engine refuses all work: the next read or
- * synchronize rejects with the error.
+ * The memory consists of six arenas, whose sizes `reserve` sets. After an op has failed, the engine refuses all work:
+ * the next read or synchronize rejects with the error.
  */
 export class Engine implements AsyncDisposable {
   readonly device: 'cpu' | 'cuda';
@@ -46,7 +46,7 @@ export class Engine implements AsyncDisposable {
   readonly description: string;
   /** The type of activations. */
   readonly activationDType: DType;
-  /** Called for each op call that is enqueued: for benches and tests. */
+  /** Called for each op call that is enqueued. It is for benchmarks and tests. */
   observer: ((op: OpName, args: readonly OpArgument[]) => void) | null = null;
   readonly workspace = new Workspace();
   readonly #native: NativeEngine;
@@ -90,7 +90,10 @@ export class Engine implements AsyncDisposable {
     return new Engine(dry, { ...openDevice(dry, { device: 'cpu' }), device }, options);
   }
 
-  /** Gives an arena a new size, zeroed. Its contents are lost, but work enqueued before still uses the old memory. */
+  /**
+   * Gives an arena new memory of this size, filled with zeros. The contents of the arena are lost, but work enqueued
+   * before still uses the old memory.
+   */
   reserve(arena: ArenaName, bytes: number): void {
     translated(() => this.#addon.reserve(this.#native, arenaNames.indexOf(arena), bytes));
     this.#reserved.set(arena, bytes);
@@ -139,8 +142,9 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Runs two pieces of work at the same time if the device can. Both run after everything enqueued before, and before
-   * everything enqueued later. Neither may use memory of the other, except parameters, inputs and features.
+   * Runs two pieces of work at the same time if the device can. Both run after all work that was enqueued before, and
+   * before all work that is enqueued later. Neither may use memory of the other, except parameters, inputs and
+   * features.
    * @throws LxmertError INTERNAL if one of them does
    */
   beside(first: () => void, second: () => void): void {
@@ -151,8 +155,8 @@ export class Engine implements AsyncDisposable {
 
   /**
    * Records the op calls of `work`: they are checked and bound, but not enqueued. `replay` enqueues them any number of
-   * times; on CUDA the second replay captures a graph, and from then on a replay is one launch. A recording holds no
-   * memory. It becomes invalid when an arena is reserved.
+   * times; on CUDA the second replay captures a graph, and every later replay is one launch. A recording does not keep
+   * memory alive. It becomes invalid when an arena is reserved.
    */
   record(work: () => void): Recording {
     this.#checkNotRecording('record');
@@ -202,7 +206,10 @@ export class Engine implements AsyncDisposable {
     );
   }
 
-  /** The end of the op `gradNorm`: `norm` from the sum of squares of each chunk, and the sums of the losses. */
+  /**
+   * The last part of the op `gradNorm`: computes `norm` from the sum of squares of each chunk, and from the sums of the
+   * losses.
+   */
   finishNorm(squares: Tensor, sums: Tensor, norm: Tensor): void {
     const [chunks, losses] = [squares, sums].map((tensor) => [elements(tensor.shape), ...placeOf(tensor)]);
     this.#share('norm', [...chunks, ...losses, ...placeOf(norm)]);
@@ -225,7 +232,10 @@ export class Engine implements AsyncDisposable {
     return reservations === this.#reservations;
   }
 
-  /** Enqueues the recorded calls, in order with all else. @throws LxmertError BAD_ARGUMENT for an invalid recording */
+  /**
+   * Enqueues the recorded calls, in order with all other work. @throws LxmertError BAD_ARGUMENT for an invalid
+   * recording
+   */
   replay({ number }: Recording): void {
     this.#tell(translated(() => this.#addon.replay(this.#native, number)));
   }
@@ -252,7 +262,8 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Zeroed host memory to upload from repeatedly. For CUDA it is pinned, so that the device copies from it directly.
+   * Host memory, filled with zeros, for data that are uploaded repeatedly. For CUDA it is pinned, so that the device
+   * copies from it directly.
    * @throws LxmertError OUT_OF_MEMORY; BAD_ARGUMENT for 0 bytes or more than 8 GiB
    */
   hostMemory(bytes: number): ArrayBuffer {
@@ -263,8 +274,9 @@ export class Engine implements AsyncDisposable {
    * Copies host values into a tensor, in order with the ops. A plain source is copied at once. A source in `hostMemory`
    * or in a SharedArrayBuffer is read later, in place, and must not change until the promise resolves.
    *
-   * With `ahead` CUDA may copy while the work runs that was enqueued since the last upload ahead. That work must
-   * therefore not use this tensor. If two slots are used alternately, that work reads only the slot of the last upload.
+   * With `ahead`, CUDA may copy while earlier work runs, namely the work that was enqueued after the previous upload
+   * with `ahead`. So that work must not use this tensor. If two slots are used in turn, that work uses only the slot of
+   * the previous upload.
    */
   async upload(tensor: Tensor, source: NodeJS.TypedArray, { ahead = false } = {}): Promise<void> {
     this.#checkLive('upload', tensor);
@@ -304,7 +316,10 @@ export class Engine implements AsyncDisposable {
     this.#tellNote();
   }
 
-  /** Starts timing every op from zero, or stops. It costs two readings of a clock for each op. */
+  /**
+   * Begins to measure the time of every op, from zero, or stops measuring. This costs two readings of a clock for each
+   * op.
+   */
   profile(on: boolean): void {
     translated(() => this.#addon.profile(this.#native, on));
   }
@@ -335,7 +350,7 @@ export class Engine implements AsyncDisposable {
     else translated(() => this.#addon.enterLane(this.#native, lane));
   }
 
-  /** Reports a note of a replay, also when no other replay follows. */
+  /** Reports a note of a replay, even if no other replay follows. */
   #tellNote(): void {
     if (!this.#disposed) this.#tell(translated(() => this.#addon.takeNote(this.#native)));
   }
@@ -352,7 +367,10 @@ export class Engine implements AsyncDisposable {
       );
   }
 
-  /** The work since the last upload ahead reads that upload's tensor, so the next upload ahead must have another target. */
+  /**
+   * The work since the previous upload with `ahead` reads the tensor of that upload, so this upload must have another
+   * target.
+   */
   #checkSlot(tensor: Tensor): void {
     const last = this.#uploadedAhead;
     if (last && overlap(last, tensor))

@@ -14,7 +14,8 @@ type Uses = Map<ArenaName, Ranges>;
 
 /**
  * Two lanes of work, which run at the same time, in no fixed order. If one lane has used a place in writable memory,
- * the other lane must not use this place. Then a step gives the same bits in every order. Each op call is checked for this.
+ * the other lane must not use this place. Under this rule a step gives the same bits in every order. Each op call is
+ * checked for this.
  */
 export class Lanes {
   /** The used memory of each lane; empty outside of `beside`. */

@@ -1,4 +1,4 @@
-/** The meaning of the dynamic linker's messages, tried in order. */
+/** The meanings of messages of the dynamic linker. They are tried in order. */
 const linkerMessages: readonly {
   readonly pattern: RegExp;
   readonly steps: (match: RegExpExecArray, rebuild: string) => string[];
@@ -63,7 +63,7 @@ const linkerMessages: readonly {
 ];
 
 /**
- * Why an addon could not be loaded, and what to do: one step for each line.
+ * Says why an addon could not be loaded, and what to do: one step in each line.
  *
  * @param message the message of dlopen's error
  * @param rebuild the command that builds the addon again

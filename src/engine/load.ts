@@ -27,7 +27,7 @@ export interface Machine {
 }
 
 export interface LoadOptions {
-  /** The addon's file. Default: LXMERT_ADDON; without that the file that setup builds. */
+  /** The addon's file. Default: LXMERT_ADDON, or, if this is not set, the file that setup builds. */
   readonly path?: string;
   readonly machine?: Machine;
 }
@@ -62,7 +62,7 @@ export function addonFile(): { readonly file: string; readonly named: boolean } 
   return named ? { file: resolve(named), named: true } : { file: builtAddon, named: false };
 }
 
-/** How this copy of lxmert was installed. The commands that build its native parts depend on it. */
+/** How this copy of lxmert was installed. This determines the commands that build its native parts. */
 type Origin = 'clone' | 'package' | 'bundle';
 
 const buildCudaScript = (root: string): string => join(root, 'scripts', 'build-cuda.mjs');
@@ -81,7 +81,7 @@ const rebuildAddon: Readonly<Record<Origin, string>> = {
 /** The command that builds the addon again. */
 const rebuild = (): string => rebuildAddon[originOf(packageRoot)];
 
-/** How the CUDA back end is built, for this copy of lxmert. @param root the folder of its package.json */
+/** The command that builds the CUDA back end of this copy of lxmert. @param root the folder of its package.json */
 export function buildCudaHint(root = packageRoot): string {
   const hints: Readonly<Record<Origin, string>> = {
     clone: '`npm run build:cuda` builds it where there is nvcc',
@@ -93,8 +93,8 @@ export function buildCudaHint(root = packageRoot): string {
 }
 
 /**
- * Why this machine must not load the addon. This is checked before loading, because an instruction that the CPU does
- * not have ends the process and cannot be caught.
+ * Says why this machine must not load the addon. This is checked before loading, because an instruction that the CPU
+ * does not have ends the process and cannot be caught.
  */
 function misfit(record: BuildRecord, machine: Machine): string[] {
   if (record.platform !== machine.platform || record.arch !== machine.arch) {
@@ -122,9 +122,9 @@ function failure(steps: readonly string[], cause?: unknown): LxmertError {
 const loaded = new Map<string, NativeAddon>();
 
 /**
- * OpenMP's threads spin for a while between two loops before they sleep. With GNU's default they use about a
- * millisecond of CPU time each time, which makes a step several times slower when other programs run. libgomp reads
- * this variable when it is loaded.
+ * Between two loops, OpenMP's threads wait actively for some time before they sleep. With GNU's default each wait uses
+ * about a millisecond of CPU time, which makes a step several times slower when other programs run. libgomp reads this
+ * variable when it is loaded.
  */
 function shortenSpinning(): void {
   if (process.env.OMP_WAIT_POLICY === undefined) process.env.GOMP_SPINCOUNT ??= '2000';

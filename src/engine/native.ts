@@ -8,9 +8,15 @@ export interface NativeAddon {
   createEngine(threads: number, precision?: string, plugin?: string): NativeEngine;
   /** The type in which the device stores activations. */
   activationsOf(engine: NativeEngine): 'f32' | 'bf16';
-  /** Describes the plugin's device; an error with code NO_DEVICE says what is missing. */
+  /**
+   * Describes the plugin's device. If it cannot be used, throws an error with the code NO_DEVICE that says what is
+   * missing.
+   */
   describePlugin(plugin: string): string;
-  /** Describes the library for communication among several devices; NO_DEVICE says what is missing. */
+  /**
+   * Describes the library for communication among several devices. If it cannot be used, throws an error with the code
+   * NO_DEVICE that says what is missing.
+   */
   describeNccl(plugin: string): string;
   reserve(engine: NativeEngine, arena: number, bytes: number): void;
   enqueue(engine: NativeEngine, op: number, args: Float64Array, count: number): void;
@@ -64,7 +70,7 @@ export interface NativeAddon {
   openMpi(
     library: string,
   ): Promise<{ readonly communicator: NativeCommunicator; readonly rank: number; readonly ranks: number }>;
-  /** The text of rank 0. Only over MPI. */
+  /** Returns the text of rank 0. Works only over MPI. */
   shareText(communicator: NativeCommunicator, text: string): Promise<string>;
   setParts(communicator: NativeCommunicator, parts: number): void;
   abortRanks(communicator: NativeCommunicator): void;
@@ -76,7 +82,7 @@ export interface NativeAddon {
 export interface CommunicationTimes {
   /** Seconds in which gradients were sent, received and added. */
   readonly moving: number;
-  /** The part of these seconds in which the engine had nothing else to do. */
+  /** The part of these seconds in which the engine had no other work. */
   readonly waiting: number;
   /** Bytes sent. */
   readonly bytes: number;

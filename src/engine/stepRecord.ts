@@ -2,8 +2,8 @@ import { LxmertError } from '../errors.js';
 import type { Tensor } from './tensor.js';
 
 /**
- * The numbers of a step that kernels read in device memory, so that no launch depends on a number that only the host
- * knows (native/engine/step_record.h has the same layout).
+ * The numbers of a step. Kernels read them from device memory, so no launch depends on them.
+ * native/engine/step_record.h has the same layout.
  */
 export interface StepRecord {
   /** Keys of the dropout, unsigned 32-bit. */
@@ -15,7 +15,7 @@ export interface StepRecord {
   readonly visionRows: number;
   readonly maskedTokens: number;
   readonly maskedObjects: number;
-  /** d total / d (sum of one loss), by slot: the weight of the loss over its count in the global batch. */
+  /** d total / d (sum of one loss), by slot: the weight of the loss divided by its count in the global batch. */
   readonly lossScale: readonly number[];
 }
 
@@ -44,17 +44,17 @@ export function writeStepRecord(record: StepRecord, buffer: ArrayBufferLike, off
 export const rowSets = ['all', 'samples', 'language', 'vision', 'stacked', 'maskedTokens', 'maskedObjects'] as const;
 export type RowSet = (typeof rowSets)[number];
 
-/** The rows of an op: a capacity that the launch depends on, and a count that the device reads. */
+/** The rows of an op: a capacity, on which the launch depends, and a count, which the device reads. */
 export interface Rows {
   readonly set: RowSet;
   readonly capacity: number;
-  /** For `stacked`: language rows begin at 0, vision rows here. */
+  /** For `stacked`: the first vision row. Language rows begin at row 0. */
   readonly split: number;
   /** The step record; null only for `all`. */
   readonly record: Tensor | null;
 }
 
-/** Every row of a capacity, in every step. */
+/** All rows of a capacity, in every step. */
 export function allRows(capacity: number): Rows {
   return { set: 'all', capacity, split: 0, record: null };
 }

@@ -5,7 +5,7 @@ import { Ranges } from './ranges.js';
 import type { DType, Tensor } from './tensor.js';
 import { bytesOf, dtypeBytes, elements, rowBlock } from './tensor.js';
 
-/** Where to put a gradient, and whether to add it to what is there. */
+/** Where to put a gradient, and whether to add it to the values that are already there. */
 export interface Target {
   readonly tensor: Tensor;
   readonly accumulate: boolean;
@@ -26,18 +26,21 @@ type Entry = Recorded | Pair;
 
 interface Gradient {
   readonly tensor: Tensor;
-  /** Whether the memory is that of the activation itself: a loss overwrites its logits with their gradient. */
+  /**
+   * Whether the gradient is in the memory of the activation itself: a loss overwrites its logits with their gradient.
+   */
   readonly inPlace: boolean;
   /** Rows of the root that have been written. */
   readonly written: Ranges;
 }
 
 export interface TapeOptions {
-  /** False: forward only. Nothing is kept for a backward pass, and dropout is off. */
+  /** If false, only the forward pass runs. No tensors are kept for a backward pass, and dropout is off. */
   readonly training: boolean;
   /**
-   * False: the backward pass is for gradients of activations alone. Gradients of parameters are left out, or may hold
-   * anything where an op makes them together with those of its input. Default true.
+   * If false, the backward pass computes only gradients of activations. Gradients of parameters are not computed,
+   * except if an op computes them together with the gradient of its input; their values are then undefined. Default
+   * true.
    */
   readonly parameterGradients?: boolean | undefined;
   readonly ledger?: GradientLedger;
@@ -47,8 +50,8 @@ export interface TapeOptions {
 
 /**
  * Records the backward pass of each op. Activations are taken from the bottom of the workspace and released when the
- * backward pass no longer needs them. Gradients of activations are at the top, from their first use until the op that
- * made the activation has run backwards.
+ * backward pass no longer needs them. Gradients of activations are at the top of the workspace, from their first use
+ * until the backward pass of the op that made the activation has run.
  */
 export class Tape {
   readonly training: boolean;
@@ -115,7 +118,7 @@ export class Tape {
   }
 
   /**
-   * Runs a layer whose input has no other reader. In a forward-only pass its input and all its tensors except the
+   * Runs a layer whose input is read by no other op. In a forward-only pass its input and all its tensors except the
    * output are released at once; otherwise the backward pass releases them.
    */
   through(x: Tensor, layer: (x: Tensor) => Tensor): Tensor {
@@ -175,7 +178,7 @@ export class Tape {
     return this.training && p > 0 ? { p, instance, rowIds } : { p: 0, instance, rowIds: null };
   }
 
-  /** The gradient of an output, in the backward pass of its op. Null when nothing used the output. */
+  /** The gradient of an output, in the backward pass of its op. Null if no op used the output. */
   gradient(tensor: Tensor): Tensor | null {
     const gradient = this.#gradients.get(tensor.root ?? tensor);
     const [begin, end] = rowRange(tensor);
@@ -184,7 +187,7 @@ export class Tape {
     return blockOf(gradient.tensor, tensor);
   }
 
-  /** Where to put the gradient of an input. Null for data, which gets none. */
+  /** Where to put the gradient of an input. Null for data, which has no gradient. */
   target(tensor: Tensor): Target | null {
     const root = tensor.root ?? tensor;
     if (root.arena !== 'workspace' || this.#withoutGradient.has(root)) return null;
@@ -215,7 +218,7 @@ export class Tape {
     return { tensor: parameter.gradient, accumulate: this.#ledger.mark(parameter) };
   }
 
-  /** Runs the backward passes of everything recorded, in reverse order, and empties the record. */
+  /** Runs the backward passes of all recorded ops, in reverse order, and empties the record. */
   backward(): void {
     this.#unwind(this.#recorded);
   }
@@ -236,7 +239,7 @@ export class Tape {
   }
 
   #unwindOp({ outputs, activations, backward }: Recorded): void {
-    // A loss has no output. An op whose outputs nobody used has nothing to do.
+    // A loss has no output. The backward pass of an op whose outputs are not used does not run.
     const wanted = outputs.length === 0 || outputs.some((output) => this.gradient(output));
     if (wanted) {
       backward?.();

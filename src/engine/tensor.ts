@@ -1,21 +1,22 @@
 import { LxmertError } from '../errors.js';
 
-/** The six memories of an engine, in the native order (native/engine/arenas.h). */
+/** The six arenas of an engine, in the native order (native/engine/arenas.h). */
 export const arenaNames = ['parameters', 'gradients', 'state', 'inputs', 'workspace', 'features'] as const;
 export type ArenaName = (typeof arenaNames)[number];
 
 /** `f16` is a storage format: no op computes in it. */
 export type DType = 'f32' | 'i32' | 'bf16' | 'f16';
 
-/** Bytes of one element of f32 or i32: the type of everything except activations and features. */
+/** Bytes of one element of f32 or i32. All tensors have one of these types, except activations and features. */
 export const elementBytes = 4;
 
 /** Bytes of one element of each dtype. */
 export const dtypeBytes: Readonly<Record<DType, number>> = { f32: 4, i32: 4, bf16: 2, f16: 2 };
 
 /**
- * A place in an arena, and how to read it: a small frozen record that owns nothing. The garbage collector never manages
- * device memory. `generation` is the workspace's number when the tensor was made; after a reset the tensor is refused.
+ * A place in an arena, with the type and the shape of its values. It is a small frozen object that owns no memory, so
+ * the garbage collector never manages device memory. `generation` is the number of the workspace when the tensor was
+ * made. After a reset of the workspace, the tensor is refused.
  */
 export interface Tensor {
   readonly arena: ArenaName;
@@ -38,7 +39,7 @@ export function bytesOf(tensor: Tensor): number {
 
 /**
  * A tensor at a fixed place of an arena of `size` bytes.
- * @throws LxmertError BAD_ARGUMENT when it does not fit there
+ * @throws LxmertError BAD_ARGUMENT if it does not fit into the arena
  */
 export function tensorAt(place: Omit<Tensor, 'generation' | 'root'>, size: number): Tensor {
   const { arena, offset, shape, dtype } = place;
@@ -102,8 +103,8 @@ export function checkShape(
 }
 
 /**
- * The numbers that 16-bit patterns stand for. bf16 is the upper half of a float32. f16 has 5 bits of exponent with bias
- * 15; placed where float32 has its exponent with bias 127, its bits give a number that is 2^112 times too small.
+ * The values of 16-bit numbers. bf16 is the upper half of a float32. f16 has 5 bits of exponent with bias 15. If these
+ * bits are placed where float32 has its exponent (with bias 127), the result is 2^112 times too small.
  */
 export function halvesToFloats(values: Uint16Array, dtype: DType): Float32Array {
   const half = dtype === 'f16';

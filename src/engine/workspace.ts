@@ -4,7 +4,7 @@ import type { DType, Tensor } from './tensor.js';
 import { dtypeBytes, elements } from './tensor.js';
 
 const alignment = 64;
-/** The size of a workspace while the size that it needs is being planned. */
+/** The size of a workspace during `plan`, which finds the size that is really needed. */
 const planBytes = 2 ** 45;
 
 const placeBytes = (shape: readonly number[], dtype: DType): number =>
@@ -12,10 +12,10 @@ const placeBytes = (shape: readonly number[], dtype: DType): number =>
 
 /**
  * Memory for one step: a free list with two ends. Activations are taken from the bottom, and the backward pass releases
- * them in reverse order; gradients and temporaries are taken from the top. A place may be released as soon as its last
- * use is enqueued, because work runs in order.
+ * them in reverse order; gradients and temporaries are taken from the top. A place may be released as soon as the last
+ * op that uses it is enqueued, because work runs in order.
  *
- * Work in lanes does not run in order: what one lane releases is free only for that lane until the lanes end.
+ * Work in lanes does not run in order. So memory that one lane releases is free only for that lane until the lanes end.
  *
  * `plan` runs the same allocations in a workspace of unlimited size. The peak is the size that the arena needs, and the
  * same step then gets the same places.
@@ -46,7 +46,7 @@ export class Workspace {
     this.reset(planBytes);
   }
 
-  /** The most bytes in use at both ends together since the last reset. */
+  /** The largest number of bytes that were in use at both ends together since the last reset. */
   get peakBytes(): number {
     return this.#highest + this.#bytes - this.#lowest;
   }

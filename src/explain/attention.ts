@@ -1,9 +1,8 @@
 import { zeros, type Matrix } from './matrix.js';
 
 /**
- * The attention of one layer in one direction, for one sample: the probability that head `h` gives key `k` for query
- * `q` is `attention[start + h × headStride + q × rowStride + k]`. The gradient of the answer's logit has the same
- * places.
+ * The attention of one layer in one direction, for one sample. `attention[start + h × headStride + q × rowStride + k]`
+ * is the probability of key `k` for query `q` in head `h`. The gradient of the answer's logit has the same layout.
  */
 export interface LayerAttention {
   readonly heads: number;
@@ -22,7 +21,7 @@ export interface CrossAttention {
   readonly languageToVision: LayerAttention;
   readonly visionToLanguage: LayerAttention;
   readonly language: LayerAttention;
-  /** Absent in the last layer, where it has no effect on the answer. */
+  /** Absent in the last layer, in which it has no effect on the answer. */
   readonly vision?: LayerAttention | undefined;
 }
 
@@ -61,17 +60,19 @@ export function meanRelevance(layer: LayerAttention): Matrix {
       const first = placeOf(layer, h, q);
       for (let k = 0; k < keys; k++) {
         const value = attention[first + k] * gradient[first + k];
-        if (!(value <= 0)) mean.values[q * keys + k] += value / heads; // NaN stays visible
+        if (!(value <= 0)) mean.values[q * keys + k] += value / heads; // NaN stays NaN
       }
     }
   return mean;
 }
 
-/** Where the row of a head and a query begins. */
+/** The position at which the row of a head and a query begins. */
 const placeOf = ({ start, headStride, rowStride }: LayerAttention, head: number, query: number): number =>
   start + head * headStride + query * rowStride;
 
-/** Values from 0 to 1 for display: the least is 0, the largest 1. Where all are equal, none stands out: all are 0. */
+/**
+ * Scales values for display: the smallest becomes 0, and the largest becomes 1. If all values are equal, all become 0.
+ */
 export function scaled(values: Float64Array): Float64Array {
   const least = values.reduce((a, b) => Math.min(a, b), Infinity);
   const range = values.reduce((a, b) => Math.max(a, b), -Infinity) - least;

@@ -1,4 +1,4 @@
-/** Explanations that need no gradient, to compare relevancy with. */
+/** Explanations that need no gradient. Relevancy is compared with them. */
 import { meanAttention, type LayerAttention, type Relevance, type SampleAttention } from './attention.js';
 import { add, firstRow, identity, multiply, multiplyTransposed, rowsToShares, type Matrix } from './matrix.js';
 

@@ -19,7 +19,7 @@ export type Removal = (typeof removals)[number];
 
 /**
  * The order in which 0 … n - 1 are removed.
- * @param random numbers from 0 to 1, one for each: they decide between equal scores
+ * @param random numbers from 0 to 1, one for each of 0 … n - 1: they determine the order of equal scores
  */
 export function removalOrder(scores: ArrayLike<number>, first: Removal, random: ArrayLike<number>): number[] {
   const sign = first === 'most' ? -1 : 1;

@@ -11,7 +11,7 @@ export interface ShadedBox {
 }
 
 export interface ExplanationPicture {
-  /** One line above everything. */
+  /** One line of text at the top. */
   readonly title: string;
   readonly words: readonly ShadedWord[];
   readonly boxes: readonly ShadedBox[];

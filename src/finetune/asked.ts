@@ -8,7 +8,7 @@ import { InferenceModel } from './inference.js';
 import { openQuestionData, type QuestionData } from './questionData.js';
 import type { TrainedWeightsOptions } from './trainedWeights.js';
 
-/** Says which model is opened, and which questions it gets. */
+/** Describes which model is opened, and which questions it gets. */
 export interface AskedRequest extends TrainedWeightsOptions {
   /** The kind of the questions. Default: the task for which the model was fine-tuned. */
   readonly task?: FinetuneTask | undefined;
@@ -39,8 +39,8 @@ export interface Asked {
 
 /**
  * Opens a model and questions that fit it, and closes both after `use`.
- * @throws BAD_CHECKPOINT when the checkpoint is for another task, width or number of pictures; what opening data
- *   throws; the signal's reason
+ * @throws BAD_CHECKPOINT if the checkpoint is for another task, width or number of pictures; the errors of opening
+ *   data; the signal's reason
  */
 export async function withAsked<T>(request: AskedRequest, use: (asked: Asked) => Promise<T>): Promise<T> {
   const { checkpoint, data: dir, splits, limit, labelled, signal, engine } = request;

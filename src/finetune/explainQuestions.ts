@@ -50,8 +50,8 @@ export interface ExplainedQuestion {
 /**
  * Explains the answers to some questions of a split.
  * @throws BAD_ARGUMENT for an id that the split does not have, a question that the picture does not have, or a map or
- *   head that the model does not have; UNSUPPORTED for a model that takes two pictures for each question; what
- *   `withAsked` throws
+ *   head that the model does not have; UNSUPPORTED for a model that takes two pictures for each question; the errors of
+ *   `withAsked`
  */
 export function explainQuestions(request: ExplainRequest): Promise<ExplainedQuestion[]> {
   const { id, limit, map } = request;

@@ -29,7 +29,7 @@ import { formatTask, taskFile, vocabularyFile, vocabularyIn } from './taskFile.j
 import { validate } from './validation.js';
 
 export interface FinetuneRequest extends RunControls {
-  /** Where the settings come from. The setting `task` gives the form of the questions. */
+  /** The sources of the settings. The setting `task` gives the form of the questions. */
   readonly sources: Omit<ConfigSources, 'saved'>;
   /** Continue from the newest checkpoint of the run folder; start from step 0 if there is none. */
   readonly resume?: boolean;
@@ -37,8 +37,8 @@ export interface FinetuneRequest extends RunControls {
 
 /**
  * Fine-tunes a model as the description says, until the run is finished or the signal ends it.
- * @throws BAD_ARGUMENT, BAD_CONFIG (a bad description, or one that differs from that of the resumed run), RUN_FOLDER, and
- *   what data, model and trainer throw
+ * @throws BAD_ARGUMENT, BAD_CONFIG (an invalid description, or one that differs from that of the resumed run),
+ *   RUN_FOLDER, and the errors of data, model and trainer
  */
 export async function finetune(request: FinetuneRequest): Promise<TrainSummary> {
   const { sources, observer, signal, saveRequest, ranks, resume = false } = request;

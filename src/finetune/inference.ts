@@ -75,13 +75,16 @@ export interface HiddenStates {
   readonly vision: Float32Array;
 }
 
-/** Attention maps of a batch and their gradients: each map is [samples, heads, side, side], padded with what stands for nothing. */
+/**
+ * Attention maps of a batch and their gradients: each map is [samples, heads, side, side]. The values of the padding
+ * have no meaning.
+ */
 export interface MapsAndGradients {
   /** [examples × answers] */
   readonly logits: Float32Array;
   readonly heads: number;
   readonly side: number;
-  /** Where each map begins, by name. */
+  /** The position at which each map begins, by name. */
   readonly starts: ReadonlyMap<string, number>;
   readonly maps: Float32Array;
   readonly gradients: Float32Array;
@@ -89,11 +92,16 @@ export interface MapsAndGradients {
 
 interface InferenceOptions extends TrainedWeightsOptions {
   readonly engine?: EngineOptions | undefined;
-  /** Fewer layers than the weights have: the first ones of each encoder are used. All unless given. */
+  /**
+   * Numbers of layers to use, if fewer than the weights have: the first layers of each encoder. By default all layers
+   * are used.
+   */
   readonly layers?: Partial<Pick<ModelConfig, 'lLayers' | 'rLayers' | 'xLayers'>> | undefined;
 }
 
-/** A trained model for inference, without losses and optimizer. Calls are served in the order in which they are made. */
+/**
+ * A trained model for inference, without losses and optimizer. Calls are processed in the order in which they are made.
+ */
 export class InferenceModel {
   readonly #model: TrainableModel<Wanted, InferenceOutputs>;
   readonly config: ModelConfig;
@@ -156,7 +164,7 @@ export class InferenceModel {
     });
   }
 
-  /** Logits of whether sentence and picture belong together, no and yes: [samples × 2]. */
+  /** Logits for the question whether sentence and picture belong together, for no and for yes: [samples × 2]. */
   match(batch: Batch): Promise<Float32Array> {
     return this.#model.forward(batch, only('match'), { use: async ({ match }) => this.#read(match, batch.size) });
   }
@@ -200,8 +208,9 @@ export class InferenceModel {
   }
 
   /**
-   * Attention probabilities on the way to the answers, and their gradients with respect to one logit of each example: one
-   * forward and one backward pass, without dropout. Examples do not mix, so each gets the gradient of its own logit.
+   * Attention probabilities on the way to the answers, and their gradients with respect to one logit of each example:
+   * one forward and one backward pass, without dropout. The logits of one example do not depend on other examples, so
+   * each example gets only the gradient of its own logit.
    * @param choose the row of the answer head for each example, given all logits
    */
   explain(
@@ -245,7 +254,7 @@ export class InferenceModel {
   }
 }
 
-/** The most tokens or objects of a sample. */
+/** The largest number of tokens or objects of a sample. */
 function longestOf({ size, tokenOffsets, objectOffsets }: Batch): number {
   let longest = 0;
   for (const offsets of [tokenOffsets, objectOffsets])

@@ -27,7 +27,7 @@ export async function initialModelConfig(from: string, heads?: number): Promise<
 const head = 'answer_head.';
 const firstOfHead = `${head}logit_fc.0.weight`;
 
-/** What was loaded from initial weights. */
+/** The parts that were loaded from initial weights. */
 export interface TakenWeights extends InitialCoverage {
   /** The head of the initial weights is for another number of pictures, so the model's head keeps its random values. */
   readonly headLeft: boolean;

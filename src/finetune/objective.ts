@@ -19,7 +19,7 @@ import type { StagedBatch } from '../step/staging.js';
 export const answerLoss = 'answer';
 export type AnswerLossName = typeof answerLoss;
 
-/** The loss of fine-tuning has weight 1. */
+/** The only loss of fine-tuning has weight 1. */
 export const answerWeights = { [answerLoss]: 1 } as const;
 
 /** Groups of the parameters that fine-tuning trains, in the order of memory; any of them can be frozen. */
@@ -36,10 +36,13 @@ export const answerLosses = ['soft', 'hard', 'classes'] as const;
 export type AnswerLoss = (typeof answerLosses)[number];
 
 export interface FinetuneObjectiveOptions {
-  /** Pictures of one question. For two pictures both pooled outputs are joined, so the head has 2H inputs (NLVR2). */
+  /**
+   * Number of pictures of one question. For two pictures, their pooled outputs are joined, so the head has 2H inputs
+   * (NLVR2).
+   */
   readonly pictures: 1 | 2;
   readonly loss: AnswerLoss;
-  /** Groups of parameters that do not change, not even by weight decay. */
+  /** Groups of parameters that do not change: even weight decay is not applied to them. */
   readonly freeze?: ReadonlySet<string> | undefined;
   /** Learning rate of the head, divided by that of the other parameters; 1 by default. */
   readonly headRate?: number | undefined;

@@ -27,7 +27,10 @@ export interface PictureQuestion {
 export interface OpenModelOptions extends EngineOptions, TrainedWeightsOptions {
   /** A BERT vocab.txt. Default: that of the checkpoint, or of bert-base-uncased if the checkpoint has none. */
   readonly vocabulary?: string | undefined;
-  /** Most tokens of a sentence, including [CLS] and [SEP]. Default: that of the training, or 20 if it is not known. */
+  /**
+   * Largest number of tokens of a sentence, including [CLS] and [SEP]. Default: the number of the training, or 20 if it
+   * is not known.
+   */
   readonly maxTokens?: number | undefined;
   /** Questions that the device computes at once; default 32. */
   readonly batchSize?: number | undefined;
@@ -39,16 +42,19 @@ export interface AnswerOptions {
 }
 
 export interface ExplainOptions {
-  /** The answer to explain; the one that the model gives unless given. */
+  /** The answer to explain. Default: the answer that the model gives. */
   readonly answer?: string | undefined;
   /**
-   * `relevancy` (Chefer et al. 2021), `attention` (that of the last cross-modality layer), or `rollout` (Abnar and Zuidema
-   * 2020); default `relevancy`.
+   * `relevancy` (Chefer et al. 2021), `attention` (the attention of the last cross-modality layer), or `rollout` (Abnar
+   * and Zuidema 2020); default `relevancy`.
    */
   readonly method?: ExplanationMethod | undefined;
 }
 
-/** How much each word and each object counts for an answer. Only the order and the ratios of these numbers mean something. */
+/**
+ * How much each word and each object counts for an answer. Only the order and the ratios of these numbers have a
+ * meaning.
+ */
 export interface Explanation {
   readonly answer: string;
   readonly probability: number;
@@ -80,8 +86,8 @@ export interface AttentionMap {
 }
 
 /**
- * A trained model for inference. Its functions may be called while earlier calls are running; the calls are served in
- * their order. A sentence that is too long is cut.
+ * A trained model for inference. Its functions may be called while earlier calls are running; the calls are processed
+ * in their order. A sentence that is too long is cut.
  */
 export interface OpenedModel {
   /** The answers that the model can give; empty if it has no answer head. */
@@ -105,7 +111,7 @@ export interface OpenedModel {
    */
   attention(picture: Picture, sentence: string): Promise<ReadonlyMap<string, AttentionMap>>;
   /**
-   * Why the model answers so.
+   * Explains an answer of the model: how much each word and each object counts for it.
    * @throws UNSUPPORTED without an answer head, and for a model of two pictures; BAD_ARGUMENT for an answer that it cannot give;
    *   BAD_DATA
    */

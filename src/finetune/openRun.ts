@@ -33,7 +33,10 @@ export interface OpenedQuestions {
   readonly source: QuestionSource;
   /** Number of validation questions that have no features. They are left out and count as wrong. */
   readonly validWithoutFeatures: number;
-  /** Of training and validation: how many questions there are, and how many are left out because a picture has no features. */
+  /**
+   * For training and for validation: how many questions there are, and how many are left out because a picture has no
+   * features.
+   */
   readonly coverage: readonly { readonly name: string; readonly sentences: number; readonly withoutImage: number }[];
   readonly featureDim: number;
   readonly vocabSize: number;
@@ -43,7 +46,7 @@ export interface OpenedQuestions {
   readonly table?: FeatureTable | undefined;
   /** A checksum of the training questions. */
   readonly samples: string;
-  /** What differs between the samples of a saved checksum and these samples; undefined if nothing differs. */
+  /** Describes the difference between these samples and the samples of a saved checksum; undefined if there is none. */
   readonly samplesDifference: (saved: string) => string | undefined;
   close(): Promise<void>;
 }
@@ -57,7 +60,7 @@ export async function openAnswers(
   return readAnswerVocabulary(answers ?? join(folder, task));
 }
 
-/** Opens the data of a run. @throws what opening throws; the signal's reason */
+/** Opens the data of a run. @throws the errors of opening; the signal's reason */
 export async function openFinetuneData(
   config: DescribedFinetune,
   { observer, signal, ranks }: RunControls = {},
@@ -70,7 +73,7 @@ export async function openFinetuneData(
   const close = () => files.close();
   const where = {
     ...{ task, dir, wordPiece, answers, maxTokens, limit, maxMissingShare, labelled: true, files, signal },
-    // Resident features are on the device; a second copy in host memory would be of no use.
+    // Resident features are on the device, so a second copy in host memory would not be used.
     inMemory: data.residentFeatures ? false : undefined,
   };
   try {

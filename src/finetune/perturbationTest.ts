@@ -72,7 +72,7 @@ export interface PerturbationReport {
  * The perturbation test. It measures which method finds the words and boxes on which the answers depend. The score of a
  * question is the score that its label gives to the model's answer. [CLS], [SEP] and at least one box are never
  * removed. A box is removed together with its features.
- * @throws UNSUPPORTED for a model that takes two pictures for each question; what `withAsked` throws
+ * @throws UNSUPPORTED for a model that takes two pictures for each question; the errors of `withAsked`
  */
 export function perturbationTest(request: PerturbationRequest): Promise<PerturbationReport> {
   const { questions: most = 500, seed = 0, batchSize = 32, splits, progress, signal } = request;

@@ -21,7 +21,7 @@ export interface PredictRequest extends AskedRequest {
   readonly workers?: number | undefined;
   /** Called with the number of questions that are done, and the number of all questions. */
   readonly progress?: ((done: number, of: number) => void) | undefined;
-  /** The processes that share the questions; rank 0 receives all predictions, the other ranks none. */
+  /** The processes that share the questions. Rank 0 receives all predictions; the other ranks receive none. */
   readonly ranks?: TrainRanks | undefined;
 }
 
@@ -40,8 +40,8 @@ export interface Predicted {
 
 /**
  * Answers all questions of some splits.
- * @throws BAD_CHECKPOINT when the checkpoint is for another task, width or number of pictures; what opening data throws;
- *   the signal's reason
+ * @throws BAD_CHECKPOINT if the checkpoint is for another task, width or number of pictures; the errors of opening
+ *   data; the signal's reason
  */
 export async function predict(request: PredictRequest): Promise<Predicted> {
   return withAsked(request, async ({ model, data, answers }) => {
@@ -55,7 +55,7 @@ export async function predict(request: PredictRequest): Promise<Predicted> {
   });
 }
 
-/** Checks that no id is in two splits. Within one file ids are unique already. */
+/** Checks that no id is in two splits. The ids of one file have been checked before. */
 function demandUniqueIds(data: QuestionData): void {
   const { size, name, texts } = data;
   const ids = new Set<string>();
@@ -109,7 +109,7 @@ async function predictAll(
   return (ranks ? inTurns(await ranks.gather('predictions', own)) : own).flat();
 }
 
-/** What must be the same on all ranks, by the names that a message gives it. */
+/** The values that must be the same on all ranks, by their names in messages. */
 async function factsOf(
   { task, splits, limit, top, batchSize = defaultBatchSize }: PredictRequest,
   model: InferenceModel,

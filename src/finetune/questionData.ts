@@ -31,7 +31,7 @@ export interface OpenQuestionsOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What was found and what was left out on opening. */
+/** The counts of what was found and of what was left out when the data were opened. */
 export interface QuestionReport {
   /** Number of questions in the files, at most the limit for each split. */
   readonly asked: number;

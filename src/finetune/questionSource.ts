@@ -20,9 +20,11 @@ export interface QuestionSourceOptions {
   readonly batchSize: number;
   /** The share of every global batch that this process computes; default: all of it. */
   readonly share?: BatchShare | undefined;
-  /** Most questions of one part of a batch; by default a batch has one part. */
+  /** The largest number of questions in one part of a batch; by default a batch has one part. */
   readonly partSize?: number | undefined;
-  /** Global batches that make a group for batches of like lengths; default: none. */
+  /**
+   * Number of global batches in a group, for batches with sentences of similar lengths. By default there are no groups.
+   */
   readonly bucketBatches?: number | undefined;
   /** Threads that prepare batches; default: `defaultWorkers`. */
   readonly workers?: number | undefined;
@@ -37,7 +39,7 @@ export interface QuestionSource extends TrainSource {
 /** No pre-training task is on, so nothing is masked or swapped. */
 const noTasks: PretrainTasks = recordOf(taskNames, () => false);
 
-/** @throws BAD_DATA when training and validation features differ in width */
+/** @throws BAD_DATA if training and validation features have different widths */
 export function questionSource({ train, valid, loss, ...batching }: QuestionSourceOptions): QuestionSource {
   if (valid) demandSameWidth(train.features, valid.features);
   const workersOf = (data: NamedData): number => batching.workers ?? defaultWorkers(data);
@@ -64,7 +66,7 @@ export interface QuestionBatchOptions {
   readonly batchSize: number;
   readonly loss?: AnswerLoss | undefined;
   readonly workers?: number | undefined;
-  /** Of each `ranks` batches this process makes one; default: it makes all. */
+  /** This process makes one of every `ranks` batches. Default: it makes all batches. */
   readonly share?: Pick<BatchShare, 'rank' | 'ranks'> | undefined;
 }
 
@@ -89,5 +91,5 @@ export function questionBatches(
 const purposeOf = (loss: AnswerLoss) => ({ none: loss === 'hard' ? 0 : -1 }) as const;
 
 async function* nothing(): AsyncGenerator<Batch> {
-  // There are no validation data.
+  // there are no validation data
 }

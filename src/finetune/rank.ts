@@ -15,7 +15,7 @@ export function rankAnswers(
   return best.map((row) => ({ answer: answers[row], probability: probability(logits[row]) }));
 }
 
-/** How a logit becomes a probability. */
+/** Returns the function that converts a logit to a probability. */
 export const probabilityOf = (logits: Float32Array, loss: AnswerLoss): ((logit: number) => number) =>
   loss === 'soft' ? sigmoid : softmaxOf(logits);
 

@@ -10,7 +10,9 @@ import { fileError, systemCode } from '../formats/fileErrors.js';
 /** The file of a checkpoint that describes the task of the model. */
 export const taskFile = 'task.json';
 
-/** The vocabulary of a checkpoint; only in checkpoints with another vocabulary than that of bert-base-uncased. */
+/**
+ * The vocabulary of a checkpoint. A checkpoint has this file only if its vocabulary is not that of bert-base-uncased.
+ */
 export const vocabularyFile = 'vocab.txt';
 
 const taskSchema = z.strictObject({
@@ -18,7 +20,7 @@ const taskSchema = z.strictObject({
   task: z.enum(finetuneTasks),
   pictures: z.union([z.literal(1), z.literal(2)]),
   loss: z.enum(answerLossNames),
-  /** Most tokens of a question. */
+  /** The largest number of tokens of a question. */
   maxTokens: z.number().int().min(3),
 });
 

@@ -23,7 +23,7 @@ export interface TrainedWeightsOptions {
   readonly attentionHeads?: number | undefined;
 }
 
-/** Heads that weights have. */
+/** The heads that are in the weights. */
 export interface Heads {
   /** Pictures of one question; absent if there is no answer head. */
   readonly pictures?: 1 | 2 | undefined;
@@ -31,7 +31,7 @@ export interface Heads {
   readonly match: boolean;
 }
 
-/** The opened weights of a trained model, and what is known about the model. */
+/** The opened weights of a trained model, and the known facts about the model. */
 export interface TrainedWeights {
   readonly source: WeightSource;
   /** The checkpoint, folder or file. */

@@ -54,7 +54,8 @@ export async function syncFolder(path: string): Promise<void> {
 }
 
 /**
- * Replaces the contents of a file. At any instant, and after a power cut, `path` has either all old or all new contents.
+ * Replaces the contents of a file. At any instant, and also after a power failure, `path` has either the complete old
+ * contents or the complete new contents.
  * @throws FILE_ACCESS, FILE_MISSING naming the path; the old file then does not change
  */
 export async function writeFileAtomic(path: string, contents: string | Uint8Array): Promise<void> {
@@ -84,7 +85,7 @@ export async function writeFileDurable(path: string, contents: string | Uint8Arr
 /**
  * Makes a folder in one operation: `fill` writes its files (and syncs each) into another folder, which is then renamed to
  * `path`. An existing folder of that name is removed just before; the folder is never incomplete.
- * @throws what `fill` throws, or FILE_ACCESS; the other folder is then removed
+ * @throws the errors of `fill`, or FILE_ACCESS; the other folder is then removed
  */
 export async function writeFolderAtomic(path: string, fill: (folder: string) => Promise<void>): Promise<void> {
   const temporary = temporaryBeside(path);

@@ -12,7 +12,7 @@ export interface CaffeBlob {
 /** A layer that has weights. */
 export interface CaffeLayer {
   readonly name: string;
-  /** Such as `Convolution`. */
+  /** The type of the layer, for example `Convolution`. */
   readonly type: string;
   /** The `eps` of a batch norm. */
   readonly epsilon: number;
@@ -22,7 +22,7 @@ export interface CaffeLayer {
 const field = (type: string, id: number, rule?: 'repeated') => ({ type, id, ...(rule && { rule }) });
 
 /**
- * The numbers of the fields of `NetParameter` that hold layers: in the current form of Caffe, and in the first form.
+ * The numbers of the fields of `NetParameter` that contain layers: in the current form of Caffe, and in the first form.
  */
 const layerField = 100;
 const firstLayerField = 2;
@@ -80,7 +80,8 @@ const tagBytes = 20;
 const maxLayerBytes = 2 ** 31 - 1;
 
 /**
- * The layers with weights of a `.caffemodel`, which is a binary `NetParameter`. Everything else in the file is ignored.
+ * The layers with weights of a `.caffemodel`, which is a binary `NetParameter`. All other parts of the file are
+ * ignored.
  * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA if the file is cut short, is not a `NetParameter`, or is of Caffe's
  *   first form
  */

@@ -6,7 +6,7 @@ const CHUNK = 4 * 2 ** 20;
 /**
  * Reads a file and calls `onChunk` with one chunk of bytes at a time. A chunk is valid only during the call.
  * @param what the expected kind of file, for an error message
- * @throws FILE_MISSING, FILE_ACCESS, the signal's reason, or what `onChunk` throws
+ * @throws FILE_MISSING, FILE_ACCESS, the signal's reason, or the errors of `onChunk`
  */
 export async function readChunks(
   file: string,

@@ -20,7 +20,7 @@ function load(): Promise<Module> {
   return loading;
 }
 
-/** What a name in a group refers to. */
+/** The kind of object to which a name in a group refers. */
 export type Hdf5Kind = 'group' | 'dataset' | 'link' | 'nothing';
 
 /** The description of a dataset, without its numbers. */
@@ -89,7 +89,7 @@ export class Hdf5File {
     });
   }
 
-  /** What a path refers to. Links to other files are not followed. */
+  /** The kind of object to which a path refers. Links to other files are not followed. */
   kindOf(path: string): Hdf5Kind {
     let found: unknown;
     try {

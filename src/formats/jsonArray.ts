@@ -2,8 +2,8 @@ import { marks, scanJson, type JsonText, type Scan } from './jsonText.js';
 
 /**
  * Reads a file with one JSON array and calls `onElement` with one element at a time.
- * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA naming the element and the line, the signal's reason, or what `onElement`
- *   throws
+ * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA naming the element and the line, the signal's reason, or the errors of
+ *   `onElement`
  */
 export async function readJsonArray(
   file: string,

@@ -11,8 +11,8 @@ export interface ObjectHandlers {
 /**
  * Reads a file with one JSON object and calls the handlers with one entry at a time. A key that occurs twice is passed
  * twice.
- * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA naming the entry and the line, the signal's reason, or what a handler
- *   throws
+ * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA naming the entry and the line, the signal's reason, or the errors of a
+ *   handler
  */
 export async function readJsonObject(
   file: string,

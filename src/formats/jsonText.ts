@@ -4,7 +4,10 @@ import { readChunks } from './chunks.js';
 import { describeValue } from './describe.js';
 import { refuseForeign, textStart } from './text.js';
 
-/** Largest piece in bytes. A piece normally has a few sentences, so a larger one means that the file has another form. */
+/**
+ * Largest piece in bytes. A piece normally has a few sentences. If a piece is larger than this, the file has another
+ * form.
+ */
 const largestPiece = 256 * 2 ** 20;
 
 const byteOf = (character: string): number => character.charCodeAt(0);
@@ -23,7 +26,7 @@ export type Scan<T> = Generator<undefined, T>;
 /**
  * Reads a file with one JSON value, a chunk at a time. So files larger than the longest string (0.5 GB) can be read, and
  * memory does not grow with the file.
- * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA naming the line, the signal's reason, or what `scan` throws
+ * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA naming the line, the signal's reason, or the errors of `scan`
  */
 export async function scanJson(
   file: string,

@@ -1,7 +1,7 @@
 /**
- * Reads LMDB files in data format 1, which liblmdb 0.9 and py-lmdb write: the newer of the two meta pages, and the tree of
- * the main database. Pages are read by position and checked before they are used, so a damaged file gives an error.
- * (liblmdb maps the file into memory, so a file that was cut short ends the process.)
+ * Reads LMDB files in data format 1, which liblmdb 0.9 and py-lmdb write: the newer of the two meta pages, and the tree
+ * of the main database. Pages are read by position and checked before they are used, so a damaged file gives an error.
+ * (liblmdb maps the file into memory, so an incomplete file would end the process.)
  */
 import { LxmertError } from '../errors.js';
 import { RegularFile } from './regularFile.js';
@@ -45,7 +45,7 @@ interface Node {
   /** Flags, in a leaf. */
   readonly flags: number;
   readonly size: number;
-  /** Where its data begin in the page. */
+  /** The position in the page at which its data begin. */
   readonly at: number;
 }
 
@@ -89,7 +89,7 @@ export class LmdbFile {
     let page = await this.#page(this.#meta.root);
     for (let depth = 1; !page.isLeaf; depth++) {
       if (depth > MOST_DEPTH) throw this.#bad('its tree has no leaves');
-      // The first node of a branch has all keys below the second key, whatever its own key is.
+      // The first node of a branch has all keys below the second key. The key of the first node has no meaning.
       let [low, high] = [1, page.count];
       while (low < high) {
         const middle = (low + high) >> 1;

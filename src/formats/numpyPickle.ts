@@ -1,6 +1,6 @@
 /**
- * Pickles of plain values, dicts and numpy's arrays. The list of what they may name is fixed; everything else is refused by
- * name, and nothing is called.
+ * Pickles of plain values, dicts and numpy's arrays. The list of globals that they may use is fixed. Every other global
+ * is refused with a message that has its name. No Python code is called.
  */
 import { NumpyArray, NumpyDtype, numberOf, numpyDtype } from './numpy.js';
 import { PickleDict, PickleFault, PickleFloat, PickleTuple, readPickle } from './pickle.js';
@@ -9,7 +9,7 @@ import { elementCount } from './safetensorsHeader.js';
 import { shown } from './shown.js';
 import { encodeLatin1 } from './torchPickle.js';
 
-/** Modules under which numpy 1 and numpy 2 keep what pickles name. */
+/** The modules of numpy 1 and numpy 2 that have the globals of pickles. */
 const modules = new Set([
   'numpy.core.multiarray',
   'numpy._core.multiarray',
@@ -22,7 +22,7 @@ const allowed = new Set([
   ...['numpy.ndarray', 'numpy.dtype', 'collections.OrderedDict', '_codecs.encode'],
 ]);
 
-/** Hooks for pickles of plain values, dicts and numpy's arrays. Nothing else may be named. */
+/** Hooks for pickles of plain values, dicts and numpy's arrays. No other globals are allowed. */
 export const numpyHooks: PickleHooks = {
   allows: (module, name) => allowed.has(`${module}.${name}`),
   call,
@@ -92,7 +92,9 @@ function fromBuffer([bytes, dtype, shape, order]: readonly PickleValue[]): Numpy
   return array;
 }
 
-/** The state of an array: (version, shape, dtype, fortran, bytes); of a dtype: (version, byte order, …). */
+/**
+ * The state of an array is (version, shape, dtype, fortran, bytes). The state of a dtype is (version, byte order, …).
+ */
 function build(object: PickleObject, state: PickleValue): PickleValue {
   const items = state instanceof PickleTuple ? state.items : [];
   if (object instanceof NumpyDtype) {
@@ -133,7 +135,7 @@ function setBytes(array: NumpyArray, shape: readonly number[], bytes: Uint8Array
     );
 }
 
-/** The items of a dict by their keys, which must be text (or bytes that are). @throws a PickleFault */
+/** The items of a dict by their keys. Keys must be text, or bytes that can be decoded as text. @throws a PickleFault */
 export function itemsOf(value: PickleValue, what: string): ReadonlyMap<string, PickleValue> {
   if (!(value instanceof PickleDict)) throw new PickleFault(`${what} is no dict`);
   return new Map(

@@ -1,7 +1,7 @@
 /**
  * A reader of Python pickles that builds only plain values. It never calls or imports Python code. A global on the
- * allow-list is stored as its name, and `PickleHooks` decide what a call of this global gives. Memory is bounded by the
- * length of the input: a length in the input is compared with the number of remaining bytes before it is used.
+ * allow-list is stored as its name, and `PickleHooks` determine the result of a call of this global. Memory is bounded
+ * by the length of the input: a length in the input is compared with the number of remaining bytes before it is used.
  */
 import { LxmertError } from '../errors.js';
 import { shown } from './shown.js';
@@ -87,7 +87,10 @@ const maxOpcodes = 4_000_000;
 /** Largest number of values on the stack. Python writes the items of a list a thousand at a time. */
 const maxStack = 50_000;
 
-/** Largest number of bytes of an integer. Python's integers have no limit; 64 bits and a sign are enough for any size. */
+/**
+ * Largest number of bytes of an integer. Python's integers have no limit, but 64 bits and a sign are enough for every
+ * size in a file.
+ */
 const maxLongBytes = 16;
 
 const mark = Symbol('mark');
@@ -290,7 +293,10 @@ class Machine {
     for (let i = 0; i < items.length; i += 2) dict.pairs.push([items[i], items[i + 1]]);
   }
 
-  /** Attributes of an object. Those of a dict (torch notes `_metadata` there) say nothing about weights. */
+  /**
+   * Sets attributes of an object. Attributes of a dict (for example `_metadata`, which torch writes) are not needed for
+   * weights.
+   */
   build(): void {
     const [object, state] = this.popMany(2);
     if (object instanceof PickleObject && this.#hooks.build) {
@@ -324,7 +330,7 @@ const steps = new Map<number, (machine: Machine) => void>([
   [0x58 /* BINUNICODE */, (m) => m.push(m.text(m.uint(4)))],
   [0x8c /* SHORT_BINUNICODE */, (m) => m.push(m.text(m.uint(1)))],
   [0x8d /* BINUNICODE8 */, (m) => m.push(m.text(m.length64()))],
-  // A str of Python 2, in which torch wrote names at that time.
+  // A str of Python 2. Old versions of torch wrote names in this form.
   [0x55 /* SHORT_BINSTRING */, (m) => m.push(m.text(m.uint(1)))],
   [0x54 /* BINSTRING */, (m) => m.push(m.text(m.uint(4)))],
   [0x43 /* SHORT_BINBYTES */, (m) => m.push(asBytes(m.take(m.uint(1))))],

@@ -1,10 +1,10 @@
 /** The objects that a detector found in a picture, with the fields of bottom-up-attention's TSV. */
 export interface RegionRecord {
   readonly id: string;
-  /** Pixels. */
+  /** Size of the picture in pixels. */
   readonly width: number;
   readonly height: number;
-  /** Classes, attributes and their scores: [N] each; the column of one that is not known is empty. */
+  /** Classes, attributes and their scores: [N] each. If one of these arrays is not known, its column is empty. */
   readonly objectIds?: BigInt64Array | undefined;
   readonly objectConf?: Float32Array | undefined;
   readonly attrIds?: BigInt64Array | undefined;
@@ -15,7 +15,7 @@ export interface RegionRecord {
   readonly features: Float32Array;
 }
 
-/** Encodes numbers in base64. The file is little-endian, as all machines on which Node runs. */
+/** Encodes numbers in base64. The file is little-endian, like all machines on which this program runs. */
 const base64 = (values: Float32Array | BigInt64Array | undefined): string =>
   values === undefined ? '' : Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64');
 

@@ -70,8 +70,8 @@ export function parseHeaderLength(field: Uint8Array, fileBytes: number, file: st
 }
 
 /**
- * Parses and checks the JSON header: dtypes must be known, sizes must be whole numbers, shape × dtype must be the length, and
- * the byte ranges must cover the data exactly, without overlaps and gaps.
+ * Parses and checks the JSON header. Dtypes must be supported, sizes must be whole numbers, and shape × dtype must be
+ * the length. The byte ranges must cover the data exactly, without overlaps and gaps.
  * @param json the header's bytes
  * @throws BAD_DATA naming the file and the tensor
  */

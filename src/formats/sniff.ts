@@ -1,7 +1,7 @@
 import { LxmertError } from '../errors.js';
 import type { RegularFile } from './regularFile.js';
 
-/** Forms of files with tensors. */
+/** The forms of files with tensors. */
 export type TensorFileForm = 'safetensors' | 'torch' | 'tar' | 'gzip';
 
 const headBytes = 512;

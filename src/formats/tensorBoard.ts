@@ -109,8 +109,8 @@ export interface ScalarValue {
 const eventFileName = /^events\.out\.tfevents\./;
 
 /**
- * The values of one scalar in all event files of a folder, by step; of several values for a step the last one counts. Stops
- * in each file before a record that is cut short or damaged.
+ * The values of one scalar in all event files of a folder, by step; if there are several values for a step, the last
+ * one counts. In each file, stops before a record that is incomplete or damaged.
  * @throws FILE_MISSING, FILE_ACCESS
  */
 export async function readScalars(folder: string, tag: string): Promise<ScalarValue[]> {

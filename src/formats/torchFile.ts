@@ -14,7 +14,10 @@ import { openZipStorages } from './torchZip.js';
 /** The sizes of all tensors of a file may add up to `maxRepeats` times the size of the file plus this many bytes. */
 const freeBytes = 64 << 20;
 
-/** Tensors may share elements (tied weights, strides of 0). Without a limit, a file of 1,000 bytes could claim 64 GiB. */
+/**
+ * Tensors may share elements (tied weights, strides of 0). Without a limit, a file of 1,000 bytes could contain tensors
+ * with a total size of 64 GiB.
+ */
 const maxRepeats = 8;
 
 /** A file of `torch.save`, in the zip or the legacy form. Its pickle has been read; tensors are read on request. */

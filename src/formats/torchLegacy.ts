@@ -58,7 +58,7 @@ interface Head {
   readonly root: PickleValue;
   readonly keys: readonly PickleValue[];
   readonly storages: ReadonlyMap<string, TorchStorage>;
-  /** Where the first storage's count is. */
+  /** The position of the first storage's number of elements. */
   readonly end: number;
 }
 

@@ -19,10 +19,11 @@ export interface TorchTensorSpec {
 const typeNames: Partial<Record<Dtype, string>> = { F32: 'FloatStorage', F16: 'HalfStorage', BF16: 'BFloat16Storage' };
 
 /**
- * Writes a dict of tensors in the form that `torch.save` wrote before 1.6. Every version of PyTorch reads this form, also the
- * versions of 2019 that the original needs. At any instant the path has the complete old file or the complete new file.
+ * Writes a dict of tensors in the form that `torch.save` wrote before 1.6. Every version of PyTorch reads this form,
+ * including the versions of 2019 that the original needs. At any instant the path has the complete old file or the
+ * complete new file.
  * @param pieces gives the values of one tensor at a time; each piece is valid only until the next piece
- * @throws BAD_ARGUMENT for a name that is given twice or values of another length; FILE_ACCESS; what `pieces` throws
+ * @throws BAD_ARGUMENT for a name that is given twice or values of another length; FILE_ACCESS; the errors of `pieces`
  */
 export async function writeTorchFile(
   path: string,

@@ -183,7 +183,8 @@ export async function checkZipEntry(file: RegularFile, entry: ZipEntry): Promise
 async function unpack(file: ZipSource, entry: ZipEntry, packed: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
   let bytes: Buffer;
   try {
-    // The limit is one byte more than the directory says, so that a larger entry is noticed but never unpacked completely.
+    // The limit is one byte more than the size in the directory. So a larger entry is detected, but never unpacked
+    // completely.
     bytes = await inflate(packed, { maxOutputLength: entry.size + 1 });
   } catch (error) {
     throw new LxmertError('BAD_DATA', `${file.path}: its entry ${shown(entry.name)} does not unpack`, { cause: error });

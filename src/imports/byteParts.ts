@@ -20,14 +20,17 @@ export interface BytePart {
 }
 
 export interface ByteReader {
-  /** Fills `into` from its start. @returns the number of bytes read; 0 at the end. Rejects with BAD_DATA when the archive is damaged. */
+  /**
+   * Fills `into` from its start. @returns the number of bytes read; 0 at the end. Rejects with BAD_DATA if the archive
+   * is damaged.
+   */
   read(into: Uint8Array): Promise<number>;
   close(): Promise<void>;
 }
 
 const CHUNK = 2 ** 20;
 
-/** A plain file: read straight into the given memory. */
+/** A plain file. It is read directly into the given memory. */
 export const plainPart = (path: string): BytePart => ({
   path,
   open: async (from) => {
@@ -74,7 +77,7 @@ function chunkReader(chunks: AsyncGenerator<Uint8Array, void, undefined>): ByteR
   };
 }
 
-/** The TSVs in a zip, in the order of its directory. @throws BAD_DATA when it has none */
+/** The TSVs in a zip, in the order of its directory. @throws BAD_DATA if there is none */
 export async function zipParts(path: string): Promise<BytePart[]> {
   const file = await RegularFile.open(path);
   try {
@@ -123,7 +126,7 @@ async function* through(
   fail: (error: unknown) => unknown,
 ): AsyncGenerator<Uint8Array> {
   const source = Readable.from(from);
-  // An error of the source or of zlib reaches the loop below. Bytes behind the packed data are not read.
+  // An error of the source or of zlib reaches the loop below. Bytes after the packed data are not read.
   pipeline(source, zlib).catch(() => undefined);
   try {
     for await (const chunk of zlib) yield chunk as Buffer;
@@ -146,7 +149,7 @@ async function* gunzipped(path: string, size: number): AsyncGenerator<Uint8Array
           { cause: error },
         ),
   );
-  // zlib reports nothing when the bytes behind the packed data are not gzip.
+  // zlib reports no error if the bytes after the packed data are not gzip.
   const rest = size - gunzip.bytesWritten;
   if (rest > 0)
     throw new LxmertError(

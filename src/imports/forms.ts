@@ -16,7 +16,7 @@ export const formNames = [
 ] as const;
 export type FormName = (typeof formNames)[number];
 
-/** What each form is, for help and messages. */
+/** A description of each form, for help and messages. */
 export const formTitles: Readonly<Record<FormName, string>> = {
   tsv: "the original's TSV: plain, .gz, or inside a .zip",
   'volta-lmdb': 'LMDB of volta and ViLBERT: a pickled row an image',

@@ -67,7 +67,7 @@ function readGroup(file: Hdf5File, name: string, place: string): NamedRecord {
 
 export const gqaInfo = 'gqa_objects_info.json';
 
-/** What GQA's list of images says of one image. */
+/** The entry of one image in GQA's list of images. */
 interface GqaPlace {
   readonly id: string;
   readonly file: number;
@@ -123,7 +123,10 @@ export async function openGqaForm(given: InputFile, options: FormOptions): Promi
   };
 }
 
-/** The images in the file's order. A sign is put before each key, because JavaScript sorts keys that are numbers. */
+/**
+ * The images in the order of the file. A character is put before each key, because JavaScript would sort keys that are
+ * numbers.
+ */
 async function readGqaInfo(path: string): Promise<GqaPlace[]> {
   const text = await readText(path, "GQA's list of images");
   const info = parseJson(text.replace(/"(\d+)"(\s*:)/g, '"#$1"$2'), path);

@@ -7,11 +7,11 @@ import { openForm } from './recognise.js';
 export interface ImportOptions {
   /** Default float16. */
   readonly dtype?: StoreDtype | undefined;
-  /** Default: recognised by looking. */
+  /** By default the form is recognised from the contents of the file. */
   readonly format?: FormName | undefined;
-  /** Leave bad records out, and note them in the manifest; default: the first one is an error. */
+  /** Whether to leave bad records out and list them in the manifest. By default the first bad record is an error. */
   readonly skipBad?: boolean | undefined;
-  /** Classes that the detector knows; default 1600 and 400 (Visual Genome). */
+  /** Numbers of classes of the detector; default 1600 and 400 (Visual Genome). */
   readonly objectLabels?: number | undefined;
   readonly attributeLabels?: number | undefined;
   /** Bytes of features of a shard; default 512 MiB. */
@@ -41,7 +41,7 @@ export interface ImportReport {
 }
 
 /**
- * Makes a store of feature files. Their forms may differ. The images of the first file come first.
+ * Makes a store from feature files. Their forms may differ. The images of the first file come first.
  * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA naming file, place and field; the signal's reason
  */
 export async function importFeatures(
@@ -85,7 +85,7 @@ export async function importFeatures(
 const sumOf = (numbers: readonly (number | undefined)[]): number | undefined =>
   numbers.reduce((sum, one) => (sum === undefined || one === undefined ? undefined : sum + one), 0);
 
-/** Several inputs as one source. A position says in which input it lies. */
+/** Joins several inputs to one source. A position contains the number of its input. */
 function joined(opened: readonly OpenedForm[]): Omit<RecordSource, 'path'> {
   if (opened.length === 1) {
     const [{ source, identity, unit, items }] = opened;

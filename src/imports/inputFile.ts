@@ -29,7 +29,7 @@ export async function inputFile(path: string): Promise<InputFile> {
   };
 }
 
-/** Name, size and time of a file. If they are the same, the file is taken to be unchanged. */
+/** Name, size and time of a file. If they are the same, the file is considered unchanged. */
 export const identityOf = ({ name, bytes, modified }: InputFile): unknown => [name, bytes, modified];
 
 /** The entry of a file in a manifest. */

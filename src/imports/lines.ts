@@ -6,17 +6,19 @@ const LONGEST_LINE = 256 * 2 ** 20;
 
 /** One line of a text file; its bytes are valid until the next one. */
 export interface Line {
-  /** Without its ending. */
+  /** The bytes of the line, without its ending. */
   readonly bytes: Buffer;
-  /** Of its first byte. */
+  /** The position of its first byte. */
   readonly offset: number;
-  /** From 1. */
+  /** Number of the line, from 1. */
   readonly line: number;
   /** Whether it ends with a line feed. */
   readonly whole: boolean;
 }
 
-/** The lines of a file that are not empty. Rejects as reading does, and with BAD_DATA for a line without end. */
+/**
+ * The lines of a file that are not empty. Rejects with the errors of reading, and with BAD_DATA if a line is too long.
+ */
 export async function* linesOf({ path, open }: BytePart): AsyncGenerator<Line, void, undefined> {
   const reader = await open(0);
   try {

@@ -57,7 +57,7 @@ export async function openLmdbForm(
     };
     return {
       form,
-      // The file may be as long as the map that its writer asked for.
+      // The file may be as long as the memory map that its writer requested.
       source: { form, files: [sourceFile(file)] },
       identity: identityOf(file),
       unit: 'record',
@@ -73,7 +73,10 @@ export async function openLmdbForm(
 
 const keyLists = ['keys', '__keys__'] as const;
 
-/** The keys of the images. If the database has a list of them, its order counts; otherwise these are all keys. */
+/**
+ * The keys of the images. If the database has a list of them, they are in the order of this list. Otherwise they are
+ * all keys of the database.
+ */
 async function readKeys(database: LmdbFile): Promise<{ keys: readonly Uint8Array[]; keysName: string | undefined }> {
   for (const keysName of keyLists) {
     const list = await database.get(keysName);
@@ -164,7 +167,8 @@ const rowDecoders: Partial<Record<FormName, RowDecoder>> = {
     const row = dictOf(unpickled(value, place), place);
     return recordOfRow(row, { id, place });
   },
-  // `num_boxes` may be the number that was asked for, or that of boxes with a confidence. All rows are read, as mmf does.
+  // `num_boxes` may be the number of requested boxes, or the number of boxes with a confidence. All rows are read, as
+  // mmf does.
   'mmf-lmdb': async (value, { key: id, place }) =>
     recordOfRow(dictOf(unpickled(value, place), place), { id, place, counted: false }),
   'uniter-lmdb': async (value, { key, place }) => {
@@ -246,7 +250,7 @@ function classesOf(
   return { objectIds: places, objectConfs: values };
 }
 
-/** The form of a database by its list of keys and its first row. */
+/** Recognises the form of a database from its list of keys and its first row. */
 async function recognise(
   database: LmdbFile,
   keysName: string | undefined,

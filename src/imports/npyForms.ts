@@ -14,10 +14,10 @@ import type { PendingRecord } from './records.js';
 import { recordOfRow } from './rowFields.js';
 import type { NamedRecord } from './rowFields.js';
 
-/** Files by name: a folder's, or those in a zip. */
+/** Files by name: the files of a folder, or the files in a zip. */
 export interface NamedFiles {
   readonly path: string;
-  /** Names with their folders, sorted, and their sizes; names of a zip stay inside of it. */
+  /** Sorted names, with their folders, and sizes. A name in a zip always means a file in that zip. */
   readonly sizes: ReadonlyMap<string, number>;
   read(name: string): Promise<Uint8Array>;
   placeOf(name: string): string;
@@ -30,7 +30,7 @@ export async function folderFiles(path: string): Promise<NamedFiles> {
     throw readFailure(path, 'a folder of feature files', error);
   });
   const names = entries
-    // A link may lead out of the folder.
+    // A link is not followed, because it may point outside of the folder.
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(join(path, '/').length));
   return {
@@ -72,7 +72,7 @@ export async function zipFiles(path: string): Promise<NamedFiles> {
 
 const byName = (a: string, b: string): number => (a < b ? -1 : 1);
 
-/** Whether files are npz or npy with info; undefined for neither. */
+/** Whether the files are npz, or npy with info; undefined if they are neither. */
 export function numpyForm(files: NamedFiles): 'npz' | 'npy' | undefined {
   const names = [...files.sizes.keys()];
   if (names.some((name) => name.endsWith('.npz'))) return 'npz';

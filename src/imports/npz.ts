@@ -9,7 +9,10 @@ import { readZipDirectory, readZipEntry } from '../formats/zip.js';
 import type { ZipSource } from '../formats/zip.js';
 import type { Row } from './rowFields.js';
 
-/** Arrays of an npz that mean something here. Others, such as numpy's stray `allow_pickle`, are not read. */
+/**
+ * The arrays of an npz that this program reads. Others are ignored, for example `allow_pickle`, which numpy writes by
+ * mistake.
+ */
 const known = new Set(
   (
     'x features bbox boxes norm_bb num_bbox num_boxes image_h image_w img_h img_w conf soft_labels info cls_prob ' +
@@ -19,7 +22,7 @@ const known = new Set(
 /** The largest array that is read. No image has one of this size. */
 const LARGEST_ARRAY = 2 ** 30;
 
-/** Bytes in memory as a zip is read from them. */
+/** A reader of zip files for bytes in memory. */
 const zipInMemory = (bytes: Uint8Array, path: string): ZipSource => ({
   path,
   size: bytes.length,
@@ -50,7 +53,7 @@ export async function readNpz(bytes: Uint8Array, place: string): Promise<Row> {
   return row;
 }
 
-/** The dict that an array of one object holds. */
+/** The dict that is the only element of an array of objects. */
 export function infoOf(array: NumpyArray, place: string): Row {
   const [info] = array.objects ?? [];
   if (array.objects?.length !== 1)

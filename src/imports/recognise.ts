@@ -12,7 +12,10 @@ import type { NamedFiles } from './npyForms.js';
 import { openTsvForm } from './tsvForm.js';
 import { openVinvlForm } from './vinvlForm.js';
 
-/** Recognises the form of an input and opens it. A given form is not checked by looking. @throws BAD_DATA when no form fits */
+/**
+ * Recognises the form of an input and opens it. If the form is given, the contents are not examined. @throws BAD_DATA
+ * if the input has no known form
+ */
 export async function openForm(path: string, format: FormName | undefined, options: FormOptions): Promise<OpenedForm> {
   const file = await inputFile(path);
   if (format !== undefined) return openAs(file, format, options);
@@ -72,7 +75,7 @@ async function openFolder(file: InputFile, options: FormOptions): Promise<Opened
   );
 }
 
-/** A zip may be an npz, hold npz or npy files, or hold a TSV. */
+/** A zip may be an npz, contain npz or npy files, or contain a TSV. */
 async function openZip(file: InputFile, options: FormOptions): Promise<OpenedForm> {
   if (/\.npz$/.test(file.path)) return openNumpy(oneFile(file), 'npz', file, options);
   const files = await zipFiles(file.path);

@@ -7,11 +7,11 @@ import type { NamedRecord } from './rowFields.js';
 
 /** A record that is not read yet. */
 export interface PendingRecord {
-  /** For messages. */
+  /** The place of the record, for messages. */
   readonly place: string;
   readonly image?: string | undefined;
   readonly read: () => Promise<NamedRecord>;
-  /** Bytes of the source that it took, for progress. */
+  /** Number of bytes of the record in the source, for progress. */
   readonly bytes?: () => number;
 }
 

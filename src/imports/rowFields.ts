@@ -1,4 +1,4 @@
-/** LMDB, npz, npy and HDF5 have named values for each image. This module knows the names and the types. */
+/** LMDB, npz, npy and HDF5 have named values for each image. This module has tables of the names and the types. */
 import { LxmertError } from '../errors.js';
 import { describeValue } from '../formats/describe.js';
 import { NumpyArray, numberOf, numpyFeatures, numpyFloats, numpyIntegers } from '../formats/numpy.js';
@@ -6,10 +6,10 @@ import { PickleFault, PickleFloat } from '../formats/pickle.js';
 import type { PickleValue } from '../formats/pickle.js';
 import type { FieldNames, ImageRecord } from '../data/store/record.js';
 
-/** A row as its form gives it. */
+/** A row in the form in which it was read. */
 export type Row = ReadonlyMap<string, PickleValue>;
 
-/** The names of each field in all forms. If a row has several of them, the first in this list counts. */
+/** The names of each field in all forms. If a row has several of them, the first one in this list is used. */
 const aliases = {
   id: ['img_id', 'image_id', 'feature_path'],
   width: ['img_w', 'image_w', 'image_width'],
@@ -30,15 +30,15 @@ export interface RowRules {
   readonly id: string;
   /** For messages. */
   readonly place: string;
-  /** Whether the key, not the row, is the id. */
+  /** Whether the key is the id, instead of a value of the row. */
   readonly idIsKey?: boolean;
   /** Whether `num_boxes` must be the number of rows. */
   readonly counted?: boolean;
-  /** Whether boxes are shares, of which the first four of each row are the corners. */
+  /** Whether boxes are shares of the picture. The first four numbers of each row are the corners. */
   readonly shares?: boolean;
 }
 
-/** A record, and what the form calls its fields. */
+/** A record, and the names of its fields in the form. */
 export interface NamedRecord {
   readonly record: ImageRecord;
   readonly names: FieldNames;
@@ -182,7 +182,10 @@ function largestOf(value: PickleValue, rows: number): Float32Array {
   return shape === undefined ? values : maxima(values, rows, shape[1], 0).values;
 }
 
-/** The largest number of each row, and its column. Columns before `first` do not count, and `first` is column 0. */
+/**
+ * The largest number of each row, and its column. Columns before `first` are ignored, and the columns are counted from
+ * `first`.
+ */
 export function maxima(
   values: Float32Array,
   rows: number,
@@ -200,7 +203,7 @@ export function maxima(
   return { values: largest, places };
 }
 
-/** The first four of each row. */
+/** The first four numbers of each row. */
 function cornersOf(values: Float32Array, columns: number): Float32Array {
   const corners = new Float32Array((values.length / columns) * 4);
   for (let i = 0; i < corners.length; i++) corners[i] = values[Math.floor(i / 4) * columns + (i % 4)];

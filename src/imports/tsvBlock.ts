@@ -101,7 +101,7 @@ export function tsvDecoder({ dtype, objectLabels, attributeLabels }: TsvSettings
     } else if (decodeNatively(text, starts[9], text.length, new Uint16Array(output.buffer, at, numbers))) {
       features = new Uint16Array(output.buffer, at, numbers);
     } else {
-      // Something is wrong, or may be. The slower functions find out what it is.
+      // There is a fault, or there may be one. The slower functions find out which.
       if (scratch.length < numbers) scratch = new Float32Array(numbers);
       const floats = scratch.subarray(0, numbers);
       decodeFeatures(text, parsed, context, floats);

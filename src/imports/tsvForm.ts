@@ -28,7 +28,7 @@ async function partsOf({ path, bytes }: InputFile): Promise<BytePart[]> {
   return [kind === 'gzip' ? gzipPart(path, bytes) : plainPart(path)];
 }
 
-/** How a file is packed, by its first bytes. */
+/** Recognises from the first bytes of a file how it is packed. */
 export async function magicOf(path: string): Promise<'gzip' | 'zip' | undefined> {
   const file = await open(path);
   try {

@@ -69,7 +69,7 @@ interface PlacedBlock {
   readonly block: TsvBlock;
   readonly memory: Memory;
   readonly part: number;
-  /** Of the block's first byte in the unpacked part. */
+  /** The position of the block's first byte in the unpacked text. */
   readonly offset: number;
 }
 

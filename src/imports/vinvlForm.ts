@@ -124,7 +124,7 @@ function recordOf({ bytes, whole }: Line, place: string): NamedRecord {
   return { record: { id, place, count: boxes, boxes: corners, shares: true, features }, names: fields };
 }
 
-/** Adds what `predictions.tsv` says of the image on the same line. */
+/** Adds the values of `predictions.tsv` for the image, which are on the same line number. */
 function withPrediction({ record, names }: NamedRecord, line: Line | undefined, path: string): NamedRecord {
   if (!line) throw new LxmertError('BAD_DATA', `${path}: ends before image ${describeValue(record.id)}`);
   const place = `${path}: line ${line.line}`;
@@ -150,9 +150,9 @@ function withPrediction({ record, names }: NamedRecord, line: Line | undefined, 
 }
 
 interface Indexes {
-  /** @throws BAD_DATA when an index gives another position for this line */
+  /** @throws BAD_DATA if an index gives another position for this line */
   check(number: number, line: Line, image: string): void;
-  /** @throws BAD_DATA when an index has more or fewer lines than the file */
+  /** @throws BAD_DATA if an index has more or fewer lines than the file */
   finish(lines: number): void;
 }
 

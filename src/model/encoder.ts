@@ -34,7 +34,7 @@ export interface Encoder {
   readonly weights: ModelWeights;
   readonly config: ModelConfig;
   readonly maps?: AttentionMaps | undefined;
-  /** The gradients of these maps, filled by the backward pass. */
+  /** The gradients of these maps. The backward pass writes them. */
   readonly mapGradients?: AttentionMaps | undefined;
 }
 
@@ -65,7 +65,7 @@ interface LayerNames {
   readonly map: string;
 }
 
-/** The maps of these names, if all of them are asked for. */
+/** The maps of these names, if all of them are requested. */
 function tensorsOf(maps: AttentionMaps | undefined, ...names: readonly string[]): Tensor[] | undefined {
   const found = names.flatMap((name) => maps?.get(name) ?? []);
   return found.length === names.length ? found : undefined;
@@ -154,7 +154,8 @@ function bothCrossAttentions(encoder: Encoder, inputs: ModelInputs, x: Tensor, n
 
 /**
  * A cross-modality layer (LXMERT, section 2.2): one cross-attention sub-layer, whose weights both directions share,
- * then self-attention and feed-forward of each stream, at the same time. Input and output are stacked rows of both streams.
+ * then self-attention and feed-forward of each stream; both streams run at the same time. Input and output are stacked
+ * rows of both streams.
  */
 export function crossModalityLayer(encoder: Encoder, inputs: ModelInputs, x: Tensor, index: number): Tensor {
   const { tape } = encoder;
@@ -178,8 +179,9 @@ export function crossModalityLayer(encoder: Encoder, inputs: ModelInputs, x: Ten
 }
 
 /**
- * The last cross-modality layer, if only [CLS] is needed, the first row of each sentence: [samples, H]. It leaves out the
- * vision stream's half, and everything after attention for the other words. The result for [CLS] is the same.
+ * The last cross-modality layer, if only [CLS] is needed. The output is the first row of each sentence: [samples, H].
+ * The half of the vision stream is not computed, and the part after attention is computed only for [CLS]. The result
+ * for [CLS] is the same.
  */
 export function lastLayerFirstRows(encoder: Encoder, inputs: ModelInputs, x: Tensor, index: number): Tensor {
   const { tape } = encoder;

@@ -9,10 +9,13 @@ export interface ModelInputs {
   readonly stacked: Rows;
   /** [language rows] i32 */
   readonly tokenIds: Tensor;
-  /** Where the tokens and objects of each sample are within their streams. */
+  /** The positions of the tokens and objects of each sample in their streams. */
   readonly tokens: SampleRows;
   readonly objects: SampleRows;
-  /** (global sample, row in the sample) of each stacked row: the key of its dropout, [stacked rows, 2] i32. */
+  /**
+   * (global sample, row in the sample) of each stacked row, [stacked rows, 2] i32. It is the key of the dropout of the
+   * row.
+   */
   readonly rowIds: Tensor;
   /** The row id of the first token of each sample: [samples, 2] i32. */
   readonly firstRowIds: Tensor;
@@ -24,16 +27,16 @@ export interface ModelInputs {
   readonly sentences?: SentenceInputs | undefined;
 }
 
-/** One sentence an example, while the language stream has that sentence once for each picture. */
+/** Contains the sentence of each example once. The language stream contains it once for each picture. */
 export interface SentenceInputs {
   readonly rows: Rows;
   /** [sentence rows] i32 */
   readonly tokenIds: Tensor;
-  /** Where the tokens of each example's sentence are. */
+  /** The positions of the tokens of each example's sentence. */
   readonly tokens: SampleRows;
   /** As `ModelInputs.rowIds`, with the id of the example's first sample: [sentence rows, 2] i32 */
   readonly rowIds: Tensor;
-  /** For each language row the sentence row with the same token: [language rows] i32 */
+  /** For each language row, the number of the sentence row with the same token: [language rows] i32 */
   readonly rowOf: Tensor;
 }
 

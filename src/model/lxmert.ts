@@ -29,15 +29,15 @@ export function lxmert(encoder: Encoder, inputs: ModelInputs): LxmertOutputs {
 }
 
 /**
- * LXMERT's encoders, if only [CLS] is needed, the first row of each sentence: [samples, H]. Work that has no effect on [CLS]
- * is left out.
+ * LXMERT's encoders, if only [CLS] is needed. The output is the first row of each sentence: [samples, H]. Work that has
+ * no effect on [CLS] is left out.
  */
 export function lxmertFirstRows(encoder: Encoder, inputs: ModelInputs): Tensor {
   const last = encoder.config.xLayers - 1;
   return encoder.tape.through(crossed(encoder, inputs, last), (x) => lastLayerFirstRows(encoder, inputs, x, last));
 }
 
-/** Both single-modality encoders and the first `layers` cross-modality layers: stacked rows [rows, H]. */
+/** Both single-modality encoders and the first `layers` cross-modality layers. The output is stacked rows [rows, H]. */
 function crossed(encoder: Encoder, inputs: ModelInputs, layers: number): Tensor {
   const { tape, config } = encoder;
   const { language, vision, stacked } = inputs;
@@ -62,7 +62,7 @@ function crossed(encoder: Encoder, inputs: ModelInputs, layers: number): Tensor 
   return joined;
 }
 
-/** The language encoder of all samples, into `out`: [language rows, H]. */
+/** The language encoder of all samples. It writes to `out`: [language rows, H]. */
 function languageEncoder(encoder: Encoder, inputs: ModelInputs, out: Tensor): void {
   const { sentences } = inputs;
   const encode = (stream: Stream, tokenIds: Tensor, to?: Tensor): Tensor =>
@@ -82,8 +82,9 @@ function languageEncoder(encoder: Encoder, inputs: ModelInputs, out: Tensor): vo
 }
 
 /**
- * Whether the pictures of an example can share the hidden states of its sentence. Dropout differs between the samples of an
- * example, and an attention map is asked for by sample.
+ * Whether the pictures of an example can share the hidden states of its sentence. They cannot share them with dropout,
+ * which differs between the samples of an example, or if attention maps are requested, because a map belongs to one
+ * sample.
  */
 function canShareSentences({ tape, config, maps }: Encoder): boolean {
   const dropout = tape.training && (config.hiddenDropoutProb > 0 || config.attentionProbsDropoutProb > 0);
@@ -97,7 +98,7 @@ interface SingleModality {
   /** The part of the names of the layers' parameters and attention maps before the layer's number. */
   readonly name: string;
   readonly map: string;
-  /** Where to write the last hidden states. Default: memory of their own. */
+  /** Where to write the last hidden states. Default: new memory. */
   readonly out?: Tensor | undefined;
 }
 

@@ -30,7 +30,10 @@ export function normEntries(name: string, width: number): Entry[] {
   ];
 }
 
-/** Parameters of an attention. Query, key and value are adjacent, weights before biases, so that one product computes all. */
+/**
+ * Parameters of an attention. Query, key and value are adjacent, first the weights and then the biases, so that one
+ * product computes all three.
+ */
 function attention(name: string, inner: string, hidden: number): Entry[] {
   const parts = ['query', 'key', 'value'].map((part) => linearEntries(`${name}.${inner}.${part}`, hidden, hidden));
   return [

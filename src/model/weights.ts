@@ -128,8 +128,8 @@ export class ModelWeights {
 
   /**
    * Draws random weights as the original's `init_bert_weights` does. The values of a parameter depend only on the seed
-   * and on the place of the parameter. After the signal it finishes the current parameter and rejects with the signal's
-   * reason.
+   * and on the place of the parameter. If the signal is aborted, the function finishes the current parameter and
+   * rejects with the signal's reason.
    */
   async initialize(seed: number, deviation: number, signal?: AbortSignal): Promise<void> {
     for (const [stream, { spec, tensor }] of this.parameters.entries()) {

@@ -6,7 +6,10 @@ export interface Series {
   readonly label: string;
   /** Number of the run, from 0. If a chart shows several runs, it gives the colour of the line. */
   readonly run: number;
-  /** A value for each training step is noisy, so the page can smooth it. Values of validations are shown as points. */
+  /**
+   * Whether the line has a value for each training step. Such values are noisy, so the page can smooth the line. Values
+   * of validations are shown as points.
+   */
   readonly kind: 'steps' | 'validations';
   /** Steps, ascending. */
   readonly x: readonly number[];

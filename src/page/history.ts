@@ -7,12 +7,12 @@ import { readScalars } from '../formats/tensorBoard.js';
 import { isRecord } from '../records.js';
 import { lookIntoRun, runFiles, type StepRecord, type ValidRecord } from '../train/index.js';
 
-/** What the files of a run folder say about the run: its settings, steps, validations and checkpoints. */
+/** The data in the files of a run folder: settings, steps, validations and checkpoints of the run. */
 export interface RunHistory {
   /** Last part of the folder's path. */
   readonly name: string;
   readonly folder: string;
-  /** `config.json`, as the run wrote it. */
+  /** The contents of `config.json`. */
   readonly config: ConfigTree;
   readonly steps: readonly StepRecord[];
   readonly validations: readonly ValidRecord[];
@@ -26,7 +26,7 @@ export interface RunHistory {
 
 /**
  * Reads a run folder. The run may still be training: an incomplete last line of `metrics.jsonl` is left out.
- * @throws RUN_FOLDER if the folder holds no run; FILE_ACCESS
+ * @throws RUN_FOLDER if the folder does not contain a run; FILE_ACCESS
  */
 export async function readHistory(folder: string): Promise<RunHistory> {
   const { config, checkpoints } = await lookIntoRun(folder);

@@ -112,7 +112,9 @@ export async function runPage(options: RunPageOptions): Promise<string> {
   });
 }
 
-/** The curves and results of several runs in one page. @throws RUN_FOLDER if one of the folders holds no run */
+/**
+ * The curves and results of several runs in one page. @throws RUN_FOLDER if one of the folders does not contain a run
+ */
 export async function comparisonPage(runs: readonly string[]): Promise<string> {
   const histories = await Promise.all(runs.map(readHistory));
   const named = distinctNames(histories);

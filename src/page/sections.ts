@@ -104,7 +104,7 @@ export function table(
   </div>`;
 }
 
-/** The accuracies on scenes, beside the accuracies of guesses. */
+/** The accuracies on scenes, compared with the accuracies of guesses. */
 export function sceneResults(report: SceneReport): Html {
   const { words, objectClass, attribute, matching, questions } = report;
   const all: readonly (readonly [string, Score | undefined])[] = [
@@ -125,7 +125,7 @@ export function sceneResults(report: SceneReport): Html {
   );
 }
 
-/** The accuracies on some samples, beside the accuracies of guesses. */
+/** The accuracies on some samples, compared with the accuracies of guesses. */
 export function viewResults({ split, checkpoint, scores }: SampleViews): Html {
   if (scores.length === 0) return empty('The samples have no label, so there is no accuracy.');
   return table(

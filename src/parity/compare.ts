@@ -2,21 +2,21 @@ import { LxmertError } from '../errors.js';
 
 /** The kinds of values that are compared. Relative errors are computed within a kind. */
 export const kinds = ['outputs', 'attention maps', 'losses', 'gradients', 'trajectory'] as const;
-/** Those of a fixture of explanations. Its gradients are those of the attention maps. */
+/** The kinds of a fixture of explanations. Its gradients are those of the attention maps. */
 export const explanationKinds = ['outputs', 'attention maps', 'gradients', 'relevancy', 'scores'] as const;
 export type Kind = (typeof kinds)[number] | (typeof explanationKinds)[number];
 
 export interface Comparison {
   readonly kind: Kind;
   readonly name: string;
-  /** ‖ours − theirs‖ and ‖theirs‖ */
+  /** ‖ours − theirs‖ and ‖theirs‖. */
   readonly difference: number;
   readonly norm: number;
 }
 
 export interface KindReport {
   readonly kind: Kind;
-  /** How many were compared; 0 when the fixture has none. */
+  /** The number of compared values; 0 if the fixture has none. */
   readonly compared: number;
   /** The largest ‖ours − theirs‖ / max(‖theirs‖, floor × the largest norm of the kind), and its name. */
   readonly worst: number;
@@ -49,10 +49,11 @@ export function compareRows(
 }
 
 /**
- * The worst of each kind. NaN counts as infinitely wrong.
+ * The largest error of each kind. NaN counts as an infinite error.
  *
- * @param floor a norm that is smaller than this share of the kind's largest is replaced by that share. The gradient of
- *   a key's bias, for example, is 0 except for rounding: softmax does not change when all its arguments grow alike
+ * @param floor a norm that is smaller than this share of the largest norm of the kind is replaced by this share of the
+ *   largest norm. This is needed, for example, for the bias of a key: its gradient is 0 except for rounding, because
+ *   softmax does not change if the same number is added to all its arguments
  */
 export function worstOf(
   comparisons: readonly Comparison[],

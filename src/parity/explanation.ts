@@ -22,7 +22,7 @@ import { openFixture } from './fixture.js';
 
 const listFile = 'explain.json';
 
-/** Whether a folder holds a fixture of explanations. */
+/** Whether a folder contains a fixture of explanations. */
 export const isExplanation = (folder: string): boolean => existsSync(join(folder, listFile));
 
 /** An explained row of the batch. */

@@ -9,7 +9,10 @@ import { LxmertError } from '../errors.js';
 import { fileError, systemCode } from '../formats/fileErrors.js';
 import { SafetensorsFile } from '../formats/safetensors.js';
 
-/** A batch of a fixture. The fixture has it in padded form, as transformers needs it; here its real rows are packed. */
+/**
+ * A batch of a fixture. In the fixture the batch is padded, as transformers needs it. In this structure the real rows
+ * are packed.
+ */
 export interface FixtureBatch {
   readonly batch: Batch;
   /** The same batch with a label for every real row, so that all logits are computed. The labels have no meaning. */

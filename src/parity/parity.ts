@@ -59,10 +59,10 @@ const lossKeys: Readonly<Record<LossName, string>> = {
 };
 
 /**
- * Runs a parity fixture: outputs, attention maps in all directions, losses, every gradient, and the BertAdam
- * trajectory. Of a folder with `explain.json`: attention maps, their gradients, relevancy matrices, and scores of words and
- * boxes.
- * @throws LxmertError for a fixture that is damaged or does not fit its own config
+ * Runs a parity fixture, and compares outputs, attention maps in all directions, losses, every gradient, and the steps
+ * of BertAdam. For a folder with `explain.json`, it compares attention maps, their gradients, relevancy matrices, and
+ * scores of words and boxes.
+ * @throws LxmertError for a fixture that is damaged or does not agree with its configuration
  */
 export async function runParity(folder: string, { engine, tolerance }: ParityOptions = {}): Promise<ParityReport> {
   const notes: string[] = [];
@@ -173,7 +173,7 @@ async function compareOutputs(fixture: Fixture, model: Pretrainer): Promise<Comp
   });
 }
 
-/** The first columns of each row: word logits have additional columns without meaning. */
+/** The first columns of each row. Word logits have additional columns, which have no meaning. */
 function firstColumns(values: Float32Array, columns: number, width: number): Float32Array {
   return columns === width ? values : values.filter((_, i) => i % columns < width);
 }

@@ -64,7 +64,9 @@ async function compareOutputs(fixture: Fixture, model: Finetuner): Promise<Compa
   });
 }
 
-/** Compares the logits of a model without hidden states, which computes only what has an effect on [CLS]. */
+/**
+ * Compares the logits of a model without hidden states. Such a model does only the work that has an effect on [CLS].
+ */
 async function compareLogits(fixture: Fixture, model: Finetuner): Promise<Comparison[]> {
   return model.forward(fixture.batch.batch, weights, {
     use: async ({ logits }) => {
@@ -86,7 +88,7 @@ async function compareSteps(fixture: Fixture, model: Finetuner): Promise<Compari
   return [...losses, ...gradients, ...trajectory, ...(await compareAfter(fixture, model, before))];
 }
 
-/** Reads the parameters that the reference never changes, not even by weight decay. */
+/** Reads the parameters that the reference never changes: even weight decay is not applied to them. */
 async function untouched({ trajectory }: Fixture, model: Finetuner): Promise<ReadonlyMap<string, Float32Array>> {
   const before = new Map<string, Float32Array>();
   for (const name of trajectory?.no_gradient ?? []) before.set(name, await model.read('parameter', name));

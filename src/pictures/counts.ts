@@ -1,7 +1,7 @@
 import { LxmertError } from '../errors.js';
 import type { OpenDetectorOptions } from './detection.js';
 
-/** How many objects the features of a picture must have. */
+/** The allowed numbers of objects of a picture. */
 export interface ObjectCounts {
   /** Fewer objects are an error. */
   readonly least: number;
@@ -11,7 +11,7 @@ export interface ObjectCounts {
 }
 
 /**
- * The counts of a detector, changed by options.
+ * The counts of a detector, after the options have changed them.
  * @param available the largest number of objects that the detector can give
  * @throws BAD_ARGUMENT if the options contradict each other, or if the detector cannot give so many objects
  */

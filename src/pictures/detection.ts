@@ -27,9 +27,9 @@ export interface PreparedPicture extends Prepared {
   readonly original: { readonly width: number; readonly height: number };
 }
 
-/** What a detector file says about the detector. The detector itself is not loaded. */
+/** The description of a detector in its file. The detector itself is not loaded. */
 export interface DetectorDescription {
-  /** Everything on which the features depend, as text. Features of two identities must not be in one file. */
+  /** All values on which the features depend, as text. Features of two identities must not be in one file. */
   readonly identity: string;
   /** Numbers of classes and of attributes; undefined if the detector does not give them. */
   readonly objects: number | undefined;
@@ -42,7 +42,7 @@ export interface DetectorDescription {
 }
 
 export interface Detector extends DetectorDescription {
-  /** @throws BAD_DATA naming the picture when fewer objects are found than wanted, or a feature is not finite */
+  /** @throws BAD_DATA naming the picture if there are fewer objects than requested, or a feature is not finite */
   detect(picture: PreparedPicture): Promise<Detection>;
   close(): Promise<void>;
 }
@@ -55,7 +55,10 @@ export interface OpenDetectorOptions {
   readonly maxObjects?: number | undefined;
   /** Objects with at least this score are taken, as far as the two numbers allow; default: the score of the recipe. */
   readonly threshold?: number | undefined;
-  /** Makes grid features of a backbone's map instead of objects: this many cells in a row and in a column. */
+  /**
+   * Makes grid features of a backbone's map instead of objects. The value is the number of cells in a row and in a
+   * column.
+   */
   readonly grid?: number | undefined;
 }
 

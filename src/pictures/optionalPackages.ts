@@ -5,7 +5,8 @@ import { systemCode } from '../formats/fileErrors.js';
 
 /** Packages that only pictures need, and the command that installs each. npm does not install them with lxmert. */
 const installs = {
-  // Without the variable, its install script downloads CUDA's libraries, and fails if it cannot.
+  // If the variable is not set, its install script downloads CUDA's libraries, and fails if the download is not
+  // possible.
   'onnxruntime-node': 'ONNXRUNTIME_NODE_INSTALL=skip npm install onnxruntime-node@1',
   sharp: 'npm install sharp@0.35',
 } as const;

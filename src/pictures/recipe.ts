@@ -36,11 +36,11 @@ const recipeSchema = z.strictObject({
   threshold: z.number().min(0).max(1),
   minDetections: count,
   maxDetections: count,
-  /** SHA-256 of the graph. It prevents that features of two detectors are mixed. */
+  /** SHA-256 of the graph. With it, features of two detectors cannot be mixed. */
   graph: z.string(),
 });
 
-/** All settings that the features of a detector depend on. The `.onnx` of the detector contains them. */
+/** All settings on which the features of a detector depend. The `.onnx` of the detector contains them. */
 export type Recipe = Readonly<z.infer<typeof recipeSchema>>;
 
 export const toMetadata = (recipe: Recipe): Record<string, string> => ({ [metadataKey]: JSON.stringify(recipe) });

@@ -12,7 +12,7 @@ export function dataNotes(what: string, { name, report }: Pick<PretrainData, 'na
     [
       `${what} (${name}): ${counted(images, 'image')}, ${counted(sentences, 'sentence')}, ${whole(questions)} with an answer`,
       ...report.excluded.map(leftOut),
-      // A list for training images contains no validation images.
+      // A list of images for training contains no images for validation.
       ...report.skipped
         .filter(({ images: taken }) => what === 'train' || taken > 0)
         .map((list) => `${leftOut(list)}; the order of all others stays`),
@@ -27,7 +27,7 @@ const leftOut = ({ file, images, sentences, unknownIds }: ExclusionCount): strin
     ? ` (${whole(unknownIds)} of its ids ${unknownIds === 1 ? 'is' : 'are'} not an image of these data)`
     : '');
 
-/** Remarks about numbers that are not 0. */
+/** Remarks about the numbers that are not 0. */
 function remarksOf(report: DataReport): string[] {
   const { words, unknownWords } = report;
   const remarks: readonly (readonly [number, string])[] = [

@@ -5,8 +5,8 @@ import { classify, type PretrainTask } from './task.js';
 const head = 'cls.seq_relationship';
 
 /**
- * Whether sentence and image belong together (LXMERT, section 3.1.3): one linear layer on the pooled output, logits
- * [samples, 2], class 1 for yes. The loss is the mean over the samples of the global batch.
+ * Predicts whether sentence and image belong together (LXMERT, section 3.1.3): one linear layer on the pooled output,
+ * logits [samples, 2], class 1 for yes. The loss is the mean over the samples of the global batch.
  */
 export const matched: PretrainTask = {
   reads: 'pooled',

@@ -23,8 +23,8 @@ export interface PretrainOutputs {
   /** [samples, H]; absent when neither matching nor QA is on. */
   readonly pooled?: Tensor | undefined;
   /**
-   * Logits (feat: regressed features) by loss, before the backward pass overwrites them; rows as in `batchFields`. Word logits
-   * have a few more columns than `vocabSize`, which have no meaning.
+   * Logits of each loss (for `feat`: the regressed features), before the backward pass overwrites them. The rows are
+   * those of `batchFields`. Word logits have a few more columns than `vocabSize`; these columns have no meaning.
    */
   readonly logits: Readonly<Partial<Record<LossName, Tensor>>>;
   /** The arg-max of each row. */
@@ -70,8 +70,8 @@ export const pretrainObjective: Objective<LossName, PretrainOutputs> = {
 };
 
 /**
- * Encoders, heads and losses. On CUDA the heads on the vision output and those on the language and pooled output run at the
- * same time in two streams.
+ * Runs encoders, heads and losses. On CUDA, the heads that read the vision output run at the same time as the heads
+ * that read the language and pooled output.
  */
 function forward(pass: ForwardPass<LossName>): PretrainOutputs {
   const { encoder, batch, weights } = pass;

@@ -24,7 +24,7 @@ import { demandClasses, demandTwoImages, findUnlabelled, largestOf } from './unl
 export const pretrainParts: PretrainParts = { openData: openPretrainRun, openModel: openPretrainer };
 
 /**
- * Opens the data that a run names, and checks what would fail later.
+ * Opens the data that a run names, and checks everything that could fail later.
  * @throws BAD_DATA, FILE_MISSING, FILE_ACCESS; the signal's reason
  */
 export async function openPretrainRun(
@@ -40,7 +40,7 @@ export async function openPretrainRun(
     ...{ dir: data.folder, wordPiece, files, signal },
     ...{ maxTokens: data.maxTokens, maxMissingShare: data.maxMissingShare, skip: data.excludeLater },
     cache: folder === undefined ? undefined : { folder, onNote: (text: string) => observer?.note?.(text) },
-    // Resident features are on the device; nothing would use a second copy in host memory.
+    // Resident features are on the device, so a second copy in host memory would not be used.
     inMemory: data.residentFeatures ? false : undefined,
   };
   const close = () => files.close();
@@ -96,8 +96,8 @@ export async function openPretrainRun(
 }
 
 /**
- * The folder for the WordPieces of large files: LXMERT_CACHE, else the user's cache folder; undefined for a user without a
- * home folder, who gets no cache.
+ * The folder for the WordPieces of large files: LXMERT_CACHE, else the user's cache folder. It is undefined for a user
+ * without a home folder; in this case there is no cache.
  */
 function cacheFolder(): string | undefined {
   const { LXMERT_CACHE: own, XDG_CACHE_HOME: caches } = process.env;

@@ -12,17 +12,22 @@ import type { RunControls, Trainable, TrainObserver } from '../train/index.js';
 /** The description of a run with a data folder. */
 export type DescribedRun = RunConfig & { readonly data: { readonly folder: string } };
 
-/** Data of a run, opened. */
+/** The opened data of a run. */
 export interface OpenedData {
   readonly facts: DataFacts;
-  /** The answer table, by row of the answer head; absent: there is none, and question answering is off. */
+  /**
+   * The answer table, by row of the answer head. If absent, there is no answer table, and question answering is off.
+   */
   readonly answers?: readonly string[] | undefined;
   readonly source: PretrainSource;
   /** Features whose rows the batches name; they are loaded onto the device before the first batch is made. */
   readonly table?: FeatureTable | undefined;
   /** A checksum of the training samples. If absent, a resumed run cannot check that the samples are the same. */
   readonly samples?: string | undefined;
-  /** What differs between the samples of a saved checksum and these; undefined if nothing. Default: compares checksums. */
+  /**
+   * Describes the difference between these samples and the samples of a saved checksum; undefined if there is none. By
+   * default the checksums are compared.
+   */
   readonly samplesDifference?: ((saved: string) => string | undefined) | undefined;
   /** WordPieces by id, written into each checkpoint. If absent, checkpoints have no vocabulary. */
   readonly vocabulary?: readonly string[] | undefined;
@@ -30,19 +35,19 @@ export interface OpenedData {
   readonly unlabelled?: Readonly<Partial<Record<LossName, string>>> | undefined;
   /** The longest sentence and the image with the most objects. If absent, only the steps check the size of samples. */
   readonly largest?: Readonly<Record<'tokens' | 'objects', LargestSample>> | undefined;
-  /** What was found in the training and the validation data; absent: nobody counted. */
+  /** The counts of the training and the validation data; absent if they were not counted. */
   readonly coverage?: readonly DataCoverage[] | undefined;
   close(): Promise<void>;
 }
 
-/** How well images and sentences (or questions) belong together. */
+/** How many sentences (or questions) have an image, and how many images have a sentence. */
 export interface DataCoverage {
   /** The splits, with commas between. */
   readonly name: string;
   /** Sentences that are samples, and those whose image has no features. */
   readonly sentences: number;
   readonly withoutImage: number;
-  /** Images with sentences, and those without. Absent where only questions are counted. */
+  /** Images with sentences, and those without. Absent if only questions are counted. */
   readonly images?: number | undefined;
   readonly withoutSentences?: number | undefined;
 }
@@ -54,21 +59,26 @@ export interface LargestSample {
   readonly where: string;
 }
 
-/** The model as pre-training uses it, in addition to what training does. */
+/** The functions of the model that pre-training uses in addition to those that training uses. */
 export interface PretrainModel extends Trainable<LossName> {
   readonly config: ModelConfig;
   /** Draws the weights from the seed and sets both moments to zero. Rejects with the signal's reason. */
   initialize(seed: number, signal?: AbortSignal): Promise<void>;
   /**
-   * Keeps features on the device, for batches that name their rows. Rejects with OUT_OF_MEMORY before anything is read, and
-   * with the signal's reason.
+   * Keeps features on the device, for batches that name their rows. Rejects with OUT_OF_MEMORY before it reads the
+   * features, or with the signal's reason.
    */
   loadFeatures(table: FeatureTable, options?: LoadOptions): Promise<void>;
-  /** The answer to each sample, dropout off: the row of the answer head with the largest logit. [samples] */
+  /**
+   * The answer to each sample, computed without dropout: the row of the answer head with the largest logit. [samples]
+   */
   answer(batch: Batch): Promise<Int32Array>;
-  /** Most tokens or objects of one sample; absent: no limit is known. */
+  /** The largest number of tokens or objects of one sample; absent if no limit is known. */
   readonly mostRows?: number | undefined;
-  /** Mean of each loss that is on, as `step` reports it (normalizer in, weight out), and Σ weight × loss. */
+  /**
+   * The mean of each loss that is on, as `step` reports it (with the normalizer, without the weight), and Σ weight ×
+   * loss.
+   */
   losses(
     tallies: Tallies<LossName>,
     weights: LossWeights<LossName>,

@@ -35,8 +35,8 @@ export interface PretrainRequest extends RunControls {
 
 /**
  * Pre-trains with the settings of a run until the run is finished or the signal ends it.
- * @throws BAD_ARGUMENT (a flag, or impossible sizes in the data), BAD_CONFIG (the settings, or a difference to
- *   that of a resumed run), RUN_FOLDER, and what data, model and trainer throw
+ * @throws BAD_ARGUMENT (a flag, or impossible sizes in the data), BAD_CONFIG (the settings, or a difference from those
+ *   of the resumed run), RUN_FOLDER, and the errors of data, model and trainer
  */
 export async function pretrain(request: PretrainRequest, parts: PretrainParts): Promise<TrainSummary> {
   const { sources, observer, signal, saveRequest, ranks, resume = false } = request;

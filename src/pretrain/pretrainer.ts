@@ -13,8 +13,9 @@ export class Pretrainer extends TrainableModel<LossName, PretrainOutputs> {
   }
 
   /**
-   * The answer of the model to each sample, dropout off: the row of the answer head with the largest logit, the first of
-   * equal ones, -1 if the logits are not numbers. [samples]
+   * The answer of the model to each sample, computed without dropout: the row of the answer head with the largest
+   * logit. If several logits are equal, it is the first of these rows. If the logits are not numbers, it is -1.
+   * [samples]
    * @throws LxmertError BAD_DATA
    */
   answer(batch: Batch): Promise<Int32Array> {

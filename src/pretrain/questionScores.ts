@@ -19,8 +19,9 @@ class Sum {
 }
 
 /**
- * The accuracy of question answering as the original computes it (`LXMERTEvaluator.evaluate`): the score that the label
- * gives to the predicted answer, 0 for an answer that is not in the label, as a mean over all labelled questions.
+ * The accuracy of question answering as the original computes it (`LXMERTEvaluator.evaluate`). It is the mean, over all
+ * labelled questions, of the score that the label gives to the predicted answer. An answer that is not in the label has
+ * score 0.
  */
 export class QuestionScores {
   readonly #all = new Sum();

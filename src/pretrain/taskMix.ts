@@ -17,7 +17,10 @@ export function tasksOn({ on, schedule }: Tasks, epoch: number, hasAnswers: bool
   });
 }
 
-/** Epoch 0 and the epochs in which a task begins or ends, ascending. Between two of them the mix does not change. */
+/**
+ * Epoch 0 and the epochs in which a task begins or ends, ascending. Between two of these epochs the mix does not
+ * change.
+ */
 export function mixChanges({ on, schedule }: Tasks): readonly number[] {
   const ends = on.flatMap((task) => [schedule[task].from, schedule[task].to ?? 0]);
   return [...new Set([0, ...ends])].sort((a, b) => a - b);

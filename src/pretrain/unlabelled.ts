@@ -5,12 +5,12 @@ import type { PretrainData } from '../data/samples/pretrainData.js';
 import { LxmertError } from '../errors.js';
 import type { LargestSample } from './parts.js';
 
-/** Images that are read to find a confidence above 0; the first one usually has some. */
+/** The number of images that are read to find a confidence above 0. The first image usually has one. */
 const mostImages = 256;
 
 /**
  * The losses for which the training data cannot have a label, each with the reason. Class and attribute losses count an
- * object by the detector's confidence, so they have no label where all confidences are 0.
+ * object by the detector's confidence, so they have no label if all confidences are 0.
  */
 export async function findUnlabelled(
   train: PretrainData,

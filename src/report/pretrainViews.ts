@@ -43,7 +43,8 @@ const answerGuesses = 3;
  * The predictions of a pre-trained checkpoint for validation samples: one hidden word, whether the sentence matches its
  * own picture and whether it matches another picture, and the answers. A task on which the run was not trained is left
  * out. All random choices come from one fixed seed.
- * @throws RUN_FOLDER, BAD_CHECKPOINT; BAD_ARGUMENT without data or without a validation split; what opening data throws
+ * @throws RUN_FOLDER, BAD_CHECKPOINT; BAD_ARGUMENT without data or without a validation split; the errors of opening
+ * data
  */
 export async function pretrainViews(options: PretrainViewOptions): Promise<SampleViews> {
   const trained = await findTrainedRun(options.run);

@@ -8,7 +8,7 @@ import { onlyLoss } from '../pretrain/losses.js';
 import type { LossName } from '../pretrain/losses.js';
 import type { Pretrainer } from '../pretrain/pretrainer.js';
 
-/** Seed for everything that is hidden and swapped. It is the same for every model and every report. */
+/** Seed for all values that are hidden or swapped. It is the same for every model and every report. */
 const SEED = 2 ** 41;
 const BATCH = 256;
 
@@ -99,8 +99,7 @@ export function hiddenWords(
 }
 
 /**
- * Asks for the class or attribute of one object of every picture. Its feature is hidden; everything else does not
- * change.
+ * Asks for the class or attribute of one object of every picture. Only the feature of this object is hidden.
  */
 export function hiddenObjects(
   data: PretrainData,

@@ -35,7 +35,8 @@ const answerGuesses = 3;
 
 /**
  * The answers of a fine-tuned model to validation questions.
- * @throws RUN_FOLDER, BAD_CHECKPOINT; BAD_ARGUMENT without data or without a validation split; what opening data throws
+ * @throws RUN_FOLDER, BAD_CHECKPOINT; BAD_ARGUMENT without data or without a validation split; the errors of opening
+ * data
  */
 export async function questionViews(options: QuestionViewOptions): Promise<SampleViews> {
   const { run, config, engine } = options;

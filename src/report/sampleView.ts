@@ -80,7 +80,7 @@ export interface SampleViews {
   readonly split: string;
   readonly checkpoint: string;
   readonly gallery: readonly SampleView[];
-  /** The accuracies of the model, beside those of a guess. */
+  /** The accuracies of the model, compared with those of a guess. */
   readonly scores: readonly ViewScore[];
   /** Number of questions on which the model was tested to find mistakes. */
   readonly asked: number;

@@ -63,7 +63,7 @@ export interface SceneReport {
 /**
  * Measures the accuracies of a run's checkpoint on a split of synthetic scenes. Only the value that the model must
  * predict is hidden or swapped. All random choices come from one fixed seed, so two reports can be compared.
- * @throws RUN_FOLDER, BAD_CHECKPOINT; BAD_DATA if the data are not synthetic scenes; what opening data throws
+ * @throws RUN_FOLDER, BAD_CHECKPOINT; BAD_DATA if the data are not synthetic scenes; the errors of opening data
  */
 export async function reportOnScenes(options: SceneReportOptions): Promise<SceneReport> {
   const trained = await findTrainedRun(options.run, options.checkpoint);
@@ -152,7 +152,8 @@ interface Reading {
 
 /**
  * Opens a split of scenes.
- * @throws BAD_DATA if the sentences are not from synthetic scenes, or if the model's answer table lacks an answer
+ * @throws BAD_DATA if the sentences are not from synthetic scenes, or if an answer is missing in the model's answer
+ * table
  */
 async function openScenes(folder: string, splits: readonly string[], reading: Reading): Promise<Scenes> {
   const { vocabulary, maxTokens, answers } = reading;

@@ -61,7 +61,7 @@ export async function findTrainedRun(folder: string, link?: CheckpointLink): Pro
 
 /**
  * Opens the model of a checkpoint for inference or training. The caller must dispose it.
- * @throws BAD_CHECKPOINT, FILE_MISSING, and what creating an engine throws
+ * @throws BAD_CHECKPOINT, FILE_MISSING, and the errors of creating an engine
  */
 export async function openTrained(
   { checkpoint, config }: TrainedRun,

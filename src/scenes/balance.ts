@@ -5,9 +5,9 @@ import type { Asked, QuestionTemplate, QuestionType } from './questions.js';
 export const maxLead = 2;
 
 /**
- * Keeps the answers of one split balanced, for each template and for each hint of a template. A question is accepted only
- * if its answer then has at most `maxLead` more questions than the rarest answer. So the question alone does not help to
- * guess the answer. The result depends only on the scenes before, not on the number of later scenes.
+ * Keeps the answers of one split balanced, for each template and for each hint of a template. A question is accepted
+ * only if its answer then has at most `maxLead` more questions than the rarest answer. So the question alone does not
+ * help to guess the answer. The result depends only on earlier scenes, not on the number of later scenes.
  */
 export class AnswerBalance {
   readonly #tallies = new Map<string, Map<string, number>>();

@@ -127,7 +127,10 @@ const larger: Caption = (scene, random) =>
       ]);
     });
 
-/** Says how many objects have a shape. Only if no other shape has the same number, so that the picture determines the word. */
+/**
+ * Says how many objects have a shape. It is used only if no other shape has the same number of objects, so that the
+ * picture determines the word.
+ */
 const shapeCounts: Caption = (scene, random) => {
   const counts = shapes.map((shape) => countOf(scene, { shape }));
   return random

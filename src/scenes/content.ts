@@ -24,8 +24,8 @@ const content: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Finds the words of a caption that depend on the picture: colours, shapes, sizes, numbers, comparisons. Other words can be
- * guessed from the sentence, also "one" at its end ("two red shapes and one blue one").
+ * Finds the words of a caption that depend on the picture: colours, shapes, sizes, numbers, comparisons. Other words
+ * can be guessed from the sentence. One of these is "one" at the end of a sentence ("two red shapes and one blue one").
  */
 export function contentWords(words: readonly string[]): number[] {
   return words.flatMap((word, i) => (content.has(word) && !(word === 'one' && words[i + 1] === '.') ? [i] : []));

@@ -46,7 +46,10 @@ export function unique(scene: Scene, aspects: readonly Aspect[]): Referred[] {
     .filter(({ description }) => countOf(scene, description) === 1);
 }
 
-/** A phrase such as "small red circle". Without a shape it is "red shape", with `noun` in the place of "shape". */
+/**
+ * A phrase such as "small red circle". Without a shape the phrase is, for example, "red shape"; `noun` replaces the
+ * word "shape".
+ */
 export function phrase(description: Description, noun = 'shape'): string {
   return [description.size, description.color, description.shape ?? noun].filter(Boolean).join(' ');
 }

@@ -64,7 +64,7 @@ async function checkOurs(out: string, parameters: SceneParameters): Promise<void
   );
 }
 
-/** Whether a folder holds what `lxmert scenes` wrote. */
+/** Whether a folder has the files that `lxmert scenes` writes. */
 export async function isSceneFolder(folder: string): Promise<boolean> {
   const text = await readFile(join(folder, 'data.yaml'), 'utf8').catch(() => '');
   return text.startsWith(signatureStart);

@@ -156,7 +156,9 @@ export class PairTally {
     this.#statements.add(`${split}-${set}-${sentence}`);
   }
 
-  /** Pairs, statements, and the share that is right when each wording gets its more frequent label. */
+  /**
+   * Number of pairs, number of statements, and the share of right answers if each wording gets its more frequent label.
+   */
   result(): { readonly pairs: number; readonly statements: number; readonly majority: number } {
     const counts = [...this.#labels.values()];
     const pairs = counts.reduce((sum, [wrong, right]) => sum + wrong + right, 0);

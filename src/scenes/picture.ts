@@ -47,8 +47,8 @@ export function svg(scene: Scene, text = ''): string {
 }
 
 /**
- * An object of a scene as an element of an SVG picture, from its class and attribute as the data have them (numbers of a shape
- * and of a colour); undefined for numbers that no shape or colour has.
+ * An object of a scene as an element of an SVG picture. It is made from the class and the attribute in the data, which
+ * are the numbers of a shape and of a colour. Undefined for numbers that no shape or colour has.
  */
 export function paintedObject(objectClass: number, attribute: number, box: Box): string | undefined {
   const [shape, color] = [shapes[objectClass], colors[attribute]];

@@ -58,8 +58,8 @@ function whichHalf(scene: Scene, names: readonly Half[]): Asked[] {
 }
 
 /**
- * Questions about which of two opposite relations is true for two objects of different colours. The second object is named
- * only by its colour, so the form of the phrases shows which object is the first and which the second.
+ * Questions about which of two opposite relations is true for two objects of different colours. The second object is
+ * described only by its colour. So the form of the phrases shows which object is the first and which is the second.
  */
 function whichHolds(scene: Scene, relation: Readonly<Record<string, Holds>>): Asked[] {
   const others = unique(scene, ['color']);

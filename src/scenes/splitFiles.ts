@@ -24,7 +24,7 @@ export interface SplitOptions {
   readonly count: number;
   /** Number of scenes, from the first on, that are drawn as pictures. */
   readonly pictures: number;
-  /** Turns an SVG into the PNG that is written instead. */
+  /** Converts an SVG to a PNG, which is written instead of the SVG. */
   readonly render: Render | undefined;
   readonly seed: number;
   readonly detector: Detector;
@@ -154,7 +154,9 @@ export async function writeSplit(options: SplitOptions): Promise<SplitResult> {
   return { ...sums, languageOnly: tally.result(), fineTuning };
 }
 
-/** Draws a scene; an SVG also has what is said and asked about it. Returns the bytes. */
+/**
+ * Draws a scene and returns the bytes of the picture. An SVG also contains the captions and questions about the scene.
+ */
 async function drawPicture(
   { folder, render }: SplitOptions,
   scene: Scene,

@@ -47,7 +47,7 @@ const pictureSizes = [
   [512, 512],
 ] as const;
 
-/** Number of rows and columns of a grid. Each object is in another cell, so no object covers another. */
+/** Number of rows and columns of a grid. Each object is in a different cell, so no object covers another. */
 const gridSide = 3;
 
 /** Smallest and largest width of an object, as shares of the picture's shorter side. A cell is a third of this side. */
@@ -59,8 +59,8 @@ export function sceneKey(seed: number, split: Split, index: number, stream: numb
 }
 
 /**
- * Makes scene `index` of a split: 2–5 objects of any shapes and sizes, in exactly two colours (the palette). Because the
- * palette is small, a sentence that names colours says something about the whole picture.
+ * Makes scene `index` of a split: 2–5 objects of any shapes and sizes, in exactly two colours (the palette). Because
+ * there are only two colours, a sentence that names colours gives information about the whole picture.
  */
 export function makeScene(seed: number, split: Split, index: number): Scene {
   const random = createRandom(...sceneKey(seed, split, index, streams.scene));

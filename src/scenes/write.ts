@@ -16,7 +16,7 @@ import type { Split } from './world.js';
 export interface WriteScenesOptions extends SceneOptions {
   /** The folder to write. It is made if it does not exist. */
   readonly out: string;
-  /** Draws the first scenes of both splits as PNG; without it those of training are written as SVG. */
+  /** Draws the first scenes of both splits as PNG. If it is absent, the first scenes of training are written as SVG. */
   readonly render?: Render | undefined;
   /** Called several times during the writing, and at the end. */
   readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void;

@@ -6,7 +6,7 @@ import { demandNotNegative, demandPositive, demandShare, demandUint32 } from '..
 import { keysOf } from '../records.js';
 import type { LossWeights, StepOptions } from './losses.js';
 
-/** @throws BAD_ARGUMENT naming the field, for sizes that make no model */
+/** @throws BAD_ARGUMENT naming the field, for sizes with which no model is possible */
 export function demandConfig(config: ModelConfig): void {
   // The schema has a default for every size, and a model takes each size from `config`.
   const missing = keysOf(modelConfigSchema.shape).find((name) => config[name] === undefined);
@@ -16,7 +16,7 @@ export function demandConfig(config: ModelConfig): void {
   if (issue) throw new LxmertError('BAD_ARGUMENT', `${['config', ...issue.path].join('.')}: ${issue.message}`);
 }
 
-/** @throws BAD_ARGUMENT naming the option: every one must be a number that float32 holds */
+/** @throws BAD_ARGUMENT naming the option: every option must be a number that float32 can represent */
 export function demandAdam({ beta1, beta2, epsilon, weightDecay, maxGradNorm }: AdamOptions): void {
   demandShare('adam.beta1', beta1);
   demandShare('adam.beta2', beta2);

@@ -3,7 +3,7 @@ import type { DeviceName, RunConfig } from '../config/runConfig.js';
 import type { Engine, Precision } from '../engine/index.js';
 import type { ModelOptions } from './trainableModel.js';
 
-/** What the description of a run says about its model and where it is computed. */
+/** The part of a run's description that describes its model and the device. */
 export interface DescribedModel {
   readonly model: ModelConfig;
   readonly optimizer: Pick<RunConfig['optimizer'], 'beta1' | 'beta2' | 'eps' | 'weightDecay' | 'maxGradNorm'>;

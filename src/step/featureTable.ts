@@ -7,7 +7,7 @@ import { gibibytes } from '../figures.js';
 export interface LoadOptions {
   /** Called with the share of the table that is on the device. */
   readonly progress?: ((share: number) => void) | undefined;
-  /** Ends loading after the current piece. The part on the device cannot be used then. */
+  /** Ends loading after the current piece. The features that are already on the device cannot be used then. */
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -8,30 +8,32 @@ import type { StagedBatch } from './staging.js';
 
 /** A backward pass from one value in each row of an output to the attention maps. */
 export interface MapGradients<Outputs> {
-  /** The output, [rows, width], such as logits. No other op reads it. */
+  /** The output, [rows, width], for example logits. No other op may read it. */
   readonly from: (outputs: Outputs) => Tensor;
   /** The column of each row whose gradient is 1, given the values; a row without a column has no gradient. */
   readonly choose: (values: Float32Array, width: number) => readonly number[];
-  /** The gradients to fill, made from the workspace: some maps, by name, in the shape of the maps. */
+  /** Makes the tensors for the gradients in the workspace: for some of the maps, by name, in the shape of the maps. */
   readonly maps: (tape: Tape) => AttentionMaps;
 }
 
 export interface ForwardOptions<L extends string, Outputs, T> {
   /**
-   * Reads the outputs that it needs, with `engine.readFloats`; the next call of the model overwrites them. It must not
-   * call the model itself: such a call is refused, since it would have to wait for the end of this one.
+   * Reads the outputs that the caller needs, with `engine.readFloats`; the next call of the model overwrites them. This
+   * function must not call the model: such a call is refused, because it would have to wait for the end of this call.
    */
   readonly use: (outputs: Outputs, tallies: () => Promise<Tallies<L>>, made: MadeMaps) => Promise<T>;
-  /** Attention maps to fill, made from the workspace. */
+  /** Makes the tensors for attention maps in the workspace. */
   readonly maps?: ((tape: Tape) => AttentionMaps) | undefined;
-  /** A backward pass, which ends before `use` begins. Gradients of parameters are not made. */
+  /** A backward pass, which ends before `use` begins. It does not compute gradients of parameters. */
   readonly mapGradients?: MapGradients<Outputs> | undefined;
 }
 
-/** What a forward call filled besides the outputs. */
+/** The tensors that a forward call has written in addition to the outputs. */
 export interface MadeMaps {
   readonly maps: AttentionMaps;
-  /** With `mapGradients`: the gradients, and the values of the output, whose place holds its gradient. */
+  /**
+   * With `mapGradients`: the gradients of the maps, and the values of the output before its gradient overwrites them.
+   */
   readonly gradients: AttentionMaps;
   readonly values: Float32Array;
 }
@@ -44,7 +46,10 @@ interface ForwardModel<L extends string, Outputs> {
   readonly slotOf: (loss: L) => LossSlot;
 }
 
-/** The work of a forward call: `plan` makes all its op calls; `compute` enqueues them and waits for what it must know. */
+/**
+ * The work of a forward call: `plan` makes all its op calls; `compute` enqueues them, and waits for the values that it
+ * needs.
+ */
 export interface ForwardWork<Outputs> {
   /** A key for everything except the batch and the losses on which the op calls depend. */
   readonly kind: string;
@@ -64,7 +69,7 @@ export function forwardWork<L extends string, Outputs>(
     const tape = new Tape(engine, { training: mapGradients !== undefined, parameterGradients: false });
     const maps = makeMaps?.(tape) ?? none;
     const gradients = mapGradients?.maps(tape) ?? none;
-    tape.record([], null); // the backward pass releases them last, so that none of its tensors takes their place
+    tape.record([], null); // the backward pass releases them last, so that no other tensor of it gets their memory
     const encoder = { tape, weights, config: withoutDropout, maps, mapGradients: gradients };
     const outputs = objective.forward({ encoder, batch: staged, weights: lossWeights, slotOf });
     return { tape, maps, gradients, outputs };
@@ -91,7 +96,7 @@ export function forwardWork<L extends string, Outputs>(
   };
 }
 
-/** Zeros, and a one in the given column of each row. */
+/** Zeros in all columns, except a one in the given column of each row. */
 function ones({ shape: [rows, width], dtype }: Tensor, columns: readonly number[]): NodeJS.TypedArray {
   const bf16One = 0x3f80;
   const values = dtype === 'bf16' ? new Uint16Array(rows * width) : new Float32Array(rows * width);

@@ -29,7 +29,7 @@ export interface StepSharing extends PartsOfBatch {
   readonly communicator?: Communicator | undefined;
   /** The largest number of bytes of a bucket, which is summed over the ranks at once. */
   readonly bucketBytes?: number | undefined;
-  /** Whether each rank updates a slice of the parameters only, and stores the moments of this slice only. */
+  /** Whether each rank updates only a slice of the parameters, and stores only the moments of this slice. */
   readonly shardOptimizer?: boolean | undefined;
   /** Sends this rank's value to all ranks. Returns the values of all ranks, ordered by rank. Absent for one rank. */
   readonly exchange?: (<T>(name: string, value: T) => Promise<readonly T[]>) | undefined;
@@ -93,7 +93,7 @@ export class GradientParts {
   readonly sharing: StepSharing;
   readonly first: number;
   readonly end: number;
-  /** What each rank updates; undefined: everything. */
+  /** The part that each rank updates; undefined if every rank updates all parameters. */
   readonly slices: OptimizerSlices | undefined;
   readonly #engine: Engine;
   readonly #tallies: Tensor;
@@ -130,11 +130,12 @@ export class GradientParts {
   }
 
   /**
-   * Returns the work for the gradient of a part. The caller calls `ready` repeatedly during backward. It passes on the
-   * buckets that are complete, so that they are sent to other ranks during the rest of backward. The caller calls
-   * `rest` after the last op.
+   * Returns the work for the gradient of a part. The caller calls `ready` repeatedly during backward. It starts the
+   * sums of the buckets that are complete, so that they are sent to other ranks during the rest of backward. The caller
+   * calls `rest` after the last op.
    * @param ranges byte ranges of the gradients that are trained
-   * @param whole all marks of the part, also those that backward has not reached yet; bytes without a mark are set to 0
+   * @param whole all marks of the part, including those that backward has not reached yet; bytes without a mark are set
+   * to 0
    * @param soFar the marks that backward has reached
    */
   endPart(
@@ -158,7 +159,7 @@ export class GradientParts {
     };
     return {
       ready: () => {
-        // An early start helps only if the bucket is sent to other ranks. The order is the same on all ranks.
+        // An early start saves time only if the bucket is sent to other ranks. The order is the same on all ranks.
         while (communicator && isLast && next < pieces.length && soFar.marks >= pieces[next].completeAt) hand();
       },
       rest: () => {

@@ -1,8 +1,8 @@
 import type { Engine } from '../engine/index.js';
 
 /**
- * Host memory in which batches are staged, one block for each input slot of the device. The blocks are used again in later
- * steps, because the system provides new memory page by page, which takes longer than filling it.
+ * Host memory in which batches are staged, one block for each input slot of the device. The blocks are used again in
+ * later steps, because the system provides new memory page by page, which takes longer than writing it.
  */
 export class HostSlots {
   readonly #engine: Pick<Engine, 'hostMemory'>;

@@ -6,7 +6,7 @@ export type LossWeights<L extends string> = Readonly<Record<L, number>>;
 /** The number of labels (or objects) by which each loss is divided. */
 export type LossCounts<L extends string> = Readonly<Record<L, number>>;
 
-/** Sums of one loss over some samples. The tally of a whole is the sum of the tallies of its parts. */
+/** Sums of one loss over some samples. The tally of a batch is the sum of the tallies of its parts. */
 export interface Tally {
   /** Σ weight × loss over the labels. */
   readonly lossSum: number;
@@ -41,7 +41,10 @@ export interface StepOptions<L extends string> {
   /** From 0 to 2³² - 1. */
   readonly seed: number;
   readonly weights: LossWeights<L>;
-  /** For each part the gradient part of the global batch to which it belongs; only for a model that shares its steps. */
+  /**
+   * For each part of the batch, the number of the gradient part of the global batch to which it belongs. Only for a
+   * model that shares its steps.
+   */
   readonly partOf?: readonly number[] | undefined;
 }
 

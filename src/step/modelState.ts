@@ -23,7 +23,7 @@ import { chunkElements, type OptimizerSlices } from './optimizerSlices.js';
 import type { StagedBatch, StepKeys } from './staging.js';
 import { planUpdate, type Chunk } from './updatePlan.js';
 
-/** Tensors that can be read and written by a parameter's name. */
+/** The kinds of tensors that can be read and written by the name of a parameter. */
 const stateKinds = ['parameter', 'gradient', 'firstMoment', 'secondMoment'] as const;
 
 export type StateKind = (typeof stateKinds)[number];
@@ -34,7 +34,7 @@ const aligned = (bytes: number): number => 64 * Math.ceil(bytes / 64);
 
 /** Work of an update that is ready to be enqueued. */
 interface UpdateWork {
-  /** The op's tensors; undefined: this rank updates nothing here. */
+  /** The tensors of the op; undefined if this rank updates none of these parameters. */
   readonly tensors: UpdateTensors | undefined;
   readonly hasOwnRate: boolean;
   /** The updated parameters of all ranks, to be copied to all. */
@@ -43,7 +43,7 @@ interface UpdateWork {
 
 /**
  * The state arena: the report of a step (sums of each loss, gradient norm), the optimizer's lists of chunks, and
- * BertAdam's two moments. With `OptimizerSlices` it holds the moments of this rank's slices only.
+ * BertAdam's two moments. With `OptimizerSlices` it contains only the moments of this rank's slices.
  */
 export class ModelState {
   /** Sums of each loss, [losses, 4], in the order of the loss record. */
@@ -117,7 +117,7 @@ export class ModelState {
       return this.#engine.readFloats(kind === 'parameter' ? tensor : gradient);
     if (!this.#slices)
       return this.#engine.readFloats({ ...this.#moment(kind, offset, bytesOf(tensor)), shape: tensor.shape });
-    // Between two steps the gradients are not used, so the values of all ranks come together there.
+    // Between two steps the gradients are not used, so the values of all ranks are collected in their memory.
     const pieces = this.#slices
       .owned(offset, offset + bytesOf(tensor))
       .map((range) => ({ ...range, tensor: this.#part('gradients', range.begin, range.end) }));
@@ -195,7 +195,10 @@ export class ModelState {
     return { record: at(0, 1), ownRateRecord: at(1, 1), done: this.#engine.upload(at(0, 2), words) };
   }
 
-  /** Sets the gradients of the groups to zero where no op wrote them: a task without labels, an output that no loss uses. */
+  /**
+   * Sets the gradients of the groups to zero where no op wrote them, for example because a task has no labels or no
+   * loss uses an output.
+   */
   clearUnwritten(groups: ReadonlySet<string>, ledger: GradientLedger): void {
     for (const [begin, end] of this.#weights.ranges(groups))
       for (const gap of ledger.unwritten(begin, end))
@@ -247,8 +250,9 @@ export class ModelState {
   }
 
   /**
-   * Norm, clipping and BertAdam over the groups for which `prepareUpdate` was called last; other parameters and their moments
-   * are not touched at all. With slices this rank updates its own, and receives the rest from the other ranks.
+   * Enqueues norm, clipping and BertAdam over the groups for which `prepareUpdate` was called last. Other parameters
+   * and their moments do not change. With slices, this rank updates its own slices and receives the others from the
+   * other ranks.
    */
   update({ record, ownRateRecord }: Pick<StagedBatch, 'record' | 'ownRateRecord'>, adam: AdamOptions): void {
     if (!this.#normWork) throw new LxmertError('INTERNAL', 'prepareUpdate was not called');
@@ -267,7 +271,7 @@ export class ModelState {
   }
 }
 
-/** The runs of equal owners in a list; none for a process that owns all. */
+/** The ranges of neighbouring entries with the same owner in a list; empty for a process that owns all. */
 function runsOf(owners: readonly (number | undefined)[]) {
   const runs: { owner: number; first: number; count: number }[] = [];
   owners.forEach((owner, i) => {

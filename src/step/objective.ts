@@ -15,7 +15,7 @@ export interface ForwardPass<L extends string> {
   readonly slotOf: (loss: L) => LossSlot;
 }
 
-/** The purpose of a training: losses, heads, and the op calls that compute them. */
+/** The objective of training: losses, heads, and the op calls that compute them. */
 export interface Objective<L extends string, Outputs> {
   /** In the order of the device's loss record; at most 8. */
   readonly losses: readonly L[];

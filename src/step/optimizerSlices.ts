@@ -14,22 +14,25 @@ export interface OwnedRange {
 
 /**
  * Which rank updates which parameters when the optimizer is sharded (stage 1 of ZeRO, Rajbhandari et al. 2020, section
- * 5.1). The arena of the parameters is cut into buckets, and every bucket into one slice for each rank. A slice consists of
- * whole chunks, so the sum of squares of each chunk is made by one rank, in the same order of additions for any number of
- * ranks. All numbers are in bytes.
+ * 5.1). The arena of the parameters is cut into buckets, and every bucket into one slice for each rank. A slice
+ * consists of whole chunks, so one rank computes the sum of squares of each chunk, in the same order of additions for
+ * any number of ranks. All numbers are in bytes.
  */
 export class OptimizerSlices {
   readonly rank: number;
   readonly ranks: number;
   /** Length of a bucket. Buckets begin at its multiples, and gradients are summed one bucket at a time. */
   readonly bucketBytes: number;
-  /** Length of what this rank updates, and of each of the two moments that it stores. */
+  /**
+   * Length of all slices that this rank updates. It is also the length of each of the two moments that this rank
+   * stores.
+   */
   readonly ownBytes: number;
   readonly #sliceBytes: number;
 
   /**
    * @param bytes length of the arena of the parameters
-   * @param wanted length of a bucket that is wanted; the real one is a whole number of chunks for each rank
+   * @param wanted requested length of a bucket; the actual length is a whole number of chunks for each rank
    */
   constructor({ rank, ranks }: { readonly rank: number; readonly ranks: number }, bytes: number, wanted: number) {
     const most = Math.ceil(bytes / chunkBytes / ranks);
@@ -61,7 +64,7 @@ export class OptimizerSlices {
     );
   }
 
-  /** Where the moments of a byte that this rank owns are stored, from the start of the moments. */
+  /** The offset at which the moments of a byte of this rank are stored, from the start of the moments. */
   storedAt(offset: number): number {
     return Math.floor(offset / this.bucketBytes) * this.#sliceBytes + (offset % this.#sliceBytes);
   }

@@ -16,13 +16,13 @@ export interface Refused {
   readonly engine: Engine;
   readonly batch: Batch;
   readonly featureDim: number;
-  /** Makes the op calls of the work on a batch. Here they are only planned. */
+  /** Makes the op calls of the work on a batch. In this file they are only planned. */
   readonly run: (staged: StagedBatch) => unknown;
 }
 
 /**
- * The error for a batch that does not fit the device's memory, with the bytes that each arena needs and the largest number of
- * such samples that fits. Returns any other error unchanged. Leaves both growing arenas empty.
+ * The error for a batch that does not fit the device's memory, with the bytes that each arena needs and the largest
+ * number of such samples that fits. Returns any other error unchanged. Leaves both arenas empty.
  */
 export async function explainOutOfMemory(error: unknown, refused: Refused): Promise<unknown> {
   if (!isOutOfMemory(error)) return error;
@@ -61,7 +61,10 @@ async function largestFitting(tooMany: number, fit: (samples: number) => Promise
   return most;
 }
 
-/** Tries to reserve the memory. Only the device knows how much memory other programs use, and whether the rest is in one piece. */
+/**
+ * Tries to reserve the memory. Only an allocation shows whether it fits, because it depends on how much memory other
+ * programs use, and on whether the rest is in one piece.
+ */
 async function fits(engine: Engine, { inputs, workspace }: Room): Promise<boolean> {
   await empty(engine);
   try {

@@ -53,7 +53,7 @@ export type StagedBatch = ModelInputs & {
 
 /** Parts of a staged batch that are derived from its fields and from the step. */
 const derivedNames = ['record', 'ownRateRecord', 'rowIds', 'firstRowIds'] as const;
-/** The sentences of examples with two pictures, each once: the name of a part, and its values. */
+/** The sentences of examples with two pictures, each sentence once: the name of each part, and its values. */
 const sentenceParts = {
   sentenceTokenIds: 'tokenIds',
   sentenceOffsets: 'offsets',
@@ -166,7 +166,7 @@ export function stagedTensors(engine: Engine, c: Capacities, featureDim: number,
 
 const isTarget = (name: FieldName): name is TargetFieldName => fieldOf(name).only === 'finetune';
 
-/** Whether a field is a tensor in every batch. */
+/** Whether every batch has a tensor for the field. */
 const isPlain = (name: FieldName): name is Exclude<HostFieldName, FeatureField | TargetFieldName> =>
   fieldOf(name).features === undefined && !isTarget(name);
 
@@ -184,8 +184,8 @@ export interface Staging {
 }
 
 /**
- * Writes a batch and its step record into `buffer` in the layout of the device; unused rows are zeros. The buffer must have
- * `stagedBytes` bytes. If it is of the engine's `hostMemory`, it is uploaded without another copy.
+ * Writes a batch and its step record into `buffer` in the layout of the device; unused rows are zeros. The buffer must
+ * have `stagedBytes` bytes. If the buffer is in the engine's `hostMemory`, it is uploaded without another copy.
  * @returns the bytes to upload
  */
 export function stageInto(buffer: ArrayBufferLike, { batch, keys, capacities: c, featureDim }: Staging): Uint8Array {
@@ -196,8 +196,8 @@ export function stageInto(buffer: ArrayBufferLike, { batch, keys, capacities: c,
     const size = elements(shape);
     if (name === 'record' || name === 'ownRateRecord') {
       const { samples, language: languageRows, vision: visionRows } = counts;
-      // Fine-tuning masks nothing. Therefore the counts of masked words and objects are free for the counts of pairs and of
-      // the rows of their sentences.
+      // Fine-tuning masks no words and objects. Therefore their two counts in the step record are used for the number
+      // of pairs and for the number of rows of their sentences.
       const maskedTokens = c.pictures === 1 ? counts.maskedTokens : counts.examples;
       const maskedObjects = sentences ? sentences.tokenIds.length : counts.maskedObjects;
       const { ownRate = keys.learningRate } = keys;

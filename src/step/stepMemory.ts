@@ -89,11 +89,11 @@ export class StepMemory {
       await engine.synchronize();
       engine.reserve('workspace', workspace);
     } else engine.resetWorkspace();
-    // The step before may still run, but it reads the other slot.
+    // The previous step may still run, but it reads the other slot.
     const buffer = await this.#host.take(this.#slot, this.#slotBytes);
     const bytes = stageInto(buffer, { batch, keys, capacities, featureDim: this.#config.visualFeatDim });
     const uploaded = engine.upload(slot, bytes, { ahead: true });
-    uploaded.catch(() => undefined); // thrown again where the results of the step are read
+    uploaded.catch(() => undefined); // the error is thrown again where the results of the step are read
     this.#host.lend(this.#slot, uploaded);
     this.#slot = 1 - this.#slot;
     return { staged, key, uploaded };

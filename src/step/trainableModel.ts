@@ -49,9 +49,9 @@ export interface ModelOptions {
 }
 
 /**
- * LXMERT with the heads and losses of an objective, and BertAdam, on one engine. Calls are served in the order in which
- * they are made. Each enqueues its work and resolves when its results are known, so the caller can prepare the next
- * batch meanwhile. Bad arguments are refused with BAD_ARGUMENT or BAD_DATA before any work is enqueued.
+ * LXMERT with the heads and losses of an objective, and BertAdam, on one engine. Calls are processed in the order in
+ * which they are made. Each call enqueues its work and resolves when its results are known, so the caller can prepare
+ * the next batch in the meantime. Bad arguments are refused with BAD_ARGUMENT or BAD_DATA before any work is enqueued.
  */
 export class TrainableModel<L extends string, Outputs> {
   readonly config: ModelConfig;
@@ -75,7 +75,10 @@ export class TrainableModel<L extends string, Outputs> {
   readonly #unset: Set<string>;
   #packed = false;
   #queue: Promise<unknown> = Promise.resolve();
-  /** Whether the last update was made; undefined once that is known. A later step waits for it before its own update. */
+  /**
+   * Resolves to whether the last update was made; undefined if that is known already. A later step waits for it before
+   * its own update.
+   */
   #lastUpdate: Promise<boolean> | undefined;
 
   /** @throws LxmertError BAD_ARGUMENT naming the option; NO_DEVICE, ADDON, OUT_OF_MEMORY, UNSUPPORTED */
@@ -116,7 +119,7 @@ export class TrainableModel<L extends string, Outputs> {
   }
 
   /**
-   * Draws fresh weights (section 4.1 of the paper: N(0, 0.02²)) and clears the moments.
+   * Draws new random weights (section 4.1 of the paper: N(0, 0.02²)) and sets the moments to zero.
    * @param seed from 0 to 2³² - 1
    * @throws LxmertError BAD_ARGUMENT; the signal's reason
    */
@@ -304,7 +307,7 @@ export class TrainableModel<L extends string, Outputs> {
     return result;
   }
 
-  /** @throws BAD_ARGUMENT for a model without weights: it would compute with zeros */
+  /** @throws BAD_ARGUMENT for a model whose weights have not been set, because it would compute with zeros */
   #demandSet(): void {
     if (this.#unset.size === 0) return;
     const [first] = this.#unset;
@@ -327,8 +330,8 @@ export class TrainableModel<L extends string, Outputs> {
     if (parts.length === 0 && !this.#parts) throw new LxmertError('BAD_ARGUMENT', 'a step needs at least one batch');
     demandStepOptions(this.lossNames, options);
     const { step, seed, learningRate, weights } = options;
-    // The promise is undefined if the result of the last step is known. If that step made no update, the caller knows this,
-    // and this step is made anyway.
+    // The promise is undefined if the result of the last step is known. If that step made no update, it has already
+    // been rejected, so this step is made.
     const before = this.#lastUpdate;
     let updated: (made: boolean) => void = () => undefined;
     const own = new Promise<boolean>((resolve) => (updated = resolve));
@@ -356,8 +359,8 @@ export class TrainableModel<L extends string, Outputs> {
       updated(report.finite);
       return { ...report, examples: started.examples };
     } catch (error) {
-      // After a step that was not finite, or was not made because of the step before it, the next enqueued step is not made
-      // either. A step that was refused for another reason has no effect on the next one.
+      // If a step was not finite, or was not made because of the step before it, the next enqueued step is not made
+      // either. If a step was refused for another reason, the next step is made.
       updated(!isLxmertError(error) || error.code !== 'NOT_FINITE');
       throw error;
     } finally {

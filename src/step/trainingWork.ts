@@ -29,7 +29,10 @@ export interface StepWork<L extends string> {
   readonly weights: LossWeights<L>;
   /** Whether the step ends with an update. */
   readonly update: boolean;
-  /** Resolves to true if the last update was made, else to false; undefined if its result is no longer needed. */
+  /**
+   * Resolves to true if the last update was made, else to false. Undefined if the result of the last step is no longer
+   * needed.
+   */
   readonly before: Promise<boolean> | undefined;
   /** The gradient part of each batch, for a model that shares its steps. */
   readonly partOf: readonly number[];
@@ -126,7 +129,7 @@ export class TrainingWork<L extends string> {
       }
     }
     const { done, ...records } = this.#world.state.uploadRecords(keys);
-    done.catch(() => undefined); // thrown again where the results of the step are read
+    done.catch(() => undefined); // the error is thrown again where the results of the step are read
     uploads.push(done);
     return records;
   }
@@ -144,7 +147,7 @@ export class TrainingWork<L extends string> {
       if (last) this.#world.state.clearUnwritten(groups, ledger);
       return ledger;
     }
-    // To know which gradients are complete after an op, all ops of the part are planned first.
+    // All ops of the part are planned first, to find out which gradients are complete after each op.
     const whole = new GradientLedger(ledger);
     this.#world.engine.plan(() => this.#forwardAndBackward(staged, weights, whole));
     const end = this.#parts.endPart(gradientPart, this.#world.state.ranges(groups), whole, ledger);

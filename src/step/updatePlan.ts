@@ -7,12 +7,12 @@ type Bytes = readonly [number, number];
 /** Begin and length in elements. */
 export type Chunk = readonly [number, number];
 
-/** A stretch of the parameters that one call of `adamUpdate` updates. */
+/** A range of the parameters that one call of `adamUpdate` updates. */
 export interface Stretch {
   /** Bytes of the parameters. */
   readonly begin: number;
   readonly end: number;
-  /** What is updated, counted from the beginning of the stretch. */
+  /** The chunks that are updated, counted from the beginning of the range. */
   readonly chunks: readonly Chunk[];
   /** Whether the learning rate is that of the second step record. */
   readonly hasOwnRate: boolean;
@@ -25,12 +25,12 @@ export interface UpdatePlan {
    * length 0.
    */
   readonly norm: readonly Chunk[];
-  /** Which rank sums the squares of each chunk; undefined: this process sums those of all chunks. */
+  /** The rank that sums the squares of each chunk; undefined if this process sums those of all chunks. */
   readonly owners: readonly (number | undefined)[];
   readonly work: readonly {
-    /** What this rank updates; undefined: nothing. */
+    /** The part that this rank updates; undefined if it updates nothing. */
     readonly stretch: Stretch | undefined;
-    /** What all ranks update at this time. The updated parameters are then copied to all ranks. */
+    /** The parts that all ranks update at this time. The updated parameters are then copied to all ranks. */
     readonly owned: readonly OwnedRange[];
   }[];
 }
@@ -38,7 +38,7 @@ export interface UpdatePlan {
 /**
  * Plans the update of some ranges of the parameters.
  * @param usual ranges with the usual learning rate
- * @param own ranges with a learning rate of their own
+ * @param own ranges with a separate learning rate
  * @param bytes length of the arena of the parameters
  */
 export function planUpdate(
@@ -74,7 +74,7 @@ function wholeWork(usual: readonly Bytes[], own: readonly Bytes[], bytes: number
   });
 }
 
-/** One piece of work for each bucket, so that its parameters travel while those of the next one are updated. */
+/** One piece of work for each bucket, so that its parameters are sent while those of the next bucket are updated. */
 function slicedWork(ranges: readonly Bytes[], hasOwnRate: boolean, slices: OptimizerSlices): UpdatePlan['work'] {
   const pieces = ranges.flatMap(([begin, end]) => cutAt(begin, end, slices.bucketBytes));
   return pieces.map((piece) => {

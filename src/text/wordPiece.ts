@@ -18,8 +18,9 @@ const astralIdeograph = /[\u{20000}-\u{2a6df}\u{2a700}-\u{2ceaf}\u{2f800}-\u{2fa
 const isSpace = (code: number) => code === 0x20 || code === 0x09 || code === 0x0a || code === 0x0d;
 
 /**
- * BERT's uncased WordPiece tokenizer (Devlin et al. 2019). It drops control characters, changes to lower case, strips
- * accents, makes each ideograph and punctuation mark a separate word, and then splits words by greedy longest match.
+ * BERT's uncased WordPiece tokenizer (Devlin et al. 2019). It removes control characters, converts the text to lower
+ * case, removes accents, and makes each ideograph and punctuation mark a separate word. Then it splits words by greedy
+ * longest match.
  */
 export class WordPiece {
   readonly vocabSize: number;
@@ -102,7 +103,7 @@ export class WordPiece {
     return this.#pieces;
   }
 
-  /** The WordPiece of an id. Throws BAD_ARGUMENT when there is none. */
+  /** The WordPiece of an id. Throws BAD_ARGUMENT if there is none. */
   token(id: number): string {
     const piece = this.#pieces[id];
     if (piece === undefined) {

@@ -16,7 +16,7 @@ import type { TrainerState } from './trainerState.js';
 export const checkpointFiles = {
   model: 'model.safetensors',
   config: 'config.json',
-  /** Moments. The number in the name allows for more than one file. */
+  /** Moments. The number in the name makes more than one file possible. */
   optimizer: 'optimizer-00000.safetensors',
   state: 'trainer_state.json',
   /** Answers in the order of the answer head's rows; absent when the data have no answer table. */
@@ -39,7 +39,7 @@ export interface CheckpointContents {
 /**
  * Writes a checkpoint. At any instant `folder` exists with all its files, or not at all. Tensors are copied from the
  * device to the file one at a time.
- * @throws FILE_ACCESS (disk full); nothing is left behind then
+ * @throws FILE_ACCESS (disk full); no file remains in this case
  */
 export async function writeCheckpoint(folder: string, contents: CheckpointContents): Promise<void> {
   const { model, state, files } = contents;
@@ -72,7 +72,7 @@ export async function giveMoments(model: StoredModel): Promise<void> {
   for (const kind of moments) for (const { name } of model.parameters) await model.read(kind, name);
 }
 
-/** Replaces the trainer state of a checkpoint, in one operation, and nothing else. */
+/** Replaces only the trainer state of a checkpoint, in one operation. */
 export function rewriteTrainerState(folder: string, state: TrainerState): Promise<void> {
   return writeFileAtomic(join(folder, checkpointFiles.state), formatTrainerState(state));
 }
@@ -87,9 +87,9 @@ export async function readTrainerState(folder: string): Promise<TrainerState> {
 }
 
 /**
- * Runs `read`. If it fails because a file of a run's newest checkpoint is missing or damaged, the error also says what the
- * user can do.
- * @throws what `read` throws
+ * Runs `read`. It can fail because a file of a run's newest checkpoint is missing or damaged. In this case the error
+ * also says what the user can do.
+ * @throws the errors of `read`
  */
 export async function hinting<T>(folder: string, read: () => Promise<T>): Promise<T> {
   try {

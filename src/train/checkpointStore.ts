@@ -24,8 +24,8 @@ export interface CheckpointStoreOptions {
 }
 
 /**
- * The checkpoints of a run (`RUN/checkpoints`) with the links `last` and `best`. The newest and the best are never
- * removed. Only the process that holds the run's lock may use it.
+ * The checkpoints of a run (`RUN/checkpoints`) with the links `last` and `best`. The newest and the best checkpoint are
+ * never removed. Only the process that has the lock of the run may use this store.
  */
 export class CheckpointStore {
   readonly folder: string;
@@ -69,7 +69,10 @@ export class CheckpointStore {
     return path;
   }
 
-  /** Sets the links, and removes the checkpoints that are not to be kept. Also does this after a kill interrupted it. */
+  /**
+   * Sets the links, and removes the checkpoints that are not to be kept. If a kill interrupted this work, the next call
+   * completes it.
+   */
   async settle(best: number | undefined): Promise<void> {
     const steps = await this.steps();
     const newest = steps.at(-1);

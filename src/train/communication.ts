@@ -1,11 +1,11 @@
 import { byteSize } from '../figures.js';
 import type { Communicator } from '../step/gradientParts.js';
 
-/** What the communication of this rank cost. */
+/** The time that the communication of this rank took. */
 export interface CommunicationCost {
   /** Seconds in which gradients and parameters were sent, received and added. Most of them pass during the backward pass. */
   readonly seconds: number;
-  /** Seconds in which the step had nothing to do but to wait for them. */
+  /** The part of these seconds in which the step had no other work and waited. */
   readonly waitingSeconds: number;
   readonly sentBytes: number;
 }
@@ -29,7 +29,7 @@ export class CommunicationMeter {
     this.#start = this.#last = communicator.times;
   }
 
-  /** The cost since the last call. */
+  /** The times since the last call. */
   next(): CommunicationCost {
     const now = this.#communicator.times;
     const cost = difference(now, this.#last);
@@ -37,7 +37,7 @@ export class CommunicationMeter {
     return cost;
   }
 
-  /** The cost since the start, in words. */
+  /** A text with the times since the start. */
   describe(): string {
     const { seconds, waitingSeconds, sentBytes } = difference(this.#communicator.times, this.#start);
     return (

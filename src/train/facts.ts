@@ -4,7 +4,7 @@ import { StateSums } from './checksums.js';
 import type { Facts } from './ranks.js';
 import type { Training, TrainSettings } from './trainable.js';
 
-/** Settings that may differ from rank to rank. */
+/** Settings that may be different on each rank. */
 const own = new Set(['out', 'data', 'vocabulary', 'exclude', 'exclude-later', 'workers', 'init', 'from']);
 
 /**

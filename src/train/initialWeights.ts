@@ -10,12 +10,12 @@ import type { StoredModel } from './trainable.js';
 import { runFiles } from './runFolder.js';
 import { percent } from '../figures.js';
 
-/** Which parts of the model initial weights had. */
+/** The parts of the model that were in the initial weights. */
 export type InitialCoverage = LoadReport;
 
 /**
- * Checks that initial weights exist in a form that can be read. This needs neither data nor a model, so an error is
- * reported before they are opened, which may take minutes.
+ * Checks that initial weights exist in a form that can be read. This check needs neither data nor a model. So an error
+ * is reported before data and model are opened, which may take minutes.
  * @throws FILE_MISSING, FILE_ACCESS, BAD_CHECKPOINT, RUN_FOLDER as `loadInitialWeights`
  */
 export async function lookForInitialWeights(path: string): Promise<void> {

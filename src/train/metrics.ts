@@ -19,7 +19,9 @@ export interface StepRecord<L extends string = string> {
   readonly losses: MeanLosses<L>;
   /** Norm of the gradient before clipping. */
   readonly gradNorm: number;
-  /** Samples of this step, divided by the time since the step before. A resumed run repeats all other figures exactly. */
+  /**
+   * Samples of this step, divided by the time since the previous step. A resumed run repeats all other figures exactly.
+   */
   readonly samplesPerSecond: number;
 }
 
@@ -77,7 +79,7 @@ export class MetricsFile {
     this.#end += line.byteLength;
   }
 
-  /** Writes all lines through to the disk, so that they survive a power cut. */
+  /** Writes all lines to the disk, so that they are not lost if the power fails. */
   async sync(): Promise<void> {
     try {
       await this.#file.sync();
@@ -101,8 +103,9 @@ async function openOrCreate(path: string): Promise<FileHandle> {
 }
 
 /**
- * Finds the end of the lines to keep. It reads until a line that is torn, not JSON, of a later step, or of a validation
- * that is still to be done. The memory that this takes does not depend on the size of the file.
+ * Finds the end of the lines to keep. It reads until it finds a line that is incomplete, is not JSON, or belongs to a
+ * later step or to a validation that must still be done. The memory that it needs does not depend on the size of the
+ * file.
  */
 async function endOfLines(
   file: FileHandle,
@@ -129,7 +132,7 @@ async function endOfLines(
   }
 }
 
-/** The step of a line and its kind; undefined for a line that is torn or not a record. */
+/** The step of a line and its kind; undefined for a line that is incomplete or is no record. */
 function parseLine(line: string): { step: number; isValidation: boolean } | undefined {
   try {
     const value: unknown = JSON.parse(line);
@@ -140,7 +143,9 @@ function parseLine(line: string): { step: number; isValidation: boolean } | unde
   }
 }
 
-/** The records of a `metrics.jsonl`, in order; a torn last line is left out. @throws FILE_MISSING, FILE_ACCESS */
+/**
+ * The records of a `metrics.jsonl`, in order; an incomplete last line is left out. @throws FILE_MISSING, FILE_ACCESS
+ */
 export async function* readMetrics(path: string): AsyncGenerator<MetricsRecord> {
   let file: FileHandle | undefined;
   try {
@@ -155,7 +160,7 @@ export async function* readMetrics(path: string): AsyncGenerator<MetricsRecord> 
   }
 }
 
-/** The last validation of a run; undefined when there was none, or there is no such file. */
+/** The last validation of a run; undefined if there was no validation, or if there is no such file. */
 export async function lastValidation(path: string): Promise<ValidRecord | undefined> {
   let last: ValidRecord | undefined;
   try {

@@ -28,8 +28,8 @@ interface Written {
 }
 
 /**
- * The state of a run, and the work between its steps: each step is recorded, and after some of them the model is saved
- * and validated. Everything that a run writes is written from here.
+ * The state of a run, and the work between its steps: each step is recorded, and after some steps the model is saved
+ * and validated. All writing of a run's files begins in this class.
  */
 export class Milestones {
   readonly #options: TrainOptions;
@@ -58,7 +58,7 @@ export class Milestones {
   }
 
   /**
-   * Loads the checkpoint from which the run continues, or clears the folder for a run that starts.
+   * Loads the checkpoint from which the run continues. For a run that starts from step 0, clears the folder.
    * @param join called before anything is written
    */
   static async prepare(options: TrainOptions, join: () => Promise<void>): Promise<Milestones> {
@@ -113,7 +113,7 @@ export class Milestones {
     return this.#state;
   }
 
-  /** A text for messages: what is saved if the run ends now. */
+  /** A text for messages. It says what is saved if the run ends now. */
   get kept(): string {
     return this.#saved === undefined ? 'nothing was saved' : `the checkpoint of step ${this.#saved} is unchanged`;
   }
@@ -200,8 +200,8 @@ export class Milestones {
     try {
       best = await this.#validate();
     } catch (error) {
-      // Saving may fail for the same reason, and the first error is the one to report. Where ranks store the moments of each
-      // other, none of them can save alone.
+      // Saving may fail for the same reason, and the first error must be reported. If each rank stores only a part of
+      // the moments, no rank can save alone.
       if (!isSaved() && !this.#options.ranks?.shardOptimizer) await this.#save().catch(() => undefined);
       if (!isLxmertError(error)) throw error;
       throw new LxmertError(error.code, `the validation after step ${step} failed (${this.kept}): ${error.message}`, {

@@ -2,7 +2,7 @@ import { examplesOf, oneSample, type Batch } from '../data/batches/batch.js';
 import type { LossWeights } from '../step/losses.js';
 import type { Trainable } from './trainable.js';
 
-/** The message names at most this many samples. */
+/** The largest number of samples that the message names. */
 const most = 3;
 
 /** The result of the search, as a text for the user. */

@@ -10,7 +10,7 @@ export interface SaveRequest {
 
 /**
  * The processes that make one run together, as the trainer uses them. All ranks make the same calls of `exchange` and
- * `agree` in the same order. A call rejects on all ranks when one of them is gone or has failed.
+ * `agree` in the same order. A call rejects on all ranks if one of them has ended or failed.
  */
 export interface TrainRanks {
   readonly rank: number;
@@ -19,10 +19,13 @@ export interface TrainRanks {
   readonly bucketBytes?: number | undefined;
   /** Whether each rank updates and stores the optimizer's state of a slice of the parameters only. */
   readonly shardOptimizer?: boolean | undefined;
-  /** Aborted on all ranks at the same call of `agree`. Before `begin`, a signal aborts it at once. */
+  /**
+   * A signal that is aborted on all ranks at the same call of `agree`. Before `begin`, a process signal aborts it at
+   * once.
+   */
   readonly signal: AbortSignal;
   readonly saveRequest: SaveRequest;
-  /** `rank 1 (host b)` */
+  /** For example `rank 1 (host b)`. */
   nameOf(rank: number): string;
   /** Gives every rank the values of all ranks, in their order. Values are sent as JSON. */
   exchange<T>(name: string, value: T): Promise<readonly T[]>;
@@ -55,8 +58,8 @@ export function inTurns<T>(all: readonly (readonly T[])[]): readonly T[] {
 }
 
 /**
- * The items of this rank. All ranks wait for each other before each item. So a signal has its effect on all ranks
- * between the same two items, and ends the list.
+ * Gives the items of this rank one after the other. All ranks wait for each other before each item. So a signal has its
+ * effect on all ranks between the same two items, and ends the list.
  */
 export async function* inStep<T>(ranks: TrainRanks | undefined, items: AsyncIterable<T>): AsyncGenerator<T> {
   if (!ranks) {

@@ -8,10 +8,10 @@ import type { StepRecord, ValidRecord } from './metrics.js';
 import type { RunFolder } from './runFolder.js';
 import type { TrainerState } from './trainerState.js';
 
-/** The part of a run's state that says which records belong to it. */
+/** The part of a run's state that determines which records belong to the run. */
 type RecorderStart = Pick<TrainerState, 'step' | 'validationDue'>;
 
-/** Writes what a run measures to `metrics.jsonl`, and the same figures as TensorBoard events. */
+/** Writes the measured figures of a run to `metrics.jsonl` and to TensorBoard event files. */
 export class Recorder {
   readonly #metrics: MetricsFile;
   readonly #events: EventFile;
@@ -22,7 +22,7 @@ export class Recorder {
   }
 
   /**
-   * Continues from a state, and drops what was recorded after it.
+   * Continues from a state, and drops the records of later steps.
    * @returns the recorder, and the last step that `metrics.jsonl` records
    */
   static async open(run: RunFolder, from: RecorderStart): Promise<{ recorder: Recorder; stepsFound: number }> {
@@ -38,11 +38,15 @@ export class Recorder {
     }
   }
 
-  /** @param communication what the ranks' communication of this step cost; absent for a process alone */
+  /**
+   * @param communication the time that the communication of the ranks took in this step; absent if there is only one
+   * process
+   */
   async step(record: StepRecord, communication?: CommunicationCost): Promise<void> {
     await this.#metrics.append(record);
     const { step, loss, losses, lr, gradNorm, samplesPerSecond } = record;
-    // Memory and communication depend on the machine, so they are not in metrics.jsonl, whose lines should not.
+    // Memory and communication depend on the machine. The lines of metrics.jsonl should not depend on it, so they do
+    // not contain these figures.
     const scalars = { loss, lr, gradNorm, samplesPerSecond, processMemoryBytes: process.memoryUsage.rss() };
     await this.#events.scalars(step, {
       ...tagged('train/', scalars),
@@ -65,7 +69,7 @@ export class Recorder {
     await this.#events.scalars(step, scalars);
   }
 
-  /** Writes the metrics through to the disk, so that they survive a power cut. */
+  /** Writes the metrics to the disk, so that they are not lost if the power fails. */
   async sync(): Promise<void> {
     await this.#metrics.sync();
   }

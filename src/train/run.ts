@@ -15,7 +15,10 @@ import type { TrainerState } from './trainerState.js';
 /** How a caller observes a run, and ends it. */
 export interface RunControls {
   readonly observer?: TrainObserver | undefined;
-  /** Ends the run: at once before its first step; later after the current step, with a checkpoint. */
+  /**
+   * Ends the run. Before the first step, the run ends at once. Later, it ends after the current step, with a
+   * checkpoint.
+   */
   readonly signal?: AbortSignal | undefined;
   /** Asks for a checkpoint while the run continues. */
   readonly saveRequest?: SaveRequest | undefined;
@@ -28,7 +31,7 @@ export interface RunRequest<C extends TrainSettings> extends RunControls {
   readonly out: string;
   /** Continue from the newest checkpoint of the run folder; start from step 0 if there is none. */
   readonly resume: boolean;
-  /** Makes the description; `saved` is the description with which a resumed run was started. */
+  /** Makes the description. `saved` is the description with which a run that is resumed was started. */
   readonly describe: (saved: ConfigTree | undefined) => Promise<C>;
   /** One text for each setting in which a resumed run would differ from its beginning. */
   readonly changes: (saved: ConfigTree, now: C) => readonly string[];
@@ -40,8 +43,8 @@ export interface RunRequest<C extends TrainSettings> extends RunControls {
 
 /**
  * Locks the run folder, finds the checkpoint to continue from, and trains. If there are several ranks, only the first
- * uses the folder, and sends the others what it found there.
- * @throws BAD_CONFIG (a resumed run's description differs), RUN_FOLDER, and what `describe` and `train` throw
+ * rank uses the folder, and sends its contents to the other ranks.
+ * @throws BAD_CONFIG (the description of a resumed run differs), RUN_FOLDER, and the errors of `describe` and `train`
  */
 export async function trainInFolder<C extends TrainSettings>(request: RunRequest<C>): Promise<TrainSummary> {
   const { out, resume, observer, signal, ranks } = request;
@@ -108,7 +111,7 @@ async function summaryOfFinished(
   };
 }
 
-/** The summary of a run that made no step in this process, from its newest checkpoint. */
+/** The summary of a run that made no step in this process. It is made from the newest checkpoint. */
 function summaryOf(out: string, state: TrainerState | undefined): TrainSummary {
   if (!state) return { step: 0, finished: false, stoppedEarly: false };
   const { step, schedule, best } = state;

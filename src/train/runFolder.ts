@@ -150,7 +150,7 @@ async function readSavedConfig(path: string): Promise<ConfigTree | undefined> {
     const value: unknown = JSON.parse(text);
     if (isRecord(value)) return value;
   } catch {
-    // The text is not JSON: the error below is thrown.
+    // If the text is not JSON, the error below is thrown.
   }
   throw new LxmertError(
     'RUN_FOLDER',

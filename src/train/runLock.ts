@@ -13,7 +13,7 @@ import {
 import { fileError, systemCode } from '../formats/fileErrors.js';
 import { isRecord } from '../records.js';
 
-/** The process that holds a run folder, as `run.lock` names it. */
+/** The process that has the lock of a run folder, as the text of `run.lock` describes it. */
 interface Holder {
   readonly pid: number;
   readonly host: string;
@@ -30,9 +30,12 @@ export const lockName = 'run.lock';
 
 /** Times of the lock, in milliseconds. */
 export interface LockTimes {
-  /** The holder rewrites its lock this often. The file's time of change shows other hosts that the holder is alive. */
+  /**
+   * The time after which the holder rewrites its lock. The file's time of change shows other hosts that the holder is
+   * still running.
+   */
   readonly heartbeat: number;
-  /** Another host may take a lock over that has not been rewritten for this long. */
+  /** If a lock has not been rewritten for this time, another host may take it over. */
   readonly staleAfter: number;
 }
 
@@ -75,7 +78,7 @@ export class RunLock {
       since: new Date().toISOString(),
       process: await processStart(process.pid),
     };
-    // The id makes the texts of two locks differ, even those of one process.
+    // Because of the id, the texts of two locks differ, even the texts of two locks of one process.
     const text = `${JSON.stringify({ ...holder, id: randomUUID() })}\n`;
     try {
       await takeFile(path, { text, folder, staleAfter: times.staleAfter });
@@ -112,10 +115,10 @@ export class RunLock {
     if (text === this.#text) await rm(this.#path, { force: true });
   }
 
-  /** Writes the same text again: the file server sets the time of change, so the clocks of hosts need not agree. */
+  /** Writes the same text again. The file server sets the time of change, so the clocks of the hosts may differ. */
   async #rewrite(): Promise<void> {
     try {
-      // If another process replaces the file now, this handle still refers to the old file.
+      // If another process replaces the file at this time, this handle still refers to the old file.
       const file = await open(this.#path, 'r+');
       try {
         if ((await file.readFile('utf8')) !== this.#text) return;
@@ -140,9 +143,9 @@ interface Claim {
 
 /**
  * Makes the lock file `path` with the text of the claim, unless a running process has this lock. To replace a stale
- * lock, a process first takes a second lock, whose name is a hash of the stale text. So only one process replaces the
- * stale lock, and only if its text has not changed. If the second lock becomes stale, too, it is replaced in the same
- * way.
+ * lock, a process first takes a second lock, whose name is a hash of the text of the stale lock. So only one process
+ * replaces the stale lock, and only if the text of this lock has not changed. If the second lock becomes stale, too, it
+ * is replaced in the same way.
  */
 async function takeFile(path: string, claim: Claim): Promise<void> {
   for (let tries = 0; tries < mostTries; tries++) {
@@ -274,7 +277,7 @@ async function processStart(pid: number): Promise<string | undefined> {
     // The start time is field 22. The name in field 2 may contain spaces and parentheses.
     const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
     const [state, ticks] = [fields[0], fields[19]];
-    // A zombie has ended, but its parent has not asked for its exit code yet.
+    // A zombie is a process that has ended, but whose parent has not read its exit code yet.
     return ticks === undefined || state === 'Z' ? 'ended' : `${boot.trim()} ${ticks}`;
   } catch {
     return undefined;

@@ -7,8 +7,8 @@ export type ScheduleOptions = TrainSettings['optimizer'] & {
 };
 
 /**
- * Learning rate of an optimizer step, counted from 0: BertAdam's linear warm-up, then linear decay to 0. With a warm-up
- * the first update has rate 0, as in the original.
+ * The learning rate of an optimizer step, which is counted from 0: BertAdam's linear warm-up, then linear decay to 0.
+ * If there is a warm-up, the rate of the first update is 0, as in the original.
  */
 export function learningRate(step: number, { lr, totalSteps, warmup }: ScheduleOptions): number {
   const x = step / totalSteps;

@@ -75,7 +75,7 @@ export interface ValidationControls {
   readonly ranks?: TrainRanks | undefined;
 }
 
-/** A model, its data, and everything that differs between pre-training and the tasks of fine-tuning. */
+/** A model, its data, and all other parts in which pre-training and the tasks of fine-tuning differ. */
 export interface Training {
   readonly model: Trainable;
   readonly source: TrainSource;
@@ -87,7 +87,10 @@ export interface Training {
   readonly files: Readonly<Record<string, string>>;
   /** A checksum of the training samples. If absent, a resumed run cannot check that the samples are the same. */
   readonly samples?: string | undefined;
-  /** What differs between the samples of a saved checksum and these; undefined if nothing. Default: compares checksums. */
+  /**
+   * Describes the difference between these samples and the samples of a saved checksum; undefined if there is none. By
+   * default the checksums are compared.
+   */
   readonly samplesDifference?: ((saved: string) => string | undefined) | undefined;
 }
 

@@ -17,7 +17,7 @@ import { after, stopsEarly } from './trainerState.js';
 /**
  * Runs the optimizer steps of a run, from its start or a checkpoint, to its end or a signal.
  * @throws BAD_ARGUMENT if the source gives a wrong batch, before anything is computed with that batch;
- *   NOT_FINITE, and what model, source and files throw
+ *   NOT_FINITE, and the errors of model, source and files
  */
 export async function train(options: TrainOptions): Promise<TrainSummary> {
   demandCount('batchesPerEpoch of the data source', options.training.source.batchesPerEpoch);
@@ -48,7 +48,7 @@ async function shareSteps({ settings, training, ranks }: TrainOptions): Promise<
   await model.share({ rank, ranks: count, parts: gradientParts, ...sharingOf(ranks) });
 }
 
-/** Checks that all ranks begin with the same. */
+/** Checks that all ranks begin with the same facts. */
 async function beginTogether({ settings, training, ranks }: TrainOptions): Promise<void> {
   if (!ranks) return;
   const { bucketBytes, shardOptimizer } = ranks;
@@ -178,7 +178,7 @@ class Trainer {
   }
 }
 
-/** Joins the texts of the ranks that found a loss that is not finite. Each rank has searched its own samples. */
+/** Joins the texts of the ranks that found a loss that is not finite. Each rank has searched only its own samples. */
 async function overRanks(ranks: TrainRanks, found: NonFinite): Promise<string> {
   const all = await ranks.exchange('nonFinite', found);
   const named = all.map(({ text, isLoss }, i) => ({ text: `${text} (${ranks.nameOf(i)})`, isLoss }));

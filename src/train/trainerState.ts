@@ -93,9 +93,9 @@ export function startOf(settings: TrainSettings, batchesPerEpoch: number, sample
 }
 
 /**
- * The state from which a resumed run continues: the saved state, with the planned end of the resumed run.
+ * The state from which a resumed run continues: the saved state, but with the planned end of the resumed run.
  * @param now the state before the first step, by the settings and data of the resumed run
- * @throws BAD_CONFIG when the run would not continue as it began, or would become shorter
+ * @throws BAD_CONFIG if the run would not continue with the settings with which it began, or would become shorter
  */
 export function continued(
   saved: TrainerState,

@@ -50,7 +50,10 @@ export interface ConvertReport extends Coverage {
   readonly kind: ModelKind;
   readonly dtype: OutputDtype;
   readonly groups: readonly GroupCoverage[];
-  /** Number of answers of the new list that the old head has, and the answers that it does not have: their rows are zeros. */
+  /**
+   * Number of answers of the new list that the old head has, and the answers that it does not have. The rows of these
+   * answers are zeros.
+   */
   readonly answers?: { readonly carried: number; readonly of: number; readonly zero: readonly string[] };
   readonly notes: readonly string[];
 }

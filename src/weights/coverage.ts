@@ -22,7 +22,7 @@ export interface GroupCoverage {
 export interface Coverage {
   /** Number of parameters that the file has with the right shape. */
   readonly loaded: number;
-  /** Parameters of the model that the file lacks. */
+  /** Parameters of the model that the file does not have. */
   readonly missing: readonly string[];
   /** Tensors of the file that the model does not have, by transformers' names. */
   readonly unexpected: readonly string[];

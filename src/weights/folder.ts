@@ -34,7 +34,7 @@ const isThere = (path: string) =>
 
 /**
  * Opens the weights of a transformers folder, a BERT folder or a checkpoint of lxmert.
- * @throws FILE_MISSING if the folder has no weights, naming the expected files; what the files' readers throw
+ * @throws FILE_MISSING if the folder has no weights, naming the expected files; the errors of the files' readers
  */
 export async function openFolder(folder: string): Promise<TensorFile> {
   for (const name of single) {
@@ -56,7 +56,10 @@ export async function openFolder(folder: string): Promise<TensorFile> {
   );
 }
 
-/** The parts of a model that was saved in several files: every tensor where its index says, and nowhere else. */
+/**
+ * Opens the parts of a model that was saved in several files. Every tensor must be in the file that the index names,
+ * and in no other file.
+ */
 async function openShards(folder: string, indexPath: string): Promise<TensorFile> {
   const bad = (reason: string) => new LxmertError('BAD_DATA', `${indexPath}: ${reason}`);
   const index = parseJson((await readTextIfThere(indexPath)) ?? '', indexPath);

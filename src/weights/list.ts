@@ -14,7 +14,8 @@ export interface ListedTensor {
 }
 
 /**
- * Lists the tensors of a file or folder of any form, in the file's order. The file need not have a whole model.
+ * Lists the tensors of a file or folder of any form, in the file's order. The file does not have to contain a complete
+ * model.
  * @throws as `openWeights`
  */
 export async function listWeights(

@@ -24,7 +24,7 @@ export interface SourceTensor extends FileTensor {
 export interface WeightSource {
   /** The path as the user gave it. */
   readonly path: string;
-  /** Where the configuration and the answers beside the weights are. */
+  /** The folder that has the configuration and the answers beside the weights. */
   readonly folder: string;
   readonly layout: Layout;
   /** Whether the path is a folder. Its `config.json` then describes exactly these weights. */
@@ -35,9 +35,9 @@ export interface WeightSource {
 }
 
 /**
- * Opens weights of any supported form: a folder of transformers (also with several weight files) or of BERT; a checkpoint
- * of lxmert; a run, whose last checkpoint is used; a `.safetensors`; a file of `torch.save`; a `.tar.gz` of a folder.
- * Reads only headers.
+ * Opens weights of any supported form: a folder of transformers (with one or several weight files) or of BERT; a
+ * checkpoint of lxmert; a run (its last checkpoint is used); a `.safetensors`; a file of `torch.save`; a `.tar.gz` of a
+ * folder. Reads only headers.
  * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA for a damaged file, one without tensors, or with two of one name
  */
 export async function openWeights(path: string): Promise<WeightSource> {
@@ -120,7 +120,7 @@ export async function isFolderThere(path: string): Promise<boolean> {
 
 /**
  * Reads the values of a tensor as float32, in pieces. A piece is valid only until the next piece.
- * @throws BAD_DATA for a number that float32 cannot hold
+ * @throws BAD_DATA for a number that float32 cannot represent
  */
 export async function* float32Pieces(
   { fileName, dtype, pieces }: FileTensor,

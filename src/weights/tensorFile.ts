@@ -85,7 +85,10 @@ export async function openTorch(path: string): Promise<TensorFile> {
   }
 }
 
-/** Keys that trainers use for weights, the most common first. They decide between dicts with equally many weights. */
+/**
+ * Keys that trainers use for weights, the most common first. If dicts have the same number of weights, these keys
+ * determine the order of the dicts.
+ */
 const usualKeys = ['state_dict', 'model_state_dict', 'model', 'module', 'net', 'weights'];
 
 /** Returns the dict with the most weights, followed by others with equally many. */

@@ -6,7 +6,9 @@ import { writeSafetensors } from '../formats/safetensors.js';
 import type { ModelKind } from './kinds.js';
 import type { OutputModel } from './output.js';
 
-/** The class of transformers that loads each kind. For NLVR2 the class loads only the encoder, not the head. */
+/**
+ * The class of transformers that loads a model of each kind. For NLVR2 the class loads only the encoder, not the head.
+ */
 const architectures: Readonly<Record<ModelKind, string>> = {
   pretraining: 'LxmertForPreTraining',
   questionAnswering: 'LxmertForQuestionAnswering',
@@ -34,7 +36,7 @@ export function configText(config: ModelConfig, { kind, tensors, tasks }: Output
 /**
  * Writes a folder that transformers loads: `model.safetensors` and `config.json`, with `answers.json` and `vocab.txt`
  * if they are known. At any instant the folder is either complete or does not exist.
- * @throws FILE_ACCESS; what reading the weights throws
+ * @throws FILE_ACCESS; the errors of reading the weights
  */
 export async function writeTransformersFolder(folder: string, model: OutputModel): Promise<void> {
   const { config, tensors, dtype, answers, vocabulary, pieces } = model;

@@ -24,9 +24,9 @@ export function originalName(name: string, kind: ModelKind): string {
 
 /**
  * Writes a `.pth` with the names of the original's code, so that this code can load it: a pre-trained model by its
- * options `--load`, `--loadLXMERT` and `--loadLXMERTQA`, a fine-tuned model by `--load`. A `.pth` cannot hold the
+ * options `--load`, `--loadLXMERT` and `--loadLXMERTQA`, a fine-tuned model by `--load`. A `.pth` has no place for the
  * configuration and the answers, so they are written to `config.json` and `answers.json` in the same folder.
- * @throws FILE_ACCESS, also when the folder has a `config.json` or `answers.json` of another model
+ * @throws FILE_ACCESS, also if the folder has a `config.json` or `answers.json` of another model
  */
 export async function writeOriginalFile(path: string, model: OutputModel): Promise<void> {
   const { kind, config, tensors, dtype, answers, pieces } = model;
@@ -57,7 +57,7 @@ export async function writeOriginalFile(path: string, model: OutputModel): Promi
   for (const file of beside) await writeFileAtomic(file.path, file.text);
 }
 
-/** Whether a file or folder of this name exists. @throws FILE_ACCESS when the system does not say */
+/** Whether a file or folder of this name exists. @throws FILE_ACCESS if the system cannot check this */
 export async function exists(path: string): Promise<boolean> {
   try {
     await stat(path);

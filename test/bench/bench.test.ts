@@ -17,7 +17,7 @@ const positive = (value: number): void => {
   expect(value).toBeGreaterThan(0);
 };
 
-/** A peer that answers like bench/torch_peer.py, at once, without Python and torch. */
+/** A peer that answers like bench/torch_peer.py, but at once, and without Python and torch. */
 const standIn = `#!${process.execPath}
 let first = true;
 require('node:readline').createInterface({ input: process.stdin }).on('line', (line) => {
@@ -152,7 +152,7 @@ describe('bench step', () => {
     const bench = what === 'step' ? benchStep({ ...options, batch: 1 }) : benchAnswers({ ...options, batches: [1] });
     await expect(bench).rejects.toMatchObject({ code: 'OUT_OF_MEMORY' });
     const pid = Number(await readFile(`${program('named')}.pid`, 'utf8'));
-    // The process disappears some time after it is killed, on any machine within two minutes.
+    // The process disappears some time after it is killed. Two minutes are enough on any machine.
     for (let tries = 0; tries < 6000 && isThere(pid); tries++) await new Promise((done) => setTimeout(done, 20));
     expect(isThere(pid)).toBe(false);
   });

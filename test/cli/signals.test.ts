@@ -1,4 +1,4 @@
-/** Signals to a run, and runs after the end of the npm that started them. */
+/** Tests signals to a run, and runs whose npm has ended after it started them. */
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { spawn } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';

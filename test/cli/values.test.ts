@@ -1,4 +1,4 @@
-/** Values for which users have other spellings than the program. */
+/** Values that users may spell in another way than the program. */
 import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
 import { command as bench } from '../../src/cli/bench.js';
 import { command as config } from '../../src/cli/config.js';

@@ -80,7 +80,7 @@ void products(const ours::Library& lt) {
   expect("the compute type", reads(theirs, CUBLASLT_MATMUL_DESC_COMPUTE_TYPE, int32_t{CUBLAS_COMPUTE_32F}));
   expect("the scale type", reads(theirs, CUBLASLT_MATMUL_DESC_SCALE_TYPE, int32_t{CUDA_R_32F}));
   expect("alpha and beta", reads(theirs, CUBLASLT_MATMUL_DESC_POINTER_MODE, int32_t{CUBLASLT_POINTER_MODE_HOST}));
-  expect("a bias's type", reads(theirs, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, int32_t{-1}));  // the result's
+  expect("a bias's type", reads(theirs, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, int32_t{-1}));  // the type of the result
   expect("a transposed A",
          set(ours::kTransposeA, ours::kTransposed) && reads(theirs, CUBLASLT_MATMUL_DESC_TRANSA, int32_t{CUBLAS_OP_T}));
   expect("B as it is",

@@ -1,4 +1,7 @@
-/** The CUDA device of an engine, on the emulator: choice, copies, the bf16 copy of the parameters, memory, errors. */
+/**
+ * Tests the CUDA device of an engine on the emulator: how it is chosen, copies, the bf16 copy of the parameters,
+ * memory, errors.
+ */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -170,7 +173,7 @@ withEmulator(describe)('on the emulator', () => {
     expect(await product()).toBe(1.5 * size);
   });
 
-  // cuBLASLt would read the bias in vectors.
+  // cuBLASLt would read the bias as vectors of several elements.
   test.each(['float32', 'bfloat16'] as const)('%s: a bias may begin at any element', async (precision) => {
     const engine = open({ precision });
     for (const arena of ['parameters', 'state'] as const) engine.reserve(arena, 1 << 12);

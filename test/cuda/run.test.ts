@@ -1,4 +1,4 @@
-/** Whole runs on the CUDA back end, by the command line. */
+/** Tests complete runs on the CUDA back end, with the command line. */
 import { mkdtemp, readlink, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -88,7 +88,8 @@ withEmulator(describe)('a run on CUDA', () => {
     expect(broken.code).toBe(1);
     expect(broken.errors).toMatch(/broken by LXMERT_EMULATOR_BREAKS_AT.*This process cannot use the GPU any more/s);
     const saved = await readlink(join(folder, 'broken/checkpoints/last'));
-    // Checkpoints are due after steps 4 and 8. One of step 6 is left when its validation fails.
+    // Checkpoints are due after steps 4 and 8. There is also one of step 6, because the validation after this step
+    // fails.
     expect(['step-00000004', 'step-00000006', 'step-00000008']).toContain(saved);
     expect(await pretrain('broken', { device: 'cuda', resume: true })).toMatchObject({ code: 0 });
     expect(await metricsOf(join(folder, 'broken'))).toEqual(await metricsOf(join(folder, 'float32')));

@@ -1,6 +1,6 @@
-// Tests what a step needs from CudaDevice: a graph of recorded ops, which is captured without running anything and
-// keeps its scratch space; and uploads that run at the same time as kernels, but before the work that reads them.
-// step.test.ts makes faults in the code of the uploads.
+// Tests the functions of CudaDevice that a step needs. One is a graph of recorded ops: the capture must run no op, and
+// the graph must keep its scratch space. The other one is uploads: they run at the same time as kernels, but before the
+// work that reads them. step.test.ts makes faults in the code of the uploads.
 #include <functional>
 #include <future>
 #include <string>
@@ -13,7 +13,7 @@ namespace lxmert::cuda {
 
 namespace {
 
-// A device with an arena and ops.
+// A device with an arena, and functions that call ops.
 struct Fixture {
   static constexpr int64_t kBytes = int64_t{1} << 20;
   CudaDevice device{0, Precision::Float32};
@@ -29,7 +29,7 @@ struct Fixture {
     device.ops().fill(device, args);
   }
 
-  // db = the sums of dy's columns, which uses scratch space; dW also uses scratch space, behind that of db.
+  // db = the sums of dy's columns, which uses scratch space; dW also uses scratch space, after that of db.
   void sumColumns(int64_t rows, int64_t columns, Floats dy, Floats db) {
     LinearBackwardWeight args{};
     args.rows = {nullptr, RowSet::All, rows, 0};
@@ -75,7 +75,7 @@ void graphsRunWhatWasCaptured() {
   }
 }
 
-// Other ops have used a larger block meanwhile.
+// In the meantime, other ops have used a larger block.
 void graphsKeepTheirScratch() {
   Fixture f;
   const Floats dy = f.at(0, 64 * 32), db = f.at(4096, 32), wide = f.at(8192, 65536);
@@ -184,7 +184,7 @@ void whatCannotBeCapturedLeavesTheDeviceAsItWas() {
 void uploadsAheadKeepTheirOrder() {
   constexpr int kTrials = 20, kSteps = 24;
   for (int trial = 0; trial < kTrials; ++trial) {
-    Fixture f;  // a new arena: it must be zeroed before the first upload
+    Fixture f;  // a new arena: it must be filled with zeros before the first upload
     for (int step = 0; step < kSteps; ++step) {
       float* const slot = f.at(step % 2 * 64, 1).data;
       const auto value = static_cast<float>(step + 1);

@@ -26,7 +26,10 @@ interface Launch {
   readonly worst: readonly { readonly at: string; readonly kind: string }[];
 }
 
-/** The counts of one launch: bytes read and written; then [requests, touched, least] of loads, stores and shared memory. */
+/**
+ * The counts of one launch: bytes read and written; then, for loads, stores and shared memory, the number of requests,
+ * the number that was needed, and the smallest possible number.
+ */
 type Counted = readonly [number, number, ...(readonly [number, number, number])[]];
 const countsOf = ({ read, written, loads, stores, shared }: Launch): Counted => [
   read,

@@ -1,4 +1,4 @@
-/** Threads that do one piece of work at a time: results, errors, threads that die, and closing. */
+/** Tests threads that do one piece of work at a time: results, errors, threads that end unexpectedly, and closing. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
@@ -174,7 +174,7 @@ describe('the end', () => {
     const closed = threads.close();
     for (const one of await Promise.allSettled(waiting))
       expect(one).toMatchObject({ status: 'rejected', reason: { name: 'LxmertError', code: 'DISPOSED' } });
-    // One after the other ends, and nothing but that.
+    // Each thread ends after its piece of work, and does no other work.
     for (const [i, file] of files.entries()) {
       expect(await settled(closed)).toBe('neither');
       await writeFile(file, '');

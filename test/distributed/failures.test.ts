@@ -1,4 +1,4 @@
-/** Ranks that die, hang or do not fit together, in processes of their own. */
+/** Tests ranks that are killed, that hang, or whose settings differ. Each rank is a separate process. */
 import { cp, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';

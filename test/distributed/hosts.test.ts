@@ -1,4 +1,4 @@
-/** Two hosts in network namespaces (scripts/check-hosts.sh), where this process may make them. */
+/** Tests two hosts in network namespaces (scripts/check-hosts.sh), if this process has permission to make them. */
 import { spawnSync } from 'node:child_process';
 import { resolve } from 'node:path';
 import { expect, test } from '@jest/globals';

@@ -1,4 +1,4 @@
-/** `evaluate` and `predict` on several ranks write and print what one process does. */
+/** `evaluate` and `predict` must write and print the same on several ranks as in one process. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';

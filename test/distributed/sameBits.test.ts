@@ -1,4 +1,4 @@
-/** Whole runs on one and on several ranks, in processes of their own. */
+/** Tests complete runs on one rank and on several ranks. Each rank is a separate process. */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -15,7 +15,9 @@ const hasMpi =
     ? test
     : (test.skip as typeof test);
 
-/** Validations, saves, several micro-batches a part, and parts of different sizes: 10 samples in 4 parts. */
+/**
+ * The run has validations, saves, several micro-batches in a part, and parts of different sizes: 10 samples in 4 parts.
+ */
 const parts = ['--gradient-parts', '4', '--max-steps', '7', '--save-every', '4', '--valid-every', '3', '--keep', '9'];
 
 async function whole(ranks: number, ...more: readonly string[]): Promise<string> {

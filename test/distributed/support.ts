@@ -7,7 +7,7 @@ import { writeScenes } from '../../src/scenes/index.js';
 import { CompiledCopy } from '../train/support/compile.js';
 import type { RunningProcess } from '../train/support/compile.js';
 
-/** Scenes, a compiled copy of the sources, and what was started from it. */
+/** Scenes, a compiled copy of the sources, and the processes that were started from this copy. */
 export class RankRuns {
   readonly folder: string;
   readonly copy: CompiledCopy;
@@ -25,7 +25,7 @@ export class RankRuns {
     return new RankRuns(folder, await CompiledCopy.make());
   }
 
-  /** Ends what still runs, each process by its number. */
+  /** Ends the processes that still run, each by its number. */
   async remove(): Promise<void> {
     for (const { child } of this.#started)
       if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
@@ -37,7 +37,7 @@ export class RankRuns {
     return join(this.folder, `run-${this.#serial++}`);
   }
 
-  /** Flags of a small run; it goes on until something ends it, unless it has a number of steps. */
+  /** Flags of a small run. It continues until it is ended, unless it has a number of steps. */
   flags(out: string, ...more: readonly string[]): string[] {
     const model = ['--hidden-size', '32', '--num-attention-heads', '2', '--intermediate-size', '32'];
     const dropout = ['--hidden-dropout-prob', '0.1', '--attention-probs-dropout-prob', '0.1'];
@@ -55,7 +55,10 @@ export class RankRuns {
     return run;
   }
 
-  /** Starts each rank by itself, as torchrun does; `more` are flags of one rank, `wrapped` the command that starts it. */
+  /**
+   * Starts each rank separately, as torchrun does. `more` has further flags of a rank, and `wrapped` has the command
+   * that starts it.
+   */
   async startEach(
     ranks: number,
     flags: readonly string[],
@@ -93,7 +96,7 @@ export async function told(run: RunningProcess, text: RegExp): Promise<void> {
   }
 }
 
-/** Sums of all files of a run's checkpoints, and its metrics without what depends on the clock. */
+/** Checksums of all files of a run's checkpoints, and its metrics without the values that depend on the clock. */
 export async function contentsOf(out: string): Promise<Readonly<Record<string, string>>> {
   const contents: Record<string, string> = {};
   for (const entry of await readdir(join(out, 'checkpoints'), { recursive: true, withFileTypes: true })) {

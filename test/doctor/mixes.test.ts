@@ -53,6 +53,6 @@ test('the disk space includes checkpoints that are never removed', async () => {
     'keep-every': '2',
   };
   const { disk } = await planRun({ sources: { flags, preset: 'tiny' }, steps: 0 });
-  // The newest, the best, three that are never removed, and the one that is being written.
+  // The checkpoints: the newest, the best, three that are never removed, and the one that is being written.
   expect(disk.checkpoints).toBe(6);
 });

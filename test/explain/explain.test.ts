@@ -1,4 +1,4 @@
-/** The rules of relevancy on cases that can be computed by hand, and the perturbation test's parts. */
+/** Tests the rules of relevancy on cases that can be computed by hand, and the parts of the perturbation test. */
 import { describe, expect, test } from '@jest/globals';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,7 +17,7 @@ import {
   type SampleAttention,
 } from '../../src/explain/index.js';
 
-/** A layer of one head, from its rows; each gradient is 1 unless given. */
+/** A layer with one head, made from its rows. By default each gradient is 1. */
 function layer(rows: readonly (readonly number[])[], gradient: (value: number) => number = () => 1): LayerAttention {
   const attention = Float32Array.from(rows.flat());
   const [queries, keys] = [rows.length, rows[0].length];

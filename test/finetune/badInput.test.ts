@@ -1,4 +1,7 @@
-/** Questions, checkpoints and splits that do not fit each other; questions.test.ts tests question files with errors. */
+/**
+ * Tests questions, checkpoints and splits that cannot be used together. questions.test.ts tests question files with
+ * errors.
+ */
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

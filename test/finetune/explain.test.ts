@@ -1,4 +1,7 @@
-/** Explanations of answers to a split's questions, from the command line and as a library, and the perturbation test. */
+/**
+ * Tests explanations of answers to a split's questions, from the command line and from the library, and the
+ * perturbation test.
+ */
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -158,7 +161,7 @@ test('the perturbation test begins with the accuracy, and gives the same again',
   }
   const ends = (part: string) =>
     report.curves.filter((one) => one.part === part).map(({ accuracy }) => accuracy.at(-1));
-  expect(new Set(ends('words')).size).toBe(1); // without any word all orders are the same
+  expect(new Set(ends('words')).size).toBe(1); // if all words are removed, the order has no effect
   const { forwardsPerExplanation: _, ...again } = await perturbationTest(request);
   expect(again).toEqual(report satisfies Omit<PerturbationReport, 'forwardsPerExplanation'>);
   const printed = await explain('--split', 'train', '--test', '--limit', '4');

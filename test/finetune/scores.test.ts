@@ -164,7 +164,7 @@ describe('normalisation of VQA answers', () => {
     ['ten', '10'],
     ['twenty', 'twenty'],
     ['line\nbreak\tand tab', 'line break and tab'],
-    // Contractions of the official list, and no others
+    // Only contractions of the official list
     ['dont', "don't"],
     ['whos there', "who's there"],
     ["couldnt've", "couldn't've"],

@@ -17,7 +17,7 @@ const devices = [
 /** The objects of four examples. */
 const drawn = randomBatch(config, 3, { samples: 8, masked: 0 });
 
-/** ‖a - b‖ ≤ limit · ‖b‖ + 1e-6. The gradient of a key's bias is 0 but for rounding. */
+/** ‖a - b‖ ≤ limit · ‖b‖ + 1e-6. The gradient of a key's bias is 0 except for rounding. */
 function near(a: Float32Array, b: Float32Array, limit: number): boolean {
   expect(a.length).toBe(b.length);
   return Math.hypot(...a.map((value, i) => value - b[i])) <= limit * Math.hypot(...b) + 1e-6;

@@ -9,7 +9,7 @@ import { SafetensorsFile } from '../../src/formats/safetensors.js';
 
 jest.setTimeout(240_000);
 
-/** Runs the examples of docs/api.md as a user does who has installed the package. */
+/** Runs the examples of docs/api.md, like a user who has installed the package. */
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const examples = [...readFileSync(join(root, 'docs/api.md'), 'utf8').matchAll(/```ts\n(.*?)```/gs)].map(
   ([, code]) => code,

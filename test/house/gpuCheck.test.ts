@@ -158,7 +158,7 @@ test('a stage and all its processes end at its deadline, and checks that did not
   expect(verdict).toBe('incomplete');
   for (const name of rightSteps)
     expect([name, steps[name]]).toEqual([name, expect.objectContaining({ outOfTime: true })]);
-  // The process is gone, or it is a zombie that its new parent has not yet waited for.
+  // The process does not exist any more, or it is a zombie for which its new parent has not waited yet.
   const stat = `/proc/${readFileSync(pid, 'utf8').trim()}/stat`;
   expect(existsSync(stat) ? readFileSync(stat, 'utf8').replace(/^.*\) /, '')[0] : 'gone').toMatch(/^(gone|Z)$/);
   expect(status).toBe(1);

@@ -6,11 +6,11 @@ import { fixture, forms, importInThread, madeUpTsv, temporaryFolder } from './su
 
 const folder = temporaryFolder();
 afterAll(() => folder.remove());
-/** A damaged fixture; `packed:` stands before those that are kept packed. */
+/** The name of a damaged fixture. The names of fixtures that are stored packed begin with `packed:`. */
 const damaged = (name: string) =>
   name.startsWith('packed:') ? fixture(`packed/damaged/${name.slice(7)}`, folder.path) : join(forms, 'damaged', name);
 
-/** The file, and what the message must say. */
+/** The file, and the text that the message must contain. */
 const refused: readonly (readonly [string, RegExp])[] = [
   ['tsv-duplicate-id.tsv', /line 5: the image id "COCO_train2014_000000573195" was already on line 2/],
   ['tsv-class-1600.tsv', /line 2: objects_id must be from 0 to 1599, found 1600 for object 1 .*--classes/],

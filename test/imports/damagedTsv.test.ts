@@ -1,4 +1,4 @@
-/** Whatever is wrong with a TSV, its import says what and where, whether the file is plain or packed. */
+/** For every fault of a TSV, the import must report the fault and its place, for plain and for packed files. */
 import { existsSync, writeFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, test } from '@jest/globals';
@@ -51,7 +51,7 @@ const padded = (text: string) => text.replace(/.....$/, '');
 const swapped = (values: Float32Array) => new Uint8Array(Buffer.from(values.slice().buffer).swap32());
 const mark = '\uFEFF';
 
-/** What is wrong, the file, and what the message must say behind the file's name. */
+/** The fault, the file, and the text that the message must contain after the file's name. */
 const faults: readonly (readonly [string, string | Buffer, RegExp])[] = [
   ['cut in the last line', whole.slice(0, -200), /line 4: features has \d+ characters .*cut off/],
   [

@@ -18,7 +18,7 @@ const digest = (values: NodeJS.TypedArray): string =>
     .digest('hex')
     .slice(0, 16);
 
-/** What a store has, in the words of `expected.json`. */
+/** The contents of a store, in the form of `expected.json`. */
 async function contentsOf(path: string): Promise<Record<string, Record<string, string | number>>> {
   const { index, imageIds, reader } = await openStore(path);
   try {
@@ -49,12 +49,15 @@ describe('each form becomes a store with the same numbers', () => {
     await importInThread(fixture(name, folder.path), out, { dtype: 'float32' });
     const found = await contentsOf(out);
     expect(found).toEqual(expected[name]);
-    // Files of a folder have no order but that of their names.
+    // The only order of the files of a folder is that of their names.
     if (name !== 'npz') expect(Object.keys(found)).toEqual(Object.keys(expected[name]));
   });
 });
 
-/** Images of VinVL's form, made up: a line of features, the line of the label file, and what the store must hold. */
+/**
+ * Invented images in VinVL's form: a line of features, the line of the label file, and the expected contents of the
+ * store.
+ */
 function vinvlImage(image: number) {
   const [width, height, dim] = [640, 400, 5];
   const count = 2 + image;

@@ -8,13 +8,13 @@ import type { ImportOptions } from '../../src/imports/index.js';
 
 export const forms = fileURLToPath(new URL('../fixtures/data-forms/', import.meta.url));
 
-/** Folders of a test, removed by the returned function. */
+/** Makes folders for a test. The returned function removes them. */
 export function temporaryFolder(): { readonly path: (name: string) => string; readonly remove: () => void } {
   const folder = mkdtempSync(join(tmpdir(), 'lxmert-features-'));
   return { path: (name) => join(folder, name), remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
-/** A fixture, unpacked into a folder where it is kept packed (as `NAME.gz`). */
+/** The path of a fixture. If the fixture is stored packed (as `NAME.gz`), it is first unpacked into a folder. */
 export function fixture(name: string, folder: (name: string) => string): string {
   const path = join(forms, name);
   if (existsSync(path)) return path;
@@ -24,11 +24,11 @@ export function fixture(name: string, folder: (name: string) => string): string 
   return unpacked;
 }
 
-/** Imports in this thread: jest cannot start the compiled program of others. */
+/** Imports in this thread, because jest cannot start the compiled program of other threads. */
 export const importInThread = (from: string | readonly string[], out: string, options: ImportOptions = {}) =>
   importFeatures(typeof from === 'string' ? [from] : from, out, { workers: 0, ...options });
 
-/** Lines of a feature TSV of the original's form, made up. */
+/** Invented lines of a feature TSV in the original's form. */
 export function madeUpTsv(images: number, { dim = 8, objects = (image: number) => 3 + (image % 5) } = {}): string {
   return Array.from({ length: images }, (_, image) => {
     const count = objects(image);
@@ -51,7 +51,7 @@ export function madeUpTsv(images: number, { dim = 8, objects = (image: number) =
     .join('');
 }
 
-/** A zip of some files, stored as they are. */
+/** A zip of some files, which are stored without compression. */
 export function storedZip(files: readonly (readonly [string, Uint8Array])[]): Buffer {
   const bodies: Buffer[] = [];
   const entries: Buffer[] = [];

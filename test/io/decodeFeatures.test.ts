@@ -13,7 +13,7 @@ const roi = (count: number): Float32Array =>
   Float32Array.from({ length: count }, (_, i) => Math.max(0, 2 * Math.sin(i * 12.9898) + Math.sin(i * 3.7)));
 
 describe('numbers of a line', () => {
-  // Around groups of base64, vectors, and pieces of 3072 numbers.
+  // Sizes near the limits of groups of base64, of vectors, and of pieces of 3072 numbers.
   test.each([1, 2, 3, 4, 5, 23, 24, 25, 3071, 3072, 3073, 6145, 36 * 2048])('%i float32 numbers', (count) => {
     const values = roi(count);
     const floats = new Float32Array(count);
@@ -23,7 +23,7 @@ describe('numbers of a line', () => {
 
   test('float16 numbers are those that the slow way gives, for numbers of all sizes', () => {
     const count = 100_003;
-    // From 0 to 65504, and both signs.
+    // Numbers from 0 to 65504, with both signs.
     const words = Uint32Array.from({ length: count }, (_, i) => i * 11_987 + (i % 3 === 0 ? 2 ** 31 : 0));
     for (let from = 0; from < count; from += 5000) {
       const values = new Float32Array(words.buffer, from * 4, Math.min(5000, count - from));

@@ -133,7 +133,7 @@ inBrowser('in a browser', () => {
 
   interface Opened {
     readonly page: Page;
-    /** Errors of the page and addresses that it asked for, which must stay empty. */
+    /** The errors of the page, and the addresses that it has requested. Both lists must stay empty. */
     readonly faults: string[];
   }
 

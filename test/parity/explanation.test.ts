@@ -1,4 +1,4 @@
-/** Explanations of answers, beside those of the authors' code. */
+/** Compares explanations of answers with those of the authors' code. */
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -34,7 +34,7 @@ describe.each(backends.filter(({ precision }) => precision === 'float32'))('$nam
       ['scores', 26],
     ]);
     for (const { worst } of report.kinds) expect(worst).toBeLessThan(1e-4);
-    // A score may be small beside the largest of its kind; each is also right by itself.
+    // A score may be small compared with the largest score of its kind, so each score is also compared separately.
     for (const { kind, name, difference, norm } of report.comparisons)
       if (kind === 'scores') expect({ name, error: difference / norm < 1e-4 }).toEqual({ name, error: true });
     expect(report.passed).toBe(true);

@@ -57,7 +57,7 @@ test('a folder of pictures becomes a feature file that training reads; a run tha
   await source.reader.close();
   await expect(extractFeatures([pictures], whole, { detector })).rejects.toThrow('is there already');
 
-  // As a process leaves it that is killed inside of the second line.
+  // The file is the same as after a process that was killed while it wrote the second line.
   const again = join(folder, 'again.tsv');
   const bytes = readFileSync(whole);
   const first = bytes.indexOf('\n') + 1;
@@ -139,7 +139,7 @@ test('bad pictures are named, and left out on request', async () => {
   const report = await extractFeatures([text, cut, join(pictures, 'b.PNG'), thin], out, { detector, skipBad: true });
   expect(report.pictures).toBe(1);
   expect(report.skipped.map(({ path }) => path)).toEqual([text, cut, thin]);
-  // One pixel is a picture: either its boxes are found, or it is named.
+  // A file of one pixel is a valid picture: either there are boxes for it, or the message names it.
   await extractFeatures([plain], join(folder, 'plain.tsv'), { detector }).catch((error: unknown) =>
     expect(String(error)).toContain(plain),
   );
@@ -195,11 +195,11 @@ test('pictures of all kinds are decoded to the same colours', async () => {
   expect(await first('deep.png', (path) => sharp(grey).toColourspace('rgb16').png().toFile(path))).toEqual([
     2, 1, 77, 77, 77,
   ]);
-  // EXIF says: turned by a quarter.
+  // EXIF says that the picture is rotated by 90 degrees.
   expect(await first('turned.png', (path) => sharp(grey).withMetadata({ orientation: 6 }).png().toFile(path))).toEqual([
     1, 2, 77, 77, 77,
   ]);
-  // The contents count, not the ending of the name.
+  // The contents of the file determine its form, not the ending of its name.
   const named = join(folder, 'really.jpeg');
   await rename(join(folder, 'grey.png'), named);
   expect((await decodePicture({ path: named })).width).toBe(2);

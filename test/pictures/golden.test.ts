@@ -14,8 +14,9 @@ import { preparePicture, targetSize } from '../../src/pictures/input/prepare.js'
 import { compareStages, furthest, picked } from './golden.js';
 
 /**
- * Detectors, pictures and the numbers that the reference programs give for them. The pictures are photographs of others,
- * which this project may not copy: LXMERT_DETECTOR_FIXTURES names the folder; without it these tests are left out.
+ * Compares detectors with the numbers that the reference programs give for some pictures. The pictures are photographs
+ * that this project must not copy, so LXMERT_DETECTOR_FIXTURES names their folder. If the variable is not set, these
+ * tests are left out.
  */
 const given = process.env.LXMERT_DETECTOR_FIXTURES;
 const fixtures = given ?? '';

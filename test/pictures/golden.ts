@@ -21,7 +21,10 @@ const tolerances: Readonly<Record<string, readonly [number, string?]>> = {
   'head.attr_scores': [2e-5, 'attr_prob'],
 };
 
-/** The largest difference between the expected values and the first of the actual ones; NaN where one is NaN. */
+/**
+ * The largest difference between the expected values and the same number of first actual values. It is NaN if one of
+ * the values is NaN.
+ */
 export function furthest(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
   expect(actual.length).toBeGreaterThanOrEqual(expected.length);
   let most = 0;
@@ -57,7 +60,7 @@ export interface StageOptions {
   readonly ids?: string;
 }
 
-/** Runs a graph made with its stages as outputs, and compares each stage that the file holds. */
+/** Runs a graph whose stages are outputs, and compares each stage that is in the file. */
 export async function compareStages(
   staged: InferenceSession,
   { image, width, height, scale }: PreparedPicture,
@@ -75,7 +78,7 @@ export async function compareStages(
     if (!(stage in results)) continue;
     let actual = results[stage].data as Float32Array;
     let stored = [stage, caffe].flatMap((name) => [name, `${name}_first`]).find((key) => file.entries.has(key!));
-    // Some files hold every k-th number of a stage.
+    // Some files have only every k-th number of a stage.
     const thinned = new RegExp(`^${stage}\\.every\\.(\\d+)$`);
     for (const key of file.entries.keys()) {
       const match = thinned.exec(key);

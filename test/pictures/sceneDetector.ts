@@ -1,6 +1,7 @@
 /**
- * A detector for the pictures of `lxmert scenes --png`, made by hand: no weight of it comes from data. It knows the four paints,
- * and that each of 3 × 3 cells of a picture holds at most one object. All else it works out from pixels.
+ * A detector for the pictures of `lxmert scenes --png`. Its weights are written by hand and not learnt from data. They
+ * contain the four colours, and use the fact that each of the 3 × 3 cells of a picture has at most one object. The
+ * graph computes all other values from the pixels.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +9,7 @@ import { encodeOnnx } from '../../src/formats/onnx.js';
 import { graphBuilder, int, ints } from '../../src/pictures/graph/builder.js';
 import type { GraphBuilder, Value } from '../../src/pictures/graph/builder.js';
 
-/** Red, green and blue of the background and of the paints in the order of the scenes' attributes. */
+/** Red, green and blue of the background, and of the colours in the order of the scenes' attributes. */
 const paints = [
   [0xf4, 0xf1, 0xea],
   [0xd7, 0x26, 0x3d],
@@ -20,15 +21,21 @@ const paints = [
 /** Shares of its box that a circle, a square, a triangle and a star cover. */
 const fills = [Math.PI / 4, 1, 0.5, 0.302];
 
-/** Pixels of a side of the prepared picture, of a cell, and cells in a row. */
+/** The side of the prepared picture in pixels, the side of a cell in pixels, and the number of cells in a row. */
 const side = 288;
 const cells = 3;
 const cell = side / cells;
 
-/** Of an object: a circle, a square, a triangle, a star; four paints; size and place of the box; the share that it covers. */
+/**
+ * The feature of an object: a circle, a square, a triangle, a star; four colours; size and place of the box; the share
+ * of the box that the object covers.
+ */
 export const featureDim = 13;
 
-/** Nearest of the given numbers: [N, 1] becomes [N, count], 1 at the nearest and 0 elsewhere. */
+/**
+ * Finds the nearest of the given numbers: [N, 1] becomes [N, count], which is 1 for the nearest number and 0 for all
+ * others.
+ */
 function nearest(g: GraphBuilder, values: Value, to: readonly number[]): Value {
   const distance = g.op('Abs', [g.op('Sub', [values, g.floats(to, [1, to.length])])]);
   return oneHot(g, g.op('ArgMin', [distance], { axis: int(1), keepdims: int(1) }), to.length);
@@ -52,7 +59,8 @@ const oneHot = (g: GraphBuilder, index: Value, count: number): Value =>
 /** Writes `scenes.onnx` and `scenes.yaml`. @returns the YAML's path */
 export function writeSceneDetector(folder: string): string {
   const g = graphBuilder();
-  // The paint that is nearest to a pixel, by a convolution: 2 p·x − |p|² is highest for it.
+  // Finds the colour p that is nearest to a pixel x, with a convolution: the value 2 p·x − |p|² is largest for this
+  // colour.
   const weights = g.weight(
     'paints',
     [5, 3, 1, 1],

@@ -11,7 +11,10 @@ import { pretrain, pretrainParts } from '../../src/pretrain/index.js';
 import { command } from '../finetune/support.js';
 import { writeSceneDetector } from './sceneDetector.js';
 
-/** From pixels to answers: scenes drawn as PNG, a detector that sees only the pixels, pre-training on what it found, answers. */
+/**
+ * Tests the way from pixels to answers: scenes are drawn as PNG, a detector finds objects in the pixels, a model is
+ * pre-trained on these objects, and answers questions.
+ */
 let folder: string;
 let detector: string;
 const at = (name: string) => join(folder, name);
@@ -55,7 +58,8 @@ test('the detector finds the objects of scenes that it was not made with', async
       if (iou(same.box, object.box) > 0.8) counts.places++;
     }
   }
-  // Every object, and no other; its shape, its colour, and its place with an IoU above 0.8.
+  // The detector must find exactly the objects of the scene, with the right shape and colour, and with an IoU above
+  // 0.8.
   expect(counts).toEqual({
     objects: counts.objects,
     found: counts.objects,
@@ -87,7 +91,7 @@ test('a model that is trained on what the detector found answers a question on a
   const answered = await command(table, 'answer', at('run'), picture, ...asked);
   expect(answered).toMatchObject({ code: 0, err: '' });
   const [colour, existence] = JSON.parse(answered.out) as { answers: { answer: string; probability: number }[] }[];
-  // After so few steps it knows what kind of answer is asked for.
+  // After only a few steps, the model gives answers of the right kind.
   expect(colors).toContain(colour.answers[0].answer);
   expect(['yes', 'no']).toContain(existence.answers[0].answer);
 });

@@ -10,7 +10,10 @@ import { importDetector } from '../../src/pictures/import/importDetector.js';
 import { openSession } from '../../src/pictures/session.js';
 import { compareStages, furthest } from './golden.js';
 
-/** Numbers of the reference programs for a made-up picture: test/fixtures/detector/README.md says how they were made. */
+/**
+ * Compares with the numbers of the reference programs for an invented picture. test/fixtures/detector/README.md
+ * describes how they were made.
+ */
 const fixtures = fileURLToPath(new URL('../fixtures/detector/', import.meta.url));
 
 let folder: string;

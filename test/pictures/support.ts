@@ -5,7 +5,10 @@ import sharp from 'sharp';
 /** Width and height in pixels. */
 const sizes = { landscape: [240, 180], portrait: [142, 224] } as const;
 
-/** Writes `landscape.png` and `portrait.png`: waves of many lengths with rectangles on them, so that no place looks like another. */
+/**
+ * Writes `landscape.png` and `portrait.png`: waves of many lengths with rectangles on them, so that all places of a
+ * picture look different.
+ */
 export async function drawPictures(folder: string): Promise<Readonly<Record<keyof typeof sizes, string>>> {
   const paths = { landscape: join(folder, 'landscape.png'), portrait: join(folder, 'portrait.png') };
   for (const name of ['landscape', 'portrait'] as const) {
@@ -26,7 +29,7 @@ export async function drawPictures(folder: string): Promise<Readonly<Record<keyo
   return paths;
 }
 
-/** A zip whose files are stored as they are. */
+/** A zip whose files are stored without compression. */
 export function storedZip(files: Readonly<Record<string, Buffer>>): Buffer {
   const parts: Buffer[] = [];
   const directory: Buffer[] = [];

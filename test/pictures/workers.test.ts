@@ -12,7 +12,7 @@ import { importDetector } from '../../src/pictures/import/importDetector.js';
 import { CompiledCopy } from '../train/support/compile.js';
 import { drawPictures } from './support.js';
 
-/** `lxmert features extract` as a process, with threads. */
+/** Tests `lxmert features extract` as a process, with threads. */
 let compiled: CompiledCopy;
 let folder: string;
 let pictures: string;
@@ -71,7 +71,7 @@ test('one and two workers, and a run that was killed, make the same store', asyn
     sources: [{ form: 'pictures', files: [{ name: 'd.onnx' }] }],
   });
 
-  // Killed as soon as one picture is written.
+  // The process is killed as soon as one picture is written.
   const child = start(killed);
   const ended = once(child, 'close');
   while (!existsSync(`${killed}.part`) || readFileSync(`${killed}.part`).length === 0)

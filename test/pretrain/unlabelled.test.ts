@@ -1,4 +1,4 @@
-/** Data without labels, or that a later validation could not use, are refused when they are opened. */
+/** Data without labels, and data that a later validation could not use, must be refused when they are opened. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,8 +1,8 @@
 import type { Scene, SceneObject } from '../../src/scenes/world.js';
 
 /**
- * Reads a sentence of the scenes, and derives from the boxes whether it is true, or what its answer is. This code shares
- * nothing with the generator: it has its own grammar and uses only the words, like any reader of the files.
+ * Reads a sentence of the scenes, and derives from the boxes whether it is true, or what its answer is. This code has
+ * no part in common with the generator. It has a separate grammar and uses only the words of the files.
  */
 
 const number: Record<string, number> = { one: 1, two: 2, three: 3, four: 4, five: 5 };

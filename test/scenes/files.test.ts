@@ -224,7 +224,7 @@ describe('refusals', () => {
     for (const more of [{ images: 31 }, { seed: 1 }, { featureDim: 17 }]) {
       await refused(out, more, 'BAD_ARGUMENT', out, 'images 30, seed 0, feature-dim 16');
     }
-    // A killed run in it does not make it anybody's.
+    // The files of a killed run do not turn this folder into a folder of scenes.
     await mkdir(join(out, '.tmp-scenes'));
     await refused(out, { seed: 1 }, 'BAD_ARGUMENT', out);
     await rm(join(out, '.tmp-scenes'), { recursive: true, force: true });

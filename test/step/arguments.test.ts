@@ -1,4 +1,4 @@
-/** Bad arguments are refused before any work is enqueued, so they change neither weights nor moments. */
+/** Invalid arguments must be refused before any work is enqueued, so that they change neither weights nor moments. */
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Batch } from '../../src/data/batches/batch.js';
 import { plainSum, type StepOptions } from '../../src/pretrain/losses.js';

@@ -1,4 +1,7 @@
-/** Language and vision run in parallel lanes, in any order, and give the same bits as one after the other. */
+/**
+ * Language and vision run in parallel lanes, in any order. They must give the same bits as if they ran one after the
+ * other.
+ */
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { plainSum } from '../../src/pretrain/losses.js';
 import { batches, disposeModels, emulated, open, train } from './training.js';

@@ -1,4 +1,4 @@
-/** Steps with features on the device give the same bits as steps whose batches carry the features. */
+/** Steps with features on the device must give the same bits as steps whose batches contain the features. */
 import { afterEach, describe, expect, test } from '@jest/globals';
 import type { Batch } from '../../src/data/batches/batch.js';
 import type { EngineOptions } from '../../src/engine/index.js';

@@ -1,4 +1,4 @@
-/** Ranks that shard the optimizer, all in this process, beside a model that makes the same steps alone. */
+/** Compares ranks that shard the optimizer, all in this process, with a model that makes the same steps alone. */
 import { crc32 } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Batch } from '../../src/data/batches/batch.js';
@@ -17,7 +17,10 @@ const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-6, weightDecay: 0.01, maxGr
 const parts = 4;
 const bucketBytes = 2 ** 20;
 
-/** Without question answering first, so that the parameters of its head are not updated; then with it. */
+/**
+ * The first steps are without question answering, so that the parameters of its head are not updated. The later steps
+ * are with it.
+ */
 const steps: readonly { readonly parts: readonly Batch[]; readonly weights: LossWeights }[] = [0, 1, 2, 3].map(
   (step) => ({
     parts: Array.from({ length: parts }, (_, part) => randomBatch(config, 10 * step + part, { samples: 2 })),
@@ -52,7 +55,7 @@ async function connected(ranks: number): Promise<Communicator[]> {
   return Promise.all(waiting.map(({ connect }) => connect(addresses)));
 }
 
-/** What the ranks exchange on their channel: the values of all ranks, in their order. */
+/** The channel of the ranks: gives each rank the values of all ranks, in their order. */
 function channel(ranks: number): (rank: number) => NonNullable<StepSharing['exchange']> {
   const rounds: { values: unknown[]; count: number; settle: (values: unknown[]) => void; all: Promise<unknown[]> }[] =
     [];
@@ -118,7 +121,7 @@ describe('a sharded optimizer', () => {
           makeSteps(model, firstPart({ parts, ranks }, rank), firstPart({ parts, ranks }, rank + 1)),
         ),
       );
-      // Norms, too: they are larger than the limit of clipping.
+      // The norms must be equal, too. They are larger than the limit of clipping.
       for (const of of made) expect(of.map(({ examples: _, ...figures }) => figures)).toEqual(results);
       expect(results[0].gradNorm).toBeGreaterThan(adam.maxGradNorm);
       for (const each of await Promise.all(all.map(stateOf)))

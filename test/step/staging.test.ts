@@ -50,7 +50,7 @@ describe('stageInto', () => {
       expect(() => stageInto(buffer, { batch: without, keys, capacities, featureDim })).toThrow(
         expect.objectContaining({ code: 'INTERNAL', message: `a batch has no ${name}` }),
       );
-      // Without its row numbers, the batch counts as one that carries its features, and these are missing.
+      // Without row numbers, the batch is taken for a batch that contains its features, and these are missing.
       const shown = name === 'residentRows' ? 'features of 0 floats an object' : name;
       const message = name === 'visualFeats' || name === 'featureTargets' ? 'features of 0 floats an object' : shown;
       expect(() => checkBatch(without, config, { tableRows: table.rows })).toThrow(

@@ -1,4 +1,4 @@
-/** The lock of another host: it is taken over once its heartbeat has been missing for the stated time. */
+/** Tests the lock of another host: it is taken over if there has been no heartbeat for the documented time. */
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { mkdtemp, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
@@ -17,7 +17,7 @@ afterAll(() => rm(parent, { recursive: true, force: true }));
 
 const path = (): string => join(folder, lockName);
 
-/** A lock of another host that was rewritten so many milliseconds ago. */
+/** A lock of another host that was rewritten this number of milliseconds ago. */
 async function foreignLock(age: number): Promise<void> {
   await writeFile(path(), JSON.stringify({ pid: 7, host: 'elsewhere', since: '2026-01-01T00:00:00Z' }));
   const at = (Date.now() - age) / 1000;

@@ -43,7 +43,7 @@ test('a run that is killed several times gives the same result as a run without 
   const killed = join(folder, 'killed');
   let kills = 0;
   for (let done = 0; ; kills++) {
-    // Killed after 1 … 12 steps, at any time in the work that follows: the next step, a validation, a save.
+    // The run is killed after 1 … 12 steps, at any time during the next step, a validation or a save.
     const at = `step ${done + 1 + Math.floor(Math.random() * 12)}`;
     const run = start(killed, { ...slow, resume: true, kill: { at, after: Math.random() * 15 } });
     const how = await run.ended;

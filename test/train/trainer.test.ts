@@ -278,7 +278,8 @@ describe('--resume', () => {
     await writeFile(join(newest, 'trainer_state.json'), '{');
     await expect(fakeRun(out, { resume: true })).rejects.toMatchObject({ code: 'BAD_CHECKPOINT' });
     expect(await metricsOf(out)).toEqual(before);
-    // The previous checkpoint is complete: without the damaged checkpoint, the run continues from there.
+    // The previous checkpoint is complete. If the damaged checkpoint is removed, the run continues from the previous
+    // one.
     await rm(await realpath(newest), { recursive: true });
     const { summary } = await fakeRun(out, { resume: true });
     expect(summary.finished).toBe(true);

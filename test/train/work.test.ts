@@ -1,4 +1,7 @@
-/** No work is lost: checkpoints near validations, on request, and kept for ever; longer runs; required checkpoint files. */
+/**
+ * Tests that no work is lost: checkpoints near validations, on request, and those that are never removed; longer runs;
+ * required files of a checkpoint.
+ */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { appendFile, mkdtemp, readFile, readdir, realpath, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -24,7 +24,7 @@ const convert = (from: string, to: string, options: Partial<ConvertOptions> = {}
   convertWeights(from, to, { parametersOf: pretrainParameters, ...options });
 
 describe('conversion to another form and back gives the same bits', () => {
-  // Of files with the same values, the first: the other forms are read in forms.test.ts.
+  // Only the first of several files with the same values. forms.test.ts reads the other forms.
   const models = weightCases.filter(
     ({ file, expected }, i) =>
       !file.startsWith('bert/') && weightCases.findIndex((other) => other.expected === expected) === i,

@@ -12,8 +12,8 @@ struct Bf16 {
 
 inline float widen(Bf16 x) { return std::bit_cast<float>(uint32_t{x.bits} << 16); }
 
-// Rounds to nearest, ties to even. Numbers beyond the largest become infinity, subnormals stay, and every NaN becomes
-// 0x7FFF, as in hardware.
+// Rounds to nearest, ties to even. Numbers that are too large become infinity, subnormal numbers are kept, and every
+// NaN becomes 0x7FFF, as in hardware.
 inline Bf16 roundToBf16(float x) {
   const uint32_t word = std::bit_cast<uint32_t>(x);
   if ((word & 0x7FFFFFFFu) > 0x7F800000u) return {0x7FFF};

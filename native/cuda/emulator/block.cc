@@ -19,7 +19,7 @@ void Block::run(const Launch& launch, uint3 index, uint64_t seed) {
   }
   current = nullptr;
   if (!failure_.empty()) {
-    // Their stacks belong to threads that will not run again.
+    // The stacks belong to threads that will not run again.
     free_.clear();
     for (const auto& fiber : fibers_) {
       fiber->restart(&Block::fiberMain);
@@ -85,7 +85,7 @@ void Block::drawOrder() {
   }
 }
 
-// Lets each warp run until it waits or has ended. Returns false when the block has ended, with or without an error.
+// Runs each warp until the warp waits or has ended. Returns false if the block has ended, with or without an error.
 bool Block::pass() {
   for (int w : warpOrder_) {
     Warp& warp = warps_[w];
@@ -122,13 +122,13 @@ void Block::resume(Warp& warp, int lane, Fiber& from) {
   const uint32_t bit = 1u << lane;
   current = &threads_[warp.first + lane];
   if (warp.fresh & bit)
-    current->fiber = &freeFiber();  // freeFiber clears the bit
+    current->fiber = &freeFiber();  // freeFiber has cleared the bit
   else
     warp.ready &= ~bit;
   from.switchTo(*current->fiber);
 }
 
-// The running thread waits; other threads run until one of them makes it ready.
+// The running thread waits. Other threads run until one of them makes this thread ready.
 void Block::leave() {
   Thread& me = *current;
   Warp& warp = warps_[me.warp];

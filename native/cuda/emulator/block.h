@@ -1,7 +1,7 @@
-// One block of threads. Each thread runs until it returns or has to wait; then another thread of its warp runs, then
-// the other warps, in an order that is drawn again after each barrier. Threads that never wait share one stack and cost
-// one function call each. If a thread waits for another thread that never arrives, the launch fails with an error that
-// names both threads and the place.
+// One block of threads. Each thread runs until it returns or has to wait. Then another thread of its warp runs, and
+// then the other warps. Their order is random and changes after each barrier. Threads that never wait share one stack
+// and cost one function call each. If a thread waits for another thread that never arrives, the launch fails with an
+// error that names both threads and the place.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ namespace lxmert::emulator {
 
 class Block;
 
-// Where in the kernel's source a thread waits: as a default argument it is the place of the call.
+// The place in the kernel's source where a thread waits. As a default argument, it is the place of the call.
 struct Place {
   const char* file;
   int line;
@@ -30,17 +30,17 @@ struct Place {
 // A copy by cp.async. It is done when its thread waits for it.
 struct Copy {
   void* shared;
-  const void* global;  // null: zeros are copied
+  const void* global;  // null if zeros are copied
   int group;
-  const void* place;  // of the call, in the program
+  const void* place;  // the address of the call in the program
 };
 
 struct Thread {
   uint3 index;
   Block* block;
   int warp, lane;
-  Fiber* fiber;      // its stack, while it runs
-  const char* wait;  // the operation that it waited in last
+  Fiber* fiber;      // the stack of the thread, while it runs
+  const char* wait;  // the last operation in which the thread waited
   Place place;       // the place of that operation
   std::vector<Copy> copies;
   int copyGroup = 0;
@@ -59,8 +59,8 @@ struct Meeting {
 
 struct Warp {
   int first, lanes;
-  uint32_t all, fresh, ready, returned;  // one bit a lane; a lane in none of the last three waits
-  int position;                          // within the order of lanes
+  uint32_t all, fresh, ready, returned;  // one bit for each lane; a lane that is in none of the last three masks waits
+  int position;                          // index in the order of lanes
   uint8_t order[32];
   std::vector<Meeting> meetings;
   void* operands[32];
@@ -79,10 +79,10 @@ class Block {
  public:
   static Block& ofThisThread();
 
-  // Runs one block to its end. Throws Error when threads wait in vain or a rule is broken.
+  // Runs one block to its end. Throws Error if threads wait for a thread that never arrives, or if a rule is broken.
   void run(const Launch& launch, uint3 index, uint64_t seed);
 
-  // The following are called by the running thread.
+  // The running thread calls the following functions.
   void barrier(Place place);
   void meet(uint32_t mask, const char* name, Together together, void* operand, Place place);
   // All lanes of the mask have reached one __syncwarp.
@@ -127,7 +127,7 @@ class Block {
   std::vector<Fiber*> free_;
 
   SharedMemory shared_;
-  BlockOrder order_;  // kept only where races are searched for
+  BlockOrder order_;  // used only in programs that search for races
 };
 
 // The device thread that runs on this thread of the CPU. A fiber always stays on one thread of the CPU.

@@ -1,4 +1,5 @@
-// Writes the message of a failed block: where it failed, and which threads wait for threads that never arrive.
+// Writes the message of a failed block: the place of the failure, and the threads that wait for threads that never
+// arrive.
 #include <algorithm>
 #include <cstring>
 
@@ -13,7 +14,7 @@ std::string text(const uint3& i) {
   return "(" + std::to_string(i.x) + ", " + std::to_string(i.y) + ", " + std::to_string(i.z) + ")";
 }
 
-// Writes sorted numbers as "3, 5-9, 31".
+// Writes sorted numbers in the form "3, 5-9, 31".
 std::string ranges(const std::vector<int>& numbers) {
   std::string result;
   for (size_t i = 0; i < numbers.size();) {
@@ -36,7 +37,7 @@ std::string Place::text() const {
 
 std::string Block::where() const { return std::string("kernel ") + launch_->name + ", block " + text(index_); }
 
-// Names the threads that wait for others, the place where they wait, and what the other threads did.
+// Names the threads that wait for others, the place where they wait, and the state of the other threads.
 std::string Block::whoWaits() const {
   struct Group {
     std::string what;

@@ -18,7 +18,7 @@ bool areJoined(const std::vector<Lane>& lanes) {
   for (size_t lane = 0; lane < lanes.size(); ++lane)
     for (size_t i = 0; i < lanes[lane].size(); ++i)
       if (lanes[lane][i].reaches) places[lanes[lane][i].reaches.get()] = {lane, i + 1};
-  std::vector<size_t> known(lanes.size(), 0);  // how much work of each lane comes before the end of the first
+  std::vector<size_t> known(lanes.size(), 0);  // how much work of each lane comes before the end of the first lane
   const auto visit = [&](const auto& again, size_t lane, size_t end) -> void {
     while (known[lane] < end)
       if (const auto at = places.find(lanes[lane][known[lane]++].waits.get()); at != places.end())
@@ -77,7 +77,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   return cudaSuccess;
 }
 
-// With LXMERT_EMULATOR_NO_GRAPHS set it fails, as it may on a real device.
+// If LXMERT_EMULATOR_NO_GRAPHS is set, it fails, as it may on a real device.
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
   if (std::getenv("LXMERT_EMULATOR_NO_GRAPHS")) return cudaErrorStreamCaptureUnsupported;
   *executable = new EmulatedGraph(*graph);

@@ -18,7 +18,7 @@ Fiber::Fiber(int number) {
   if (memory == MAP_FAILED) throw std::bad_alloc();
   memory_ = static_cast<char*>(memory);
   mprotect(memory_, kGuardBytes, PROT_NONE);
-  // If all tops had the same offset, they would fall into the same few sets of the cache.
+  // If the tops of all stacks had the same offset, they would use the same few sets of the cache.
   top_ = memory_ + kAll - number % 61 * 576;
   bottom_ = memory_ + kGuardBytes;
   bytes_ = top_ - memory_ - kGuardBytes;

@@ -14,14 +14,15 @@
 
 namespace lxmert::emulator {
 
-// Large, because arrays that are registers on the device lie here, and the address sanitizer puts zones between them.
+// Large, because arrays that are in registers on the device are on this stack, and the address sanitizer puts zones
+// between them.
 constexpr size_t kStackBytes = LXMERT_ASAN ? 512 * 1024 : 128 * 1024;
 
 class Fiber {
  public:
-  // Stands for the stack that is already running.
+  // The fiber of the stack that is already running.
   Fiber() = default;
-  // A new stack with a guard page below it. `number` spreads the tops over the sets of the cache.
+  // A new stack with a guard page below it. `number` gives the tops of different stacks different sets of the cache.
   explicit Fiber(int number);
   ~Fiber();
   Fiber(const Fiber&) = delete;
@@ -40,7 +41,7 @@ class Fiber {
 
  private:
   using Transfer = boost::context::detail::transfer_t;
-  // What a switch passes on: the fiber that it comes from and the one that it goes to.
+  // The data that a switch passes: the fiber that stops, and the fiber that continues.
   struct Switch {
     Fiber *from, *to;
   };

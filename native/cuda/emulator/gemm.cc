@@ -18,10 +18,10 @@ using cuda::fromFloat;
 using cuda::Gemm;
 using cuda::toFloat;
 
-constexpr int64_t kRows = 4, kColumns = 64;  // of a block of C, which fits into registers and the nearest cache
+constexpr int64_t kRows = 4, kColumns = 64;  // of a block of C, which fits into registers and the first-level cache
 constexpr int64_t kWorkspaceBytes =
-    kRacecheck ? 256 : 0;            // not 0 only so that two products with one workspace are a race
-constexpr int64_t kSmall = 1 << 15;  // multiplications that one thread finishes before it could wake another
+    kRacecheck ? 256 : 0;            // not 0, so that two products that use the same workspace are found as a race
+constexpr int64_t kSmall = 1 << 15;  // multiplications that take less time than waking another thread
 
 // op(X) [rows, columns] as float32, with rows padded with zeros to whole vectors of `stride`.
 template <class T>

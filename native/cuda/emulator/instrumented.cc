@@ -1,7 +1,8 @@
-// The functions that a compiler makes kernels call with -fsanitize=thread (before each load and store) and with
-// -fsanitize=alignment,bounds,shift,signed-integer-overflow (on a mistake). They replace the sanitizers' own libraries,
-// which support the threads of a CPU but not those of a device. Here a finding is an error of the launch. Host code
-// calls the same functions; for host code only mistakes are reported.
+// The functions of the sanitizers. With -fsanitize=thread, compiled kernels call them before each load and store. With
+// -fsanitize=alignment,bounds,shift,signed-integer-overflow, kernels call them when they make a mistake. These
+// functions replace the sanitizers' own libraries, which support the threads of a CPU but not those of a device. A
+// fault that they find is an error of the launch. Host code calls the same functions; for host code only mistakes are
+// reported.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -18,7 +19,7 @@ using lxmert::emulator::Use;
 
 namespace {
 
-// A thread's own variables lie on its stack, above the function that it calls.
+// The variables of a thread are on its stack, above the function that the thread calls.
 inline void use(Use how, const void* address, size_t bytes, const void* place, const void* frame) {
   if (!current ||
       static_cast<size_t>(static_cast<const char*>(address) - static_cast<const char*>(frame)) < kStackBytes)
@@ -26,7 +27,7 @@ inline void use(Use how, const void* address, size_t bytes, const void* place, c
   note(how, address, bytes, current, place);
 }
 
-// An access that is aligned to less than its size: nvcc splits it as well.
+// An access whose alignment is smaller than its size. nvcc, too, splits such an access.
 inline void useWords(Use how, const void* address, size_t bytes, const void* place, const void* frame) {
   constexpr size_t kWord = 4;
   for (size_t i = 0; i < bytes; i += kWord)
@@ -44,7 +45,7 @@ struct Pointer {
     uint16_t kind, details;
     char name[1];
   } * type;
-  unsigned char alignment, action;  // alignment as a power of two; 0: a load, 1: a store
+  unsigned char alignment, action;  // alignment, as an exponent of two; kind of the access (0: a load, 1: a store)
 };
 
 [[noreturn]] void tell(const Mistake& at, const std::string& what) {
@@ -65,7 +66,7 @@ void __tsan_func_exit() {}
 void __tsan_vptr_update(void**, void*) {}
 void __tsan_vptr_read(void**) {}
 
-// Where the function was called, and where its caller's variables begin.
+// The place where the function was called, and the address at which its caller's variables begin.
 #define LXMERT_TELL(use, how, address, bytes) \
   use(how, address, bytes, __builtin_return_address(0), __builtin_frame_address(0))
 #define LXMERT_USE(how, address, bytes) LXMERT_TELL(use, how, address, bytes)

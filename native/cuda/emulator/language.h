@@ -1,4 +1,5 @@
-// What CUDA adds to C++, for g++: keywords, vector types, and the built-in functions that involve no other thread.
+// The parts of CUDA's language that g++ does not have: keywords, vector types, and the built-in functions that involve
+// no other thread.
 #pragma once
 
 #include <math.h>
@@ -58,7 +59,7 @@ constexpr std::common_type_t<A, B> max(A a, B b) {
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 inline float __frcp_rn(float x) { return 1.0f / x; }
 inline float __fdividef(float x, float y) { return x / y; }
-// Macros, because the C library declares functions of these names for its own use, which cannot be called.
+// Macros, because the C library declares functions with these names for internal use, and a program cannot call those.
 #define __expf(x) std::exp(static_cast<float>(x))
 #define __logf(x) std::log(static_cast<float>(x))
 

@@ -48,7 +48,7 @@ void check(const Launch& l) {
 
 std::atomic<bool> lost = false;
 
-// A device that breaks: LXMERT_EMULATOR_BREAKS_AT is the number of the launch that fails.
+// Emulates a device that fails: LXMERT_EMULATOR_BREAKS_AT is the number of the launch that fails.
 void breakWhereAsked(const Launch& launch) {
   static const uint64_t where = [] {
     const char* text = std::getenv("LXMERT_EMULATOR_BREAKS_AT");

@@ -10,16 +10,16 @@
 
 namespace lxmert::emulator {
 
-// The most shared memory of a block on compute capability 12.0: the least of all supported devices.
+// The largest shared memory of a block on compute capability 12.0. All other supported devices have more.
 constexpr size_t kMostSharedBytes = 99 * 1024;
 
 // The value of LXMERT_EMULATOR_SEED.
 uint64_t seedOfProcess();
-// Whether the device has broken (LXMERT_EMULATOR_BREAKS_AT). It then refuses everything that follows, as a GPU does.
+// Whether the device has failed (LXMERT_EMULATOR_BREAKS_AT). After that it refuses all later calls, as a GPU does.
 bool isLost();
 
-// Enqueues the launch, or records it where its stream is being captured. Throws Error for a launch that a device would
-// refuse. An error of a block makes the stream fail.
+// Enqueues the launch, or records it if its stream is being captured. Throws Error for a launch that a device would
+// refuse. If a block has an error, the stream fails.
 void enqueue(cudaStream_t stream, const Launch& launch, std::shared_ptr<void> arguments);
 
 template <class... Parameters, class... Arguments>

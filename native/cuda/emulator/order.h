@@ -14,8 +14,8 @@ inline constexpr bool kRacecheck = true;
 inline constexpr bool kRacecheck = false;
 #endif
 
-// A vector clock: for each line of work, the latest event that is known here. A line is a stream, or a host thread,
-// which does the work of the default stream at once.
+// A vector clock: for each line of work, the latest event of that line that comes before this point. A line is a stream
+// or a host thread. A host thread does the work of the default stream at once.
 class Clock {
  public:
   uint32_t of(uint32_t line) const { return line < pieces_.size() ? pieces_[line] : 0; }
@@ -32,20 +32,20 @@ class Clock {
   std::vector<uint32_t> pieces_;
 };
 
-// A line, and everything that comes before its next piece of work.
+// A line, and all events that come before its next piece of work.
 struct Line {
   uint32_t number = fresh();
   Clock clock;
 
-  // The line of the running host thread. Order by mutexes between host threads is not known here.
+  // The line of the running host thread. The order that mutexes give to host threads is not recorded.
   static Line& ofHost();
 
  private:
   static uint32_t fresh();
 };
 
-// The threads of a block. __syncthreads orders all of them, __syncwarp orders the lanes of its mask, and nothing else
-// orders threads. A shuffle or a vote exchanges values but does not order memory.
+// The threads of a block. __syncthreads orders all of them, and __syncwarp orders the lanes of its mask. No other
+// operation orders threads. A shuffle or a vote exchanges values but does not order memory.
 class BlockOrder {
  public:
   void begin(size_t threads) {
@@ -60,10 +60,10 @@ class BlockOrder {
       known_[t].of[t % 32] = barrier_;
     }
   }
-  // Lanes of the warp whose first thread this is.
+  // The lanes of the warp that begins with this thread.
   void syncWarp(int first, uint32_t mask);
 
-  // The time of what a thread does now.
+  // The time of the current event of a thread.
   uint32_t time(int thread) const { return known_[thread].of[thread % 32]; }
   // Whether the event of a thread at this time comes before the current event of the other thread.
   bool isBefore(int thread, uint32_t time, int other) const {
@@ -71,7 +71,8 @@ class BlockOrder {
   }
 
  private:
-  // Up to which time a thread knows each lane of its warp, itself included.
+  // For a thread: the time of each lane of its warp (also of the thread itself) up to which events of that lane come
+  // before the thread's current event.
   struct Known {
     uint32_t of[32];
   };

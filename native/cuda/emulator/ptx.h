@@ -1,4 +1,4 @@
-// The functions of ptx.cuh in plain loops. They check addresses and alignment as hardware would.
+// The functions of ptx.cuh as loops. They check addresses and alignment as hardware would.
 #pragma once
 
 #include "cuda/platform.h"
@@ -15,7 +15,7 @@ struct Ldmatrix {
   uint32_t* r;
   const void* row;
   const Thread* thread;
-  const void* place;  // of the call, in the program
+  const void* place;  // the address of the call in the program
 };
 template <bool transposed>
 void ldmatrix(void* const* operands, uint32_t mask);

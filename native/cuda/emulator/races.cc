@@ -1,6 +1,6 @@
-// Looks for data races on a device: two accesses to one place, at least one of them a write, that nothing orders
-// (order.h). The order in which they happen to run on the emulator does not matter. It watches device memory and shared
-// memory, two bytes at a time, and remembers the last write of each place and three later reads.
+// Searches for data races on a device: two accesses to one place without an order between them (order.h), of which at
+// least one is a write. The order in which the emulator runs them does not matter. The search covers device memory and
+// shared memory, in units of two bytes. It stores the last write of each unit and three later reads.
 #include "cuda/emulator/uses.h"
 
 #include <sys/mman.h>
@@ -19,7 +19,7 @@ namespace lxmert::emulator {
 
 namespace {
 
-constexpr size_t kGrain = 2;  // bytes: threads do not share less than a bfloat16
+constexpr size_t kGrain = 2;  // bytes of one unit: the smallest value that threads share is a bfloat16
 constexpr uint32_t kMostTime = (1u << 20) - 1;
 
 struct Access {
@@ -47,7 +47,7 @@ struct Unmap {
 };
 using Cells = std::unique_ptr<Cell[], Unmap>;
 
-// Fresh pages, which are zeros and take memory only when they are used. Each cell lies within one cache line.
+// New pages, which contain zeros and take memory only when they are used. Each cell lies within one cache line.
 Cells cellsFor(size_t bytes) {
   const size_t size = (bytes / kGrain + 1) * sizeof(Cell);
   void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -63,21 +63,21 @@ struct Region {
   bool has(const char* address) const { return address >= begin && address < begin + bytes; }
 };
 
-// A piece of work that has begun, by its number.
+// A piece of work that has begun. Its index is its number.
 struct Piece {
   const char* name;
   uint32_t line, place;
 };
 
-// Everything here belongs to the work that is running.
+// Only the work that is running uses these members.
 struct State {
   std::mutex turns;
   std::vector<Region> regions;
   size_t last = 0;  // the region that was used last
-  // Of the block that runs; entries of other blocks do not count.
+  // Cells of the running block; entries of other blocks are ignored.
   Cells shared = cellsFor(kMostSharedBytes);
   std::vector<Piece> pieces{1};
-  const Clock* clock = nullptr;  // everything that comes before the last piece of work
+  const Clock* clock = nullptr;  // all events that come before the last piece of work
 };
 
 State& state() {
@@ -85,7 +85,7 @@ State& state() {
   return *all;
 }
 
-// The access that happens now, with everything that decides what comes before it.
+// The current access, with all data that determine which accesses come before it.
 struct Now {
   Access access;
   const Thread* thread;
@@ -106,7 +106,7 @@ struct Now {
   bool isSame(const Access& other) const {
     return other.work == access.work && other.block == access.block && other.who == access.who;
   }
-  // How much two accesses have in common. Of several similar ones, a few are enough.
+  // How similar two accesses are. If several accesses are similar, it is enough to store a few of them.
   int nearness(const Access& other) const {
     if (other.work != access.work) return 0;
     if (other.block != access.block) return 1;
@@ -163,7 +163,7 @@ void keep(Cell& cell, const Now& now) {
   *place = now.access;
 }
 
-// The cells from this address on, and their region; nothing where memory is not watched.
+// The cells from this address on, and their region. Empty for memory that is not checked.
 struct Found {
   Cell* cells = nullptr;
   const char* begin;
@@ -206,7 +206,7 @@ Access accessBy(Use use, const Thread* thread, const void* place) {
   return access;
 }
 
-// Returns the access with which this one races, or null after noting this one.
+// Returns the access that is in a race with this one. If there is none, stores this access and returns null.
 const Access* noteIn(Cell& cell, const Now& now) {
   if (now.access.use() == Use::Read && now.isSame(cell.others[0])) return nullptr;  // it has been checked already
   if (now.races(cell.write)) return &cell.write;
@@ -266,7 +266,7 @@ void noteLanded(const void* shared, size_t bytes, const Thread& thread) {
   for (size_t i = 0; i < bytes / kGrain; ++i) cells[i].write.who = who;
 }
 
-// A lane reads the row that it receives, whichever lane gave the address.
+// The lane that receives a row counts as its reader, even if another lane gave the address.
 void noteMatrix(const void* const (&rows)[8], bool transposed, const Thread& thread, const void* place) {
   const int g = thread.lane / 4, t = thread.lane % 4;
   if (!transposed) return note(Use::Read, static_cast<const char*>(rows[g]) + 4 * t, 4, &thread, place);

@@ -1,4 +1,5 @@
-// SplitMix64 (Steele, Lea and Flood, 2014) for the order of threads and blocks, which LXMERT_EMULATOR_SEED determines.
+// SplitMix64 (Steele, Lea and Flood, 2014), which gives a random order of threads and blocks. LXMERT_EMULATOR_SEED is
+// its seed.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,7 @@ class Random {
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
     return z ^ (z >> 31);
   }
-  // A number in [0, n), for n far below 2^32.
+  // A number in [0, n); n must be much smaller than 2^32.
   uint32_t below(uint32_t n) { return (next() >> 32) * n >> 32; }
 
   template <class T>

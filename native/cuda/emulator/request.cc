@@ -7,7 +7,7 @@ namespace lxmert::emulator {
 
 namespace {
 
-constexpr size_t kMostBytes = 16;  // bytes of one lane
+constexpr size_t kMostBytes = 16;  // the bytes that one lane accesses
 
 // A small set of numbers.
 template <size_t kMost>
@@ -55,8 +55,8 @@ Request::Cost Request::sectors() const {
   return {bytes, sectors.size(), roundedUp(bytes, kSectorBytes)};
 }
 
-// Lanes with up to 4 bytes are served together, lanes with 8 bytes in two halves of the warp, with 16 in four quarters.
-// In one pass each bank gives one word, to any number of lanes.
+// If lanes access up to 4 bytes each, the whole warp is processed together; with 8 bytes each in two halves of the
+// warp, and with 16 bytes each in four quarters. In one pass, each bank gives one word, to any number of lanes.
 Request::Cost Request::passes() const {
   Cost cost{distinctBytes(), 0, 0};
   size_t widest = kBankBytes;

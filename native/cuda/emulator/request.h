@@ -19,12 +19,13 @@ class Request {
   void clear() { count_ = 0; }
 
   struct Cost {
-    uint64_t bytes;  // distinct bytes, whichever lanes ask for them
+    uint64_t bytes;  // distinct bytes; a byte that several lanes access counts once
     uint64_t touched, least;
   };
-  // Sectors of global memory: those that are touched, and the fewest that hold as many bytes.
+  // Sectors of global memory: the number that is accessed, and the smallest number that can contain as many bytes.
   Cost sectors() const;
-  // Passes over the banks of shared memory: those that are needed, and the fewest for as many words.
+  // Passes over the banks of shared memory: the number that is needed, and the smallest number that is possible for as
+  // many words.
   Cost passes() const;
 
  private:

@@ -1,5 +1,5 @@
 // The calls of the CUDA runtime that this project makes, for one device, which is this CPU. streams.h says when
-// enqueued work is done. Fresh memory holds NaN.
+// enqueued work is done. New memory contains NaN.
 #pragma once
 
 #include <cstddef>
@@ -48,7 +48,7 @@ cudaError_t cudaDeviceSynchronize();
 
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total);
 cudaError_t cudaMalloc(void** memory, size_t bytes);
-// Returns cudaErrorIllegalAddress when something wrote directly behind the allocation.
+// Returns cudaErrorIllegalAddress if the bytes directly after the allocation have been changed.
 cudaError_t cudaFree(void* memory);
 cudaError_t cudaMallocHost(void** memory, size_t bytes);
 cudaError_t cudaFreeHost(void* memory);

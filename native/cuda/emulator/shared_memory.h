@@ -1,5 +1,6 @@
-// The shared memory of a block. It is filled with NaN at first, so that a read of unwritten memory is found. The
-// zones on both sides are watched by the address sanitizer, or checked after each block.
+// The shared memory of a block. It is filled with NaN at first, so that a read of unwritten memory is found. On both
+// sides there are guard zones. The address sanitizer checks accesses to them; without it, they are checked after each
+// block.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +12,7 @@ namespace lxmert::emulator {
 class SharedMemory {
  public:
   void prepare(size_t bytes);
-  // The first byte that was written outside, counted from the beginning of the memory.
+  // The first byte outside the memory that was written, counted from the beginning of the memory.
   std::optional<std::ptrdiff_t> overrun() const;
 
   char* data() const { return data_; }

@@ -1,4 +1,4 @@
-// Finds where in the sources an instruction of this program comes from.
+// Finds the line of the sources from which an instruction of this program comes.
 #pragma once
 
 #include <cstdint>

@@ -12,7 +12,7 @@ namespace lxmert::emulator {
 
 namespace {
 
-constexpr uint32_t kLongestFavour = 10;  // a preference lasts less than 2^10 pieces of work
+constexpr uint32_t kLongestFavour = 10;  // a stream is preferred for fewer than 2^10 pieces of work
 
 thread_local std::string seen;
 std::atomic<int> living = 0;
@@ -123,7 +123,7 @@ void Streams::perform(Lock& lock, EmulatedStream& stream, Work work) {
   done_.notify_all();
 }
 
-// One stream is preferred for a random number of pieces of work, so that other streams may fall far behind it.
+// One stream is preferred for a random number of pieces of work, so that the other streams may be far behind it.
 EmulatedStream* Streams::next() {
   std::vector<EmulatedStream*> ready;
   for (const auto& stream : streams_)
@@ -175,7 +175,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned int) {
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   auto lock = Streams::all().lock();
   do Streams::all().waitFor(lock, Streams::end(stream));
-  while (!stream->work.empty());  // another thread that waits for all streams may have added work meanwhile
+  while (!stream->work.empty());  // another thread that waits for all streams may have added work in the meantime
   Streams::all().remove(stream);
   --lxmert::emulator::living;
   return cudaSuccess;

@@ -1,8 +1,8 @@
-// Counts the memory accesses of kernels. It is linked instead of the search for races (uses.h) into the same
-// instrumented programs, and prints a line of JSON for each launch.
+// Counts the memory accesses of kernels. Instrumented programs are linked either with this file or with the search for
+// races (uses.h). This file prints a line of JSON for each launch.
 //
-// A GPU runs the lanes of a warp together, the emulator one after the other. So the nth access of a lane at one place
-// of the program (in its block) is combined with the nth access of the other lanes at that place.
+// A GPU runs the lanes of a warp together, but the emulator runs them one after the other. So the nth access of a lane
+// at one place of the program (in its block) is combined with the nth access of the other lanes at that place.
 #include <algorithm>
 #include <cstdio>
 #include <map>
@@ -42,7 +42,8 @@ struct Site {
   int32_t place;
   Kind kind;
   Sum sum;
-  // For the running block: how many times each thread came here, and the requests of each warp by that number.
+  // For the running block: how many times each thread has run this instruction, and the requests of each warp by that
+  // number.
   std::vector<uint32_t> times;
   std::vector<std::vector<Request>> requests;
 
@@ -70,7 +71,7 @@ struct State {
   uint64_t bytesRead = 0, bytesWritten = 0;
   std::vector<Site> sites;
   std::unordered_map<uint64_t, size_t> siteOf;
-  // Of the whole program, because looking a place up is slow.
+  // Kept for the whole program, because finding the place of an address is slow.
   std::map<int32_t, std::string> sources;
 };
 
@@ -87,7 +88,7 @@ Site& siteAt(int32_t place, Kind kind) {
   return s.sites[found->second];
 }
 
-// A request that some lanes have not joined counts as it is.
+// A request counts even if some lanes did not take part in it.
 void endBlock() {
   for (Site& site : state().sites) {
     for (std::vector<Request>& warp : site.requests) {
@@ -200,7 +201,7 @@ void endWork() {
   if (!state().name.empty()) print();
 }
 
-// Copies, memsets and products are not kernels of this project.
+// Copies, memsets and products are not counted, because they are not kernels of this project.
 void note(Use use, const void* address, size_t bytes, const Thread* thread, const void* place) {
   if (!thread) return;
   State& s = state();
@@ -211,10 +212,10 @@ void note(Use use, const void* address, size_t bytes, const Thread* thread, cons
   noteAt(use, static_cast<const char*>(address), bytes, *thread, place);
 }
 
-// It was counted when it was requested.
+// The copy was counted when it was requested.
 void noteLanded(const void*, size_t, const Thread&) {}
 
-// Lane i asks for row i, 16 bytes of it.
+// Lane i reads 16 bytes of row i.
 void noteMatrix(const void* const (&rows)[8], bool, const Thread& thread, const void* place) {
   if (thread.lane < 8) note(Use::Read, rows[thread.lane], sizeof(uint16_t) * 8, &thread, place);
 }

@@ -24,15 +24,15 @@ enum class Use : unsigned {
 void watch(const void* memory, size_t bytes);
 void unwatch(const void* memory);
 
-// The running work uses `bytes` bytes there. `thread` is a thread of its kernel, which does so at a place in the
-// program, or null for the work itself. A race is an error of the work.
+// Reports that the running work uses `bytes` bytes at an address. `thread` is the thread of its kernel that uses them,
+// at a place in the program. It is null if the work has no threads. A race is an error of the work.
 void note(Use use, const void* address, size_t bytes, const Thread* thread, const void* place);
 // The copies by cp.async of this thread are done.
 void noteLanded(const void* shared, size_t bytes, const Thread& thread);
-// A lane takes part in reading one 8 x 8 matrix of ldmatrix, with these rows.
+// Reports that a lane takes part in reading one 8 x 8 matrix of ldmatrix, with these rows.
 void noteMatrix(const void* const (&rows)[8], bool transposed, const Thread& thread, const void* place);
 
-// Begins and ends the next piece of a line's work, with its name for messages.
+// Begins and ends the next piece of work of a line; the name is for messages.
 void beginWork(Line& line);
 void nameWork(const char* name);
 void endWork();
@@ -46,7 +46,7 @@ inline void noteWhole(const char* name, Use use, const void* address, size_t byt
 
 std::mutex& turns();
 
-// Runs a piece of a line's work. Where accesses are reported, only one piece runs at a time.
+// Runs a piece of work of a line. In programs that report accesses, only one piece runs at a time.
 template <class Run>
 void inTurn([[maybe_unused]] Line& line, const Run& run) {
   if constexpr (kRacecheck) {

@@ -1,5 +1,6 @@
 // Operations of the lanes of a warp. Every lane that the mask names must call the same function with the same mask, and
-// a lane may read only lanes of the mask. On a device each of these mistakes gives random values; here it is an error.
+// a lane may read only lanes of the mask. On a device, a call that breaks one of these rules gives random values. The
+// emulator reports an error.
 #pragma once
 
 #include <bit>

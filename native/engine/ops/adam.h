@@ -7,9 +7,9 @@
 
 namespace lxmert {
 
-// norm[0] = the norm of the gradient arena's chunks [n, 2] (begin, length; in elements). norm[1] = 1 when this norm or
-// one of the `sums` [sumCount] is not finite, else 0. The sums are those of the losses: a loss can be infinite while
-// its gradient is finite (smooth L1 far from its target), and such a step must not change the weights either.
+// norm[0] = the norm of the gradient arena's chunks [n, 2] (begin, length; in elements). norm[1] = 1 if this norm or
+// one of the `sums` [sumCount] is not finite, else 0. These are the sums of the losses. A loss can be infinite while
+// its gradient is finite (smooth L1 far from its target). Such a step, too, must not change the weights.
 struct GradNorm {
   int64_t chunkCount, sumCount;
   Ints chunks;
@@ -28,8 +28,8 @@ struct GradNorm {
   }
 };
 
-// The end of GradNorm on the CPU: norm[0] and norm[1] from the sum of squares of each chunk. The order of the additions
-// is that of the chunks.
+// The last part of GradNorm on the CPU: computes norm[0] and norm[1] from the sum of squares of each chunk. The sums
+// are added in the order of the chunks.
 inline void gradNormOf(Span<const float> squares, Span<const float> sums, float* norm) {
   double sum = 0;
   for (int64_t i = 0; i < squares.size; ++i) sum += squares[i];
@@ -39,7 +39,7 @@ inline void gradNormOf(Span<const float> squares, Span<const float> sums, float*
   norm[1] = finite ? 0.0f : 1.0f;
 }
 
-// One BertAdam step over the chunks. It writes nothing when norm[1] is not 0. maxNorm 0: no clipping.
+// One BertAdam step over the chunks. It writes nothing if norm[1] is not 0. With maxNorm 0 it does not clip.
 struct AdamUpdate {
   int64_t chunkCount;
   double beta1, beta2;  // 1 - 0.999 is not exact enough in float32
@@ -56,7 +56,8 @@ struct AdamUpdate {
     if (!(a.beta1 >= 0 && a.beta1 < 1)) r.fail("beta1", "must be in [0, 1)");
     if (!(a.beta2 >= 0 && a.beta2 < 1)) r.fail("beta2", "must be in [0, 1)");
     a.epsilon = r.number("epsilon");
-    // With 0 a parameter whose gradient is 0 becomes 0 / 0. So does one whose epsilon float32 rounds to 0.
+    // With epsilon 0, a parameter whose gradient is 0 would become 0 / 0. The same happens with an epsilon that float32
+    // rounds to 0.
     if (!(a.epsilon > 0)) r.fail("epsilon", "must be greater than 0 in float32");
     a.weightDecay = r.number("weightDecay");
     a.maxNorm = r.number("maxNorm");

@@ -7,15 +7,17 @@ namespace lxmert {
 constexpr int64_t kMaxAttentionLength = 512;
 constexpr int64_t kMaxHeadDim = 256;
 
-// Attention within each sample over packed rows. Without `offsetsB` the rows of a sample attend to each other. With it
-// there are two streams, stacked at rows.split, and the rows of each attend to those of the other.
+// Attention within each sample over packed rows. Without `offsetsB` the rows of a sample attend to each other. With
+// `offsetsB` there are two streams: the second one begins at row rows.split, and the rows of each stream attend to
+// those of the other.
 struct AttentionShape {
   Rows rows;
-  int64_t samples;  // capacity of the batch; the offsets have one more entry
+  int64_t samples;  // capacity of the batch in samples; the offsets have one more entry
   int64_t heads, headDim;
   Ints offsetsA, offsetsB;  // [samples + 1] row offsets of each sample, within its stream
       // The most rows that a sample may have in each stream; a longer sample is cut. Launches and their shared memory
-      // depend on these numbers, so the host gives them. Few different values mean few recorded graphs.
+      // depend on these numbers, so the host must pass them. If there are few different values, there are few recorded
+      // graphs.
   int64_t longestA, longestB;
   Dropout dropout;
 
@@ -36,8 +38,8 @@ struct AttentionShape {
   }
 };
 
-// qkv [R, 3H] (query, key, value side by side), context [R, H], logSumExp [R, heads]. On request also probabilities
-// [samples, heads, mapSide, mapSide] for each direction; longer samples are cut to mapSide.
+// qkv [R, 3H] (query, key, value side by side), context [R, H], logSumExp [R, heads]. On request, forward also writes
+// the probabilities [samples, heads, mapSide, mapSide] for each direction. Longer samples are cut to mapSide.
 struct AttentionForward {
   AttentionShape shape;
   int64_t mapSide;
@@ -78,8 +80,8 @@ struct AttentionBackward {
   }
 };
 
-// The gradients of the probabilities before dropout: [samples, heads, mapSide, mapSide] for each direction, as the maps of
-// AttentionForward.
+// The gradients of the probabilities before dropout: [samples, heads, mapSide, mapSide] for each direction, like the
+// probabilities of AttentionForward.
 struct AttentionMapGradient {
   AttentionShape shape;
   int64_t mapSide;

@@ -4,8 +4,8 @@
 
 namespace lxmert {
 
-// Dropout of one op instance. The row ids give (global sample, row in the sample) of each row. The mask depends on
-// them, the column, the instance, the step and the seed, and on nothing else.
+// Dropout of one op instance. The row ids give (global sample, row in the sample) of each row. The mask depends only on
+// these ids, the column, the instance, the step and the seed.
 struct Dropout {
   float p;
   uint32_t instance;

@@ -5,7 +5,8 @@
 namespace lxmert {
 
 // to[i] = table[indices[i]], converted to the type of `to`; `rows` are the rows of `to`. An index outside the table's
-// `tableRows` gives a row of zeros, which is how a masked object is written. Features are data: there is no backward.
+// `tableRows` gives a row of zeros. Masked objects have such an index. There is no backward, because features are not
+// trained.
 struct GatherFeatures {
   Rows rows;
   int64_t width, tableRows;

@@ -4,9 +4,9 @@
 
 namespace lxmert {
 
-// y = x W^T + b. x [R, in], weight [out, in], bias [out], y [R, out]. Unlike all other ops it may leave the bias
-// instead of zeros in the inactive rows of y: no op reads them, except products, which multiply them with the zeros of
-// a gradient.
+// y = x W^T + b. x [R, in], weight [out, in], bias [out], y [R, out]. All other ops write zeros to inactive rows, but
+// this op may write the bias to the inactive rows of y. Only products read these rows, and they multiply them with the
+// zeros of a gradient.
 struct LinearForward {
   Rows rows;
   int64_t in, out;
@@ -49,7 +49,7 @@ struct LinearBackwardInput {
   }
 };
 
-// dW = dy^T x and db = column sums of dy, or added to what is there.
+// dW = dy^T x and db = column sums of dy; or both are added to the values that dW and db contain.
 struct LinearBackwardWeight {
   Rows rows;
   int64_t in, out;

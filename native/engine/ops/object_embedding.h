@@ -4,7 +4,7 @@
 
 namespace lxmert {
 
-// out = dropout((LN(x) + LN(W_b box + b_b)) / 2), with x the projected RoI features. stats [R, 4]: mean and 1 /
+// out = dropout((LN(x) + LN(W_b box + b_b)) / 2), where x are the projected RoI features. stats [R, 4]: mean and 1 /
 // standard deviation of x, then of the projected box.
 struct ObjectEmbeddingShape {
   Rows rows;

@@ -4,10 +4,10 @@
 
 namespace lxmert {
 
-// Targets t [R, C] in [0, 1] of a classification with several right answers. All are zero but a few entries of each
-// row, so they are stored as compressed sparse rows: row r has the entries offsets[r] to offsets[r + 1], each a class
-// and its score. An entry whose class lies outside [0, C) is ignored; two entries with the same class add up. Offsets
-// are cut to [0, entries], so that none leads outside the lists.
+// Targets t [R, C] in [0, 1] of a classification with several right answers. All targets except a few entries of each
+// row are zero, so they are stored as compressed sparse rows: row r has the entries offsets[r] to offsets[r + 1]. Each
+// entry has a class and a score. An entry whose class lies outside [0, C) is ignored. The scores of two entries with
+// the same class are added. Offsets are cut to [0, entries], so that no offset points outside the lists.
 struct SoftTargets {
   Ints offsets;  // [R + 1]
   int64_t entries;
@@ -31,9 +31,9 @@ struct SoftTargets {
 };
 
 // Binary cross-entropy of sigmoid(logits) [R, C] with the targets, summed over classes and rows. A row of logits has
-// `width` columns; those behind the C classes are not read. Every active row counts, also one without any target.
+// `width` columns; the columns after the C classes are not read. Every active row counts, even a row without a target.
 // Adds to tally[0..2]: Σ loss, Σ target of the arg-max class (VQA's score of the given answer), and the number of rows.
-// predictions [R] are the arg-maxes, rowScore [R] their targets.
+// predictions [R] are the arg-maxes, and rowScore [R] are the targets of these classes.
 struct SigmoidCrossEntropyForward {
   Rows rows;
   int64_t classes, width;
@@ -58,7 +58,8 @@ struct SigmoidCrossEntropyForward {
   }
 };
 
-// Overwrites the logits with their gradient: lossScale[slot] × (sigmoid - target), and zeros behind the classes.
+// Overwrites the logits with their gradient: lossScale[slot] × (sigmoid - target), and zeros in the columns after the
+// classes.
 struct SigmoidCrossEntropyBackward {
   Rows rows;
   int64_t classes, width;

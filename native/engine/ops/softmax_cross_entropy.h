@@ -4,10 +4,10 @@
 
 namespace lxmert {
 
-// Cross-entropy of softmax(logits) [R, C] at labels [R], times weights [R] where given. A label outside [0, C) means
-// none. A row of logits has `width` columns; those behind the C classes are not read. Adds to tally[0..2]: Σ weight ×
-// loss, the number of right arg-maxes, and the number of labels. Keeps logSumExp [R] for backward; predictions [R] are
-// the arg-maxes.
+// Cross-entropy of softmax(logits) [R, C] at labels [R], times weights [R] if weights are given. A label outside [0, C)
+// means that the row has no label. A row of logits has `width` columns; the columns after the C classes are not read.
+// Adds to tally[0..2]: Σ weight × loss, the number of right arg-maxes, and the number of labels. Keeps logSumExp [R]
+// for backward; predictions [R] are the arg-maxes.
 struct SoftmaxCrossEntropyForward {
   Rows rows;
   int64_t classes, width;
@@ -35,8 +35,8 @@ struct SoftmaxCrossEntropyForward {
   }
 };
 
-// Overwrites the logits with their gradient: lossScale[slot] × weight × (softmax - onehot), and zeros behind the
-// classes.
+// Overwrites the logits with their gradient: lossScale[slot] × weight × (softmax - onehot), and zeros in the columns
+// after the classes.
 struct SoftmaxCrossEntropyBackward {
   Rows rows;
   int64_t classes, width;

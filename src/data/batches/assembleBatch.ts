@@ -8,9 +8,9 @@ import { bestAnswer, drawAnswer, drawFate, drawOtherImage, fates } from './maski
 import { packObjects } from './packObjects.js';
 
 /**
- * Makes a batch of some samples, for the purpose in the options. Masked words and objects, swapped sentences and drawn
- * answers depend only on (seed, epoch, sample), and not on the other samples of the batch. Rejects with the errors of
- * reading features.
+ * Makes a batch of some samples, for the purpose in the options. Which words and objects are masked, which sentences
+ * are swapped and which answers are drawn depends only on (seed, epoch, sample), and not on the other samples of the
+ * batch. Rejects with the errors of reading features.
  */
 export async function assembleBatch(
   data: AssemblyData,

@@ -1,7 +1,7 @@
 import { keysOf, recordOf } from '../../records.js';
 
 /**
- * What the rows of a field are:
+ * The kinds of rows that a field may have:
  * - `samples`: one row for each sample; `offsets`: one row more than samples;
  * - `language`, `vision`: the rows of the language or the vision stream;
  * - `maskedTokens`, `maskedObjects`: the rows of a stream that the model must predict;
@@ -94,7 +94,7 @@ export const batchFields = {
     features: 'device',
     range: { what: 'row of the targets', from: 0, below: 'tableRows' },
   },
-  /** 1 where sentence and image belong together, 0 where the sentence was swapped. */
+  /** 1 if sentence and image belong together, 0 if the sentence was swapped. */
   matched: { rows: 'samples', type: 'i32', without: 1 },
   /** Index into the answer table; -1 if the sample has no question to answer. */
   answers: { rows: 'samples', type: 'i32', range: { what: 'answer', from: -1, below: 'numQaLabels' }, without: -1 },
@@ -121,7 +121,7 @@ export const batchFields = {
 type Fields = typeof batchFields;
 export type FieldName = keyof Fields;
 
-/** Fields that a batch has only if the features are on the device. */
+/** Fields that are in a batch only if the features are on the device. */
 export type DeviceFieldName = { [N in FieldName]: Fields[N] extends { features: 'device' } ? N : never }[FieldName];
 /** Fields that only batches of fine-tuning have. */
 export type TargetFieldName = { [N in FieldName]: Fields[N] extends { only: 'finetune' } ? N : never }[FieldName];

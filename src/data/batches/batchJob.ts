@@ -5,7 +5,7 @@ import type { Batch } from './batch.js';
 import type { FeatureMemory } from './featureMemory.js';
 import type { MaskingRates, PretrainTasks } from './masking.js';
 
-/** The part of the data that batches are made of; worker threads have it, too (`shareData`). */
+/** The part of the data from which batches are made. Worker threads have it, too (`shareData`). */
 export interface AssemblyData extends SampleArrays {
   /** The splits, for messages. */
   readonly name: string;
@@ -15,16 +15,19 @@ export interface AssemblyData extends SampleArrays {
   readonly skippedImages?: Uint8Array | undefined;
 }
 
-/** A batch without the names of its samples, which only the requesting thread knows. */
+/** A batch without the names of its samples, which only the requesting thread has. */
 export type UnnamedBatch = Omit<Batch, 'sampleIds'>;
 
-/** The samples of one batch, and the tasks that decide what is masked. */
+/** The samples of one batch, and the tasks that are on, which determine the masks. */
 export interface AssembleJob {
   readonly samples: Uint32Array;
   readonly epoch: number;
   /** Position of the first sample within the global batch. */
   readonly firstSample: number;
-  /** Tasks that are on in this epoch: no word is masked while masked LM is off, no sentence swapped while matching is. */
+  /**
+   * Tasks that are on in this epoch. If masked LM is off, no word is masked. If matching is off, no sentence is
+   * swapped.
+   */
   readonly tasks: PretrainTasks;
   /** If true, nothing is masked or swapped, and the label is the answer with the highest score. */
   readonly unmasked?: boolean | undefined;
@@ -49,7 +52,7 @@ export interface AssembleOptions {
   readonly memory?: Pick<FeatureMemory, 'take'> | undefined;
 }
 
-/** One batch being made: the job, its options, and the random numbers. */
+/** The values with which one batch is made: the job, its options, and the random numbers. */
 export interface Assembly {
   readonly data: AssemblyData;
   readonly job: AssembleJob;

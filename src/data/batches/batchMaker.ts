@@ -13,7 +13,7 @@ export interface BatchMaker {
   /** Number of batches that the caller should request ahead, so that workers stay busy. */
   readonly ahead: number;
   make(job: AssembleJob): Promise<Batch>;
-  /** Ends the worker threads. Batches that are not begun at that time reject. */
+  /** Ends the worker threads. The promises of batches that are not begun at that time reject. */
   close(): Promise<void>;
 }
 
@@ -29,7 +29,7 @@ export interface BatchMakerOptions {
   readonly workerScript?: URL | undefined;
 }
 
-/** The data that batches are made of, with a name for each sample. */
+/** The data from which batches are made, with a name for each sample. */
 export interface NamedData extends AssemblyData {
   sampleId(sample: number): string;
   /** The data set of a labelled question; undefined for any other sample. Leave it out if questions have no data set. */
@@ -52,7 +52,7 @@ export function openBatchMaker(data: NamedData, options: BatchMakerOptions): Bat
 
 type UnnamedMaker = Omit<BatchMaker, 'make'> & { make(job: AssembleJob): Promise<UnnamedBatch> };
 
-/** Makes one batch after the other. More batches at once would need more memory and save no time. */
+/** Makes one batch after the other. Several batches at once would need more memory and would not save time. */
 function inThisThread(data: NamedData, { seed, rates, purpose, memory }: BatchMakerOptions): UnnamedMaker {
   let last: Promise<unknown> = Promise.resolve();
   let closed = false;

@@ -13,7 +13,7 @@ import { bucketOrder } from './lengthBuckets.js';
 import { isQuestion, questionsOf } from './questions.js';
 import type { QuestionBatch } from './questions.js';
 
-/** A position of the sampler: the global batch that is made next. */
+/** A position in the order of the batches: the global batch that is made next. */
 export interface BatchPosition {
   /** Pass over the samples, from 0. */
   readonly epoch: number;
@@ -56,9 +56,12 @@ export interface TrainBatchOptions extends PreparationOptions {
   readonly seed: number;
   /** Samples of one global batch, over all ranks and parts. */
   readonly batchSize: number;
-  /** Most samples of one part (gradient accumulation); by default a batch has one part. */
+  /** The largest number of samples in one part (gradient accumulation); by default a batch has one part. */
   readonly partSize?: number | undefined;
-  /** Global batches that make a group for batches of like lengths (`bucketOrder`); default: none, the order is random. */
+  /**
+   * Number of global batches in a group, for batches with sentences of similar lengths (`bucketOrder`). By default
+   * there are no groups, and the order is random.
+   */
   readonly bucketBatches?: number | undefined;
   /** Default: this process computes the whole batch, in one part. */
   readonly share?: BatchShare | undefined;
@@ -82,7 +85,7 @@ export interface ValidBatchOptions extends PreparationOptions {
   readonly answered?: boolean;
 }
 
-/** Seed of validation masks. It is larger than every seed of a training run. */
+/** Seed of the masks for validation. It is larger than every seed of a training run. */
 const VALID_SEED = 2 ** 40;
 const MOST_WORKERS = 256;
 
@@ -95,9 +98,9 @@ export function batchesPerEpoch(samples: number, batchSize: number): number {
 }
 
 /**
- * Gives training batches from a position on, without end. Every epoch has another order. A batch depends only on seed and
- * position, not on earlier batches. Batches are prepared in advance: one, or one more than there are workers.
- * Returning the generator ends the workers. Throws BAD_ARGUMENT.
+ * Gives training batches from a position on, without end. Every epoch has a different order. A batch depends only on
+ * seed and position, not on earlier batches. Batches are prepared in advance: one batch, or one more than there are
+ * workers. When the generator is closed, the workers end. Throws BAD_ARGUMENT.
  */
 export function trainBatches(data: NamedData, options: TrainBatchOptions): AsyncGenerator<PositionedBatch> {
   const {

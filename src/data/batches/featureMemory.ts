@@ -6,10 +6,10 @@ import { sharedArrays } from '../sharedArrays.js';
 const MOST_SPARE = 8;
 
 /**
- * Memory for the features of batches, which is used again. A batch of 256 images of 36 × 2048 floats has 75 MB. Allocating
- * new memory of that size takes longer than filling it, because the system provides it page by page. With threads, shared
- * memory is used: if other memory were sent between threads, the garbage collector would run for every batch. Shared memory
- * is used only if it is released here.
+ * Memory for the features of batches, which is used again. The features of a batch of 256 images of 36 × 2048 floats
+ * have 75 MB. Allocating new memory of that size takes longer than writing it, because the system provides it page by
+ * page. With threads, shared memory is used, because the garbage collector would run for every batch if other memory
+ * were sent between threads. Shared memory is used only if the batches are released here.
  */
 export class FeatureMemory {
   readonly #spare: Float32Array[] = [];

@@ -6,15 +6,19 @@ export interface LengthBuckets {
   readonly epoch: number;
   /** Samples of a global batch. */
   readonly batchSize: number;
-  /** Global batches of a group: their samples change places with each other, so that each batch has samples of like lengths. */
+  /**
+   * Number of global batches in a group. The samples of a group change places, so that each batch has samples of
+   * similar lengths.
+   */
   readonly batches: number;
 }
 
 /**
- * An epoch's order in which the sentences of a batch have like lengths. The order is cut into groups of some batches. Within a
- * group the samples are sorted by length and cut into batches; the batches of a group come in a random order. Within a batch
- * the samples stay in the order of the epoch, so that no rank gets all the short ones. Samples behind the last whole batch keep
- * their places. The result depends on the arguments alone: a resumed run and every rank get the same.
+ * Returns an order of an epoch's samples in which the sentences of a batch have similar lengths. The given order is cut
+ * into groups of some batches. Within a group the samples are sorted by length and cut into batches. The batches of a
+ * group come in a random order. Within a batch the samples stay in the order of the epoch, so that no rank gets all the
+ * short sentences. Samples after the last complete batch keep their places. The result depends only on the arguments,
+ * so a resumed run and every rank get the same order.
  * @param order of all samples: [N]
  */
 export function bucketOrder(

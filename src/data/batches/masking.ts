@@ -18,11 +18,14 @@ export interface MaskingRates {
   readonly words: number;
   /** Share of objects to predict. */
   readonly objects: number;
-  /** Share of these that are replaced by [MASK] or by a zero feature. */
+  /** Share of the tokens or objects to predict that are replaced by [MASK] or by a feature of zeros. */
   readonly masked: number;
-  /** Share of these that are replaced by a random word or by an object of another image. The rest does not change. */
+  /**
+   * Share of the tokens or objects to predict that are replaced by a random word or by an object of another image. The
+   * other ones do not change.
+   */
   readonly random: number;
-  /** Share of samples that get a sentence of another image. */
+  /** Share of the samples that get a sentence of another image. */
   readonly swapped: number;
 }
 
@@ -52,8 +55,9 @@ export const fates = { untouched: 0, masked: 1, random: 2, kept: 3 } as const;
 export type Fate = (typeof fates)[keyof typeof fates];
 
 /**
- * Draws what happens to one token or object. The share `rate` is predicted. One random number decides whether the item is
- * predicted and how it is replaced, as in the original. A sentence may have nothing to predict, as in the original.
+ * Draws what happens to one token or object. The share `rate` is predicted. One random number determines whether the
+ * item is predicted and how it is replaced, as in the original. As in the original, it is possible that no word of a
+ * sentence is predicted.
  */
 export function drawFate(random: RandomStream, rate: number, { masked, random: replaced }: MaskingRates): Fate {
   const draw = random.uniform();
@@ -70,8 +74,9 @@ export interface SampleImages {
 }
 
 /**
- * Draws a sample of another image. It draws again until the image differs, as the original does. After many draws, because
- * nearly all samples belong to `image`, it returns the next sample of another image. Returns -1 if there is none.
+ * Draws a sample of another image. It draws again until the image differs, as the original does. If nearly all samples
+ * belong to `image`, many draws can fail; then it returns the next sample of another image. Returns -1 if there is
+ * none.
  */
 export function drawOtherImage(random: RandomStream, samples: SampleImages, image: number): number {
   let sample = 0;

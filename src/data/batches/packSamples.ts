@@ -10,7 +10,7 @@ export interface Sample {
   readonly tokenIds: ArrayLike<number>;
   /** RoI features, one object after the other: [objects × visualFeatDim]. */
   readonly features: Float32Array;
-  /** x0, y0, x1, y1 as shares of the picture, 0 to 1 (1e-5 beyond is rounding): [objects × 4]. */
+  /** x0, y0, x1, y1 as shares of the picture, 0 to 1 (up to 1e-5 outside is accepted as rounding): [objects × 4]. */
   readonly boxes: Float32Array;
   /** Row of the answer head with the right answer; absent if there is no answer. */
   readonly answer?: number;
@@ -20,8 +20,8 @@ export interface Sample {
 
 /**
  * Makes a batch from a caller's samples. Objects have no class and no attribute (confidence 0), so their losses are 0.
- * @throws LxmertError BAD_DATA naming the sample, for none at all, features of different widths, or a box outside of the picture,
- *   a token id or an answer that is no whole number
+ * @throws LxmertError BAD_DATA naming the sample: for features of different widths, a box outside of the picture, or a
+ *   token id or an answer that is no whole number; also if there are no samples
  */
 export function packSamples(samples: readonly Sample[]): Batch {
   if (samples.length === 0) throw new LxmertError('BAD_DATA', 'a batch needs at least one sample');
@@ -40,7 +40,7 @@ export function packSamples(samples: readonly Sample[]): Batch {
   });
 }
 
-/** The samples of a batch without their labels: `packSamples` makes a batch of them again. The arrays are views. */
+/** The samples of a batch without their labels. `packSamples` makes a batch from them again. The arrays are views. */
 export function samplesOf(batch: Batch): Sample[] {
   const { sampleIds, tokenIds, tokenOffsets, objectOffsets, visualPos, visualFeats } = batch;
   const width = visualFeats.length / objectOffsets[batch.size];

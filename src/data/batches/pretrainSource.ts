@@ -38,7 +38,7 @@ export interface PretrainSource {
   readonly batchesPerEpoch: number;
   /** Global batches from `from` on, without end. */
   train(from: BatchPosition): AsyncIterable<PositionedBatch>;
-  /** The validation samples with masks and swaps drawn once from a fixed seed. */
+  /** The validation samples. Their masks and swaps are drawn from a fixed seed, so they are always the same. */
   validate(): AsyncIterable<Batch>;
   /** The labelled questions of the validation samples, not swapped and not masked, with their scores for answers. */
   validateAnswers(): AsyncIterable<QuestionBatch>;
@@ -76,5 +76,5 @@ export function pretrainSource(options: PretrainSourceOptions): PretrainSource {
 }
 
 async function* nothing(): AsyncGenerator<Batch> {
-  // There are no validation data.
+  // there are no validation data
 }

@@ -31,7 +31,10 @@ export function questionsOf(data: NamedData, samples: Uint32Array): Question[] |
   return Array.from(samples, (sample) => ({ set: data.questionSetOf?.(sample) ?? '', scores: scoresOf(data, sample) }));
 }
 
-/** Number of significant digits of float32. Scores are stored in float32 but were written with few digits, such as 0.3. */
+/**
+ * Number of significant digits of float32. Scores are stored in float32, but in the files they have few digits, such as
+ * 0.3.
+ */
 const digits = 7;
 
 function scoresOf({ answerIds, answerScores, answerOffsets }: AssemblyData, sample: number): Map<number, number> {

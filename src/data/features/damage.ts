@@ -1,6 +1,9 @@
 import { LxmertError, isLxmertError } from '../../errors.js';
 
-/** Adds to an error about the record of one image what the user can do. Returns other errors unchanged. */
+/**
+ * Adds a text to an error about the record of one image. The text says what the user can do. Returns other errors
+ * unchanged.
+ */
 export function withWayOut(error: unknown): unknown {
   if (!isLxmertError(error) || error.code !== 'BAD_DATA') return error;
   return new LxmertError(

@@ -95,7 +95,7 @@ export interface SharedTsv {
   readonly form: 'tsv';
   readonly path: string;
   readonly featureDim: number;
-  /** Classes that the detector knows. */
+  /** Numbers of classes of the detector. */
   readonly objectLabels: number;
   readonly attributeLabels: number;
   readonly index: TsvIndex;

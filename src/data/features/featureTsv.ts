@@ -22,8 +22,8 @@ export interface FeatureTsvOptions {
 export const IN_MEMORY_BYTES = 512 * 2 ** 20;
 
 /**
- * Opens a feature TSV (the form of bottom-up-attention that LXMERT uses). The whole file is read once to check
- * everything except the values of features. After that an image is read by its position. Rejects with FILE_MISSING,
+ * Opens a feature TSV (the form of bottom-up-attention that LXMERT uses). The whole file is read once, to check all its
+ * data except the values of features. After that an image is read by its position. Rejects with FILE_MISSING,
  * FILE_ACCESS, BAD_DATA naming line and field, or the signal's reason.
  */
 export async function openFeatureTsv(path: string, options: FeatureTsvOptions = {}): Promise<FeatureSource> {

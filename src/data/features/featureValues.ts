@@ -7,8 +7,9 @@ const LARGEST_FEATURE = 1e6;
 const MOST_LOOKED_AT = 1024;
 const LEAST_LOOKED_AT = 32;
 /**
- * Largest standard deviation of the binary exponent. It is about 2 for the features of a detector, and 1.6 for a normal
- * distribution. If float16 is read as float32 it is eight times as large, because three bits of the mantissa become exponent.
+ * Largest accepted standard deviation of the binary exponent. It is about 2 for the features of a detector, and 1.6 for
+ * a normal distribution. If float16 is read as float32 it is eight times as large, because three bits of the mantissa
+ * become exponent.
  */
 const WIDEST_SPREAD = 9;
 

@@ -20,7 +20,7 @@ export interface FeatureFileReport {
   readonly images: number;
   /** Floats of one object's feature. */
   readonly featureDim: number;
-  /** One clause for each thing that is unusual, but may be intended. */
+  /** One text for each property that is unusual but may be intended. */
   readonly remarks: readonly string[];
 }
 

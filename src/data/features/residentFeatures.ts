@@ -7,7 +7,7 @@ import type { ReadTableOptions } from './tablePieces.js';
 import type { TablePart } from './tableParts.js';
 import { TableReader } from './tableReader.js';
 
-/** Rows go by 32-bit numbers. */
+/** Row numbers have 32 bits. */
 const MOST_ROWS = 2 ** 31 - 1;
 const PIECE_BYTES = 16 * 2 ** 20;
 
@@ -16,20 +16,20 @@ export interface FeatureTable {
   /** Objects. */
   readonly rows: number;
   readonly featureDim: number;
-  /** Objects that a second set shows: they have no rows of their own. */
+  /** Number of objects that are also in an earlier set. They have no separate rows. */
   readonly sharedRows: number;
   /**
-   * Reads the features and gives the table's rows, in order, some at a time, as bits of float16: [any, featureDim]. What
-   * it gave is overwritten when more is asked for. Rejects with BAD_DATA naming file, line and image, also where a number
-   * is too large for float16.
+   * Reads the features and gives the table's rows in order, some at a time, as bits of float16: [any, featureDim]. Rows
+   * that it has given are overwritten when more rows are requested. Rejects with BAD_DATA naming file, line and image,
+   * also if a number is too large for float16.
    */
   pieces(): AsyncGenerator<Uint16Array, void, undefined>;
 }
 
-/** Data whose batches name rows of a table. */
+/** The data, whose batches contain row numbers of the table. */
 export interface ResidentData {
   readonly table: FeatureTable;
-  /** As the sets that were given; ready when all pieces have been taken. */
+  /** One for each given set, in the same order. They are ready when all pieces have been read. */
   readonly sets: readonly NamedData[];
 }
 
@@ -56,8 +56,9 @@ interface Layout {
 }
 
 /**
- * Plans the table for the images that the samples of some sets use, in the order of the files. If two sets use the same image
- * of a file, the table has it once. Boxes, classes and confidences stay in host memory, 32 bytes an object. Reads nothing yet.
+ * Plans the table for the images that the samples of some sets use, in the order of the files. If two sets use the same
+ * image of a file, the table has it once. Boxes, classes and confidences stay in host memory: 32 bytes for each object.
+ * This function does not read features.
  * @throws UNSUPPORTED if there are more objects than row numbers
  */
 export function residentFeatures(sets: readonly ResidentSet[], options: ReadTableOptions = {}): ResidentData {

@@ -20,10 +20,10 @@ export interface BeyondHalf {
   readonly value: number;
 }
 
-/** Reads a part: writes its features to `halves`, and everything else to the rows of `TablePlan.detections`. */
+/** Reads a part: writes its features to `halves`, and all other values to the rows of `TablePlan.detections`. */
 export type ReadPart = (part: TablePart, halves: Uint16Array) => Promise<BeyondHalf | undefined>;
 
-/** What a thread needs to read parts. */
+/** The values that a thread needs to read parts. */
 export interface TablePlan {
   /** Shared memory for boxes, classes and confidences, in the order of the table's rows. */
   readonly detections: ObjectRows;

@@ -21,7 +21,10 @@ export interface ReadTableOptions {
 
 const MOST_DEFAULT_READERS = 8;
 
-/** Default number of threads that read a table: one less than cores, from 1 to 8. The remaining core uploads. */
+/**
+ * Default number of threads that read a table: one less than the number of cores, from 1 to 8. The remaining core makes
+ * the uploads.
+ */
 export function defaultReaders(cores = availableParallelism()): number {
   return Math.min(Math.max(cores - 1, 1), MOST_DEFAULT_READERS);
 }
@@ -34,7 +37,7 @@ export interface TableSource {
 
 /** Reads parts, in the calling thread or in other threads. */
 interface PartThreads {
-  /** Number of parts to ask for ahead, so that readers stay busy. */
+  /** Number of parts that the caller should request ahead, so that readers stay busy. */
   readonly ahead: number;
   read(request: TableRequest): Promise<BeyondHalf | undefined>;
   close(): Promise<void>;

@@ -15,9 +15,9 @@ export function decodedLength(line: Buffer, start: number, end: number): number 
 }
 
 /**
- * Decodes the base64 text from `start` to `end - 1` of `line`. Its length has been checked, so if it has characters that are
- * not base64, fewer bytes are decoded. It decodes one piece at a time, because V8 allocates new pages for a longer string,
- * which takes much longer than decoding.
+ * Decodes the base64 text from `start` to `end - 1` of `line`. The length of the text has been checked, so if it has
+ * characters that are not base64, there are fewer decoded bytes than expected. The function decodes one piece at a
+ * time, because V8 allocates new pages for a longer string, which takes much longer than decoding.
  * @param error makes the error from a text such as `is not base64…`
  */
 export function decodeBase64(
@@ -34,7 +34,10 @@ export function decodeBase64(
   }
 }
 
-/** Decodes base64 into `target`. It is an error if the text does not have exactly its bytes in the standard alphabet. */
+/**
+ * Decodes base64 into `target`. The text must be in the standard alphabet and must have exactly as many bytes as
+ * `target`; otherwise it throws an error.
+ */
 export function decodeBase64Text(text: string, target: Uint8Array, error: () => LxmertError): void {
   const bytes = Buffer.from(target.buffer, target.byteOffset, target.byteLength);
   const padding = (3 - (bytes.length % 3)) % 3;

@@ -1,4 +1,4 @@
-/** Recognises common faults of a TSV, to make messages more helpful. */
+/** Recognises common faults of a TSV, so that messages can explain them. */
 import { base64Length, decodedLength } from './tsvBase64.js';
 import { detectionColumns, tsvColumns } from './tsvColumns.js';
 
@@ -40,7 +40,10 @@ export interface LengthFault {
   readonly problem: string;
 }
 
-/** Reports `num_boxes` if more arrays agree with each other than with it, otherwise the first array of another length. */
+/**
+ * Reports `num_boxes` if more arrays agree with each other than with `num_boxes`. Otherwise reports the first array of
+ * another length.
+ */
 export function lengthFault(line: Buffer, starts: readonly number[], numBoxes: number): LengthFault {
   const arrays = detectionColumns.map(([column, size]) => {
     const [start, end] = [starts[column], starts[column + 1] - 1];

@@ -46,8 +46,8 @@ export interface IndexOptions {
 }
 
 /**
- * Reads a TSV once and checks everything except the values of features, which are most of the file. Rejects with BAD_DATA
- * naming line, field and image, FILE_ACCESS, or the signal's reason.
+ * Reads a TSV once and checks all its data except the values of features, which are most of the file. Rejects with
+ * BAD_DATA naming line, field and image, FILE_ACCESS, or the signal's reason.
  */
 export async function indexTsv(
   handle: FileHandle,

@@ -41,8 +41,8 @@ export function columnStarts(line: Buffer, context: TsvContext): readonly number
 }
 
 /**
- * Splits a line (without its line feed) and checks everything that needs no decoding: the columns, the numbers, and that
- * the length of every array agrees with `num_boxes`. The length of `features` gives the feature width.
+ * Splits a line (without its line feed) and makes all checks that need no decoding: of the columns, of the numbers, and
+ * that the length of every array agrees with `num_boxes`. The feature width is computed from the length of `features`.
  */
 export function parseTsvLine(line: Buffer, place: TsvContext): TsvLine {
   const starts = columnStarts(line, place);

@@ -33,7 +33,10 @@ export async function reopenTsv(shared: SharedTsv): Promise<FeatureReader> {
 export class TsvReader implements FeatureReader {
   readonly shared: SharedTsv;
   readonly #handle: FileHandle;
-  /** Unused buffers for lines. To allocate new memory of this size takes as long as decoding a line. */
+  /**
+   * Unused buffers for lines. They are kept because allocating new memory of this size takes as long as decoding a
+   * line.
+   */
   readonly #spare: Buffer[] = [];
   #closed: Promise<void> | undefined;
 

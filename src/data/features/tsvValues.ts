@@ -138,11 +138,14 @@ function scaleBoxes(boxes: Float32Array, { width, height, numBoxes }: TsvLine, c
   return { largest, flat, asSizes };
 }
 
-/** The message if no box is larger than a pixel. */
+/** The message for a file in which no box is larger than a pixel. */
 export const sharesProblem =
   'all lie within one pixel: they look like shares of the picture (0 to 1); x0, y0, x1, y1 in pixels were expected';
 
-/** Whether boxes with this largest coordinate look like shares of the picture. If all are zeros, they do not. */
+/**
+ * Whether boxes with this largest coordinate are probably shares of the picture. If all coordinates are zeros, the
+ * result is false.
+ */
 export const withinOnePixel = (largest: number): boolean => largest > 0 && largest <= 1 + ROUNDING;
 
 /**

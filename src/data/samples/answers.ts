@@ -10,7 +10,7 @@ export class AnswerTable {
   /** The index of each normal form. */
   readonly #ids: ReadonlyMap<string, number>;
 
-  /** Throws BAD_ARGUMENT if exactly the same answer occurs twice. */
+  /** Throws BAD_ARGUMENT if the same answer, with equal spelling, occurs twice. */
   constructor(answers: readonly string[]) {
     const [first, second] = findTwice(answers) ?? [];
     if (first !== undefined && second !== undefined) {

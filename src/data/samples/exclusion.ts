@@ -5,7 +5,7 @@ import { readText } from '../../formats/text.js';
 
 const what = 'a list of image ids to leave out';
 
-/** What one exclusion list has left out. */
+/** The counts of what one exclusion list has left out. */
 export interface ExclusionCount {
   readonly file: string;
   /** Number of different ids in the list. */
@@ -90,7 +90,7 @@ export class Exclusions {
     return true;
   }
 
-  /** The counts of each list, after all text was read. `hasFeatures` says whether an image has features. */
+  /** The counts of each list, after all text was read. `hasFeatures` returns whether an image has features. */
   counts(hasFeatures: (imageId: string) => boolean): ExclusionCount[] {
     return this.#lists.map(({ file, ids }, list) => {
       let images = 0;

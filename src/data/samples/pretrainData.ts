@@ -26,7 +26,7 @@ export interface OpenPretrainOptions {
   /** One or several splits, as a list or with commas between them: `mscoco_train,mscoco_nominival,vgnococo`. */
   readonly splits: string | readonly string[];
   readonly wordPiece: WordPiece;
-  /** Most tokens of a sentence, including [CLS] and [SEP]; default 20. */
+  /** The largest number of tokens of a sentence, including [CLS] and [SEP]; default 20. */
   readonly maxTokens?: number | undefined;
   /** The answer table for labels, such as that of a checkpoint; default: that of the folder. */
   readonly answers?: AnswerTable | undefined;
@@ -48,7 +48,7 @@ export interface OpenPretrainOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What was found and what was left out on opening. */
+/** The counts of what was found and of what was left out when the data were opened. */
 export interface DataReport {
   /** Number of samples, which are the sentences whose image has features. */
   readonly sentences: number;
@@ -59,9 +59,9 @@ export interface DataReport {
   /** Number of images that have a sentence. */
   readonly images: number;
   readonly imagesWithoutSentences: number;
-  /** What each exclusion list leaves out, in the order of the lists. */
+  /** The counts of what each exclusion list leaves out, in the order of the lists. */
   readonly excluded: readonly ExclusionCount[];
-  /** What each list of `skip` leaves out of batches. */
+  /** The counts of what each list of `skip` leaves out of batches. */
   readonly skipped: readonly ExclusionCount[];
   /** Number of sentences that are left out because their image has no features, and the id of one such image. */
   readonly sentencesWithoutImage: number;
@@ -329,7 +329,7 @@ function checkSplit(
   }
 }
 
-/** Finds an id that probably names the same image, with other padding, prefix, folder, ending or case. */
+/** Finds an id that probably means the same image but has another padding, prefix, folder, ending or case. */
 function findAlike(id: string, candidates: readonly string[]): string | undefined {
   const core = coreOf(id);
   return core === '' ? undefined : candidates.find((candidate) => coreOf(candidate) === core);

@@ -14,7 +14,7 @@ import { SampleBuilder } from './sampleStore.js';
 import type { SampleCounts, Samples } from './sampleStore.js';
 import { readSentences } from './sentences.js';
 
-/** Must be increased if the same text gives other arrays. */
+/** The version of the cache. Increase it after a change with which the same text gives other arrays. */
 const version = 1;
 
 export interface SentenceCacheOptions {
@@ -40,7 +40,7 @@ export interface CachedSentences {
  * Opens the cache of a text file. If there is no cache for this file, vocabulary, length and answers, makes it first. A text
  * file is considered unchanged if its size and time are the same. Two processes may make the cache at the same time: each
  * writes a separate file, and both files have the same bytes.
- * @throws what reading sentences throws, FILE_ACCESS
+ * @throws the errors of reading sentences, FILE_ACCESS
  */
 export async function cachedSentences(text: string, options: SentenceCacheOptions): Promise<CachedSentences> {
   const path = join(options.folder, `sentences-${await keyOf(text, options)}.safetensors`);

@@ -4,7 +4,7 @@ import { sharedArrays } from '../sharedArrays.js';
 
 export interface TokenStoreOptions {
   readonly wordPiece: WordPiece;
-  /** Most tokens of a sentence, including [CLS] and [SEP]. */
+  /** The largest number of tokens of a sentence, including [CLS] and [SEP]. */
   readonly maxTokens: number;
 }
 

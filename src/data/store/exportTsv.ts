@@ -18,14 +18,14 @@ export interface ExportOptions {
 export interface ExportReport {
   readonly images: number;
   readonly bytes: number;
-  /** What the store, and therefore the file, does not have; one sentence for each field. */
+  /** The fields that the store, and therefore the file, does not have: one sentence for each field. */
   readonly warnings: readonly string[];
 }
 
 /**
- * Writes a store as the original's TSV; a file of that name is replaced at once, when the new one is whole. A picture size
- * that the store does not have becomes 0, classes and confidences that it does not have become empty columns. Every image's
- * checksum is compared.
+ * Writes a store as the original's TSV. An existing file of that name is replaced in one operation, when the new file
+ * is complete. A picture size that the store does not have becomes 0. Classes and confidences that it does not have
+ * become empty columns. The checksum of every image is compared.
  */
 export async function exportTsv(
   path: string,

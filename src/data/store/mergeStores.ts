@@ -25,9 +25,9 @@ export interface MergeReport {
 }
 
 /**
- * Puts stores together into a new one. Shards get a second name (a hard link) where the file system allows it, else they are
- * copied. The new store appears when it is whole.
- * @throws BAD_ARGUMENT, BAD_DATA where stores do not go together, FILE_ACCESS
+ * Joins stores to a new store. Shards get a second name (a hard link) if the file system allows it; otherwise they are
+ * copied. The new store gets its name when it is complete.
+ * @throws BAD_ARGUMENT, BAD_DATA if the stores cannot be joined, FILE_ACCESS
  */
 export async function mergeStores(
   paths: readonly string[],
@@ -104,7 +104,7 @@ function joinIndexes(stores: readonly FeatureStore[], keepFirst: boolean) {
   return { index: builder.finish(), repeated };
 }
 
-/** Links a file, or copies and syncs it where links are not possible. @returns whether it is a link */
+/** Links a file, or copies and syncs it if links are not possible. @returns whether it is a link */
 async function linkOrCopy(from: string, to: string): Promise<boolean> {
   try {
     await link(from, to);

@@ -10,7 +10,7 @@ import type { StoreReader } from './storeReader.js';
 import { openStoreReader } from './storeReader.js';
 
 export interface OpenStoreOptions {
-  /** Compare the checksum of each image when it is read; slower. Default false. */
+  /** Whether to compare the checksum of each image when it is read, which is slower. Default false. */
   readonly verifyReads?: boolean | undefined;
 }
 
@@ -98,7 +98,9 @@ function checkPlaces(path: string, index: StoreIndex, { shards }: StoreManifest)
   }
 }
 
-/** A store as a source of features for training. @throws BAD_DATA where boxes cannot be made shares of the picture */
+/**
+ * A store as a source of features for training. @throws BAD_DATA if boxes cannot be converted to shares of the picture
+ */
 export async function openStoreSource(path: string, options: OpenStoreOptions = {}): Promise<FeatureSource> {
   const { manifest, index, reader, imageIds, positions } = await openStore(path, options);
   const { images, has } = manifest;

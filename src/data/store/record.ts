@@ -8,19 +8,19 @@ import { imageIdProblem } from '../imageId.js';
 import { fieldBits } from './storeForm.js';
 import type { StoreDtype } from './storeForm.js';
 
-/** One image as a file of any form gives it. What the form does not have is absent. */
+/** The data of one image, as read from a file of any form. Values that the form does not have are absent. */
 export interface ImageRecord {
   readonly id: string;
-  /** Where it is written, for messages: `file: line 3`. */
+  /** The place of the record, for messages: `file: line 3`. */
   readonly place: string;
-  /** Of the picture, in pixels. */
+  /** Size of the picture in pixels. */
   readonly width?: number | undefined;
   readonly height?: number | undefined;
   /** Objects. */
   readonly count: number;
   /** x0, y0, x1, y1: [count × 4]. */
   readonly boxes: Float32Array;
-  /** Whether boxes are shares of the picture; else pixels. */
+  /** Whether boxes are shares of the picture; otherwise they are pixels. */
   readonly shares: boolean;
   /** [count × featureDim]; a Uint16Array holds bits of float16. */
   readonly features: Float32Array | Uint16Array;
@@ -31,7 +31,7 @@ export interface ImageRecord {
   readonly attrConfs?: Float32Array | undefined;
 }
 
-/** Names of a record's fields in its form, for messages; the default names are the TSV's. */
+/** Names of a record's fields in its form, for messages. The default names are those of the TSV. */
 export interface FieldNames {
   readonly features: string;
   readonly boxes: string;
@@ -51,7 +51,7 @@ export const tsvNames: FieldNames = {
 };
 
 export interface RecordLimits {
-  /** Classes that the detector knows. */
+  /** Numbers of classes of the detector. */
   readonly objectLabels: number;
   readonly attributeLabels: number;
   readonly names?: FieldNames | undefined;
@@ -145,22 +145,22 @@ function checkBoxes(record: ImageRecord, { boxes: name }: FieldNames): void {
     );
 }
 
-/** A record as a shard holds it. */
+/** A record in the form in which a shard stores it. */
 export interface EncodedRecord extends Omit<ImageRecord, 'features'> {
   /** float32, or bits of float16, as the store's dtype says. */
   readonly features: Float32Array | Uint16Array;
-  /** `fieldBits` that it has. */
+  /** The fields that it has, as `fieldBits`. */
   readonly fields: number;
   readonly crc: number;
 }
 
-/** Brings a checked record into a store's dtype. @throws BAD_DATA where float16 has no such number */
+/** Converts a checked record to the dtype of a store. @throws BAD_DATA if a number is too large for float16 */
 export function encodeRecord(record: ImageRecord, dtype: StoreDtype, names: FieldNames = tsvNames): EncodedRecord {
   const features = inDtype(record, dtype, names);
   return { ...record, features, fields: fieldsOf(record), crc: crcOf({ ...record, features }) };
 }
 
-/** `fieldBits` of what a record has. */
+/** The fields that a record has, as `fieldBits`. */
 export function fieldsOf(record: Omit<ImageRecord, 'features'>): number {
   const has = [
     [record.objectIds, fieldBits.object_ids],
@@ -180,7 +180,7 @@ function inDtype(record: ImageRecord, dtype: StoreDtype, names: FieldNames): Flo
   return narrow({ ...record, features }, new Uint16Array(features.length), names);
 }
 
-/** Writes float32 features as bits of float16. @throws BAD_DATA where float16 has no such number */
+/** Writes float32 features as bits of float16. @throws BAD_DATA if a number is too large for float16 */
 export function narrow(
   record: Pick<ImageRecord, 'place' | 'id' | 'count'> & { readonly features: Float32Array },
   halves: Uint16Array,
@@ -198,7 +198,7 @@ export function narrow(
   );
 }
 
-/** CRC-32 of an image's numbers as they lie in its shard. Fields that it does not have are not part of it. */
+/** CRC-32 of the bytes of an image in its shard. Fields that the image does not have are not part of it. */
 export function crcOf(
   record: Pick<ImageRecord, 'boxes' | 'features' | 'objectIds' | 'objectConfs' | 'attrIds' | 'attrConfs'>,
 ): number {

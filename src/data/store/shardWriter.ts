@@ -18,7 +18,7 @@ const BUFFER_BYTES = 8 * 2 ** 20;
 
 /**
  * The tensors besides `features`: name, type, how many numbers an object has, and the bit of `fields`. A tensor is
- * written only if a record has its bit; 0: it is always written.
+ * written only if a record has its bit. A tensor with the bit 0 is always written.
  */
 const columns = [
   { name: 'boxes', dtype: 'F32', width: 4, bit: 0 },

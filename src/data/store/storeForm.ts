@@ -7,15 +7,15 @@ export const manifestFile = 'manifest.json';
 export const indexFile = 'index.safetensors';
 export const shardFile = (shard: number): string => `shard-${String(shard).padStart(5, '0')}.safetensors`;
 
-/** The value of `form` in a manifest. It shows that the manifest is ours. */
+/** The value of `form` in a manifest. It shows that the manifest belongs to a feature store of lxmert. */
 const formName = 'lxmert-features';
-/** The version of the form. It is raised when older releases cannot read a new store. */
+/** The version of the form. Increase it after a change with which older releases cannot read a new store. */
 const version = 1;
 
 export const storeDtypes = ['float16', 'float32'] as const;
 export type StoreDtype = (typeof storeDtypes)[number];
 
-/** The bits of `fields` in the index: what an image has besides boxes and features. */
+/** The bits of `fields` in the index: the values that an image has in addition to boxes and features. */
 export const fieldBits = {
   object_ids: 1,
   object_confs: 2,
@@ -29,7 +29,7 @@ export const fieldBits = {
 
 export type FieldName = Exclude<keyof typeof fieldBits, 'shares'>;
 
-/** In words, for messages. */
+/** The names of the fields in messages. */
 export const fieldNames: Readonly<Record<FieldName, string>> = {
   object_ids: 'object classes',
   object_confs: 'object confidences',
@@ -53,9 +53,9 @@ const manifestSchema = z.object({
   objects: count,
   featureDim: z.number().int().min(1),
   dtype: z.enum(storeDtypes),
-  /** Images that have each field. */
+  /** The number of images that have each field. */
   has: z.object({ object_ids: count, object_confs: count, attr_ids: count, attr_confs: count, size: count }),
-  /** Images whose boxes are shares of the picture. */
+  /** The number of images whose boxes are shares of the picture. */
   boxesAsShares: count,
   objectLabels: z.number().int().min(1),
   attributeLabels: z.number().int().min(1),
@@ -70,7 +70,7 @@ export type StoreManifest = Readonly<z.infer<typeof manifestSchema>>;
 
 /** One input of a store: the form's name, and the names and sizes of its files. */
 export type StoreSource = StoreManifest['sources'][number];
-/** A record that was left out, and why. */
+/** A record that was left out, and the reason. */
 export type SkippedRecord = StoreManifest['skipped'][number];
 export type StoredShard = StoreManifest['shards'][number];
 

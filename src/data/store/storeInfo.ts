@@ -7,12 +7,12 @@ import type { StoreManifest } from './storeForm.js';
 export interface StoreInfo {
   readonly manifest: StoreManifest;
   readonly bytes: number;
-  /** Number of objects, and images that have so many: ascending. */
+  /** Each number of objects, ascending, and the number of images that have so many objects. */
   readonly objectsPerImage: readonly (readonly [objects: number, images: number])[];
   readonly image?: ImageLook | undefined;
 }
 
-/** A look at one image. */
+/** Details of one image. */
 export interface ImageLook {
   readonly id: string;
   readonly place: string;
@@ -24,12 +24,12 @@ export interface ImageLook {
     readonly objectConf: number | undefined;
     readonly attrId: number | undefined;
     readonly attrConf: number | undefined;
-    /** Length of the feature as a vector. */
+    /** Norm of the feature. */
     readonly norm: number;
   }[];
 }
 
-/** @throws what opening a store throws, and BAD_ARGUMENT for an image that it does not have */
+/** @throws the errors of opening a store, and BAD_ARGUMENT for an image that the store does not have */
 export async function storeInfo(path: string, imageId?: string): Promise<StoreInfo> {
   const { manifest, index, reader, positions } = await openStore(path);
   try {

@@ -17,7 +17,7 @@ const IMAGES_A_CALL = 8;
 /** Number of images that are read at once if their checksums are compared. */
 const CHECKED_AT_ONCE = 4;
 
-/** Opens the shards of a store. Rejects with BAD_DATA when one is not as long as the manifest says. */
+/** Opens the shards of a store. Rejects with BAD_DATA if the size of a shard is not the size in the manifest. */
 export async function openStoreReader(shared: SharedStore): Promise<StoreReader> {
   const handles: FileHandle[] = [];
   try {
@@ -41,7 +41,7 @@ export async function openStoreReader(shared: SharedStore): Promise<StoreReader>
   return new StoreReader(handles, shared);
 }
 
-/** Places of targets in a call. */
+/** The indices of the targets in a call. */
 const targets = { features: 0, boxes: 1, objectIds: 2, objectConfs: 3, attrIds: 4, attrConfs: 5 } as const;
 
 /** Reads images of a store: positional reads by the addon, on other threads, into the memory of the batch. */
@@ -80,7 +80,7 @@ export class StoreReader implements FeatureReader {
     return this.readAll([image], rows, [row]);
   }
 
-  /** Reads some images, each from its row on. */
+  /** Reads some images. The objects of each image are written from a given row on. */
   async readAll(images: ArrayLike<number>, rows: ObjectRows, starts: ArrayLike<number>): Promise<void> {
     if (this.shared.verify) return this.#readChecked(images, rows, starts);
     const calls: Promise<void>[] = [];
@@ -116,7 +116,7 @@ export class StoreReader implements FeatureReader {
     return this.#fds[this.shared.index.shards[image]];
   }
 
-  /** Byte of a tensor's element in the file of an image's shard. */
+  /** The position of an element of a tensor, in bytes, in the file of an image's shard. */
   #placeOf(image: number, tensor: string, bytes: number): number {
     const offset = this.shared.shards[this.shared.index.shards[image]].offsets[tensor];
     return offset + bytes;
@@ -215,7 +215,7 @@ export class StoreReader implements FeatureReader {
     return floatsOf((await this.rawRecord(image)).features);
   }
 
-  /** An image's numbers as they lie in its shard, their checksum compared. @throws BAD_DATA */
+  /** Returns the numbers of an image as they are stored in its shard, and compares their checksum. @throws BAD_DATA */
   async rawRecord(image: number): Promise<StoredRecord> {
     const { featureDim: width, dtype, index } = this.shared;
     const [row, count, has] = [index.rows[image], index.counts[image], index.fields[image]];
@@ -259,7 +259,7 @@ export class StoreReader implements FeatureReader {
   }
 }
 
-/** An image's numbers as they lie in a shard. */
+/** The numbers of an image as they are stored in a shard. */
 export interface StoredRecord {
   readonly count: number;
   readonly features: Float32Array | Uint16Array;

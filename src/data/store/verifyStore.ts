@@ -9,7 +9,7 @@ import { manifestFile, readStoreManifest } from './storeForm.js';
 export interface VerifyReport {
   readonly images: number;
   readonly bytes: number;
-  /** What is wrong, a sentence each; empty for a whole store. */
+  /** The faults, one sentence for each; empty for a store without faults. */
   readonly faults: readonly string[];
 }
 
@@ -18,12 +18,12 @@ export interface VerifyOptions {
   readonly onBytes?: ((bytes: number, all: number) => void) | undefined;
 }
 
-/** Damaged images that are named; a shard may have many. */
+/** The largest number of damaged images that are named, because a shard may have many. */
 const MOST_NAMED = 5;
 
 /**
  * Compares the checksum of the index and of every shard, and names the images of a damaged shard whose numbers have changed.
- * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA where there is no manifest, or none that can be read
+ * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA if there is no manifest that can be read
  */
 export async function verifyStore(path: string, { signal, onBytes }: VerifyOptions = {}): Promise<VerifyReport> {
   const manifest = await readStoreManifest(join(path, manifestFile));
@@ -54,7 +54,7 @@ export async function verifyStore(path: string, { signal, onBytes }: VerifyOptio
   }
   if (damaged.size > 0) faults.push(...(await damagedImages(path, damaged)));
   if (faults.length === 0) {
-    // All checksums are right. Now the index must fit the shards.
+    // All checksums are right. Now the index must agree with the shards.
     const store = await openStore(path);
     await store.reader.close();
   }

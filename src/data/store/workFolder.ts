@@ -8,40 +8,40 @@ import type { SkippedRecord, StoredShard } from './storeForm.js';
 
 /** A position in a source: the number of records that were read, and what the source needs to continue there. */
 export interface SourcePosition {
-  /** Of several inputs, the number of the one that is read, from 0. */
+  /** The number of the input that is being read, from 0, if there are several inputs. */
   readonly input?: number | undefined;
   readonly records: number;
-  /** Of several files, the number of the one that is read, from 0. */
+  /** The number of the file that is being read, from 0, if there are several files. */
   readonly part?: number | undefined;
-  /** Byte offset, and the number of lines before it. Only sources that can start at any byte have them. */
+  /** Byte offset, and the number of lines before it. Absent for sources that cannot start at any byte. */
   readonly offset?: number | undefined;
   readonly line?: number | undefined;
 }
 
-/** A shard that is whole, and the position behind its last record. */
+/** A complete shard, and the position after its last record. */
 export interface DoneShard {
   readonly shard: StoredShard;
   readonly position: SourcePosition;
-  /** Records left out since the shard before. */
+  /** Records that were left out after the previous shard. */
   readonly skipped: readonly SkippedRecord[];
   readonly featureDim: number;
 }
 
 /**
- * The folder in which a store is made: `STORE.importing`. It has the store (`store`), one index for each shard, and
- * `progress.jsonl`: a line that names the import, then one for each shard that is whole.
+ * The folder in which a store is made: `STORE.importing`. It contains the store (`store`), one index for each shard,
+ * and `progress.jsonl`: one line that describes the import, then one line for each complete shard.
  */
 export interface WorkFolder {
   readonly path: string;
   /** The folder that becomes the store. */
   readonly store: string;
   readonly done: readonly DoneShard[];
-  /** Whether an earlier import with other settings or files left work behind. It was removed. */
+  /** Whether there was unfinished work of an earlier import with other settings or files. This work was removed. */
   readonly startedOver: boolean;
   indexOf(shard: number): string;
-  /** Notes a shard whose files are synced. */
+  /** Records a shard whose files are synced. */
   note(done: DoneShard): Promise<void>;
-  /** Lets another process work here; removes the folder where no shard is whole. */
+  /** Releases the lock, so that another process can work in the folder. Removes the folder if no shard is complete. */
   release(): Promise<void>;
 }
 
@@ -50,7 +50,7 @@ export const workFolderOf = (out: string): string => `${out.replace(/\/+$/, '')}
 /**
  * Opens the work folder of a store. If an earlier import with the same `name` was killed, its finished shards are kept.
  * @param name the settings and the source's files, as text
- * @throws FILE_ACCESS when another process works there
+ * @throws FILE_ACCESS if another process works there
  */
 export async function openWorkFolder(out: string, name: string): Promise<WorkFolder> {
   const path = workFolderOf(out);
@@ -95,13 +95,13 @@ async function append(path: string, line: string): Promise<void> {
   }
 }
 
-/** The shards that are noted; undefined where the folder is new or belongs to another import. */
+/** The recorded shards; undefined if the folder is new or belongs to another import. */
 async function readProgress(path: string, name: string): Promise<DoneShard[] | undefined> {
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
     if (systemCode(error) === 'ENOENT') return '';
     throw error;
   });
-  // A kill may cut the last line; it is cut off, so that the next one begins on a line of its own.
+  // After a kill the last line may be incomplete. It is removed, so that the next entry begins on a new line.
   const whole = text.slice(0, text.lastIndexOf('\n') + 1);
   const [first, ...lines] = whole
     .split('\n')
@@ -117,7 +117,7 @@ async function readProgress(path: string, name: string): Promise<DoneShard[] | u
 
 const lockName = 'lock';
 
-/** Only one process may work in the folder. A lock of a process that is gone is taken over. */
+/** Only one process may work in the folder. The lock of a process that has ended is taken over. */
 async function takeLock(folder: string): Promise<void> {
   const path = join(folder, lockName);
   const mine = `${process.pid} ${await startOf(process.pid)}`;
@@ -137,7 +137,10 @@ async function takeLock(folder: string): Promise<void> {
   }
 }
 
-/** The time at which a process began. The system may give its number to a later process, which has another time. */
+/**
+ * The time at which a process began. It distinguishes the process from a later process to which the system gives the
+ * same number.
+ */
 async function startOf(pid: number): Promise<string> {
   const status = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
   return status.slice(status.lastIndexOf(')') + 2).split(' ')[19] ?? 'gone';

@@ -23,23 +23,23 @@ import type { StoreIndex } from './storeIndex.js';
 import { openWorkFolder, workFolderOf } from './workFolder.js';
 import type { SourcePosition, WorkFolder } from './workFolder.js';
 
-/** A record of a source, or the reason why it is left out; and the position behind it. */
+/** A record of a source, or the reason why it is left out; and the position after it. */
 export type SourceItem = {
   readonly position: SourcePosition;
-  /** Of the record, for messages. */ readonly number: number;
+  /** The number of the record, for messages. */ readonly number: number;
 } & (
   | { readonly record: EncodedRecord; readonly skipped?: undefined }
   | { readonly record?: undefined; readonly skipped: SkippedRecord }
 );
 
-/** What a store is made of. */
+/** The source from which a store is made. */
 export interface RecordSource {
   readonly sources: readonly StoreSource[];
   /** The files, for messages. */
   readonly path: string;
   /** Names, sizes and times of the source's files. An import continues an earlier one only if they are the same. */
   readonly identity: unknown;
-  /** What a record's number is called: `line`, `record`. */
+  /** The word for the number of a record in messages: `line` or `record`. */
   readonly unit: string;
   /** The records from a position on, or from the start. */
   items(from: SourcePosition | undefined): AsyncIterable<SourceItem>;
@@ -53,10 +53,14 @@ export interface WriteStoreOptions {
   readonly skipBad?: boolean | undefined;
   /** Bytes of features of a shard; default 512 MiB. The last record may exceed it. */
   readonly shardBytes?: number | undefined;
-  /** Other settings that change what is written. An import continues an earlier one only if they are the same. */
+  /**
+   * Other settings that change the contents of the store. An import continues an earlier one only if they are the same.
+   */
   readonly settings?: unknown;
   readonly signal?: AbortSignal | undefined;
-  /** Called after every record with the number of images so far, those of a killed import included. */
+  /**
+   * Called after every record with the number of images so far, including those of a killed import that is continued.
+   */
   readonly onImage?: ((images: number) => void) | undefined;
   readonly onNote?: ((note: string) => void) | undefined;
 }
@@ -64,9 +68,9 @@ export interface WriteStoreOptions {
 const SHARD_BYTES = 512 * 2 ** 20;
 
 /**
- * Makes a store. It is made in `OUT.importing` and gets its name when it is whole. A process that is killed leaves that folder
- * behind; the same call goes on with it and ends with the same bytes.
- * @throws FILE_ACCESS when `out` is there already; BAD_DATA; the signal's reason; what the source throws
+ * Makes a store. It is made in `OUT.importing` and gets its name when it is complete. If the process is killed, that
+ * folder remains. The same call then continues the work in this folder, and the result has the same bytes.
+ * @throws FILE_ACCESS if `out` exists; BAD_DATA; the signal's reason; the errors of the source
  */
 export async function writeStore(
   out: string,
@@ -74,7 +78,7 @@ export async function writeStore(
   options: WriteStoreOptions,
 ): Promise<StoreManifest> {
   if (await isThere(out)) {
-    // An earlier import was killed between its last two steps. The store is whole, and the work folder is empty.
+    // An earlier import was killed between its last two steps. The store is complete, and the work folder is empty.
     const work = workFolderOf(out);
     if ((await isThere(work)) && !(await isThere(join(work, 'store')))) {
       await rm(work, { recursive: true, force: true });
@@ -120,7 +124,7 @@ class StoreBuilder {
   #writer: ShardWriter | undefined;
   #index = new IndexBuilder();
   #newlySkipped: SkippedRecord[] = [];
-  /** The shard before the current one is synced while this one is filled. */
+  /** The previous shard is synced while the current one is filled. */
   #finishing: Promise<void> = Promise.resolve();
 
   constructor(work: WorkFolder, source: RecordSource, options: WriteStoreOptions & { readonly shardBytes: number }) {
@@ -154,7 +158,7 @@ class StoreBuilder {
     return this.#finish();
   }
 
-  /** Takes over the finished shards of a killed import. @returns the position behind them */
+  /** Uses the finished shards of a killed import. @returns the position after them */
   async #goOn(): Promise<SourcePosition | undefined> {
     const { done } = this.#work;
     for (const [number, { shard, skipped, featureDim }] of done.entries()) {
@@ -221,7 +225,7 @@ class StoreBuilder {
       Object.assign(shard, { bytes, sha256 });
       await this.#work.note({ shard, position, skipped, featureDim });
     });
-    // The error is thrown where this promise is awaited.
+    // the error is thrown where this promise is awaited
     this.#finishing.catch(() => undefined);
   }
 
@@ -249,7 +253,7 @@ class StoreBuilder {
   }
 }
 
-/** Remarks about the form of boxes need at least so many boxes. */
+/** The smallest number of boxes from which remarks about the form of boxes are made. */
 const TELLING = 100;
 
 /** Collects remarks about boxes that may be wrong. */

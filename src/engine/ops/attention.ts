@@ -4,7 +4,7 @@ import type { Rows } from '../stepRecord.js';
 import type { Tape } from '../tape.js';
 import { checkShape, elements, type Tensor } from '../tensor.js';
 
-/** Limits of attention by device: rows (tokens or objects) of a sample, and columns of a head. */
+/** Limits of attention for each device: rows (tokens or objects) of a sample, and columns of a head. */
 export const attentionLimits = {
   cpu: { rows: 512, headDim: 256 },
   cuda: { rows: 128, headDim: 128 },
@@ -26,7 +26,9 @@ export interface AttentionOptions {
   readonly dropout: number;
   /** [rows, 2]: global sample, and row in the sample, of each row. */
   readonly rowIds: Tensor;
-  /** Receives the probabilities, [samples, heads, side, side], of each direction: for comparisons and pictures. */
+  /**
+   * Receives the probabilities, [samples, heads, side, side], of each direction. They are for comparisons and pictures.
+   */
   readonly probabilities?: readonly Tensor[] | undefined;
   /** Receives, in the backward pass, the gradients of these probabilities before dropout, in the same form. */
   readonly gradients?: readonly Tensor[] | undefined;

@@ -2,7 +2,7 @@ import type { Rows } from '../stepRecord.js';
 import type { Tape } from '../tape.js';
 import { checkShape, type DType, type Tensor } from '../tensor.js';
 
-/** Features given as rows of a table that stays on the device. */
+/** Features that are given as numbers of rows in a table. The table stays on the device. */
 export interface FeatureRows {
   /** [any, width] f16 */
   readonly table: Tensor;
@@ -11,8 +11,8 @@ export interface FeatureRows {
 }
 
 /**
- * Features [rows, width] as an op reads them: the tensor itself, or fetched from the table in `dtype`. They have no
- * gradient.
+ * Features [rows, width] in the form that an op reads: the tensor itself, or rows copied from the table and converted
+ * to `dtype`. They have no gradient.
  */
 export function featuresOf(
   tape: Tape,

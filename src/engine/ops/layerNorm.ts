@@ -17,13 +17,13 @@ export const layerNormEpsilon = 1e-12;
 export interface ResidualOptions {
   readonly dropout: number;
   readonly rowIds: Tensor;
-  /** Where to write: a block of a buffer of the tape. Default: a new tensor. */
+  /** Where to write the result: a block of a buffer of the tape. Default: a new tensor. */
   readonly out?: Tensor;
 }
 
 /**
- * `LN(x + dropout(y))` on each active row, [rows, H]. `y` is overwritten with the sum, which the backward pass needs,
- * so it must be the output of the op before and have no other reader.
+ * `LN(x + dropout(y))` on each active row, [rows, H]. `y` is overwritten with the sum, which the backward pass needs.
+ * So `y` must be the output of the previous op, and no other op may read it.
  */
 export function residualDropoutLayerNorm(
   tape: Tape,

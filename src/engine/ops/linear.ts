@@ -23,7 +23,7 @@ export function linear(tape: Tape, rows: Rows, x: Tensor, weights: LinearWeights
   return y;
 }
 
-/** Only the forward pass, into `y`. */
+/** Does only the forward pass, and writes to `y`. */
 export function linearForward(tape: Tape, rows: Rows, x: Tensor, { weight, bias }: LinearWeights, y: Tensor): void {
   const [out, width] = weight.tensor.shape;
   checkShape('linear', 'x', x, [rows.capacity, width]);
@@ -32,7 +32,9 @@ export function linearForward(tape: Tape, rows: Rows, x: Tensor, { weight, bias 
   tape.engine.run('linearForward', [rows, width, out, x, weight.tensor, bias?.tensor ?? null, y]);
 }
 
-/** Only the backward pass. The gradients of the weights are computed first, because a later op may overwrite `dy`. */
+/**
+ * Does only the backward pass. The gradients of the weights are computed first, because a later op may overwrite `dy`.
+ */
 export function linearBackward(tape: Tape, rows: Rows, x: Tensor, weights: LinearWeights, dy: Tensor): void {
   linearBackwardWeight(tape, rows, x, weights, dy);
   const dx = tape.target(x);

@@ -10,7 +10,7 @@ export interface LossSlot {
 }
 
 export interface CrossEntropyTargets {
-  /** [rows] i32; a label outside [0, classes) means none. */
+  /** [rows] i32; a label outside [0, classes) means that the row has no label. */
   readonly labels: Tensor;
   /** [rows] f32; default 1. */
   readonly weights?: Tensor;
@@ -20,7 +20,7 @@ export interface CrossEntropyTargets {
 
 /**
  * Σ over labelled rows of weight × cross-entropy of softmax(logits) [rows, width]. The probabilities are never stored.
- * The backward pass overwrites `logits` with their gradient, so they must be the output of the op before.
+ * The backward pass overwrites `logits` with their gradient, so `logits` must be the output of the previous op.
  * @returns arg-max of each row, [rows] i32
  */
 export function softmaxCrossEntropy(
@@ -49,15 +49,15 @@ export function softmaxCrossEntropy(
 
 /**
  * Scores in [0, 1] of a few classes of each row; all other classes have score 0. They are stored as compressed sparse
- * rows: a batch uploads 8 bytes for each entry and 4 for each row. Two entries with the same class add up; a class
- * outside [0, classes) is ignored.
+ * rows: a batch uploads 8 bytes for each entry and 4 for each row. The scores of two entries with the same class are
+ * added. A class outside [0, classes) is ignored.
  */
 export interface SoftTargets {
   /**
-   * [rows + 1] i32: row r has the entries offsets[r] to offsets[r + 1]. Rows behind the last active one are not read.
+   * [rows + 1] i32: row r has the entries offsets[r] to offsets[r + 1]. Rows after the last active row are not read.
    */
   readonly offsets: Tensor;
-  /** [capacity] i32: the class of each entry. The capacity is at least 1, even without an entry. */
+  /** [capacity] i32: the class of each entry. The capacity is at least 1, even if there is no entry. */
   readonly ids: Tensor;
   /** [capacity] f32: its score. */
   readonly scores: Tensor;
@@ -67,10 +67,10 @@ export interface SoftTargets {
 
 /**
  * Σ over rows and classes of the binary cross-entropy of sigmoid(logits) [rows, width] with the targets: the loss of
- * fine-tuning on VQA and GQA. (The original multiplies PyTorch's mean of BCE-with-logits by the number of answers,
- * which is a sum over answers and a mean over the batch. The scale of the slot makes that mean.) Every active row
- * counts as labelled, also one without targets; its "correct" is the target of its arg-max. The backward pass
- * overwrites `logits`, as above.
+ * fine-tuning on VQA and GQA. (The original multiplies PyTorch's mean of BCE-with-logits by the number of answers. This
+ * is a sum over answers and a mean over the batch. Here, the scale of the slot turns the sum into this mean.) Every
+ * active row counts as labelled, even a row without targets. Its score in the sums is the target of its arg-max. The
+ * backward pass overwrites `logits` with their gradient.
  * @returns arg-max of each row, [rows] i32
  */
 export function sigmoidCrossEntropy(

@@ -18,12 +18,12 @@ export interface NormTensors {
   readonly partial: Tensor;
   /** Sums of the losses, f32 words of any shape. Each must be finite. */
   readonly sums: Tensor;
-  /** [2]: the gradient's norm; and 1 if it or one of the sums is not finite, else 0. */
+  /** [2]: the gradient's norm; then 1 if the norm or one of the sums is not finite, else 0. */
   readonly norm: Tensor;
 }
 
 export interface UpdateTensors extends Pick<NormTensors, 'chunks' | 'norm'> {
-  /** These four have the same length, and a chunk names the same elements of all of them. */
+  /** These four tensors have the same length, and a chunk means the same elements in each of them. */
   readonly parameters: Tensor;
   readonly gradients: Tensor;
   readonly firstMoment: Tensor;
@@ -37,7 +37,7 @@ export function gradNorm(engine: Engine, t: NormTensors): void {
 
 /**
  * One step of BertAdam on all chunks (Adam without bias correction, decoupled weight decay: the original's optimizer).
- * The learning rate comes from the step record. Nothing changes when `gradNorm` found a norm or a sum that is not
+ * The learning rate comes from the step record. The op changes nothing if `gradNorm` found a norm or a sum that is not
  * finite.
  */
 export function adamUpdate(engine: Engine, t: UpdateTensors, record: Tensor, options: AdamOptions): void {

@@ -15,7 +15,7 @@ export interface TokenEmbeddingWeights {
 
 /**
  * `dropout(LN(word[id] + position[p] + type[0]))` for each token, where p is its place in its sample: ids [rows] →
- * [rows, H]. As in the original, row 0 of each table gets no gradient from looking it up.
+ * [rows, H]. As in the original, row 0 of a table gets no gradient from this op.
  */
 export function tokenEmbedding(
   tape: Tape,

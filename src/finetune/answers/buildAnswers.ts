@@ -42,7 +42,7 @@ export function mainAnswerOf({ mainAnswer, labels }: Question): string | undefin
 /**
  * Makes an answer vocabulary from the main answers of questions. VQA's 3,129 answers, for example, are the main answers of
  * at least nine questions each. Reads the files twice, so that memory does not grow with the number of questions.
- * @throws BAD_ARGUMENT, BAD_DATA when no question has labels or no answer is frequent enough; what reading throws
+ * @throws BAD_ARGUMENT, BAD_DATA if no question has labels or no answer is frequent enough; the errors of reading
  */
 export async function buildAnswers(options: BuildAnswersOptions): Promise<BuiltAnswers> {
   const { files, minCount = 1, signal } = options;

@@ -35,8 +35,9 @@ export function answerVocabulary(answers: readonly string[], source = 'answers')
 }
 
 /**
- * Reads an answer vocabulary: a folder with `trainval_label2ans.json` or `trainval_ans2label.json` (both must agree), or a
- * file with a list of answers, an object of answers and labels, or the pre-training's list of `{ans, dsets}`.
+ * Reads an answer vocabulary. It may be a folder with `trainval_label2ans.json` or `trainval_ans2label.json`; if there
+ * are both, they must agree. It may also be a file with a list of answers, an object of answers and labels, or the
+ * pre-training's list of `{ans, dsets}`.
  * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA naming the place
  */
 export async function readAnswerVocabulary(path: string): Promise<AnswerVocabulary> {
@@ -115,7 +116,7 @@ function numbered(value: unknown, file: string): string[] {
 
 /**
  * Writes `trainval_ans2label.json` and `trainval_label2ans.json` into a folder, which is made if missing.
- * @throws BAD_ARGUMENT for answers that make no vocabulary; FILE_ACCESS, FILE_MISSING
+ * @throws BAD_ARGUMENT for an empty list or an answer that occurs twice; FILE_ACCESS, FILE_MISSING
  */
 export async function writeAnswerVocabulary(folder: string, answers: readonly string[]): Promise<void> {
   answerVocabulary(answers);

@@ -54,7 +54,7 @@ export function fileNames(files: string | readonly string[]): readonly string[] 
  * GQA and NLVR2 of the original's repository, official VQA, GQA's question files, lil-lab's JSON lines of NLVR2, and
  * the user's own data (`qa`). docs/finetuning.md describes the forms.
  * @throws BAD_DATA naming file, line or element, and field, also for an id that occurs twice and for a file without
- * questions; BAD_ARGUMENT, FILE_MISSING, FILE_ACCESS, the signal's reason, or what `onQuestion` throws
+ * questions; BAD_ARGUMENT, FILE_MISSING, FILE_ACCESS, the signal's reason, or the errors of `onQuestion`
  */
 export async function readQuestions(
   options: ReadQuestionsOptions,

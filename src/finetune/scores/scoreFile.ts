@@ -6,7 +6,7 @@ import type { MissingPredictions, Score } from './score.js';
 
 export interface ScoreFileOptions {
   readonly task: QuestionTask;
-  /** Files with labels: questions in any form that `readQuestions` knows, or official VQA annotations alone. */
+  /** Files with labels: questions in any form that `readQuestions` can read, or official VQA annotations alone. */
   readonly labels: string | readonly string[];
   /** A prediction file in the official form. */
   readonly predictions: string;
@@ -16,7 +16,7 @@ export interface ScoreFileOptions {
 
 /**
  * Scores a prediction file of any model, as the official programs do.
- * @throws BAD_DATA when labels or predictions are missing or occur twice; what reading throws
+ * @throws BAD_DATA if labels or predictions are missing or occur twice; the errors of reading
  */
 export async function scoreFile({
   task,

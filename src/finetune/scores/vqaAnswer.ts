@@ -9,7 +9,10 @@ const punctuation = ';/[]"{}()=+\\_-><@`,?!'.match(/./g)!;
 /** A comma between two digits, as in "1,000". */
 const numberComma = /\p{Nd},\p{Nd}/u;
 
-/** A full stop without a digit after it. The official pattern also has a part for the text before the stop, without effect. */
+/**
+ * A full stop without a digit after it. The official pattern also has a part for the text before the full stop, but
+ * this part has no effect.
+ */
 const fullStop = /\.(?!\p{Nd})/gu;
 /** The official program passes a flag as the count of replacements by mistake, so it removes at most 32 full stops. */
 const mostFullStops = 32;
@@ -50,8 +53,9 @@ export function trimVqaAnswer(answer: string): string {
 }
 
 /**
- * Normalises an answer as the official evaluation does if the annotators of the question disagree: removes
- * punctuation and articles, changes to lower case and number words to digits, and adds the apostrophes of contractions.
+ * Normalises an answer as the official evaluation does if the annotators of the question disagree. It removes
+ * punctuation and articles, converts the text to lower case and number words to digits, and adds the apostrophes of
+ * contractions.
  */
 export function normalizeVqaAnswer(answer: string): string {
   return withoutArticles(withoutPunctuation(trimVqaAnswer(answer)));

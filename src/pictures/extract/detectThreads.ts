@@ -2,7 +2,7 @@ import { openThreads } from '../../data/threads.js';
 import { openDetector } from '../detector.js';
 import type { Detection, OpenDetectorOptions, PreparedPicture } from '../detection.js';
 
-/** What each thread opens when it starts. */
+/** The detector that each thread opens when it starts. */
 export interface ThreadDetector {
   readonly path: string;
   readonly options: OpenDetectorOptions;

@@ -38,9 +38,9 @@ export interface ExtractProgress {
 }
 
 export interface ExtractReport {
-  /** Pictures in the result. */
+  /** Number of pictures in the result. */
   readonly pictures: number;
-  /** How many of them an earlier process had made. */
+  /** The number of these pictures that an earlier process had finished. */
   readonly continued: number;
   readonly skipped: readonly { readonly path: string; readonly reason: string }[];
   readonly picturesPerSecond: number;

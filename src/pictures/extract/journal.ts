@@ -18,7 +18,7 @@ export interface Journal {
   readonly ids: ReadonlySet<string>;
   /** Adds a line. @throws FILE_ACCESS; the earlier lines are kept */
   add(record: RegionRecord): Promise<void>;
-  /** Renames the journal to `out`, because the journal itself is the result. */
+  /** Renames the journal to `out`, for a result that has the form of the journal. */
   rename(): Promise<void>;
   /** Removes the journal after the result was made from it. */
   remove(): Promise<void>;
@@ -31,7 +31,7 @@ const tab = 0x09;
 
 /**
  * Begins a journal, or continues the journal of an earlier process. An incomplete last line is cut off.
- * @param identity everything on which the features depend; a journal with another identity is not continued
+ * @param identity all values on which the features depend, as text; a journal with another identity is not continued
  * @throws FILE_ACCESS, FILE_MISSING; BAD_ARGUMENT when the journal was begun with another detector or other settings
  */
 export async function openJournal(out: string, identity: string): Promise<Journal> {

@@ -24,7 +24,8 @@ const edgesOf = (g: GraphBuilder, boxes: Value): Edges => ({
 const maxGrowth = Math.log(1000 / 16);
 
 /**
- * Moves and stretches boxes [N, 4] by deltas [N, 4]: x and y as shares of width and height, the sizes as logarithms.
+ * Moves and resizes boxes [N, 4] by deltas [N, 4]. The deltas of x and y are shares of width and height, and the deltas
+ * of the sizes are logarithms.
  * @param weights the numbers by which the four deltas were multiplied in training
  * @param plusOne true: Caffe's geometry, in which the last pixel belongs to a box and growth has no limit; false:
  *   detectron2's
@@ -102,8 +103,8 @@ function floatBelow(value: number): number {
 
 /**
  * Non-maximum suppression of boxes [N, 4] by scores [C, N], separately for each class.
- * @returns [M, 3] of int64: 0, class, row; the best rows of a class first. If scores are equal, the first row is the
- *   better one
+ * @returns [M, 3] of int64: 0, class, row. The best rows of a class come first. If scores are equal, the earlier row
+ *   counts as better
  */
 export function suppressEach(
   g: GraphBuilder,

@@ -15,7 +15,7 @@ export const ports = {
   image: 'image',
   /** How many pixels of the original picture one pixel of the prepared picture covers: y, x. */
   scale: 'scale',
-  /** How many boxes to choose: at least, at most. */
+  /** The smallest and the largest number of boxes to choose. */
   counts: 'counts',
   /** Boxes with at least this score are chosen, as far as `counts` allows. */
   threshold: 'threshold',

@@ -4,7 +4,7 @@ import { float, int, ints } from './builder.js';
 import type { GraphBuilder, Value } from './builder.js';
 import { conv, foldedConv } from './layers.js';
 
-/** How many pixels of the picture a cell of the feature map covers, along each axis. */
+/** The number of pixels of the picture that a cell of the feature map covers, along each axis. */
 export const stride = 16;
 
 /** Convolution stages up to res4: from the picture [1, 3, H, W] to [1, C, H / 16, W / 16]. */

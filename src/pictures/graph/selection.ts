@@ -30,8 +30,8 @@ export interface Selection {
 }
 
 /**
- * How many of the values [N] reach the threshold, and this number limited to at least `least`, at most `most` and at
- * most N; each [1].
+ * The number of the values [N] that reach the threshold, and the same number limited to at least `least`, at most
+ * `most` and at most N; each [1].
  */
 function countOf(g: GraphBuilder, values: Value, { least, most, threshold }: Candidates): [Value, Value] {
   const reached = g.op('Cast', [g.op('GreaterOrEqual', [values, threshold])], { to: int(7) });

@@ -20,7 +20,7 @@ export interface DetectorWeights {
   nameInFile(name: string): string;
   /**
    * Reads a tensor, which must have the given shape; -1 means any size.
-   * @throws BAD_DATA naming the tensor that is missing, has another shape, or holds a value that is not finite
+   * @throws BAD_DATA naming the tensor that is missing, has another shape, or contains a value that is not finite
    */
   get(name: string, shape: readonly number[]): Promise<Weight>;
   close(): Promise<void>;

@@ -10,7 +10,7 @@ export const maxPixels = 0x4000 * 0x4000 - 1;
 /** The endings of picture files. In folders and zips, other files are ignored. */
 export const pictureEndings: readonly string[] = ['.jpg', '.jpeg', '.png', '.webp'];
 
-/** Where a picture is. */
+/** The place of a picture. */
 export interface PictureSource {
   /** The file, for messages. For a picture in a zip, the zip and the name in it. */
   readonly path: string;
@@ -19,9 +19,9 @@ export interface PictureSource {
 }
 
 /**
- * Decodes a JPEG, PNG or WebP to red, green and blue of 8 bits. Of an animation, it decodes the first frame. As in
- * OpenCV's `imread`, the picture is rotated as EXIF says, the alpha channel is dropped, grey is copied to the three
- * channels, 16 bits are reduced to 8, and colour profiles are ignored.
+ * Decodes a JPEG, PNG or WebP to red, green and blue of 8 bits. If the file is an animation, it decodes the first
+ * frame. As in OpenCV's `imread`, the picture is rotated as EXIF says, and the alpha channel is dropped. Grey is copied
+ * to the three channels, 16 bits are reduced to 8, and colour profiles are ignored.
  * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA naming the file if it is not a picture, is cut short or is too large;
  *   UNSUPPORTED
  */

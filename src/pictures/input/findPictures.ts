@@ -20,8 +20,8 @@ export interface PictureFile extends PictureSource {
  * The pictures that the paths name, in the order of the paths. A path may be a file. A folder or a `.zip` gives all
  * JPEG, PNG and WebP files in it and in its subfolders, sorted by name. A glob such as `photos/*.jpg` gives the
  * pictures that it matches, sorted by name.
- * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA for a damaged zip; BAD_ARGUMENT for two pictures of one id, a name that
- *   a feature file cannot hold, or a folder, zip or glob without pictures
+ * @throws FILE_MISSING, FILE_ACCESS, BAD_DATA for a damaged zip; BAD_ARGUMENT for two pictures with one id, a name that
+ *   is not possible in a feature file, or a folder, zip or glob without pictures
  */
 export async function findPictures(paths: readonly string[]): Promise<readonly PictureFile[]> {
   const found: (PictureSource & { readonly name: string })[] = [];
@@ -90,7 +90,8 @@ async function picturesInZip(path: string): Promise<NamedSource[]> {
   const file = await RegularFile.open(path);
   try {
     const entries = [...(await readZipDirectory(file)).values()].filter(
-      // For each file, a zip of macOS also has a file with metadata, whose name begins with `__MACOSX/` or `._`.
+      // A zip of macOS has a second file with metadata for each file. The name of this second file begins with
+      // `__MACOSX/` or `._`.
       ({ name }) => isPicture(name) && !/(^|\/)(__MACOSX\/|\._)/.test(name),
     );
     return entries

@@ -56,7 +56,9 @@ function bilinear({ width, data }: Raster, size: Size, x: Taps, y: Taps, levels:
   return { ...size, data: result };
 }
 
-/** As torch's `interpolate`: bilinear, `align_corners` off, no antialiasing, half-pixel centres, in float32. */
+/**
+ * Resizes like torch's `interpolate`: bilinear, `align_corners` off, no antialiasing, half-pixel centres, in float32.
+ */
 export function resizeAsTorch(picture: Raster, size: Size): Raster<Float32Array> {
   const along = (from: number, to: number): Taps => {
     const scale = fround(from / to);
@@ -67,8 +69,8 @@ export function resizeAsTorch(picture: Raster, size: Size): Raster<Float32Array>
 }
 
 /**
- * As OpenCV's `resize` of floats with one factor for both axes: bilinear, no antialiasing. Positions are computed in
- * float64 from the factor and not from the sizes.
+ * Resizes like OpenCV's `resize` of floats with one factor for both axes: bilinear, no antialiasing. Positions are
+ * computed in float64 from the factor and not from the sizes.
  */
 export function resizeAsOpenCv(picture: Raster, size: Size, factor: number, levels: Levels): Raster<Float32Array> {
   const along = (from: number, to: number): Taps => taps(from, to, (i) => (i + 0.5) / factor - 0.5);
@@ -89,7 +91,8 @@ interface Windows {
 }
 
 /**
- * Triangular weights over the source cells of each cell of the result. If the picture shrinks, the triangle is wider.
+ * Triangular weights over the source cells of each cell of the result. If the picture becomes smaller, the triangle is
+ * wider.
  */
 function windows(from: number, to: number): Windows {
   const scale = from / to;
@@ -114,8 +117,8 @@ function windows(from: number, to: number): Windows {
 }
 
 /**
- * As Pillow's `resize` with `BILINEAR`: antialiased if the picture shrinks, rounded to 8 bits after each of the two
- * passes.
+ * Resizes like Pillow's `resize` with `BILINEAR`: antialiased if the picture becomes smaller, and rounded to 8 bits
+ * after each of the two passes.
  */
 export function resizeAsPillow({ width, height, data }: Raster, size: Size): Raster {
   let rows = data;

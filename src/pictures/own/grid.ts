@@ -10,8 +10,8 @@ export interface FeatureMap {
 }
 
 /**
- * Grid features: the picture is divided into `count` × `count` cells of one size, row by row. The feature of a cell is the mean
- * of the map's cells that it touches (torch's `adaptive_avg_pool2d`).
+ * Grid features: the picture is divided into `count` × `count` cells of one size, row by row. The feature of a cell is
+ * the mean of all cells of the map that overlap with it (torch's `adaptive_avg_pool2d`).
  * @returns features [count² × channels], boxes [count² × 4] in pixels
  */
 export function gridObjects(

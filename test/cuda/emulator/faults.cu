@@ -94,7 +94,7 @@ template <Fault fault>
 std::string outcome() {
   std::vector<float> values(kRows * kWidth);
   for (float& v : values) v = randomFloat();
-  // There is one row more than is written, so that a read behind the last row gives NaN.
+  // There is one additional row that is never written, so that a read after the last row gives NaN.
   values.resize((kRows + 1) * kWidth, NAN);
   Array<float> x(values);
   float* y;

@@ -1,4 +1,4 @@
-// Compares operations of the lanes of a warp, the functions of ptx.cuh and the rounding of bfloat16 with plain loops.
+// Compares operations of the lanes of a warp, the functions of ptx.cuh and the rounding of bfloat16 with simple loops.
 // It also compiles with nvcc. On a GPU it shows whether the emulator gives the same results as the hardware.
 #include <cmath>
 #include <cstring>
@@ -214,7 +214,7 @@ __global__ void roundAll(const float* x, int n, bf16* y, uint32_t* packed, float
   unpacked[i] = unpackBf16(packed[i]);
 }
 
-// Rounds to the nearer of the two neighbours, and to the even one in the middle, without operations on bits.
+// Rounds to the nearer of the two neighbours, or to the even one if both are equally near. Uses no operations on bits.
 float nearest(float x) {
   if (std::isnan(x) || std::isinf(x)) return x;
   uint32_t bits;

@@ -1,4 +1,4 @@
-// Tests the emulator itself: random order, NaN in fresh memory, limits, and its matrix products.
+// Tests the emulator itself: random order, NaN in new memory, limits, and its matrix products.
 #include <algorithm>
 #include <cmath>
 #include <cstring>

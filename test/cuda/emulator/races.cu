@@ -1,6 +1,6 @@
-// Races that give right values on the emulator, in every order. The argument names one. Prints the result of the right
-// kernel or order, then the result of the same with the fault. races.test.ts has the expected results;
-// scripts/check-races.mjs builds the program.
+// Races that give right values on the emulator, in every order. The argument names one of them. The program prints the
+// result of the right kernel or order, and then the result of the same kernel or order with the fault. races.test.ts
+// has the expected results; scripts/check-races.mjs builds the program.
 #include <cstring>
 #include <functional>
 #include <string>
@@ -94,7 +94,7 @@ __global__ void atomics(float* sum, bool wrong) {
     atomicAdd(sum, 0.0f);
 }
 
-// Four or two elements at once, from `first` on.
+// Reads four or two elements at once, from `first` on.
 __global__ void fours(const float* from, float* out, int first) {
   const float4 x = *reinterpret_cast<const float4*>(from + first);
   out[threadIdx.x] = x.x + x.w;
@@ -143,7 +143,7 @@ void copyOverReader(World& w, bool wrong) {
   cudaMemsetAsync(w.floats.data(), 0, sizeof(float), w.second);
 }
 
-// The host waits for the stream, or, as the fault, for something else.
+// The host waits for the stream. With the fault, it waits for something else.
 void host(World& w, bool wrong) {
   LXMERT_LAUNCH(write, 1, 1, 0, w.first, w.floats.data());
   cudaStreamSynchronize(wrong ? w.second : w.first);

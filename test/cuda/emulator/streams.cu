@@ -41,8 +41,8 @@ void workWaitsToBeWaitedFor() {
   CHECK(x.read()[0] == 3);
 }
 
-// Steps with inputs in two slots. Each input is copied while the step before uses the other slot. Returns the number of
-// trials in which a step has read a wrong input.
+// Steps with inputs in two slots. Each input is copied while the previous step uses the other slot. Returns the number
+// of trials in which a step has read a wrong input.
 enum class Missing { Nothing, WaitForTheCopy, WaitForTheReader };
 
 int wrongSteps(Missing missing) {
@@ -56,7 +56,7 @@ int wrongSteps(Missing missing) {
     for (int step = 0; step < kSteps; ++step) {
       float* slot = slots.data() + step % 2;
       inputs[step] = static_cast<float>(step + 1);
-      // This step's copy must run after all work that was enqueued on `compute` before the last copy.
+      // The copy of this step must run after all work that was enqueued on `compute` before the previous copy.
       if (step > 0 && missing != Missing::WaitForTheReader) cudaStreamWaitEvent(copies, fence);
       cudaEventRecord(fence, compute);
       cudaMemcpyAsync(slot, &inputs[step], sizeof(float), cudaMemcpyHostToDevice, copies);

@@ -47,7 +47,7 @@ inline float randomFloat(float limit = 1) { return std::uniform_real_distributio
 
 inline int randomBelow(int n) { return std::uniform_int_distribution<int>(0, n - 1)(generator()); }
 
-// An array on the device. Without values it has the contents of fresh memory.
+// An array on the device. Without values it has the contents of new memory.
 template <class T>
 class Array {
  public:

@@ -15,11 +15,11 @@ constexpr int kSide = 32;
 __device__ int lane() { return static_cast<int>(threadIdx.x) % kSide; }
 __device__ int row() { return static_cast<int>(threadIdx.x) / kSide; }
 
-// Copies rows; either the reads or the writes may go by columns.
+// Copies rows. The lanes of a warp read or write either neighbouring elements of a row or elements of one column.
 __global__ void copyRows(const float* in, float* out) { out[threadIdx.x] = in[threadIdx.x]; }
 __global__ void readAcross(const float* in, float* out) { out[threadIdx.x] = in[lane() * kSide + row()]; }
 __global__ void writeAcross(const float* in, float* out) { out[lane() * kSide + row()] = in[threadIdx.x]; }
-// Begins one element behind the beginning of a sector.
+// Begins one element after the beginning of a sector.
 __global__ void readBeside(const float* in, float* out) { out[threadIdx.x] = in[threadIdx.x + 1]; }
 // All lanes read the same element.
 __global__ void broadcast(const float* in, float* out) { out[threadIdx.x] = in[row()]; }

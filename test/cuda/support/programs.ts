@@ -16,7 +16,9 @@ const { variables } = JSON.parse(readFileSync(join(root, 'native/sources.gypi'),
 export const emulatorSources = variables['lxmert_emulator_sources'];
 export const cudaSources = [...variables['lxmert_cuda_sources'], ...emulatorSources];
 
-/** The sources of the program that checks and times the kernels, with the CPU's kernels for comparison. */
+/**
+ * The sources of the program that checks the kernels and measures their time, with the CPU's kernels for comparison.
+ */
 export const kernelSources = [
   ...readdirSync(join(root, 'bench/cuda'))
     .filter((name) => name.endsWith('.cu'))

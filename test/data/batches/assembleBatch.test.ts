@@ -47,7 +47,9 @@ async function assembleOf(from: PretrainData, { tasks, rates, ...job }: Asked = 
 
 const assemble = (asked?: Asked): Promise<Batch> => assembleOf(data, asked);
 
-/** Four standard deviations around the mean of a binomial count: one of 16,000 right runs fails. */
+/**
+ * Four standard deviations around the mean of a binomial count. By chance, one of 16,000 runs without a fault fails.
+ */
 function expectShare(count: number, of: number, share: number): void {
   const deviation = Math.sqrt(of * share * (1 - share));
   expect(Math.abs(count - of * share)).toBeLessThan(4 * deviation);

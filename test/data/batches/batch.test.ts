@@ -1,4 +1,4 @@
-/** The table of a batch's fields, and what is derived from it. */
+/** Tests the table of a batch's fields, and the functions that are derived from it. */
 import { describe, expect, test } from '@jest/globals';
 import {
   arraysOf,

@@ -108,9 +108,9 @@ describe('batches made by worker threads', () => {
       await batches.return(undefined);
       expect((await batches.next()).done).toBe(true);
     }
-    // Threads of libuv's pool may have started meanwhile.
+    // Threads of libuv's pool may have started in the meantime.
     expect(await countThreads()).toBeLessThanOrEqual(before + 4);
-    // The data themselves have the file open once.
+    // The opened data have the file open once.
     expect(await timesOpen(data.features.path)).toBe(1);
   });
 

@@ -16,7 +16,7 @@ const tokenOffsets = Uint32Array.from({ length: size + 1 }, (_, sample) =>
 );
 const shape = { seed: 3, epoch: 1, batchSize: 10, batches: 20 };
 
-/** The widest span of lengths in a batch, in the mean. */
+/** The difference between the longest and the shortest length in a batch, as the mean over the batches. */
 function meanSpan(order: Uint32Array): number {
   const spans = Array.from({ length: 100 }, (_, batch) => {
     const found = [...order.subarray(batch * 10, (batch + 1) * 10)].map((sample) => lengths[sample]);
@@ -32,7 +32,7 @@ describe('the order with length buckets', () => {
   test('has each sample once, and those behind the last whole batch where they were', () => {
     expect([...order].sort((a, b) => a - b)).toEqual(lengths.map((_, sample) => sample));
     expect(order.subarray(1000)).toEqual(random.subarray(1000));
-    // Groups do not mix.
+    // Samples stay in their groups.
     expect([...order.subarray(0, 200)].sort()).toEqual([...random.subarray(0, 200)].sort());
   });
 

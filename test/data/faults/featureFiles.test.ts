@@ -1,4 +1,4 @@
-/** Feature files with mistakes of other programs, or damaged copies: the message names the mistake. */
+/** Tests feature files with mistakes of other programs, and damaged copies. The message must name the mistake. */
 import { gzipSync } from 'node:zlib';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
@@ -43,7 +43,7 @@ function half(value: number): number {
   return exponent <= 0 ? 0 : ((bits >>> 16) & 0x8000) | (exponent << 10) | ((bits >>> 13) & 0x3ff);
 }
 
-/** Numbers like those of a detector: many zeros, the others around 1. */
+/** Numbers like those of a detector: many zeros, and other numbers around 1. */
 const roi = (count: number) =>
   Array.from({ length: count }, (_, i) => Math.max(0, 1.5 * Math.sin(i * 12.9898) + Math.sin(i * 3.7) + 0.4));
 

@@ -1,4 +1,7 @@
-/** Text, answers and images of samples: which are refused, which give notes, and when two data are the same samples. */
+/**
+ * Tests which text, answers and images of samples are refused, which give notes, and when two data have the same
+ * samples.
+ */
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { trainBatches, validBatches } from '../../../src/data/batches/batching.js';

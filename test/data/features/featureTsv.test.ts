@@ -275,7 +275,9 @@ describe('fuzzing', () => {
   const images = [testImage(0, 2, 3), testImage(1, 3, 3), testImage(2, 1, 3)];
   const whole = Buffer.from(tsvText(images));
 
-  /** What is read, or the error; anything but a LxmertError with the file's name in it is a failure. */
+  /**
+   * Returns the data that were read, or the error. Any error except an LxmertError with the file's name is a failure.
+   */
   async function readAll(file: string, inMemory: boolean): Promise<string> {
     try {
       const source = await openFeatureTsv(file, { ...labels, inMemory });
@@ -302,7 +304,7 @@ describe('fuzzing', () => {
         const fromDisk = await readAll(file, false);
         expect(await readAll(file, true)).toBe(fromDisk);
         if (fromDisk === 'refused') return;
-        // What was not refused has all images, in order, and all numbers are in range.
+        // A file that was not refused has all images, in order, and all numbers are in range.
         const records = JSON.parse(fromDisk) as { features: object; boxes: object; objectConfs: object }[];
         expect(records).toHaveLength(3);
         for (const { features, boxes, objectConfs } of records) {

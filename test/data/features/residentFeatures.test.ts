@@ -1,4 +1,4 @@
-/** Batches that name rows of a table of features are, row by row, the batches that carry them. */
+/** Batches with row numbers of a table of features must be equal, row by row, to batches that contain the features. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -19,7 +19,7 @@ import { ThreadedData, countThreads, take, timesOpen } from '../support/threads.
 
 let threaded: ThreadedData;
 let workerScript: URL;
-/** Of threads that read the table. */
+/** The number of threads that read the table. */
 let tableScript: URL;
 beforeAll(async () => {
   threaded = await ThreadedData.make();
@@ -38,7 +38,7 @@ async function numbersOf(table: FeatureTable): Promise<Float32Array> {
 
 const rounded = (values: Float32Array) => values.map((value) => halfToFloat(floatToHalf(value)));
 
-/** Fetches the features of a batch from the table, as the device does. */
+/** Reads the features of a batch from the table, as the device does. */
 function fetched({ residentRows, residentTargets, ...batch }: Batch, numbers: Float32Array, width: number): Batch {
   const fetch = (rows: Int32Array): Float32Array => {
     const values = new Float32Array(rows.length * width);
@@ -71,7 +71,7 @@ describe('residentFeatures', () => {
     const got = await partsOf(trainBatches(own, { ...options, ...how }), 4);
     const expected = await partsOf(trainBatches(data, options), 4);
     expect(got.map((batch) => fetched(batch, numbers, 6))).toEqual(expected.map(withRoundedFeatures));
-    // Zeros, kept ones and those of other images are all among them.
+    // The features must contain zeros, unchanged features, and features of other images.
     const rows = got.flatMap(({ residentRows }) => [...residentRows!]);
     expect(rows).toContain(-1);
     expect(new Set(rows).size).toBeGreaterThan(table.rows / 2);
@@ -84,7 +84,7 @@ describe('residentFeatures', () => {
     await Promise.all([masked, unmasked]);
   });
 
-  /** Ten images in one file, the last one first, of which split `a` shows 5, 2 and 8, and split `b` 2 and 7. */
+  /** Ten images in one file, in reverse order. Split `a` uses images 5, 2 and 8, and split `b` uses images 2 and 7. */
   async function twoSplits(files = new FeatureFiles()): Promise<PretrainData[]> {
     const numbers = Array.from({ length: 10 }, (_, i) => i);
     const text = JSON.parse(testData({ images: 10 })['train.json']) as object[];
@@ -102,7 +102,7 @@ describe('residentFeatures', () => {
     return sets;
   }
 
-  /** The values that a set reads of an image, except its features. */
+  /** The values of an image that a set reads, except its features. */
   async function detectionsOf(features: Pick<ObjectReader, 'read'>, image: number, width: number) {
     const rows = allocateObjectRows(2, width);
     await features.read(image, rows, 0);
@@ -137,7 +137,7 @@ describe('residentFeatures', () => {
       await threaded.openFolder(path, { splits: 'b' }),
     ];
     expect(residentFeatures([first, second]).table).toMatchObject({ rows: 2 * 4, sharedRows: 2 });
-    // The same names in another file are other images.
+    // In another file, the same names mean other images.
     const [, other] = await twoSplits();
     expect(residentFeatures([first, other]).table).toMatchObject({ rows: 2 * 5, sharedRows: 0 });
   });
@@ -166,7 +166,7 @@ describe('residentFeatures', () => {
 
   async function* copies(table: FeatureTable) {
     for await (const piece of table.pieces()) {
-      // This gives the threads time to write into the piece, if they did so by mistake.
+      // If the threads wrote into the piece by mistake, this would give them time to do it.
       await new Promise((done) => setTimeout(done, 5));
       yield [...piece];
     }
@@ -190,9 +190,9 @@ describe('residentFeatures', () => {
     for (const workers of [0, 3]) {
       const { table } = residentFeatures([data], { workers, workerScript: tableScript, pieceBytes: 200 });
       expect(await take(table.pieces(), 2)).toHaveLength(2);
-      // Threads of libuv's pool may have started meanwhile.
+      // Threads of libuv's pool may have started in the meantime.
       expect(await countThreads()).toBeLessThanOrEqual(before + 4);
-      // The data themselves have the file open once.
+      // The opened data have the file open once.
       expect(await timesOpen(data.features.path)).toBe(1);
     }
   });

@@ -188,7 +188,7 @@ describe('fuzzing data.yaml', () => {
         const read = parse(good.slice(0, at) + character + good.slice(at + 1));
         if (read === undefined) return;
         checkRead(read);
-        // A # makes a comment of what follows, as YAML has it.
+        // In YAML, the text after a # is a comment.
         if (character !== '#') expect(read.splits.size).toBe(2);
       }),
       { seed: 1, numRuns: 1500 },

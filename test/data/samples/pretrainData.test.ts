@@ -263,7 +263,8 @@ describe('openPretrainData', () => {
       };
       const data = await open(Infinity);
       await data.close();
-      // Two reads of the TSV and two of the sentences, of which the second finds the end of the file, and one per image.
+      // There are two reads of the TSV, two reads of the sentences (the second read finds the end of the file), and one
+      // read for each image.
       const all = looks;
       expect(all).toBe(inMemory ? 9 : 4);
       for (let at = 0; at < all; at++) {

@@ -47,7 +47,7 @@ async function flip(path: string, at: number): Promise<void> {
   await file.close();
 }
 
-/** A copy of the store, to damage. */
+/** A copy of the store that the test damages. */
 function copyOf(name: string): string {
   const copy = folder.path(name);
   cpSync(store, copy, { recursive: true });
@@ -167,7 +167,7 @@ describe('reading', () => {
   test('180,000 images are open in a second or so', async () => {
     const large = folder.path('large');
     const builder = new IndexBuilder();
-    // One shard, whose few rows stand for all images.
+    // Makes one shard with a few rows, which are used for all images.
     cpSync(store, large, { recursive: true });
     const { manifest, reader } = await openStore(store);
     await reader.close();
@@ -185,7 +185,7 @@ describe('reading', () => {
     await finishStore(large, builder.finish(), manifest);
     const started = performance.now();
     const opened = await openStoreSource(large);
-    // By a wide margin: an idle core takes a quarter of a second.
+    // The limit has a wide margin: an idle core needs a quarter of a second.
     expect(performance.now() - started).toBeLessThan(5000);
     expect(opened.indexOf('COCO_train2014_000000179999')).toBe(179_999);
     await opened.reader.close();
@@ -298,7 +298,7 @@ describe('an import that was killed', () => {
     const whole = folder.path('undisturbed');
     await importInThread(large, whole, options);
     const out = folder.path('killed');
-    // In threads, as users have it.
+    // Uses threads, as in a run of a user.
     const program = `
       import { importFeatures } from ${JSON.stringify(join(copy.folder, 'src', 'imports', 'index.js'))};
       await importFeatures([${JSON.stringify(large)}], ${JSON.stringify(out)}, { workers: 2, shardBytes: 60000,
@@ -308,7 +308,7 @@ describe('an import that was killed', () => {
       const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
         stdio: ['ignore', 'pipe', 'inherit'],
       });
-      // Killed once it is some images further than the one before was.
+      // The process is killed when it has processed some images more than the previous process.
       const goal = seen + 60;
       let text = '';
       child.stdout.setEncoding('utf8').on('data', (more: string) => {

@@ -11,12 +11,12 @@ export interface TestImage {
   readonly objectConfs: readonly number[];
   readonly attrIds: readonly number[];
   readonly attrConfs: readonly number[];
-  /** In pixels, four numbers for each object. */
+  /** Boxes in pixels, four numbers for each object. */
   readonly boxes: readonly number[];
   readonly features: readonly number[];
 }
 
-/** An image whose values all differ, so that a test notices exchanged values. */
+/** An image in which all values are different, so that a test detects exchanged values. */
 export function testImage(number: number, objects: number, featureDim: number): TestImage {
   const range = <T>(length: number, value: (i: number) => T) => Array.from({ length }, (_, i) => value(i));
   return {

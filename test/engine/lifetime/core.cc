@@ -174,7 +174,7 @@ void failedReserveChangesNothing() {
   enqueueFill(*engine, 5);
   CHECK(codeOf([&] { engine->reserve(kArena, observed.largest_arena + 1); }) == "OUT_OF_MEMORY");
   CHECK(codeOf([&] { engine->reserve(kArena, observed.largest_claim + 1); }) == "OUT_OF_MEMORY");
-  CHECK(codeOf([&] { engine->reserve(ArenaId::Workspace, observed.largest_claim); }) == "OUT_OF_MEMORY");  // together
+  CHECK(codeOf([&] { engine->reserve(ArenaId::Workspace, observed.largest_claim); }) == "OUT_OF_MEMORY");  // in total
   std::vector<float> values(kFloats);
   CHECK(read(*engine, values.data()) == "");
   CHECK(values[kFloats - 1] == 5.0f && engine->reserved() == kBytes && observed.claimed == kBytes);
@@ -193,7 +193,7 @@ void queueOutlivesItsAbort() {
   CHECK(ran == before);
 }
 
-// Engines on several threads, each made, used and ended at random moments: for the thread sanitizer.
+// Several threads make, use and end engines at random moments. This test is for the thread sanitizer.
 void manyEngines() {
   std::vector<std::thread> owners;
   for (unsigned owner = 0; owner < 4; ++owner)

@@ -26,7 +26,7 @@ async function runLimited(mode: string): Promise<Child<Readonly<Record<string, u
 }
 
 interface FuzzReport {
-  /** Calls by how they ended: a value, a promise that resolved, an error by its code. */
+  /** The number of calls by their result: a value, a promise that resolved, or the code of an error. */
   readonly returned: number;
   readonly resolved: number;
   readonly refused: Readonly<Record<string, number>>;
@@ -58,7 +58,7 @@ describe('reserve', () => {
     const machine = limit > 0 && limit < totalmem() ? limit : totalmem();
     const share = Math.floor(0.6 * machine);
     const other = Engine.create({ device: 'cpu', threads: 1 });
-    other.reserve('state', share); // no page is touched, so no memory is used
+    other.reserve('state', share); // no page is used, so the arena takes no memory
     const held = { code: 'OUT_OF_MEMORY', message: expect.stringMatching(/other engines hold [\d.]+ GiB/) };
     expect(() => engine.reserve('workspace', share)).toThrow(expect.objectContaining(held));
     expect(() => other.reserve('workspace', share)).toThrow(expect.objectContaining({ code: 'OUT_OF_MEMORY' }));

@@ -5,7 +5,10 @@ import { randomBatch, smallConfig } from '../../support/batches.js';
 import { firstGood } from '../../support/tries.js';
 import { matrixProduct, newPretrainer, stepOptions } from './work.js';
 
-/** Largest share of time in which the event loop may be busy while the engine works. If it waited, the share would be 1. */
+/**
+ * Largest share of time in which the event loop may be busy while the engine works. If the event loop waited for the
+ * engine, the share would be 1.
+ */
 const free = 0.5;
 
 /** The share of the time of `work` in which the event loop did not sleep. A call that waits counts as not sleeping. */

@@ -1,6 +1,6 @@
-// Tests the CPU's kernels if any of their allocations fails: each kernel must throw std::bad_alloc on the thread that
-// called it, also when another thread of its parallel region finds no memory. An exception that leaves such a region
-// would end the process. kernels.test.ts builds and runs this.
+// Tests the CPU's kernels when one of their allocations fails. Each kernel must throw std::bad_alloc on the thread that
+// called it, even if the allocation failed on another thread of its parallel region. An exception that leaves such a
+// region would end the process. kernels.test.ts builds and runs this.
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
-// Kernels whose allocations fail: see kernels.cc.
+// Tests kernels whose allocations fail: see kernels.cc.
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'lxmert-oom-'));
 const program = join(folder, 'kernels');

@@ -22,8 +22,9 @@ export interface Child<Report> {
 }
 
 /**
- * Runs a script of ./children in a separate process, where a crash gives an exit code. It allocates from one pool of
- * memory: with several, as threads come and go, freed memory stays with the process and looks like a leak.
+ * Runs a script of ./children in a separate process, so that a crash gives an exit code. The process allocates memory
+ * from only one pool. With several pools, freed memory would stay in the process when threads start and end, and would
+ * look like a leak.
  */
 export function runChild<Report = unknown>(
   script: string,

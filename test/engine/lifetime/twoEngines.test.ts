@@ -3,7 +3,7 @@ import type { Pretrainer } from '../../../src/pretrain/pretrainer.js';
 import { randomBatch, smallConfig } from '../../support/batches.js';
 import { newPretrainer, stepOptions } from './work.js';
 
-/** Two models that differ in everything: sizes, batches, threads. */
+/** Two models with different sizes, batches and numbers of threads. */
 const setups = [
   { config: smallConfig({ hiddenSize: 64, numAttentionHeads: 4 }), batchSize: 24, threads: 2, seed: 1 },
   {

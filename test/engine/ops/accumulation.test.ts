@@ -1,4 +1,7 @@
-/** A batch in parts has the same gradients as the whole batch, with dropout: masks depend on the global sample, scales on all parts. */
+/**
+ * With dropout, a batch in parts must give the same gradients as the whole batch: masks depend on the global sample,
+ * and scales depend on all parts.
+ */
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import type { Batch } from '../../../src/data/batches/batch.js';
 import { lossNames, plainSum, type Tallies } from '../../../src/pretrain/losses.js';
@@ -34,9 +37,9 @@ async function gradientsOf(parts: readonly Batch[]): Promise<Result> {
   return { tallies, gradients };
 }
 
-/** Parameters whose gradients differ by more than float32 sums in another order would. */
+/** Parameters whose gradients differ more than they would if float32 sums were only added in another order. */
 function differing(a: Result, b: Result): string[] {
-  // A gradient that is only rounding (the bias of keys) is compared with the norm of the others.
+  // If a gradient is only a rounding error (the bias of keys), it is compared with the norm of the other gradients.
   const largest = Math.max(...[...b.gradients.values()].map(normOf));
   return [...a.gradients].flatMap(([name, values]) => {
     const wanted = b.gradients.get(name)!;

@@ -8,7 +8,10 @@ import { problemsOf, runOp } from '../support/runCase.js';
 import { attentionCases, type AttentionKind } from '../support/table/attention.js';
 
 const ops = ['attentionForward', 'attentionBackward', 'attentionMapGradient'] as const;
-/** `attentionMapGradient` has one kernel a back end, for whole vectors and others, which the op table tries. */
+/**
+ * In each back end, `attentionMapGradient` has only one kernel, for aligned and other tensors. The tests of the op
+ * table run this kernel.
+ */
 const opsWithVectors = ops.slice(0, 2);
 
 /** One case for each number of 16-row tiles and each head dimension for which there are kernels. */
@@ -63,7 +66,7 @@ describe.each(backends)('$name', ({ name, open, precision, dtype }) => {
   describe.each(ops)('%s', (op) => {
     test.each(oversized)('of $longest rows and head dimensions $headDims: taken, or refused by name', async (kind) => {
       if (name.startsWith('cpu')) return expect(await problemsAt(op, kind, 0)).toEqual([]);
-      // A failed op ends its engine, so this one has its own.
+      // A failed op makes its engine unusable, so this test has a separate engine.
       const other = open();
       reserveArenas(other);
       const { args } = attentionCases[op](new Rng(0), kind, dtype);

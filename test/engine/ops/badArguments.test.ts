@@ -179,7 +179,7 @@ describe('the addon itself', () => {
     [0, 2 ** 53],
     [0, Infinity],
   ])('refuses to copy to and from arena %p at %p', (arena, offset) => {
-    expect(arenaNames[4]).toBe('workspace'); // not reserved here
+    expect(arenaNames[4]).toBe('workspace'); // this arena is not reserved
     for (const call of [
       () => void addon.read(native, arena, offset, numbers),
       () => void addon.upload(native, arena, offset, numbers),

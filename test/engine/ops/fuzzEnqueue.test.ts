@@ -1,4 +1,7 @@
-/** Thousands of calls with wrong numbers: each is refused with a code, or uses only the arenas; the process does not end. */
+/**
+ * Makes thousands of calls with wrong numbers. Each call must be refused with a code, or use only the arenas. The
+ * process must not end.
+ */
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { loadAddon } from '../../../src/engine/load.js';
@@ -102,7 +105,7 @@ test('right calls with a few numbers changed', async () => {
     ),
     { numRuns: 5000, seed: 2019 },
   );
-  // Both results must be frequent, otherwise the test tries too little.
+  // Both results must be frequent; otherwise the test covers too few cases.
   expect(Math.min(counts.taken, counts.refused)).toBeGreaterThan(300);
 });
 

@@ -1,6 +1,7 @@
 /**
- * No op reads inactive rows of an activation: `linear` on CUDA leaves its bias there. Only a product reads them, as the
- * input of a weight's gradient, where the rows of the output's gradient are zeros.
+ * No op may read inactive rows of an activation, because `linear` on CUDA writes its bias to them. The only exception
+ * is the product that computes the gradient of a weight: it multiplies the inactive rows with the zeros in the gradient
+ * of the output.
  */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Engine } from '../../../src/engine/index.js';

@@ -21,7 +21,10 @@ interface Setting {
   readonly weights: LossWeights;
 }
 
-/** Random weights, biases and norms. With initial values half of the gradients would not be tested. */
+/**
+ * Random values for weights, biases and layer norms. With the usual initial values, half of the gradients would not be
+ * tested.
+ */
 async function randomModel({ config }: Setting): Promise<Pretrainer> {
   const model = new Pretrainer({ config, adam, engine: { device: 'cpu', threads: 1 } });
   models.push(model);
@@ -39,9 +42,10 @@ const typeTable = 'lxmert.embeddings.token_type_embeddings.weight';
 const tables = /lxmert\.embeddings\.(word|position)_embeddings\.weight/;
 
 /**
- * Compares, for every parameter, the slope along directions in it: along a random half of the elements of its gradient,
- * and, when thorough, along all of it. The loss is a float32 sum, so its differences carry noise, and steps must be long enough to
- * rise above it and short enough for the curvature.
+ * For every parameter, compares the slope of the loss in some directions: along a random half of the elements of its
+ * gradient, and, if `thorough` is true, along the whole gradient. The loss is a float32 sum, so its differences contain
+ * rounding errors. Steps must be so long that differences are much larger than these errors, and so short that the
+ * curvature has little effect.
  */
 async function wrongSlopes(setting: Setting, thorough = false): Promise<{ wrong: string[]; tried: number }> {
   const { batch, weights } = setting;
@@ -74,7 +78,7 @@ async function wrongSlopes(setting: Setting, thorough = false): Promise<{ wrong:
     const half = whole.map((g) => (rng.chance(0.5) ? g : 0));
     for (const direction of thorough ? [whole, half] : [half]) {
       const size = normOf(direction);
-      // The gradient is only rounding, as for the bias of keys: the loss must not change in any direction.
+      // The gradient is only a rounding error, as for the bias of keys: the loss must not change in any direction.
       const along =
         size > 1e-4 * largest ? direction.map((g) => g / size) : rng.floats(gradient.length, gradient.length ** -0.5);
       const step = 0.01;

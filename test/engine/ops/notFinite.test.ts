@@ -40,7 +40,7 @@ describe.each(backends)('$name', ({ open }) => {
       tensor: engine.tensor('parameters', 0, [width, width]),
       gradient: engine.tensor('gradients', 0, [width, width]),
     };
-    // There are a loss before and a loss after it, which stay 0.
+    // There is one loss before it and one loss after it; both stay 0.
     const tallies = engine.tensor('state', 0, [3, 4]);
     const tally = engine.tensor('state', 16, [4]);
     const optimizer = {

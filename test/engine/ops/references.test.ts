@@ -14,7 +14,7 @@ import { Rng } from '../support/rng.js';
 const rng = new Rng(11);
 const random = (count: number, deviation = 1): Float64Array => Float64Array.from(rng.floats(count, deviation));
 
-/** Rows 0, 1, 2 and 5, 6 of 8 are active: with a gap, as in stacked streams. */
+/** Of 8 rows, rows 0, 1, 2, 5 and 6 are active. There is a gap between them, as in stacked streams. */
 const active = [0, 1, 2, 5, 6];
 const capacity = 8;
 const mask = (p: number): MaskKeys => ({

@@ -100,7 +100,7 @@ describe.each(backends.filter(({ precision }) => precision === 'float32'))('$nam
       const slope = (lossScale * ((await lossAt(step)) - (await lossAt(-step)))) / (2 * step);
       expect(Math.abs(gradient[i] - slope)).toBeLessThan(1e-4);
     }
-    // Columns behind the classes are not answers.
+    // Columns after the classes are not answers.
     expect([...gradient.subarray(classes * features)]).toEqual(new Array((width - classes) * features).fill(0));
   });
 });

@@ -1,4 +1,7 @@
-/** The same call gives the same bits with the same number of threads, and the same values with any. */
+/**
+ * The same call must give the same bits with the same number of threads, and values within the tolerance with any other
+ * number.
+ */
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Engine } from '../../../src/engine/index.js';
 import { plainSum } from '../../../src/pretrain/losses.js';

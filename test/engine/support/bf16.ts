@@ -14,5 +14,5 @@ export function fromBf16Bits(bits: number): number {
   return float[0];
 }
 
-/** The nearest number that bfloat16 can hold. */
+/** The nearest number that bfloat16 can represent. */
 export const roundToBf16 = (value: number): number => fromBf16Bits(bf16Bits(value));

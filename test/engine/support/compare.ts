@@ -6,7 +6,7 @@ import type { CaseTensor, Expectation } from './opCase.js';
 
 type Values = Float32Array | Int32Array;
 
-/** Describes what is wrong with `actual`; empty if ‖actual - expected‖ ≤ tolerance · ‖expected‖ and exact parts are equal. */
+/** Describes the fault of `actual`; empty if ‖actual - expected‖ ≤ tolerance · ‖expected‖ and exact parts are equal. */
 export function compare(tensor: CaseTensor, actual: Values, expected: Expectation, tolerance: number): string[] {
   const { values, exact = false, scale = 0 } = expected;
   const where = `${tensor.name} [${tensor.shape.join(', ')}]`;

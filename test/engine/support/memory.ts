@@ -10,8 +10,9 @@ const arenas = ['parameters', 'gradients', 'state', 'inputs'] as const;
 type FixedArena = (typeof arenas)[number];
 
 /**
- * The values between tensors, and in outputs before a run. They are NaN as float32, and their halves as bfloat16, so a read
- * is noticed. The first are signalling NaNs. Arithmetic makes them quiet, so adding to them is noticed, too.
+ * The values between tensors, and in outputs before a run. As float32 they are NaN, and as bfloat16 each of their
+ * halves is NaN, so a test detects that they were read. The float32 numbers are signalling NaNs. An addition turns them
+ * into quiet NaNs, so a test also detects that an op has added to them.
  */
 const guardWord = 0x7fa07fad;
 const poisonWord = 0x7fc07fcb;
@@ -20,7 +21,7 @@ const arenaWords = 1 << 21;
 
 export interface Placed {
   readonly arena: FixedArena;
-  /** In words. */
+  /** Sizes in words. */
   readonly offset: number;
 }
 
@@ -56,7 +57,7 @@ export function placeTensors(args: readonly CaseArgument[], rng: Rng, alignment:
   return { places, before };
 }
 
-/** Each element of a tensor has one half word, or two. */
+/** The number of half words of an element of a tensor: one or two. */
 const halvesPerElement = ({ dtype }: CaseTensor): number => (dtype === 'bf16' || dtype === 'f16' ? 1 : 2);
 const wordsOf = (tensor: CaseTensor): number => Math.ceil((halvesPerElement(tensor) * tensor.values.length) / 2);
 

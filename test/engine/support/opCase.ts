@@ -5,8 +5,9 @@ import { roundToHalf } from './half.js';
 import { sqrt } from './fastMath.js';
 
 /**
- * How an op may change a tensor. `input`: not at all. `output`: it writes every element (all are NaN before). `update`: it adds
- * to the values, or changes them in place. `scratch`: it may leave any values.
+ * How an op may change a tensor. `input`: the op must not change it. `output`: the op writes every element (all are NaN
+ * before). `update`: the op adds to the values, or changes them in place. `scratch`: the tensor may have any values
+ * after the op.
  */
 export type Role = 'input' | 'output' | 'update' | 'scratch';
 
@@ -15,7 +16,7 @@ export interface CaseTensor {
   readonly dtype: DType;
   readonly shape: readonly number[];
   readonly role: Role;
-  /** The values before the run, rounded to the type. For an output or scratch only their number matters. */
+  /** The values before the run, rounded to the type. For an output or scratch only the number of values is used. */
   readonly values: Float32Array | Int32Array;
 }
 
@@ -43,13 +44,13 @@ export interface Expectation {
   /** Whether the bits must be equal, without a tolerance. */
   readonly exact?: boolean;
   /**
-   * Norm of the terms of which the values are sums, if these terms cancel by construction (the gradient of a layer norm
-   * of one column is 0). The error is relative to this norm if it is larger than the norm of the values.
+   * Each value is a sum of terms. If the terms cancel by construction (the gradient of a layer norm of one column is
+   * 0), this is the norm of the terms. The error is relative to this norm if it is larger than the norm of the values.
    */
   readonly scale?: number;
-  /** For a tensor of rows: the inactive rows must have exactly the expected bits, or ... */
+  /** For a tensor of rows: whether the inactive rows must have exactly the expected bits. */
   readonly rows?: CaseRows;
-  /** ... may have any finite numbers. */
+  /** For a tensor of rows: whether the inactive rows may have any finite numbers. */
   readonly anyInactive?: boolean;
   /** Elements that must have exactly the expected bits. */
   readonly untouched?: readonly number[];

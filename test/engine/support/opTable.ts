@@ -11,8 +11,8 @@ import { optimizerOps } from './table/optimizer.js';
 import type { MakeCase } from './world.js';
 
 /**
- * Every op of the engine (native/engine/op_table.h): functions that make random calls, and the results by float64
- * mathematics. All back ends are compared with this table.
+ * Every op of the engine (native/engine/op_table.h): functions that make random calls, and functions that compute the
+ * expected results in float64. All back ends are compared with this table.
  */
 export const opTable: Readonly<Record<OpName, MakeCase>> = {
   ...linearOps,

@@ -1,4 +1,7 @@
-/** Calls as the flat lists of numbers for the addon, with the meaning of each number, so that tests can make wrong calls. */
+/**
+ * Calls as lists of numbers, in the form that the addon reads, with the meaning of each number. With them, tests can
+ * make wrong calls.
+ */
 import { arenaNames } from '../../../src/engine/tensor.js';
 import { rowSets } from '../../../src/engine/stepRecord.js';
 import type { Layout } from './memory.js';

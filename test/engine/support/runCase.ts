@@ -37,7 +37,7 @@ export async function runOp(
   };
 }
 
-/** Describes what is wrong with the result of a case; empty if nothing is wrong. */
+/** Describes the fault of the result of a case; empty if there is none. */
 export function problemsOf({ args, expected }: OpCase, run: Run, tolerance: number): string[] {
   const untold = args.filter(
     (arg) =>

@@ -161,7 +161,7 @@ export const anySet: readonly RowSet[] = [
   'maskedObjects',
 ];
 
-/** Random values in the active rows, zeros elsewhere: the invariant that every op keeps. */
+/** Random values in the active rows, and zeros in all other rows, as every op leaves them. */
 export function rowValues(rng: Rng, rows: CaseRows, width: number, deviation = 1, mean = 0): Float32Array {
   const values = new Float32Array(rows.capacity * width);
   for (const row of rows.active) values.set(rng.floats(width, deviation, mean), row * width);

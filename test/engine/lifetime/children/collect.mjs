@@ -1,4 +1,4 @@
-// Engines that are never disposed. The argument says how they are dropped.
+// Makes engines that are never disposed. The argument determines how they are dropped.
 import { addon, arena, fill, newEngine, product } from './addon.mjs';
 import { engineThreads, mebibyte, ownMiB, report, sleep, until } from './process.mjs';
 
@@ -74,13 +74,13 @@ const modes = {
     return collections > 5 || products > 5000 ? result : modes.pending(4 * products);
   },
 
-  /** gc() is never called, and almost only the memory of engines makes the collector run. */
+  /** gc() is never called. The garbage collector runs almost only because of the memory of engines. */
   async unasked() {
     for (let made = 1; ; made++) {
       const engine = addon.createEngine(1);
       addon.reserve(engine, arena.state, 32 * mebibyte);
       await addon.synchronize(engine); // now its thread exists
-      if (made % 100 > 0) continue; // checking makes garbage, so it is rare
+      if (made % 100 > 0) continue; // a check makes garbage, so there are few checks
       const threads = engineThreads();
       if (made === 200 || threads < made / 2) return { made, threads };
     }

@@ -1,4 +1,4 @@
-// Ways in which a process can end while an engine has work for about ten more minutes.
+// Tests the ways in which a process can end while an engine has work for about ten more minutes.
 import { Worker } from 'node:worker_threads';
 import { addon, arena, fill, newEngine, product } from './addon.mjs';
 import { sleep } from './process.mjs';
@@ -76,7 +76,7 @@ const ways = {
     work(engine, 600);
     say('enqueued');
   },
-  /** A promise keeps the process alive, although nothing else does. */
+  /** Only the promise keeps the process alive. */
   pending() {
     work(engine, 0.5);
     fill(engine, arena.workspace, 4, 5);

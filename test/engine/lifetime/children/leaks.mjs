@@ -51,7 +51,7 @@ for (const [name, call] of Object.entries(calls)) {
   };
   const count = name === 'engines' ? rounds / 10 : rounds;
   await run(count / 4);
-  // Freed memory may be returned later by a thread of the collector. A leak appears in every round.
+  // A thread of the garbage collector may return freed memory later. A leak appears in every round.
   for (let tries = 0; tries < 5; tries++) {
     const before = ownMiB();
     await run(count);

@@ -1,5 +1,5 @@
-// Tests what happens if the system refuses memory. The argument says where; `none` prints how much memory this process uses by
-// itself. Run under a limit of address space (ulimit -v).
+// Tests what happens if the system refuses memory. The argument determines where; with `none`, the script prints how
+// much memory this process uses without engines. Run it with a limit of address space (ulimit -v).
 import { readFileSync } from 'node:fs';
 import { addon, arena, enqueue, fill, none, tensor } from './addon.mjs';
 import { mebibyte, report } from './process.mjs';

@@ -1,4 +1,4 @@
-// Measurements of a child process of these tests about itself. Does not load the addon.
+// Functions with which a child process of these tests measures itself. This file does not load the addon.
 import { readdirSync, readFileSync } from 'node:fs';
 
 export const mebibyte = 2 ** 20;
@@ -19,7 +19,7 @@ export function engineThreads() {
     try {
       if (readFileSync(`/proc/self/task/${id}/comm`, 'utf8').startsWith('lxmert')) count++;
     } catch {
-      // The thread has ended meanwhile.
+      // the thread has ended in the meantime
     }
   }
   return count;

@@ -67,7 +67,7 @@ const grown = () =>
     (source) => source.buffer.grow(8 * words),
   );
 
-/** The target of a read stays alive, although nothing else refers to it. */
+/** Only the read has a reference to its target, and the target stays alive. */
 async function dropped() {
   for (let i = 0; i < 10; i++) product(engine);
   await addon.upload(engine, arena.state, 0, new Float32Array(words).fill(6));

@@ -1,6 +1,6 @@
-// Workers are terminated at random times, several at a time. Arguments: the number of rounds; the number of rounds after which
-// memory must not grow any more; the tolerance in MiB; and `main` if this thread should use an engine meanwhile. Without `main`
-// Node unloads the addon when the last worker has ended.
+// Workers are terminated at random times, several at a time. Arguments: the number of rounds; the number of rounds
+// after which memory must not grow any more; the tolerance in MiB; and `main` if this thread should use an engine at
+// the same time. Without `main` Node unloads the addon when the last worker has ended.
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { engineThreads, ownMiB, report, sleep, until } from './process.mjs';

@@ -13,7 +13,10 @@ const maskStride = 512;
 /** Rows [queryBegin, queryEnd) read rows [keyBegin, keyEnd). */
 export interface Reader {
   readonly sample: number;
-  /** 0: language, or the only stream, reads. 1: vision reads language. */
+  /**
+   * 0: the rows of language, or of the only stream, are the queries. 1: the rows of vision are the queries, and those
+   * of language the keys.
+   */
   readonly direction: 0 | 1;
   readonly queryBegin: number;
   readonly queryEnd: number;
@@ -72,7 +75,7 @@ function* queriesOf(s: AttentionShape, qkv: Vector): Generator<Query> {
           scores.push(dot / sqrt(s.headDim));
           mask.push(maskAt(s.mask, row, head * maskStride + key - reader.keyBegin));
         }
-        if (scores.length === 0) continue; // no key to read: the row stays zero
+        if (scores.length === 0) continue; // there is no key: the row stays zero
         const largest = max(...scores);
         const sum = scores.reduce((total, score) => total + exp(score - largest), 0);
         const logSumExp = largest + log(sum);

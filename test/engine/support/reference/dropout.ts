@@ -1,5 +1,5 @@
 /**
- * Dropout masks: an element is kept when its word of Philox 4x32-10 is at least p · 2³², and then multiplied by 1/(1-p).
+ * Dropout masks: an element is kept and multiplied by 1/(1-p) if its word of Philox 4x32-10 is at least p · 2³².
  * Counter: (column / 4, row in the sample, global sample, op instance); key: (seed, step); word: column mod 4.
  */
 import { philox4x32 } from '../../../../src/data/random.js';

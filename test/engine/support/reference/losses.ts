@@ -14,7 +14,7 @@ export interface LossShape {
 
 export interface CrossEntropy {
   readonly logSumExp: Float64Array;
-  /** The class with the largest logit; of several, the first. */
+  /** The class with the largest logit; the first one if several are equal. */
   readonly predictions: Int32Array;
   readonly rowLoss: Float64Array;
   readonly lossSum: number;
@@ -94,7 +94,7 @@ function targetsOf({ offsets, ids, scores }: SoftTargets, row: number, classes: 
 }
 
 export interface SigmoidCrossEntropy {
-  /** The class with the largest logit; of several, the first. */
+  /** The class with the largest logit; the first one if several are equal. */
   readonly predictions: Int32Array;
   /** The target of the predicted class. */
   readonly rowScore: Float64Array;

@@ -69,7 +69,10 @@ function setting(rng: Rng, kind: AttentionKind, dtype: FloatType) {
 
 const activeSamples = (world: World): number => world.rows('samples').active.length;
 
-/** The maps [samples, heads, side, side] of one direction, over what was there; longer samples are cut. */
+/**
+ * The maps [samples, heads, side, side] of one direction, written over the values before the call; longer samples are
+ * cut.
+ */
 function mapsAfter(
   before: CaseTensor,
   { queries }: AttentionResult,
@@ -87,7 +90,7 @@ function mapsAfter(
   return values;
 }
 
-/** The tensors of the maps of a call, and what is in them afterwards. Only stacked rows have a second direction. */
+/** The tensors of the maps of a call, and their values after the call. Only stacked rows have a second direction. */
 function makeMaps(
   rng: Rng,
   { rows, s, samples }: ReturnType<typeof setting>,

@@ -7,7 +7,7 @@ import { anySet, makeWorld, rowValues, widthFor, type MakeCase, type WorldSize }
 function forward(f: (x: number) => number): MakeCase {
   return (rng, size, dtype) => {
     const { rows, width } = shapeOf(rng, size);
-    // Sometimes values far in both tails.
+    // Some of the values are far in both tails.
     const x = input('x', [rows.capacity, width], rowValues(rng, rows, width, rng.pick([0.05, 1, 4, 30])), dtype);
     const y = output('y', [rows.capacity, width], dtype);
     const values = mapActive(rows, width, (i) => f(x.values[i]));

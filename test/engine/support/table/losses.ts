@@ -25,7 +25,7 @@ function setting(rng: Rng, withRecord: boolean, size?: WorldSize, wide: readonly
   return { rows, s, shape: [rows.capacity, width], slot, scale: Math.fround(world.lossScale[slot]) };
 }
 
-/** The value in columns without a meaning. It would change every sum that includes it. */
+/** The value in columns that are no classes. It would change every sum that includes it. */
 const behindClasses = 1000;
 
 function classification(rng: Rng, withRecord: boolean, size?: WorldSize, dtype?: FloatType) {
@@ -34,7 +34,7 @@ function classification(rng: Rng, withRecord: boolean, size?: WorldSize, dtype?:
   const classes = at.s.width;
   const s: reference.LossShape = { ...at.s, classes, width: classes + rng.pick([0, 0, 1, 6, 40]) };
   const shape = [rows.capacity, s.width];
-  // With whole numbers there are ties; the arg-max is then the first.
+  // With whole numbers, several logits can be equal; the arg-max is then the first of them.
   const ties = rng.chance(0.2);
   const values = rowValues(rng, rows, s.width, rng.pick([0.5, 3])).map((x, i) =>
     i % s.width >= classes ? behindClasses : ties ? Math.round(x) : x,

@@ -33,7 +33,7 @@ export const optimizerOps = {
     const { chunks, size, table } = setting(rng);
     const values = rng.floats(size, rng.pick([1e-6, 1, 100]));
     const inside = (i: number): boolean => chunks.some(([begin, length]) => i >= begin && i < begin + length);
-    // The numbers between the chunks are not gradients.
+    // The numbers between the chunks do not belong to gradients.
     values.forEach((_, i) => (values[i] = inside(i) ? values[i] : NaN));
     const broken = rng.chance(0.15) && values.findIndex((_, i) => inside(i)) >= 0;
     if (broken) values[values.findIndex((_, i) => inside(i))] = rng.pick([NaN, Infinity, -Infinity]);
