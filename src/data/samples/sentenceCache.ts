@@ -186,11 +186,12 @@ export async function collectSamples(
       const result = allocate(size);
       let end = 0;
       for (const { file, runs } of files) {
-        const values = (await file.read(name)) as T;
-        for (const { from, to } of runs) {
-          result.set(values.subarray(from, to), end);
+        const ranges = runs.map(({ from, to }) => {
+          const at = end;
           end += to - from;
-        }
+          return { from, to, at };
+        });
+        await copyRanges(file, name, ranges, result);
       }
       return result;
     };
@@ -243,14 +244,17 @@ async function ragged(
   names: readonly string[],
 ): Promise<{ readonly offsets: Uint32Array; readonly values: readonly TensorValues[] }> {
   const offsets = sharedArrays.uint32(size + 1);
-  const parts: { from: number; to: number; at: number }[][] = [];
+  const parts: Range[][] = [];
   let [sample, end] = [0, 0];
   for (const { file, runs } of files) {
     const ofFile = (await file.read(offsetName)) as Uint32Array;
     parts.push(
       runs.map(({ from, to }) => {
         const part = { from: ofFile[from], to: ofFile[to], at: end };
-        for (let i = from; i < to; i++) offsets[sample++] = end + ofFile[i] - ofFile[from];
+        const shift = end - ofFile[from];
+        if (shift === 0) offsets.set(ofFile.subarray(from, to), sample);
+        else for (let i = from; i < to; i++) offsets[sample + i - from] = ofFile[i] + shift;
+        sample += to - from;
         end += ofFile[to] - ofFile[from];
         return part;
       }),
@@ -263,12 +267,36 @@ async function ragged(
     const make = dtype === 'U16' ? sharedArrays.uint16 : dtype === 'F32' ? sharedArrays.float32 : sharedArrays.int32;
     const result = make(end);
     for (const [i, { file }] of files.entries()) {
-      const ofFile = (await file.read(name)) as Int32Array;
-      for (const { from, to, at } of parts[i]) result.set(ofFile.subarray(from, to), at);
+      await copyRanges(file, name, parts[i], result);
     }
     values.push(result);
   }
   return { offsets, values };
+}
+
+/** Values [from, to) of a tensor, and where they go. */
+interface Range extends Run {
+  readonly at: number;
+}
+
+/** Copies ranges of a tensor, which are in ascending order. Reads the file in pieces, so it needs little memory. */
+async function copyRanges(
+  file: SafetensorsFile,
+  name: string,
+  ranges: readonly Range[],
+  target: Uint8Array | Uint16Array | Uint32Array | Int32Array | Float32Array,
+): Promise<void> {
+  let [start, next] = [0, 0];
+  for await (const piece of file.pieces(name)) {
+    const end = start + piece.length;
+    for (; next < ranges.length && ranges[next].from < end; next++) {
+      const { from, to, at } = ranges[next];
+      const first = Math.max(from, start);
+      target.set((piece as typeof target).subarray(first - start, Math.min(to, end) - start), at + first - from);
+      if (to > end) break;
+    }
+    start = end;
+  }
 }
 
 function countRows(offsets: Uint32Array, above: number): number {
