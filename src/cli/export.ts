@@ -1,5 +1,5 @@
 import { byteSize, counted, whole } from '../figures.js';
-import { exportOnnx, exportTasks } from '../export/index.js';
+import { exportHub, exportOnnx, exportTasks } from '../export/index.js';
 import type { ExportedOnnx } from '../export/index.js';
 import { defineCommand, integerOption, jsonOption, note, print, printJson } from './command.js';
 import { listenToSignals } from './runSignals.js';
@@ -100,9 +100,35 @@ async function untilSignal<T>(work: (signal: AbortSignal) => Promise<T>): Promis
   }
 }
 
+const hub = defineCommand({
+  command: 'hub <model>',
+  describe: 'write a model as a folder for model hubs: weights, configuration, tokenizer, answers and a model card',
+  builder: (yargs) =>
+    yargs
+      .positional('model', modelOption)
+      .option('out', { type: 'string', demandOption: true, requiresArg: true, describe: 'new folder to write' })
+      .option('name', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'name of the model in its card [name of the folder]',
+      })
+      .option('answers', answersOption)
+      .option('heads', headsOption)
+      .option('vocabulary', vocabularyOption)
+      .option('json', jsonOption),
+  handler: async ({ model, out, name, answers, heads, vocabulary, json }) => {
+    const made = await untilSignal((signal) =>
+      exportHub(model, { ...{ out, name, answers, vocabulary, signal }, attentionHeads: heads }),
+    );
+    made.notes.forEach(note);
+    if (json) printJson(made);
+    else print(`${out}: ${made.files.join(', ')}`);
+  },
+});
+
 export const command = defineCommand({
   command: 'export',
   describe: 'write a model for other programs',
-  builder: (yargs) => yargs.command(onnx).demandCommand(1, 'export needs a command: onnx'),
+  builder: (yargs) => yargs.command(onnx).command(hub).demandCommand(1, 'export needs a command: onnx or hub'),
   handler: () => undefined,
 });

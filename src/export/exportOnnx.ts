@@ -7,11 +7,9 @@ import type { OnnxPort, OnnxStoredTensor, OnnxType, OnnxValues } from '../format
 import { dataFileOf, writeOnnxFile } from '../formats/onnxFile.js';
 import type { WriteOnnxOptions } from '../formats/onnxFile.js';
 import { finetuneParameters } from '../finetune/objective.js';
-import { vocabularyIn } from '../finetune/taskFile.js';
 import { openTrainedWeights } from '../finetune/trainedWeights.js';
 import type { TrainedWeights, TrainedWeightsOptions } from '../finetune/trainedWeights.js';
 import { pretrainParameters } from '../pretrain/objective.js';
-import { WordPiece } from '../text/wordPiece.js';
 import { unequalCopies } from '../weights/coverage.js';
 import { float32Pieces } from '../weights/source.js';
 import { taskGraph, opset } from './graph/taskGraph.js';
@@ -19,6 +17,7 @@ import type { Precision } from './graph/modelGraph.js';
 import { metadataOf } from './metadata.js';
 import { headsOf, taskOf } from './tasks.js';
 import type { ExportTask } from './tasks.js';
+import { wordPieceOf } from './vocabulary.js';
 
 export interface ExportOnnxOptions
   extends TrainedWeightsOptions, Pick<WriteOnnxOptions, 'externalData' | 'onProgress' | 'signal'> {
@@ -108,25 +107,6 @@ async function makeParent(path: string): Promise<void> {
   } catch (error) {
     throw fileError(error, 'write', path);
   }
-}
-
-/**
- * The tokenizer of a model: with the given vocabulary, with that beside the weights, or with that of bert-base-uncased.
- * @returns undefined if nothing names a vocabulary, and the model has fewer words than bert-base-uncased
- * @throws BAD_CHECKPOINT if the model has fewer words than its vocabulary
- */
-async function wordPieceOf(
-  { source, config, path }: TrainedWeights,
-  given: string | undefined,
-): Promise<WordPiece | undefined> {
-  const vocabFile = given ?? (source.isFolder ? vocabularyIn(source.folder) : undefined);
-  const wordPiece = await WordPiece.load({ vocabFile });
-  if (wordPiece.vocabSize <= config.vocabSize) return wordPiece;
-  if (vocabFile === undefined) return undefined;
-  throw new LxmertError(
-    'BAD_CHECKPOINT',
-    `${path}: it has ${config.vocabSize} words, and ${vocabFile} has ${wordPiece.vocabSize}; give its vocabulary with --vocabulary`,
-  );
 }
 
 /** Returns a function that makes a parameter of the graph, whose values are read from the weights when it is written. */
