@@ -35,7 +35,7 @@ function cardOf(path: string) {
 }
 
 const shared = ['README.md', 'config.json', 'model.safetensors'];
-const tokenizer = ['special_tokens_map.json', 'tokenizer_config.json', 'vocab.txt'];
+const tokenizer = ['special_tokens_map.json', 'tokenizer.json', 'tokenizer_config.json', 'vocab.txt'];
 
 test('the folder of a run has all files, and its model answers like that of the run', async () => {
   const made = await exportHub(run, { out: at('hub') });
