@@ -1,26 +1,11 @@
 import { basename } from 'node:path';
 import { stringify } from 'yaml';
-import type { ModelConfig } from '../../config/modelConfig.js';
 import { counted, percent, whole } from '../../figures.js';
-import type { TaskDescription } from '../../finetune/taskFile.js';
 import { isRecord } from '../../records.js';
-import type { ConvertReport, WantedTensor } from '../../weights/index.js';
 import { version } from '../version.js';
+import type { CardFacts } from './cardFacts.js';
 import { usage } from './usage.js';
 import type { TrainingFacts } from './training.js';
-
-/** What a model card is made from. */
-export interface CardFacts {
-  /** The name of the model. */
-  readonly name: string;
-  readonly kind: ConvertReport['kind'];
-  readonly config: ModelConfig;
-  readonly tensors: readonly WantedTensor[];
-  readonly answers?: readonly string[] | undefined;
-  readonly task?: TaskDescription | undefined;
-  readonly training?: TrainingFacts | undefined;
-  readonly hasTokenizer: boolean;
-}
 
 /** Text of a user in Markdown, where it must not become markup. */
 const plain = (text: string): string =>

@@ -1,4 +1,4 @@
-import type { CardFacts } from './modelCard.js';
+import type { CardFacts } from './cardFacts.js';
 
 type Kind = CardFacts['kind'];
 
@@ -6,7 +6,7 @@ type Kind = CardFacts['kind'];
 const programs: Readonly<Record<Kind, { readonly model: string; readonly print: string }>> = {
   questionAnswering: {
     model: 'LxmertForQuestionAnswering',
-    print: 'answer = outputs.question_answering_score.argmax(-1).item()\nprint(model.config.id2label[answer])',
+    print: 'print(model.config.id2label[outputs.question_answering_score.argmax(-1).item()])',
   },
   pretraining: {
     model: 'LxmertForPreTraining',
@@ -17,24 +17,31 @@ const programs: Readonly<Record<Kind, { readonly model: string; readonly print: 
   encoder: { model: 'LxmertModel', print: 'print(outputs.pooled_output.shape)' },
 };
 
-const transformersProgram = (kind: Kind, width: number): string => `\`\`\`python
+/** The row of the answer, for a model whose answers are not known. */
+const printRow = 'print(outputs.question_answering_score.argmax(-1).item())';
+
+function transformersProgram({ kind, config, answers }: CardFacts): string {
+  const { model, print } = programs[kind];
+  return `\`\`\`python
 import torch
-from transformers import AutoTokenizer, ${programs[kind].model}
+from transformers import AutoTokenizer, ${model}
 
 folder = "."  # this folder, or its name on a hub
 tokenizer = AutoTokenizer.from_pretrained(folder)
-model = ${programs[kind].model}.from_pretrained(folder).eval()
+model = ${model}.from_pretrained(folder).eval()
 words = tokenizer("what is on the left?", truncation=True, return_tensors="pt")
 # The objects of one picture: features of the detector, and x0, y0, x1, y1 as shares of the picture.
-features = torch.rand(1, 36, ${width})
+features = torch.rand(1, 36, ${config.visualFeatDim})
 boxes = torch.tensor([[[0.1, 0.1, 0.5, 0.9]]]).expand(1, 36, 4)
 with torch.no_grad():
     outputs = model(**words, visual_feats=features, visual_pos=boxes)
-${programs[kind].print}
+${kind === 'questionAnswering' && !answers ? printRow : print}
 \`\`\``;
+}
 
 /** How to use the model from transformers and from lxmert, in Markdown. */
-export function usage({ kind, config, hasTokenizer, task }: CardFacts): string {
+export function usage(facts: CardFacts): string {
+  const { kind, hasTokenizer, task } = facts;
   return [
     'The features must come from the detector whose features the model was trained with.',
     ...(kind === 'nlvr2'
@@ -42,7 +49,7 @@ export function usage({ kind, config, hasTokenizer, task }: CardFacts): string {
           'transformers has no class for the head that reads two pictures. Its `LxmertModel` loads the encoder; lxmert loads all of it.',
         ]
       : []),
-    ...(hasTokenizer ? ['With transformers:', transformersProgram(kind, config.visualFeatDim)] : []),
+    ...(hasTokenizer ? ['With transformers:', transformersProgram(facts)] : []),
     'With lxmert:',
     [
       '```',
