@@ -38,15 +38,14 @@ export function singleModalityEncoders(m: ModelGraph, pictures: 1 | 2): BothStat
 
   const embedded = { rows: sentenceEmbeddings(m, ids, types), stream: streamOf(m, words) };
   const language = layers(m, embedded, 'layer', m.config.lLayers);
-  const seen = { rows: objectEmbeddings(m, features, boxes), stream: streamOf(m, one(real)) };
+  const seen = {
+    rows: objectEmbeddings(m, features, boxes),
+    stream: streamOf(m, pictures === 1 ? real : joinPictures(m, real)),
+  };
   const vision = layers(m, seen, 'r_layers', m.config.rLayers);
   if (pictures === 1) return { language, vision };
   const rows = rowsForPictures(m, language.rows, language.stream);
   return { language: { rows, stream: streamOf(m, maskForPictures(m, words)) }, vision };
-
-  function one(mask: Value): Value {
-    return pictures === 1 ? mask : joinPictures(m, mask);
-  }
 }
 
 function layers(m: ModelGraph, embedded: States, name: string, count: number): States {
