@@ -53,6 +53,10 @@ export type {
   RankedAnswer,
 } from './finetune/index.js';
 
+// A trained model for other programs.
+export { exportHub, exportOnnx } from './export/index.js';
+export type { ExportedHub, ExportedOnnx, ExportHubOptions, ExportOnnxOptions, ExportTask } from './export/index.js';
+
 // Files.
 export { SafetensorsFile, writeSafetensors, type TensorSpec } from './formats/safetensors.js';
 export { writeScenes } from './scenes/index.js';

@@ -91,7 +91,7 @@ async function describe(
 }
 
 /** Returns the best checkpoint of a run, or the last one if there is no best. For other paths it returns the path. */
-async function checkpointIn(path: string): Promise<string> {
+export async function checkpointIn(path: string): Promise<string> {
   for (const link of ['best', 'last']) {
     const folder = join(path, runFiles.checkpoints, link);
     const found = await stat(folder).catch(() => undefined);

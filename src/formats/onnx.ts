@@ -3,8 +3,11 @@ import { LxmertError } from '../errors.js';
 import { RegularFile } from './regularFile.js';
 import { shown } from './shown.js';
 
+/** The values of a tensor: float32, the bits of float16, or int64. */
+export type OnnxValues = Float32Array | Uint16Array | BigInt64Array;
+
 /** The element types of tensors that can be written. */
-export type OnnxValues = Float32Array | BigInt64Array;
+export type OnnxType = 'float32' | 'float16' | 'int64';
 
 export interface OnnxTensor {
   readonly name: string;
@@ -34,19 +37,30 @@ export interface OnnxPort {
   readonly dims: readonly (number | string)[];
 }
 
+/** A tensor whose values are read when they are written. */
+export interface OnnxStoredTensor {
+  readonly name: string;
+  readonly dims: readonly number[];
+  readonly type: OnnxType;
+  /** Gives the values in pieces. A piece is valid only until the next piece. */
+  readonly pieces: () => AsyncIterable<OnnxValues>;
+}
+
 export interface OnnxModel {
   readonly name: string;
+  /** The version of ONNX's operators; default 18. */
+  readonly opset?: number | undefined;
   readonly nodes: readonly OnnxNode[];
   readonly weights: readonly OnnxTensor[];
   readonly inputs: readonly OnnxPort[];
   readonly outputs: readonly OnnxPort[];
 }
 
-/** The version of ONNX's operators, and the version of the file format that belongs to it. */
-const opset = 18;
+/** The version of ONNX's operators, and the version of the file format. This format is enough for operators up to 18. */
+const usualOpset = 18;
 const irVersion = 8;
 
-const elementTypes = { float32: 1, int64: 7 } as const;
+const elementTypes = { float32: 1, int64: 7, float16: 10 } as const;
 const attributeTypes = { float: 1, int: 2, text: 3, ints: 7 } as const;
 
 /** The fields of the metadata in `ModelProto`, and of the graph. */
@@ -73,6 +87,8 @@ const schema = protobuf.Root.fromJSON({
         dataType: field('int32', 2),
         name: field('string', 8),
         rawData: field('bytes', 9),
+        externalData: field('Entry', 13, 'repeated'),
+        dataLocation: field('int32', 14),
       },
     },
     Attribute: {
@@ -116,14 +132,63 @@ const schema = protobuf.Root.fromJSON({
     Metadata: { fields: { entries: field('Entry', metadataField, 'repeated') } },
   },
 });
-const [modelType, metadataType, entryType] = ['Model', 'Metadata', 'Entry'].map((name) => schema.lookupType(name));
+const [modelType, graphType, tensorType, metadataType, entryType] = [
+  'Model',
+  'Graph',
+  'Tensor',
+  'Metadata',
+  'Entry',
+].map((name) => schema.lookupType(name));
 
 /**
  * Encodes a `.onnx` file without metadata. The bytes of `encodeOnnxMetadata` must be written before these bytes. Protobuf
  * allows fields in any order, and with this order the metadata can be read without the weights.
  */
-export function encodeOnnx({ name, nodes, weights, inputs, outputs }: OnnxModel): Uint8Array {
-  const graph = {
+export function encodeOnnx(model: OnnxModel): Uint8Array {
+  return modelType.encode({ ...frameOf(model), graph: graphOf(model) }).finish();
+}
+
+/** Encodes the fields of a model beside its graph and its metadata. */
+export const encodeOnnxFrame = (model: OnnxModel): Uint8Array => modelType.encode(frameOf(model)).finish();
+
+/** Encodes the graph of a model, without the tag and the length before it. */
+export const encodeOnnxGraph = (model: OnnxModel): Uint8Array => graphType.encode(graphOf(model)).finish();
+
+/** Where the values of a tensor are, if they are in another file. */
+export interface ExternalPlace {
+  /** The name of the file, in the folder of the model. */
+  readonly location: string;
+  /** In bytes. */
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Encodes a tensor without its values: a following field with the values completes it, if `place` is not given. */
+export function encodeOnnxTensorHead({ name, dims, type }: OnnxStoredTensor, place?: ExternalPlace): Uint8Array {
+  const head = { dims, dataType: elementTypes[type], name };
+  if (!place) return tensorType.encode(head).finish();
+  const externalData = Object.entries(place).map(([key, value]) => ({ key, value: String(value) }));
+  return tensorType.encode({ ...head, externalData, dataLocation: 1 }).finish();
+}
+
+/** Numbers of fields that a program needs to write a model in pieces. */
+export const onnxFields = { graph: 7, initializer: 5, rawData: 9 } as const;
+
+/** The tag and the length before the contents of a field that is not a number. */
+export const encodeFieldStart = (number: number, length: number): Uint8Array =>
+  protobuf.Writer.create()
+    .uint32((number << 3) | 2)
+    .uint32(length)
+    .finish();
+
+const frameOf = ({ opset = usualOpset }: OnnxModel) => ({
+  irVersion,
+  producerName: 'lxmert',
+  opsetImport: [{ domain: '', version: opset }],
+});
+
+function graphOf({ name, nodes, weights, inputs, outputs }: OnnxModel): object {
+  return {
     name,
     node: nodes.map((node) => ({
       input: node.inputs,
@@ -134,15 +199,18 @@ export function encodeOnnx({ name, nodes, weights, inputs, outputs }: OnnxModel)
     })),
     initializer: weights.map((tensor) => ({
       dims: tensor.dims,
-      dataType: elementTypes[tensor.values instanceof Float32Array ? 'float32' : 'int64'],
+      dataType: elementTypes[typeOf(tensor.values)],
       name: tensor.name,
       rawData: new Uint8Array(tensor.values.buffer, tensor.values.byteOffset, tensor.values.byteLength),
     })),
     input: inputs.map(encodePort),
     output: outputs.map(encodePort),
   };
-  const model = { irVersion, producerName: 'lxmert', graph, opsetImport: [{ domain: '', version: opset }] };
-  return modelType.encode(model).finish();
+}
+
+function typeOf(values: OnnxValues): OnnxType {
+  if (values instanceof Float32Array) return 'float32';
+  return values instanceof Uint16Array ? 'float16' : 'int64';
 }
 
 /** Encodes metadata, texts by key. Programs that run the graph ignore them. */

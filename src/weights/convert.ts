@@ -20,7 +20,7 @@ import type { Coverage, GroupCoverage, WantedTensor } from './coverage.js';
 import { readTextIfThere } from './jsonFile.js';
 import { kindOf, wantedOf } from './kinds.js';
 import type { ModelKind, ParametersOf } from './kinds.js';
-import type { OutputDtype } from './output.js';
+import type { FilesOf, OutputDtype } from './output.js';
 import { float32Pieces, openWeights, readFloat32 } from './source.js';
 import type { WeightSource } from './source.js';
 import { writeTransformersFolder } from './writeFolder.js';
@@ -40,6 +40,8 @@ export interface ConvertOptions {
   readonly answersFrom?: string | undefined;
   /** Another file with the answers of the old head, which may not exist. It is used if it has one answer for each row. */
   readonly usualAnswers?: string | undefined;
+  /** Changes the text files of a transformers folder, or adds some. */
+  readonly filesOf?: FilesOf | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -86,6 +88,7 @@ async function convertFrom(
     answers: newList,
     answersFrom,
     usualAnswers,
+    filesOf,
     signal,
   }: ConvertOptions,
 ): Promise<ConvertReport> {
@@ -124,6 +127,7 @@ async function convertFrom(
     dtype,
     tensors,
     pieces,
+    filesOf,
     config: moved ? { ...config, numQaLabels: moved.answers.length } : config,
     answers: moved?.answers ?? (answerHead(source)?.bias.shape[0] === known?.length ? known : undefined),
     vocabulary: source.isFolder ? await readTextIfThere(join(source.folder, 'vocab.txt')) : undefined,

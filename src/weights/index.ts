@@ -7,6 +7,7 @@ export type { ListedTensor } from './list.js';
 export { loadWeights } from './load.js';
 export type { LoadOptions, LoadReport, TargetModel } from './load.js';
 export { openTensors } from './openTensors.js';
+export type { FilesOf } from './output.js';
 export { isFolderThere, lookForWeights, openWeights, readFloat32 } from './source.js';
 export type { SourceTensor, WeightSource } from './source.js';
 export type { FileTensor, TensorFile } from './tensorFile.js';

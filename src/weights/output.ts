@@ -6,6 +6,12 @@ import type { ModelKind } from './kinds.js';
 
 export type OutputDtype = 'F32' | 'F16' | 'BF16';
 
+/** Makes the text files of a folder, by name, from those that the folder has anyway. */
+export type FilesOf = (
+  files: Readonly<Record<string, string>>,
+  model: Pick<OutputModel, 'kind' | 'config' | 'tensors'>,
+) => Readonly<Record<string, string>>;
+
 /** A model to be written to a file. */
 export interface OutputModel {
   readonly kind: ModelKind;
@@ -18,6 +24,8 @@ export interface OutputModel {
   readonly pieces: (name: string) => AsyncGenerator<TensorValues, void, undefined>;
   /** The answers of the answer head, by row, if they are known. */
   readonly answers?: readonly string[] | undefined;
+  /** Changes the text files of a transformers folder, or adds some: their texts by name. Default: no change. */
+  readonly filesOf?: FilesOf | undefined;
   /** The text of the `vocab.txt` beside the weights, if there is one. */
   readonly vocabulary?: string | undefined;
 }

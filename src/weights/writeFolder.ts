@@ -43,8 +43,12 @@ export async function writeTransformersFolder(folder: string, model: OutputModel
   await writeFolderAtomic(folder, async (inside) => {
     const specs = tensors.map(({ name, shape }) => ({ name, shape, dtype }));
     await writeSafetensors(join(inside, 'model.safetensors'), specs, pieces);
-    await writeFileDurable(join(inside, 'config.json'), configText(config, model));
-    if (answers) await writeFileDurable(join(inside, 'answers.json'), `${JSON.stringify(answers)}\n`);
-    if (vocabulary !== undefined) await writeFileDurable(join(inside, 'vocab.txt'), vocabulary);
+    const files = {
+      'config.json': configText(config, model),
+      ...(answers ? { 'answers.json': `${JSON.stringify(answers)}\n` } : {}),
+      ...(vocabulary === undefined ? {} : { 'vocab.txt': vocabulary }),
+    };
+    for (const [name, text] of Object.entries(model.filesOf?.(files, model) ?? files))
+      await writeFileDurable(join(inside, name), text);
   });
 }

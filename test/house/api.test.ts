@@ -38,8 +38,8 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-test('the page has four examples, and each compiles in strict mode', () => {
-  expect(examples).toHaveLength(4);
+test('the page has five examples, and each compiles in strict mode', () => {
+  expect(examples).toHaveLength(5);
   const files = examples.map((code, i) => {
     const file = join(folder, `example-${i}.mts`);
     writeFileSync(file, code);
@@ -107,4 +107,13 @@ test('the example that loads a pre-trained run gives an answer, hidden states an
   expect(Number(lines[0].split(' ').at(-1))).toBeGreaterThan(0);
   expect(Number(lines[1])).toBeLessThan(1);
   expect(lines.slice(2)).toEqual(['8 96 768 192', '4 8 2', '8 2', '100']);
+});
+
+test('the example that exports a run writes a graph and a folder', () => {
+  const { stdout, stderr, status } = runExample(4);
+  expect(stderr).toBe('');
+  expect(status).toBe(0);
+  const files =
+    'README.md answers.json config.json model.safetensors special_tokens_map.json tokenizer.json tokenizer_config.json vocab.txt';
+  expect(stdout.trim().split('\n')).toEqual(['encoder 17 6 language_output vision_output pooled_output', files]);
 });

@@ -8,6 +8,7 @@ import type { CommandTable } from '../../src/cli/run.js';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const pages = [
   'docs/explain.md',
+  'docs/export.md',
   'docs/finetuning.md',
   'docs/scenes.md',
   ...readdirSync(join(root, 'docs/tasks')).map((name) => `docs/tasks/${name}`),
@@ -17,6 +18,7 @@ const read = (page: string): string => readFileSync(join(root, page), 'utf8');
 const table: CommandTable = {
   answers: () => import('../../src/cli/answers.js'),
   evaluate: () => import('../../src/cli/evaluate.js'),
+  export: () => import('../../src/cli/export.js'),
   explain: () => import('../../src/cli/explain.js'),
   finetune: () => import('../../src/cli/finetune.js'),
   predict: () => import('../../src/cli/predict.js'),
@@ -41,7 +43,7 @@ async function helpOf(command: readonly string[]): Promise<string> {
 test.each(pages)('the commands of %s exist, with their flags', async (page) => {
   const lines = [...read(page).matchAll(/^(?:\$ )?npx lxmert (.*)$/gm)].map(([, line]) => line.split(' '));
   for (const [command, ...words] of lines) {
-    const help = await helpOf(command === 'answers' ? [command, words[0]] : [command]);
+    const help = await helpOf(['answers', 'export'].includes(command) ? [command, words[0]] : [command]);
     const known = new Set(help.match(/--[\w-]+/g));
     const flags = words.filter((word) => word.startsWith('--'));
     expect([command, flags.filter((flag) => !known.has(flag))]).toEqual([command, []]);
@@ -49,7 +51,8 @@ test.each(pages)('the commands of %s exist, with their flags', async (page) => {
 });
 
 test.each(pages)('the links of %s lead to files', (page) => {
-  const links = [...read(page).matchAll(/\]\(([^)#]+)[^)]*\)/g)].map(([, link]) => link);
+  const text = read(page).replace(/```.*?```/gs, '');
+  const links = [...text.matchAll(/\]\(([^)#]+)[^)]*\)/g)].map(([, link]) => link);
   const files = links.filter((link) => !link.startsWith('http')).map((link) => normalize(join(dirname(page), link)));
   expect(files.filter((file) => !existsSync(join(root, file)))).toEqual([]);
 });

@@ -6,8 +6,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { encodeOnnx } from '../../src/formats/onnx.js';
-import { graphBuilder, int, ints } from '../../src/pictures/graph/builder.js';
-import type { GraphBuilder, Value } from '../../src/pictures/graph/builder.js';
+import { graphBuilder, int, ints } from '../../src/formats/onnxBuilder.js';
+import type { GraphBuilder, Value } from '../../src/formats/onnxBuilder.js';
 
 /** Red, green and blue of the background, and of the colours in the order of the scenes' attributes. */
 const paints = [

@@ -1,5 +1,5 @@
-import { int } from './builder.js';
-import type { GraphBuilder, Value } from './builder.js';
+import { int } from '../../formats/onnxBuilder.js';
+import type { GraphBuilder, Value } from '../../formats/onnxBuilder.js';
 
 /** Boxes around a point: [sizes × ratios][x1, y1, x2, y2]. */
 type Anchors = readonly (readonly number[])[];

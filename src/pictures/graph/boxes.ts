@@ -1,5 +1,5 @@
-import { int } from './builder.js';
-import type { GraphBuilder, Value } from './builder.js';
+import { int } from '../../formats/onnxBuilder.js';
+import type { GraphBuilder, Value } from '../../formats/onnxBuilder.js';
 
 /** Edges and sizes of boxes, each of the shape [N, 1]. */
 interface Edges {

@@ -2,8 +2,8 @@ import { LxmertError } from '../../errors.js';
 import type { DetectorWeights, Weight } from '../import/weight.js';
 import type { GraphSettings } from '../import/settings.js';
 import { gather } from './boxes.js';
-import { int } from './builder.js';
-import type { GraphBuilder, Value } from './builder.js';
+import { int } from '../../formats/onnxBuilder.js';
+import type { GraphBuilder, Value } from '../../formats/onnxBuilder.js';
 import { linear, withBias } from './layers.js';
 
 export interface Heads {

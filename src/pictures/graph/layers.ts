@@ -2,8 +2,8 @@ import { LxmertError } from '../../errors.js';
 import { shown } from '../../formats/shown.js';
 import { epsilon } from '../import/weight.js';
 import type { DetectorWeights, Weight } from '../import/weight.js';
-import { int, ints } from './builder.js';
-import type { GraphBuilder, Value } from './builder.js';
+import { int, ints } from '../../formats/onnxBuilder.js';
+import type { GraphBuilder, Value } from '../../formats/onnxBuilder.js';
 
 /** The kernel and the bias of a convolution or of a linear layer. */
 export interface Layer {

@@ -2,8 +2,8 @@ import type { DetectorWeights } from '../import/weight.js';
 import type { GraphSettings } from '../import/settings.js';
 import { caffeAnchors, cellAnchors, gridAnchors } from './anchors.js';
 import { applyDeltas, clip, gather, rowsOfSize, suppress } from './boxes.js';
-import { int, ints } from './builder.js';
-import type { GraphBuilder, Value } from './builder.js';
+import { int, ints } from '../../formats/onnxBuilder.js';
+import type { GraphBuilder, Value } from '../../formats/onnxBuilder.js';
 import { conv, withBias } from './layers.js';
 import { stride } from './resnet.js';
 

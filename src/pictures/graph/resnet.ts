@@ -1,7 +1,7 @@
 import type { DetectorWeights } from '../import/weight.js';
 import type { GraphSettings } from '../import/settings.js';
-import { float, int, ints } from './builder.js';
-import type { GraphBuilder, Value } from './builder.js';
+import { float, int, ints } from '../../formats/onnxBuilder.js';
+import type { GraphBuilder, Value } from '../../formats/onnxBuilder.js';
 import { conv, foldedConv } from './layers.js';
 
 /** The number of pixels of the picture that a cell of the feature map covers, along each axis. */

@@ -1,7 +1,7 @@
 import type { GraphSettings } from '../import/settings.js';
 import { applyDeltas, clip, column, gather, rowsWhere, suppress, suppressEach } from './boxes.js';
-import { int, text } from './builder.js';
-import type { GraphBuilder, Value } from './builder.js';
+import { int, text } from '../../formats/onnxBuilder.js';
+import type { GraphBuilder, Value } from '../../formats/onnxBuilder.js';
 import { bestOf } from './heads.js';
 import type { Heads } from './heads.js';
 
