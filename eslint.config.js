@@ -9,6 +9,12 @@ const nodeGlobals = Object.fromEntries(
   ]),
 );
 
+const browserGlobals = Object.fromEntries(
+  ['window', 'document', 'getComputedStyle', 'fetch', 'AbortController', 'URL', 'URLSearchParams', 'Option'].map(
+    (name) => [name, 'readonly'],
+  ),
+);
+
 /** What belongs to the program at the top: the rooms below tell their news through values and callbacks. */
 const belongsToCli = [
   {
@@ -85,7 +91,7 @@ export default tseslint.config(
   { files: ['**/*.{js,mjs,cjs}'], ignores: ['assets/**'], languageOptions: { globals: nodeGlobals } },
   {
     files: ['assets/**/*.js'],
-    languageOptions: { globals: { window: 'readonly', document: 'readonly', getComputedStyle: 'readonly' } },
+    languageOptions: { globals: browserGlobals },
   },
   {
     files: ['**/*.cjs'],

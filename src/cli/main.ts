@@ -25,6 +25,7 @@ const commands: CommandTable = {
   answer: () => import('./answer.js'),
   explain: () => import('./explain.js'),
   detector: () => import('./detector.js'),
+  serve: () => import('./serve.js'),
 };
 
 // It is not an error if the reader closes the pipe, as in `lxmert … | head`. Other failures to write the result are errors.
