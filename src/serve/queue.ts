@@ -33,7 +33,7 @@ interface Job {
   readonly items: readonly PictureQuestion[];
   readonly objects: number;
   readonly done: (results: readonly unknown[]) => void;
-  readonly failed: (error: unknown) => void;
+  readonly failed: (error: Error) => void;
 }
 
 /** The longest wait for further requests, in milliseconds, and as a share of the time of the last batch. */
@@ -90,7 +90,7 @@ export function createQueue({ maxBatch, maxObjects, onBatch }: QueueOptions): Qu
       for (const { items, done } of batch) done(results.slice(at, (at += items.length)));
     } catch (error) {
       // The request that caused the error must not make the others fail.
-      if (batch.length === 1) batch[0].failed(error);
+      if (batch.length === 1) batch[0].failed(error as Error);
       else for (const job of batch) await compute([job]);
     }
   };
@@ -131,7 +131,7 @@ export function createQueue({ maxBatch, maxObjects, onBatch }: QueueOptions): Qu
         const dropped = (): void => {
           const place = jobs.indexOf(job);
           if (place >= 0) jobs.splice(place, 1);
-          job.failed(signal.reason);
+          job.failed(signal.reason as Error);
         };
         signal.addEventListener('abort', dropped);
         jobs.push(job);
