@@ -298,7 +298,7 @@ function showRelevance() {
     boxes.map(({ relevance }) => relevance),
   );
   element('meaning').textContent =
-    `Darker words and boxes count more for “${answer}”. Point at a word or a box, or move to it with the keyboard, to see its attention.`;
+    `Darker words and boxes count more for “${answer}”. Point at one, or move to it with the Tab and arrow keys, to see its attention.`;
 }
 
 /** Shows where a part looks, or which parts look at it, in the chosen map. @param {Stream} stream @param {number} index */

@@ -63,10 +63,7 @@ export function createServer(service: Service, { version, onError }: ServerOptio
       metrics.requests.inc({ route, status: reply.raw.writableFinished ? reply.statusCode : 'gone' });
       metrics.requestSeconds.observe({ route }, (performance.now() - start) / 1000);
     });
-    if (stopping) {
-      void reply.header('connection', 'close');
-      throw new Problem(503, 'the server is stopping');
-    }
+    if (stopping) throw new Problem(503, 'the server is stopping');
     if (request.method === 'POST' && open > limits.maxQueue) {
       void reply.headers({ 'retry-after': '1', connection: 'close' });
       throw new Problem(
@@ -74,6 +71,9 @@ export function createServer(service: Service, { version, onError }: ServerOptio
         `${limits.maxQueue} requests are waiting, the most that this server takes; ask again later`,
       );
     }
+  });
+  app.addHook('onSend', async (_, reply) => {
+    if (stopping) void reply.header('connection', 'close');
   });
   app.setErrorHandler((error, request, reply) => {
     // The client has gone, so nobody would read the answer.
@@ -140,9 +140,11 @@ export function createServer(service: Service, { version, onError }: ServerOptio
     app,
     stop: async () => {
       stopping = true;
-      // Node does not end slow requests of a server that is closing.
+      // Connections may become idle after the server has begun to close. Node does not end slow requests of such a server.
+      const idle = setInterval(() => app.server.closeIdleConnections(), 50);
       const force = setTimeout(() => app.server.closeAllConnections(), timeout);
       await app.close();
+      clearInterval(idle);
       clearTimeout(force);
       metrics.registry.clear();
     },

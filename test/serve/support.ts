@@ -25,7 +25,7 @@ export async function servedScenes(): Promise<ServedScenes> {
   const folder = mkdtempSync(join(tmpdir(), 'lxmert-serve-'));
   const [data, run] = ['scenes', 'run'].map((name) => join(folder, name));
   const detector = writeSceneDetector(folder);
-  await writeScenes({ out: data, images: 24, pictures: 200, render: renderSvg, seed: 5 });
+  await writeScenes({ out: data, images: 24, pictures: 24, render: renderSvg, seed: 5 });
   let yaml = readFileSync(join(data, 'data.yaml'), 'utf8');
   for (const split of ['train', 'valid']) {
     const store = join(folder, `${split}.store`);
