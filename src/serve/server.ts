@@ -37,7 +37,7 @@ export function createServer(service: Service, { version, onError }: ServerOptio
     forceCloseConnections: 'idle',
     return503OnClosing: false,
     exposeHeadRoutes: true,
-    http: { headersTimeout: timeout, connectionsCheckingInterval: Math.min(1000, timeout) },
+    http: { requestTimeout: timeout, headersTimeout: timeout, connectionsCheckingInterval: Math.min(1000, timeout) },
     clientErrorHandler: (error, socket) => refuseConnection(error, socket, limits.requestTimeout),
     frameworkErrors: (error, _, reply) =>
       void sendProblem(reply, problemOf(error, limits) ?? new Problem(400, error.message)),

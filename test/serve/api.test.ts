@@ -345,7 +345,7 @@ describe('limits', () => {
     socket.write(`${head}Transfer-Encoding: chunked\r\n\r\n`);
     const chunk = `1000\r\n${' '.repeat(4096)}\r\n`;
     const more = (): void => {
-      if (socket.writable) socket.write(chunk, (error) => void (error ?? setImmediate(more)));
+      if (socket.writable) socket.write(chunk, (error) => (error ? undefined : void setImmediate(more)));
     };
     more();
     expect(await closed()).toMatch(/^HTTP\/1.1 413 [^]*larger than 200000 bytes/);
