@@ -53,6 +53,9 @@ export type {
   RankedAnswer,
 } from './finetune/index.js';
 
+// A server for a model, with a page.
+export { serve, type Served, type ServeOptions } from './serve/index.js';
+
 // Files.
 export { SafetensorsFile, writeSafetensors, type TensorSpec } from './formats/safetensors.js';
 export { writeScenes } from './scenes/index.js';
