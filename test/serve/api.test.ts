@@ -61,8 +61,8 @@ const base64 = (values: Float32Array): string =>
 const rows = (values: Float32Array, width: number): number[][] =>
   Array.from({ length: values.length / width }, (_, i) => [...values.subarray(i * width, (i + 1) * width)]);
 const given = () => ({ features: rows(picture.features, 13), boxes: rows(picture.boxes, 4) });
-const close = (values: readonly { probability: number }[]) =>
-  values.map((one) => ({ ...one, probability: expect.closeTo(one.probability, 5) as number }));
+const close = (values: readonly { readonly probability: number; readonly sentence?: string }[]) =>
+  values.map((one) => ({ ...one, probability: expect.closeTo(one.probability, 5) }));
 
 describe('questions', () => {
   const question = 'what color is the circle?';
@@ -125,7 +125,7 @@ describe('questions', () => {
       close([
         { sentence: 'a red circle', probability: await model.match(picture, 'a red circle') },
         { sentence: 'a star', probability: await model.match(picture, 'a star') },
-      ] as { probability: number }[]),
+      ]),
     );
     const map = 'cross_lang_to_vision.1';
     const { body } = await ask('/explain', { picture: given(), question, answer: 'yes', map });
