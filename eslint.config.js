@@ -3,10 +3,16 @@ import prettier from 'eslint-config-prettier';
 import tseslint from 'typescript-eslint';
 
 const nodeGlobals = Object.fromEntries(
-  ['process', 'console', 'performance', 'URL', 'Buffer', 'setTimeout', 'clearTimeout'].map((name) => [
+  ['process', 'console', 'performance', 'URL', 'Buffer', 'setTimeout', 'clearTimeout', 'fetch'].map((name) => [
     name,
     'readonly',
   ]),
+);
+
+const browserGlobals = Object.fromEntries(
+  ['window', 'document', 'getComputedStyle', 'fetch', 'AbortController', 'URL', 'URLSearchParams', 'Option'].map(
+    (name) => [name, 'readonly'],
+  ),
 );
 
 /** Only the command line may use these. The other rooms report through return values and callbacks. */
@@ -87,7 +93,7 @@ export default tseslint.config(
   { files: ['**/*.{js,mjs,cjs}'], ignores: ['assets/**'], languageOptions: { globals: nodeGlobals } },
   {
     files: ['assets/**/*.js'],
-    languageOptions: { globals: { window: 'readonly', document: 'readonly', getComputedStyle: 'readonly' } },
+    languageOptions: { globals: browserGlobals },
   },
   {
     files: ['**/*.cjs'],

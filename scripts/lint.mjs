@@ -22,6 +22,10 @@ const checks = [
     command: [...npmBin('typescript/bin/tsc'), '--noEmit', '-p', 'assets/report/tsconfig.json'],
   },
   {
+    name: 'tsc of the page of serve',
+    command: [...npmBin('typescript/bin/tsc'), '--noEmit', '-p', 'assets/serve/tsconfig.json'],
+  },
+  {
     name: 'dependency-cruiser',
     command: [...npmBin('dependency-cruiser/bin/dependency-cruise.mjs'), 'src', 'test', 'scripts'],
   },

@@ -57,6 +57,9 @@ export type {
 export { exportHub, exportOnnx } from './export/index.js';
 export type { ExportedHub, ExportedOnnx, ExportHubOptions, ExportOnnxOptions, ExportTask } from './export/index.js';
 
+// A server for a model, with a page.
+export { serve, type Served, type ServeOptions } from './serve/index.js';
+
 // Files.
 export { SafetensorsFile, writeSafetensors, type TensorSpec } from './formats/safetensors.js';
 export { writeScenes } from './scenes/index.js';

@@ -26,6 +26,7 @@ const commands: CommandTable = {
   explain: () => import('./explain.js'),
   detector: () => import('./detector.js'),
   export: () => import('./export.js'),
+  serve: () => import('./serve.js'),
 };
 
 // It is not an error if the reader closes the pipe, as in `lxmert … | head`. Other failures to write the result are errors.

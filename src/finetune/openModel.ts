@@ -1,5 +1,6 @@
 import { packSamples } from '../data/batches/packSamples.js';
 import type { Batch } from '../data/batches/batch.js';
+import type { ModelConfig } from '../config/modelConfig.js';
 import type { EngineOptions } from '../engine/index.js';
 import { LxmertError } from '../errors.js';
 import { explainBy, type ExplanationMethod } from '../explain/index.js';
@@ -90,6 +91,14 @@ export interface AttentionMap {
  * in their order. A sentence that is too long is cut.
  */
 export interface OpenedModel {
+  /** The checkpoint, folder or file, for messages. */
+  readonly path: string;
+  /** Widths, layers and heads of the weights. */
+  readonly config: ModelConfig;
+  /** Most tokens of a sentence, including [CLS] and [SEP]. The rest of a longer sentence is cut off. */
+  readonly maxTokens: number;
+  /** Whether the weights have a head for `match`. */
+  readonly matches: boolean;
   /** The answers that the model can give; empty if it has no answer head. */
   readonly answers: readonly string[];
   /** Pictures of one question. */
@@ -104,6 +113,8 @@ export interface OpenedModel {
   answerAll(questions: readonly PictureQuestion[], options?: AnswerOptions): Promise<(readonly RankedAnswer[])[]>;
   /** Probability that sentence and picture belong together. @throws UNSUPPORTED without a matching head; BAD_DATA */
   match(picture: Picture, sentence: string): Promise<number>;
+  /** The probability of `match` for any number of pictures, each with its sentence as `question`. */
+  matchAll(pairs: readonly PictureQuestion[]): Promise<number[]>;
   encode(picture: Picture, sentence: string): Promise<Encoded>;
   /**
    * All attention maps by name: `language.<layer>`, `vision.<layer>`, `cross_lang_to_vision.<layer>`,
@@ -191,17 +202,27 @@ function opened(
     }
     return (await Promise.all(parts)).flat();
   };
+  const matchAll = async (pairs: readonly PictureQuestion[]): Promise<number[]> => {
+    demand(heads.match, 'head that says whether sentence and picture belong together');
+    const parts: Promise<Float32Array>[] = [];
+    for (let start = 0; start < pairs.length; start += batchSize)
+      parts.push(model.match(batchOf(pairs.slice(start, start + batchSize), 1)));
+    return (await Promise.all(parts)).flatMap((logits) =>
+      Array.from({ length: logits.length / 2 }, (_, i) => 1 / (1 + Math.exp(logits[2 * i] - logits[2 * i + 1]))),
+    );
+  };
   const dispose = () => model.dispose();
   return {
+    path: model.path,
+    config,
+    maxTokens,
+    matches: heads.match,
     answers,
     pictures,
     answerAll,
     answer: async (picture, question, options) => (await answerAll([{ picture, question }], options))[0],
-    match: async (picture, sentence) => {
-      demand(heads.match, 'head that says whether sentence and picture belong together');
-      const [no, yes] = await model.match(one(picture, sentence));
-      return 1 / (1 + Math.exp(no - yes));
-    },
+    match: async (picture, question) => (await matchAll([{ picture, question }]))[0],
+    matchAll,
     encode: async (picture, sentence) => {
       const batch = one(picture, sentence);
       return {

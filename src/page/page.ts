@@ -10,7 +10,7 @@ export interface PageParts {
   readonly sections: readonly Html[];
 }
 
-const own = (name: string): string => fileURLToPath(new URL(`../../assets/report/${name}`, import.meta.url));
+const own = (name: string): string => fileURLToPath(new URL(`../../assets/${name}`, import.meta.url));
 const uPlot = (name: string): string => createRequire(import.meta.url).resolve(`uplot/dist/${name}`);
 
 /** The text of a script or style, so that it can be put into the page. */
@@ -19,10 +19,11 @@ const asset = async (path: string): Promise<Html> =>
 
 /** One self-contained page. It contains its styles, scripts and data, and loads nothing from the network. */
 export async function page({ title, charts, sections }: PageParts): Promise<string> {
-  const [script, plot, styles, plotStyles] = await Promise.all([
-    asset(own('report.js')),
+  const [script, plot, common, styles, plotStyles] = await Promise.all([
+    asset(own('report/report.js')),
     asset(uPlot('uPlot.iife.min.js')),
-    asset(own('report.css')),
+    asset(own('shared/page.css')),
+    asset(own('report/report.css')),
     asset(uPlot('uPlot.min.css')),
   ]);
   const drawn = charts.length > 0;
@@ -39,6 +40,7 @@ export async function page({ title, charts, sections }: PageParts): Promise<stri
         <title>${title}</title>
         <style>
           ${plotStyles}
+          ${common}
           ${styles}
         </style>
       </head>

@@ -11,6 +11,7 @@ const pages = [
   'docs/export.md',
   'docs/finetuning.md',
   'docs/scenes.md',
+  'docs/serve.md',
   ...readdirSync(join(root, 'docs/tasks')).map((name) => `docs/tasks/${name}`),
 ];
 const read = (page: string): string => readFileSync(join(root, page), 'utf8');
@@ -26,6 +27,7 @@ const table: CommandTable = {
   report: () => import('../../src/cli/report.js'),
   scenes: () => import('../../src/cli/scenes.js'),
   score: () => import('../../src/cli/score.js'),
+  serve: () => import('../../src/cli/serve.js'),
 };
 
 async function helpOf(command: readonly string[]): Promise<string> {

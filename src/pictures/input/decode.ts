@@ -16,6 +16,8 @@ export interface PictureSource {
   readonly path: string;
   /** Reads the bytes of the picture. Absent if `path` is the name of a file. */
   readonly read?: (() => Promise<Uint8Array>) | undefined;
+  /** A smaller limit than `maxPixels`. */
+  readonly mostPixels?: number | undefined;
 }
 
 /**
@@ -25,7 +27,7 @@ export interface PictureSource {
  * @throws FILE_MISSING, FILE_ACCESS; BAD_DATA naming the file if it is not a picture, is cut short or is too large;
  *   UNSUPPORTED
  */
-export async function decodePicture({ path, read }: PictureSource): Promise<Pixels> {
+export async function decodePicture({ path, read, mostPixels = maxPixels }: PictureSource): Promise<Pixels> {
   const sharp = await loadSharp();
   const bytes = await read?.();
   // sharp gives the same error for a missing file and for a file that is not a picture, so the file is opened here
@@ -34,7 +36,7 @@ export async function decodePicture({ path, read }: PictureSource): Promise<Pixe
   try {
     const picture = sharp(bytes ?? path, {
       failOn: 'truncated',
-      limitInputPixels: maxPixels,
+      limitInputPixels: mostPixels,
       ignoreIcc: true,
       animated: false,
     });
@@ -50,7 +52,8 @@ export async function decodePicture({ path, read }: PictureSource): Promise<Pixe
     const { width, height, channels } = info;
     return { width, height, data: channels === 3 ? data : repeated(data, channels, width * height) };
   } catch (error) {
-    const [reason] = (error instanceof Error ? error.message : String(error)).split('\n');
+    const [message] = (error instanceof Error ? error.message : String(error)).split('\n');
+    const reason = message.includes('pixel limit') ? `it has more than ${mostPixels} pixels` : message;
     throw new LxmertError('BAD_DATA', `${path}: it cannot be decoded as a picture: ${shown(reason)}`, { cause: error });
   }
 }
