@@ -40,6 +40,10 @@ class CudaDevice final : public Device {
   void after(Done done) override;
   void wait() override;
   std::unique_ptr<Captured> capture(const std::function<void()>& work) override;
+  void addFloats(float* target, const float* a, const float* b, int64_t size) override;
+  void copyFloats(float* target, const float* source, int64_t size) override;
+  void finishNorm(Span<const float> squares, Span<const float> sums, float* norm) override;
+  std::shared_ptr<RankSums> rankSums(const RankGroup& group) override;
   const OpColumn& ops() const override { return column_; }
   Precision precision() const override { return precision_; }
   DType activations() const override { return precision_ == Precision::BFloat16 ? DType::BF16 : DType::F32; }
@@ -47,6 +51,7 @@ class CudaDevice final : public Device {
 
   // The following members are for kernels, on the engine's thread.
   cudaStream_t stream() const { return lanes_.stream(); }
+  bool mark(cudaEvent_t main, cudaEvent_t side) const { return lanes_.mark(main, side); }
   const Limits& limits() const { return limits_; }
   // Enqueues a matrix product on that stream.
   void multiply(const Gemm& gemm) { gemms_->run(stream(), scratch<char>(gemms_->workspaceBytes()), gemm); }

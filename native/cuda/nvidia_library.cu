@@ -14,11 +14,15 @@ namespace lxmert::cuda {
 
 namespace {
 
+// The file of this plugin, or "".
+std::string ownFile() {
+  Dl_info self;
+  return dladdr(reinterpret_cast<const void*>(&ownFile), &self) == 0 ? "" : self.dli_fname;
+}
+
 // The folder of this plugin with a slash at its end, or "".
 std::string ownFolder() {
-  Dl_info self;
-  if (dladdr(reinterpret_cast<const void*>(&ownFolder), &self) == 0) return {};
-  const std::string plugin = self.dli_fname;
+  const std::string plugin = ownFile();
   return plugin.substr(0, plugin.rfind('/') + 1);
 }
 
@@ -97,6 +101,15 @@ OpenedLibrary::OpenedLibrary(const NvidiaLibrary& library) : what_(library.what)
   throw Error(ErrorCode::NoDevice, what_ + " is not found (" + reason + "); install " + library.remedy +
                                        ", and name its " + library.names.front() + " in " + library.variable +
                                        ", or the folder in LD_LIBRARY_PATH");
+}
+
+OpenedLibrary OpenedLibrary::ofThisFile(const char* prefix) {
+  OpenedLibrary self;
+  self.prefix_ = prefix;
+  self.file_ = ownFile();
+  self.handle_ = dlopen(self.file_.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!self.handle_) throw Error(ErrorCode::NoDevice, self.file_ + " does not open itself");
+  return self;
 }
 
 void* OpenedLibrary::function(const std::string& name) const {

@@ -16,8 +16,13 @@ const Plugin kPlugin = {
       return gpu + ", " + cuda::openGemms()->name();
     },
     &nccl::describe,
+    &nccl::makeId,
     [](const DeviceOptions& options) -> std::unique_ptr<Device> {
-      return std::make_unique<cuda::CudaDevice>(options.ordinal, options.precision);
+      // A launcher may show each rank only its own GPU, as number 0.
+      int count = 0;
+      const bool counted = cudaGetDeviceCount(&count) == cudaSuccess && count > 0;
+      const int ordinal = counted ? options.ordinal % count : options.ordinal;
+      return std::make_unique<cuda::CudaDevice>(ordinal, options.precision);
     },
 };
 

@@ -12,7 +12,7 @@ namespace lxmert {
 
 struct DeviceOptions {
   Precision precision = Precision::Float32;
-  int ordinal = 0;  // number of the device, if there are several
+  int ordinal = 0;  // number of the device, if there are several; beyond the last one the count begins again
 };
 
 // What the library's one C function returns.
@@ -23,6 +23,8 @@ struct Plugin {
   std::string (*describe)(int ordinal);
   // Describes the library for communication among several devices, which one device does not need. Throws NoDevice.
   std::string (*describeNccl)();
+  // Makes the id of a group of ranks (RankGroup) on one of them. Throws NoDevice.
+  std::string (*makeRankId)();
   // Throws NoDevice.
   std::unique_ptr<Device> (*open)(const DeviceOptions& options);
 };
@@ -41,7 +43,7 @@ constexpr uint64_t pluginAbi() {
   const auto addName = [&](std::string_view name) {
     for (const char c : name) add(static_cast<unsigned char>(c));
   };
-  constexpr uint64_t kVersion = 7;
+  constexpr uint64_t kVersion = 8;
   add(kVersion);
 #define OP(name, Args) \
   addName(#name);      \

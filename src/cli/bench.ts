@@ -146,6 +146,13 @@ const step = defineCommand({
       })
       .options({ ...sharingOptions, 'bucket-size': bucketSize, 'shard-optimizer': shardOptimizer })
       .option(
+        'alone-batch',
+        integerOption('alone-batch', {
+          describe: 'with --ranks: samples of the step in one process [--batch]',
+          min: 1,
+        }),
+      )
+      .option(
         'gradient-parts',
         integerOption('gradient-parts', {
           describe: 'with --ranks: parts of a batch whose gradients are made on their own',
@@ -169,20 +176,13 @@ interface RankBenchArguments extends RankArguments, Omit<Parameters<typeof bench
   readonly preset: BenchPreset;
   readonly layers: Layers | undefined;
   readonly task: string;
-  readonly device: string;
-  readonly precision: string;
   readonly peerPython?: string | undefined;
 }
 
 /** A step on several ranks beside the same step in one process. */
 async function timeRanks(args: RankBenchArguments, json: boolean): Promise<void> {
-  if (
-    args.task !== 'pretrain' ||
-    args.device !== 'cpu' ||
-    args.precision !== 'float32' ||
-    args.peerPython !== undefined
-  )
-    throw new LxmertError('BAD_ARGUMENT', '--ranks works with --task pretrain on the CPU in float32, without a peer');
+  if (args.task !== 'pretrain' || args.peerPython !== undefined)
+    throw new LxmertError('BAD_ARGUMENT', '--ranks works with --task pretrain, without a peer');
   // All cores would be used by each of the ranks.
   const threads = args.threads === 0 ? 1 : args.threads;
   await inRanks(

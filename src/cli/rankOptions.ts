@@ -10,7 +10,7 @@ import {
   type Placement,
   type Ranks,
 } from '../distributed/index.js';
-import { mpiLibrary } from '../engine/index.js';
+import { mpiLibrary, useGpu } from '../engine/index.js';
 import { integerOption, note, numberOption } from './command.js';
 
 /** Options of a command that may run in several processes. */
@@ -83,6 +83,7 @@ export function join(
   { rankTimeout, bucketSize, shardOptimizer }: RankArguments,
   controls: { readonly stopping: (reason: string) => void; readonly saving: () => void },
 ): Promise<Ranks> {
+  useGpu(placement.localRank);
   const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
   return joinRanks(placement, {
     ...{ version, timeout: rankTimeout, ...controls },

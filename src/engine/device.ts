@@ -15,6 +15,10 @@ export interface EngineOptions {
   readonly precision?: Precision | undefined;
   /** CPU threads; 0: one for each core that the process may use. */
   readonly threads?: number | undefined;
+  /**
+   * Number of the GPU; beyond the last one the count begins again. Default: the number that `useGpu` has set, otherwise 0.
+   */
+  readonly gpu?: number | undefined;
   /** File of the CUDA back end. Default: LXMERT_CUDA_LIBRARY; without that the file that `npm run build:cuda` makes. */
   readonly cudaLibrary?: string | undefined;
   /** Whether independent work runs at the same time on CUDA; default true. The results are the same in both cases. */
@@ -35,9 +39,16 @@ export interface OpenedDevice {
   readonly description: string;
 }
 
+let gpuOfProcess = 0;
+
+/** Sets the GPU of this process: of several ranks on a machine, each has another one. */
+export function useGpu(gpu: number): void {
+  gpuOfProcess = gpu;
+}
+
 /** Opens the device that the options name. @throws LxmertError NO_DEVICE, BAD_ARGUMENT, OUT_OF_MEMORY */
 export function openDevice(addon: NativeAddon, options: EngineOptions): OpenedDevice {
-  const { device = 'auto', precision = 'float32', threads = 0 } = options;
+  const { device = 'auto', precision = 'float32', threads = 0, gpu = gpuOfProcess } = options;
   if (!Number.isInteger(threads) || threads < 0 || threads > 1024)
     throw new LxmertError('BAD_ARGUMENT', `threads is ${threads}, expected 0 (all cores) to 1024`);
   if (!['auto', 'cpu', 'cuda'].includes(device) || !precisions.includes(precision))
@@ -53,7 +64,7 @@ export function openDevice(addon: NativeAddon, options: EngineOptions): OpenedDe
   if (device === 'cpu') return cpu();
   try {
     const library = cudaLibrary(options.cudaLibrary);
-    const native = translated(() => addon.createEngine(threads, precision, library));
+    const native = translated(() => addon.createEngine(threads, precision, library, gpu));
     return { native, device: 'cuda', description: `cuda: ${translated(() => addon.describePlugin(library))}` };
   } catch (error) {
     const { code, message } = error as { code?: string; message: string };
@@ -80,7 +91,7 @@ export function describeNccl(): string {
   return translated(() => addon.describeNccl(library));
 }
 
-function cudaLibrary(named = process.env['LXMERT_CUDA_LIBRARY']): string {
+export function cudaLibrary(named = process.env['LXMERT_CUDA_LIBRARY']): string {
   const file = named ? resolve(named) : join(packageRoot, 'build-cuda', 'lxmert_cuda.so');
   if (existsSync(file)) return file;
   throw new LxmertError(
