@@ -1,5 +1,7 @@
 #include "comm/nccl.h"
 
+#include <type_traits>
+
 namespace lxmert::nccl {
 
 namespace {
@@ -22,9 +24,20 @@ const Library& found() {
 #ifdef __CUDACC__
 const Library& open() { return found(); }
 #else
-// NCCL itself knows nothing of the emulated device.
+// NCCL knows nothing of the emulated device, which has its own functions (cuda/emulator/nccl.cc).
+#define DECLARED(name, type) extern "C" std::remove_pointer_t<type> nccl##name;
+LXMERT_NCCL(DECLARED)
+#undef DECLARED
+
 const Library& open() {
-  static const Library library{cuda::OpenedLibrary::ofThisFile("nccl")};
+  static const Library library{cuda::OpenedLibrary::linked("the emulated NCCL", [](const std::string& wanted) {
+    void* found = nullptr;
+#define COMPARED(name, type) \
+  if (wanted == #name) found = reinterpret_cast<void*>(&nccl##name);
+    LXMERT_NCCL(COMPARED)
+#undef COMPARED
+    return found;
+  })};
   return library;
 }
 #endif

@@ -40,8 +40,8 @@ bool areEqual(const std::vector<int64_t>& slices) {
 // Measures the time of the work that is enqueued during its life.
 class NcclSums::Timed {
  public:
-  Timed(NcclSums& sums, cudaStream_t stream, double CommTimes::*seconds)
-      : sums_(sums), stream_(stream), stretch_{sums.timedEvent(), sums.timedEvent(), seconds} {
+  Timed(NcclSums& sums, cudaStream_t stream, bool waiting)
+      : sums_(sums), stream_(stream), stretch_{sums.timedEvent(), sums.timedEvent(), waiting} {
     cudaEventRecord(stretch_.begin, stream_);
   }
   ~Timed() {
@@ -180,7 +180,7 @@ void NcclSums::start(Bucket bucket, int64_t mark) {
                                        slices.back() == bucket.size && std::is_sorted(slices.begin(), slices.end()));
   if (!fits) throw Error(ErrorCode::BadArgument, "the slices of a bucket do not cover it in the order of the ranks");
   waitFor(mark);
-  const Timed timed(*this, *stream_, &CommTimes::moving);
+  const Timed timed(*this, *stream_, false);
   sum(bucket);
 }
 
@@ -189,7 +189,7 @@ void NcclSums::gather(std::vector<OwnedFloats> pieces, int64_t mark) {
     if (piece.owner < 0 || piece.owner >= group_.ranks)
       throw Error(ErrorCode::BadArgument, "there is no rank " + std::to_string(piece.owner));
   waitFor(mark);
-  const Timed timed(*this, *stream_, &CommTimes::moving);
+  const Timed timed(*this, *stream_, false);
   copyFromOwners(pieces);
 }
 
@@ -197,7 +197,7 @@ void NcclSums::finish(const std::function<bool()>&) {
   if (const std::optional<Error> lost = failure()) throw Error(*lost);
   check(cudaEventRecord(*done_, *stream_), "waiting for other ranks");
   {
-    const Timed timed(*this, device_.stream(), &CommTimes::waiting);
+    const Timed timed(*this, device_.stream(), true);
     check(cudaStreamWaitEvent(device_.stream(), *done_, 0), "waiting for other ranks");
   }
   next_ = 0;
@@ -352,7 +352,7 @@ void NcclSums::harvest() const {
     stretches_.pop_front();
     float milliseconds = 0;
     if (cudaEventElapsedTime(&milliseconds, stretch.begin, stretch.end) == cudaSuccess)
-      times_.*stretch.seconds += milliseconds / 1000.0;
+      (stretch.waiting ? times_.waiting : times_.moving) += milliseconds / 1000.0;
     events_.insert(events_.end(), {stretch.begin, stretch.end});
   }
 }

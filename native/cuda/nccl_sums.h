@@ -45,7 +45,7 @@ class NcclSums final : public RankSums {
   // A measured stretch of a stream.
   struct Stretch {
     cudaEvent_t begin, end;
-    double CommTimes::*seconds;
+    bool waiting;  // of the engine; otherwise of the stream of the ranks
   };
   class Timed;
 

@@ -14,15 +14,11 @@ namespace lxmert::cuda {
 
 namespace {
 
-// The file of this plugin, or "".
-std::string ownFile() {
-  Dl_info self;
-  return dladdr(reinterpret_cast<const void*>(&ownFile), &self) == 0 ? "" : self.dli_fname;
-}
-
 // The folder of this plugin with a slash at its end, or "".
 std::string ownFolder() {
-  const std::string plugin = ownFile();
+  Dl_info self;
+  if (dladdr(reinterpret_cast<const void*>(&ownFolder), &self) == 0) return {};
+  const std::string plugin = self.dli_fname;
   return plugin.substr(0, plugin.rfind('/') + 1);
 }
 
@@ -103,16 +99,15 @@ OpenedLibrary::OpenedLibrary(const NvidiaLibrary& library) : what_(library.what)
                                        ", or the folder in LD_LIBRARY_PATH");
 }
 
-OpenedLibrary OpenedLibrary::ofThisFile(const char* prefix) {
+OpenedLibrary OpenedLibrary::linked(const char* file, void* (*find)(const std::string&)) {
   OpenedLibrary self;
-  self.prefix_ = prefix;
-  self.file_ = ownFile();
-  self.handle_ = dlopen(self.file_.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!self.handle_) throw Error(ErrorCode::NoDevice, self.file_ + " does not open itself");
+  self.file_ = file;
+  self.find_ = find;
   return self;
 }
 
 void* OpenedLibrary::function(const std::string& name) const {
+  if (find_) return find_(name);
   const std::string whole = prefix_ + name;
   void* found = dlsym(handle_, whole.c_str());
   if (!found) throw Error(ErrorCode::NoDevice, file_ + " is not a known version of " + what_ + ": it has no " + whole);
