@@ -32,10 +32,12 @@ std::unique_ptr<Device> deviceOf(const Napi::CallbackInfo& info) {
   options.precision = precision == "bfloat16" ? Precision::BFloat16 : Precision::Float32;
   if (info[2].IsUndefined()) return cpu::createDevice(threads, options.precision);
   if (!info[3].IsUndefined()) options.ordinal = static_cast<int>(std::min<int64_t>(integerOf(info, 3, "gpu"), 1 << 20));
+  if (!info[4].IsUndefined())
+    options.freeMultiprocessors = static_cast<int>(std::min<int64_t>(integerOf(info, 4, "freeMultiprocessors"), 1024));
   return openPlugin(textOf(info, 2, "plugin")).open(options);
 }
 
-// createEngine(threads, precision?, plugin?, gpu?)
+// createEngine(threads, precision?, plugin?, gpu?, freeMultiprocessors?)
 Napi::Value createEngine(const Napi::CallbackInfo& info) {
   return translated(info, [&] {
     auto handle = std::make_unique<EngineHandle>(info.Env(), std::make_unique<Engine>(deviceOf(info)));

@@ -32,8 +32,12 @@ std::string gibibytes(int64_t bytes) {
 
 }  // namespace
 
-CudaDevice::CudaDevice(int ordinal, Precision precision)
-    : ordinal_(ordinal), precision_(precision), limits_(findGpu(ordinal).limits) {
+CudaDevice::CudaDevice(int ordinal, Precision precision, int freeMultiprocessors)
+    : ordinal_(ordinal),
+      precision_(precision),
+      limits_(findGpu(ordinal).limits),
+      freeMultiprocessors_(std::clamp(freeMultiprocessors, 0, limits_.multiprocessors - 1)),
+      gemms_(openGemms(freeMultiprocessors_ > 0 ? limits_.multiprocessors - freeMultiprocessors_ : 0)) {
 #define OP(name, Args)                               \
   column_.name = [](Device& device, const Args& a) { \
     cuda::name(device, a);                           \

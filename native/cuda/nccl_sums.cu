@@ -149,6 +149,7 @@ void NcclSums::connect() {
   stream_.emplace();
   done_.emplace();
   nccl::Config config;
+  if (device_.freeMultiprocessors() > 0) config.mostBlocks = device_.freeMultiprocessors();
   {
     const std::lock_guard lock(mutex_);
     if (failure_) throw Error(*failure_);
@@ -215,7 +216,7 @@ void NcclSums::sum(const Bucket& bucket) {
   const auto [rank, ranks] = std::pair(group_.rank, group_.ranks);
   {
     const std::lock_guard lock(timesMutex_);
-    const double rounds = bucket.slices.empty() ? 2 : 1;
+    const double rounds = static_cast<double>(bucket.nodes.size()) + (bucket.slices.empty() ? 1 : 0);
     times_.bytes += rounds * (ranks - 1) / ranks * static_cast<double>(bucket.size * sizeof(float));
   }
   if (group_.alongTree) {

@@ -13,7 +13,7 @@ const Plugin kPlugin = {
     kPluginAbi,
     [](int ordinal) {
       const std::string gpu = cuda::describe(cuda::findGpu(ordinal));
-      return gpu + ", " + cuda::openGemms()->name();
+      return gpu + ", " + cuda::openGemms(0)->name();
     },
     &nccl::describe,
     &nccl::makeId,
@@ -22,7 +22,7 @@ const Plugin kPlugin = {
       int count = 0;
       const bool counted = cudaGetDeviceCount(&count) == cudaSuccess && count > 0;
       const int ordinal = counted ? options.ordinal % count : options.ordinal;
-      return std::make_unique<cuda::CudaDevice>(ordinal, options.precision);
+      return std::make_unique<cuda::CudaDevice>(ordinal, options.precision, options.freeMultiprocessors);
     },
 };
 

@@ -12,6 +12,8 @@ namespace lxmert {
 
 struct DeviceOptions {
   Precision precision = Precision::Float32;
+  // Multiprocessors that products leave free, for the sums over ranks that run beside them.
+  int freeMultiprocessors = 0;
   int ordinal = 0;  // number of the device, if there are several; beyond the last one the count begins again
 };
 
@@ -43,7 +45,7 @@ constexpr uint64_t pluginAbi() {
   const auto addName = [&](std::string_view name) {
     for (const char c : name) add(static_cast<unsigned char>(c));
   };
-  constexpr uint64_t kVersion = 8;
+  constexpr uint64_t kVersion = 9;
   add(kVersion);
 #define OP(name, Args) \
   addName(#name);      \

@@ -107,7 +107,11 @@ const stepsOption = (value: number) =>
 const warmupOption = (value: number) =>
   integerOption('warmup', { describe: 'runs before the first measurement', default: value, min: 1, max: 1000 });
 
-const { 'bucket-size': bucketSize, 'shard-optimizer': shardOptimizer } = rankOptions;
+const {
+  'bucket-size': bucketSize,
+  'shard-optimizer': shardOptimizer,
+  'free-multiprocessors': freeMultiprocessors,
+} = rankOptions;
 
 function configOf({ preset, layers }: { preset: BenchPreset; layers: Layers | undefined }): ModelConfig {
   return benchConfig(preset, layers);
@@ -144,7 +148,12 @@ const step = defineCommand({
         default: false,
         describe: 'only compute and print the least time that each op can take on an H200; needs no device',
       })
-      .options({ ...sharingOptions, 'bucket-size': bucketSize, 'shard-optimizer': shardOptimizer })
+      .options({
+        ...sharingOptions,
+        'bucket-size': bucketSize,
+        'shard-optimizer': shardOptimizer,
+        'free-multiprocessors': freeMultiprocessors,
+      })
       .option(
         'alone-batch',
         integerOption('alone-batch', {

@@ -10,8 +10,8 @@ export interface Placement {
   /** The number of this rank. Over MPI, `joinRanks` uses the numbers that MPI gives instead of `rank` and `ranks`. */
   readonly rank: number;
   readonly ranks: number;
-  /** The number of this rank among those of its host. It chooses the GPU. */
-  readonly localRank: number;
+  /** The number of this rank among those of its host, if the launcher gives it. */
+  readonly localRank?: number | undefined;
   /** The program that started the processes, for messages. */
   readonly launcher: string;
   readonly transport: Transport;
@@ -68,7 +68,8 @@ export function roleOf(env: Environment, { ranks, hasMpi, transport }: RoleOptio
     );
   return {
     ...{ kind: 'rank', rank: found.rank, ranks: found.ranks, launcher: found.launcher, meeting },
-    localRank: found.localRank === undefined || env[found.localRank] === undefined ? 0 : whole(env, found.localRank),
+    localRank:
+      found.localRank === undefined || env[found.localRank] === undefined ? undefined : whole(env, found.localRank),
     transport: overMpi ? 'mpi' : 'sockets',
   };
 }

@@ -39,16 +39,24 @@ export interface OpenedDevice {
   readonly description: string;
 }
 
-let gpuOfProcess = 0;
+let gpuOfProcess: GpuUse = {};
 
-/** Sets the GPU of this process: of several ranks on a machine, each has another one. */
-export function useGpu(gpu: number): void {
-  gpuOfProcess = gpu;
+/** How this process uses the GPUs of its machine. */
+export interface GpuUse {
+  /** Number of the GPU: of several ranks on a machine, each has another one. Default 0. */
+  readonly gpu?: number | undefined;
+  /** Multiprocessors that products leave to the sums over ranks; default 0. */
+  readonly freeMultiprocessors?: number | undefined;
+}
+
+/** Changes the defaults of the engines that are opened later. */
+export function useGpu(use: GpuUse): void {
+  gpuOfProcess = { ...gpuOfProcess, ...use };
 }
 
 /** Opens the device that the options name. @throws LxmertError NO_DEVICE, BAD_ARGUMENT, OUT_OF_MEMORY */
 export function openDevice(addon: NativeAddon, options: EngineOptions): OpenedDevice {
-  const { device = 'auto', precision = 'float32', threads = 0, gpu = gpuOfProcess } = options;
+  const { device = 'auto', precision = 'float32', threads = 0, gpu = gpuOfProcess.gpu } = options;
   if (!Number.isInteger(threads) || threads < 0 || threads > 1024)
     throw new LxmertError('BAD_ARGUMENT', `threads is ${threads}, expected 0 (all cores) to 1024`);
   if (!['auto', 'cpu', 'cuda'].includes(device) || !precisions.includes(precision))
@@ -64,7 +72,9 @@ export function openDevice(addon: NativeAddon, options: EngineOptions): OpenedDe
   if (device === 'cpu') return cpu();
   try {
     const library = cudaLibrary(options.cudaLibrary);
-    const native = translated(() => addon.createEngine(threads, precision, library, gpu));
+    const native = translated(() =>
+      addon.createEngine(threads, precision, library, gpu, gpuOfProcess.freeMultiprocessors),
+    );
     return { native, device: 'cuda', description: `cuda: ${translated(() => addon.describePlugin(library))}` };
   } catch (error) {
     const { code, message } = error as { code?: string; message: string };

@@ -5,7 +5,13 @@ export interface NativeAddon {
   /** Names of the op table; an op's number is its place in this list. */
   readonly opNames: readonly string[];
   /** Opens the CPU, or the device of a plugin's file. `precision` is float32 or bfloat16, `gpu` the number of the device. */
-  createEngine(threads: number, precision?: string, plugin?: string, gpu?: number): NativeEngine;
+  createEngine(
+    threads: number,
+    precision?: string,
+    plugin?: string,
+    gpu?: number,
+    freeMultiprocessors?: number,
+  ): NativeEngine;
   /** The type in which the device stores activations. */
   activationsOf(engine: NativeEngine): 'f32' | 'bf16';
   /** Describes the plugin's device; an error with code NO_DEVICE says what is missing. */

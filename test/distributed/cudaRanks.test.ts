@@ -1,5 +1,7 @@
 /** Whole runs of several ranks on the CUDA back end, on the emulated device. */
 import { spawnSync } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { emulator, withEmulator } from '../support/emulator.js';
 import { contentsOf, RankRuns, told } from './support.js';
@@ -39,7 +41,11 @@ withEmulator(describe)('ranks on CUDA', () => {
     ])(
       '$ranks ranks leave the checkpoints and metrics of one, bit for bit ($more $env)',
       async ({ ranks, more, env }) => {
-        expect(await whole([...parts, ...more], ranks, env)).toEqual(alone);
+        const trace = join(runs.folder, `trace-${ranks}`);
+        expect(await whole([...parts, ...more], ranks, { ...env, LXMERT_EMULATOR_TRACE: trace })).toEqual(alone);
+        const done = await readFile(trace, 'utf8');
+        expect(done).toMatch(/^graph$/m);
+        expect(done).toMatch(/^NCCL$/m);
       },
     );
 
