@@ -161,15 +161,15 @@ void NcclSums::connect() {
 
 int64_t NcclSums::mark() {
   if (next_ == static_cast<int64_t>(marks_.size())) marks_.emplace_back();
-  Mark& mark = marks_[next_];
-  mark.both = device_.mark(mark.main, mark.side);
-  return next_++;
+  const Mark& mark = marks_[next_];
+  const bool both = device_.mark(mark.main, mark.side);
+  return 2 * next_++ + (both ? 1 : 0);
 }
 
 void NcclSums::waitFor(int64_t mark) {
-  const Mark& at = marks_.at(mark);
+  const Mark& at = marks_.at(mark / 2);
   check(cudaStreamWaitEvent(*stream_, at.main, 0), "waiting for kernels");
-  if (at.both) check(cudaStreamWaitEvent(*stream_, at.side, 0), "waiting for kernels");
+  if (mark % 2 == 1) check(cudaStreamWaitEvent(*stream_, at.side, 0), "waiting for kernels");
 }
 
 void NcclSums::start(Bucket bucket, int64_t mark) {

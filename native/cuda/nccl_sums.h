@@ -37,10 +37,10 @@ class NcclSums final : public RankSums {
   std::optional<Error> failure() const override;
 
  private:
-  // Events between the engine's streams and the stream of the ranks: the side stream has one while lanes are used.
+  // Events between the engine's streams and the stream of the ranks. All recordings use the same events. The number of a
+  // mark is odd if the side stream has an event, too, which is so in a lane.
   struct Mark {
     Event main, side;
-    bool both = false;
   };
   // A measured stretch of a stream.
   struct Stretch {

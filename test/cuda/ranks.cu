@@ -96,6 +96,10 @@ void sumsRunBesideAGraph(const std::string& id, bool alongTree) {
       f.sums().start(sum, marks[bucket]);
     }
     f.sums().finish([] { return false; });
+    // Calls outside of the graph use the same events.
+    f.sums().gather({{0, f.parameter(0), kSize}}, f.sums().mark());
+    f.sums().gather({{0, f.parameter(1), kSize}}, f.sums().mark());
+    f.sums().finish([] { return false; });
     if (step % 3 != 2) continue;
     for (int bucket = 0; bucket < kBuckets - 1; ++bucket)
       expect("sums beside a graph", f.last(f.gradient(bucket)), static_cast<float>(2 * bucket + 3));
