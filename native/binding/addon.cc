@@ -31,10 +31,13 @@ std::unique_ptr<Device> deviceOf(const Napi::CallbackInfo& info) {
   DeviceOptions options;
   options.precision = precision == "bfloat16" ? Precision::BFloat16 : Precision::Float32;
   if (info[2].IsUndefined()) return cpu::createDevice(threads, options.precision);
+  if (!info[3].IsUndefined()) options.ordinal = static_cast<int>(std::min<int64_t>(integerOf(info, 3, "gpu"), 1 << 20));
+  if (!info[4].IsUndefined())
+    options.freeMultiprocessors = static_cast<int>(std::min<int64_t>(integerOf(info, 4, "freeMultiprocessors"), 1024));
   return openPlugin(textOf(info, 2, "plugin")).open(options);
 }
 
-// createEngine(threads, precision?, plugin?)
+// createEngine(threads, precision?, plugin?, gpu?, freeMultiprocessors?)
 Napi::Value createEngine(const Napi::CallbackInfo& info) {
   return translated(info, [&] {
     auto handle = std::make_unique<EngineHandle>(info.Env(), std::make_unique<Engine>(deviceOf(info)));
@@ -224,6 +227,25 @@ Napi::Value joinRanks(const Napi::CallbackInfo& info) {
   });
 }
 
+// makeRankId(plugin): string
+Napi::Value makeRankId(const Napi::CallbackInfo& info) {
+  return translated(info, [&] {
+    return Napi::Value(Napi::String::New(info.Env(), openPlugin(textOf(info, 0, "plugin")).makeRankId()));
+  });
+}
+
+// joinRanksOfDevice(engine, communicator, id, parts, alongTree): Promise<void>
+Napi::Value joinRanksOfDevice(const Napi::CallbackInfo& info) {
+  return translated(info, [&] {
+    const std::shared_ptr<comm::Communicator> ranks = communicatorOf(info, 1);
+    if (!info[4].IsBoolean()) throw Error(ErrorCode::BadArgument, "alongTree is not a boolean");
+    const RankGroup group{ranks->rank(), ranks->ranks(), textOf(info, 2, "id"), integerOf(info, 3, "parts"),
+                          info[4].As<Napi::Boolean>().Value()};
+    const auto start = [&](Engine& engine, Done done) { ranks->setDevice(engine.join(group, std::move(done))); };
+    return Napi::Value(info.Env(), handleOf(info).promise(held(info), start));
+  });
+}
+
 // share(engine, args: Float64Array, count)
 Napi::Value share(const Napi::CallbackInfo& info) {
   return translated(info, [&] {
@@ -268,6 +290,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   add("readRows", readRows);
   add("decodeFeatures", decodeFeatures);
   add("joinRanks", joinRanks);
+  add("makeRankId", makeRankId);
+  add("joinRanksOfDevice", joinRanksOfDevice);
   add("share", share);
   addCommunicator(env, exports);
   Napi::Array ops = Napi::Array::New(env, Engine::opCount());

@@ -176,7 +176,7 @@ Napi::Value closeRanks(const Napi::CallbackInfo& info) {
 // rankTimes(communicator): { moving, waiting, bytes }
 Napi::Value rankTimes(const Napi::CallbackInfo& info) {
   return translated(info, [&] {
-    const comm::CommTimes times = communicatorOf(info, 0)->times();
+    const CommTimes times = communicatorOf(info, 0)->times();
     Napi::Object result = Napi::Object::New(info.Env());
     result.Set("moving", times.moving);
     result.Set("waiting", times.waiting);

@@ -121,7 +121,7 @@ void Communicator::setParts(int64_t parts) {
   for (int rank = 0; rank < ranks_; ++rank) nodes_.push_back(nodesOf(parts, ranks_, rank));
 }
 
-void Communicator::start(Bucket bucket) {
+void Communicator::start(Bucket bucket, int64_t) {
   if (bucket.nodes.size() != nodes_[rank_].size())
     throw Error(ErrorCode::BadArgument, "a bucket has " + std::to_string(bucket.nodes.size()) + " nodes, expected " +
                                             std::to_string(nodes_[rank_].size()));
@@ -132,7 +132,7 @@ void Communicator::start(Bucket bucket) {
   onThread([this, bucket = std::move(bucket)] { sum(bucket); });
 }
 
-void Communicator::gather(std::vector<OwnedFloats> pieces) {
+void Communicator::gather(std::vector<OwnedFloats> pieces, int64_t) {
   for (const OwnedFloats& piece : pieces)
     if (piece.owner < 0 || piece.owner >= ranks_)
       throw Error(ErrorCode::BadArgument, "there is no rank " + std::to_string(piece.owner));
@@ -147,10 +147,20 @@ void Communicator::finish(const std::function<bool()>& isEnding) {
   if (failure_) throw Error(*failure_);
 }
 
-void Communicator::abort() { aborted_ = true; }
+void Communicator::setDevice(std::weak_ptr<RankSums> sums) {
+  const std::lock_guard lock(mutex_);
+  device_ = std::move(sums);
+}
+
+void Communicator::abort() {
+  aborted_ = true;
+  const std::lock_guard lock(mutex_);
+  if (const auto device = device_.lock()) device->abort();
+}
 
 CommTimes Communicator::times() const {
   const std::lock_guard lock(mutex_);
+  if (const auto device = device_.lock()) return device->times();
   return times_;
 }
 

@@ -23,12 +23,6 @@
 
 namespace lxmert::comm {
 
-struct CommTimes {
-  double moving = 0;   // seconds in which buckets were sent, received and added
-  double waiting = 0;  // seconds in which the engine waited for them
-  double bytes = 0;    // bytes sent
-};
-
 class Communicator final : public RankSums {
  public:
   Communicator(int rank, int ranks, std::unique_ptr<Transport> transport);
@@ -47,15 +41,16 @@ class Communicator final : public RankSums {
   // Sets the number of parts of a global batch, which is at least the number of ranks. Call it before the first bucket.
   void setParts(int64_t parts);
 
-  void start(Bucket bucket) override;
-  void gather(std::vector<OwnedFloats> pieces) override;
+  void start(Bucket bucket, int64_t mark) override;
+  void gather(std::vector<OwnedFloats> pieces, int64_t mark) override;
   void finish(const std::function<bool()>& isEnding) override;
 
-  // Ends all work. Callers that wait for the work get an error. May be called on any thread.
-  void abort();
+  // From now on `abort` and `times` are also those of these sums of a device.
+  void setDevice(std::weak_ptr<RankSums> sums);
+  void abort() override;
   // Ends the connections at the end of a run. Waits.
   void close();
-  CommTimes times() const;
+  CommTimes times() const override;
 
  private:
   void run();
@@ -79,6 +74,7 @@ class Communicator final : public RankSums {
   int pending_ = 0;                         // guarded: work that has not ended
   std::optional<Error> failure_;            // guarded: the first error
   CommTimes times_;                         // guarded
+  std::weak_ptr<RankSums> device_;          // guarded
   bool ending_ = false;                     // guarded
   std::atomic<bool> aborted_ = false;
   std::thread thread_;

@@ -128,6 +128,17 @@ class CpuDevice final : public Device {
     std::memcpy(host, device, bytes);
   }
 
+  void addFloats(float* target, const float* a, const float* b, int64_t size) override {
+#pragma omp parallel for simd
+    for (int64_t i = 0; i < size; ++i) target[i] = a[i] + b[i];
+  }
+  void copyFloats(float* target, const float* source, int64_t size) override {
+    std::memcpy(target, source, size * sizeof(float));
+  }
+  void finishNorm(Span<const float> squares, Span<const float> sums, float* norm) override {
+    gradNormOf(squares, sums, norm);
+  }
+
   const OpColumn& ops() const override { return column_; }
   std::string name() const override { return "cpu"; }
   Precision precision() const override { return precision_; }

@@ -138,6 +138,16 @@ void gradNorm(Device& device, const GradNorm& a) {
   LXMERT_LAUNCH(normKernel, 1, kNormThreads, kNormThreads * sizeof(double), stream, a);
 }
 
+void CudaDevice::finishNorm(Span<const float> squares, Span<const float> sums, float* norm) {
+  GradNorm a{};
+  a.chunkCount = squares.size;
+  a.sumCount = sums.size;
+  a.partial = {const_cast<float*>(squares.data), squares.size};
+  a.sums = {const_cast<float*>(sums.data), sums.size};
+  a.norm = {norm, 2};
+  LXMERT_LAUNCH(normKernel, 1, kNormThreads, kNormThreads * sizeof(double), stream(), a);
+}
+
 void adamUpdate(Device& device, const AdamUpdate& a) {
   CudaDevice& cuda = cudaOf(device);
   const dim3 grid(static_cast<unsigned>(a.chunkCount), kPartsOfChunk);

@@ -22,6 +22,7 @@ enum MatmulAttribute : int {
   kTransposeB = 4,
   kEpilogue = 7,
   kBiasPointer = 8,
+  kMultiprocessors = 15,
 };
 enum PreferenceAttribute : int {
   kMaxWorkspaceBytes = 1,

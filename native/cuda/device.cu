@@ -7,8 +7,10 @@
 #include <utility>
 
 #include "cuda/convert.h"
+#include "cuda/float_sums.h"
 #include "cuda/graph.h"
 #include "cuda/kernels.h"
+#include "cuda/nccl_sums.h"
 #include "cuda/probe.h"
 
 namespace lxmert::cuda {
@@ -30,8 +32,12 @@ std::string gibibytes(int64_t bytes) {
 
 }  // namespace
 
-CudaDevice::CudaDevice(int ordinal, Precision precision)
-    : ordinal_(ordinal), precision_(precision), limits_(findGpu(ordinal).limits) {
+CudaDevice::CudaDevice(int ordinal, Precision precision, int freeMultiprocessors)
+    : ordinal_(ordinal),
+      precision_(precision),
+      limits_(findGpu(ordinal).limits),
+      freeMultiprocessors_(std::clamp(freeMultiprocessors, 0, limits_.multiprocessors - 1)),
+      gemms_(openGemms(freeMultiprocessors_ > 0 ? limits_.multiprocessors - freeMultiprocessors_ : 0)) {
 #define OP(name, Args)                               \
   column_.name = [](Device& device, const Args& a) { \
     cuda::name(device, a);                           \
@@ -180,6 +186,18 @@ std::unique_ptr<Captured> CudaDevice::capture(const std::function<void()>& work)
     ~Capture() { lanes.endCapture(before); }
   } capture{lanes_, stream_};
   return std::make_unique<Graph>(captured_, stream_, lanes_.beginCapture(captured_), work);
+}
+
+void CudaDevice::addFloats(float* target, const float* a, const float* b, int64_t size) {
+  cuda::addFloats(stream(), target, a, b, size);
+}
+
+void CudaDevice::copyFloats(float* target, const float* source, int64_t size) {
+  check(cudaMemcpyAsync(target, source, size * sizeof(float), cudaMemcpyDeviceToDevice, stream()), "copying floats");
+}
+
+std::shared_ptr<RankSums> CudaDevice::rankSums(const RankGroup& group) {
+  return std::make_shared<NcclSums>(*this, group);
 }
 
 void CudaDevice::wait() { lanes_.wait(); }

@@ -24,8 +24,8 @@ struct Limits {
 
 class CudaDevice final : public Device {
  public:
-  // Throws NoDevice.
-  CudaDevice(int ordinal, Precision precision);
+  // Throws NoDevice. freeMultiprocessors: DeviceOptions.
+  CudaDevice(int ordinal, Precision precision, int freeMultiprocessors = 0);
   ~CudaDevice() override;
 
   void claim(const ArenaSizes& sizes) override;
@@ -40,6 +40,10 @@ class CudaDevice final : public Device {
   void after(Done done) override;
   void wait() override;
   std::unique_ptr<Captured> capture(const std::function<void()>& work) override;
+  void addFloats(float* target, const float* a, const float* b, int64_t size) override;
+  void copyFloats(float* target, const float* source, int64_t size) override;
+  void finishNorm(Span<const float> squares, Span<const float> sums, float* norm) override;
+  std::shared_ptr<RankSums> rankSums(const RankGroup& group) override;
   const OpColumn& ops() const override { return column_; }
   Precision precision() const override { return precision_; }
   DType activations() const override { return precision_ == Precision::BFloat16 ? DType::BF16 : DType::F32; }
@@ -47,6 +51,8 @@ class CudaDevice final : public Device {
 
   // The following members are for kernels, on the engine's thread.
   cudaStream_t stream() const { return lanes_.stream(); }
+  bool mark(cudaEvent_t main, cudaEvent_t side) const { return lanes_.mark(main, side); }
+  int freeMultiprocessors() const { return freeMultiprocessors_; }
   const Limits& limits() const { return limits_; }
   // Enqueues a matrix product on the stream above.
   void multiply(const Gemm& gemm) { gemms_->run(stream(), scratch<char>(gemms_->workspaceBytes()), gemm); }
@@ -82,11 +88,12 @@ class CudaDevice final : public Device {
   const int ordinal_;
   const Precision precision_;
   Limits limits_{};
+  const int freeMultiprocessors_;
   OpColumn column_;
   const Stream stream_, captured_, ahead_;
   const Event fence_;   // recorded at each copy ahead, after all work that was enqueued before it
   const Event copied_;  // recorded after the last copy ahead
-  const std::unique_ptr<Gemms> gemms_ = openGemms();
+  const std::unique_ptr<Gemms> gemms_;
   Lanes lanes_{stream_};
   Staging staging_;
   mutable std::mutex mutex_;  // guards the members below

@@ -45,7 +45,8 @@ class Gemms {
 // Throws NoDevice if openGemms would find no library. It does not use a GPU: as soon as a program uses a GPU, the
 // driver reserves hundreds of megabytes of the GPU's memory until the process ends.
 void requireGemms();
-// For the current device. Throws NoDevice with what is missing and how to get it.
-std::unique_ptr<Gemms> openGemms();
+// For the current device. Kernels are chosen for this number of multiprocessors; 0: all. Another number may give other
+// bits. Throws NoDevice with what is missing and how to get it.
+std::unique_ptr<Gemms> openGemms(int multiprocessors);
 
 }  // namespace lxmert::cuda

@@ -55,7 +55,9 @@ Key keyOf(const Gemm& g) {
 
 class CublasLtGemms final : public Gemms {
  public:
-  CublasLtGemms() { demand(lt_.Create(&handle_), "cublasLtCreate"); }
+  explicit CublasLtGemms(int multiprocessors) : multiprocessors_(multiprocessors) {
+    demand(lt_.Create(&handle_), "cublasLtCreate");
+  }
 
   ~CublasLtGemms() override {
     for (const auto& [key, plan] : plans_) {
@@ -116,6 +118,7 @@ class CublasLtGemms final : public Gemms {
     set(p.matmul, kTransposeB, g.transposeA ? kTransposed : kNormal);
     set(p.matmul, kEpilogue, g.bias ? kBias : kDefault);
     if (g.bias) set(p.matmul, kBiasPointer, g.bias);
+    if (multiprocessors_ > 0) set(p.matmul, kMultiprocessors, static_cast<int32_t>(multiprocessors_));
     p.first = g.transposeB ? layoutOf(g.input, g.n, g.k) : layoutOf(g.input, g.k, g.n);
     p.second = g.transposeA ? layoutOf(g.input, g.k, g.m) : layoutOf(g.input, g.m, g.k);
     p.result = layoutOf(g.output, g.m, g.n);
@@ -145,6 +148,7 @@ class CublasLtGemms final : public Gemms {
   }
 
   const Library& lt_ = cublaslt::open();
+  const int multiprocessors_;
   Handle handle_ = nullptr;
   std::map<Key, Plan> plans_;
 };
@@ -152,6 +156,6 @@ class CublasLtGemms final : public Gemms {
 }  // namespace
 
 void requireGemms() { cublaslt::open(); }
-std::unique_ptr<Gemms> openGemms() { return std::make_unique<CublasLtGemms>(); }
+std::unique_ptr<Gemms> openGemms(int multiprocessors) { return std::make_unique<CublasLtGemms>(multiprocessors); }
 
 }  // namespace lxmert::cuda

@@ -24,6 +24,16 @@ cudaError_t Lanes::join() const {
   return status == cudaSuccess ? cudaStreamWaitEvent(main_, joined_, 0) : status;
 }
 
+bool Lanes::mark(cudaEvent_t main, cudaEvent_t side) const {
+  const auto record = [this](cudaEvent_t event, cudaStream_t stream) {
+    const unsigned flags = capturing_ ? cudaEventRecordExternal : 0;
+    check(cudaEventRecordWithFlags(event, stream, flags), "marking a place");
+  };
+  record(main, main_);
+  if (lane_ != 0) record(side, side_);
+  return lane_ != 0;
+}
+
 Scratch& Lanes::scratch() { return scratch_[lane_ == kSide ? 1 : 0]; }
 
 void Lanes::wait() const {
@@ -39,12 +49,14 @@ Lanes::Memory Lanes::beginCapture(cudaStream_t main) {
   scratch_[0].settle(main_);
   scratch_[1].settle(side_);
   main_ = main;
+  capturing_ = true;
   return {scratch_[0].fix(true), scratch_[1].fix(true)};
 }
 
 void Lanes::endCapture(cudaStream_t main) {
   main_ = main;
   lane_ = 0;
+  capturing_ = false;
   for (Scratch& scratch : scratch_) {
     scratch.fix(false);
     scratch.reset();

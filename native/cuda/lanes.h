@@ -25,6 +25,9 @@ class Lanes {
   cudaStream_t stream() const { return lane_ == kSide ? side_ : main_; }
   Scratch& scratch();
   void wait() const;
+  // Records `main` behind all work so far and, in a lane, also `side`: then the result is true. During a capture the
+  // events are recorded by each launch of the graph, for work outside of it.
+  bool mark(cudaEvent_t main, cudaEvent_t side) const;
   // Like wait, but does not throw.
   void settle() const;
 
@@ -42,6 +45,7 @@ class Lanes {
   const Stream side_;
   const Event parted_, joined_;
   int lane_ = 0;
+  bool capturing_ = false;
   Scratch scratch_[2];
 };
 

@@ -99,7 +99,15 @@ OpenedLibrary::OpenedLibrary(const NvidiaLibrary& library) : what_(library.what)
                                        ", or the folder in LD_LIBRARY_PATH");
 }
 
+OpenedLibrary OpenedLibrary::linked(const char* file, void* (*find)(const std::string&)) {
+  OpenedLibrary self;
+  self.file_ = file;
+  self.find_ = find;
+  return self;
+}
+
 void* OpenedLibrary::function(const std::string& name) const {
+  if (find_) return find_(name);
   const std::string whole = prefix_ + name;
   void* found = dlsym(handle_, whole.c_str());
   if (!found) throw Error(ErrorCode::NoDevice, file_ + " is not a known version of " + what_ + ": it has no " + whole);

@@ -20,6 +20,8 @@ class OpenedLibrary {
   // Opens the file that the variable names. If it is not set, tries the system's library path, the plugin's own folder,
   // the toolkit, the path that the build recorded, and the wheels of Python environments. Throws NoDevice.
   explicit OpenedLibrary(const NvidiaLibrary& library);
+  // Functions that are linked into this file: `find` takes a name without the prefix.
+  static OpenedLibrary linked(const char* file, void* (*find)(const std::string& name));
 
   // A function by its name without the prefix. Throws NoDevice when the library does not have it.
   void* function(const std::string& name) const;
@@ -27,6 +29,9 @@ class OpenedLibrary {
   const std::string& file() const { return file_; }
 
  private:
+  OpenedLibrary() = default;
+
+  void* (*find_)(const std::string& name) = nullptr;
   std::string what_, prefix_, file_;
   void* handle_ = nullptr;  // never closed: threads of the library may outlive every engine
 };

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "engine/op_table.h"
+#include "engine/rank_sums.h"
 
 namespace lxmert {
 
@@ -79,6 +80,27 @@ class Device {
   virtual std::unique_ptr<Captured> capture(const std::function<void()>& work) {
     (void)work;
     return nullptr;
+  }
+
+  // The calls of Engine::Share on this device. target = a + b; `target` may be one of them.
+  virtual void addFloats(float* target, const float* a, const float* b, int64_t size) {
+    (void)target, (void)a, (void)b, (void)size;
+    throw Error(ErrorCode::Unsupported, "gradient parts do not work on " + name());
+  }
+  virtual void copyFloats(float* target, const float* source, int64_t size) {
+    (void)target, (void)source, (void)size;
+    throw Error(ErrorCode::Unsupported, "gradient parts do not work on " + name());
+  }
+  // The end of the op gradNorm, from the sum of squares of each chunk.
+  virtual void finishNorm(Span<const float> squares, Span<const float> sums, float* norm) {
+    (void)squares, (void)sums, (void)norm;
+    throw Error(ErrorCode::Unsupported, "a sharded optimizer does not work on " + name());
+  }
+  // Sums over the ranks of a run, in the memory of this device. The object must end before the device. The device calls
+  // nothing of the other ranks yet: RankSums::connect does that.
+  virtual std::shared_ptr<RankSums> rankSums(const RankGroup& group) {
+    (void)group;
+    throw Error(ErrorCode::Unsupported, "several ranks do not work on " + name());
   }
 
   virtual const OpColumn& ops() const = 0;

@@ -1,6 +1,5 @@
 #include "engine/engine.h"
 
-#include <cstring>
 #include <new>
 #include <numeric>
 #include <string>
@@ -21,10 +20,13 @@ std::function<void()> bindOp(Device& device, ArgReader& reader, void (*kernel)(D
   return [&device, kernel, args] { kernel(device, args); };
 }
 
-// target = a + b. `target` may be one of them.
-void addFloats(float* target, const float* a, const float* b, int64_t size) {
-#pragma omp parallel for simd
-  for (int64_t i = 0; i < size; ++i) target[i] = a[i] + b[i];
+// A call to other ranks that needs the work of the engine before it.
+template <class Send>
+Recording::Call marked(const std::shared_ptr<RankSums>& ranks, Send send) {
+  const auto split = [ranks, send]() -> Recording::Later {
+    return [ranks, send, mark = ranks->mark()] { send(*ranks, mark); };
+  };
+  return {Engine::kShare, [split] { split()(); }, split};
 }
 
 struct OpEntry {
@@ -112,9 +114,15 @@ void Engine::guarded(Work&& work) {
   }
 }
 
-// Failures, too, are reported in the order of the calls.
+// Failures, too, are reported in the order of the calls. The ranks of an asynchronous device may fail after the call.
 void Engine::finish(Done done) {
-  if (!failure_) return device_->after(std::move(done));
+  if (!failure_ && !connected_) return device_->after(std::move(done));
+  if (!failure_)
+    return device_->after([done = std::move(done), ranks = std::weak_ptr(connected_)](const Error* error) {
+      const auto sums = ranks.lock();
+      const std::optional<Error> lost = sums ? sums->failure() : std::nullopt;
+      done(lost ? &*lost : error);
+    });
   device_->after([done = std::move(done), failure = *failure_](const Error*) { done(&failure); });
 }
 
@@ -125,7 +133,7 @@ void Engine::enqueue(int op, const double* args, size_t count) {
 
 Recording::Call Engine::bindCall(int op, const double* args, size_t count) {
   if (op == kLaneChange) return {op, laneChange(args[0])};
-  if (op == kShare) return {op, bindShare(args, count)};
+  if (op == kShare) return bindShare(args, count);
   ArgReader reader(kOps[op].name, args, count, arenas_, device_->activations());
   return {op, kOps[op].bind(*device_, reader)};
 }
@@ -141,13 +149,22 @@ void Engine::enterLane(double lane) {
 }
 
 void Engine::join(std::shared_ptr<RankSums> ranks) {
-  if (device_->name() != "cpu")
-    throw Error(ErrorCode::Unsupported, "several ranks work on the CPU only; this engine is on " + device_->name());
+  if (device_->name() != "cpu") throw Error(ErrorCode::BadArgument, "the ranks of this device need a group");
   ranks_ = std::move(ranks);
 }
 
+std::shared_ptr<RankSums> Engine::join(const RankGroup& group, Done done) {
+  ranks_ = device_->rankSums(group);
+  queue_.push([this, ranks = ranks_, done = std::move(done)] {
+    connected_ = ranks;
+    guarded([&] { ranks->connect(); });
+    finish(done);
+  });
+  return ranks_;
+}
+
 void Engine::share(const double* args, size_t count) {
-  queue_.push([this, run = bindShare(args, count)] { guarded(run); });
+  queue_.push([this, run = bindShare(args, count).run] { guarded(run); });
 }
 
 // The floats at a place, which is an arena and an offset in bytes.
@@ -158,8 +175,7 @@ float* Engine::floatsAt(const double* where, int64_t count) const {
   return reinterpret_cast<float*>(place("share", arena, offset, count * static_cast<int64_t>(sizeof(float))));
 }
 
-std::function<void()> Engine::bindShare(const double* args, size_t count) {
-  if (device_->name() != "cpu") throw Error(ErrorCode::Unsupported, "ranks and gradient parts work on the CPU only");
+Recording::Call Engine::bindShare(const double* args, size_t count) {
   if (count < 1 || !(args[0] >= 0 && args[0] <= static_cast<double>(Share::Finish)))
     throw Error(ErrorCode::BadArgument, "share: there is no such call");
   const auto kind = static_cast<Share>(static_cast<int>(args[0]));
@@ -169,7 +185,10 @@ std::function<void()> Engine::bindShare(const double* args, size_t count) {
   if (kind != Share::Add && kind != Share::Copy && kind != Share::Norm && !ranks_)
     throw Error(ErrorCode::BadArgument, "share: this engine has not joined other ranks");
   const double *at = args + 1, *end = args + count;
-  if (kind == Share::Finish) return [this, ranks = ranks_] { ranks->finish([this] { return queue_.isDropping(); }); };
+  if (kind == Share::Finish) {
+    const auto run = [this, ranks = ranks_] { ranks->finish([this] { return queue_.isDropping(); }); };
+    return {kShare, run, [run] { return run; }};
+  }
 
   if (kind == Share::Gather) {
     demand((end - at) % 4 == 0);
@@ -178,14 +197,15 @@ std::function<void()> Engine::bindShare(const double* args, size_t count) {
       const auto size = static_cast<int64_t>(at[1]);
       pieces.push_back({static_cast<int>(at[0]), floatsAt(at + 2, size), size});
     }
-    return [ranks = ranks_, pieces] { ranks->gather(pieces); };
+    return marked(ranks_, [pieces](RankSums& ranks, int64_t mark) { ranks.gather(pieces, mark); });
   }
   if (kind == Share::Norm) {
     demand(end - at == 8);
     const auto chunks = static_cast<int64_t>(at[0]), sums = static_cast<int64_t>(at[3]);
-    return [=, squares = floatsAt(at + 1, chunks), losses = floatsAt(at + 4, sums), norm = floatsAt(at + 6, 2)] {
-      gradNormOf({squares, chunks}, {losses, sums}, norm);
-    };
+    const float *squares = floatsAt(at + 1, chunks), *losses = floatsAt(at + 4, sums);
+    return {kShare, [=, this, norm = floatsAt(at + 6, 2)] {
+              device_->finishNorm({squares, chunks}, {losses, sums}, norm);
+            }};
   }
 
   std::vector<int64_t> slices;
@@ -201,10 +221,13 @@ std::function<void()> Engine::bindShare(const double* args, size_t count) {
   float* target = places.front();
   places.erase(places.begin());
   if (kind == Share::Start || kind == Share::Scatter)
-    return [ranks = ranks_, bucket = Bucket{target, places, size, slices}] { ranks->start(bucket); };
-  if (kind == Share::Copy) return [=, source = places[0]] { std::memcpy(target, source, size * sizeof(float)); };
+    return marked(ranks_, [bucket = Bucket{target, places, size, slices}](RankSums& ranks, int64_t mark) {
+      ranks.start(bucket, mark);
+    });
+  if (kind == Share::Copy)
+    return {kShare, [=, this, source = places[0]] { device_->copyFloats(target, source, size); }};
   demand(places.size() == 2);
-  return [=, a = places[0], b = places[1]] { addFloats(target, a, b, size); };
+  return {kShare, [=, this, a = places[0], b = places[1]] { device_->addFloats(target, a, b, size); }};
 }
 
 void Engine::call(const Recording::Call& each) {
@@ -214,12 +237,16 @@ void Engine::call(const Recording::Call& each) {
 
 int64_t Engine::record(const double* calls, size_t count) {
   std::vector<Recording::Call> bound;
+  bool finished = false;
   for (const double *at = calls, *end = calls + count; at < end;) {
     const double op = at[0], args = end - at > 1 ? at[1] : -1;
     const bool known = (op >= 0 && op < opCount()) || (op == kLaneChange && args == 1) || (op == kShare && args >= 1);
     if (!known || !(args >= 0 && args <= static_cast<double>(end - at - 2)))
       throw Error(ErrorCode::BadArgument, "record: call " + std::to_string(bound.size()) +
                                               " is not an op's number, a count of arguments and the arguments");
+    // A captured graph is launched before the calls to other ranks, so no work of the graph may wait for them.
+    if (finished) throw Error(ErrorCode::BadArgument, "record: a call follows the wait for the other ranks");
+    finished = op == kShare && at[2] == static_cast<double>(Share::Finish);
     bound.push_back(bindCall(static_cast<int>(op), at + 2, static_cast<size_t>(args)));
     at += 2 + static_cast<size_t>(args);
   }
@@ -257,7 +284,11 @@ void Engine::forget(int64_t number) {
 // If the engine is being closed, the replay stops between two ops.
 void Engine::play(Recording& recording) {
   const auto canLaunch = [&] { return recording.captured || (recording.ran && captures_ && capture(recording)); };
-  if (!timer_.on() && canLaunch()) return recording.captured->launch();
+  if (!timer_.on() && canLaunch()) {
+    recording.captured->launch();
+    for (const Recording::Later& later : recording.afterLaunch) later();
+    return;
+  }
   for (const Recording::Call& each : recording.calls()) {
     if (queue_.isDropping()) return;
     call(each);
@@ -268,9 +299,11 @@ void Engine::play(Recording& recording) {
 // A failed capture makes the run slower but does not end it: after the failure, the ops are called one by one.
 bool Engine::capture(Recording& recording) {
   try {
+    std::vector<Recording::Later> later;
     recording.captured = device_->capture([&] {
-      for (const Recording::Call& each : recording.calls()) each.run();
+      for (const Recording::Call& each : recording.calls()) each.split ? later.push_back(each.split()) : each.run();
     });
+    recording.afterLaunch = std::move(later);
   } catch (const Error& error) {
     const std::lock_guard lock(noteMutex_);
     note_ = error.what();

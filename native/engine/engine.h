@@ -55,8 +55,10 @@ class Engine {
   // Sends later ops to a lane: Device::enterLane. Uploads, reads and all other calls that are not ops end the lanes.
   void enterLane(double lane);
 
-  // Sets the ranks of the run, for the calls of kShare. Works only on the CPU.
+  // Sets the ranks of the run, for the calls of kShare. On the CPU they are given. Other devices make their own sums for
+  // the group. `done` reports that all ranks are connected.
   void join(std::shared_ptr<RankSums> ranks);
+  std::shared_ptr<RankSums> join(const RankGroup& group, Done done);
   // Enqueues a call of kShare.
   void share(const double* args, size_t count);
 
@@ -111,7 +113,7 @@ class Engine {
   ArenaSizes sizes() const;
   std::shared_ptr<Recording> recordingAt(const char* what, int64_t recording) const;
   std::function<void()> laneChange(double lane);
-  std::function<void()> bindShare(const double* args, size_t count);
+  Recording::Call bindShare(const double* args, size_t count);
   float* floatsAt(const double* place, int64_t count) const;
   Recording::Call bindCall(int op, const double* args, size_t count);
   void call(const Recording::Call& each);
@@ -122,7 +124,7 @@ class Engine {
   void guarded(Work&& work);
 
   std::unique_ptr<Device> device_;
-  std::shared_ptr<RankSums> ranks_;
+  std::shared_ptr<RankSums> ranks_, connected_;  // end before the device; connected_: engine's thread only, of a device
   Arena arenas_[kArenas];
   struct HostBlock {
     std::weak_ptr<char> memory;

@@ -12,7 +12,9 @@ namespace lxmert {
 
 struct DeviceOptions {
   Precision precision = Precision::Float32;
-  int ordinal = 0;  // number of the device, if there are several
+  // Multiprocessors that products leave free, for the sums over ranks that run beside them.
+  int freeMultiprocessors = 0;
+  int ordinal = 0;  // number of the device, if there are several; beyond the last one the count begins again
 };
 
 // What the library's one C function returns.
@@ -25,6 +27,8 @@ struct Plugin {
   // Describes the library for communication among several devices. A run on one device does not need this library.
   // Throws NoDevice.
   std::string (*describeNccl)();
+  // Makes the id of a group of ranks (RankGroup) on one of them. Throws NoDevice.
+  std::string (*makeRankId)();
   // Throws NoDevice.
   std::unique_ptr<Device> (*open)(const DeviceOptions& options);
 };
@@ -43,7 +47,7 @@ constexpr uint64_t pluginAbi() {
   const auto addName = [&](std::string_view name) {
     for (const char c : name) add(static_cast<unsigned char>(c));
   };
-  constexpr uint64_t kVersion = 7;
+  constexpr uint64_t kVersion = 9;
   add(kVersion);
 #define OP(name, Args) \
   addName(#name);      \

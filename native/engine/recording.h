@@ -14,9 +14,14 @@ namespace lxmert {
 
 class Recording {
  public:
+  // Work that is done after the launch of a captured graph.
+  using Later = std::function<void()>;
   struct Call {
     int op;
     std::function<void()> run;
+    // Only for calls to other ranks, which a graph must not contain: ranks capture in different steps, and would wait for
+    // each other. Notes the place of the call in the graph, and returns the call, for every launch.
+    std::function<Later()> split = nullptr;
   };
 
   Recording(std::vector<Call> calls, const Arena (&arenas)[kArenas]) : calls_(std::move(calls)) {
@@ -36,6 +41,7 @@ class Recording {
   // Used on the engine's thread: whether the calls have been run once, and the graph that the device has captured.
   bool ran = false;
   std::unique_ptr<Captured> captured;
+  std::vector<Later> afterLaunch;
 
  private:
   std::vector<Call> calls_;

@@ -63,6 +63,11 @@ function lxmertCommand() {
   return isClone ? [process.execPath, join(app, 'dist', 'cli', 'main.js')] : [join(dirname(app), 'lxmert')];
 }
 
+function countGpus() {
+  const { stdout } = spawnSync('nvidia-smi', ['--query-gpu=name', '--format=csv,noheader'], { encoding: 'utf8' });
+  return (stdout ?? '').split('\n').filter(Boolean).length;
+}
+
 /** Describes the device by the reports of lxmert and of the driver. */
 function describeDevice(lxmert) {
   const driver = spawnSync(
@@ -166,7 +171,7 @@ try {
   const hasPeer = needsPeer && succeeds(python, ['-c', 'import torch, transformers; assert torch.cuda.is_available()']);
   const programs = process.env.GPU_CHECK_PROGRAMS || join(app, 'build-cuda', 'programs');
   const context = {
-    ...{ lxmert, scratch, out: logs, tiny: options.tiny, onPath, programs },
+    ...{ lxmert, scratch, out: logs, tiny: options.tiny, onPath, programs, gpus: countGpus() },
     clone: isClone ? app : undefined,
     peer: hasPeer ? python : undefined,
     fixtures: isClone ? join(app, 'test', 'fixtures') : join(app, 'fixtures'),

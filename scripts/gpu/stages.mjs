@@ -153,6 +153,55 @@ function fast(context) {
   ];
 }
 
+/** Several GPUs: the same losses on one and on all of them, and the speed of all. */
+function ranks(context) {
+  const { lxmert, out, scratch, tiny, gpus } = context;
+  if (gpus < 2) return [{ name: 'ranks-losses', seconds: 1, leftOut: 'the machine has no second GPU' }];
+  const scenes = join(scratch, 'rank-scenes');
+  const parts = 2 ** Math.ceil(Math.log2(gpus));
+  const settings = { ...TINY_RUN, 'batch-size': 2 * parts, 'gradient-parts': parts, device: 'cuda', data: scenes };
+  const run = (count) => [
+    ...[...lxmert, 'pretrain', '--ranks', `${count}`, '--out', join(scratch, `on-${count}`)],
+    ...flags(settings),
+  ];
+  const size = tiny
+    ? flags({ preset: 'tiny', batch: 2 * gpus, 'alone-batch': 2, tokens: '4-4', steps: 1, warmup: 1 })
+    : flags({ batch: 256 * gpus, 'alone-batch': 256, steps: 10, warmup: 5 });
+  const timed = (name, more) => {
+    const file = join(out, `${name}.json`);
+    const command = [...lxmert, 'bench', 'step', '--ranks', `${gpus}`, '--device', 'cuda', '--precision', 'bfloat16'];
+    return {
+      name,
+      seconds: 90,
+      commands: [{ command: [...command, '--json', ...size, ...more], stdout: file }],
+      judge: () => {
+        const { samplesPerSecond } = JSON.parse(textOf(file)).shared;
+        const { efficiency, communication } = JSON.parse(textOf(file));
+        return { figures: { gpus, samplesPerSecond, efficiency, notHidden: communication.notHidden } };
+      },
+    };
+  };
+  return [
+    {
+      name: 'ranks-losses',
+      seconds: 120,
+      commands: [
+        [...lxmert, 'scenes', '--out', scenes, '--images', '12', '--feature-dim', '16', '--pictures', '0'],
+        run(1),
+        run(gpus),
+      ],
+      judge: () => {
+        const [one, all] = [1, gpus].map((count) => lossesOf(join(scratch, `on-${count}`)));
+        const same = one.length > 0 && JSON.stringify(one) === JSON.stringify(all);
+        return { figures: { gpus, steps: all.length }, ...(same ? {} : { problem: 'the bits of the losses differ' }) };
+      },
+    },
+    timed('ranks-step', []),
+    timed('ranks-step-sharded', ['--shard-optimizer']),
+    timed('ranks-step-free-multiprocessors', ['--free-multiprocessors', '20']),
+  ];
+}
+
 function sanitize(context) {
   const tool = 'compute-sanitizer';
   return ['memcheck', 'racecheck'].map((kind) => {
@@ -209,6 +258,7 @@ export const stages = {
     seconds: 240,
     steps: fast,
   },
+  ranks: { says: 'several GPUs: the same bits on one and on all, and their speed', seconds: 420, steps: ranks },
   sanitize: { says: 'memory errors and races, by compute-sanitizer', seconds: 300, steps: sanitize },
   ops: { says: 'the op table of the tests, in a clone', seconds: 240, steps: ops },
 };

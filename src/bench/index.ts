@@ -10,3 +10,12 @@ export type { Rates } from './rates.js';
 export type { OpReport, PeerReport, Speed } from './report.js';
 export type { Times } from './statistics.js';
 export { benchStep, type BenchDevice, type StepBenchOptions, type StepReport } from './step.js';
+export {
+  h200Cluster,
+  h200Step,
+  scaledStep,
+  stepTimesOf,
+  type Cluster,
+  type ScaledStep,
+  type StepTimes,
+} from './scaling.js';

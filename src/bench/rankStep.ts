@@ -1,5 +1,6 @@
 import type { ModelConfig } from '../config/modelConfig.js';
 import { LxmertError } from '../errors.js';
+import type { Precision } from '../engine/index.js';
 import { plainSum } from '../pretrain/losses.js';
 import { Pretrainer } from '../pretrain/pretrainer.js';
 import { firstPart, type StepSharing } from '../step/gradientParts.js';
@@ -12,11 +13,16 @@ export interface RankBenchOptions {
   readonly config: ModelConfig;
   /** Samples of a step, over all ranks. */
   readonly batch: number;
+  /** Samples of the step in one process; `batch` unless given. */
+  readonly aloneBatch?: number | undefined;
   readonly tokens: readonly [number, number];
   readonly objects: number;
   /** Number of timed steps, and of steps before them. */
   readonly steps: number;
   readonly warmup: number;
+  /** Where all ranks compute; default `cpu`. */
+  readonly device?: 'cpu' | 'cuda' | undefined;
+  readonly precision?: Precision | undefined;
   /** CPU threads of each rank, and of the process that makes the step alone; 0: one for each core. */
   readonly threads: number;
   /** Number of parts of a batch whose gradients are computed separately; by default one for each rank. */
@@ -33,17 +39,22 @@ interface Speed {
 }
 
 export interface RankBenchReport {
+  readonly device: 'cpu' | 'cuda';
+  readonly precision: Precision;
   readonly ranks: number;
   readonly threads: number;
   readonly batch: number;
   readonly gradientParts?: number | undefined;
   readonly shardOptimizer: boolean;
-  /** One process, without parts. */
+  /** One process with `aloneBatch` samples, without parts. */
   readonly alone: Speed;
-  /** The same number of samples on all ranks, with parts. */
+  /** `batch` samples on all ranks, with parts. */
   readonly shared: Speed;
-  /** The speed divided by the speed of `alone`. */
+  readonly aloneBatch: number;
+  /** Samples a second, divided by those of `alone`. */
   readonly ratio: number;
+  /** `ratio` divided by the number of ranks. */
+  readonly efficiency: number;
   /** Mean times of a step on rank 0; absent if there are no other ranks. */
   readonly communication?:
     | {
@@ -68,6 +79,7 @@ export async function benchRanks(options: RankBenchOptions): Promise<RankBenchRe
   const { config, batch, tokens, objects, steps, warmup, gradientParts, onProgress: tell = () => undefined } = options;
   const sharing = options.sharing ?? { rank: 0, ranks: 1 };
   const { rank, ranks, exchange } = sharing;
+  const { device = 'cpu', precision = 'float32', aloneBatch = batch } = options;
   const parts = gradientParts ?? ranks;
   if (parts > batch)
     throw new LxmertError('BAD_ARGUMENT', `${batch} samples in ${parts} parts: expected at least one sample a part`);
@@ -81,13 +93,13 @@ export async function benchRanks(options: RankBenchOptions): Promise<RankBenchRe
       part,
       batch: batchOf(Math.floor((batch * (part + 1)) / parts) - Math.floor((batch * part) / parts), part),
     }));
-  const open = () => new Pretrainer({ config, adam, engine: { device: 'cpu', threads } });
-  const whole = rank === 0 ? { model: open(), batch: batchOf(batch, 0) } : undefined;
+  const open = () => new Pretrainer({ config, adam, engine: { device, precision, threads } });
+  const whole = rank === 0 ? { model: open(), batch: batchOf(aloneBatch, 0) } : undefined;
   const shared = open();
   try {
     await whole?.model.initialize(seed);
     await shared.initialize(seed);
-    await shared.share({ ...sharing, parts });
+    await shared.share({ ...sharing, parts, sameBits: gradientParts !== undefined });
     const times: { alone: number[]; shared: number[] } = { alone: [], shared: [] };
     let before = sharing.communicator?.times;
     for (let step = 0; step < warmup + steps; step++) {
@@ -108,11 +120,12 @@ export async function benchRanks(options: RankBenchOptions): Promise<RankBenchRe
     }
     const after = sharing.communicator?.times;
     if (rank > 0) return undefined;
-    const speeds = { alone: speedOf(times.alone, batch), shared: speedOf(times.shared, batch) };
+    const speeds = { alone: speedOf(times.alone, aloneBatch), shared: speedOf(times.shared, batch) };
     const { moving = 0, waiting = 0, bytes = 0 } = before ?? {};
+    const ratio = speeds.shared.samplesPerSecond / speeds.alone.samplesPerSecond;
     return {
+      ...{ device, precision, aloneBatch, ratio, efficiency: ratio / ranks },
       ...{ ranks, threads, batch, gradientParts, shardOptimizer: sharing.shardOptimizer ?? false, ...speeds, machine },
-      ratio: speeds.alone.stepMilliseconds.median / speeds.shared.stepMilliseconds.median,
       communication: after && {
         sentBytes: (after.bytes - bytes) / steps,
         milliseconds: (1000 * (after.moving - moving)) / steps,

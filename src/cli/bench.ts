@@ -107,7 +107,11 @@ const stepsOption = (value: number) =>
 const warmupOption = (value: number) =>
   integerOption('warmup', { describe: 'runs before the first measurement', default: value, min: 1, max: 1000 });
 
-const { 'bucket-size': bucketSize, 'shard-optimizer': shardOptimizer } = rankOptions;
+const {
+  'bucket-size': bucketSize,
+  'shard-optimizer': shardOptimizer,
+  'free-multiprocessors': freeMultiprocessors,
+} = rankOptions;
 
 function configOf({ preset, layers }: { preset: BenchPreset; layers: Layers | undefined }): ModelConfig {
   return benchConfig(preset, layers);
@@ -144,7 +148,19 @@ const step = defineCommand({
         default: false,
         describe: 'only compute and print the least time that each op can take on an H200; needs no device',
       })
-      .options({ ...sharingOptions, 'bucket-size': bucketSize, 'shard-optimizer': shardOptimizer })
+      .options({
+        ...sharingOptions,
+        'bucket-size': bucketSize,
+        'shard-optimizer': shardOptimizer,
+        'free-multiprocessors': freeMultiprocessors,
+      })
+      .option(
+        'alone-batch',
+        integerOption('alone-batch', {
+          describe: 'with --ranks: samples of the step in one process [--batch]',
+          min: 1,
+        }),
+      )
       .option(
         'gradient-parts',
         integerOption('gradient-parts', {
@@ -169,20 +185,13 @@ interface RankBenchArguments extends RankArguments, Omit<Parameters<typeof bench
   readonly preset: BenchPreset;
   readonly layers: Layers | undefined;
   readonly task: string;
-  readonly device: string;
-  readonly precision: string;
   readonly peerPython?: string | undefined;
 }
 
 /** Compares a step on several ranks with the same step in one process. */
 async function timeRanks(args: RankBenchArguments, json: boolean): Promise<void> {
-  if (
-    args.task !== 'pretrain' ||
-    args.device !== 'cpu' ||
-    args.precision !== 'float32' ||
-    args.peerPython !== undefined
-  )
-    throw new LxmertError('BAD_ARGUMENT', '--ranks works with --task pretrain on the CPU in float32, without a peer');
+  if (args.task !== 'pretrain' || args.peerPython !== undefined)
+    throw new LxmertError('BAD_ARGUMENT', '--ranks works with --task pretrain, without a peer');
   // Each of the ranks would use all cores.
   const threads = args.threads === 0 ? 1 : args.threads;
   await inRanks(

@@ -94,7 +94,9 @@ export function stepLines(report: StepReport): string[] {
 }
 
 export function rankLines(report: RankBenchReport): string[] {
-  const { ranks, threads, batch, gradientParts, shardOptimizer, alone, shared, ratio, communication } = report;
+  const { ranks, threads, batch, aloneBatch, gradientParts, shardOptimizer, alone, shared, ratio, communication } =
+    report;
+  const { device, precision, efficiency } = report;
   const options = [
     `${ranks} ${ranks === 1 ? 'rank' : 'ranks'}`,
     ...(gradientParts === undefined ? [] : [`${gradientParts} gradient parts`]),
@@ -105,9 +107,9 @@ export function rankLines(report: RankBenchReport): string[] {
   return [
     machineLine(report.machine),
     '',
-    `batch ${batch}, ${threads} ${threads === 1 ? 'thread' : 'threads'} a process`,
-    `one process: ${speed(alone)}`,
-    `${options}: ${speed(shared)}; ${fixed(ratio, 2)} times as fast`,
+    `${device} in ${precision}, batch ${batch}, ${threads} ${threads === 1 ? 'thread' : 'threads'} a process`,
+    `one process${aloneBatch === batch ? '' : ` with batch ${aloneBatch}`}: ${speed(alone)}`,
+    `${options}: ${speed(shared)}; ${fixed(ratio, 2)} times as fast, efficiency ${percent(efficiency)}`,
     ...(communication
       ? [
           `rank 0 sends ${megabytes(communication.sentBytes)} a step in ${fixed(communication.milliseconds)} ms; the step waits ` +

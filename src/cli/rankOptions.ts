@@ -10,7 +10,7 @@ import {
   type Placement,
   type Ranks,
 } from '../distributed/index.js';
-import { mpiLibrary } from '../engine/index.js';
+import { mpiLibrary, useGpu } from '../engine/index.js';
 import { integerOption, note, numberOption } from './command.js';
 
 /** Options of a command that may run in several processes. */
@@ -34,6 +34,12 @@ export const rankOptions = {
     default: false,
     describe: 'each rank stores and updates only its part of the optimizer state: less memory, the same bits',
   },
+  'free-multiprocessors': integerOption('free-multiprocessors', {
+    describe: 'on CUDA: multiprocessors that matrix products leave to the sums over ranks',
+    min: 0,
+    max: 64,
+    default: 0,
+  }),
   'rank-timeout': numberOption('rank-timeout', {
     describe: 'seconds after which a rank that does not answer ends the run',
     min: 1,
@@ -64,12 +70,18 @@ export interface RankArguments {
   readonly rankTimeout: number;
   readonly bucketSize?: number | undefined;
   readonly shardOptimizer?: boolean | undefined;
+  readonly freeMultiprocessors?: number | undefined;
   readonly restarts?: number | undefined;
   readonly minRanks?: number | undefined;
 }
 
-/** The role of this process: it trains alone, launches ranks, or is a rank. @throws BAD_ARGUMENT */
-export function roleBy({ ranks, transport }: RankArguments) {
+/**
+ * The role of this process: it trains alone, launches ranks, or is a rank. Products use the same multiprocessors in each role,
+ * because their bits depend on it.
+ * @throws BAD_ARGUMENT
+ */
+export function roleBy({ ranks, transport, freeMultiprocessors }: RankArguments) {
+  if (freeMultiprocessors !== undefined) useGpu({ freeMultiprocessors });
   return roleOf(process.env, {
     ranks,
     transport: transport as 'mpi' | 'sockets' | undefined,
@@ -78,13 +90,13 @@ export function roleBy({ ranks, transport }: RankArguments) {
 }
 
 /** Joins the other ranks of the run. */
-export function join(
+export async function join(
   placement: Placement,
   { rankTimeout, bucketSize, shardOptimizer }: RankArguments,
   controls: { readonly stopping: (reason: string) => void; readonly saving: () => void },
 ): Promise<Ranks> {
   const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
-  return joinRanks(placement, {
+  const ranks = await joinRanks(placement, {
     ...{ version, timeout: rankTimeout, ...controls },
     bucketBytes: bucketSize === undefined ? undefined : 4 * Math.round((bucketSize * 1e6) / 4),
     shardOptimizer,
@@ -96,6 +108,8 @@ export function join(
       if (pidFile !== undefined) writeFileSync(pidFile, `${process.pid}`);
     },
   });
+  useGpu({ gpu: placement.localRank ?? ranks.localRank });
+  return ranks;
 }
 
 const forwarded = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2'] as const;

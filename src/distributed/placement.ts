@@ -10,6 +10,8 @@ export interface Placement {
   /** The number of this rank. Over MPI, `joinRanks` uses the numbers that MPI gives instead of `rank` and `ranks`. */
   readonly rank: number;
   readonly ranks: number;
+  /** The number of this rank among those of its host, if the launcher gives it. */
+  readonly localRank?: number | undefined;
   /** The program that started the processes, for messages. */
   readonly launcher: string;
   readonly transport: Transport;
@@ -66,6 +68,8 @@ export function roleOf(env: Environment, { ranks, hasMpi, transport }: RoleOptio
     );
   return {
     ...{ kind: 'rank', rank: found.rank, ranks: found.ranks, launcher: found.launcher, meeting },
+    localRank:
+      found.localRank === undefined || env[found.localRank] === undefined ? undefined : whole(env, found.localRank),
     transport: overMpi ? 'mpi' : 'sockets',
   };
 }
@@ -79,6 +83,8 @@ interface Found {
   readonly rank: number;
   readonly ranks: number;
   readonly speaksMpi: boolean;
+  /** The variable with the number of this rank among those of its host. */
+  readonly localRank?: string;
   readonly meeting?: () => Placement['meeting'];
 }
 
@@ -94,16 +100,16 @@ function find(env: Environment): Found | undefined {
     return place;
   };
   const torch = pair('RANK', 'WORLD_SIZE');
-  if (torch) return { launcher: 'torchrun (RANK, WORLD_SIZE)', speaksMpi: false, ...torch };
+  if (torch) return { launcher: 'torchrun (RANK, WORLD_SIZE)', speaksMpi: false, localRank: 'LOCAL_RANK', ...torch };
   const openMpi = pair('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE');
-  if (openMpi) return { launcher: 'mpirun', speaksMpi: true, ...openMpi };
+  if (openMpi) return { launcher: 'mpirun', speaksMpi: true, localRank: 'OMPI_COMM_WORLD_LOCAL_RANK', ...openMpi };
   const hydra = pair('PMI_RANK', 'PMI_SIZE');
   const slurm = pair('SLURM_PROCID', 'SLURM_STEP_NUM_TASKS');
   if (slurm) {
     const speaksMpi = env['PMIX_RANK'] !== undefined || hydra !== undefined;
-    return { launcher: 'srun', speaksMpi, ...slurm, meeting: () => slurmMeeting(env) };
+    return { launcher: 'srun', speaksMpi, localRank: 'SLURM_LOCALID', ...slurm, meeting: () => slurmMeeting(env) };
   }
-  return hydra && { launcher: 'mpiexec', speaksMpi: true, ...hydra };
+  return hydra && { launcher: 'mpiexec', speaksMpi: true, localRank: 'MPI_LOCALRANKID', ...hydra };
 }
 
 function whole(env: Environment, name: string): number {
@@ -130,6 +136,7 @@ function ownPlacement(env: Environment): Placement {
   const [host = '', port = ''] = (env[launched.meeting] ?? '').split(' ');
   return {
     ...{ kind: 'rank', rank: whole(env, launched.rank), ranks: whole(env, launched.ranks), launcher: 'lxmert' },
+    localRank: whole(env, launched.rank),
     ...{ transport: 'sockets', meeting: { host, port: Number(port) } },
   };
 }

@@ -81,6 +81,11 @@ export class Ranks implements TrainRanks {
     return this.#stop?.exitCode;
   }
 
+  /** The number of this rank among those of its host. */
+  get localRank(): number {
+    return this.hosts.slice(0, this.rank).filter((host) => host === this.hosts[this.rank]).length;
+  }
+
   nameOf(rank: number): string {
     return `rank ${rank} (${this.hosts[rank]})`;
   }

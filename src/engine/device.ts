@@ -16,6 +16,10 @@ export interface EngineOptions {
   /** CPU threads; 0: one for each core that the process may use. */
   readonly threads?: number | undefined;
   /**
+   * Number of the GPU; beyond the last one the count begins again. Default: the number that `useGpu` has set, otherwise 0.
+   */
+  readonly gpu?: number | undefined;
+  /**
    * File of the CUDA back end. Default: LXMERT_CUDA_LIBRARY, or, if this is not set, the file that `npm run build:cuda`
    * makes.
    */
@@ -38,9 +42,24 @@ export interface OpenedDevice {
   readonly description: string;
 }
 
+let gpuOfProcess: GpuUse = {};
+
+/** How this process uses the GPUs of its machine. */
+export interface GpuUse {
+  /** Number of the GPU: of several ranks on a machine, each has another one. Default 0. */
+  readonly gpu?: number | undefined;
+  /** Multiprocessors that products leave to the sums over ranks; default 0. */
+  readonly freeMultiprocessors?: number | undefined;
+}
+
+/** Changes the defaults of the engines that are opened later. */
+export function useGpu(use: GpuUse): void {
+  gpuOfProcess = { ...gpuOfProcess, ...use };
+}
+
 /** Opens the device that the options name. @throws LxmertError NO_DEVICE, BAD_ARGUMENT, OUT_OF_MEMORY */
 export function openDevice(addon: NativeAddon, options: EngineOptions): OpenedDevice {
-  const { device = 'auto', precision = 'float32', threads = 0 } = options;
+  const { device = 'auto', precision = 'float32', threads = 0, gpu = gpuOfProcess.gpu } = options;
   if (!Number.isInteger(threads) || threads < 0 || threads > 1024)
     throw new LxmertError('BAD_ARGUMENT', `threads is ${threads}, expected 0 (all cores) to 1024`);
   if (!['auto', 'cpu', 'cuda'].includes(device) || !precisions.includes(precision))
@@ -56,7 +75,9 @@ export function openDevice(addon: NativeAddon, options: EngineOptions): OpenedDe
   if (device === 'cpu') return cpu();
   try {
     const library = cudaLibrary(options.cudaLibrary);
-    const native = translated(() => addon.createEngine(threads, precision, library));
+    const native = translated(() =>
+      addon.createEngine(threads, precision, library, gpu, gpuOfProcess.freeMultiprocessors),
+    );
     return { native, device: 'cuda', description: `cuda: ${translated(() => addon.describePlugin(library))}` };
   } catch (error) {
     const { code, message } = error as { code?: string; message: string };
@@ -83,7 +104,7 @@ export function describeNccl(): string {
   return translated(() => addon.describeNccl(library));
 }
 
-function cudaLibrary(named = process.env['LXMERT_CUDA_LIBRARY']): string {
+export function cudaLibrary(named = process.env['LXMERT_CUDA_LIBRARY']): string {
   const file = named ? resolve(named) : join(packageRoot, 'build-cuda', 'lxmert_cuda.so');
   if (existsSync(file)) return file;
   throw new LxmertError(

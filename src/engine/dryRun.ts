@@ -27,6 +27,7 @@ export function dryAddon(addon: NativeAddon, precision: Precision): NativeAddon 
     readProfile: async (_engine, target) => target,
     dispose: done,
     joinRanks: nothing,
+    joinRanksOfDevice: done,
     share: nothing,
   };
 }

@@ -1,5 +1,5 @@
 import { LxmertError } from '../errors.js';
-import { openDevice, type EngineOptions, type OpenedDevice } from './device.js';
+import { cudaLibrary, openDevice, type EngineOptions, type OpenedDevice } from './device.js';
 import { dryAddon } from './dryRun.js';
 import { encodeCall, type OpArgument } from './encodeCall.js';
 import { laneChange, Lanes } from './lanes.js';
@@ -25,6 +25,18 @@ export interface Recording {
   readonly number: number;
   /** How many times arenas had been reserved when it was made. */
   readonly reservations: number;
+}
+
+/** How an engine joins other ranks. */
+export interface JoinOptions {
+  readonly parts: number;
+  /**
+   * Whether sums are made along the tree of the parts, so that any number of ranks gives the same bits. On CUDA NCCL chooses the
+   * order of the additions otherwise. On the CPU sums are always made along the tree.
+   */
+  readonly alongTree: boolean;
+  /** Sends this rank's value to all ranks. Returns the values of all ranks, ordered by rank. */
+  readonly exchange: (name: string, value: string) => Promise<readonly string[]>;
 }
 
 /** A tensor whose values are on one of the ranks. */
@@ -63,13 +75,15 @@ export class Engine implements AsyncDisposable {
   #uploadedAhead: Tensor | null = null;
   #disposed: Promise<void> | null = null;
   readonly #addon: NativeAddon;
+  readonly #cudaFile: string | undefined;
 
   private constructor(
     addon: NativeAddon,
     opened: OpenedDevice,
-    { onNote = () => undefined, lanes = true }: EngineOptions,
+    { onNote = () => undefined, lanes = true, cudaLibrary: file }: EngineOptions,
   ) {
     this.#addon = addon;
+    this.#cudaFile = file;
     this.#native = opened.native;
     this.device = opened.device;
     this.description = opened.description;
@@ -171,9 +185,21 @@ export class Engine implements AsyncDisposable {
     return { number, reservations: this.#reservations };
   }
 
-  /** Joins other ranks, for `startSum`, `startGather` and `finishSums`. @throws UNSUPPORTED on a device other than the CPU */
-  join(communicator: Communicator): void {
-    translated(() => this.#addon.joinRanks(this.#native, communicator.native));
+  /**
+   * Joins other ranks, for `startSum`, `startGather` and `finishSums`. All ranks must call this at the same time.
+   * @param parts number of the parts of a global batch
+   * @throws LxmertError RANK_LOST; NO_DEVICE on CUDA without NCCL
+   */
+  async join(communicator: Communicator, { parts, alongTree, exchange }: JoinOptions): Promise<void> {
+    if (this.device === 'cpu') {
+      communicator.setParts(parts);
+      return translated(() => this.#addon.joinRanks(this.#native, communicator.native));
+    }
+    const own = communicator.rank === 0 ? translated(() => this.#addon.makeRankId(cudaLibrary(this.#cudaFile))) : '';
+    const [id] = await exchange('the id of the GPUs', own);
+    await settled(
+      translated(() => this.#addon.joinRanksOfDevice(this.#native, communicator.native, id, parts, alongTree)),
+    );
   }
 
   /** target = a + b, float32. The order of the terms is kept; target may be one of them. */
@@ -341,6 +367,11 @@ export class Engine implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
+  }
+
+  /** Whether ops are sent to one of two lanes, which have no order between them. */
+  get isInLane(): boolean {
+    return this.#lanes?.isInLane ?? false;
   }
 
   /** Sends the ops that follow to lane 1 or 2; 0 ends both lanes. */

@@ -4,7 +4,7 @@ export type { OpProfile } from './opProfile.js';
 export type { Dropout, OpArgument } from './encodeCall.js';
 export { addonFile } from './load.js';
 export { Recordings } from './recordings.js';
-export { describeCuda, describeNccl, precisions, type EngineOptions, type Precision } from './device.js';
+export { describeCuda, describeNccl, precisions, useGpu, type EngineOptions, type Precision } from './device.js';
 export type { OpName } from './native.js';
 export { GradientLedger, type Parameter } from './gradientLedger.js';
 export { Tape } from './tape.js';

@@ -30,6 +30,10 @@ export class Lanes {
     this.#enter = enter;
   }
 
+  get isInLane(): boolean {
+    return this.#uses.length > 0;
+  }
+
   /** @throws LxmertError INTERNAL inside of a lane */
   beside(first: () => void, second: () => void): void {
     if (this.#uses.length > 0) throw new LxmertError('INTERNAL', 'lanes inside of a lane');

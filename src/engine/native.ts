@@ -4,8 +4,14 @@ import { LxmertError, type ErrorCode } from '../errors.js';
 export interface NativeAddon {
   /** Names of the op table; an op's number is its place in this list. */
   readonly opNames: readonly string[];
-  /** Opens the CPU, or the device of a plugin's file. `precision` is float32 or bfloat16. */
-  createEngine(threads: number, precision?: string, plugin?: string): NativeEngine;
+  /** Opens the CPU, or the device of a plugin's file. `precision` is float32 or bfloat16, `gpu` the number of the device. */
+  createEngine(
+    threads: number,
+    precision?: string,
+    plugin?: string,
+    gpu?: number,
+    freeMultiprocessors?: number,
+  ): NativeEngine;
   /** The type in which the device stores activations. */
   activationsOf(engine: NativeEngine): 'f32' | 'bf16';
   /**
@@ -52,6 +58,16 @@ export interface NativeAddon {
   decodeFeatures(text: Uint8Array, from: number, to: number, target: Float32Array | Uint16Array): boolean;
   /** Gives the engine the communicator for its calls of `share`. */
   joinRanks(engine: NativeEngine, communicator: NativeCommunicator): void;
+  /** The id of a group of ranks whose devices are connected; one rank makes it, and all use it. */
+  makeRankId(plugin: string): string;
+  /** Connects the device to those of the other ranks. `alongTree`: sums are made along the tree of the parts. */
+  joinRanksOfDevice(
+    engine: NativeEngine,
+    communicator: NativeCommunicator,
+    id: string,
+    parts: number,
+    alongTree: boolean,
+  ): Promise<void>;
   /** Enqueues a call of Engine::Share: its kind, then its arguments. */
   share(engine: NativeEngine, args: Float64Array, count: number): void;
   /** Listens on a free port. `token`: 16 hexadecimal digits, the same on all ranks. */

@@ -25,6 +25,11 @@ export interface PartsOfBatch {
 
 /** How a model shares its steps with other ranks. */
 export interface StepSharing extends PartsOfBatch {
+  /**
+   * Whether any number of ranks must give the same bits. On the CPU this is always so. On CUDA, NCCL chooses the order of the
+   * additions otherwise, which is faster. Without it there is one part for each rank.
+   */
+  readonly sameBits?: boolean | undefined;
   /** Absent for one rank. */
   readonly communicator?: Communicator | undefined;
   /** The largest number of bytes of a bucket, which is summed over the ranks at once. */
@@ -123,10 +128,25 @@ export class GradientParts {
     this.#slotBytes = weights.bytes + 64 * Math.ceil((tallies.shape[0] * tallies.shape[1] * elementBytes) / 64);
     const slots = Math.max(0, ...this.#plan.ends.map(({ keep }) => (keep ?? -1) + 1));
     engine.reserve('gradients', weights.bytes + slots * this.#slotBytes);
-    if (communicator) {
-      communicator.setParts(parts);
-      engine.join(communicator);
-    }
+  }
+
+  /** Connects the engine to the other ranks, which must do the same. @throws BAD_CONFIG if their devices differ; RANK_LOST */
+  async join(): Promise<void> {
+    const { communicator, exchange, parts, sameBits = false } = this.sharing;
+    if (!communicator) return;
+    const devices = (await exchange?.('device', this.#engine.device)) ?? [];
+    const other = devices.findIndex((device) => device !== devices[0]);
+    if (other > 0)
+      throw new LxmertError(
+        'BAD_CONFIG',
+        `rank 0 computes on ${devices[0]}, rank ${other} on ${devices[other]}; choose one with --device`,
+      );
+    const alone = async (_: string, value: string): Promise<readonly string[]> => [value];
+    await this.#engine.join(communicator, {
+      parts,
+      alongTree: sameBits || parts !== this.sharing.ranks,
+      exchange: exchange ?? alone,
+    });
   }
 
   /**
@@ -146,6 +166,8 @@ export class GradientParts {
   ): { readonly ready: () => void; readonly rest: () => void } {
     const { communicator } = this.sharing;
     const isLast = part + 1 === this.end;
+    // A part's gradient is added to stored sums on the stream of the kernels, so both lanes must have ended.
+    const adds = this.#plan.ends[part - this.first].add.length > 0;
     const pieces = this.#pieces(ranges).map((piece) => ({
       ...piece,
       completeAt: whole.lastMarkWithin(piece.begin, piece.end),
@@ -160,6 +182,7 @@ export class GradientParts {
     return {
       ready: () => {
         // An early start saves time only if the bucket is sent to other ranks. The order is the same on all ranks.
+        if (adds && this.#engine.isInLane) return;
         while (communicator && isLast && next < pieces.length && soFar.marks >= pieces[next].completeAt) hand();
       },
       rest: () => {

@@ -138,16 +138,12 @@ export class TrainableModel<L extends string, Outputs> {
    * From now on `step` computes the gradient of each part of a global batch separately, and sums the gradients along a fixed
    * tree, over all ranks. `step` then receives the parts of this rank, with `partOf`. Call it before the first step, and before
    * moments are loaded. With `shardOptimizer` all ranks must then read the same moments in the same order.
-   * @throws LxmertError BAD_ARGUMENT; UNSUPPORTED on a device other than the CPU
+   * @throws LxmertError BAD_ARGUMENT; BAD_CONFIG if the ranks have different devices; NO_DEVICE on CUDA without NCCL; RANK_LOST
    */
   share(sharing: StepSharing): Promise<void> {
     return this.#inOrder(async () => {
-      if (this.engine.device !== 'cpu')
-        throw new LxmertError(
-          'UNSUPPORTED',
-          `ranks and gradient parts work on the CPU only, and this model is on ${this.engine.device}; use --device cpu`,
-        );
       this.#parts = new GradientParts(this.engine, this.weights, this.#state.tallies, sharing);
+      await this.#parts.join();
       if (this.#parts.slices) this.#state.shard(this.#parts.slices);
       this.#training.share(this.#parts);
     });

@@ -45,7 +45,8 @@ async function shareSteps({ settings, training, ranks }: TrainOptions): Promise<
   if (!ranks && settings.gradientParts === undefined) return;
   const { model } = training;
   if (!model.share) throw new LxmertError('UNSUPPORTED', 'this model cannot share its steps with other ranks');
-  await model.share({ rank, ranks: count, parts: gradientParts, ...sharingOf(ranks) });
+  const sameBits = settings.gradientParts !== undefined;
+  await model.share({ rank, ranks: count, parts: gradientParts, sameBits, ...sharingOf(ranks) });
 }
 
 /** Checks that all ranks begin with the same facts. */

@@ -10,7 +10,18 @@ import { emulator, withEmulator } from '../support/emulator.js';
 const folder = mkdtempSync(join(tmpdir(), 'lxmert-nccl-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const functions = ['GetErrorString', 'GetUniqueId', 'CommInitRank', 'CommDestroy', 'AllReduce'];
+const functions = [
+  ...[
+    'GetErrorString',
+    'GetUniqueId',
+    'CommInitRankConfig',
+    'CommFinalize',
+    'CommDestroy',
+    'CommAbort',
+    'CommGetAsyncError',
+  ],
+  ...['GroupStart', 'GroupEnd', 'Send', 'Recv', 'Broadcast', 'Reduce', 'AllReduce', 'ReduceScatter', 'AllGather'],
+];
 
 /** Builds a library with this version and these further functions. */
 function library(name: string, version: number, others: readonly string[]): string {
@@ -50,7 +61,7 @@ onEmulator('a missing one is told with how to get it', () => {
 onEmulator('a library without what we call is told with what it lacks', () => {
   const file = library('old', 10, functions.slice(0, -1));
   expect(doctor({ LXMERT_NCCL: file }).missing).toMatch(`${file} is not a known version of NCCL`);
-  expect(doctor({ LXMERT_NCCL: file }).missing).toMatch(/it has no ncclAllReduce$/);
+  expect(doctor({ LXMERT_NCCL: file }).missing).toMatch(/it has no ncclAllGather$/);
 });
 
 onEmulator('a wheel in the active Python environment is found, also behind a toolkit without it', () => {

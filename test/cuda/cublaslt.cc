@@ -19,6 +19,7 @@ static_assert(unsigned{ours::kReduceInComputeType} == unsigned{CUBLASLT_REDUCTIO
 static_assert(int{ours::kTransposeA} == int{CUBLASLT_MATMUL_DESC_TRANSA});
 static_assert(int{ours::kTransposeB} == int{CUBLASLT_MATMUL_DESC_TRANSB});
 static_assert(int{ours::kEpilogue} == int{CUBLASLT_MATMUL_DESC_EPILOGUE});
+static_assert(int{ours::kMultiprocessors} == int{CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET});
 static_assert(int{ours::kBiasPointer} == int{CUBLASLT_MATMUL_DESC_BIAS_POINTER});
 static_assert(int{ours::kMaxWorkspaceBytes} == int{CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES});
 static_assert(int{ours::kReductionSchemeMask} == int{CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK});

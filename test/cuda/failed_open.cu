@@ -9,7 +9,7 @@
 namespace lxmert::cuda {
 
 void requireGemms() {}
-std::unique_ptr<Gemms> openGemms() { throw Error(ErrorCode::NoDevice, "cuBLASLt is not found"); }
+std::unique_ptr<Gemms> openGemms(int) { throw Error(ErrorCode::NoDevice, "cuBLASLt is not found"); }
 
 }  // namespace lxmert::cuda
 

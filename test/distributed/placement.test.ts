@@ -19,8 +19,9 @@ describe('roleOf', () => {
 
   test("torchrun's variables", () => {
     expect(roleOf(torch, withMpi)).toMatchObject({
-      ...{ kind: 'rank', rank: 3, ranks: 8, transport: 'sockets', meeting: { host: 'a', port: 29500 } },
+      ...{ kind: 'rank', rank: 3, ranks: 8, transport: 'sockets', meeting: { host: 'a', port: 29500 }, localRank: 1 },
     });
+    expect(roleOf({ ...torch, LOCAL_RANK: undefined }, withMpi)).toMatchObject({ localRank: undefined });
     expect(roleOf({ ...torch, RANK: '0', WORLD_SIZE: '1' }, withMpi)).toEqual({ kind: 'alone' });
   });
 

@@ -11,18 +11,22 @@ import type { RunningProcess } from '../train/support/compile.js';
 export class RankRuns {
   readonly folder: string;
   readonly copy: CompiledCopy;
+  /** The CUDA back end of the runs; undefined: they compute on the CPU. */
+  readonly #cuda: string | undefined;
   readonly #started: RunningProcess[] = [];
   #serial = 0;
 
-  private constructor(folder: string, copy: CompiledCopy) {
+  private constructor(folder: string, copy: CompiledCopy, cuda: string | undefined) {
     this.folder = folder;
     this.copy = copy;
+    this.#cuda = cuda;
   }
 
-  static async make(): Promise<RankRuns> {
+  /** @param cuda file of the CUDA back end on which the runs compute; without it they compute on the CPU */
+  static async make(cuda?: string): Promise<RankRuns> {
     const folder = await mkdtemp(join(tmpdir(), 'ranks-'));
     await writeScenes({ out: join(folder, 'scenes'), images: 12, featureDim: 16, pictures: 0 });
-    return new RankRuns(folder, await CompiledCopy.make());
+    return new RankRuns(folder, await CompiledCopy.make(), cuda);
   }
 
   /** Ends the processes that still run, each by its number. */
@@ -41,7 +45,8 @@ export class RankRuns {
   flags(out: string, ...more: readonly string[]): string[] {
     const model = ['--hidden-size', '32', '--num-attention-heads', '2', '--intermediate-size', '32'];
     const dropout = ['--hidden-dropout-prob', '0.1', '--attention-probs-dropout-prob', '0.1'];
-    const run = ['--preset', 'tiny', '--device', 'cpu', '--batch-size', '10', '--micro-batch-size', '2'];
+    const device = this.#cuda === undefined ? 'cpu' : 'cuda';
+    const run = ['--preset', 'tiny', '--device', device, '--batch-size', '10', '--micro-batch-size', '2'];
     const length = more.includes('--max-steps') ? [] : ['--max-steps', '1000000'];
     const threads = more.includes('--gradient-parts') || more.includes('--resume') ? [] : ['--threads', '1'];
     const valid = more.includes('--valid-every') ? ['--valid', 'train'] : ['--valid', 'none'];
@@ -50,7 +55,8 @@ export class RankRuns {
   }
 
   start(args: readonly string[], env: NodeJS.ProcessEnv = {}, wrapper: readonly string[] = []): RunningProcess {
-    const run = this.copy.start('src/cli/main.js', args, wrapper, env);
+    const cuda = this.#cuda === undefined ? {} : { LXMERT_CUDA_LIBRARY: this.#cuda };
+    const run = this.copy.start('src/cli/main.js', args, wrapper, { ...cuda, ...env });
     this.#started.push(run);
     return run;
   }

@@ -36,7 +36,10 @@ case "$1 $2" in
     mkdir -p "$(out "$@")"
     [[ $* == *"--device cpu"* ]] && loss=2 || loss=${cuda}
     echo "{\\"step\\": 1, \\"loss\\": $loss}" >"$(out "$@")/metrics.jsonl" ;;
-  'bench step') ${bench}; echo '{"stepMilliseconds": {"median": 18.5}, "samplesPerSecond": 1000}' ;;
+  'bench step')
+    [[ $* == *--ranks* ]] &&
+      echo '{"shared": {"samplesPerSecond": 1900}, "efficiency": 0.95, "communication": {"notHidden": 0.1}}' && exit
+    ${bench}; echo '{"stepMilliseconds": {"median": 18.5}, "samplesPerSecond": 1000}' ;;
 esac`,
   );
 }
@@ -165,10 +168,23 @@ test('a stage and all its processes end at its deadline, and checks that did not
 });
 
 test.each([
-  [['quick'], /there is no stage quick: they are build, right, fast, sanitize, ops/],
+  [['quick'], /there is no stage quick: they are build, right, fast, ranks, sanitize, ops/],
   [['--seconds', '0'], /--seconds must be a number above 0/],
 ])('wrong usage: %j', (args, message) => {
   const { status, stderr } = check(args);
   expect(stderr).toMatch(message);
   expect(status).toBe(2);
+});
+
+test('the stage `ranks` needs a second GPU, and compares one with all', () => {
+  const alone = check(['ranks']).summary.stages['ranks'];
+  expect(alone).toMatchObject({ steps: { 'ranks-losses': { leftOut: 'the machine has no second GPU' } } });
+  program('bin/nvidia-smi', 'echo "Stand-in GPU, 1, 2 MiB, 9.0"; echo "Stand-in GPU, 1, 2 MiB, 9.0"');
+  const { verdict, steps } = check(['ranks']).summary.stages['ranks'];
+  expect(verdict).toBe('ok');
+  expect(steps['ranks-losses']).toMatchObject({ ok: true, figures: { gpus: 2, steps: 1 } });
+  expect(steps['ranks-step']).toMatchObject({
+    ok: true,
+    figures: { gpus: 2, samplesPerSecond: 1900, efficiency: 0.95 },
+  });
 });

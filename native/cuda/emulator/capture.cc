@@ -100,7 +100,13 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
     const bool first = &lane == &executable->lanes.front();
     cudaStream_t target = first ? stream : Streams::all().add();
     target->passing = !first;
-    for (const Work& work : lane) target->add({fresh(work.waits), work.run, fresh(work.reaches), {}});
+    for (const Work& work : lane) {
+      target->add({fresh(work.waits), work.run, fresh(work.reaches)});
+      if (work.records) {
+        work.records->point = fresh(work.reaches);
+        work.records->capture = nullptr;
+      }
+    }
   }
   return cudaSuccess;
 }

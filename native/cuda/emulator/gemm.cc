@@ -116,6 +116,6 @@ class EmulatedGemms final : public cuda::Gemms {
 namespace lxmert::cuda {
 
 void requireGemms() {}
-std::unique_ptr<Gemms> openGemms() { return std::make_unique<emulator::EmulatedGemms>(); }
+std::unique_ptr<Gemms> openGemms(int) { return std::make_unique<emulator::EmulatedGemms>(); }
 
 }  // namespace lxmert::cuda

@@ -97,30 +97,50 @@ void Streams::work() {
     nudges_ = 0;
     Work work = std::move(stream->work.front());
     stream->work.pop_front();
-    perform(lock, *stream, std::move(work));
-    if (stream->passing && stream->work.empty()) remove(stream);
+    if (!perform(lock, *stream, work)) {
+      stream->work.push_front(std::move(work));
+      pause(lock);
+    } else if (stream->passing && stream->work.empty()) {
+      remove(stream);
+    }
   }
 }
 
-void Streams::perform(Lock& lock, EmulatedStream& stream, Work work) {
+// After a step that did not end its work: other streams come next, and if they have no work, another process gets the
+// core.
+void Streams::pause(Lock& lock) {
+  left_ = 0;
+  const auto ready = std::count_if(streams_.begin(), streams_.end(), [](const auto& each) { return isReady(*each); });
+  if (ready > 1) return;
+  lock.unlock();
+  std::this_thread::sleep_for(std::chrono::microseconds(50));
+  lock.lock();
+}
+
+// Returns false if the work has further steps.
+bool Streams::perform(Lock& lock, EmulatedStream& stream, Work& work) {
   stream.line.clock.join(work.given);
   if (work.waits) stream.line.clock.join(work.waits->clock);
   if (work.waits && stream.failure.empty()) stream.failure = work.waits->failure;
-  if (work.run && stream.failure.empty()) {
+  bool done = true;
+  if ((work.run || work.step) && stream.failure.empty()) {
     lock.unlock();
     std::string failure;
     try {
-      inTurn(stream.line, work.run);
+      if (work.run) inTurn(stream.line, work.run);
+      if (work.step) inTurn(stream.line, [&] { done = work.step(); });
     } catch (const std::exception& error) {
       failure = error.what();
+      done = true;
     }
-    work.run = nullptr;
+    if (done) work.run = nullptr, work.step = nullptr;
     lock.lock();
     stream.failure = failure;
   }
-  if (!work.reaches) return;
+  if (!done || !work.reaches) return done;
   *work.reaches = {true, stream.failure, std::chrono::steady_clock::now(), stream.line.clock};
   done_.notify_all();
+  return true;
 }
 
 // One stream is preferred for a random number of pieces of work, so that the other streams may be far behind it.
@@ -146,6 +166,13 @@ cudaError_t submit(cudaStream_t stream, std::function<void()> work) {
   }
   if (refusedInCapture() != cudaSuccess) return cudaErrorStreamCaptureImplicit;
   inTurn(Line::ofHost(), work);
+  return cudaSuccess;
+}
+
+cudaError_t submitSteps(cudaStream_t stream, std::function<bool()> step) {
+  const auto lock = Streams::all().lock();
+  if (stream->capture) return stream->capture->fail(cudaErrorStreamCaptureUnsupported);
+  stream->add({nullptr, {}, nullptr, {}, std::move(step)});
   return cudaSuccess;
 }
 
@@ -219,6 +246,15 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
   if (!event) return cudaErrorInvalidValue;
   delete event;
   --lxmert::emulator::living;
+  return cudaSuccess;
+}
+
+// During a capture, the flag makes each launch of the graph record the event.
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned int flags) {
+  if (flags != cudaEventRecordExternal) return cudaEventRecord(event, stream);
+  const auto lock = Streams::all().lock();
+  if (!stream->capture) return cudaErrorInvalidValue;
+  stream->add({nullptr, {}, std::make_shared<lxmert::emulator::Point>(), {}, nullptr, event});
   return cudaSuccess;
 }
 

@@ -37,7 +37,11 @@ struct Work {
   PointPtr waits;
   std::function<void()> run;
   PointPtr reaches;
-  Clock given;  // what the host knew to be done when it gave this work to the stream
+  Clock given = {};  // what the host knew to be done when it gave this work to the stream
+  // Work in several steps, which returns true when it is done. Work of other streams is done between the steps.
+  std::function<bool()> step = nullptr;
+  // An event that a graph records, at each launch, for work outside of the graph.
+  cudaEvent_t records = nullptr;
 };
 using Lane = std::deque<Work>;
 
@@ -105,7 +109,8 @@ class Streams {
   [[noreturn]] void work();
   bool isWanted();
   EmulatedStream* next();
-  void perform(Lock& lock, EmulatedStream& stream, Work work);
+  bool perform(Lock& lock, EmulatedStream& stream, Work& work);
+  void pause(Lock& lock);
 
   std::mutex mutex_;
   std::condition_variable wanted_, done_;
@@ -120,6 +125,9 @@ class Streams {
 // Gives work to a stream, or records it where the stream is being captured. An error of the work makes the stream fail,
 // and threads that wait for it get the error.
 cudaError_t submit(cudaStream_t stream, std::function<void()> work);
+
+// The same for work in several steps, which must not be captured.
+cudaError_t submitSteps(cudaStream_t stream, std::function<bool()> step);
 
 // Does all work of all streams.
 void drain();

@@ -125,9 +125,9 @@ void gemmIsItsLoop(int64_t m, int64_t n, int64_t k, bool transposeA, bool transp
   Array<Out> dc(c), dBias(biases);
   constexpr DType input = sizeof(In) == 2 ? DType::BF16 : DType::F32;
   constexpr DType output = sizeof(Out) == 2 ? DType::BF16 : DType::F32;
-  openGemms()->run(nullptr, nullptr,
-                   {m, n, k, transposeA, transposeB, input, output, da.data(), db.data(), dc.data(),
-                    bias ? dBias.data() : nullptr, beta});
+  openGemms(0)->run(nullptr, nullptr,
+                    {m, n, k, transposeA, transposeB, input, output, da.data(), db.data(), dc.data(),
+                     bias ? dBias.data() : nullptr, beta});
   const std::vector<Out> got = dc.read();
   double error = 0, norm = 0;
   for (int64_t i = 0; i < m; ++i)
