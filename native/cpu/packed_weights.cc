@@ -1,8 +1,5 @@
 #include "cpu/packed_weights.h"
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <cstring>
 #include <map>
@@ -68,20 +65,6 @@ Table& table() {
   return all;
 }
 
-// Gives the whole pages of [unused, end) back to the system, of memory that begins at `begin`. They hold zeros when they
-// are used again. Without MADV_NOHUGEPAGE the system would join the pages that are left to huge pages again, for which the
-// engine would have to wait.
-void giveBack(char* begin, char* unused, char* end) {
-  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  const auto up = [&](char* address) { return (reinterpret_cast<uintptr_t>(address) + page - 1) / page * page; };
-  const uintptr_t last = reinterpret_cast<uintptr_t>(end) / page * page;
-  const auto advise = [&](uintptr_t first, int advice) {
-    if (first < last) madvise(reinterpret_cast<void*>(first), last - first, advice);
-  };
-  advise(up(begin), MADV_NOHUGEPAGE);
-  advise(up(unused), MADV_DONTNEED);
-}
-
 void unpackInPlace(const char* weight, const Entry& entry) {
   std::vector<float> plain(entry.out * entry.in);
   unpackTo({weight, entry.precision}, entry.out, entry.in, plain.data());
@@ -122,8 +105,6 @@ void packWeight(Device& device, const PackWeight& a) {
   std::vector<char> packed(entry.packedBytes());
   pack(a.weight.data, a.out, a.in, precision, packed.data());
   std::memcpy(weight, packed.data(), packed.size());
-  if (entry.packedBytes() < entry.plainBytes())
-    giveBack(weight, weight + entry.packedBytes(), weight + entry.plainBytes());
   table().add(weight, entry);
 }
 

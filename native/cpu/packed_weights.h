@@ -1,6 +1,7 @@
 // Weights of forward products in the layout that oneDNN multiplies fastest: 64 rows of W [out, in] are stored together, as
 // [in, 64] (in bfloat16 as [in / 2, 64, 2]). In float32 these 64 rows fill the same bytes as before, so a weight is
-// packed in place and needs no more memory. In bfloat16 it needs half of them, and the system gets the other half back.
+// packed in place and needs no more memory. In bfloat16 it fills the first half of them. The second half is kept: giving
+// its pages back to the system split the huge pages, and products then took two to five times as long.
 //
 // Packed weights are for inference. They are found by their address. A copy from or to the weight, and a backward
 // product, get the plain values. No other op may read or write a packed weight.

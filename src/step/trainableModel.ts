@@ -167,7 +167,7 @@ export class TrainableModel<L extends string, Outputs> {
 
   /**
    * Lays the weights out for forward passes, which become faster and need no more memory. With bfloat16, the weights are
-   * rounded, and half of their memory is released. The model can then no longer be trained.
+   * rounded. The model can then no longer be trained.
    */
   packWeights(): Promise<void> {
     return this.#inOrder(async () => {
