@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import type { ShownFile } from './shelf.js';
+import type { ShownFile } from './storedPictures.js';
 
 const asset = (name: string): Promise<Buffer> =>
   readFile(fileURLToPath(new URL(`../../assets/${name}`, import.meta.url)));

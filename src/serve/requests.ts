@@ -4,11 +4,11 @@ import { packSamples } from '../data/batches/packSamples.js';
 import { counted } from '../figures.js';
 import type { Picture } from '../finetune/index.js';
 import { escaped, shown } from '../formats/shown.js';
-import type { Eyes } from './eyes.js';
+import type { PictureDetector } from './pictureDetector.js';
 import type { Limits } from './options.js';
 import { Problem } from './problem.js';
 import type { PictureRequest } from './schemas.js';
-import type { Shelf } from './shelf.js';
+import type { StoredPictures } from './storedPictures.js';
 
 /** Checks a value of a request. @throws Problem 400 naming each wrong field */
 export function checked<S extends z.ZodType>(schema: S, value: unknown, what: string): z.output<S> {
@@ -69,8 +69,8 @@ export function oneOrSeveral<T>(
 }
 
 export interface PictureSources {
-  readonly shelf: Shelf;
-  readonly eyes: Eyes | undefined;
+  readonly stored: StoredPictures;
+  readonly pictureDetector: PictureDetector | undefined;
   readonly limits: Limits;
   readonly featureDim: number;
 }
@@ -81,7 +81,7 @@ export interface PictureSources {
  */
 export async function pictureOf(
   given: PictureRequest | Buffer | undefined,
-  { shelf, eyes, limits, featureDim }: PictureSources,
+  { stored, pictureDetector, limits, featureDim }: PictureSources,
   signal: AbortSignal,
 ): Promise<Picture> {
   if (given === undefined) throw new Problem(400, 'picture: it is missing; expected an object');
@@ -94,22 +94,22 @@ export async function pictureOf(
       `picture: expected one of id, image, or features with boxes; ${forms.length} of them are given`,
     );
   if (id !== undefined) {
-    if (!shelf.has(id))
+    if (!stored.has(id))
       throw new Problem(
         404,
-        `picture.id: there is no picture ${shown(id)}; the server has ${counted(shelf.ids.length, 'picture')} (GET /pictures)`,
+        `picture.id: there is no picture ${shown(id)}; the server has ${counted(stored.ids.length, 'picture')} (GET /pictures)`,
       );
-    return shelf.read(id);
+    return stored.read(id);
   }
   if (image !== undefined) {
-    if (!eyes)
+    if (!pictureDetector)
       throw new Problem(
         501,
         'this server has no detector, so it cannot take pictures; name a picture by its id, or start the server with --detector',
       );
     const bytes = Buffer.isBuffer(image) ? image : bytesOf(image, 'picture.image');
     if (bytes.length === 0) throw new Problem(422, 'the picture is empty; expected a JPEG, PNG or WebP file');
-    return eyes.look(bytes, signal);
+    return pictureDetector.objectsOf(bytes, signal);
   }
   if (features === undefined || boxes === undefined)
     throw new Problem(

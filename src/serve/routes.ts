@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import type { OpenedModel, Picture, PictureQuestion, RankedAnswer } from '../finetune/index.js';
-import type { Eyes } from './eyes.js';
+import type { PictureDetector } from './pictureDetector.js';
 import type { Metrics } from './metrics.js';
 import type { Limits } from './options.js';
 import { Problem } from './problem.js';
@@ -8,13 +8,13 @@ import type { Lane, Queue } from './queue.js';
 import { checked, oneOrSeveral, pictureOf } from './requests.js';
 import type { answerSchemas } from './schemas.js';
 import { type RequestSchemas } from './schemas.js';
-import type { Shelf, ShownFile } from './shelf.js';
+import type { StoredPictures, ShownFile } from './storedPictures.js';
 
 /** All that the routes need. */
 export interface Service {
   readonly model: OpenedModel;
-  readonly shelf: Shelf;
-  readonly eyes: Eyes | undefined;
+  readonly stored: StoredPictures;
+  readonly pictureDetector: PictureDetector | undefined;
   readonly queue: Queue;
   readonly metrics: Metrics;
   readonly limits: Limits;
@@ -83,8 +83,8 @@ function queryFields(query: unknown): unknown {
   return Object.fromEntries(entries);
 }
 
-const sources = ({ shelf, eyes, limits, model }: Service) => ({
-  ...{ shelf, eyes, limits, featureDim: model.config.visualFeatDim },
+const sources = ({ stored, pictureDetector, limits, model }: Service) => ({
+  ...{ stored, pictureDetector, limits, featureDim: model.config.visualFeatDim },
 });
 
 /** Refuses a request that the weights cannot answer before any work is done. @throws Problem 501 */
@@ -227,30 +227,30 @@ export function routesOf(model: OpenedModel): readonly Route[] {
     {
       ...{ method: 'GET', path: '/model', answers: 'model' },
       summary: 'What the model can do',
-      handle: ({ eyes, shelf }) => ({
+      handle: ({ pictureDetector, stored }) => ({
         ...{ path: model.path, answers: model.answers.length, pictures: model.pictures, matches: model.matches },
         ...{ featureDim: model.config.visualFeatDim, maxTokens: model.maxTokens },
         ...{ heads: model.config.numAttentionHeads, maps: mapNames(model) },
-        ...{ detector: eyes !== undefined, storedPictures: shelf.ids.length },
+        ...{ detector: pictureDetector !== undefined, storedPictures: stored.ids.length },
       }),
     },
     {
       ...{ method: 'GET', path: '/pictures', request: 'pictures', answers: 'pictures' },
       summary: 'The ids of the pictures that the server has',
-      handle: ({ shelf, schemas }, { query }) => {
+      handle: ({ stored, schemas }, { query }) => {
         const { find, from, count } = checked(schemas.pictures, query, 'the query');
-        const ids = find === '' ? shelf.ids : shelf.ids.filter((id) => id.includes(find));
+        const ids = find === '' ? stored.ids : stored.ids.filter((id) => id.includes(find));
         return { total: ids.length, ids: ids.slice(from, from + count) };
       },
     },
     {
       ...{ method: 'GET', path: '/picture', request: 'picture', answers: 'image/*' },
       summary: 'A picture that the server has, or a drawing of its objects',
-      handle: ({ shelf, schemas }, { query }) => {
+      handle: ({ stored, schemas }, { query }) => {
         const { id } = checked(schemas.picture, query, 'the query');
-        if (!shelf.has(id))
+        if (!stored.has(id))
           throw new Problem(404, `there is no picture ${JSON.stringify(id.slice(0, 120))} (GET /pictures)`);
-        return shelf.show(id);
+        return stored.show(id);
       },
     },
     {

@@ -3,14 +3,14 @@ import type { AddressInfo } from 'node:net';
 import { LxmertError } from '../errors.js';
 import { openModel } from '../finetune/index.js';
 import { systemCode } from '../formats/fileErrors.js';
-import { openEyes } from './eyes.js';
+import { openPictureDetector } from './pictureDetector.js';
 import { createMetrics } from './metrics.js';
 import { limitDefaults, type Limits, type ServeOptions } from './options.js';
 import { pageFiles } from './page.js';
 import { createQueue } from './queue.js';
 import { requestSchemas } from './schemas.js';
 import { createServer } from './server.js';
-import { openShelf } from './shelf.js';
+import { openStoredPictures } from './storedPictures.js';
 
 /** A running server. */
 export interface Served {
@@ -49,13 +49,13 @@ export async function serve(path: string, options: ServeOptions = {}): Promise<S
     });
     opened.push(() => model.dispose());
     const featureDim = model.config.visualFeatDim;
-    const shelf = await openShelf({ data, store, pictures, featureDim });
-    opened.push(() => shelf.close());
-    const eyes =
+    const stored = await openStoredPictures({ data, store, pictures, featureDim });
+    opened.push(() => stored.close());
+    const pictureDetector =
       detector === undefined
         ? undefined
-        : await openEyes(detector, { threads, maxPixels: limits.maxPixels, featureDim });
-    if (eyes) opened.push(() => eyes.close());
+        : await openPictureDetector(detector, { threads, maxPixels: limits.maxPixels, featureDim });
+    if (pictureDetector) opened.push(() => pictureDetector.close());
     const queue = createQueue({
       maxBatch: limits.maxBatch,
       maxObjects: limits.maxBatch * objectsOfPicture,
@@ -67,7 +67,11 @@ export async function serve(path: string, options: ServeOptions = {}): Promise<S
     opened.push(() => queue.idle());
     const metrics = createMetrics(() => queue.waiting);
     const server = createServer(
-      { ...{ model, shelf, eyes, queue, metrics, limits }, schemas: requestSchemas(limits), page: await pageFiles() },
+      {
+        ...{ model, stored, pictureDetector, queue, metrics, limits },
+        schemas: requestSchemas(limits),
+        page: await pageFiles(),
+      },
       {
         version: versionOfPackage(),
         onError: (error) => onNote(`a request failed: ${error instanceof Error ? error.message : String(error)}`),

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { openApiDocument } from './openApi.js';
 import { Problem, problemBody, problemOf } from './problem.js';
 import { routesOf, type Asked, type Service } from './routes.js';
-import type { ShownFile } from './shelf.js';
+import type { ShownFile } from './storedPictures.js';
 
 /** Nothing of the page may be loaded from elsewhere, and no script or style may be in the page itself. */
 const pagePolicy =

@@ -23,9 +23,9 @@ beforeAll(async () => {
   const { run, data, detector } = scenes;
   server = await serve(run, { ...engine, data, detector, port: 0, maxBatch: 8, maxBody: 200_000, maxPixels: 500_000 });
   model = await openModel(run, engine);
-  const eyes = await openDetector(detector, { threads: 1 });
-  picture = shownToModel(await eyes.detect(await eyes.prepare({ path: scenes.picture })));
-  await eyes.close();
+  const detecting = await openDetector(detector, { threads: 1 });
+  picture = shownToModel(await detecting.detect(await detecting.prepare({ path: scenes.picture })));
+  await detecting.close();
 }, 120_000);
 afterAll(async () => {
   await model.dispose();

@@ -17,7 +17,7 @@ export interface ShownFile {
 }
 
 /** Pictures with known features, which requests can name by their ids. */
-export interface Shelf {
+export interface StoredPictures {
   readonly ids: readonly string[];
   /** Whether there is a picture of this id. */
   has(id: string): boolean;
@@ -28,7 +28,7 @@ export interface Shelf {
   close(): Promise<void>;
 }
 
-export interface ShelfOptions {
+export interface StoredPicturesOptions {
   readonly data?: string | undefined;
   readonly store?: string | undefined;
   readonly pictures?: string | undefined;
@@ -37,12 +37,17 @@ export interface ShelfOptions {
 }
 
 /**
- * Opens the features of a data folder, a store, or both. Without either, the shelf is empty.
+ * Opens the features of a data folder, a store, or both. Without either, there are none.
  * @throws BAD_ARGUMENT, BAD_DATA, FILE_MISSING, FILE_ACCESS; BAD_DATA if the features are not as wide as those of the model
  */
-export async function openShelf({ data, store, pictures, featureDim }: ShelfOptions): Promise<Shelf> {
+export async function openStoredPictures({
+  data,
+  store,
+  pictures,
+  featureDim,
+}: StoredPicturesOptions): Promise<StoredPictures> {
   const paths = [...(data === undefined ? [] : await featuresIn(data)), ...(store === undefined ? [] : [store])];
-  if (paths.length === 0) return emptyShelf;
+  if (paths.length === 0) return noPictures;
   const folder = pictures ?? (data === undefined ? undefined : join(data, 'pictures'));
   if (pictures !== undefined && !existsSync(pictures))
     throw new LxmertError('FILE_MISSING', `--pictures ${pictures}: there is no such folder`);
@@ -84,11 +89,11 @@ export async function openShelf({ data, store, pictures, featureDim }: ShelfOpti
   }
 }
 
-const emptyShelf: Shelf = {
+const noPictures: StoredPictures = {
   ids: [],
   has: () => false,
-  read: () => Promise.reject(new LxmertError('INTERNAL', 'the shelf is empty')),
-  show: () => Promise.reject(new LxmertError('INTERNAL', 'the shelf is empty')),
+  read: () => Promise.reject(new LxmertError('INTERNAL', 'there are no stored pictures')),
+  show: () => Promise.reject(new LxmertError('INTERNAL', 'there are no stored pictures')),
   close: () => Promise.resolve(),
 };
 

@@ -5,19 +5,19 @@ import type { Picture } from '../finetune/index.js';
 import { openDetector, shownToModel } from '../pictures/index.js';
 
 /** The detector of the server, which turns uploaded pictures into features. */
-export interface Eyes {
+export interface PictureDetector {
   /**
    * Detects the objects of a picture. The last pictures are kept, so that further questions about them need no detector.
    * @throws BAD_DATA for bytes that are no picture, or too many pixels; the reason of the signal
    */
-  look(bytes: Buffer, signal: AbortSignal): Promise<Picture>;
+  objectsOf(bytes: Buffer, signal: AbortSignal): Promise<Picture>;
   close(): Promise<void>;
 }
 
 /** Number of pictures whose objects are kept. */
 const kept = 16;
 
-export interface EyesOptions {
+export interface PictureDetectorOptions {
   readonly threads?: number | undefined;
   readonly maxPixels: number;
   /** Floats of one object's feature that the model takes. */
@@ -25,7 +25,10 @@ export interface EyesOptions {
 }
 
 /** Opens a detector. @throws as `openDetector` */
-export async function openEyes(path: string, { threads, maxPixels, featureDim }: EyesOptions): Promise<Eyes> {
+export async function openPictureDetector(
+  path: string,
+  { threads, maxPixels, featureDim }: PictureDetectorOptions,
+): Promise<PictureDetector> {
   const detector = await openDetector(path, { threads });
   const seen = new Map<string, Picture>();
   let turn: Promise<unknown> = Promise.resolve();
@@ -49,7 +52,7 @@ export async function openEyes(path: string, { threads, maxPixels, featureDim }:
     return picture;
   };
   return {
-    look: (bytes, signal) => {
+    objectsOf: (bytes, signal) => {
       const key = createHash('sha256').update(bytes).digest('base64');
       // One picture at a time: the detector itself uses all threads.
       const mine = turn.then(() => {
