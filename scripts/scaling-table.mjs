@@ -33,7 +33,7 @@ for (const { machines, links, batches } of jobs)
       row([job.ranks, machines === 1 ? '' : link, batch, job.samplesPerRank, ...times, ...speed, job.bottleneck]);
     }
 
-// docs/ranks.md: milliseconds of one process and of two ranks.
+// Measured with `bench step --ranks 2`: milliseconds of one process and of two ranks.
 const measured = [
   { batch: 8, alone: 1598, two: 1595 },
   { batch: 32, alone: 4868, two: 3285 },
