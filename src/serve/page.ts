@@ -5,15 +5,23 @@ import type { ShownFile } from './storedPictures.js';
 const asset = (name: string): Promise<Buffer> =>
   readFile(fileURLToPath(new URL(`../../assets/${name}`, import.meta.url)));
 
+const html = 'text/html; charset=utf-8';
+const css = 'text/css; charset=utf-8';
+const script = 'text/javascript; charset=utf-8';
+
+/** The files of the page: the path of the address, the file, and its type. */
+const files = [
+  ['/', 'serve/serve.html', html],
+  ['/serve.js', 'serve/serve.js', script],
+  ['/explanation.js', 'serve/explanation.js', script],
+  ['/dom.js', 'serve/dom.js', script],
+  ['/page.css', 'shared/page.css', css],
+  ['/serve.css', 'serve/serve.css', css],
+] as const;
+
 /** The files of the page, by the path of their address. */
 export async function pageFiles(): Promise<ReadonlyMap<string, ShownFile>> {
-  const [html, script, common, own] = await Promise.all(
-    ['serve/serve.html', 'serve/serve.js', 'shared/page.css', 'serve/serve.css'].map(asset),
+  return new Map(
+    await Promise.all(files.map(async ([path, file, type]) => [path, { type, bytes: await asset(file) }] as const)),
   );
-  return new Map([
-    ['/', { type: 'text/html; charset=utf-8', bytes: html }],
-    ['/serve.js', { type: 'text/javascript; charset=utf-8', bytes: script }],
-    ['/page.css', { type: 'text/css; charset=utf-8', bytes: common }],
-    ['/serve.css', { type: 'text/css; charset=utf-8', bytes: own }],
-  ]);
 }
