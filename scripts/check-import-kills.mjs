@@ -1,8 +1,13 @@
 #!/usr/bin/env node
 /**
- * Kills an import of features many times at random times, continues it each time, and compares the store with that of an
- * import without kills: `node scripts/check-import-kills.mjs FILE [--kills 20] [--seed 1] [-- more options of the import]`.
- * The file should have several hundred MB, so that there is time for a kill. Needs the compiled package (`npm run setup`).
+ * Kills an import or an extraction of features many times at random times, continues it each time, and compares the store with
+ * that of an undisturbed one:
+ *
+ *   node scripts/check-import-kills.mjs FILE [--kills 20] [--seed 1] [-- more options of the import]
+ *   node scripts/check-import-kills.mjs PICTURES --detector detector.onnx [--kills 10] [-- more options of the extraction]
+ *
+ * The work should take several seconds, so that there is time for a kill: a file of several hundred MB, or a hundred pictures.
+ * Needs the compiled package (`npm run setup`).
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -15,24 +20,31 @@ import { parseArgs } from 'node:util';
 
 const end = process.argv.indexOf('--');
 const own = end < 0 ? process.argv.slice(2) : process.argv.slice(2, end);
-const more = end < 0 ? ['--shard-size', '16'] : process.argv.slice(end + 1);
 const { values, positionals } = parseArgs({
   args: own,
   allowPositionals: true,
-  options: { kills: { type: 'string', default: '20' }, seed: { type: 'string', default: '1' } },
+  options: {
+    kills: { type: 'string', default: '20' },
+    seed: { type: 'string', default: '1' },
+    detector: { type: 'string' },
+  },
 });
 const [file] = positionals;
 if (file === undefined) {
   console.error('which file is to be imported? node scripts/check-import-kills.mjs FILE');
   process.exit(2);
 }
+const { detector } = values;
+const usual = detector === undefined ? ['--shard-size', '16'] : [];
+const more = end < 0 ? usual : process.argv.slice(end + 1);
+const command = detector === undefined ? ['import', file] : ['extract', file, '--detector', detector];
 
 const program = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
 const folder = await mkdtemp(join(tmpdir(), 'lxmert-kills-'));
 
-/** Runs an import, and kills it after `killAfter` milliseconds. */
-function importTo(out, killAfter) {
-  const child = spawn(process.execPath, [program, 'features', 'import', file, '--out', out, ...more], {
+/** Runs the command, and kills it after `killAfter` milliseconds. */
+function makeStore(out, killAfter) {
+  const child = spawn(process.execPath, [program, 'features', ...command, '--out', out, ...more], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   let errors = '';
@@ -74,8 +86,8 @@ const there = (path) =>
 try {
   const whole = join(folder, 'whole');
   const started = performance.now();
-  const undisturbed = await importTo(whole);
-  if (undisturbed.code !== 0) throw new Error(`the undisturbed import failed: ${undisturbed.errors}`);
+  const undisturbed = await makeStore(whole);
+  if (undisturbed.code !== 0) throw new Error(`the undisturbed command failed: ${undisturbed.errors}`);
   const time = performance.now() - started;
   const expected = JSON.stringify(await hashesOf(whole));
   console.log(`undisturbed: ${(time / 1000).toFixed(1)} s, ${Object.keys(JSON.parse(expected)).length} files`);
@@ -85,14 +97,15 @@ try {
   for (let stores = 1; kills < Number(values.kills); stores++) {
     for (;;) {
       // The time is usually longer than the import of a shard, so that each attempt makes progress.
-      const { code, signal, errors } = await importTo(
+      const { code, signal, errors } = await makeStore(
         out,
         kills < Number(values.kills) ? 150 + random() * time * 0.7 : undefined,
       );
       if (code === 0) break;
-      if (signal !== 'SIGKILL') throw new Error(`a continued import failed: ${errors}`);
+      if (signal !== 'SIGKILL') throw new Error(`a continued command failed: ${errors}`);
       kills++;
-      if ((await there(out)) && (await there(join(`${out}.importing`, 'store'))))
+      // Until the store is whole, it has another name.
+      if ((await there(out)) && ((await there(join(`${out}.importing`, 'store'))) || (await there(`${out}.part`))))
         throw new Error('a store is there before it is whole');
     }
     if (JSON.stringify(await hashesOf(out)) !== expected) throw new Error('the continued store has other bytes');
