@@ -1,5 +1,4 @@
 import { finetuneTasks } from '../config/finetuneConfig.js';
-import { deviceNames } from '../config/runConfig.js';
 import { LxmertError } from '../errors.js';
 import { explanationMethods } from '../explain/index.js';
 import { explainQuestions, perturbationTest } from '../finetune/index.js';
@@ -7,6 +6,7 @@ import { defineCommand, integerOption, jsonOption, note, print, printJson, threa
 import { writeExplanations } from './explainPictures.js';
 import { explanationLines, perturbationTable } from './explainTable.js';
 import { whole } from './trainProgress.js';
+import { modelOptions } from './modelOptions.js';
 
 export const command = defineCommand({
   command: 'explain <model>',
@@ -72,24 +72,7 @@ export const command = defineCommand({
         'batch-size',
         integerOption('batch-size', { min: 1, default: 32, describe: 'questions that the device takes at once' }),
       )
-      .option('answers', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'answers of the model, by row: a list, or a folder with one; those beside the weights unless given',
-      })
-      .option(
-        'attention-heads',
-        integerOption('attention-heads', {
-          min: 1,
-          describe: 'of weights without a config.json; hidden size / 64 unless given',
-        }),
-      )
-      .option('vocabulary', {
-        type: 'string',
-        requiresArg: true,
-        describe: "a BERT vocab.txt; the checkpoint's own, else bert-base-uncased's unless given",
-      })
-      .option('device', { choices: deviceNames, default: 'auto' as const, describe: 'where to compute' })
+      .options(modelOptions)
       .option('threads', threadsOption)
       .option('json', jsonOption),
   handler: async (args) => {

@@ -1,11 +1,12 @@
 import type { Argv } from 'yargs';
 import { finetuneTasks } from '../config/finetuneConfig.js';
-import { deviceNames, precisionNames } from '../config/runConfig.js';
+import { type deviceNames, precisionNames } from '../config/runConfig.js';
 import type { PredictRequest } from '../finetune/predict.js';
 import type { Ranks } from '../distributed/index.js';
 import { integerOption, note, threadsOption } from './command.js';
 import { sharingOptions } from './rankOptions.js';
 import { whole } from './trainProgress.js';
+import { modelOptions } from './modelOptions.js';
 
 /** Options of both `evaluate` and `predict`: a model, questions, and a device. */
 
@@ -37,24 +38,7 @@ export const withQuestionOptions = <T>(yargs: Argv<T>) =>
       'workers',
       integerOption('workers', { min: 0, max: 256, describe: 'threads that prepare batches, 0: none' }),
     )
-    .option('answers', {
-      type: 'string',
-      requiresArg: true,
-      describe: 'answers of the model, by row: a list, or a folder with a list; default: the list beside the weights',
-    })
-    .option(
-      'attention-heads',
-      integerOption('attention-heads', {
-        min: 1,
-        describe: 'number of attention heads, for weights without a config.json; default: hidden size / 64',
-      }),
-    )
-    .option('vocabulary', {
-      type: 'string',
-      requiresArg: true,
-      describe: 'a BERT vocab.txt; default: that of the checkpoint, or of bert-base-uncased',
-    })
-    .option('device', { choices: deviceNames, default: 'auto' as const, describe: 'where to compute' })
+    .options(modelOptions)
     .option('precision', {
       choices: precisionNames,
       default: 'float32' as const,

@@ -1,7 +1,8 @@
-import { deviceNames, precisionNames } from '../config/runConfig.js';
+import { precisionNames } from '../config/runConfig.js';
 import { limitDefaults, serve } from '../serve/index.js';
 import { defineCommand, integerOption, note, numberOption, print, threadsOption } from './command.js';
 import { listenToSignals } from './runSignals.js';
+import { modelOptions } from './modelOptions.js';
 
 const defaults = limitDefaults;
 
@@ -45,24 +46,7 @@ export const command = defineCommand({
         requiresArg: true,
         describe: 'for uploaded pictures: .onnx of `lxmert detector import`, or the YAML of an own detector',
       })
-      .option('answers', {
-        type: 'string',
-        requiresArg: true,
-        describe: 'answers of the model, by row: a list, or a folder with one; those beside the weights unless given',
-      })
-      .option(
-        'attention-heads',
-        integerOption('attention-heads', {
-          min: 1,
-          describe: 'of weights without a config.json; hidden size / 64 unless given',
-        }),
-      )
-      .option('vocabulary', {
-        type: 'string',
-        requiresArg: true,
-        describe: "a BERT vocab.txt; the checkpoint's own, else bert-base-uncased's unless given",
-      })
-      .option('device', { choices: deviceNames, default: 'auto' as const, describe: 'where to compute' })
+      .options(modelOptions)
       .option('precision', {
         choices: precisionNames,
         default: 'float32' as const,
