@@ -11,7 +11,7 @@ export const benchSources = () =>
 /** The CPU's kernels for the comparison: those that need no library. */
 export const cpuSources = () =>
   readJson(at('native', 'sources.gypi')).variables.lxmert_sources.filter((path) =>
-    /^native\/cpu\/(?!device|linear|product)/.test(path),
+    /^native\/cpu\/(?!device|linear|packed_weights|product)/.test(path),
   );
 
 /** The object file of a CPU kernel in an addon's build. @param {string} addonFolder build/Release, or that of another build */

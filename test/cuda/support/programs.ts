@@ -23,7 +23,7 @@ export const kernelSources = [
   ...readdirSync(join(root, 'bench/cuda'))
     .filter((name) => name.endsWith('.cu'))
     .map((name) => `bench/cuda/${name}`),
-  ...variables['lxmert_sources'].filter((path) => /^native\/cpu\/(?!device|linear|product)/.test(path)),
+  ...variables['lxmert_sources'].filter((path) => /^native\/cpu\/(?!device|linear|packed_weights|product)/.test(path)),
   ...cudaSources,
 ];
 
