@@ -155,7 +155,7 @@ test('a picture of too many pixels is refused before it is decoded; of an animat
   writeFileSync(path, huge);
   await expect(decodePicture({ path })).rejects.toMatchObject({
     code: 'BAD_DATA',
-    message: expect.stringMatching(/huge\.png: .*pixel limit/) as unknown,
+    message: expect.stringMatching(/huge\.png: .*it has more than \d+ pixels/) as unknown,
   });
   const frames = Buffer.concat([Buffer.alloc(12, 200), Buffer.alloc(12, 20)]);
   const animated = join(folder, 'animated.gif');
