@@ -93,11 +93,15 @@ async function share(models: readonly Pretrainer[], shardOptimizer: boolean): Pr
   const ranks = models.length;
   const communicators = await connected(ranks);
   const exchange = channel(ranks);
-  for (const [rank, model] of models.entries())
-    await model.share({
-      ...{ rank, ranks, parts, bucketBytes, shardOptimizer },
-      ...{ communicator: communicators[rank], exchange: exchange(rank) },
-    });
+  // Each rank waits for the others.
+  await Promise.all(
+    models.map((model, rank) =>
+      model.share({
+        ...{ rank, ranks, parts, bucketBytes, shardOptimizer },
+        ...{ communicator: communicators[rank], exchange: exchange(rank) },
+      }),
+    ),
+  );
 }
 
 describe('a sharded optimizer', () => {
