@@ -52,6 +52,9 @@ void linearBackwardWeight(Device&, const LinearBackwardWeight& a) {
   }
 }
 
+// The loops of this file take weights as they are.
+void packWeight(Device&, const PackWeight&) {}
+
 OpColumn column() {
   OpColumn result;
   // Products are those of this file, because cpu/ uses oneDNN for them.
