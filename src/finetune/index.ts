@@ -1,6 +1,6 @@
 export { finetune } from './finetune.js';
 export type { FinetuneRequest } from './finetune.js';
-export { openModel } from './openModel.js';
+export { mapsOf, openModel } from './openModel.js';
 export type {
   AnswerOptions,
   AttentionMap,

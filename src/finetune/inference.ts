@@ -14,6 +14,7 @@ import { readFloat32 } from '../weights/source.js';
 import type { AnswerLoss } from './objective.js';
 import { vocabularyIn, type TaskDescription } from './taskFile.js';
 import {
+  demandTensors,
   matchHead,
   openTrainedWeights,
   type Heads,
@@ -265,20 +266,9 @@ function longestOf({ size, tokenOffsets, objectOffsets }: Batch): number {
 const only = (name: Wanted) => recordOf(wanted, (one) => (one === name ? 1 : 0));
 
 /** Loads all parameters of the model. Heads that only the weights have are ignored. */
-async function loadAll(
-  { source, path }: TrainedWeights,
-  model: TrainableModel<Wanted, InferenceOutputs>,
-): Promise<void> {
-  const shapeOf = (name: string) => JSON.stringify(source.tensors.get(name)?.shape ?? 'missing');
-  const wrong = model.parameters.filter(({ name, shape }) => shapeOf(name) !== JSON.stringify(shape));
-  if (wrong.length > 0) {
-    const [{ name, shape }] = wrong;
-    throw new LxmertError(
-      'BAD_CHECKPOINT',
-      `${path}: ${wrong.length} tensors are missing or of another shape than its configuration says, such as ${name}: ` +
-        `expected ${JSON.stringify(shape)}, found ${shapeOf(name)}`,
-    );
-  }
+async function loadAll(weights: TrainedWeights, model: TrainableModel<Wanted, InferenceOutputs>): Promise<void> {
+  demandTensors(weights, model.parameters);
+  const { source, path } = weights;
   for (const { name } of model.parameters)
     await model.write('parameter', name, await readFloat32(source.tensors.get(name)!, path));
 }

@@ -265,10 +265,10 @@ function opened(
   };
 }
 
-type StreamName = 'language' | 'vision';
+export type StreamName = 'language' | 'vision';
 
-/** Names of all attention maps, and the streams from which queries and keys come. */
-function mapsOf({
+/** Names of all attention maps of `OpenedModel.attention`, and the streams from which queries and keys come. */
+export function mapsOf({
   lLayers,
   rLayers,
   xLayers,

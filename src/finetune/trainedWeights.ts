@@ -123,3 +123,19 @@ async function asCheckpoint<T>(open: () => Promise<T>): Promise<T> {
     throw error;
   }
 }
+
+/** @throws BAD_CHECKPOINT naming a tensor that the weights lack, or have in another shape */
+export function demandTensors(
+  { source, path }: TrainedWeights,
+  wanted: readonly { readonly name: string; readonly shape: readonly number[] }[],
+): void {
+  const shapeOf = (name: string) => JSON.stringify(source.tensors.get(name)?.shape ?? 'missing');
+  const wrong = wanted.filter(({ name, shape }) => shapeOf(name) !== JSON.stringify(shape));
+  if (wrong.length === 0) return;
+  const [{ name, shape }] = wrong;
+  throw new LxmertError(
+    'BAD_CHECKPOINT',
+    `${path}: ${wrong.length} tensors are missing or of another shape than its configuration says, such as ${name}: ` +
+      `expected ${JSON.stringify(shape)}, found ${shapeOf(name)}`,
+  );
+}

@@ -1,13 +1,12 @@
 import type { z } from 'zod';
-import type { OpenedModel, Picture, PictureQuestion, RankedAnswer } from '../finetune/index.js';
+import { mapsOf, type OpenedModel, type Picture, type PictureQuestion, type RankedAnswer } from '../finetune/index.js';
 import type { PictureDetector } from './pictureDetector.js';
 import type { Metrics } from './metrics.js';
 import type { Limits } from './options.js';
 import { Problem } from './problem.js';
 import type { Lane, Queue } from './queue.js';
 import { checked, oneOrSeveral, pictureOf } from './requests.js';
-import type { answerSchemas } from './schemas.js';
-import { type RequestSchemas } from './schemas.js';
+import type { answerSchemas, RequestSchemas } from './schemas.js';
 import type { StoredPictures, ShownFile } from './storedPictures.js';
 
 /** All that the routes need. */
@@ -69,8 +68,8 @@ function fieldsOf<N extends 'answer' | 'match' | 'explain'>(
   name: N,
   { body, image, query }: Asked,
 ): z.output<RequestSchemas[N]> {
-  const numbers = image === undefined ? body : queryFields(query);
-  return checked(schemas[name], numbers, image === undefined ? 'the body' : 'the query') as z.output<RequestSchemas[N]>;
+  const fields = image === undefined ? body : queryFields(query);
+  return checked(schemas[name], fields, image === undefined ? 'the body' : 'the query') as z.output<RequestSchemas[N]>;
 }
 
 /** The query as the fields of a JSON body: `question` may occur several times, and `top` is a number. */
@@ -146,11 +145,12 @@ async function explainRoute(service: Service, asked: Asked) {
   if (model.pictures === 2)
     throw new Problem(501, 'the model takes two pictures, and explanations are for one picture');
   const { picture: given, question, answer, method, map } = fieldsOf(service, 'explain', asked);
-  const maps = mapNames(model);
-  if (map !== undefined && !maps.includes(map))
+  const maps = mapsOf(model.config);
+  const streams = map === undefined ? undefined : maps.get(map);
+  if (map !== undefined && !streams)
     throw new Problem(
       422,
-      `the body.map: ${JSON.stringify(map.slice(0, 60))} is not known; expected one of ${maps.join(', ')}`,
+      `the body.map: ${JSON.stringify(map.slice(0, 60))} is not known; expected one of ${[...maps.keys()].join(', ')}`,
     );
   const picture = await pictureOf(asked.image ?? given, sources(service), asked.signal);
   const work: Lane<
@@ -158,8 +158,8 @@ async function explainRoute(service: Service, asked: Asked) {
     [Awaited<ReturnType<OpenedModel['explain']>>, ReturnType<typeof attentionOf>?]
   > = async () => {
     const explanation = await model.explain(picture, question, { answer, method });
-    if (map === undefined) return [[explanation]];
-    return [[explanation, attentionOf(map, (await model.attention(picture, question)).get(map)!)]];
+    if (map === undefined || !streams) return [[explanation]];
+    return [[explanation, attentionOf(map, streams, (await model.attention(picture, question)).get(map)!)]];
   };
   const [[explanation, attention]] = await queue.add(work, [{ picture, question }], asked.signal);
   return {
@@ -173,30 +173,17 @@ async function explainRoute(service: Service, asked: Asked) {
   };
 }
 
-/** Names of all attention maps of a model, as `OpenedModel.attention` gives them. */
-export function mapNames({ config: { lLayers, rLayers, xLayers } }: OpenedModel): string[] {
-  const numbered = (name: string, layers: number) => Array.from({ length: layers }, (_, i) => `${name}.${i}`);
-  return [
-    ...numbered('language', lLayers),
-    ...numbered('vision', rLayers),
-    ...['cross_lang_to_vision', 'cross_vision_to_lang', 'cross_self_language', 'cross_self_vision'].flatMap((name) =>
-      numbered(name, xLayers),
-    ),
-  ];
-}
-
 type AttentionMap = Awaited<ReturnType<OpenedModel['attention']>> extends ReadonlyMap<string, infer Map> ? Map : never;
 
-function attentionOf(map: string, { heads, queries, keys, probabilities }: AttentionMap) {
-  const [kind] = map.split('.');
-  const stream = (end: 'from' | 'to'): 'words' | 'boxes' =>
-    kind === 'vision' ||
-    kind === 'cross_self_vision' ||
-    kind === (end === 'from' ? 'cross_vision_to_lang' : 'cross_lang_to_vision')
-      ? 'boxes'
-      : 'words';
+/** A map as JSON, with the streams of its queries and keys. */
+function attentionOf(
+  map: string,
+  streams: NonNullable<ReturnType<ReturnType<typeof mapsOf>['get']>>,
+  { heads, queries, keys, probabilities }: AttentionMap,
+) {
+  const [from, to] = streams.map((stream) => (stream === 'language' ? 'words' : 'boxes'));
   return {
-    ...{ map, queries: stream('from'), keys: stream('to') },
+    ...{ map, queries: from, keys: to },
     heads: Array.from({ length: heads }, (_, h) =>
       Array.from({ length: queries }, (__, q) => [
         ...probabilities.subarray((h * queries + q) * keys, (h * queries + q + 1) * keys),
@@ -230,7 +217,7 @@ export function routesOf(model: OpenedModel): readonly Route[] {
       handle: ({ pictureDetector, stored }) => ({
         ...{ path: model.path, answers: model.answers.length, pictures: model.pictures, matches: model.matches },
         ...{ featureDim: model.config.visualFeatDim, maxTokens: model.maxTokens },
-        ...{ heads: model.config.numAttentionHeads, maps: mapNames(model) },
+        ...{ heads: model.config.numAttentionHeads, maps: [...mapsOf(model.config).keys()] },
         ...{ detector: pictureDetector !== undefined, storedPictures: stored.ids.length },
       }),
     },
